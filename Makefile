@@ -1,0 +1,45 @@
+# Two commands matter: `make reproduce` and `make test`. Both need only Python 3.11+ and make.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+
+.PHONY: reproduce test test-slow lint format bench clean help
+
+help:
+	@echo "make reproduce   every figure, table and verdict, then paper_repro/out/report.html"
+	@echo "make test        the test suite (test-slow: also the long tests)"
+	@echo "make lint        ruff check, ruff format --check, mypy    (make format: rewrite)"
+	@echo "make bench       timings, as ratios, into benchmarks/results/"
+
+# The stamp is written last, so an interrupted installation is repeated.
+$(INSTALLED): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "warptheory needs Python 3.11 or newer; set PYTHON=/path/to/python3.11"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev,peers,cluster]'
+	@touch $@
+
+reproduce: $(INSTALLED)
+	$(BIN)/warptheory reproduce
+
+test: $(INSTALLED)
+	$(BIN)/python -m pytest -m "not slow"
+
+test-slow: $(INSTALLED)
+	$(BIN)/python -m pytest
+
+lint: $(INSTALLED)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: $(INSTALLED)
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: $(INSTALLED)
+	$(BIN)/python benchmarks/warp.py
+
+clean:
+	rm -rf $(VENV) paper_repro/out

@@ -1,0 +1,77 @@
+"""Theory and statistics of dynamic sampling networks, built on one operator: y(t) = x(t + ε(t)).
+
+>>> import warptheory as wt
+>>> from warptheory.symbolic import E, IIDField, OffsetField, warp
+>>> y = warp(IIDField("x", mean=0), OffsetField("uniform", scale="1/2"), kernel="linear")
+>>> E(y[0] ** 2)
+2*sigma**2/3
+
+Rooms, from the ground up: `core`, `kernels`, `fields`, then `warping` (the operator on tensors) and
+`symbolic` (the algebra of expectations), `montecarlo` and `operators`, `results` (the theorems),
+`networks`, `training` and `stability`, `report`, `cli`. Imports point downwards only.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from warptheory import (
+        fields,
+        kernels,
+        montecarlo,
+        networks,
+        operators,
+        results,
+        stability,
+        symbolic,
+        training,
+        warping,
+    )
+    from warptheory.warping import splat, warp, warp_gradient, warp_matrix
+
+__version__ = "0.1.0"
+
+# torch and sympy take seconds to import, so each room is loaded when it is first named.
+_OPERATORS = ("warp", "splat", "warp_gradient", "warp_matrix")
+_ROOMS = (
+    "fields",
+    "kernels",
+    "montecarlo",
+    "networks",
+    "operators",
+    "results",
+    "stability",
+    "symbolic",
+    "training",
+    "warping",
+)
+
+__all__ = [
+    "__version__",
+    "fields",
+    "kernels",
+    "montecarlo",
+    "networks",
+    "operators",
+    "results",
+    "splat",
+    "stability",
+    "symbolic",
+    "training",
+    "warp",
+    "warp_gradient",
+    "warp_matrix",
+    "warping",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _OPERATORS:
+        return getattr(importlib.import_module("warptheory.warping"), name)
+    if name in _ROOMS:
+        return importlib.import_module(f"warptheory.{name}")
+    raise AttributeError(f"module 'warptheory' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

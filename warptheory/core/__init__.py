@@ -1,0 +1,1 @@
+"""Records, random streams, catalogues, tolerances and errors; knows no mathematics of the project."""

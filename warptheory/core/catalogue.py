@@ -1,0 +1,56 @@
+"""Catalogues: the entries of a folder, found by looking in it.
+
+An entry is one module. Modules whose name starts with an underscore are the machinery that the
+entries share and are not listed. No list of names is kept anywhere.
+"""
+
+import importlib
+import pkgutil
+from collections.abc import Callable
+from functools import cache
+from types import ModuleType
+from typing import Any
+
+from warptheory.core.errors import UnknownNameError
+
+
+@cache
+def entry_modules(package: str) -> dict[str, str]:
+    """Map each entry's name to its dotted module name, looking in sub-folders too.
+
+    Args:
+        package: dotted name of the package whose folder is the catalogue.
+    """
+    root = importlib.import_module(package)
+    return {
+        name: module.name
+        for module in pkgutil.walk_packages(root.__path__, prefix=f"{package}.")
+        if not module.ispkg and not (name := module.name.rpartition(".")[2]).startswith("_")
+    }
+
+
+def load_entry(package: str, name: str, argument: str) -> ModuleType:
+    """Import the module of one entry.
+
+    Args:
+        package: dotted name of the catalogue's package.
+        name: the entry's name, which is its file's name.
+        argument: the caller's name for `name`, used in the error.
+
+    Raises:
+        UnknownNameError: no such entry; the message lists the ones that exist.
+    """
+    modules = entry_modules(package)
+    if not isinstance(name, str) or name not in modules:
+        raise UnknownNameError(argument, name, modules)
+    return importlib.import_module(modules[name])
+
+
+def build_entry(package: str, name: str, argument: str) -> Any:
+    """Call the function that bears its file's name, and so builds the entry.
+
+    Raises:
+        UnknownNameError: no such entry.
+    """
+    builder: Callable[[], Any] = getattr(load_entry(package, name, argument), name)
+    return builder()

@@ -1,0 +1,32 @@
+"""Errors that a user can act on: they name the argument, what came and what was expected."""
+
+import difflib
+from collections.abc import Iterable
+
+
+class WarpTheoryError(Exception):
+    """Base class of every error that the library raises on purpose."""
+
+
+class ArgumentError(WarpTheoryError, ValueError):
+    """An argument that cannot be used.
+
+    Args:
+        argument: name of the argument, as the caller wrote it.
+        expected: what would have been accepted.
+        received: what came instead.
+    """
+
+    def __init__(self, argument: str, *, expected: str, received: object) -> None:
+        self.argument = argument
+        super().__init__(f"{argument}: expected {expected}, got {received}")
+
+
+class UnknownNameError(ArgumentError, LookupError):
+    """A name that is not in a catalogue; the message lists the catalogue and the closest name."""
+
+    def __init__(self, argument: str, name: object, known: Iterable[str]) -> None:
+        names = sorted(known)
+        closest = difflib.get_close_matches(str(name), names, n=1)
+        hint = f" (did you mean {closest[0]!r}?)" if closest else ""
+        super().__init__(argument, expected=f"one of {', '.join(names)}", received=f"{name!r}{hint}")

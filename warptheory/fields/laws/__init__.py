@@ -1,0 +1,38 @@
+"""One-dimensional laws, one file each: the characteristic function is the definition."""
+
+from functools import cache
+
+from warptheory.core.catalogue import build_entry, entry_modules
+from warptheory.core.errors import ArgumentError
+from warptheory.fields.laws._law import ARGUMENT, Law
+
+__all__ = ["ARGUMENT", "Law", "get", "names"]
+
+
+def names() -> list[str]:
+    """Return the names of all laws, in alphabetical order."""
+    return sorted(entry_modules(__name__))
+
+
+def get(law: str | Law, argument: str = "law") -> Law:
+    """Return a law by its name, with its own symbol as parameter; a law object is returned as it is.
+
+    Args:
+        law: a name in `names()`, or a `Law`.
+        argument: the caller's name for `law`, used in errors.
+
+    Raises:
+        UnknownNameError: no law of that name.
+        ArgumentError: neither a name nor a law.
+    """
+    if isinstance(law, Law):
+        return law
+    if not isinstance(law, str):
+        raise ArgumentError(argument, expected="a name or a Law", received=type(law).__name__)
+    return _build(law, argument)
+
+
+@cache
+def _build(name: str, argument: str) -> Law:
+    law: Law = build_entry(__name__, name, argument)
+    return law

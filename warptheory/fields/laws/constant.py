@@ -1,0 +1,18 @@
+"""The constant law: a variable that is always its location."""
+
+import numpy as np
+import sympy as sp
+
+from warptheory.fields.laws._law import Law
+
+
+def constant() -> Law:
+    """Build the law of the constant `location`."""
+    return Law(
+        name="constant",
+        canonical=sp.Integer(1),
+        atoms=((sp.Integer(0), sp.Integer(1)),),
+        draw=lambda generator, shape: np.zeros(shape),
+        location=sp.Symbol("c", real=True),
+        source="The point mass",
+    )

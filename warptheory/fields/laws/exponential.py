@@ -1,0 +1,17 @@
+"""The exponential law, skewed and one-sided."""
+
+import sympy as sp
+
+from warptheory.fields.laws._law import ARGUMENT, Law
+
+
+def exponential() -> Law:
+    """Build location + Exp(mean = scale)."""
+    return Law(
+        name="exponential",
+        canonical=1 / (1 - sp.I * ARGUMENT),
+        density=sp.Piecewise((sp.exp(-ARGUMENT), ARGUMENT >= 0), (0, True)),
+        draw=lambda generator, shape: generator.standard_exponential(shape),
+        scale=sp.Symbol("b", positive=True),
+        source="N. L. Johnson, S. Kotz, N. Balakrishnan, Continuous Univariate Distributions 1, 1994, chapter 19",
+    )

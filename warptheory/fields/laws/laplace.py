@@ -1,0 +1,17 @@
+"""The Laplace (two-sided exponential) law."""
+
+import sympy as sp
+
+from warptheory.fields.laws._law import ARGUMENT, Law
+
+
+def laplace() -> Law:
+    """Build the law with density exp(−|x − location| / scale) / (2·scale)."""
+    return Law(
+        name="laplace",
+        canonical=1 / (1 + ARGUMENT**2),
+        density=sp.exp(-sp.Abs(ARGUMENT)) / 2,
+        draw=lambda generator, shape: generator.laplace(size=shape),
+        scale=sp.Symbol("b", positive=True),
+        source="N. L. Johnson, S. Kotz, N. Balakrishnan, Continuous Univariate Distributions 2, 1995, chapter 24",
+    )

@@ -1,0 +1,18 @@
+"""The Rademacher law: a fair sign."""
+
+import sympy as sp
+
+from warptheory.fields.laws._law import ARGUMENT, Law
+
+
+def rademacher() -> Law:
+    """Build location ± scale, each with probability one half."""
+    half = sp.Rational(1, 2)
+    return Law(
+        name="rademacher",
+        canonical=sp.cos(ARGUMENT),
+        atoms=((sp.Integer(-1), half), (sp.Integer(1), half)),
+        draw=lambda generator, shape: 2.0 * generator.integers(0, 2, shape) - 1.0,
+        scale=sp.Symbol("r", positive=True),
+        source="N. L. Johnson, A. W. Kemp, S. Kotz, Univariate Discrete Distributions, 2005, section 3.2 (2·Bernoulli(1/2) − 1)",
+    )

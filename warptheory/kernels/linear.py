@@ -1,0 +1,18 @@
+"""Linear interpolation: the triangle of half-width one (bilinear, trilinear in d = 2, 3)."""
+
+import sympy as sp
+
+from warptheory.kernels._kernel import POSITION, Kernel, Piece
+
+
+def linear() -> Kernel:
+    """Build k(u) = 1 − |u| on [−1, 1)."""
+    return Kernel(
+        name="linear",
+        pieces=(
+            Piece(sp.Integer(-1), sp.Integer(0), 1 + POSITION),
+            Piece(sp.Integer(0), sp.Integer(1), 1 - POSITION),
+        ),
+        reproduces=1,
+        source="The B-spline of degree one; P. Thévenaz, T. Blu, M. Unser, IEEE Trans. Med. Imaging 19(7), 2000, section IV",
+    )

@@ -1,0 +1,86 @@
+"""Checks of what users pass to the warping operators; each error names the argument."""
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from warptheory.core.errors import ArgumentError
+
+MAX_DIM = 3
+
+
+def check_values(argument: str, values: Tensor) -> int:
+    """Check a tensor (B, C, *S) and return its number d of spatial axes."""
+    if not isinstance(values, Tensor):
+        raise ArgumentError(argument, expected="a tensor (B, C, *S)", received=type(values).__name__)
+    if not values.is_floating_point():
+        raise ArgumentError(argument, expected="a floating dtype", received=_dtype(values))
+    dim = values.ndim - 2
+    if not 1 <= dim <= MAX_DIM:
+        raise ArgumentError(argument, expected="shape (B, C, *S) with 1, 2 or 3 spatial axes", received=_shape(values))
+    if math.prod(values.shape[2:]) == 0:
+        raise ArgumentError(argument, expected="no empty spatial axis", received=_shape(values))
+    return dim
+
+
+def check_offsets(offsets: Tensor, dim: int | None = None) -> Tensor:
+    """Check offsets (B, d, *T) or (B, G, d, *T) and return them as (B, G, d, *T).
+
+    Without `dim`, d is read from the shape, as (B, d, *T) where that fits.
+    """
+    if not isinstance(offsets, Tensor):
+        raise ArgumentError("offsets", expected="a tensor (B, d, *T) or (B, G, d, *T)", received=type(offsets).__name__)
+    if not offsets.is_floating_point():
+        raise ArgumentError("offsets", expected="a floating dtype (offsets are in pixels)", received=_dtype(offsets))
+    grouped = _with_groups(offsets, dim)
+    if math.prod(grouped.shape[3:]) == 0:
+        raise ArgumentError("offsets", expected="no empty spatial axis", received=_shape(offsets))
+    if grouped.shape[1] == 0:
+        raise ArgumentError("offsets", expected="at least one offset group", received=_shape(offsets))
+    return grouped
+
+
+def _with_groups(offsets: Tensor, dim: int | None) -> Tensor:
+    dims = range(1, MAX_DIM + 1) if dim is None else (dim,)
+    if any(offsets.ndim == 2 + d and offsets.shape[1] == d for d in dims):
+        return offsets.unsqueeze(1)
+    if any(offsets.ndim == 3 + d and offsets.shape[2] == d for d in dims):
+        return offsets
+    d = "d" if dim is None else str(dim)
+    raise ArgumentError("offsets", expected=f"shape (B, {d}, *T) or (B, G, {d}, *T)", received=_shape(offsets))
+
+
+def check_pair(argument: str, values: Tensor, offsets: Tensor) -> None:
+    """Check that values (B, C, …) and grouped offsets (B, G, d, *T) fit together."""
+    if values.shape[0] != offsets.shape[0]:
+        raise ArgumentError("offsets", expected=f"batch {values.shape[0]}, as in {argument}", received=f"batch {offsets.shape[0]}")
+    if values.shape[1] % offsets.shape[1]:
+        raise ArgumentError(
+            "offsets",
+            expected=f"a number of offset groups that divides the {values.shape[1]} channels of {argument}",
+            received=f"{offsets.shape[1]} groups",
+        )
+    if values.device != offsets.device:
+        raise ArgumentError("offsets", expected=f"device {values.device}, as in {argument}", received=f"device {offsets.device}")
+
+
+def check_size(size: Sequence[int] | None, default: Sequence[int]) -> tuple[int, ...]:
+    """Check the spatial size of the warped image; None is the size of the offset grid."""
+    if size is None:
+        return tuple(default)
+    expected = f"{len(default)} positive integers"
+    if not isinstance(size, Sequence | torch.Size) or len(size) != len(default):
+        raise ArgumentError("size", expected=expected, received=size)
+    if not all(isinstance(n, int) and n > 0 for n in size):
+        raise ArgumentError("size", expected=expected, received=tuple(size))
+    return tuple(size)
+
+
+def _shape(tensor: Tensor) -> str:
+    return f"shape {tuple(tensor.shape)}"
+
+
+def _dtype(tensor: Tensor) -> str:
+    return str(tensor.dtype).removeprefix("torch.")
