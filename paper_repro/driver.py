@@ -1,0 +1,133 @@
+"""Reproduce every figure, table and verdict, and write the report.
+
+Everything goes below one folder: `records/` holds what was computed, next to it lie the figures (PDF
+and PNG) and `report.html`, which are drawn from the records alone.
+"""
+
+import tomllib
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from warptheory import results
+from warptheory.core import records
+from warptheory.core.checkout import checkout_folder, load_script
+from warptheory.montecarlo import check_device, get_profile
+from warptheory.report import write_report
+from warptheory.results import Result
+
+KERNELS = ("linear", "nearest")
+ANALYSES = ("warped_image", "iid_statistics")
+FIGURES = ("figure1_warped_image",)
+
+Progress = Callable[[float, str], None]
+
+
+def run(out: Path, profile: str = "quick", seed: int = 0, device: str = "cpu", on_progress: Progress | None = None) -> bool:
+    """Reproduce everything into `out`; return whether every claim held.
+
+    Args:
+        out: output folder.
+        profile: name of the profile, "quick" or "full".
+        seed: seed of every random number.
+        device: torch device on which the operator runs.
+        on_progress: called with the share that is done, in [0, 1], and the name of what is running.
+
+    Raises:
+        ArgumentError: a folder that cannot be written, an unknown profile or device.
+    """
+    check_device(device)
+    chosen = get_profile(profile)
+    folder = records.output_folder(out)
+    source = records.output_folder(folder / "records")
+    report = on_progress or (lambda share, name: None)
+
+    report(0.0, "derivations")
+    everything = results.match(["*"])
+    records.write_json(source / "derivations.json", [describe(result) for result in everything])
+    expected = compare_expected()
+    manifest = records.Manifest(records.command_line(), seed, device, {"profile": asdict(chosen), "kernels": KERNELS})
+    records.write_table(source / "expected.parquet", expected, manifest)
+    verdicts = results.check(
+        everything,
+        kernels=KERNELS,
+        seed=seed,
+        device=device,
+        profile=chosen,
+        on_progress=lambda share, name: report(0.05 + 0.75 * share, name),
+    )
+    records.write_table(source / "verdicts.parquet", verdicts, manifest)
+    for number, name in enumerate(ANALYSES):
+        report(0.8 + 0.15 * number / len(ANALYSES), name)
+        load_script("analyses", name, "analysis").run(source, seed, device)
+    report(0.95, "figures and report")
+    figures = [draw_figure(name, folder) for name in FIGURES]
+    write_report(folder, figures)
+    report(1.0, "done")
+    return bool((verdicts["verdict"] == "verified").all() and expected["agrees"].all())
+
+
+def describe(result: Result) -> dict[str, Any]:
+    """Return a result with its derivations in the default setting, ready for JSON."""
+    setting = result.setting()
+    law = f", {setting.offsets} offsets" if result.offsets else ""
+    return {
+        "label": result.label,
+        "title": result.title,
+        "statement": result.statement,
+        "assumptions": list(result.assumptions),
+        "source": result.source,
+        "quantities": [
+            {
+                "name": quantity.name,
+                "setting": f"{setting.kernel} kernel, d = {setting.dim}{law}",
+                "statistic": derivation.statistic,
+                "mathml": derivation.steps[-1].mathml(),
+                "latex": derivation.steps[-1].latex(),
+                "steps": [
+                    {"name": step.name, "reason": step.reason, "mathml": step.mathml(), "latex": step.latex()}
+                    for step in derivation.steps
+                ],
+            }
+            for quantity in result.quantities
+            for derivation in [result.derive(quantity.name)]
+        ],
+    }
+
+
+def compare_expected() -> pd.DataFrame:
+    """Compare closed forms with the values known from elsewhere, in `expected.toml`."""
+    entries = tomllib.loads((checkout_folder("paper_repro") / "expected.toml").read_text(encoding="utf-8"))["value"]
+    rows = []
+    for entry in entries:
+        theory = results.get(entry["result"]).evaluate(dim=entry["dim"], mu=0.0, sigma=1.0, **entry.get("values", {}))
+        agrees = abs(theory - entry["expected"]) <= entry["tolerance"]
+        rows.append({**{key: entry[key] for key in ("name", "result", "dim", "expected", "tolerance", "source")}, "theory": theory, "agrees": agrees})
+    return pd.DataFrame(rows)
+
+
+def draw_figure(name: str, folder: Path, seed: int = 0, device: str = "cpu") -> dict[str, str]:
+    """Draw one figure as PDF and PNG from its record, which is computed first if it is missing.
+
+    Args:
+        name: name of the figure's script.
+        folder: output folder; records are in its `records/`.
+        seed: seed, if the record has to be computed.
+        device: device, if the record has to be computed.
+
+    Returns:
+        The PNG's "file" name, the "title" and the "caption".
+    """
+    script = load_script("figures", name, "figure")
+    record = folder / "records" / script.RECORD
+    if not record.is_file():
+        load_script("analyses", script.ANALYSIS, "analysis").run(record.parent, seed, device)
+    figure = script.draw(record)
+    stem = Path(script.__file__).stem
+    for suffix in (".pdf", ".png"):
+        records.write_atomically(folder / f"{stem}{suffix}", figure.savefig)
+    title, _, caption = script.caption(record).partition("\n")
+    return {"file": f"{stem}.png", "title": title, "caption": caption}

@@ -1,0 +1,26 @@
+"""`warptheory analyse`: run an analysis and write its record."""
+
+from typing import Annotated
+
+import typer
+
+from warptheory.cli import _options as options
+
+EXAMPLES = "Example:  warptheory analyse iid_statistics --out records"
+
+
+def command(
+    name: Annotated[str, typer.Argument(help="Name of a script in analyses/.")],
+    seed: options.Seed = 0,
+    device: options.Device = "cpu",
+    out: options.ReproduceOut = options.DEFAULT_OUT / "records",
+) -> None:
+    """Run an analysis and write its record (a table or arrays, and a JSON manifest)."""
+    from warptheory.cli._console import progress_bar
+    from warptheory.core import records
+    from warptheory.core.checkout import load_script
+
+    folder = records.output_folder(out)
+    with progress_bar("analyse") as update:
+        update(0.0, name)
+        print(load_script("analyses", name, "name").run(folder, seed, device))

@@ -1,0 +1,22 @@
+"""`warptheory list`: what there is."""
+
+EXAMPLES = "Example:  warptheory list"
+
+
+def command() -> None:
+    """List the results, kernels and laws."""
+    from rich.table import Table
+
+    from warptheory import kernels, results
+    from warptheory.cli._console import console
+    from warptheory.fields import laws
+
+    table = Table(box=None, pad_edge=False)
+    for heading in ("result", "title", "quantities"):
+        table.add_column(heading)
+    for label in results.labels():
+        result = results.get(label)
+        table.add_row(label, result.title, ", ".join(quantity.name for quantity in result.quantities))
+    console.print(table)
+    console.print(f"\nkernels: {', '.join(kernels.names())}")
+    console.print(f"laws:    {', '.join(laws.names())}")

@@ -1,0 +1,184 @@
+"""Records: what a command computed, as files. Parquet tables, safetensors arrays, JSON with a manifest.
+
+A record is written whole or not at all: into a temporary file beside its place, then renamed.
+"""
+
+import json
+import os
+import platform
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from warptheory.core.errors import ArgumentError
+
+_RECORDED_PACKAGES = ("warptheory", "numpy", "scipy", "sympy", "torch", "matplotlib", "scikit-image")
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """How a record came about.
+
+    Attributes:
+        command: the command or function that wrote it.
+        seed: seed of every random number in it.
+        device: device that computed it.
+        settings: what was chosen, by name.
+        versions: versions of Python and of the packages that matter.
+        commit: commit of the source, or "unknown" outside a checkout.
+        machine: processor architecture and number of cores.
+    """
+
+    command: str
+    seed: int
+    device: str
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    versions: Mapping[str, str] = field(default_factory=lambda: installed_versions())
+    commit: str = field(default_factory=lambda: source_commit())
+    machine: str = field(default_factory=lambda: f"{platform.machine()}, {os.cpu_count()} cores")
+
+
+def installed_versions() -> dict[str, str]:
+    """Return the versions of Python and of the packages that results depend on."""
+    versions = {"python": platform.python_version()}
+    for package in _RECORDED_PACKAGES:
+        try:
+            versions[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            versions[package] = "not installed"
+    return versions
+
+
+def source_commit() -> str:
+    """Return the commit of the checkout that holds the package, "unknown" if there is none."""
+    folder = Path(__file__).parent
+    try:
+        done = subprocess.run(
+            ["git", "-C", str(folder), "describe", "--always", "--dirty", "--abbrev=12"],
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=10,
+        )
+    except (OSError, subprocess.SubprocessError):
+        return "unknown"
+    return done.stdout.strip()
+
+
+def output_folder(folder: str | Path, argument: str = "out") -> Path:
+    """Create a folder if need be, and check that files can be written into it.
+
+    Raises:
+        ArgumentError: it cannot be created or written to.
+    """
+    path = Path(folder)
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=path):
+            pass
+    except OSError as error:
+        reason = error.strerror or type(error).__name__
+        raise ArgumentError(argument, expected="a folder that can be written to", received=f"{path} ({reason})") from error
+    return path
+
+
+def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
+    """Let `write` fill a temporary file beside `path`, then move it into place."""
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=path.suffix)
+    os.close(handle)
+    temporary = Path(name)
+    try:
+        write(temporary)
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text file in UTF-8, atomically."""
+
+    def write(temporary: Path) -> None:
+        temporary.write_text(text, encoding="utf-8")
+
+    write_atomically(path, write)
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Write JSON, atomically."""
+    write_text(path, json.dumps(content, indent=1, ensure_ascii=False) + "\n")
+
+
+def read_json(path: Path) -> Any:
+    """Read a JSON file.
+
+    Raises:
+        ArgumentError: there is no such record.
+    """
+    return json.loads(_existing(path).read_text(encoding="utf-8"))
+
+
+def write_table(path: Path, table: pd.DataFrame, manifest: Manifest) -> None:
+    """Write a table as Parquet and its manifest beside it, atomically.
+
+    Args:
+        path: file ending in .parquet; the manifest takes the ending .json.
+        table: the table.
+        manifest: how it came about.
+    """
+    write_atomically(path, lambda temporary: table.to_parquet(temporary, index=False))
+    write_json(path.with_suffix(".json"), {**asdict(manifest), "rows": len(table), "columns": list(table.columns)})
+
+
+def read_table(path: Path) -> pd.DataFrame:
+    """Read a Parquet table.
+
+    Raises:
+        ArgumentError: there is no such record.
+    """
+    return pd.read_parquet(_existing(path))
+
+
+def write_arrays(path: Path, arrays: Mapping[str, Any], manifest: Manifest) -> None:
+    """Write NumPy arrays as safetensors and their manifest beside them, atomically.
+
+    Args:
+        path: file ending in .safetensors; the manifest takes the ending .json.
+        arrays: arrays by name.
+        manifest: how they came about.
+    """
+    from safetensors.numpy import save_file
+
+    write_atomically(path, lambda temporary: save_file(dict(arrays), temporary))
+    shapes = {name: list(array.shape) for name, array in arrays.items()}
+    write_json(path.with_suffix(".json"), {**asdict(manifest), "shapes": shapes})
+
+
+def read_arrays(path: Path) -> dict[str, Any]:
+    """Read NumPy arrays by name from a safetensors file.
+
+    Raises:
+        ArgumentError: there is no such record.
+    """
+    from safetensors.numpy import load_file
+
+    arrays: dict[str, Any] = load_file(_existing(path))
+    return arrays
+
+
+def command_line() -> str:
+    """Return the command that is running, without the path of the program."""
+    return " ".join([Path(sys.argv[0]).name, *sys.argv[1:]])
+
+
+def _existing(path: Path) -> Path:
+    if not path.is_file():
+        raise ArgumentError("record", expected="a record that a command wrote", received=f"no file {path}")
+    return path

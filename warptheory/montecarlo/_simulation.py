@@ -1,0 +1,154 @@
+"""A symbolic statistic, run: the experiment that the algebra reduces, on the real operator.
+
+Rows are independent realisations of everything. Within a row the field is periodic and homogeneous,
+so a statistic at one pixel is averaged over all pixels of the row; their correlation does no harm,
+because standard errors are taken between rows only.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import sympy as sp
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from warptheory import symbolic, warping
+from warptheory.core.errors import ArgumentError
+from warptheory.fields import IID
+from warptheory.symbolic import IIDField, OffsetField, Statistic
+from warptheory.symbolic._variables import PixelValue, RandomAtom, SampledValue
+
+_AXIS_SIZE = {1: 64, 2: 12, 3: 6}
+
+Values = Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class Simulation:
+    """An experiment that estimates a symbolic statistic with `warp` and `warp_gradient`.
+
+    Attributes:
+        statistic: an `Expectation`, `Variance` or `Covariance`.
+        inputs: law of the input fields whose law is left open.
+    """
+
+    statistic: Statistic
+    inputs: str = "normal"
+
+    @cached_property
+    def _atoms(self) -> list[RandomAtom]:
+        found = {atom for operand in self.statistic.operands for atom in operand.atoms(RandomAtom)}
+        return sorted(found, key=str)
+
+    @cached_property
+    def _samples(self) -> list[SampledValue]:
+        return [atom for atom in self._atoms if isinstance(atom, SampledValue)]
+
+    @cached_property
+    def size(self) -> tuple[int, ...]:
+        """Spatial size of a row: wide enough that no two taps of a pixel coincide."""
+        dims = {atom.site.offsets.dim for atom in self._samples} or {len(atom.index) for atom in self._atoms} or {1}
+        if len(dims) > 1:
+            raise ArgumentError("statistic", expected="fields of one number of axes", received=f"{sorted(dims)} axes")
+        dim = dims.pop()
+        taps = max((len(atom.site.kernel.taps) for atom in self._samples), default=1)
+        reach = max((abs(shift) for atom in self._atoms for shift in _shift(atom, dim)), default=0)
+        return (max(_AXIS_SIZE[dim], 2 * (taps + reach)),) * dim
+
+    @property
+    def row_elements(self) -> int:
+        """Number of pixels in a row."""
+        return int(np.prod(self.size))
+
+    def sample(self, generator: np.random.Generator, rows: int, values: Values, device: str = "cpu") -> Float[Tensor, "rows"]:
+        """Draw independent, unbiased estimates of the statistic.
+
+        A variance or covariance needs no mean: (a − a′)(b − b′)/2 of two independent copies is
+        unbiased for Cov(a, b).
+
+        Args:
+            generator: source of every random number.
+            rows: number of estimates.
+            values: a number for every symbol, by name.
+            device: device on which the operator runs.
+
+        Returns:
+            Estimates, shape (rows,), float64.
+        """
+        first = self._operands(generator, rows, values, device)
+        if len(first) == 1:
+            pixels = first[0]
+        else:
+            second = self._operands(generator, rows, values, device)
+            (a, b), (a_copy, b_copy) = first, second
+            pixels = (a - a_copy) * (b - b_copy) / 2
+        return pixels.flatten(1).mean(1)
+
+    def _operands(self, generator: np.random.Generator, rows: int, values: Values, device: str) -> list[Tensor]:
+        """Draw one realisation of every field and evaluate the operands, each (rows, *size)."""
+        fields = {field: self._draw_field(field, generator, rows, values, device) for field in self._fields}
+        offsets = {field: self._draw_offsets(field, generator, rows, values, device) for field in self._offset_fields}
+        numbers = [self._atom_values(atom, fields, offsets) for atom in self._atoms]
+        parameters = [values[symbol.name] for symbol in self._parameters]
+        shape = (rows, *self.size)
+        return [evaluate(*numbers, *parameters) * torch.ones(shape, device=device, dtype=torch.float64) for evaluate in self._compiled]
+
+    @cached_property
+    def _fields(self) -> list[IIDField]:
+        return sorted({atom.field for atom in self._atoms}, key=str)
+
+    @cached_property
+    def _offset_fields(self) -> list[OffsetField]:
+        return sorted({atom.site.offsets for atom in self._samples}, key=str)
+
+    @cached_property
+    def _parameters(self) -> list[sp.Symbol]:
+        return sorted({s for operand in self.statistic.operands for s in operand.free_symbols if isinstance(s, sp.Symbol)}, key=str)
+
+    @cached_property
+    def _compiled(self) -> list[Callable[..., Tensor]]:
+        # Operands are polynomials, so plain Python arithmetic evaluates them on tensors.
+        names = {atom: sp.Dummy() for atom in self._atoms}
+        arguments = [*(names[atom] for atom in self._atoms), *self._parameters]
+        return [sp.lambdify(arguments, operand.xreplace(names), modules="math") for operand in self.statistic.operands]
+
+    def _draw_field(self, field: IIDField, generator: np.random.Generator, rows: int, values: Values, device: str) -> Tensor:
+        mean = symbolic.evaluate(field.mean, values)
+        deviation = symbolic.evaluate(field.deviation, values)
+        return IID(field.law or self.inputs, mean, deviation).sample(rows, self.size, generator, device=device)
+
+    def _draw_offsets(
+        self, field: OffsetField, generator: np.random.Generator, rows: int, values: Values, device: str
+    ) -> Tensor:
+        shape = (rows, field.dim, *self.size)
+        given = self.statistic.condition
+        if given in (field, field.fraction):
+            fixed = torch.tensor([values[symbol.name] for symbol in given.symbols], dtype=torch.float64, device=device)
+            return fixed.reshape(1, -1, *[1] * field.dim).expand(shape)
+        law = field.axis_law
+        location, scale = symbolic.evaluate(law.location, values), symbolic.evaluate(law.scale, values)
+        return torch.from_numpy(law.sample(generator, shape, location, scale)).to(device)
+
+    def _atom_values(self, atom: RandomAtom, fields: dict[IIDField, Tensor], offsets: dict[OffsetField, Tensor]) -> Tensor:
+        x = fields[atom.field]
+        dim = len(self.size)
+        pixels = x[:, 0] if isinstance(atom, PixelValue) else self._sampled(atom, x, offsets[atom.site.offsets])
+        return torch.roll(pixels, [-shift for shift in _shift(atom, dim)], dims=list(range(1, dim + 1)))
+
+    def _sampled(self, atom: SampledValue, x: Tensor, offsets: Tensor) -> Tensor:
+        order = sum(atom.orders)
+        if order == 0:
+            return warping.warp(x, offsets, atom.site.kernel, "periodic")[:, 0]
+        if order == 1:
+            return warping.warp_gradient(x, offsets, atom.site.kernel, "periodic")[:, 0, atom.orders.index(1)]
+        raise ArgumentError("statistic", expected="values and first derivatives of warped fields", received=str(atom))
+
+
+def _shift(atom: RandomAtom, dim: int) -> tuple[int, ...]:
+    """Return the pixel of an atom with every symbolic index at the origin."""
+    index = atom.site.index if isinstance(atom, SampledValue) else atom.index
+    shift = tuple(int(i.subs(dict.fromkeys(i.free_symbols, 0))) for i in index)
+    return shift if len(shift) == dim else shift + (0,) * (dim - len(shift))

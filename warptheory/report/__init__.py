@@ -1,0 +1,7 @@
+"""Plots and the HTML report; draws from records only."""
+
+from warptheory.report._page import write_report
+from warptheory.report._plots import plot_deviations, plot_forward_gain
+from warptheory.report._style import STYLE
+
+__all__ = ["STYLE", "plot_deviations", "plot_forward_gain", "write_report"]

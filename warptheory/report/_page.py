@@ -1,0 +1,68 @@
+"""The report: one HTML page that holds everything it shows, made from records alone."""
+
+import base64
+import io
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import pandas as pd
+from matplotlib.figure import Figure
+
+from warptheory.core import records
+from warptheory.report._plots import plot_deviations, plot_forward_gain
+
+
+def write_report(folder: Path, figures: Sequence[Mapping[str, str]]) -> Path:
+    """Write `report.html` from the records in `folder`/records, and return its path.
+
+    Args:
+        folder: output folder of a run; the page is written into it.
+        figures: figures of the paper to show: their "file" (PNG, relative to folder), "title" and
+            "caption".
+
+    Raises:
+        ArgumentError: a record is missing, or the folder cannot be written to.
+    """
+    source = records.output_folder(folder) / "records"
+    verdicts = records.read_table(source / "verdicts.parquet")
+    expected = records.read_table(source / "expected.parquet")
+    results = records.read_json(source / "derivations.json")
+    manifest = records.read_json(source / "verdicts.json")
+    page = _environment().get_template("report.html").render(
+        manifest=manifest,
+        results=[{**result, "claims": _rows(verdicts[verdicts["result"] == result["label"]])} for result in results],
+        counts=verdicts["verdict"].value_counts().to_dict(),
+        expected=_rows(expected),
+        deviations=_svg(plot_deviations(verdicts)),
+        forward_gain=_svg(plot_forward_gain(records.read_table(source / "forward_gain.parquet"))),
+        figures=[{**figure, "data": _png(folder / figure["file"])} for figure in figures],
+    )
+    path = folder / "report.html"
+    records.write_text(path, page)
+    return path
+
+
+def _environment() -> jinja2.Environment:
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("warptheory.report"), autoescape=True, undefined=jinja2.StrictUndefined
+    )
+    environment.filters["value"] = lambda number: f"{number:.5g}"
+    environment.filters["error"] = lambda number: f"{number:.1g}"
+    return environment
+
+
+def _rows(table: pd.DataFrame) -> list[dict[str, Any]]:
+    return [{str(key): value for key, value in row.items()} for row in table.to_dict(orient="records")]
+
+
+def _svg(figure: Figure) -> str:
+    """Return a figure as an SVG data address; text is drawn as paths, so no font is needed."""
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="svg", metadata={"Date": None})
+    return "data:image/svg+xml;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
+
+
+def _png(path: Path) -> str:
+    return "data:image/png;base64," + base64.b64encode(path.read_bytes()).decode("ascii")

@@ -1,0 +1,217 @@
+"""A result: statement, assumptions, source, and the experiment from which all else follows."""
+
+import itertools
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, fields, replace
+from types import MappingProxyType
+from typing import Any
+
+import sympy as sp
+
+from warptheory import kernels, symbolic
+from warptheory.core.errors import ArgumentError, UnknownNameError
+from warptheory.fields import IID, laws
+from warptheory.montecarlo import Claim, Simulation
+from warptheory.symbolic import Derivation, Statistic
+
+PIXEL = sp.Symbol("n", integer=True)
+
+# Where a claim is checked unless the caller says otherwise: generic points, away from symmetries that
+# could hide an error. Offsets and fractions in pixels; the input has a mean, so that a lost mean shows.
+DEFAULT_VALUES: Mapping[str, float] = MappingProxyType(
+    {
+        "mu": 0.7,
+        "sigma": 1.3,
+        "s": 0.3,
+        "a": 0.35,
+        "b": 0.2,
+        "c": 0.3,
+        "r": 0.4,
+        "f": 0.3,
+        "f_1": 0.3,
+        "f_2": 0.15,
+        "f_3": 0.6,
+    }
+)
+
+
+@dataclass(frozen=True)
+class Setting:
+    """The choices that an experiment is made for.
+
+    Attributes:
+        kernel: name of the interpolation kernel.
+        dim: number d of spatial axes.
+        offsets: name of the law of the offsets.
+        inputs: name of the law of the input pixels in simulations.
+
+    Raises:
+        UnknownNameError: an unknown kernel or law.
+        ArgumentError: dim is not 1, 2 or 3.
+    """
+
+    kernel: str = "linear"
+    dim: int = 1
+    offsets: str = "normal"
+    inputs: str = "normal"
+
+    def __post_init__(self) -> None:
+        kernels.get(self.kernel)
+        if self.dim not in (1, 2, 3):
+            raise ArgumentError("dim", expected="1, 2 or 3", received=self.dim)
+        laws.get(self.offsets, argument="offsets")
+        laws.get(self.inputs, argument="inputs")
+
+
+@dataclass(frozen=True)
+class Quantity:
+    """One number of a result.
+
+    Attributes:
+        name: what it is, such as "variance".
+        experiment: makes the statistic for a setting; it is derived and simulated from this one text.
+        smallest_effect: the smallest relative error that a check has to see.
+    """
+
+    name: str
+    experiment: Callable[[Setting], Statistic]
+    smallest_effect: float = 0.01
+
+
+@dataclass(frozen=True)
+class Result:
+    """A theorem on the warping operator.
+
+    Attributes:
+        label: its label, such as "A4".
+        title: a short title.
+        statement: what it says, in a sentence or two.
+        assumptions: what it needs, one sentence each.
+        source: where it comes from.
+        quantities: its numbers; the first is the one meant when none is named.
+        offsets: laws of the offsets for which it is checked; empty where the result fixes the law.
+        inputs: laws of the input for which it is checked.
+        dims: numbers of axes for which it is checked.
+        values: values at which it is checked, where the default ones do not fit.
+    """
+
+    label: str
+    title: str
+    statement: str
+    assumptions: tuple[str, ...]
+    source: str
+    quantities: tuple[Quantity, ...]
+    offsets: tuple[str, ...] = ()
+    inputs: tuple[str, ...] = ("normal",)
+    dims: tuple[int, ...] = (1, 2)
+    values: Mapping[str, float] = field(default_factory=dict)
+
+    def quantity(self, name: str | None = None) -> Quantity:
+        """Return a quantity by name, the first one if no name is given.
+
+        Raises:
+            UnknownNameError: no quantity of that name.
+        """
+        if name is None:
+            return self.quantities[0]
+        found = {quantity.name: quantity for quantity in self.quantities}
+        if name not in found:
+            raise UnknownNameError("quantity", name, found)
+        return found[name]
+
+    def setting(self, **choices: Any) -> Setting:
+        """Return the setting with the given choices; a choice of None or none at all takes the default."""
+        default = Setting(offsets=self.offsets[0]) if self.offsets else Setting()
+        return replace(default, **{name: choice for name, choice in choices.items() if choice is not None})
+
+    def derive(self, quantity: str | None = None, **choices: Any) -> Derivation:
+        """Derive a quantity for a setting.
+
+        Args:
+            quantity: name of the quantity; the first one by default.
+            **choices: kernel, dim, offsets, inputs, as in `Setting`.
+
+        Raises:
+            UnknownNameError: no such quantity, kernel or law.
+            NotReducible: the algebra cannot reduce it for this setting.
+        """
+        return self.quantity(quantity).experiment(self.setting(**choices)).derive()
+
+    @property
+    def expression(self) -> sp.Expr:
+        """The closed form of the first quantity in the default setting."""
+        return self.derive().result
+
+    @property
+    def experiment(self) -> Statistic:
+        """The statistic of the first quantity in the default setting."""
+        return self.quantity().experiment(self.setting())
+
+    def latex(self, quantity: str | None = None, **choices: Any) -> str:
+        """Return the closed form in LaTeX; arguments as in `derive`."""
+        return str(sp.latex(self.derive(quantity, **choices).result))
+
+    def evaluate(self, quantity: str | None = None, **values: Any) -> float:
+        """Return the number that the closed form gives.
+
+        Args:
+            quantity: name of the quantity; the first one by default.
+            **values: choices as in `Setting`, and numbers for symbols (s=0.3, sigma=1.0, …); symbols
+                that are not named take the result's defaults.
+
+        Raises:
+            ArgumentError: a name that is neither a choice nor a symbol of the closed form.
+        """
+        return self.claim(quantity, **values).theory
+
+    def claim(self, quantity: str | None = None, **values: Any) -> Claim:
+        """Return the claim that a quantity makes for a setting, ready for `montecarlo.verify`.
+
+        Args:
+            quantity: name of the quantity; the first one by default.
+            **values: as in `evaluate`.
+        """
+        choices = {name: value for name, value in values.items() if name in _CHOICES}
+        numbers = {name: value for name, value in values.items() if name not in _CHOICES}
+        defaults = {**DEFAULT_VALUES, **self.values}
+        for name in numbers:
+            if name not in defaults:
+                raise UnknownNameError("values", name, {*defaults, *_CHOICES})
+        setting, chosen = self.setting(**choices), self.quantity(quantity)
+        statistic = chosen.experiment(setting)
+        everything = {**defaults, **numbers}
+        everything |= _higher_cumulants(setting.inputs, everything)
+        return Claim(
+            label=self._claim_label(chosen, setting, numbers),
+            theory=symbolic.evaluate(statistic.doit(), everything),
+            experiment=Simulation(statistic, setting.inputs),
+            values=everything,
+            smallest_effect=chosen.smallest_effect,
+        )
+
+    def _claim_label(self, quantity: Quantity, setting: Setting, numbers: Mapping[str, float]) -> str:
+        law = f" {setting.offsets} offsets," if self.offsets else ""
+        given = "".join(f", {name}={value:g}" for name, value in numbers.items())
+        return f"{self.label} {quantity.name}, {setting.kernel}, d={setting.dim},{law} {setting.inputs} input{given}"
+
+    def settings(
+        self, kernel: str | None = None, dim: int | None = None, offsets: str | None = None, inputs: str | None = None
+    ) -> Iterator[Setting]:
+        """Yield the settings in which the result is checked; an argument replaces its default range."""
+        default = self.setting()
+        ranges = (
+            (kernel or default.kernel,),
+            (dim,) if dim is not None else self.dims,
+            (offsets,) if offsets is not None else self.offsets or (default.offsets,),
+            (inputs,) if inputs is not None else self.inputs,
+        )
+        yield from itertools.starmap(Setting, itertools.product(*ranges))
+
+
+_CHOICES = frozenset(choice.name for choice in fields(Setting))
+
+
+def _higher_cumulants(inputs: str, values: Mapping[str, float]) -> dict[str, float]:
+    """Return κ₃ and κ₄ of a pixel with the law `inputs`, for results that hold for any law."""
+    pixel = IID(inputs, values["mu"], values["sigma"])
+    return {f"kappa_{order}": float(pixel.cumulant(order)) for order in (3, 4)}

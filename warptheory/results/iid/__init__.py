@@ -1,0 +1,1 @@
+"""Section A: inputs of independent pixels."""

@@ -1,0 +1,26 @@
+"""A3: the variance of a warped value when every fraction is equally likely."""
+
+from warptheory.results._result import PIXEL, Quantity, Result, Setting
+from warptheory.symbolic import IIDField, OffsetField, Variance, warp
+
+
+def variance(setting: Setting) -> Variance:
+    """State Var y[n] for offsets uniform over one pixel."""
+    eps = OffsetField("uniform", setting.dim, scale="1/2")
+    return Variance(warp(IIDField("x"), eps, setting.kernel)[PIXEL])
+
+
+RESULT = Result(
+    label="A3",
+    title="Variance with a uniform fraction",
+    statement="Var y = σ² ρ̄ᵈ with ρ̄ = ∫k²: (2/3)ᵈ σ² for multilinear interpolation. Each warp of white input loses that share of variance.",
+    assumptions=(
+        "The pixels x[m] are independent with one law of variance σ².",
+        "The fraction of the sampling position is uniform on [0, 1)ᵈ and independent of x.",
+        "The kernel is a partition of unity.",
+    ),
+    source="arXiv 2511.20800, independent inputs; theory label A3",
+    quantities=(Quantity("variance", variance),),
+    inputs=("normal", "exponential"),
+    dims=(1, 2, 3),
+)

@@ -1,0 +1,26 @@
+"""Printing of the algebra's own nodes: each shows itself as an ordinary sympy expression."""
+
+from typing import Any
+
+import sympy as sp
+
+
+class Displayed:
+    """A node that prints, in text, LaTeX and MathML alike, as the expression that `display` returns."""
+
+    def display(self, *, latex: bool) -> sp.Expr:
+        """Return the expression to print; `latex` tells whether names may hold LaTeX commands."""
+        raise NotImplementedError(type(self).__name__)
+
+    def _sympystr(self, printer: Any) -> str:
+        return str(printer._print(self.display(latex=False)))
+
+    def _pretty(self, printer: Any) -> Any:
+        return printer._print(self.display(latex=False))
+
+    def _latex(self, printer: Any, exp: str | None = None) -> str:
+        shown = str(printer._print(self.display(latex=True)))
+        return shown if exp is None else rf"{{{shown}}}^{{{exp}}}"
+
+    def _mathml_presentation(self, printer: Any) -> Any:
+        return printer._print(self.display(latex=False))

@@ -1,0 +1,98 @@
+"""Numbers from expressions: closed forms, series, and every intermediate step of a derivation."""
+
+import itertools
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import sympy as sp
+from numpy import ndarray
+
+from warptheory.core.errors import ArgumentError, WarpTheoryError
+from warptheory.symbolic._nodes import Environment, KernelValue, Node
+
+_FIRST_BLOCK = 64
+_MOST_TERMS = 2**24
+# Blocks double in length, so for terms that fall as fast as 1/j² the tail is at most twice the last block's
+# share. A series is summed until that share is negligible; if terms run out first, it has to be acceptable.
+_NEGLIGIBLE = 1e-13
+_ACCEPTED_TAIL = 1e-9
+
+
+class NotConverged(WarpTheoryError):  # noqa: N818 -- reads as what it says
+    """A series was not summed to the accuracy that is promised."""
+
+
+def evaluate(expression: sp.Expr, values: Mapping[str, float]) -> float:
+    """Return the value of an expression.
+
+    Args:
+        expression: a closed form, or any step of a derivation without random variables.
+        values: a number for every free symbol, by the symbol's name; others are ignored.
+
+    Raises:
+        ArgumentError: a symbol has no value; the message names it.
+        NotConverged: an infinite series did not settle to a relative 1e-9.
+    """
+    symbols = expression.free_symbols
+    missing = sorted({symbol.name for symbol in symbols} - set(values))
+    if missing:
+        raise ArgumentError("values", expected=f"a number for {', '.join(missing)}", received=f"values for {', '.join(sorted(values)) or 'nothing'}")
+    return float(_value(expression, {symbol: float(values[symbol.name]) for symbol in symbols}))
+
+
+def _value(expression: sp.Expr, environment: Environment) -> Any:
+    """Evaluate with scalars or arrays in the environment: nodes and sums first, then the rest at once."""
+    parts: dict[sp.Expr, Any] = {}
+    traversal = sp.preorder_traversal(expression)
+    for part in traversal:
+        if isinstance(part, Node | sp.Sum):
+            traversal.skip()
+            if part not in parts:
+                parts[part] = part.numeric(environment, _value) if isinstance(part, Node) else _sum(part, environment)
+    names = {part: sp.Dummy() for part in parts}
+    reduced = expression.xreplace(names).rewrite(sp.floor)
+    arguments = sorted(reduced.free_symbols, key=str)
+    numbers = {names[part]: value for part, value in parts.items()} | dict(environment)
+    return sp.lambdify(arguments, reduced, "numpy")(*(numbers[argument] for argument in arguments))
+
+
+def _sum(total: sp.Sum, environment: Environment) -> float | ndarray:
+    if all(lower == -sp.oo and upper == sp.oo for _, lower, upper in total.limits):
+        return _tap_sum(total, environment)
+    (index, lower, upper), *rest = total.limits
+    if rest or upper != sp.oo:
+        raise ArgumentError("expression", expected="sums over taps, or series to infinity", received=str(total))
+    return _series(total.function, index, int(lower), environment)
+
+
+def _tap_sum(total: sp.Sum, environment: Environment) -> float | ndarray:
+    """Sum over every tap near the positions; kernels vanish beyond their support."""
+    reach = max(max(abs(tap) for tap in node.kernel.taps) for node in total.function.atoms(KernelValue)) + 1
+    positions = [np.asarray(value) for symbol, value in environment.items() if total.function.has(symbol)]
+    low = min(int(np.floor(p.min())) for p in positions) - reach
+    high = max(int(np.ceil(p.max())) for p in positions) + reach
+    indices = [index for index, _, _ in total.limits]
+    result: float | ndarray = 0.0
+    for taps in itertools.product(range(low, high + 1), repeat=len(indices)):
+        result = result + _value(total.function.subs(dict(zip(indices, taps, strict=True))), environment)
+    return result
+
+
+def _series(summand: sp.Expr, index: sp.Symbol, first: int, environment: Environment) -> float:
+    """Sum a series in blocks that double, until a block no longer changes the sum."""
+    arguments = sorted(summand.free_symbols - {index}, key=str)
+    term = sp.lambdify([index, *arguments], summand, "numpy")
+    numbers = [environment[argument] for argument in arguments]
+    total, start, length = 0.0, first, _FIRST_BLOCK
+    while True:
+        block = np.broadcast_to(term(np.arange(start, start + length, dtype=float), *numbers), (length,))
+        total += float(block.sum())
+        share = float(np.abs(block).sum())
+        if share <= _NEGLIGIBLE * abs(total) or share == 0.0:
+            return total
+        start, length = start + length, 2 * length
+        if start > _MOST_TERMS:
+            if share > _ACCEPTED_TAIL * abs(total):
+                raise NotConverged(f"Σ {summand} over {index}: after {start} terms a block still adds {share:.1e} to {total:.6g}")
+            return total
