@@ -18,12 +18,14 @@ from warptheory.fields import IID, photographs
 from warptheory.montecarlo import check_device
 from warptheory.stability import fold_fraction, slope_deviation
 
-PHOTOGRAPH = "astronaut"
-SPREAD = 12.0  # pixels, standard deviation of each offset component
-CORRELATION = 40.0  # pixels, correlation length of the offset field
+PHOTOGRAPH = "chelsea"
+SPREAD = 9.0  # pixels, standard deviation of each offset component
+CORRELATION = 32.0  # pixels, correlation length of the offset field
 
 
-def smooth_offsets(size: tuple[int, int], spread: float, correlation: float, generator: np.random.Generator) -> np.ndarray:
+def smooth_offsets(
+    size: tuple[int, int], spread: float, correlation: float, generator: np.random.Generator
+) -> np.ndarray:
     """Return a periodic Gaussian offset field (2, H, W) in pixels.
 
     White noise filtered by a Gaussian of width ℓ/√2 has the covariance spread²·exp(−r²/2ℓ²).
@@ -35,7 +37,9 @@ def smooth_offsets(size: tuple[int, int], spread: float, correlation: float, gen
         generator: source of the noise.
     """
     noise = IID("normal").sample(2, size, generator)[:, 0].numpy()
-    smooth = np.stack([ndimage.gaussian_filter(component, correlation / np.sqrt(2), mode="wrap") for component in noise])
+    smooth = np.stack(
+        [ndimage.gaussian_filter(component, correlation / np.sqrt(2), mode="wrap") for component in noise]
+    )
     # A Gaussian filter of width w has Σ weights² = 1/(4πw²), with w² = ℓ²/2.
     return spread * smooth * np.sqrt(2 * np.pi) * correlation
 
@@ -60,7 +64,9 @@ def run(out: Path, seed: int = 0, device: str = "cpu") -> Path:
     }
     arrays = {"photograph": photograph, "offsets": offsets, "warped": warped}
     manifest = records.Manifest("analyses/warped_image.py", seed, device, settings)
-    records.write_arrays(path, {name: tensor.to("cpu", torch.float32).numpy() for name, tensor in arrays.items()}, manifest)
+    records.write_arrays(
+        path, {name: tensor.to("cpu", torch.float32).numpy() for name, tensor in arrays.items()}, manifest
+    )
     return path
 
 

@@ -5,13 +5,12 @@ Draws from the record `warped_image.safetensors`, which `analyses/warped_image.p
 
 from pathlib import Path
 
-import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from warptheory.core import records
-from warptheory.report import STYLE
+from warptheory.report import house_style
 
 ANALYSIS = "warped_image"
 RECORD = "warped_image.safetensors"
@@ -23,8 +22,8 @@ def draw(record: Path) -> Figure:
     """Return the figure: photograph and offsets above, warped photograph and sampling grid below."""
     arrays = records.read_arrays(record)
     offsets = arrays["offsets"]
-    with mpl.rc_context(dict(STYLE)):
-        figure = Figure(figsize=(6.6, 6.4), layout="constrained")
+    with house_style():
+        figure = Figure(figsize=(7.2, 5.0), layout="constrained")
         axes = figure.subplots(2, 2)
         _show_image(axes[0, 0], arrays["photograph"], "Input x(t)")
         _show_image(axes[1, 0], arrays["warped"], "Warped output y(t) = x(t + ε(t))")
@@ -45,9 +44,7 @@ def _show_offsets(figure: Figure, axes: Axes, offsets: np.ndarray) -> None:
     image = axes.imshow(length, cmap="cividis", vmin=0)
     rows, columns = (np.arange(ARROW_SPACING // 2, n, ARROW_SPACING) for n in length.shape)
     vertical, horizontal = offsets[:, rows][:, :, columns]
-    axes.quiver(
-        columns, rows, horizontal, vertical, color="white", angles="xy", scale_units="xy", scale=1, width=0.005
-    )
+    axes.quiver(columns, rows, horizontal, vertical, color="white", angles="xy", scale_units="xy", scale=1, width=0.005)
     axes.set_title("Offset field ε(t), arrows to scale")
     figure.colorbar(image, ax=axes, label="|ε| (pixels)", shrink=0.85)
     _label_pixels(axes, length.shape)
@@ -71,8 +68,8 @@ def _show_grid(axes: Axes, offsets: np.ndarray) -> None:
 def _label_pixels(axes: Axes, size: tuple[int, int]) -> None:
     axes.set_xlabel("column (pixels)")
     axes.set_ylabel("row (pixels)")
-    axes.set_xticks(range(0, size[1] + 1, 128))
-    axes.set_yticks(range(0, size[0] + 1, 128))
+    axes.set_xticks(range(0, size[1] + 1, 100))
+    axes.set_yticks(range(0, size[0] + 1, 100))
 
 
 def caption(record: Path) -> str:
@@ -81,7 +78,8 @@ def caption(record: Path) -> str:
     return (
         "Figure 1. An input and its warped version\n"
         f"Top: the photograph “{chosen['photograph']}”. Bottom: the same data, warped by a smooth random offset field "
-        f"(correlation length {chosen['correlation_length_px']:.0f} pixels; measured spread {chosen['measured_spread_px']:.1f} pixels, "
+        f"(correlation length {chosen['correlation_length_px']:.0f} pixels; "
+        f"measured spread {chosen['measured_spread_px']:.1f} pixels, "
         f"slope τ = {chosen['measured_slope']:.2f}, folded share {chosen['measured_fold_fraction']:.2%}). "
         "Right: the offset field, and the positions at which the input is sampled."
     )

@@ -26,7 +26,14 @@ FIGURES = ("figure1_warped_image",)
 Progress = Callable[[float, str], None]
 
 
-def run(out: Path, profile: str = "quick", seed: int = 0, device: str = "cpu", on_progress: Progress | None = None) -> bool:
+def run(
+    out: Path,
+    profile: str = "quick",
+    seed: int = 0,
+    device: str = "cpu",
+    on_progress: Progress | None = None,
+    labels: tuple[str, ...] = ("*",),
+) -> bool:
     """Reproduce everything into `out`; return whether every claim held.
 
     Args:
@@ -35,6 +42,7 @@ def run(out: Path, profile: str = "quick", seed: int = 0, device: str = "cpu", o
         seed: seed of every random number.
         device: torch device on which the operator runs.
         on_progress: called with the share that is done, in [0, 1], and the name of what is running.
+        labels: labels or patterns of the results to include.
 
     Raises:
         ArgumentError: a folder that cannot be written, an unknown profile or device.
@@ -46,7 +54,7 @@ def run(out: Path, profile: str = "quick", seed: int = 0, device: str = "cpu", o
     report = on_progress or (lambda share, name: None)
 
     report(0.0, "derivations")
-    everything = results.match(["*"])
+    everything = results.match(list(labels))
     records.write_json(source / "derivations.json", [describe(result) for result in everything])
     expected = compare_expected()
     manifest = records.Manifest(records.command_line(), seed, device, {"profile": asdict(chosen), "kernels": KERNELS})
@@ -64,7 +72,7 @@ def run(out: Path, profile: str = "quick", seed: int = 0, device: str = "cpu", o
         report(0.8 + 0.15 * number / len(ANALYSES), name)
         load_script("analyses", name, "analysis").run(source, seed, device)
     report(0.95, "figures and report")
-    figures = [draw_figure(name, folder) for name in FIGURES]
+    figures = [draw_figure(name, folder, seed, device) for name in FIGURES]
     write_report(folder, figures)
     report(1.0, "done")
     return bool((verdicts["verdict"] == "verified").all() and expected["agrees"].all())
@@ -105,17 +113,23 @@ def compare_expected() -> pd.DataFrame:
     for entry in entries:
         theory = results.get(entry["result"]).evaluate(dim=entry["dim"], mu=0.0, sigma=1.0, **entry.get("values", {}))
         agrees = abs(theory - entry["expected"]) <= entry["tolerance"]
-        rows.append({**{key: entry[key] for key in ("name", "result", "dim", "expected", "tolerance", "source")}, "theory": theory, "agrees": agrees})
+        rows.append(
+            {
+                **{key: entry[key] for key in ("name", "result", "dim", "expected", "tolerance", "source")},
+                "theory": theory,
+                "agrees": agrees,
+            }
+        )
     return pd.DataFrame(rows)
 
 
 def draw_figure(name: str, folder: Path, seed: int = 0, device: str = "cpu") -> dict[str, str]:
-    """Draw one figure as PDF and PNG from its record, which is computed first if it is missing.
+    """Draw one figure as PDF and PNG from its record, computed first if it is missing or of another seed.
 
     Args:
-        name: name of the figure's script.
+        name: name of the figure's script, such as "figure1".
         folder: output folder; records are in its `records/`.
-        seed: seed, if the record has to be computed.
+        seed: seed of the record.
         device: device, if the record has to be computed.
 
     Returns:
@@ -123,10 +137,10 @@ def draw_figure(name: str, folder: Path, seed: int = 0, device: str = "cpu") -> 
     """
     script = load_script("figures", name, "figure")
     record = folder / "records" / script.RECORD
-    if not record.is_file():
+    if not record.is_file() or records.read_json(record.with_suffix(".json"))["seed"] != seed:
         load_script("analyses", script.ANALYSIS, "analysis").run(record.parent, seed, device)
     figure = script.draw(record)
-    stem = Path(script.__file__).stem
+    stem = script.__name__.rpartition(".")[2]
     for suffix in (".pdf", ".png"):
         records.write_atomically(folder / f"{stem}{suffix}", figure.savefig)
     title, _, caption = script.caption(record).partition("\n")

@@ -18,7 +18,10 @@ def build_app() -> typer.Typer:
     """Return the application with every command found in `commands/`."""
     app = typer.Typer(
         name="warptheory",
-        help="Theory and statistics of dynamic sampling networks: derive a moment of the warping operator, and simulate the same experiment.",
+        help=(
+            "Theory and statistics of dynamic sampling networks: "
+            "derive a moment of the warping operator, and simulate the same experiment."
+        ),
         epilog="Start with:  warptheory list  ·  warptheory derive A4  ·  warptheory verify A4",
         no_args_is_help=True,
         add_completion=False,

@@ -15,7 +15,11 @@ def checkout_folder(name: str) -> Path:
     """
     folder = Path(__file__).resolve().parents[2] / name
     if not folder.is_dir():
-        raise ArgumentError(name, expected=f"a checkout of the repository, with its folder {name}/", received="an installed package alone")
+        raise ArgumentError(
+            name,
+            expected=f"a checkout of the repository, with its folder {name}/",
+            received="an installed package alone",
+        )
     return folder
 
 
@@ -31,7 +35,9 @@ def load_script(folder: str, name: str, argument: str) -> ModuleType:
         ArgumentError: the package is installed without its checkout.
         UnknownNameError: no such script; the message lists the ones that exist.
     """
-    scripts = {path.stem: path for path in sorted(checkout_folder(folder).glob("*.py")) if not path.stem.startswith("_")}
+    scripts = {
+        path.stem: path for path in sorted(checkout_folder(folder).glob("*.py")) if not path.stem.startswith("_")
+    }
     found = [path for stem, path in scripts.items() if name in (stem, stem.partition("_")[0])]
     if len(found) != 1:
         raise UnknownNameError(argument, name, scripts)

@@ -85,7 +85,9 @@ def output_folder(folder: str | Path, argument: str = "out") -> Path:
             pass
     except OSError as error:
         reason = error.strerror or type(error).__name__
-        raise ArgumentError(argument, expected="a folder that can be written to", received=f"{path} ({reason})") from error
+        raise ArgumentError(
+            argument, expected="a folder that can be written to", received=f"{path} ({reason})"
+        ) from error
     return path
 
 

@@ -10,7 +10,7 @@ from functools import cache
 from warptheory.core.catalogue import build_entry, entry_modules
 from warptheory.core.errors import ArgumentError
 from warptheory.kernels._kernel import FREQUENCY, POSITION, SHIFT, Functionals, Kernel, Piece
-from warptheory.kernels._periodic import FRACTION, PeriodicFunction
+from warptheory.kernels._periodic import FRACTION, NoClosedFormError, PeriodicFunction
 
 __all__ = [
     "FRACTION",
@@ -19,6 +19,7 @@ __all__ = [
     "SHIFT",
     "Functionals",
     "Kernel",
+    "NoClosedFormError",
     "PeriodicFunction",
     "Piece",
     "get",

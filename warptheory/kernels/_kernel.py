@@ -1,5 +1,6 @@
 """An interpolation kernel: one definition as exact pieces, everything else derived from it."""
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
@@ -52,12 +53,16 @@ class Kernel:
         for left, right in zip(self.pieces, self.pieces[1:], strict=False):
             if left.upper != right.lower:
                 raise ArgumentError(
-                    "pieces", expected="adjacent pieces", received=f"a piece up to {left.upper}, then one from {right.lower}"
+                    "pieces",
+                    expected="adjacent pieces",
+                    received=f"a piece up to {left.upper}, then one from {right.lower}",
                 )
         degree = self._reproduced_degree(limit=self.reproduces + 1)
         if degree != self.reproduces:
             raise ArgumentError(
-                "reproduces", expected=f"{degree}, the degree that the pieces of {self.name!r} reproduce", received=self.reproduces
+                "reproduces",
+                expected=f"{degree}, the degree that the pieces of {self.name!r} reproduce",
+                received=self.reproduces,
             )
 
     def _reproduced_degree(self, limit: int) -> int:
@@ -74,12 +79,16 @@ class Kernel:
     @cached_property
     def taps(self) -> dict[int, PeriodicFunction]:
         """The weights k(f − j) of the pixels j around a position with fraction f, by j."""
-        edges = sorted({edge % 1 for piece in self.pieces for edge in (piece.lower, piece.upper)} | {sp.Integer(0), sp.Integer(1)})
+        edges = sorted(
+            {edge % 1 for piece in self.pieces for edge in (piece.lower, piece.upper)} | {sp.Integer(0), sp.Integer(1)}
+        )
         first = int(sp.floor(1 - self.pieces[-1].upper))
         last = int(sp.ceiling(1 - self.pieces[0].lower)) - 1
-        cells = list(zip(edges, edges[1:], strict=False))
+        cells = list(itertools.pairwise(edges))
         weights = {
-            tap: PeriodicFunction.from_cells(Cell(low, high, self._on(low - tap, high - tap, FRACTION - tap)) for low, high in cells)
+            tap: PeriodicFunction.from_cells(
+                Cell(low, high, self._on(low - tap, high - tap, FRACTION - tap)) for low, high in cells
+            )
             for tap in range(first, last + 1)
         }
         return {tap: weight for tap, weight in weights.items() if weight != PeriodicFunction.constant(sp.Integer(0))}
@@ -100,7 +109,9 @@ class Kernel:
                 ignores them too).
         """
         branches = [(sp.Integer(0), position < self.pieces[0].lower)]
-        branches += [(sp.diff(p.expression, POSITION, order).subs(POSITION, position), position < p.upper) for p in self.pieces]
+        branches += [
+            (sp.diff(p.expression, POSITION, order).subs(POSITION, position), position < p.upper) for p in self.pieces
+        ]
         return sp.Piecewise(*branches, (sp.Integer(0), True))
 
     @property
@@ -112,7 +123,10 @@ class Kernel:
     def spectrum(self) -> sp.Expr:
         """k̂(ω) = ∫ k(u) e^{−iωu} du as a sympy expression in `FREQUENCY`, ω in radians per pixel."""
         omega = sp.Symbol("omega", real=True, nonzero=True)
-        transform = sum(sp.integrate(p.expression * sp.exp(-sp.I * omega * POSITION), (POSITION, p.lower, p.upper)) for p in self.pieces)
+        transform = sum(
+            sp.integrate(p.expression * sp.exp(-sp.I * omega * POSITION), (POSITION, p.lower, p.upper))
+            for p in self.pieces
+        )
         mass = sum(sp.integrate(p.expression, (POSITION, p.lower, p.upper)) for p in self.pieces)
         away_from_zero = sp.simplify(sp.simplify(transform).rewrite(sp.cos)).subs(omega, FREQUENCY)
         return sp.Piecewise((mass, sp.Eq(FREQUENCY, 0)), (away_from_zero, True))
@@ -131,7 +145,7 @@ class Kernel:
         edges = [edge for piece in self.pieces for edge in (piece.lower, piece.upper)]
         knots = sorted({a - b for a in edges for b in edges})
         branches = [(sp.Integer(0), knots[0] > SHIFT)]
-        for low, high in zip(knots, knots[1:], strict=False):
+        for low, high in itertools.pairwise(knots):
             branches.append((self._overlap((low + high) / 2), high > SHIFT))
         return sp.Piecewise(*branches, (sp.Integer(0), True))
 

@@ -5,12 +5,20 @@ tap's weight, ρ(f) = Σₘ k(f − m)², δ(f) = Σₘ k′(f − m)². Product
 coefficients of them are exact.
 """
 
+import itertools
 import operator
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import sympy as sp
+
+from warptheory.core.errors import WarpTheoryError
+
+
+class NoClosedFormError(WarpTheoryError):
+    """A functional of a kernel has no closed form that the library derives; the message says which."""
+
 
 FRACTION = sp.Symbol("f", nonnegative=True)
 
@@ -62,7 +70,7 @@ class PeriodicFunction:
         edges = sorted({edge for cell in (*self.cells, *other.cells) for edge in (cell.lower, cell.upper)})
         return PeriodicFunction.from_cells(
             Cell(low, high, operation(self._on(low, high), other._on(low, high)))
-            for low, high in zip(edges, edges[1:], strict=False)
+            for low, high in itertools.pairwise(edges)
         )
 
     def _on(self, low: sp.Expr, high: sp.Expr) -> sp.Expr:
@@ -70,7 +78,9 @@ class PeriodicFunction:
 
     def differentiate(self) -> "PeriodicFunction":
         """Return the derivative in f, cell by cell; at a cell's lower edge it is the right-hand one."""
-        return PeriodicFunction.from_cells(cell._replace(expression=sp.diff(cell.expression, FRACTION)) for cell in self.cells)
+        return PeriodicFunction.from_cells(
+            cell._replace(expression=sp.diff(cell.expression, FRACTION)) for cell in self.cells
+        )
 
     def at(self, fraction: sp.Expr) -> sp.Expr:
         """Return the value at an expression that lies in [0, 1)."""
@@ -87,6 +97,9 @@ class PeriodicFunction:
 
         Args:
             frequency: a symbol j that is declared a non-zero integer.
+
+        Raises:
+            NoClosedFormError: a cell's expression is not a polynomial.
         """
         rate = -2 * sp.pi * sp.I * frequency
         return sp.simplify(sum(_exponential_integral(cell, rate) for cell in self.cells))
@@ -100,11 +113,11 @@ def _tidy(expression: sp.Expr) -> sp.Expr:
 def _exponential_integral(cell: Cell, rate: sp.Expr) -> sp.Expr:
     """Return ∫ F(f) e^{rate·f} df over a cell.
 
-    For a polynomial, repeated integration by parts ends: ∫Fe^{rf} = e^{rf} Σₖ (−1)ᵏ F⁽ᵏ⁾ / rᵏ⁺¹.
+    Repeated integration by parts ends: ∫Fe^{rf} = e^{rf} Σₖ (−1)ᵏ F⁽ᵏ⁾ / rᵏ⁺¹.
     """
     expression = cell.expression
     if not expression.is_polynomial(FRACTION):
-        return sp.integrate(expression * sp.exp(rate * FRACTION), (FRACTION, cell.lower, cell.upper))
+        raise NoClosedFormError(f"Fourier coefficients are derived for polynomial pieces, not for {expression}")
     primitive = sp.Integer(0)
     order = 0
     while expression != 0:

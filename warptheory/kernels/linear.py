@@ -14,5 +14,5 @@ def linear() -> Kernel:
             Piece(sp.Integer(0), sp.Integer(1), 1 - POSITION),
         ),
         reproduces=1,
-        source="The B-spline of degree one; P. Thévenaz, T. Blu, M. Unser, IEEE Trans. Med. Imaging 19(7), 2000, section IV",
+        source="The B-spline of degree one; P. Thévenaz et al., IEEE Trans. Med. Imaging 19(7), 2000, section IV",
     )

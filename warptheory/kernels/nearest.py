@@ -12,5 +12,5 @@ def nearest() -> Kernel:
         name="nearest",
         pieces=(Piece(-half, half, sp.Integer(1)),),
         reproduces=0,
-        source="The B-spline of degree zero; P. Thévenaz, T. Blu, M. Unser, IEEE Trans. Med. Imaging 19(7), 2000, section IV",
+        source="The B-spline of degree zero; P. Thévenaz et al., IEEE Trans. Med. Imaging 19(7), 2000, section IV",
     )

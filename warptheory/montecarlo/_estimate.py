@@ -72,7 +72,9 @@ def as_experiment(experiment: Experiment | Statistic) -> Experiment:
         return Simulation(experiment)
     if isinstance(experiment, Experiment):
         return experiment
-    raise ArgumentError("experiment", expected="a symbolic statistic or an Experiment", received=type(experiment).__name__)
+    raise ArgumentError(
+        "experiment", expected="a symbolic statistic or an Experiment", received=type(experiment).__name__
+    )
 
 
 def estimate(
@@ -136,7 +138,9 @@ def check_device(device: str) -> None:
     try:
         torch.empty(0, device=device)
     except (RuntimeError, AssertionError) as error:
-        raise ArgumentError("device", expected="a device that torch can use here, such as cpu", received=repr(device)) from error
+        raise ArgumentError(
+            "device", expected="a device that torch can use here, such as cpu", received=repr(device)
+        ) from error
 
 
 def _run_chunk(experiment: Experiment, stream: Stream, rows: int, values: Mapping[str, float], device: str) -> Moments:

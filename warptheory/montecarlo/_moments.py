@@ -28,7 +28,7 @@ class Moments:
 
     @classmethod
     def of(cls, values: Float[Tensor, "n"]) -> "Moments":
-        """Return the moments of a sample, computed in float64 by two passes."""
+        """Return the moments of a sample of shape (n,), computed in float64 by two passes."""
         x = values.detach().to(torch.float64)
         mean = x.mean()
         centred = x - mean

@@ -63,7 +63,9 @@ class Simulation:
         """Number of pixels in a row."""
         return int(np.prod(self.size))
 
-    def sample(self, generator: np.random.Generator, rows: int, values: Values, device: str = "cpu") -> Float[Tensor, "rows"]:
+    def sample(
+        self, generator: np.random.Generator, rows: int, values: Values, device: str = "cpu"
+    ) -> Float[Tensor, "rows"]:
         """Draw independent, unbiased estimates of the statistic.
 
         A variance or covariance needs no mean: (a − a′)(b − b′)/2 of two independent copies is
@@ -94,7 +96,10 @@ class Simulation:
         numbers = [self._atom_values(atom, fields, offsets) for atom in self._atoms]
         parameters = [values[symbol.name] for symbol in self._parameters]
         shape = (rows, *self.size)
-        return [evaluate(*numbers, *parameters) * torch.ones(shape, device=device, dtype=torch.float64) for evaluate in self._compiled]
+        return [
+            evaluate(*numbers, *parameters) * torch.ones(shape, device=device, dtype=torch.float64)
+            for evaluate in self._compiled
+        ]
 
     @cached_property
     def _fields(self) -> list[IIDField]:
@@ -106,7 +111,10 @@ class Simulation:
 
     @cached_property
     def _parameters(self) -> list[sp.Symbol]:
-        return sorted({s for operand in self.statistic.operands for s in operand.free_symbols if isinstance(s, sp.Symbol)}, key=str)
+        return sorted(
+            {s for operand in self.statistic.operands for s in operand.free_symbols if isinstance(s, sp.Symbol)},
+            key=str,
+        )
 
     @cached_property
     def _compiled(self) -> list[Callable[..., Tensor]]:
@@ -115,7 +123,9 @@ class Simulation:
         arguments = [*(names[atom] for atom in self._atoms), *self._parameters]
         return [sp.lambdify(arguments, operand.xreplace(names), modules="math") for operand in self.statistic.operands]
 
-    def _draw_field(self, field: IIDField, generator: np.random.Generator, rows: int, values: Values, device: str) -> Tensor:
+    def _draw_field(
+        self, field: IIDField, generator: np.random.Generator, rows: int, values: Values, device: str
+    ) -> Tensor:
         mean = symbolic.evaluate(field.mean, values)
         deviation = symbolic.evaluate(field.deviation, values)
         return IID(field.law or self.inputs, mean, deviation).sample(rows, self.size, generator, device=device)
@@ -132,7 +142,9 @@ class Simulation:
         location, scale = symbolic.evaluate(law.location, values), symbolic.evaluate(law.scale, values)
         return torch.from_numpy(law.sample(generator, shape, location, scale)).to(device)
 
-    def _atom_values(self, atom: RandomAtom, fields: dict[IIDField, Tensor], offsets: dict[OffsetField, Tensor]) -> Tensor:
+    def _atom_values(
+        self, atom: RandomAtom, fields: dict[IIDField, Tensor], offsets: dict[OffsetField, Tensor]
+    ) -> Tensor:
         x = fields[atom.field]
         dim = len(self.size)
         pixels = x[:, 0] if isinstance(atom, PixelValue) else self._sampled(atom, x, offsets[atom.site.offsets])

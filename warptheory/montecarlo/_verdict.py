@@ -177,7 +177,9 @@ def _as_claim(claim: object) -> Claim:
         return claim
     make = getattr(claim, "claim", None)
     if not callable(make):
-        raise ArgumentError("claim", expected="a Claim, or an object with a claim() method", received=type(claim).__name__)
+        raise ArgumentError(
+            "claim", expected="a Claim, or an object with a claim() method", received=type(claim).__name__
+        )
     made: Claim = make()
     return made
 

@@ -30,14 +30,20 @@ def write_report(folder: Path, figures: Sequence[Mapping[str, str]]) -> Path:
     expected = records.read_table(source / "expected.parquet")
     results = records.read_json(source / "derivations.json")
     manifest = records.read_json(source / "verdicts.json")
-    page = _environment().get_template("report.html").render(
-        manifest=manifest,
-        results=[{**result, "claims": _rows(verdicts[verdicts["result"] == result["label"]])} for result in results],
-        counts=verdicts["verdict"].value_counts().to_dict(),
-        expected=_rows(expected),
-        deviations=_svg(plot_deviations(verdicts)),
-        forward_gain=_svg(plot_forward_gain(records.read_table(source / "forward_gain.parquet"))),
-        figures=[{**figure, "data": _png(folder / figure["file"])} for figure in figures],
+    page = (
+        _environment()
+        .get_template("report.html")
+        .render(
+            manifest=manifest,
+            results=[
+                {**result, "claims": _rows(verdicts[verdicts["result"] == result["label"]])} for result in results
+            ],
+            counts=verdicts["verdict"].value_counts().to_dict(),
+            expected=_rows(expected),
+            deviations=_svg(plot_deviations(verdicts)),
+            forward_gain=_svg(plot_forward_gain(records.read_table(source / "forward_gain.parquet"))),
+            figures=[{**figure, "data": _png(folder / figure["file"])} for figure in figures],
+        )
     )
     path = folder / "report.html"
     records.write_text(path, page)

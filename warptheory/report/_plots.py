@@ -1,11 +1,10 @@
 """Plots of theory against simulation, drawn from records."""
 
-import matplotlib as mpl
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from warptheory.report._style import BLUE, GREEN, GREY, ORANGE, STYLE, VERMILION
+from warptheory.report._style import BLUE, GREEN, GREY, ORANGE, VERMILION, house_style
 
 _VERDICT_MARKS = {"verified": (BLUE, "o"), "undecided": (ORANGE, "s"), "refuted": (VERMILION, "X")}
 _KERNEL_COLOURS = (BLUE, VERMILION, GREEN, ORANGE)
@@ -18,8 +17,8 @@ def plot_deviations(verdicts: pd.DataFrame) -> Figure:
     Args:
         verdicts: the table that `results.check` returns.
     """
-    with mpl.rc_context(dict(STYLE)):
-        figure = Figure(figsize=(6.6, 0.8 + 0.15 * len(verdicts)), layout="constrained")
+    with house_style():
+        figure = Figure(figsize=(7.2, 0.8 + 0.17 * len(verdicts)), layout="constrained")
         axes = figure.subplots()
         axes.axvspan(-1, 1, color=GREY, alpha=0.15, linewidth=0, label="smaller than matters")
         axes.axvline(0, color=GREY, linewidth=0.8)
@@ -39,11 +38,11 @@ def plot_deviations(verdicts: pd.DataFrame) -> Figure:
                 linewidth=1,
                 label=f"{verdict} (bar: ± 1 standard error)",
             )
-        axes.set_yticks(position, verdicts["label"], fontsize=6)
+        axes.set_yticks(position, verdicts["label"], fontsize=7)
         axes.set_ylim(len(verdicts) - 0.4, -0.6)
         axes.set_xlim(-1.6, 1.6)
         axes.set_xlabel("(simulation − theory) / smallest error that matters")
-        figure.legend(loc="outside upper right", ncols=2, frameon=False)
+        figure.legend(loc="outside upper right", ncols=2)
     return figure
 
 
@@ -53,16 +52,17 @@ def plot_forward_gain(gain: pd.DataFrame) -> Figure:
     Args:
         gain: the record of `analyses/iid_statistics.py`.
     """
-    with mpl.rc_context(dict(STYLE)):
+    with house_style():
         figure = Figure(figsize=(4.6, 3.3), layout="constrained")
         axes = figure.subplots()
         for colour, (kernel, of_kernel) in zip(_KERNEL_COLOURS, gain.groupby("kernel", sort=True), strict=False):
             for dim, rows in of_kernel.groupby("dim"):
                 axes.plot(rows["spread"], rows["theory"], color=colour, linewidth=1)
+                simulated = rows[rows["n"] > 0]
                 axes.errorbar(
-                    rows["spread"],
-                    rows["estimate"],
-                    yerr=rows["stderr"],
+                    simulated["spread"],
+                    simulated["estimate"],
+                    yerr=simulated["stderr"],
                     fmt=_DIM_MARKERS[int(str(dim))],
                     color=colour,
                     markersize=4,
@@ -72,5 +72,5 @@ def plot_forward_gain(gain: pd.DataFrame) -> Figure:
         axes.set_xlabel("spread s of the offsets (pixels)")
         axes.set_ylabel("Var y / Var x")
         axes.set_ylim(0, 1.08)
-        axes.legend(frameon=False, ncols=2, title="points: simulation ± 1 SE; lines: A4", title_fontsize=8)
+        axes.legend(ncols=2, title="points: simulation ± 1 SE; lines: A4", title_fontsize=8)
     return figure

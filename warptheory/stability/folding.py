@@ -23,12 +23,14 @@ def offset_jacobian(offsets: Float[Tensor, "B d *T"]) -> Float[Tensor, "B d d *N
     dim = offsets.ndim - 2
     if dim < 1 or offsets.shape[1] != dim or not offsets.is_floating_point() or min(offsets.shape[2:]) < 2:
         raise ArgumentError(
-            "offsets", expected="a floating tensor (B, d, *T) with d axes of at least 2 pixels", received=f"shape {tuple(offsets.shape)}, {offsets.dtype}"
+            "offsets",
+            expected="a floating tensor (B, d, *T) with d axes of at least 2 pixels",
+            received=f"shape {tuple(offsets.shape)}, {offsets.dtype}",
         )
-    inside = tuple(slice(0, n - 1) for n in offsets.shape[2:])
     differences = [torch.diff(offsets, dim=2 + axis) for axis in range(dim)]
-    cropped = [difference[(..., *inside)] for difference in differences]
-    return torch.stack(cropped, dim=2)
+    for axis, length in enumerate(offsets.shape[2:]):
+        differences = [difference.narrow(2 + axis, 0, length - 1) for difference in differences]
+    return torch.stack(differences, dim=2)
 
 
 def jacobian_determinant(offsets: Float[Tensor, "B d *T"]) -> Float[Tensor, "B *N"]:

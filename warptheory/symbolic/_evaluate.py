@@ -37,7 +37,11 @@ def evaluate(expression: sp.Expr, values: Mapping[str, float]) -> float:
     symbols = expression.free_symbols
     missing = sorted({symbol.name for symbol in symbols} - set(values))
     if missing:
-        raise ArgumentError("values", expected=f"a number for {', '.join(missing)}", received=f"values for {', '.join(sorted(values)) or 'nothing'}")
+        raise ArgumentError(
+            "values",
+            expected=f"a number for {', '.join(missing)}",
+            received=f"values for {', '.join(sorted(values)) or 'nothing'}",
+        )
     return float(_value(expression, {symbol: float(values[symbol.name]) for symbol in symbols}))
 
 
@@ -94,5 +98,7 @@ def _series(summand: sp.Expr, index: sp.Symbol, first: int, environment: Environ
         start, length = start + length, 2 * length
         if start > _MOST_TERMS:
             if share > _ACCEPTED_TAIL * abs(total):
-                raise NotConverged(f"Σ {summand} over {index}: after {start} terms a block still adds {share:.1e} to {total:.6g}")
+                raise NotConverged(
+                    f"Σ {summand} over {index}: after {start} terms a block still adds {share:.1e} to {total:.6g}"
+                )
             return total

@@ -93,7 +93,7 @@ class KernelValue(Node):
         return self.args[0].content
 
     def display(self, *, latex: bool) -> sp.Expr:
-        """Return k(u), k′(u), …"""
+        """Return k(u), or k′(u) for a derivative."""
         prime = "'" if latex else "′"
         return sp.Function("k" + prime * int(self.args[1]))(self.args[2])
 
@@ -209,7 +209,9 @@ def _raw_moments(cumulants: list[float]) -> list[float]:
     """Return E x⁰ … E xʳ from κ₁ … κᵣ by mₙ = Σₖ C(n−1, k−1) κₖ mₙ₋ₖ."""
     moments = [1.0]
     for n in range(1, len(cumulants) + 1):
-        moments.append(sum(float(sp.binomial(n - 1, k - 1)) * cumulants[k - 1] * moments[n - k] for k in range(1, n + 1)))
+        moments.append(
+            sum(float(sp.binomial(n - 1, k - 1)) * cumulants[k - 1] * moments[n - k] for k in range(1, n + 1))
+        )
     return moments
 
 

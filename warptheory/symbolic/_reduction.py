@@ -87,7 +87,10 @@ class Sample:
         """
         per_field = [
             [
-                (math.prod(field.cumulant(len(block)) for block in partition), [tuple(orders[i] for i in block) for block in partition])
+                (
+                    math.prod(field.cumulant(len(block)) for block in partition),
+                    [tuple(orders[i] for i in block) for block in partition],
+                )
                 for partition in set_partitions(tuple(range(len(orders))))
             ]
             for field, orders in self.factors
@@ -133,7 +136,7 @@ def use_independence(sample: Sample) -> sp.Expr:
 
 
 def name_functionals(sample: Sample) -> sp.Expr:
-    """Separate the axes and write each tap sum as a functional of the fraction: 1, ρ(f), δ(f), …"""
+    """Separate the axes and write each tap sum as a functional of the fraction, such as ρ(f)."""
     summands = [c * sp.Mul(*itertools.chain(*_axis_functionals(sample, blocks))) for c, blocks in sample.terms()]
     return _average(sample, sp.Add(*summands))
 
@@ -142,7 +145,9 @@ def separate_axes(sample: Sample) -> sp.Expr:
     """Use that the offsets along the axes are independent: one average per axis."""
     if sample.is_conditional:
         return name_functionals(sample)
-    line = Opaque(OffsetField(sample.offsets.law, 1, sample.offsets.scale, sample.offsets.location, sample.offsets.name))
+    line = Opaque(
+        OffsetField(sample.offsets.law, 1, sample.offsets.scale, sample.offsets.location, sample.offsets.name)
+    )
     total = sp.Integer(0)
     for cumulants, blocks in sample.terms():
         axes = [sp.Mul(*functionals) for functionals in _axis_functionals(sample, blocks)]
@@ -157,7 +162,9 @@ def evaluate_averages(expression: sp.Expr) -> sp.Expr:
         lambda node: isinstance(node, OffsetAverage),
         lambda node: average_over_law(_as_periodic(node.args[0]), node.offsets.axis_law),
     )
-    return averaged.replace(lambda node: isinstance(node, TapSum), lambda node: node.function.at(_fraction_of(node.position)))
+    return averaged.replace(
+        lambda node: isinstance(node, TapSum), lambda node: node.function.at(_fraction_of(node.position))
+    )
 
 
 def average_over_law(function: PeriodicFunction, law: Law) -> sp.Expr:
@@ -198,14 +205,18 @@ def split_samples(monomial: sp.Expr, given: Given | None) -> tuple[list[Sample],
         raw = [atom for atom in group if isinstance(atom, PixelValue)]
         warped = [atom for atom in group if isinstance(atom, SampledValue)]
         if raw and warped:
-            raise NotReducible(monomial, "it mixes pixels of the input with warped values of the same field, which needs the law of single taps")
+            raise NotReducible(
+                monomial,
+                "it mixes pixels of the input with warped values of the same field, which needs the law of single taps",
+            )
         if raw:
             pixels.setdefault(raw[0].field, []).extend(raw)
             continue
         sites = {atom.site for atom in warped}
         if len(sites) > 1:
             raise NotReducible(
-                monomial, "its factors sit at different pixels, offsets or kernels, which needs covariances between positions"
+                monomial,
+                "its factors sit at different pixels, offsets or kernels, which needs covariances between positions",
             )
         by_field: dict[IIDField, list[Orders]] = {}
         for atom in warped:
@@ -263,9 +274,14 @@ def _average_on_line(expression: sp.Expr, line: Opaque) -> sp.Expr:
 def _as_periodic(product: sp.Expr) -> PeriodicFunction:
     """Multiply out a product of tap sums, exactly."""
     functions = [
-        node.function for node, power in product.as_powers_dict().items() if isinstance(node, TapSum) for _ in range(int(power))
+        node.function
+        for node, power in product.as_powers_dict().items()
+        if isinstance(node, TapSum)
+        for _ in range(int(power))
     ]
-    constant = sp.Mul(*(base**power for base, power in product.as_powers_dict().items() if not isinstance(base, TapSum)))
+    constant = sp.Mul(
+        *(base**power for base, power in product.as_powers_dict().items() if not isinstance(base, TapSum))
+    )
     return reduce(PeriodicFunction.__mul__, functions, PeriodicFunction.constant(constant))
 
 

@@ -9,7 +9,7 @@ import sympy as sp
 
 from warptheory.symbolic import _reduction
 from warptheory.symbolic._derivation import Derivation, Step
-from warptheory.symbolic._nodes import ExpectedValue, PixelMoment
+from warptheory.symbolic._nodes import ExpectedValue
 from warptheory.symbolic._reduction import NotReducible, Sample, split_samples
 from warptheory.symbolic._variables import Conditional, Given, PixelValue, RandomAtom
 
@@ -183,7 +183,11 @@ def _derive(statistic: Statistic) -> Derivation:
             "pixels are independent: joint moments are sums over partitions into blocks of equal pixels",
             rewrite(_reduction.use_independence),
         ),
-        Step("Kernel functionals", "each tap sum depends on the fraction alone; sums of one factor are 1 or 0", functionals),
+        Step(
+            "Kernel functionals",
+            "each tap sum depends on the fraction alone; sums of one factor are 1 or 0",
+            functionals,
+        ),
         Step("Separate the axes", "offsets along the axes are independent; collect", separated),
         Step(
             "Average over the fraction",
@@ -193,7 +197,11 @@ def _derive(statistic: Statistic) -> Derivation:
             _reduction.evaluate_averages(separated),
         ),
     ]
-    kept = [step for step, before in zip(steps, [None, *steps], strict=False) if before is None or step.expression != before.expression]
+    kept = [
+        step
+        for step, before in zip(steps, [None, *steps], strict=False)
+        if before is None or step.expression != before.expression
+    ]
     return Derivation(str(statistic), tuple(kept))
 
 

@@ -1,5 +1,6 @@
 """The random variables of the algebra: input fields, offset fields and the values they give."""
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -78,8 +79,13 @@ class IIDField:
         return laws.get(self.law).standardised(self.mean, self.deviation).cumulant(order)
 
 
-class Given:
+class Given(ABC):
     """What an expectation is conditional on; `E(y[n]**2 | eps.fraction)` reads as in the theory."""
+
+    @property
+    @abstractmethod
+    def symbols(self) -> Index:
+        """The symbols in which a conditional result is expressed, one per axis."""
 
     def __ror__(self, expression: Any) -> "Conditional":
         return Conditional(sp.sympify(expression), self)

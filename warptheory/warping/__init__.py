@@ -15,12 +15,15 @@ from warptheory.kernels import Kernel
 from warptheory.warping import _reference, boundaries
 from warptheory.warping._arguments import check_offsets, check_pair, check_size, check_values
 
+# (B, d, *T) or (B, G, d, *T); an optional axis is more than a shape annotation can say.
+Offsets = Float[Tensor, "B *GdT"]
+
 __all__ = ["splat", "warp", "warp_gradient", "warp_matrix"]
 
 
 def warp(
     x: Float[Tensor, "B C *S"],
-    offsets: Float[Tensor, "B d *T"] | Float[Tensor, "B G d *T"],
+    offsets: Offsets,
     kernel: str | Kernel = "linear",
     boundary: str = "zeros",
 ) -> Float[Tensor, "B C *T"]:
@@ -56,7 +59,7 @@ def warp(
 
 def splat(
     g: Float[Tensor, "B C *T"],
-    offsets: Float[Tensor, "B d *T"] | Float[Tensor, "B G d *T"],
+    offsets: Offsets,
     size: Sequence[int] | None = None,
     kernel: str | Kernel = "linear",
     boundary: str = "zeros",
@@ -83,15 +86,15 @@ def splat(
     grouped = check_offsets(offsets, dim)
     check_pair("g", g, grouped)
     if g.shape[2:] != grouped.shape[3:]:
-        raise ArgumentError("offsets", expected=f"grid {tuple(g.shape[2:])}, as in g", received=f"grid {tuple(grouped.shape[3:])}")
-    return _reference.splat(
-        g, grouped, check_size(size, g.shape[2:]), kernels.get(kernel), boundaries.get(boundary)
-    )
+        raise ArgumentError(
+            "offsets", expected=f"grid {tuple(g.shape[2:])}, as in g", received=f"grid {tuple(grouped.shape[3:])}"
+        )
+    return _reference.splat(g, grouped, check_size(size, g.shape[2:]), kernels.get(kernel), boundaries.get(boundary))
 
 
 def warp_gradient(
     x: Float[Tensor, "B C *S"],
-    offsets: Float[Tensor, "B d *T"] | Float[Tensor, "B G d *T"],
+    offsets: Offsets,
     kernel: str | Kernel = "linear",
     boundary: str = "zeros",
 ) -> Float[Tensor, "B C d *T"]:
@@ -122,11 +125,11 @@ def warp_gradient(
 
 
 def warp_matrix(
-    offsets: Float[Tensor, "B d *T"] | Float[Tensor, "B G d *T"],
+    offsets: Offsets,
     size: Sequence[int] | None = None,
     kernel: str | Kernel = "linear",
     boundary: str = "zeros",
-) -> Float[Tensor, "B N M"] | Float[Tensor, "B G N M"]:
+) -> Float[Tensor, "B *GNM"]:
     """Assemble W as a sparse tensor, for small grids: vec(y) = W vec(x).
 
     Args:

@@ -55,7 +55,9 @@ def _with_groups(offsets: Tensor, dim: int | None) -> Tensor:
 def check_pair(argument: str, values: Tensor, offsets: Tensor) -> None:
     """Check that values (B, C, …) and grouped offsets (B, G, d, *T) fit together."""
     if values.shape[0] != offsets.shape[0]:
-        raise ArgumentError("offsets", expected=f"batch {values.shape[0]}, as in {argument}", received=f"batch {offsets.shape[0]}")
+        raise ArgumentError(
+            "offsets", expected=f"batch {values.shape[0]}, as in {argument}", received=f"batch {offsets.shape[0]}"
+        )
     if values.shape[1] % offsets.shape[1]:
         raise ArgumentError(
             "offsets",
@@ -63,7 +65,9 @@ def check_pair(argument: str, values: Tensor, offsets: Tensor) -> None:
             received=f"{offsets.shape[1]} groups",
         )
     if values.device != offsets.device:
-        raise ArgumentError("offsets", expected=f"device {values.device}, as in {argument}", received=f"device {offsets.device}")
+        raise ArgumentError(
+            "offsets", expected=f"device {values.device}, as in {argument}", received=f"device {offsets.device}"
+        )
 
 
 def check_size(size: Sequence[int] | None, default: Sequence[int]) -> tuple[int, ...]:

@@ -13,7 +13,7 @@ import itertools
 import math
 import operator
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float, Int
@@ -28,7 +28,8 @@ from warptheory.warping.boundaries import Boundary, zeros
 _WILD = 2.0**30
 
 
-class Tap(NamedTuple):
+@dataclass(frozen=True)
+class Tap:
     """One tap: the pixel that each position reads, along one axis or flat, and with which weight."""
 
     index: Int[Tensor, "B G *T"]
@@ -87,26 +88,32 @@ def warp(
     x: Float[Tensor, "B C *S"], offsets: Float[Tensor, "B G d *T"], kernel: Kernel, boundary: Boundary
 ) -> Float[Tensor, "B C *T"]:
     """Gather: (W x)[n] = Σₘ k(p(n) − m) x[m]."""
-    return _gather(x, taps(offsets, x.shape[2:], kernel, boundary), offsets)
+    return _gather(x, offsets, kernel, boundary)
 
 
 def warp_gradient(
     x: Float[Tensor, "B C *S"], offsets: Float[Tensor, "B G d *T"], kernel: Kernel, boundary: Boundary
 ) -> Float[Tensor, "B C d *T"]:
     """Differentiate the gather in the offset: (∂ᵢW x)[n] = Σₘ ∂ᵢk(p(n) − m) x[m]."""
-    size = x.shape[2:]
-    per_axis = [_gather(x, taps(offsets, size, kernel, boundary, derivative_axis=i), offsets) for i in range(len(size))]
-    return torch.stack(per_axis, dim=2)
+    return torch.stack([_gather(x, offsets, kernel, boundary, axis) for axis in range(offsets.shape[2])], dim=2)
 
 
-def _gather(x: Tensor, all_taps: Iterator[Tap], offsets: Tensor) -> Tensor:
+def _gather(
+    x: Tensor, offsets: Tensor, kernel: Kernel, boundary: Boundary, derivative_axis: int | None = None
+) -> Tensor:
     batch, groups, _, *out_size = offsets.shape
     compute = torch.promote_types(x.dtype, offsets.dtype)
-    source = x.reshape(batch, groups, x.shape[1] // groups, math.prod(x.shape[2:])).to(compute)
+    source = _per_group(x, groups).to(compute)
     result = source.new_zeros(batch, groups, source.shape[2], math.prod(out_size))
-    for tap in all_taps:
+    for tap in taps(offsets.to(compute), x.shape[2:], kernel, boundary, derivative_axis):
         result = result + _per_channel(tap.weight) * source.gather(3, _per_channel(tap.index).expand_as(result))
     return result.reshape(batch, x.shape[1], *out_size).to(x.dtype)
+
+
+def _per_group(values: Tensor, groups: int) -> Tensor:
+    """Reshape (B, C, *S) to (B, G, C/G, M)."""
+    batch, channels, *size = values.shape
+    return values.reshape(batch, groups, channels // groups, math.prod(size))
 
 
 def _per_channel(per_group: Tensor) -> Tensor:
@@ -124,9 +131,9 @@ def splat(
     """Scatter: (Wᵀg)[m] = Σₙ k(p(n) − m) g[n]."""
     batch, groups = offsets.shape[:2]
     compute = torch.promote_types(g.dtype, offsets.dtype)
-    source = g.reshape(batch, groups, g.shape[1] // groups, math.prod(g.shape[2:])).to(compute)
+    source = _per_group(g, groups).to(compute)
     result = source.new_zeros(batch, groups, source.shape[2], math.prod(size))
-    for tap in taps(offsets, size, kernel, boundary):
+    for tap in taps(offsets.to(compute), size, kernel, boundary):
         result = result.scatter_add(3, _per_channel(tap.index).expand_as(source), _per_channel(tap.weight) * source)
     return result.reshape(batch, g.shape[1], *size).to(g.dtype)
 

@@ -52,7 +52,7 @@ BOUNDARIES: Mapping[str, Boundary] = MappingProxyType(
 
 
 def get(boundary: str) -> Boundary:
-    """Return a boundary rule by name.
+    """Return a boundary rule by name: a function of indices (*T) and a size, as `zeros` is.
 
     Raises:
         UnknownNameError: no rule of that name.

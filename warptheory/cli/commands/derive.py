@@ -6,7 +6,9 @@ import typer
 
 from warptheory.cli import _options as options
 
-EXAMPLES = "Examples:  warptheory derive A4 --offsets normal  ·  warptheory derive A7 --dim 2 --quantity 'covariance given f'"
+EXAMPLES = (
+    "Examples:  warptheory derive A4 --offsets normal  ·  warptheory derive A7 --dim 2 --quantity 'covariance given f'"
+)
 
 
 def command(

@@ -46,7 +46,11 @@ def command(
             f"(standard error), n = {row.n} rows, power {row.power:.4f}"
         )
     counts = ", ".join(f"{count} {verdict}" for verdict, count in table["verdict"].value_counts().items())
-    print(f"\n{counts}; z = {table['z'].iloc[0]:.2f} for {len(table)} claims together, smallest effect {chosen.effect_scale:.0%} of each quantity's own, seed {seed}")
+    relative = table["effect"] / table["theory"].abs().where(table["theory"] != 0, 1.0)
+    print(
+        f"\n{counts}; z = {table['z'].iloc[0]:.2f} for {len(table)} claims together; "
+        f"smallest error that matters {relative.min():.2%} to {relative.max():.2%}; seed {seed}"
+    )
     if folder is not None:
         manifest = records.Manifest(records.command_line(), seed, device, {"profile": profile, "results": patterns})
         records.write_table(folder / "verdicts.parquet", table, manifest)

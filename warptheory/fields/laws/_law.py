@@ -35,12 +35,14 @@ class Law:
     source: str
     density: sp.Expr | None = None
     atoms: tuple[tuple[sp.Expr, sp.Expr], ...] = ()
-    location: sp.Expr = sp.Integer(0)
-    scale: sp.Expr = sp.Integer(1)
+    location: sp.Expr = sp.S.Zero
+    scale: sp.Expr = sp.S.One
 
     def __post_init__(self) -> None:
         if (self.density is None) == (not self.atoms):
-            raise ArgumentError("density", expected="a density or atoms, one of them", received=f"{self.density}, {self.atoms}")
+            raise ArgumentError(
+                "density", expected="a density or atoms, one of them", received=f"{self.density}, {self.atoms}"
+            )
 
     def at(self, location: object = None, scale: object = None) -> "Law":
         """Return the law with another location or scale (anything that sympy reads; None keeps it)."""
@@ -67,7 +69,7 @@ class Law:
         return sp.exp(sp.I * self.location * argument) * self.canonical.subs(ARGUMENT, self.scale * argument)
 
     def cumulant(self, order: int) -> sp.Expr:
-        """Return the cumulant κ of that order ≥ 1: the mean, the variance, E(X−μ)³, E(X−μ)⁴ − 3σ⁴, …
+        """Return the cumulant κ of that order ≥ 1: the mean, the variance, E(X−μ)³, E(X−μ)⁴ − 3σ⁴.
 
         Raises:
             ArgumentError: order < 1.
@@ -88,9 +90,19 @@ class Law:
         return self.cumulant(2)
 
     def sample(
-        self, generator: np.random.Generator, shape: tuple[int, ...], location: float | None = None, scale: float | None = None
+        self,
+        generator: np.random.Generator,
+        shape: tuple[int, ...],
+        location: float | None = None,
+        scale: float | None = None,
     ) -> Float[ndarray, "..."]:
-        """Draw float64 samples of the given shape; symbolic parameters need their numbers here.
+        """Draw float64 samples of shape (*shape); symbolic parameters need their numbers here.
+
+        Args:
+            generator: source of the randomness.
+            shape: shape (*shape) of the result.
+            location: number for the location; by default the law's own, if it is one.
+            scale: number for the scale; by default the law's own, if it is one.
 
         Raises:
             ArgumentError: a parameter is still a symbol.
@@ -102,7 +114,9 @@ class Law:
     def _number(self, parameter: str, given: float | None) -> float:
         value = getattr(self, parameter) if given is None else sp.Float(given)
         if not value.is_number:
-            raise ArgumentError(parameter, expected=f"a number for the {parameter} of {self.name}", received=f"the symbol {value}")
+            raise ArgumentError(
+                parameter, expected=f"a number for the {parameter} of {self.name}", received=f"the symbol {value}"
+            )
         return float(value)
 
     def _canonical_cumulant(self, order: int) -> sp.Expr:

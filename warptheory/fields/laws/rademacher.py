@@ -14,5 +14,5 @@ def rademacher() -> Law:
         atoms=((sp.Integer(-1), half), (sp.Integer(1), half)),
         draw=lambda generator, shape: 2.0 * generator.integers(0, 2, shape) - 1.0,
         scale=sp.Symbol("r", positive=True),
-        source="N. L. Johnson, A. W. Kemp, S. Kotz, Univariate Discrete Distributions, 2005, section 3.2 (2·Bernoulli(1/2) − 1)",
+        source="N. L. Johnson, A. W. Kemp, S. Kotz, Univariate Discrete Distributions, 2005, section 3.2",
     )

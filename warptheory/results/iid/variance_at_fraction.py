@@ -14,7 +14,10 @@ def variance_at_fraction(setting: Setting) -> Variance:
 RESULT = Result(
     label="A2",
     title="Variance at a given fraction",
-    statement="Var(y | f) = σ² ∏ᵢ ρ(fᵢ) with ρ(f) = Σₘ k(f − m)²; for linear interpolation it lies between 2⁻ᵈσ² (half-way) and σ² (on a pixel).",
+    statement=(
+        "Var(y | f) = σ² ∏ᵢ ρ(fᵢ) with ρ(f) = Σₘ k(f − m)²; for linear interpolation it lies between 2⁻ᵈσ² "
+        "(half-way between the pixels) and σ² (on a pixel)."
+    ),
     assumptions=(
         "The pixels x[m] are independent with one law of variance σ².",
         "The offsets ε are independent of x; f is the fraction of the sampling position along each axis.",

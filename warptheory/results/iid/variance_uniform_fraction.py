@@ -13,7 +13,10 @@ def variance(setting: Setting) -> Variance:
 RESULT = Result(
     label="A3",
     title="Variance with a uniform fraction",
-    statement="Var y = σ² ρ̄ᵈ with ρ̄ = ∫k²: (2/3)ᵈ σ² for multilinear interpolation. Each warp of white input loses that share of variance.",
+    statement=(
+        "Var y = σ² ρ̄ᵈ with ρ̄ = ∫k²: (2/3)ᵈ σ² for multilinear interpolation, "
+        "so that each warp of white input keeps only that share of the variance."
+    ),
     assumptions=(
         "The pixels x[m] are independent with one law of variance σ².",
         "The fraction of the sampling position is uniform on [0, 1)ᵈ and independent of x.",

@@ -1,0 +1,22 @@
+"""Every test runs with shapes and types checked: jaxtyping and beartype watch each call of the library."""
+
+import jaxtyping
+
+jaxtyping.install_import_hook("warptheory", "beartype.beartype")
+
+from collections.abc import Iterator  # noqa: E402 -- the hook has to come before any import of the library
+
+import pytest  # noqa: E402
+from hypothesis import settings  # noqa: E402
+
+# Shared machines stall now and then; a deadline would fail tests for reasons that are not theirs.
+settings.register_profile("warptheory", deadline=None, print_blob=True)
+settings.load_profile("warptheory")
+
+
+@pytest.fixture
+def as_users_call() -> Iterator[None]:
+    """Switch the shape checks of the tests off, so that the library's own errors are seen."""
+    jaxtyping.config.update("jaxtyping_disable", True)
+    yield
+    jaxtyping.config.update("jaxtyping_disable", False)

@@ -1,0 +1,18 @@
+import pytest
+
+from warptheory.core.catalogue import build_entry, entry_modules, load_entry
+from warptheory.core.errors import UnknownNameError
+
+
+def test_entries_are_the_files_of_the_folder(tmp_path, monkeypatch):
+    package = tmp_path / "shelf"
+    (package / "inner").mkdir(parents=True)
+    for name in ("__init__.py", "_machinery.py", "box.py", "inner/__init__.py", "inner/cup.py"):
+        (package / name).write_text("def box():\n    return 'a box'\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    assert entry_modules("shelf") == {"box": "shelf.box", "cup": "shelf.inner.cup"}
+    assert build_entry("shelf", "box", "thing") == "a box"
+    with pytest.raises(
+        UnknownNameError, match=r"^thing: expected one of box, cup, got 'bax' \(did you mean 'box'\?\)$"
+    ):
+        load_entry("shelf", "bax", "thing")

@@ -1,0 +1,235 @@
+"""The reference operator against SciPy, torch and dense truth."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy import ndimage
+from torch.nn import functional
+
+import warptheory as wt
+from warptheory import kernels
+from warptheory.core.tolerances import rounding
+
+BOUNDARIES = ("zeros", "border", "reflect", "periodic")
+SCIPY_MODES = {"zeros": "grid-constant", "border": "nearest", "reflect": "reflect", "periodic": "grid-wrap"}
+SCIPY_ORDERS = {"nearest": 0, "linear": 1}
+KERNELS = kernels.names()
+SIZES = {1: (7,), 2: (7, 5), 3: (7, 5, 6)}
+
+
+def random_case(dim, *, size=None, grid=None, spread=3.0, batch=2, channels=3, seed=0, dtype=torch.float64):
+    generator = torch.Generator().manual_seed(seed)
+    size = SIZES[dim] if size is None else size
+    x = torch.randn(batch, channels, *size, generator=generator, dtype=dtype)
+    offsets = spread * torch.randn(batch, dim, *(grid or size), generator=generator, dtype=dtype)
+    return x, offsets
+
+
+def interpolation_tolerance(dim, x, dtype=torch.float64):
+    """2^d products of d + 1 factors and their sum; SciPy forms n + ε first, an error of |p|·u in each fraction."""
+    largest = float(x.abs().max())
+    return rounding(dtype, operations=40 * 2**dim, magnitude=2**dim * largest)
+
+
+@pytest.mark.parametrize("kernel", SCIPY_ORDERS)
+@pytest.mark.parametrize("boundary", BOUNDARIES)
+@pytest.mark.parametrize("dim", [1, 2, 3])
+def test_equals_scipy(dim, boundary, kernel):
+    x, offsets = random_case(dim, grid=(4, 6, 3)[:dim])
+    ours = wt.warp(x, offsets, kernel, boundary)
+    lattice = np.stack(np.meshgrid(*map(np.arange, offsets.shape[2:]), indexing="ij"))
+    theirs = [
+        [
+            ndimage.map_coordinates(
+                channel.numpy(), lattice + shift.numpy(), order=SCIPY_ORDERS[kernel], mode=SCIPY_MODES[boundary]
+            )
+            for channel in image
+        ]
+        for image, shift in zip(x, offsets, strict=True)
+    ]
+    tolerance = interpolation_tolerance(dim, x)
+    np.testing.assert_allclose(ours.numpy(), np.array(theirs), rtol=tolerance.relative, atol=tolerance.absolute)
+
+
+@pytest.mark.parametrize(("boundary", "padding"), [("zeros", "zeros"), ("border", "border"), ("reflect", "reflection")])
+def test_equals_grid_sample(boundary, padding):
+    """grid_sample with align_corners=False, whose reflection is ours."""
+    x, offsets = random_case(2)
+    height, width = x.shape[2:]
+    rows, columns = torch.meshgrid(torch.arange(height), torch.arange(width), indexing="ij")
+    grid = torch.stack(
+        [(2 * (columns + offsets[:, 1]) + 1) / width - 1, (2 * (rows + offsets[:, 0]) + 1) / height - 1], dim=-1
+    )
+    theirs = functional.grid_sample(x, grid, mode="bilinear", padding_mode=padding, align_corners=False)
+    tolerance = interpolation_tolerance(2, x)
+    torch.testing.assert_close(
+        wt.warp(x, offsets, "linear", boundary), theirs, rtol=tolerance.relative, atol=tolerance.absolute
+    )
+
+
+@pytest.mark.parametrize("boundary", BOUNDARIES)
+@pytest.mark.parametrize("dim", [1, 2, 3])
+def test_integer_offsets_shift_exactly(dim, boundary):
+    x, _ = random_case(dim)
+    offsets = torch.ones(2, dim, *SIZES[dim], dtype=x.dtype)
+    modes = {"zeros": "constant", "border": "edge", "reflect": "symmetric", "periodic": "wrap"}
+    padded = np.pad(x.numpy(), [(0, 0), (0, 0)] + [(0, 1)] * dim, mode=modes[boundary])
+    shifted = padded[(..., *[slice(1, None)] * dim)]
+    for kernel in kernels.names():
+        np.testing.assert_array_equal(wt.warp(x, offsets, kernel, boundary).numpy(), shifted)
+
+
+@pytest.mark.parametrize("grouped", [False, True])
+@pytest.mark.parametrize("boundary", BOUNDARIES)
+@pytest.mark.parametrize("dim", [1, 2, 3])
+def test_matrix_is_the_operator(dim, boundary, grouped):
+    x, offsets = random_case(dim, channels=1, grid=(4, 6, 3)[:dim])
+    matrix = wt.warp_matrix(offsets.unsqueeze(1) if grouped else offsets, x.shape[2:], "linear", boundary)
+    dense = matrix.to_dense()[:, 0] if grouped else matrix.to_dense()
+    product = torch.einsum("bnm,bm->bn", dense, x.flatten(1))
+    tolerance = interpolation_tolerance(dim, x)
+    torch.testing.assert_close(
+        wt.warp(x, offsets, "linear", boundary).flatten(1), product, rtol=tolerance.relative, atol=tolerance.absolute
+    )
+
+
+@st.composite
+def operator_cases(draw):
+    dim = draw(st.integers(1, 3))
+    size = draw(st.tuples(*[st.integers(1, 6)] * dim))
+    grid = draw(st.tuples(*[st.integers(1, 6)] * dim))
+    groups = draw(st.integers(1, 3))
+    channels = groups * draw(st.integers(1, 2))
+    seed = draw(st.integers(0, 2**31))
+    spread = draw(st.sampled_from([0.0, 0.3, 2.0, 50.0]))
+    kernel = draw(st.sampled_from(KERNELS))
+    boundary = draw(st.sampled_from(BOUNDARIES))
+    return dim, size, grid, groups, channels, seed, spread, kernel, boundary
+
+
+@given(operator_cases())
+def test_splat_is_the_adjoint(case):
+    """⟨Wx, g⟩ = ⟨x, Wᵀg⟩: both sides are the same sum of products, in another order."""
+    dim, size, grid, groups, channels, seed, spread, kernel, boundary = case
+    x, _ = random_case(dim, size=size, channels=channels, seed=seed)
+    g, _ = random_case(dim, size=grid, channels=channels, seed=seed + 1)
+    offsets = spread * torch.randn(
+        2, groups, dim, *grid, generator=torch.Generator().manual_seed(seed), dtype=torch.float64
+    )
+    gathered = (wt.warp(x, offsets, kernel, boundary) * g).sum()
+    scattered = (x * wt.splat(g, offsets, size, kernel, boundary)).sum()
+    taps = g.numel() * 2**dim
+    tolerance = rounding(torch.float64, operations=taps + 4 * dim, magnitude=float(g.abs().sum() * x.abs().max()))
+    assert abs(gathered - scattered) <= tolerance.absolute
+
+
+@pytest.mark.parametrize("boundary", ["border", "reflect", "periodic"])
+def test_constants_are_reproduced(boundary):
+    """Rows of W sum to one, so W1 = 1; and Wᵀ keeps the total, Σ Wᵀg = Σ g."""
+    x, offsets = random_case(2)
+    tolerance = interpolation_tolerance(2, torch.ones(1))
+    torch.testing.assert_close(
+        wt.warp(torch.ones_like(x), offsets, "linear", boundary), torch.ones_like(x), rtol=0, atol=tolerance.absolute
+    )
+    total = rounding(torch.float64, operations=4 * x.numel(), magnitude=float(x.abs().sum()))
+    assert abs(wt.splat(x, offsets, boundary=boundary).sum() - x.sum()) <= total.absolute
+
+
+def test_groups_are_independent_warps():
+    x, _ = random_case(2, channels=4)
+    _, first = random_case(2, seed=1)
+    _, second = random_case(2, seed=2)
+    together = wt.warp(x, torch.stack([first, second], dim=1))
+    torch.testing.assert_close(
+        together, torch.cat([wt.warp(x[:, :2], first), wt.warp(x[:, 2:], second)], 1), rtol=0, atol=0
+    )
+
+
+@pytest.mark.parametrize("boundary", BOUNDARIES)
+@pytest.mark.parametrize("dim", [1, 2])
+def test_gradients_match_finite_differences(dim, boundary):
+    """Gradcheck and gradgradcheck, with offsets kept 0.1 pixel or more from the knots."""
+    x, offsets = random_case(dim, size=(4, 3)[:dim], batch=1, channels=2)
+    offsets = (
+        offsets.floor()
+        + 0.1
+        + 0.8 * torch.rand(offsets.shape, generator=torch.Generator().manual_seed(3), dtype=x.dtype)
+    )
+    x.requires_grad_()
+    offsets.requires_grad_()
+    assert torch.autograd.gradcheck(lambda a, b: wt.warp(a, b, "linear", boundary), (x, offsets))
+    assert torch.autograd.gradgradcheck(lambda a, b: wt.warp(a, b, "linear", boundary), (x, offsets))
+    assert torch.autograd.gradcheck(lambda a, b: wt.splat(a, b, boundary=boundary), (x, offsets))
+
+
+@pytest.mark.parametrize("kernel", kernels.names())
+@pytest.mark.parametrize("boundary", BOUNDARIES)
+@pytest.mark.parametrize("at_knots", [False, True])
+def test_warp_gradient_is_what_autograd_returns(at_knots, boundary, kernel):
+    """Also at knots, where both have to take the right-hand derivative."""
+    x, offsets = random_case(2)
+    offsets = (offsets.round() if at_knots else offsets).requires_grad_()
+    y = wt.warp(x, offsets, kernel, boundary)
+    g = torch.randn(y.shape, generator=torch.Generator().manual_seed(4), dtype=y.dtype)
+    expected = (g.unsqueeze(2) * wt.warp_gradient(x, offsets, kernel, boundary)).sum(1).detach()
+    found = torch.autograd.grad(y, offsets, g)[0] if y.requires_grad else torch.zeros_like(expected)
+    tolerance = rounding(torch.float64, operations=60, magnitude=float(3 * 8 * x.abs().max() * g.abs().max()))
+    torch.testing.assert_close(found, expected, rtol=0, atol=tolerance.absolute)
+
+
+def test_right_hand_derivative_at_a_knot():
+    x = torch.tensor([[[0.0, 3.0, 8.0]]])
+    zero = torch.zeros(1, 1, 3)
+    assert wt.warp_gradient(x, zero)[0, 0, 0].tolist() == [3.0, 5.0, -8.0]
+
+
+@pytest.mark.parametrize("wild", [math.nan, math.inf, -math.inf, 1e30, -1e30, 2.0**31])
+@pytest.mark.parametrize("boundary", BOUNDARIES)
+def test_wild_offsets_read_nothing_or_the_edge(boundary, wild):
+    x = torch.arange(1.0, 6.0)[None, None]
+    offsets = torch.full((1, 1, 1), wild, requires_grad=True)
+    y = wt.warp(x, offsets, "linear", boundary)
+    edge = 5.0 if wild > 0 else 1.0
+    assert y.item() == (0.0 if boundary == "zeros" else edge)
+    assert torch.autograd.grad(y.sum(), offsets)[0].item() == 0.0
+    assert wt.warp_gradient(x, offsets, "linear", boundary).item() == 0.0
+    assert wt.splat(torch.ones(1, 1, 1), offsets, (5,), "linear", boundary).sum().item() == (
+        0.0 if boundary == "zeros" else 1.0
+    )
+
+
+def test_offsets_keep_their_fraction_on_wide_images():
+    """At column 8191 float32 positions are 2⁻¹⁰ apart; the fraction comes from the offset and loses nothing."""
+    x = torch.arange(8192.0)[None, None]
+    offsets = torch.zeros(1, 1, 8192)
+    offsets[..., -2] = 1e-4
+    moved = wt.warp(x.double(), offsets)[0, 0, -2].item() - 8190
+    assert moved == pytest.approx(1e-4, rel=1e-6)
+
+
+def test_half_image_with_float_offsets():
+    """The image keeps its dtype, the fraction the precision of the offsets (pytorch issue 94733)."""
+    x, offsets = random_case(2)
+    y = wt.warp(x.half(), offsets.float())
+    assert y.dtype == torch.float16
+    exact = wt.warp(x.half().double(), offsets)
+    # Half an ulp of half precision from storing y; the float32 arithmetic in between is far finer.
+    torch.testing.assert_close(y.double(), exact, rtol=2**-10, atol=2**-12)
+
+
+def test_empty_batch_gives_an_empty_result():
+    x, offsets = torch.zeros(0, 3, 4, 4), torch.zeros(0, 2, 5, 4)
+    assert wt.warp(x, offsets).shape == (0, 3, 5, 4)
+    assert wt.warp_gradient(x, offsets).shape == (0, 3, 2, 5, 4)
+    assert wt.splat(torch.zeros(0, 3, 5, 4), offsets, (4, 4)).shape == (0, 3, 4, 4)
+
+
+def test_matrix_shape_reading_is_decided_by_size():
+    """(B, 2, 1, T) is offsets of a 1×T grid in d = 2, or two groups in d = 1."""
+    offsets = torch.zeros(1, 2, 1, 7)
+    assert wt.warp_matrix(offsets).shape == (1, 7, 7)
+    assert wt.warp_matrix(offsets, size=(7,)).shape == (1, 2, 7, 7)
