@@ -10,7 +10,7 @@ With z set by a family-wise level over everything that is checked in one run:
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, Protocol, runtime_checkable
 
 from scipy import special
 
@@ -102,8 +102,16 @@ def allowed_deviation(family: int, level: float = FAMILY_LEVEL) -> float:
     return float(-special.ndtri(level / (2 * family)))
 
 
+@runtime_checkable
+class SupportsClaim(Protocol):
+    """An object that makes a claim, such as a `Result`."""
+
+    def claim(self) -> Claim:
+        """Return the claim."""
+
+
 def verify(
-    claim: Claim,
+    claim: Claim | SupportsClaim,
     *,
     seed: int = 0,
     family: int = 1,
@@ -172,16 +180,12 @@ def _is_powerful(found: Estimate, effect: float, z: float) -> bool:
     return effect >= (z + _POWER_QUANTILE) * found.stderr
 
 
-def _as_claim(claim: object) -> Claim:
+def _as_claim(claim: Claim | SupportsClaim) -> Claim:
     if isinstance(claim, Claim):
         return claim
-    make = getattr(claim, "claim", None)
-    if not callable(make):
-        raise ArgumentError(
-            "claim", expected="a Claim, or an object with a claim() method", received=type(claim).__name__
-        )
-    made: Claim = make()
-    return made
+    if isinstance(claim, SupportsClaim):
+        return claim.claim()
+    raise ArgumentError("claim", expected="a Claim, or an object with a claim() method", received=type(claim).__name__)
 
 
 def _rounding(theory: float) -> float:

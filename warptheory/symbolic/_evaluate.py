@@ -1,6 +1,5 @@
 """Numbers from expressions: closed forms, series, and every intermediate step of a derivation."""
 
-import itertools
 from collections.abc import Mapping
 from typing import Any
 
@@ -11,6 +10,7 @@ from numpy import ndarray
 from warptheory.core.errors import ArgumentError, WarpTheoryError
 from warptheory.symbolic._nodes import Environment, KernelValue, Node
 
+_BLOCK_ELEMENTS = 2**20
 _FIRST_BLOCK = 64
 _MOST_TERMS = 2**24
 # Blocks double in length, so for terms that fall as fast as 1/j² the tail is at most twice the last block's
@@ -42,11 +42,15 @@ def evaluate(expression: sp.Expr, values: Mapping[str, float]) -> float:
             expected=f"a number for {', '.join(missing)}",
             received=f"values for {', '.join(sorted(values)) or 'nothing'}",
         )
+    if expression.is_Number:
+        return float(expression)
     return float(_value(expression, {symbol: float(values[symbol.name]) for symbol in symbols}))
 
 
 def _value(expression: sp.Expr, environment: Environment) -> Any:
     """Evaluate with scalars or arrays in the environment: nodes and sums first, then the rest at once."""
+    if isinstance(expression, sp.Symbol):
+        return environment[expression]
     parts: dict[sp.Expr, Any] = {}
     traversal = sp.preorder_traversal(expression)
     for part in traversal:
@@ -77,9 +81,16 @@ def _tap_sum(total: sp.Sum, environment: Environment) -> float | ndarray:
     low = min(int(np.floor(p.min())) for p in positions) - reach
     high = max(int(np.ceil(p.max())) for p in positions) + reach
     indices = [index for index, _, _ in total.limits]
+    windows = np.meshgrid(*[np.arange(low, high + 1)] * len(indices), indexing="ij")
+    combinations = np.stack([window.ravel() for window in windows])
+    # Taps are a leading axis in front of the positions' own; blocks bound the memory of the product.
+    most = max(1, _BLOCK_ELEMENTS // max(p.size for p in positions))
+    dimensions = max(p.ndim for p in positions)
     result: float | ndarray = 0.0
-    for taps in itertools.product(range(low, high + 1), repeat=len(indices)):
-        result = result + _value(total.function.subs(dict(zip(indices, taps, strict=True))), environment)
+    for start in range(0, combinations.shape[1], most):
+        block = combinations[:, start : start + most]
+        taps = dict(zip(indices, (row.reshape(-1, *[1] * dimensions) for row in block), strict=True))
+        result = result + np.sum(_value(total.function, {**environment, **taps}), axis=0)
     return result
 
 

@@ -78,10 +78,12 @@ class PixelMoment(Node):
 
     def numeric(self, environment: Environment, evaluate: Evaluate) -> float | ndarray:
         """Multiply the raw moments of the pixels that occur, each to its multiplicity."""
-        cumulants = [float(evaluate(c, environment)) for c in self.args[0]]
-        pixels = Counter(tuple(int(evaluate(i, environment)) for i in index) for index in self.args[1:])
-        raw = _raw_moments(cumulants)
-        return float(np.prod([raw[count] for count in pixels.values()]))
+        raw = _raw_moments([float(evaluate(c, environment)) for c in self.args[0]])
+        coordinates = [np.asarray(evaluate(i, environment)) for index in self.args[1:] for i in index]
+        together = np.stack(np.broadcast_arrays(*coordinates), axis=-1)
+        pixels = together.reshape(-1, len(self.args) - 1, len(self.args[1]))
+        moments = [np.prod([raw[count] for count in Counter(map(tuple, taps)).values()]) for taps in pixels.tolist()]
+        return np.reshape(moments, together.shape[:-1])
 
 
 class KernelValue(Node):
@@ -194,8 +196,8 @@ def _law_symbols(law: Law) -> set[sp.Symbol]:
 
 @cache
 def _kernel_function(kernel: Kernel, order: int) -> Callable[[ndarray], ndarray]:
-    function: Callable[[ndarray], ndarray] = sp.lambdify([POSITION], kernel.value(POSITION, order), "numpy")
-    return function
+    compiled = sp.lambdify([POSITION], kernel.value(POSITION, order), "numpy")
+    return lambda position: np.broadcast_to(compiled(position), position.shape)
 
 
 @cache

@@ -58,30 +58,30 @@ def taps(
 def _axis_taps(
     offset: Float[Tensor, "B G *T"], axis: int, size: int, kernel: Kernel, boundary: Boundary, order: int
 ) -> list[Tap]:
-    # The fraction is taken from the offset, not from the position: n + ε would round ε away on wide
-    # images, while ε − ⌊ε⌋ is exact at any n.
     wild = ~(offset.detach().abs() < _WILD)  # also NaN
     tame = torch.where(wild, torch.zeros_like(offset), offset)
+    # The fraction is taken from the offset, not from the position: n + ε would round ε away on wide
+    # images, while ε − ⌊ε⌋ is exact at any n.
     whole = torch.floor(tame).detach()
     positions = torch.arange(offset.shape[2 + axis], device=offset.device)
     base = positions.reshape(-1, *[1] * (offset.ndim - 3 - axis)) + whole.long()
-    return [
-        _land(base + tap, weight, wild, offset, size, boundary, interpolates=order == 0 and tap == 0)
-        for tap, weight in tap_weights(kernel, tame - whole, order)
-    ]
+    base = torch.where(wild, _wild_index(offset, size, boundary), base)
+    found = []
+    for tap, weight in tap_weights(kernel, tame - whole, order):
+        index, inside = boundary(base + tap, size)
+        if inside is not None:
+            weight = weight * inside
+        if order > 0:
+            weight = torch.where(wild, torch.zeros_like(weight), weight)
+        found.append(Tap(index, weight))
+    return found
 
 
-def _land(
-    index: Tensor, weight: Tensor, wild: Tensor, offset: Tensor, size: int, boundary: Boundary, *, interpolates: bool
-) -> Tap:
-    """Bring a tap onto the image by the boundary rule; wild positions read nothing, or the edge."""
-    index, inside = boundary(index, size)
-    if inside is not None:
-        weight = weight * inside
-    edge_weight = float(interpolates and boundary is not zeros)
-    weight = torch.where(wild, torch.full_like(weight, edge_weight), weight)
-    edge = torch.where(offset.detach() > 0, size - 1, 0)
-    return Tap(torch.where(wild, edge, index), weight)
+def _wild_index(offset: Float[Tensor, "B G *T"], size: int, boundary: Boundary) -> Int[Tensor, "B G *T"]:
+    """Return where wild offsets read: beyond every image for zeros, else at the edge they point to."""
+    if boundary is zeros:
+        return torch.full_like(offset, -_WILD, dtype=torch.long)
+    return torch.where(offset.detach() > 0, size - 1, 0)
 
 
 def warp(

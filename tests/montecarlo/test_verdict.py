@@ -1,0 +1,181 @@
+"""The judge is judged: calibration, power, the three verdicts, and reproducibility."""
+
+import math
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pytest
+import torch
+from scipy import stats
+
+from warptheory import montecarlo, results
+from warptheory.core.errors import ArgumentError
+from warptheory.montecarlo import Claim, NotFiniteError, allowed_deviation, estimate, verify
+from warptheory.symbolic import Covariance, Expectation, IIDField, OffsetField, Variance, warp
+
+
+@dataclass(frozen=True)
+class Normal:
+    """A known experiment: independent normal rows."""
+
+    mean: float = 1.0
+    deviation: float = 1.0
+    row_elements: int = 16
+
+    def sample(self, generator, rows, values, device="cpu"):
+        return torch.from_numpy(generator.normal(self.mean, self.deviation, rows))
+
+
+@dataclass(frozen=True)
+class Broken(Normal):
+    def sample(self, generator, rows, values, device="cpu"):
+        return torch.full((rows,), math.nan)
+
+
+def test_z_controls_the_family():
+    assert allowed_deviation(1, 0.05) == pytest.approx(stats.norm.isf(0.025))
+    assert allowed_deviation(50) == pytest.approx(stats.norm.isf(1e-3 / 100))
+
+
+def test_true_claim_is_verified_with_power():
+    verdict = verify(Claim("true", 1.0, Normal()))
+    assert verdict.verdict == "verified"
+    assert verdict.power >= 0.999
+    assert verdict.effect == pytest.approx(0.01)
+    assert verdict.effect >= (verdict.z + 3.09) * verdict.stderr
+
+
+@pytest.mark.parametrize("wrong", [1.01, 0.99])
+def test_claim_wrong_by_the_smallest_effect_is_refuted(wrong):
+    claim = Claim("wrong", wrong, Normal(), smallest_effect=0.01 / wrong)
+    assert verify(claim).verdict == "refuted"
+
+
+def test_too_small_a_run_is_undecided_never_a_pass():
+    verdict = verify(Claim("small", 1.0, Normal()), max_elements=16)
+    assert verdict.verdict == "undecided"
+    assert verdict.power < 0.999
+
+
+def test_one_outlying_run_is_not_a_refutation():
+    """A deviation that fresh numbers do not confirm leaves the claim undecided."""
+
+    @dataclass(frozen=True)
+    class FirstRunOff(Normal):
+        calls: tuple = ()
+
+        def sample(self, generator, rows, values, device="cpu"):
+            values["rows"] += rows
+            mean = 1.1 if values["rows"] <= 4096 * 16 else 1.0
+            return torch.from_numpy(generator.normal(mean, 0.001, rows))
+
+    verdict = verify(Claim("outlier", 1.0, FirstRunOff(), values={"rows": 0.0}))
+    assert verdict.verdict == "undecided"
+    assert verdict.estimate == pytest.approx(1.0, abs=1e-3)
+
+
+def test_a_theory_of_zero_has_an_absolute_effect():
+    claim = Claim("zero", 0.0, Normal(mean=0.0))
+    assert claim.absolute_effect == 0.01
+    assert verify(claim).verdict == "verified"
+    assert verify(replace(claim, theory=0.0, experiment=Normal(mean=0.01))).verdict == "refuted"
+
+
+def test_false_refusals_are_as_rare_as_stated():
+    """At level 0.05 a true claim leaves ±z in 5 % of 1000 runs: 50 ± 6.9; allowed 4 of these."""
+    z = allowed_deviation(1, 0.05)
+    found = [estimate(Normal(), {}, rtol=0.02, seed=seed, max_elements=1) for seed in range(1000)]
+    outside = sum(abs(e.value - 1.0) > z * e.stderr for e in found)
+    assert abs(outside - 50) <= 4 * math.sqrt(1000 * 0.05 * 0.95)
+
+
+def test_estimates_of_a_result_are_calibrated():
+    """(estimate − theory)/stderr over 60 seeds is standard normal (Kolmogorov–Smirnov at 1e-4)."""
+    claim = results.get("A2").claim(inputs="exponential")
+    found = [
+        estimate(claim.experiment, claim.values, rtol=1.0, seed=seed, label=claim.label, max_elements=1)
+        for seed in range(60)
+    ]
+    scores = [(e.value - claim.theory) / e.stderr for e in found]
+    assert stats.kstest(scores, "norm").pvalue > 1e-4
+    assert stats.kstest([score + 1 for score in scores], "norm").pvalue < 1e-4  # a bias of one standard error shows
+
+
+def test_rows_are_independent():
+    """The standard error from rows equals the scatter of the means of 64 chunks, within a χ² interval at 1e-4."""
+    experiment = montecarlo.Simulation(
+        Variance(warp(IIDField(mean=0, deviation=1), OffsetField("constant", location="3/10"))[0])
+    )
+    generator = np.random.default_rng(0)
+    rows = experiment.sample(generator, 64 * 100, {})
+    chunk_means = rows.reshape(64, 100).mean(1)
+    ratio = float(chunk_means.var() * 100 / rows.var())
+    low, high = stats.chi2.ppf([5e-5, 1 - 5e-5], 63) / 63
+    assert low < ratio < high
+
+
+def test_the_answer_depends_on_seed_and_label_alone():
+    first = estimate(Normal(), {}, seed=5, label="a")
+    assert estimate(Normal(), {}, seed=5, label="a") == first
+    assert estimate(Normal(), {}, seed=6, label="a").value != first.value
+    assert estimate(Normal(), {}, seed=5, label="b").value != first.value
+
+
+def test_precision_is_reached():
+    found = estimate(Normal(), {}, rtol=1e-3)
+    assert found.reached
+    assert found.stderr <= 1e-3 * abs(found.value)
+    progress = []
+    estimate(Normal(), {}, rtol=2e-3, on_progress=progress.append)
+    assert progress[-1] == 1.0
+    assert all(0 <= share <= 1 for share in progress)
+
+
+@pytest.mark.parametrize("shift", [1, -2])
+def test_simulation_of_neighbours(shift):
+    """Cov(y[0], y[n]) of a constant half-pixel warp of white input: 1/2, 1/4 at one pixel, 0 beyond."""
+    y = warp(IIDField(mean=3, deviation=1), OffsetField("constant", location="1/2"))
+    found = estimate(Covariance(y[0], y[shift]), {}, rtol=0.0, atol=1e-3)
+    exact = {1: 0.25, -2: 0.0}[shift]
+    # 4.4 standard errors: a false alarm once in 10⁵.
+    assert abs(found.value - exact) <= 4.4 * found.stderr
+
+
+def test_simulation_of_pixels_and_symbols():
+    x, sigma = IIDField(mean="1/2"), 0.8
+    found = estimate(Expectation(x[0] ** 2 + x[1]), {"sigma": sigma}, rtol=2e-3)
+    assert abs(found.value - (0.25 + sigma**2 + 0.5)) <= 4.4 * found.stderr
+
+
+@pytest.mark.usefixtures("as_users_call")
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (
+            lambda: estimate(Normal(), {}, rtol=0.0),
+            "^rtol: expected rtol, atol ≥ 0 and not both 0, got rtol=0.0, atol=0.0$",
+        ),
+        (lambda: estimate(Normal(), {}, rtol=-1.0), "^rtol: expected"),
+        (lambda: estimate(3, {}), "^experiment: expected a symbolic statistic or an Experiment, got int$"),
+        (
+            lambda: estimate(Normal(), {}, device="warp9"),
+            "^device: expected a device that torch can use here, such as cpu, got 'warp9'$",
+        ),
+        (lambda: verify("A4"), r"^claim: expected a Claim, or an object with a claim\(\) method, got str$"),
+        (
+            lambda: verify(Claim("x", 1.0, Normal(), smallest_effect=0.0)),
+            "^smallest_effect: expected a positive number, got 0.0$",
+        ),
+        (lambda: verify(Claim("x", 1.0, Normal()), family=0), "^family: expected an integer ≥ 1, got 0$"),
+        (lambda: verify(Claim("x", 1.0, Normal()), level=2.0), r"^level: expected a probability in \(0, 1\), got 2.0$"),
+        (lambda: montecarlo.get_profile("slow"), "^profile: expected one of full, quick, got 'slow'$"),
+    ],
+)
+def test_bad_input(call, message):
+    with pytest.raises(ArgumentError, match=message):
+        call()
+
+
+def test_a_broken_experiment_is_named():
+    with pytest.raises(NotFiniteError, match="^broken: chunk 0 of seed 3 returned NaN or infinity$"):
+        estimate(Broken(), {}, seed=3, label="broken")

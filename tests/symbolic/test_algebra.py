@@ -1,0 +1,192 @@
+"""The algebra against closed forms from the literature, exact sums and SciPy quadrature."""
+
+import numpy as np
+import pytest
+import sympy as sp
+from scipy import integrate, stats
+
+from warptheory import kernels
+from warptheory.core.errors import ArgumentError, UnknownNameError
+from warptheory.symbolic import (
+    Cov,
+    E,
+    Expectation,
+    IIDField,
+    NotConverged,
+    NotReducible,
+    OffsetField,
+    Var,
+    Variance,
+    evaluate,
+    warp,
+    warp_gradient,
+)
+
+n = sp.Symbol("n", integer=True)
+mu, sigma, s = sp.Symbol("mu", real=True), sp.Symbol("sigma", positive=True), sp.Symbol("s", positive=True)
+PIXEL = "1/2"  # half-width of a uniform law that covers one pixel
+
+
+def uniform_pixel(dim=1):
+    return OffsetField("uniform", dim, scale=PIXEL)
+
+
+def test_the_published_series_comes_out():
+    """A4 for the linear kernel: σ²(2/3 + 2 Σ exp(−2π²j²s²)/(π²j²))."""
+    j = sp.Symbol("j", integer=True, positive=True)
+    series = 2 * sp.Sum(sp.exp(-2 * sp.pi**2 * j**2 * s**2) / (sp.pi**2 * j**2), (j, 1, sp.oo))
+    assert Var(warp(IIDField(), OffsetField("normal"))[n]) == sigma**2 * (sp.Rational(2, 3) + series)
+
+
+@pytest.mark.parametrize("dim", [1, 2, 3])
+def test_uniform_fraction(dim):
+    x = IIDField()
+    assert Var(warp(x, uniform_pixel(dim))[n]) == sp.Rational(2, 3) ** dim * sigma**2
+    assert Var(warp_gradient(x, uniform_pixel(dim))[n]) == 2 * sp.Rational(2, 3) ** (dim - 1) * sigma**2
+    assert E(warp(x, uniform_pixel(dim))[n]) == mu
+    assert Var(warp(x, uniform_pixel(dim), "nearest")[n]) == sigma**2
+
+
+@pytest.mark.parametrize("dim", [1, 2])
+def test_kurtosis_of_normal_input(dim):
+    """Excess kurtosis 3((21/20)^d − 1) after multilinear interpolation (A5)."""
+    y = warp(IIDField(law="normal"), uniform_pixel(dim))[n]
+    excess = E((y - mu) ** 4) / Var(y) ** 2 - 3
+    assert sp.simplify(excess - 3 * (sp.Rational(21, 20) ** dim - 1)) == 0
+
+
+def test_fourth_moment_uses_the_fourth_cumulant_of_any_law():
+    """E(y−μ)⁴ = κ₄∫k⁴ + 3σ⁴∫ρ²: for linear 2κ₄/5 + 7σ⁴/5."""
+    kappa4 = sp.Symbol("kappa_4", real=True)
+    found = E((warp(IIDField(), uniform_pixel())[n] - mu) ** 4)
+    assert sp.expand(found - (sp.Rational(2, 5) * kappa4 + sp.Rational(7, 5) * sigma**4)) == 0
+
+
+def test_conditional_on_the_fraction():
+    x, eps = IIDField(), OffsetField("normal", 2)
+    y, gradient = warp(x, eps), warp_gradient(x, eps, axis=1)
+    f1, f2 = eps.fraction.symbols
+    rho = {f: 1 - 2 * f * (1 - f) for f in (f1, f2)}
+    assert sp.expand(Var(y[n], given=eps.fraction) - sigma**2 * rho[f1] * rho[f2]) == 0
+    assert sp.expand(E(y[n] ** 2 | eps.fraction) - mu**2 - sigma**2 * rho[f1] * rho[f2]) == 0
+    assert sp.expand(Cov(y[n], gradient[n], given=eps.fraction) - sigma**2 * rho[f1] * (2 * f2 - 1)) == 0
+
+
+def test_conditional_on_the_offsets():
+    eps = OffsetField("normal")
+    found = E(warp(IIDField(mean=0), eps)[n] ** 2 | eps)
+    assert evaluate(found, {"sigma": 1.0, "epsilon": 3.25}) == pytest.approx(0.625)
+
+
+def test_bounds_of_the_conditional_variance():
+    """A2 for linear: largest on a pixel, smallest, 2^{−d}, half-way."""
+    rho = kernels.get("linear").functionals().rho
+    fraction = kernels.FRACTION
+    assert sp.solve(sp.diff(rho, fraction), fraction) == [sp.Rational(1, 2)]
+    assert (rho.subs(fraction, sp.Rational(1, 2)), rho.subs(fraction, 0)) == (sp.Rational(1, 2), 1)
+
+
+@pytest.mark.parametrize(
+    ("law", "frozen"),
+    [
+        ("normal", stats.norm(scale=0.23)),
+        ("laplace", stats.laplace(scale=0.23)),
+        ("uniform", stats.uniform(-0.23, 0.46)),
+    ],
+)
+@pytest.mark.parametrize("kernel", kernels.names())
+def test_gain_against_scipy_quadrature(kernel, law, frozen):
+    """E ρ(ε) by the Poisson sum, and by integrating ρ against SciPy's density."""
+    gain = Var(warp(IIDField(deviation=1), OffsetField(law, scale="23/100"), kernel)[n])
+    value = sp.lambdify([kernels.POSITION], kernels.get(kernel).value(), "numpy")
+
+    def integrand(offset):
+        return sum(float(value(np.asarray(offset - m))) ** 2 for m in range(-13, 14)) * frozen.pdf(offset)
+
+    edges = np.unique(np.concatenate([np.arange(-10, 10.5, 0.5), [-0.23, 0.23]]))
+    exact = sum(integrate.quad(integrand, a, b, epsabs=1e-13)[0] for a, b in zip(edges, edges[1:], strict=False))
+    # The uniform law's series falls as 1/j³ and is summed to 1e-13 of its value; 20 units of Laplace tail
+    # beyond ±10 pixels hold exp(−43).
+    assert evaluate(gain, {}) == pytest.approx(exact, abs=1e-10)
+
+
+def test_independent_channels_share_their_offsets():
+    """The covariance of two independent channels warped by the same offsets is zero; of their squares it is not."""
+    eps = OffsetField("uniform", scale=PIXEL)
+    first, second = warp(IIDField("x1", mean=0), eps)[n], warp(IIDField("x2", mean=0), eps)[n]
+    assert Cov(first, second) == 0
+    # E ρ² − (E ρ)² = 7/15 − 4/9 with E ρ² = ∫(1 − 2f(1 − f))² = 7/15.
+    assert sp.simplify(Cov(first**2, second**2) - sigma**4 * (sp.Rational(7, 15) - sp.Rational(4, 9))) == 0
+
+
+def test_pixels_of_the_input():
+    x = IIDField()
+    assert E(x[0] ** 2) == mu**2 + sigma**2
+    assert sp.expand(E(x[0] * x[1])) == mu**2
+    assert Var(x[0] + 2 * x[1]) == 5 * sigma**2
+
+
+def test_steps_are_named_and_print():
+    derivation = Variance(warp(IIDField(), OffsetField("normal"))[n]).derive()
+    assert [step.name for step in derivation.steps] == [
+        "Moments",
+        "Expand over taps",
+        "Use independence",
+        "Kernel functionals",
+        "Separate the axes",
+        "Average over the fraction",
+    ]
+    text = str(derivation)
+    assert text.startswith("Var[y[n]]\n\n1. Moments: ")
+    assert "ρ(ε)" in text
+    assert r"\rho{\left(\epsilon \right)}" in derivation.latex()
+    assert derivation.steps[-1].mathml().startswith('<math display="block">')
+
+
+@pytest.mark.parametrize(
+    ("make", "needed"),
+    [
+        (lambda x, y: E(y[0] * y[1]), r"cannot reduce y\[0\]\*y\[1\]: .*covariances between positions"),
+        (lambda x, y: E(y[0] * x[0]), r"cannot reduce .*: it mixes pixels of the input with warped values"),
+        (lambda x, y: E(sp.sin(y[0])), r"cannot reduce sin\(y\[0\]\): it has to be a polynomial"),
+        (lambda x, y: E(y[0] * warp(x, y.offsets, "nearest")[0]), "cannot reduce .* kernels"),
+    ],
+)
+def test_what_cannot_be_reduced_says_so(make, needed):
+    x = IIDField()
+    with pytest.raises(NotReducible, match=needed):
+        make(x, warp(x, OffsetField("normal")))
+
+
+def test_a_series_that_does_not_settle_is_not_returned():
+    j = sp.Symbol("j", integer=True, positive=True)
+    with pytest.raises(NotConverged, match="after .* terms a block still adds"):
+        evaluate(sp.Sum(1 / j, (j, 1, sp.oo)), {})
+
+
+@pytest.mark.usefixtures("as_users_call")
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: OffsetField("gaussian"), "^offsets: expected one of constant, .*, got 'gaussian'"),
+        (lambda: OffsetField(dim=4), "^dim: expected 1, 2 or 3, got 4$"),
+        (lambda: warp(IIDField(), OffsetField(), "cubic"), "^kernel: expected one of"),
+        (lambda: warp_gradient(IIDField(), OffsetField(), axis=1), "^axis: expected an axis in 0 … 0, got 1$"),
+        (
+            lambda: warp(IIDField(), OffsetField(dim=3))[0, 0],
+            r"^index: expected one symbol or 3 integers, got \(0, 0\)$",
+        ),
+        (lambda: evaluate(s, {"a": 1.0}), "^values: expected a number for s, got values for a$"),
+    ],
+)
+def test_bad_input(call, message):
+    with pytest.raises((ArgumentError, UnknownNameError), match=message):
+        call()
+
+
+def test_equal_variables_are_one():
+    x, eps = IIDField(), OffsetField()
+    assert warp(x, eps)[0] == warp(x, eps)[0]
+    assert warp(x, eps)[0] != warp(x, eps)[1]
+    assert warp(x, eps, "nearest")[0] != warp(x, eps)[0]
+    assert Expectation(warp(x, eps)[0] - warp(x, eps)[0]).doit() == 0
