@@ -1,0 +1,132 @@
+"""The whole reproduction on a few results, and the page that it writes, opened in a browser."""
+
+import html.parser
+import json
+import re
+import shutil
+import subprocess
+
+import pandas as pd
+import pytest
+
+from warptheory import report
+from warptheory.core.checkout import load_script
+from warptheory.core.errors import ArgumentError
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+FLAGS = (
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--virtual-time-budget=5000",
+)
+# Runs in the page after everything has loaded, and leaves what it measured in the document's title.
+PROBE = """<script>addEventListener("load", () => {
+  document.querySelectorAll("details").forEach(d => d.open = true);
+  document.title = JSON.stringify({
+    formulas: [...document.querySelectorAll("math")].map(m => m.getBoundingClientRect().height),
+    tables: [...document.querySelectorAll("table")].map(t => t.rows.length),
+    images: [...document.images].map(i => i.complete && i.naturalWidth > 0),
+    wide: document.documentElement.scrollWidth - document.documentElement.clientWidth,
+    fetched: performance.getEntriesByType("resource").map(e => e.name).filter(n => !n.startsWith("data:")),
+  });
+});</script>"""
+
+
+@pytest.fixture(scope="module")
+def reproduced(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("out")
+    shares = []
+    driver = load_script("paper_repro", "driver", "driver")
+    holds = driver.run(folder, labels=("A2", "A3", "A7"), on_progress=lambda share, name: shares.append(share))
+    assert holds
+    assert shares == sorted(shares)
+    return folder
+
+
+def test_everything_is_written(reproduced):
+    names = {str(path.relative_to(reproduced)) for path in reproduced.rglob("*") if path.is_file()}
+    assert names == {
+        "report.html",
+        "figure1_warped_image.pdf",
+        "figure1_warped_image.png",
+        *(f"records/{stem}" for stem in ("derivations.json", "verdicts.parquet", "verdicts.json", "expected.parquet")),
+        *(f"records/{stem}" for stem in ("expected.json", "forward_gain.parquet", "forward_gain.json")),
+        *(f"records/{stem}" for stem in ("warped_image.safetensors", "warped_image.json")),
+    }
+    verdicts = pd.read_parquet(reproduced / "records" / "verdicts.parquet")
+    assert set(verdicts["result"]) == {"A2", "A3", "A7"}
+    assert (verdicts["verdict"] == "verified").all()
+    manifest = json.loads((reproduced / "records" / "verdicts.json").read_text())
+    assert manifest["rows"] == len(verdicts)
+    assert manifest["device"] == "cpu"
+
+
+def test_the_gain_curve_agrees_with_its_points(reproduced):
+    gain = pd.read_parquet(reproduced / "records" / "forward_gain.parquet")
+    points = gain[gain["n"] > 0]
+    assert len(points) >= 40
+    # 48 points at 4.9 standard errors: a false alarm once in 20,000 runs.
+    assert ((points["estimate"] - points["theory"]).abs() <= 4.9 * points["stderr"] + 1e-12).all()
+
+
+def test_values_from_elsewhere_agree(reproduced):
+    expected = pd.read_parquet(reproduced / "records" / "expected.parquet")
+    assert len(expected) >= 4
+    assert expected["agrees"].all()
+
+
+class Addresses(html.parser.HTMLParser):
+    """Collects every address that the page could load."""
+
+    def __init__(self):
+        super().__init__()
+        self.found = []
+
+    def handle_starttag(self, tag, attrs):
+        self.found += [value for name, value in attrs if name in ("src", "href", "srcset", "data", "action", "poster")]
+
+
+def test_the_page_is_self_contained(reproduced):
+    page = (reproduced / "report.html").read_text(encoding="utf-8")
+    addresses = Addresses()
+    addresses.feed(page)
+    assert addresses.found
+    assert all(address.startswith("data:") for address in addresses.found)
+    assert not re.search(r"url\(|@import|<script", page)
+
+
+def test_the_page_opens_in_a_browser(reproduced, tmp_path):
+    """Formulas are laid out, tables filled, images decoded, and nothing is fetched."""
+    if CHROMIUM is None:
+        pytest.skip("chromium is not installed")
+    probed = tmp_path / "probed.html"
+    probed.write_text(
+        (reproduced / "report.html").read_text(encoding="utf-8").replace("</body>", PROBE + "</body>"), encoding="utf-8"
+    )
+    command = [CHROMIUM, *FLAGS, f"--user-data-dir={tmp_path / 'profile'}", "--dump-dom", probed.as_uri()]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
+    title = re.search(r"<title>(.*?)</title>", done.stdout, re.DOTALL)
+    seen = json.loads(html.unescape(title.group(1)))
+    results = json.loads((reproduced / "records" / "derivations.json").read_text())
+    steps = sum(1 + len(quantity["steps"]) for result in results for quantity in result["quantities"])
+    assert len(seen["formulas"]) == steps
+    assert min(seen["formulas"]) > 5  # pixels: an element that the browser does not know has no height
+    assert len(seen["tables"]) == len(results) + 1
+    assert min(seen["tables"]) >= 3
+    assert seen["images"] == [True, True, True]
+    assert seen["wide"] <= 0
+    assert seen["fetched"] == []
+
+
+@pytest.mark.usefixtures("as_users_call")
+def test_missing_records_are_named(tmp_path):
+    with pytest.raises(
+        ArgumentError, match=r"^record: expected a record that a command wrote, got no file .*verdicts.parquet$"
+    ):
+        report.write_report(tmp_path, [])

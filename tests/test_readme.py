@@ -1,0 +1,44 @@
+"""The examples in README and docstrings run, and the README's numbers are those of the theory."""
+
+import doctest
+import importlib
+import re
+from pathlib import Path
+
+import pytest
+
+import warptheory
+from warptheory import results
+
+REPOSITORY = Path(warptheory.__file__).parents[1]
+README = REPOSITORY / "README.md"
+
+
+@pytest.mark.usefixtures("as_users_call")
+def test_readme_examples(monkeypatch):
+    monkeypatch.chdir(REPOSITORY)
+    done = doctest.testfile(str(README), module_relative=False, encoding="utf-8", verbose=False)
+    assert done.attempted > 15
+    assert done.failed == 0
+
+
+@pytest.mark.usefixtures("as_users_call")
+@pytest.mark.parametrize("module", ["warptheory", "warptheory.kernels", "warptheory.symbolic", "warptheory.results"])
+def test_docstring_examples(module):
+    done = doctest.testmod(importlib.import_module(module))
+    assert done.attempted > 0
+    assert done.failed == 0
+
+
+def test_readme_table_is_the_theory():
+    """Every row's theory is what the closed form gives now, and its simulation lies within z standard errors."""
+    text = README.read_text(encoding="utf-8")
+    z = float(re.search(r"z = ([\d.]+)\)", text).group(1))
+    row = r"^\| (A\d+) \| ([^|]+) \| (\w+), d = (\d), (\w+) input \| ([-\d.]+) \| ([-\d.]+) ± ([\d.]+) \|.*\| verified \|$"
+    rows = re.findall(row, text, re.MULTILINE)
+    quantities = sum(len(result.quantities) for result in results.match(["*"]))
+    assert len(rows) == quantities
+    for label, quantity, kernel, dim, inputs, theory, estimate, stderr in rows:
+        now = results.get(label).evaluate(quantity, kernel=kernel, dim=int(dim), inputs=inputs)
+        assert float(theory) == pytest.approx(now, abs=5.1e-6)  # five printed decimals
+        assert abs(float(estimate) - now) <= z * float(stderr) + 1e-5
