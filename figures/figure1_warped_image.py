@@ -44,7 +44,19 @@ def _show_offsets(figure: Figure, axes: Axes, offsets: np.ndarray) -> None:
     image = axes.imshow(length, cmap="cividis", vmin=0)
     rows, columns = (np.arange(ARROW_SPACING // 2, n, ARROW_SPACING) for n in length.shape)
     vertical, horizontal = offsets[:, rows][:, :, columns]
-    axes.quiver(columns, rows, horizontal, vertical, color="white", angles="xy", scale_units="xy", scale=1, width=0.005)
+    axes.quiver(
+        columns,
+        rows,
+        horizontal,
+        vertical,
+        color="white",
+        edgecolor="black",
+        linewidth=0.3,
+        angles="xy",
+        scale_units="xy",
+        scale=1,
+        width=0.005,
+    )
     axes.set_title("Offset field ε(t), arrows to scale")
     figure.colorbar(image, ax=axes, label="|ε| (pixels)", shrink=0.85)
     _label_pixels(axes, length.shape)

@@ -7,11 +7,16 @@ jaxtyping.install_import_hook("warptheory", "beartype.beartype")
 from collections.abc import Iterator  # noqa: E402 -- the hook has to come before any import of the library
 
 import pytest  # noqa: E402
+import torch  # noqa: E402
 from hypothesis import settings  # noqa: E402
 
 # Shared machines stall now and then; a deadline would fail tests for reasons that are not theirs.
 settings.register_profile("warptheory", deadline=None, print_blob=True)
 settings.load_profile("warptheory")
+
+
+# The tests' tensors are small, and threads that wait for each other on a shared machine are slow.
+torch.set_num_threads(1)
 
 
 @pytest.fixture

@@ -53,6 +53,12 @@ def test_fields_depend_on_the_generator_alone():
             "^scale: expected a number for the scale of normal, got the symbol s$",
         ),
         (lambda: laws.get("normal").cumulant(0), "^order: expected an integer ≥ 1, got 0$"),
+        (lambda: laws.get("normal").at(scale=-1), "^scale: expected a finite scale ≥ 0 for normal, got -1$"),
+        (lambda: laws.get("normal").at(scale=float("nan")), "^scale: expected a finite scale"),
+        (
+            lambda: laws.get("normal").at(location=float("inf")),
+            "^location: expected a finite location for normal, got inf$",
+        ),
         (lambda: laws.get(3), "^law: expected a name or a Law, got int$"),
     ],
 )

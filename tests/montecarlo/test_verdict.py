@@ -161,6 +161,7 @@ def test_simulation_of_pixels_and_symbols():
             lambda: estimate(Normal(), {}, device="warp9"),
             "^device: expected a device that torch can use here, such as cpu, got 'warp9'$",
         ),
+        (lambda: Claim("x", math.nan, Normal()), "^theory: expected a finite number for 'x', got nan$"),
         (lambda: verify("A4"), r"^claim: expected a Claim, or an object with a claim\(\) method, got str$"),
         (
             lambda: verify(Claim("x", 1.0, Normal(), smallest_effect=0.0)),

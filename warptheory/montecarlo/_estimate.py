@@ -1,7 +1,8 @@
 """Estimation to a requested precision, chunk by chunk, each chunk from its own random stream."""
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
@@ -114,19 +115,34 @@ def estimate(
     rows = max(1, _CHUNK_ELEMENTS // runnable.row_elements)
     most_chunks = max(_FEWEST_CHUNKS, max_elements // (rows * runnable.row_elements))
     moments, chunk, next_check, reached = Moments(), 0, _FEWEST_CHUNKS, False
-    while not reached and chunk < most_chunks:
-        moments = moments.merge(_run_chunk(runnable, Stream(seed, name, chunk), rows, values, device))
-        chunk += 1
-        if chunk < next_check and chunk < most_chunks:
-            continue
-        target = max(rtol * abs(moments.mean), atol)
-        reached = moments.standard_error <= target
-        # The variance is known to a few percent by now, so the number of chunks is as well.
-        needed = chunk if reached else chunk * (moments.standard_error / target) ** 2 if target > 0 else most_chunks
-        next_check = max(chunk + 1, math.ceil(min(1.02 * needed, 2 * chunk)))
-        if on_progress is not None:
-            on_progress(1.0 if reached else min(1.0, chunk / min(needed, most_chunks)))
+    with _one_thread():
+        while not reached and chunk < most_chunks:
+            moments = moments.merge(_run_chunk(runnable, Stream(seed, name, chunk), rows, values, device))
+            chunk += 1
+            if chunk < next_check and chunk < most_chunks:
+                continue
+            target = max(rtol * abs(moments.mean), atol)
+            reached = moments.standard_error <= target
+            # The variance is known to a few percent by now, so the number of chunks is as well.
+            needed = chunk if reached else chunk * (moments.standard_error / target) ** 2 if target > 0 else most_chunks
+            next_check = max(chunk + 1, math.ceil(min(1.02 * needed, 2 * chunk)))
+            if on_progress is not None:
+                on_progress(1.0 if reached else min(1.0, chunk / min(needed, most_chunks)))
     return Estimate(moments.mean, moments.standard_error, moments.n, seed, name, reached)
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Let torch compute on one thread: a chunk's tensors are too small to gain from more.
+
+    On a machine that others use too, threads that wait for each other cost up to fifty times the work.
+    """
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def check_device(device: str) -> None:

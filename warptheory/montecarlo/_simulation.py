@@ -22,6 +22,9 @@ from warptheory.symbolic import IIDField, OffsetField, Statistic
 from warptheory.symbolic._variables import PixelValue, RandomAtom, SampledValue
 
 _AXIS_SIZE = {1: 64, 2: 12, 3: 6}
+# Copies in a row that estimates a covariance: K − 1 of K copies' worth of information is kept, so two would
+# waste half of the work, and many would leave too few rows to take a standard error from.
+_COPIES = 8
 
 Values = Mapping[str, float]
 
@@ -60,16 +63,20 @@ class Simulation:
 
     @property
     def row_elements(self) -> int:
-        """Number of pixels in a row."""
-        return int(np.prod(self.size))
+        """Number of pixels that a row draws, in all its copies."""
+        return self._copies * int(np.prod(self.size))
+
+    @property
+    def _copies(self) -> int:
+        return 1 if len(self.statistic.operands) == 1 else _COPIES
 
     def sample(
         self, generator: np.random.Generator, rows: int, values: Values, device: str = "cpu"
     ) -> Float[Tensor, "rows"]:
         """Draw independent, unbiased estimates of the statistic.
 
-        A variance or covariance needs no mean: (a − a′)(b − b′)/2 of two independent copies is
-        unbiased for Cov(a, b).
+        A variance or covariance needs no mean: a row is the sample covariance, Σ(a − ā)(b − b̄)/(K − 1),
+        of K independent copies of everything, which is unbiased.
 
         Args:
             generator: source of every random number.
@@ -80,14 +87,12 @@ class Simulation:
         Returns:
             Estimates, shape (rows,), float64.
         """
-        first = self._operands(generator, rows, values, device)
-        if len(first) == 1:
-            pixels = first[0]
-        else:
-            second = self._operands(generator, rows, values, device)
-            (a, b), (a_copy, b_copy) = first, second
-            pixels = (a - a_copy) * (b - b_copy) / 2
-        return pixels.flatten(1).mean(1)
+        operands = self._operands(generator, rows * self._copies, values, device)
+        copies = [operand.reshape(rows, self._copies, -1) for operand in operands]
+        if len(copies) == 1:
+            return copies[0].mean((1, 2))
+        first, second = (copy - copy.mean(1, keepdim=True) for copy in copies)
+        return (first * second).sum(1).mean(1) / (self._copies - 1)
 
     def _operands(self, generator: np.random.Generator, rows: int, values: Values, device: str) -> list[Tensor]:
         """Draw one realisation of every field and evaluate the operands, each (rows, *size)."""

@@ -8,6 +8,7 @@ With z set by a family-wise level over everything that is checked in one run:
     undecided   otherwise; never a pass
 """
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal, Protocol, runtime_checkable
@@ -36,6 +37,9 @@ class Claim:
         values: a number for every symbol of the experiment, by name.
         smallest_effect: the smallest error that matters, relative to |theory|, or in the unit of the
             quantity where theory is zero.
+
+    Raises:
+        ArgumentError: theory is infinite or NaN.
     """
 
     label: str
@@ -43,6 +47,10 @@ class Claim:
     experiment: Experiment
     values: Mapping[str, float] = field(default_factory=dict)
     smallest_effect: float = 0.01
+
+    def __post_init__(self) -> None:
+        if not math.isfinite(self.theory):
+            raise ArgumentError("theory", expected=f"a finite number for {self.label!r}", received=self.theory)
 
     @property
     def absolute_effect(self) -> float:

@@ -167,6 +167,20 @@ def evaluate_averages(expression: sp.Expr) -> sp.Expr:
     )
 
 
+def averaging_reason(expression: sp.Expr) -> str:
+    """Say how `evaluate_averages` gets rid of the averages of an expression."""
+    laws = {str(node.offsets): node.offsets.axis_law for node in expression.atoms(OffsetAverage)}
+    if not laws:
+        return "the fraction is given: insert the functionals of the kernel"
+    return "; ".join(
+        "the offset has finitely many values: E F(ε) is the sum over them"
+        if law.atoms
+        else "Fourier series and Poisson summation: E F(ε) = Σ c_j χ(2πj), c_j = ∫F(f) exp(−2πijf) df, "
+        f"χ(t) = {law.characteristic_function(sp.Symbol('t', real=True))}"
+        for _, law in sorted(laws.items())
+    )
+
+
 def average_over_law(function: PeriodicFunction, law: Law) -> sp.Expr:
     """Return E F(ε) for a function of period one.
 

@@ -191,9 +191,7 @@ def _derive(statistic: Statistic) -> Derivation:
         Step("Separate the axes", "offsets along the axes are independent; collect", separated),
         Step(
             "Average over the fraction",
-            "Fourier series of the functional and Poisson summation: E F(ε) = Σ c_j χ(2πj)"
-            if given is None
-            else "the fraction is given: insert the functional",
+            _reduction.averaging_reason(separated),
             _reduction.evaluate_averages(separated),
         ),
     ]

@@ -45,12 +45,21 @@ class Law:
             )
 
     def at(self, location: object = None, scale: object = None) -> "Law":
-        """Return the law with another location or scale (anything that sympy reads; None keeps it)."""
-        return replace(
+        """Return the law with another location or scale (anything that sympy reads; None keeps it).
+
+        Raises:
+            ArgumentError: a negative or infinite scale, or an infinite location.
+        """
+        moved = replace(
             self,
             location=self.location if location is None else sp.sympify(location, rational=True),
             scale=self.scale if scale is None else sp.sympify(scale, rational=True),
         )
+        if moved.scale.is_negative or moved.scale.is_finite is False or moved.scale is sp.nan:
+            raise ArgumentError("scale", expected=f"a finite scale ≥ 0 for {self.name}", received=scale)
+        if moved.location.is_finite is False or moved.location is sp.nan:
+            raise ArgumentError("location", expected=f"a finite location for {self.name}", received=location)
+        return moved
 
     def standardised(self, mean: object, deviation: object) -> "Law":
         """Return the law of this shape with the given mean and standard deviation.
