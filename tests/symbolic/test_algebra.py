@@ -35,9 +35,25 @@ def uniform_pixel(dim=1):
 
 def test_the_published_series_comes_out():
     """A4 for the linear kernel: σ²(2/3 + 2 Σ exp(−2π²j²s²)/(π²j²))."""
-    j = sp.Symbol("j", integer=True, positive=True)
+    j = sp.Symbol("j", positive=True)
     series = 2 * sp.Sum(sp.exp(-2 * sp.pi**2 * j**2 * s**2) / (sp.pi**2 * j**2), (j, 1, sp.oo))
     assert Var(warp(IIDField(), OffsetField("normal"))[n]) == sigma**2 * (sp.Rational(2, 3) + series)
+
+
+@pytest.mark.parametrize("scale", ["1/4", "1/3", "1/2", "3/4", "1"])
+@pytest.mark.parametrize("location", [0, "37/100"])
+def test_uniform_offsets_of_rational_width(scale, location):
+    """Widths at which sin(2πaj) is ±1 or 0 for some j: an exact integral of ρ is the truth."""
+    found = Var(warp(IIDField(deviation=1), OffsetField("uniform", scale=scale, location=location))[n])
+    low = sp.Rational(location) - sp.Rational(scale)
+    edges = sorted({low, low + 2 * sp.Rational(scale), *(sp.Integer(k) for k in range(-2, 3))})
+    inside = [edge for edge in edges if low <= edge <= low + 2 * sp.Rational(scale)]
+    u = sp.Symbol("u")
+    exact = sum(
+        sp.integrate(1 - 2 * (u - sp.floor(a)) * (1 - u + sp.floor(a)), (u, a, b))
+        for a, b in itertools.pairwise(inside)
+    ) / (2 * sp.Rational(scale))
+    assert evaluate(found, {}) == pytest.approx(float(exact), abs=1e-10)
 
 
 @pytest.mark.parametrize("dim", [1, 2, 3])
@@ -160,9 +176,17 @@ def test_what_cannot_be_reduced_says_so(make, needed):
         make(x, warp(x, OffsetField("normal")))
 
 
+def test_a_slow_series_is_extrapolated():
+    """Σ 1/j² = π²/6 and Σ 1/(j² + 1) = (π coth π − 1)/2, whose tails fall as 1/N only."""
+    j = sp.Symbol("j", integer=True, positive=True)
+    assert evaluate(sp.Sum(1 / j**2, (j, 1, sp.oo)), {}) == pytest.approx(np.pi**2 / 6, abs=1e-10)
+    exact = (np.pi / np.tanh(np.pi) - 1) / 2
+    assert evaluate(sp.Sum(1 / (j**2 + 1), (j, 1, sp.oo)), {}) == pytest.approx(exact, abs=1e-10)
+
+
 def test_a_series_that_does_not_settle_is_not_returned():
     j = sp.Symbol("j", integer=True, positive=True)
-    with pytest.raises(NotConverged, match="after .* terms a block still adds"):
+    with pytest.raises(NotConverged, match="after .* terms the limit is not clear"):
         evaluate(sp.Sum(1 / j, (j, 1, sp.oo)), {})
 
 

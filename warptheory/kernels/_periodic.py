@@ -102,7 +102,8 @@ class PeriodicFunction:
             NoClosedFormError: a cell's expression is not a polynomial.
         """
         rate = -2 * sp.pi * sp.I * frequency
-        return sp.simplify(sum(_exponential_integral(cell, rate) for cell in self.cells))
+        # Factored, not simplified: sympy's simplify is wrong for some powers of −1 with an integer exponent j.
+        return sp.factor(sp.expand(sum(_exponential_integral(cell, rate) for cell in self.cells)))
 
 
 def _tidy(expression: sp.Expr) -> sp.Expr:

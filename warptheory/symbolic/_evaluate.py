@@ -12,11 +12,12 @@ from warptheory.symbolic._nodes import Environment, KernelValue, Node
 
 _BLOCK_ELEMENTS = 2**20
 _FIRST_BLOCK = 64
-_MOST_TERMS = 2**24
-# Blocks double in length, so for terms that fall as fast as 1/j² the tail is at most twice the last block's
-# share. A series is summed until that share is negligible; if terms run out first, it has to be acceptable.
+_MOST_TERMS = 2**22
+# Blocks of terms double in length, so for terms that fall as fast as 1/j² the tail is at most twice the last
+# block's sum of absolute values. A series is summed until that is negligible; if terms run out first, its
+# limit has to be clear to the accepted accuracy.
 _NEGLIGIBLE = 1e-13
-_ACCEPTED_TAIL = 1e-9
+_ACCEPTED = 1e-9
 
 
 class NotConverged(WarpTheoryError):  # noqa: N818 -- reads as what it says
@@ -95,21 +96,36 @@ def _tap_sum(total: sp.Sum, environment: Environment) -> float | ndarray:
 
 
 def _series(summand: sp.Expr, index: sp.Symbol, first: int, environment: Environment) -> float:
-    """Sum a series in blocks that double, until a block no longer changes the sum."""
+    """Sum a series in blocks that double, until a block no longer matters or the limit is clear."""
     arguments = sorted(summand.free_symbols - {index}, key=str)
     term = sp.lambdify([index, *arguments], summand, "numpy")
     numbers = [environment[argument] for argument in arguments]
-    total, start, length = 0.0, first, _FIRST_BLOCK
-    while True:
+    partial, start, length, size = [0.0], first, _FIRST_BLOCK, 0.0
+    while start <= _MOST_TERMS:
         block = np.broadcast_to(term(np.arange(start, start + length, dtype=float), *numbers), (length,))
-        total += float(block.sum())
+        partial.append(partial[-1] + float(block.sum()))
         share = float(np.abs(block).sum())
-        if share <= _NEGLIGIBLE * abs(total) or share == 0.0:
-            return total
+        size = max(size, share)
+        if share <= _NEGLIGIBLE * size:
+            return partial[-1]
         start, length = start + length, 2 * length
-        if start > _MOST_TERMS:
-            if share > _ACCEPTED_TAIL * abs(total):
-                raise NotConverged(
-                    f"Σ {summand} over {index}: after {start} terms a block still adds {share:.1e} to {total:.6g}"
-                )
-            return total
+    limit, before = _extrapolate(partial[-3:]), _extrapolate(partial[-4:-1])
+    if limit is None or before is None or abs(limit - before) > _ACCEPTED * size:
+        raise NotConverged(
+            f"Σ {summand} over {index}: after {start} terms the limit is not clear, {partial[-1]:.6g} so far"
+        )
+    return limit
+
+
+def _extrapolate(partial: list[float]) -> float | None:
+    """Return the limit of three partial sums at doubling lengths (Aitken), None if they do not settle.
+
+    A tail of order 1/Nᵖ makes the differences a geometric sequence of ratio 2⁻ᵖ; a tail that oscillates is
+    far smaller than that already.
+    """
+    first, second = partial[1] - partial[0], partial[2] - partial[1]
+    if abs(second) <= _NEGLIGIBLE * abs(partial[2]):
+        return partial[2]
+    if first == 0.0 or abs(second) > 0.6 * abs(first):
+        return None
+    return partial[2] + second**2 / (first - second)

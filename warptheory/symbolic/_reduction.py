@@ -14,7 +14,7 @@ from functools import reduce
 import sympy as sp
 
 from warptheory.core.errors import WarpTheoryError
-from warptheory.fields.laws import Law
+from warptheory.fields.laws import ARGUMENT, Law
 from warptheory.kernels import PeriodicFunction
 from warptheory.symbolic._nodes import (
     KernelValue,
@@ -37,7 +37,9 @@ from warptheory.symbolic._variables import (
     Site,
 )
 
-SERIES_INDEX = sp.Symbol("j", integer=True, positive=True)
+# Not declared an integer: for those sympy 1.14 evaluates sin(πj/2) to a power of −1 that is wrong for even j.
+SERIES_INDEX = sp.Symbol("j", positive=True)
+_INTEGER = sp.Symbol("j", integer=True, positive=True)
 
 Orders = tuple[int, ...]  # order of the derivative along each axis, of one factor
 Block = tuple[Orders, ...]  # the factors that share one input pixel
@@ -198,11 +200,31 @@ def series_term(function: PeriodicFunction, law: Law) -> sp.Expr:
     """Return cⱼ χ(2πj) + c₋ⱼ χ(−2πj), the real j-th term of the Poisson sum, j ≥ 1."""
     if len(function.cells) == 1 and not function.cells[0].expression.free_symbols:
         return sp.Integer(0)
-    coefficient = function.fourier_coefficient(SERIES_INDEX)
     frequency = 2 * sp.pi * SERIES_INDEX
-    positive = coefficient * law.characteristic_function(frequency)
-    negative = sp.conjugate(coefficient) * law.characteristic_function(-frequency)
-    return sp.simplify((positive + negative).rewrite(sp.sin) if law.canonical.has(sp.sinc) else positive + negative)
+    cosine, sine = _real_and_imaginary(function.fourier_coefficient(_INTEGER).subs(_INTEGER, SERIES_INDEX))
+    even, odd = (part.subs(ARGUMENT, law.scale * frequency) for part in _real_and_imaginary(law.canonical))
+    phase = law.location * frequency
+    real = cosine * even - sine * odd
+    imaginary = cosine * odd + sine * even
+    term = 2 * (real * sp.cos(phase) - imaginary * sp.sin(phase))
+    term = term.replace(sp.sinc, lambda argument: sp.sin(argument) / argument)
+    vanishes = term.subs(SERIES_INDEX, _INTEGER) == 0  # such as sin(πj)
+    return sp.Integer(0) if vanishes else term
+
+
+def _real_and_imaginary(expression: sp.Expr) -> tuple[sp.Expr, sp.Expr]:
+    """Split an expression in real symbols by turning i into −i."""
+    conjugate = expression.xreplace({sp.I: -sp.I})
+    if conjugate == expression:
+        return expression, sp.Integer(0)
+    return _over_one_denominator((expression + conjugate) / 2), _over_one_denominator(
+        (expression - conjugate) / (2 * sp.I)
+    )
+
+
+def _over_one_denominator(expression: sp.Expr) -> sp.Expr:
+    numerator, denominator = sp.fraction(sp.together(expression))
+    return sp.expand(numerator) / sp.expand(denominator)
 
 
 def split_samples(monomial: sp.Expr, given: Given | None) -> tuple[list[Sample], list[list[PixelValue]]]:
