@@ -4,7 +4,6 @@ Writes `forward_gain.parquet`: one row per kernel, number of axes and spread, wi
 value and, at every eighth spread, the estimate with its standard error.
 """
 
-import argparse
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +11,7 @@ import pandas as pd
 
 from warptheory import montecarlo, results
 from warptheory.core import records
+from warptheory.core.analysis import run_as_script
 from warptheory.results import Result
 
 KERNELS = ("linear", "nearest")
@@ -49,9 +49,4 @@ def run(out: Path, seed: int = 0, device: str = "cpu") -> Path:
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--out", type=Path, default=Path("paper_repro/out/records"))
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--device", default="cpu")
-    arguments = parser.parse_args()
-    print(run(arguments.out, arguments.seed, arguments.device))
+    run_as_script(run, __doc__)

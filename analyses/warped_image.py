@@ -4,7 +4,6 @@ Writes `warped_image.safetensors`: the photograph, the offsets and the warped ph
 measured spread, slope and folded share of the offsets in the manifest.
 """
 
-import argparse
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +12,7 @@ from scipy import ndimage
 
 import warptheory as wt
 from warptheory.core import records
+from warptheory.core.analysis import run_as_script
 from warptheory.core.streams import Stream
 from warptheory.fields import IID, photographs
 from warptheory.montecarlo import check_device
@@ -71,9 +71,4 @@ def run(out: Path, seed: int = 0, device: str = "cpu") -> Path:
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--out", type=Path, default=Path("paper_repro/out/records"))
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--device", default="cpu")
-    arguments = parser.parse_args()
-    print(run(arguments.out, arguments.seed, arguments.device))
+    run_as_script(run, __doc__)

@@ -13,6 +13,9 @@ from warptheory.core.errors import ArgumentError
 from warptheory.montecarlo import Claim, NotFiniteError, allowed_deviation, estimate, verify
 from warptheory.symbolic import Covariance, Expectation, IIDField, OffsetField, Variance, warp
 
+MEAN = Expectation(IIDField()[0])
+CONDITIONAL = Variance(warp(IIDField(), OffsetField())[0], given=OffsetField().fraction)
+
 
 @dataclass(frozen=True)
 class Normal:
@@ -156,6 +159,11 @@ def test_simulation_of_pixels_and_symbols():
             "^rtol: expected rtol, atol ≥ 0 and not both 0, got rtol=0.0, atol=0.0$",
         ),
         (lambda: estimate(Normal(), {}, rtol=-1.0), "^rtol: expected"),
+        (lambda: estimate(MEAN, {}), "^values: expected a number for mu, got values for nothing$"),
+        (
+            lambda: estimate(CONDITIONAL, {"mu": 0.0, "sigma": 1.0}),
+            "^values: expected a number for f, got values for mu, sigma$",
+        ),
         (lambda: estimate(3, {}), "^experiment: expected a symbolic statistic or an Experiment, got int$"),
         (
             lambda: estimate(Normal(), {}, device="warp9"),

@@ -99,7 +99,7 @@ class Simulation:
         fields = {field: self._draw_field(field, generator, rows, values, device) for field in self._fields}
         offsets = {field: self._draw_offsets(field, generator, rows, values, device) for field in self._offset_fields}
         numbers = [self._atom_values(atom, fields, offsets) for atom in self._atoms]
-        parameters = [values[symbol.name] for symbol in self._parameters]
+        parameters = [symbolic.evaluate(symbol, values) for symbol in self._parameters]
         shape = (rows, *self.size)
         return [
             evaluate(*numbers, *parameters) * torch.ones(shape, device=device, dtype=torch.float64)
@@ -141,7 +141,9 @@ class Simulation:
         shape = (rows, field.dim, *self.size)
         given = self.statistic.condition
         if given in (field, field.fraction):
-            fixed = torch.tensor([values[symbol.name] for symbol in given.symbols], dtype=torch.float64, device=device)
+            fixed = torch.tensor(
+                [symbolic.evaluate(symbol, values) for symbol in given.symbols], dtype=torch.float64, device=device
+            )
             return fixed.reshape(1, -1, *[1] * field.dim).expand(shape)
         law = field.axis_law
         location, scale = symbolic.evaluate(law.location, values), symbolic.evaluate(law.scale, values)

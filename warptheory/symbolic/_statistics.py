@@ -51,19 +51,24 @@ class Statistic(ABC):
 
 
 @dataclass(frozen=True)
-class Expectation(Statistic):
-    """E[expression], or E[expression | given].
-
-    Attributes:
-        expression: a polynomial in random variables such as y[n].
-        given: an offset field or its fraction, or None.
-    """
+class _OfOneExpression(Statistic):
+    """A statistic of one expression, which may be written as `expression | given`."""
 
     expression: Any
     given: Given | None = None
 
     def __post_init__(self) -> None:
         _unpack_condition(self, "expression")
+
+
+@dataclass(frozen=True)
+class Expectation(_OfOneExpression):
+    """E[expression], or E[expression | given].
+
+    Attributes:
+        expression: a polynomial in random variables such as y[n].
+        given: an offset field or its fraction, or None.
+    """
 
     @property
     def operands(self) -> tuple[sp.Expr, ...]:
@@ -79,19 +84,13 @@ class Expectation(Statistic):
 
 
 @dataclass(frozen=True)
-class Variance(Statistic):
+class Variance(_OfOneExpression):
     """Var[expression], or Var[expression | given].
 
     Attributes:
         expression: a polynomial in random variables such as y[n].
         given: an offset field or its fraction, or None.
     """
-
-    expression: Any
-    given: Given | None = None
-
-    def __post_init__(self) -> None:
-        _unpack_condition(self, "expression")
 
     @property
     def operands(self) -> tuple[sp.Expr, ...]:
