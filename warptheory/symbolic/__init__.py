@@ -42,23 +42,25 @@ __all__ = [
 ]
 
 
-def warp(field: IIDField, offsets: OffsetField, kernel: str | Kernel = "linear", name: str = "y") -> WarpedField:
+def warp(
+    field: IIDField, offsets: OffsetField, kernel: str | Kernel = "linear", name: str | None = None
+) -> WarpedField:
     """Return the warped field y = Wx, to be indexed as y[n].
 
     Args:
         field: the input field x.
         offsets: the offset field ε, independent of x.
         kernel: a name in `kernels.names()`, or a `Kernel`.
-        name: the name to print.
+        name: the name to print; y for the field x, and Wz for a field z.
 
     Raises:
         UnknownNameError: no kernel of that name.
     """
-    return WarpedField(field, offsets, kernels.get(kernel), (0,) * offsets.dim, name)
+    return WarpedField(field, offsets, kernels.get(kernel), (0,) * offsets.dim, name or _default_name(field))
 
 
 def warp_gradient(
-    field: IIDField, offsets: OffsetField, axis: int = 0, kernel: str | Kernel = "linear", name: str = "y"
+    field: IIDField, offsets: OffsetField, axis: int = 0, kernel: str | Kernel = "linear", name: str | None = None
 ) -> WarpedField:
     """Return the derivative ∂ᵢWx of the warped field in the offset along one axis.
 
@@ -67,7 +69,7 @@ def warp_gradient(
         offsets: the offset field ε, independent of x.
         axis: the axis i, counted from 0; printed as ∂₁, ∂₂, …
         kernel: a name in `kernels.names()`, or a `Kernel`.
-        name: the name to print.
+        name: the name to print; y for the field x, and Wz for a field z.
 
     Raises:
         ArgumentError: the offsets have no such axis.
@@ -76,4 +78,8 @@ def warp_gradient(
     if axis not in range(offsets.dim):
         raise ArgumentError("axis", expected=f"an axis in 0 … {offsets.dim - 1}", received=axis)
     orders: Any = tuple(int(i == axis) for i in range(offsets.dim))
-    return WarpedField(field, offsets, kernels.get(kernel), orders, name)
+    return WarpedField(field, offsets, kernels.get(kernel), orders, name or _default_name(field))
+
+
+def _default_name(field: IIDField) -> str:
+    return "y" if field.name == "x" else f"W{field.name}"

@@ -69,19 +69,19 @@ class ExpectedValue(Node):
 
 
 class PixelMoment(Node):
-    """E ∏ᵢ x[mᵢ] of independent pixels: args (cumulants, m₁, m₂, …), each a Tuple."""
+    """E ∏ᵢ x[mᵢ] of independent pixels: args (name of x, cumulants, m₁, m₂, …)."""
 
     def display(self, *, latex: bool) -> sp.Expr:
         """Return E(x[m₁] x[m₂] …)."""
-        x = sp.IndexedBase("x")
-        return sp.Function("E")(sp.Mul(*(sp.Indexed(x, *index) for index in self.args[1:])))
+        x = sp.IndexedBase(self.args[0].content)
+        return sp.Function("E")(sp.Mul(*(sp.Indexed(x, *index) for index in self.args[2:])))
 
     def numeric(self, environment: Environment, evaluate: Evaluate) -> float | ndarray:
         """Multiply the raw moments of the pixels that occur, each to its multiplicity."""
-        raw = _raw_moments([float(evaluate(c, environment)) for c in self.args[0]])
-        coordinates = [np.asarray(evaluate(i, environment)) for index in self.args[1:] for i in index]
+        raw = _raw_moments([float(evaluate(c, environment)) for c in self.args[1]])
+        coordinates = [np.asarray(evaluate(i, environment)) for index in self.args[2:] for i in index]
         together = np.stack(np.broadcast_arrays(*coordinates), axis=-1)
-        pixels = together.reshape(-1, len(self.args) - 1, len(self.args[1]))
+        pixels = together.reshape(-1, len(self.args) - 2, len(self.args[2]))
         moments = [np.prod([raw[count] for count in Counter(map(tuple, taps)).values()]) for taps in pixels.tolist()]
         return np.reshape(moments, together.shape[:-1])
 

@@ -103,35 +103,25 @@ class Sample:
 
 def expand_over_taps(sample: Sample) -> sp.Expr:
     """Insert y[n] = Σₘ k(ε − m) x[n + m] for every factor, pixels counted from n."""
-    kernel = kernel_argument(sample.site.kernel)
     all_orders = [orders for _, field_orders in sample.factors for orders in field_orders]
     taps = [_tap_indices(sample, i + 1, several=len(all_orders) > 1) for i in range(len(all_orders))]
-    weights = [
-        KernelValue(kernel, order, position - m)
-        for orders, tap in zip(all_orders, taps, strict=True)
-        for order, position, m in zip(orders, sample.positions, tap, strict=True)
-    ]
+    weights = [weight for orders, tap in zip(all_orders, taps, strict=True) for weight in _weights(sample, orders, tap)]
     unused = iter(taps)
     moments = []
     for field, field_orders in sample.factors:
         cumulants = sp.Tuple(*(field.cumulant(r + 1) for r in range(len(field_orders))))
-        moments.append(PixelMoment(cumulants, *(sp.Tuple(*next(unused)) for _ in field_orders)))
+        moments.append(PixelMoment(Opaque(field.name), cumulants, *(sp.Tuple(*next(unused)) for _ in field_orders)))
     limits = [(m, -sp.oo, sp.oo) for tap in taps for m in tap]
     return _average(sample, sp.Sum(sp.Mul(*weights, *moments), *limits))
 
 
 def use_independence(sample: Sample) -> sp.Expr:
     """Expand the moments of independent pixels in cumulants; pixels of a block coincide."""
-    kernel = kernel_argument(sample.site.kernel)
     tap = _tap_indices(sample, 1, several=False)
     limits = [(m, -sp.oo, sp.oo) for m in tap]
 
     def block_sum(block: Block) -> sp.Expr:
-        weights = [
-            KernelValue(kernel, order, position - m)
-            for orders in block
-            for order, position, m in zip(orders, sample.positions, tap, strict=True)
-        ]
+        weights = [weight for orders in block for weight in _weights(sample, orders, tap)]
         return sp.Sum(sp.Mul(*weights), *limits)
 
     return _average(sample, sp.Add(*(c * sp.Mul(*map(block_sum, blocks)) for c, blocks in sample.terms())))
@@ -281,6 +271,13 @@ def _tap_indices(sample: Sample, factor: int, *, several: bool) -> tuple[sp.Symb
     axes = [""] if sample.offsets.dim == 1 else [str(axis + 1) for axis in range(sample.offsets.dim)]
     names = ["m" + (f"_{label}{axis}" if label or axis else "") for axis in axes]
     return tuple(sp.Symbol(name, integer=True) for name in names)
+
+
+def _weights(sample: Sample, orders: Orders, tap: tuple[sp.Symbol, ...]) -> list[sp.Expr]:
+    """Return ∂^orders k(p − m) for one factor and one tap, as a factor per axis."""
+    kernel = kernel_argument(sample.site.kernel)
+    axes = zip(orders, sample.positions, tap, strict=True)
+    return [KernelValue(kernel, order, position - m) for order, position, m in axes]
 
 
 def _axis_functionals(sample: Sample, blocks: list[Block]) -> list[list[sp.Expr]]:
