@@ -19,7 +19,7 @@ def verdict_table(verdicts: pd.DataFrame) -> str:
         "|---|---|---|---|---|---|---|---|",
     ]
     for row in verdicts.drop_duplicates(["result", "quantity"]).to_dict(orient="records"):
-        setting = f"{row['kernel']}, d = {row['dim']}, {row['inputs']} input"
+        setting = f"{row['kernel']}, d = {row['dim']}, {row['inputs']} input, {row['values']}"
         lines.append(
             f"| {row['result']} | {row['quantity']} | {setting} | {row['theory']:.5f} "
             f"| {row['estimate']:.5f} ± {row['stderr']:.5f} | {row['n']} | {row['power']:.4f} | {row['verdict']} |"

@@ -67,6 +67,17 @@ class Simulation:
         return self._copies * int(np.prod(self.size))
 
     @property
+    def symbols(self) -> set[str]:
+        """Names of the symbols that need a number before the experiment can run."""
+        expressions: list[sp.Expr] = [*self._parameters]
+        for field in self._fields:
+            expressions += [field.mean, field.deviation]
+        for offsets in self._offset_fields:
+            law, given = offsets.axis_law, self.statistic.condition
+            expressions += given.symbols if given in (offsets, offsets.fraction) else (law.location, law.scale)
+        return {symbol.name for expression in expressions for symbol in expression.free_symbols}
+
+    @property
     def _copies(self) -> int:
         return 1 if len(self.statistic.operands) == 1 else _COPIES
 

@@ -6,7 +6,7 @@ from dataclasses import asdict, replace
 import pandas as pd
 
 from warptheory import montecarlo
-from warptheory.montecarlo import Profile, Verdict
+from warptheory.montecarlo import Claim, Profile, Verdict
 from warptheory.results._result import Quantity, Result, Setting
 
 
@@ -36,7 +36,8 @@ def check(
         on_progress: called with the share that is done, in [0, 1], and the name of what is running.
 
     Returns:
-        One row per claim: result, quantity, the setting, and the fields of its `Verdict`.
+        One row per claim: result, quantity, the setting, the values of the symbols (offsets in pixels), and
+        the fields of its `Verdict`.
 
     Raises:
         UnknownNameError: an unknown kernel or law.
@@ -61,12 +62,13 @@ def check(
         claim = result.claim(quantity.name, **asdict(setting))
         claim = replace(claim, smallest_effect=claim.smallest_effect * profile.effect_scale)
         verdict = montecarlo.verify(claim, seed=seed, family=len(cases), device=device, on_progress=report)
-        rows.append(_row(result, quantity, setting, verdict))
+        rows.append(_row(result, quantity, setting, claim, verdict))
     return pd.DataFrame(rows)
 
 
-def _row(result: Result, quantity: Quantity, setting: Setting, verdict: Verdict) -> dict[str, object]:
+def _row(result: Result, quantity: Quantity, setting: Setting, claim: Claim, verdict: Verdict) -> dict[str, object]:
     chosen = asdict(setting)
     if not result.offsets:
         chosen["offsets"] = "fixed by the result"
-    return {"result": result.label, "quantity": quantity.name, **chosen, **asdict(verdict)}
+    values = ", ".join(f"{name} = {number:g}" for name, number in claim.values.items())
+    return {"result": result.label, "quantity": quantity.name, **chosen, "values": values, **asdict(verdict)}

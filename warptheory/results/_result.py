@@ -181,11 +181,13 @@ class Result:
         statistic = chosen.experiment(setting)
         everything = {**defaults, **numbers}
         everything |= _higher_cumulants(setting.inputs, everything)
+        closed_form, experiment = statistic.doit(), Simulation(statistic, setting.inputs)
+        needed = experiment.symbols | {symbol.name for symbol in closed_form.free_symbols}
         return Claim(
             label=self._claim_label(chosen, setting, numbers),
-            theory=symbolic.evaluate(statistic.doit(), everything),
-            experiment=Simulation(statistic, setting.inputs),
-            values=everything,
+            theory=symbolic.evaluate(closed_form, everything),
+            experiment=experiment,
+            values={name: float(everything[name]) for name in sorted(needed)},
             smallest_effect=chosen.smallest_effect,
         )
 

@@ -42,7 +42,8 @@ def command(
         )
     for row in table.itertuples():
         print(
-            f"{row.label}\n    {row.verdict}: theory {row.theory:.6g}, estimate {row.estimate:.6g} ± {row.stderr:.2g} "
+            f"{row.label}, at {row.values}\n"
+            f"    {row.verdict}: theory {row.theory:.6g}, estimate {row.estimate:.6g} ± {row.stderr:.2g} "
             f"(standard error), n = {row.n} rows, power {row.power:.4f}"
         )
     counts = ", ".join(f"{count} {verdict}" for verdict, count in table["verdict"].value_counts().items())
