@@ -19,7 +19,8 @@ def verdict_table(verdicts: pd.DataFrame) -> str:
         "|---|---|---|---|---|---|---|---|",
     ]
     for row in verdicts.drop_duplicates(["result", "quantity"]).to_dict(orient="records"):
-        setting = f"{row['kernel']}, d = {row['dim']}, {row['inputs']} input, {row['values']}"
+        law = "" if "fixed" in row["offsets"] else f", {row['offsets']} offsets"
+        setting = f"{row['kernel']}, d = {row['dim']}, {row['inputs']} input, {row['values']}{law}"
         lines.append(
             f"| {row['result']} | {row['quantity']} | {setting} | {row['theory']:.5f} "
             f"| {row['estimate']:.5f} ± {row['stderr']:.5f} | {row['n']} | {row['power']:.4f} | {row['verdict']} |"
