@@ -202,6 +202,7 @@ def test_a_series_that_does_not_settle_is_not_returned():
             lambda: warp(IIDField(), OffsetField(dim=3))[0, 0],
             r"^index: expected one symbol or 3 integers, got \(0, 0\)$",
         ),
+        (lambda: evaluate(IIDField()[0] + 1, {}), r"^expression: expected no random variables .* got x\[0\] \+ 1$"),
         (lambda: evaluate(s, {"a": 1.0}), "^values: expected a number for s, got values for a$"),
     ],
 )

@@ -39,6 +39,15 @@ def test_training_learns_and_repeats():
     assert any(p.abs().max() > 0 for p in model.parameter_groups()["warping"])
 
 
+def test_any_model_can_be_trained():
+    images = torch.randn(20, 4, generator=torch.Generator().manual_seed(0))
+    labels = (images[:, 0] > 0).long()
+    torch.manual_seed(0)
+    model = torch.nn.Linear(4, 2)
+    history = fit(model, images, labels, steps=30, batch=20, learning_rate=1.0)
+    assert history[-1].accuracy > 0.9
+
+
 def test_divergence_is_named():
     model = selfwarp_resnet(8, classes=2, channels_in=1, width=4)
     images = torch.full((8, 1, 8, 8), torch.nan)

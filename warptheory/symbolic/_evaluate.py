@@ -9,6 +9,7 @@ from numpy import ndarray
 
 from warptheory.core.errors import ArgumentError, WarpTheoryError
 from warptheory.symbolic._nodes import Environment, KernelValue, Node
+from warptheory.symbolic._variables import RandomAtom
 
 _BLOCK_ELEMENTS = 2**20
 _FIRST_BLOCK = 64
@@ -32,9 +33,13 @@ def evaluate(expression: sp.Expr, values: Mapping[str, float]) -> float:
         values: a number for every free symbol, by the symbol's name; others are ignored.
 
     Raises:
-        ArgumentError: a symbol has no value; the message names it.
+        ArgumentError: a symbol has no value, or the expression is still random; the message names it.
         NotConverged: an infinite series did not settle to a relative 1e-9.
     """
+    if expression.atoms(RandomAtom):
+        raise ArgumentError(
+            "expression", expected="no random variables (take their expectation first)", received=expression
+        )
     symbols = expression.free_symbols
     missing = sorted({symbol.name for symbol in symbols} - set(values))
     if missing:

@@ -44,7 +44,8 @@ def fit(
     """Train a classifier by SGD with momentum 0.9 and a cosine schedule, in place.
 
     Args:
-        model: a classifier with `parameter_groups()`: "warping" and "rest".
+        model: a classifier; its `parameter_groups()`, if it has them, are "warping" and "rest", else all
+            its parameters are "rest".
         images: training images, shape (N, C, *S).
         labels: their classes, shape (N,).
         steps: number of updates.
@@ -64,7 +65,8 @@ def fit(
         raise ArgumentError("steps", expected="a positive integer", received=steps)
     if not 1 <= batch <= len(images):
         raise ArgumentError("batch", expected=f"an integer in 1 … {len(images)}", received=batch)
-    groups = model.parameter_groups()  # type: ignore[operator]
+    grouped = getattr(model, "parameter_groups", None)
+    groups = grouped() if callable(grouped) else {"rest": list(model.parameters())}
     rates = {"warping": learning_rate * warping_multiplier, "rest": learning_rate}
     optimizer = torch.optim.SGD(
         [{"params": parameters, "lr": rates[name]} for name, parameters in groups.items() if parameters], momentum=0.9
