@@ -1,0 +1,536 @@
+"""The kernels of the CPU backend: gather, and the fused pass for both gradients.
+
+Work is cut into *units*, ranges of output pixels of one image and one offset group. How it is cut, and
+the order in which units that share pixels of the image gradient run, depends on shapes and offsets
+alone, never on the number of threads: that makes every result the same for any number, bit for bit.
+
+A unit takes one of three ways, by where the channels of a pixel lie:
+
+    packed    side by side (channels-last): registers run over the channels;
+    staged    in planes, of which the unit reads few lines: these are packed into a scratch first;
+    strided   in planes, but few channels, or offsets too wild to stage: one value at a time.
+"""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from numba import njit, prange
+from numba.cpython.unsafe.tuple import tuple_setitem
+
+from warptheory.warping._cpu._channels import (
+    accumulate_both_packed,
+    accumulate_both_strided,
+    accumulate_image_packed,
+    accumulate_image_strided,
+    accumulate_products_packed,
+    accumulate_products_strided,
+    blend_packed,
+    blend_strided,
+    prefetch,
+)
+from warptheory.warping._cpu._lanes import register_bytes
+from warptheory.warping._cpu._plan import NOTHING, offset_gradients, plan_line
+from warptheory.warping._cpu._transpose import clear, pack, read, unpack, unpack_add, write
+
+BLOCK = 256  # pixels planned at a time: their plan stays in the first-level cache
+PADDING = 16  # a register may be written beyond the last pixel of a plan
+AHEAD = 12  # pixels between asking for a cache line and using it
+FEW_CHANNELS = 2  # planes are not worth staging
+REGISTER_BYTES = register_bytes()
+
+
+class Values(NamedTuple):
+    """A tensor in memory: the address of its first value, and strides in values.
+
+    Strides are (image, channel, *axes) for what is sampled, (image, channel, pixel) for what lives on the
+    output grid, and (image, group, axis, pixel) for offsets and their gradients.
+    """
+
+    address: int
+    strides: tuple[int, ...]
+
+
+class Problem(NamedTuple):
+    """What is sampled where: counts (images, groups, channels of a group), sizes, and how work is cut.
+
+    `unit` is the number of output pixels of a unit, `scratch` the most values that a unit may stage.
+    """
+
+    counts: tuple[int, int, int]
+    size: tuple[int, ...]
+    grid: tuple[int, ...]
+    boundary: int
+    unit: int
+    scratch: int
+
+
+@njit
+def _product(size: Any) -> Any:
+    count = 1
+    for length in size:
+        count *= length
+    return count
+
+
+@njit
+def _at(values: Any, image: Any, channel: Any, itemsize: Any) -> Any:
+    """Return the address of an image's channel; of its group's offsets, for offsets."""
+    return values.address + (image * values.strides[0] + channel * values.strides[1]) * itemsize
+
+
+@njit
+def _position(pixel: Any, grid: Any) -> Any:
+    """Return the coordinates of a pixel, given by its number in C order."""
+    position = grid
+    for back in range(len(grid)):
+        axis = len(grid) - 1 - back
+        position = tuple_setitem(position, axis, pixel % grid[axis])
+        pixel //= grid[axis]
+    return position
+
+
+@njit
+def _packed_steps(size: Any, lanes: Any) -> Any:
+    """Return the steps along the axes of an image packed with `lanes` values a pixel."""
+    steps = size
+    step = lanes
+    for back in range(len(size)):
+        axis = len(size) - 1 - back
+        steps = tuple_setitem(steps, axis, step)
+        step *= size[axis]
+    return steps
+
+
+@njit
+def _axis_steps(strides: Any, size: Any) -> Any:
+    """Return the steps along the axes of an image where it lies."""
+    steps = size
+    for axis in range(len(size)):
+        steps = tuple_setitem(steps, axis, strides[2 + axis])
+    return steps
+
+
+@njit
+def _axis_addresses(values: Any, image: Any, group: Any, pixel: Any, size: Any, itemsize: Any) -> Any:
+    """Return where a pixel's offset, or its gradient, lies for every axis."""
+    addresses = size
+    for axis in range(len(size)):
+        step = axis * values.strides[2] + pixel * values.strides[3]
+        addresses = tuple_setitem(addresses, axis, _at(values, image, group, itemsize) + step * itemsize)
+    return addresses
+
+
+@njit
+def _new_plan(columns: Any, size: Any, real: Any) -> Any:
+    corners = 2 ** len(size)
+    length = columns + PADDING
+    return (
+        np.empty((corners, length), np.int32),
+        np.empty((corners, length), real.dtype),
+        np.empty((2, length), np.int32),
+    )
+
+
+@njit
+def _new_plan_with_axes(columns: Any, size: Any, real: Any) -> Any:
+    indices, weights, lines = _new_plan(columns, size, real)
+    return indices, weights, lines, np.empty((4 * len(size), columns + PADDING), real.dtype)
+
+
+@njit
+def _plan_pixels(
+    plan: Any, problem: Any, offsets: Any, image: Any, group: Any, first: Any, count: Any, steps: Any, lowered_axis: Any,
+    itemsize: Any,
+) -> None:  # fmt: skip
+    """Plan `count` pixels from number `first` on, as if one pixel lower along `lowered_axis` (−1: none)."""
+    grid = problem.grid
+    width = grid[len(grid) - 1]
+    done = 0
+    while done < count:
+        pixel = first + done
+        length = min(count - done, width - pixel % width)
+        position = _position(pixel, grid)
+        if lowered_axis >= 0:
+            position = tuple_setitem(position, lowered_axis, position[lowered_axis] - 1)
+        addresses = _axis_addresses(offsets, image, group, pixel, grid, itemsize)
+        plan_line(
+            plan, done, length, position, addresses, offsets.strides[3], problem.size, steps, problem.boundary
+        )  # fmt: skip
+        done += length
+
+
+@njit
+def _line_range(plan: Any, count: Any) -> Any:
+    """Return the first line (axis 0) of the image that the planned pixels read, and one past the last."""
+    indices, _, lines = plan[0], plan[1], plan[2]
+    first, last = 2**30, -1
+    for number in range(2):
+        for column in range(count):
+            if indices[0, column] != NOTHING:
+                line = np.int64(lines[number, column])
+                first = min(first, line)
+                last = max(last, line)
+    return (first, last + 1) if last >= 0 else (0, 0)
+
+
+@njit
+def _room(scratch: Any, count: Any) -> Any:
+    """Return the scratch, or a larger one if it is too small."""
+    return scratch if count <= scratch.size else np.empty(count, scratch.dtype)
+
+
+@njit
+def _address(array: Any) -> Any:
+    return np.int64(array.ctypes.data)
+
+
+@njit(nogil=True)
+def gather_units(first: Any, last: Any, problem: Any, target: Any, source: Any, offsets: Any, real: Any) -> None:
+    """Gather the units number `first` … `last` − 1."""
+    _, groups, channels = problem.counts
+    itemsize = real.itemsize
+    lanes = REGISTER_BYTES // itemsize
+    pixels, line = _product(problem.grid), _product(problem.size[1:])
+    units = (pixels + problem.unit - 1) // problem.unit
+    is_packed = source.strides[1] == 1 and target.strides[1] == 1
+    may_stage = not is_packed and channels > FEW_CHANNELS
+    plan = _new_plan(min(problem.unit if may_stage else BLOCK, pixels), problem.size, real)
+    scratch = np.empty(0, real.dtype)
+    block_scratch = np.empty(BLOCK * lanes if may_stage else 0, real.dtype)
+    source_steps, packed_steps = _axis_steps(source.strides, problem.size), _packed_steps(problem.size, lanes)
+    pixel_step = target.strides[2] * itemsize
+    for number in range(first, last):
+        image, group = number // (units * groups), number // units % groups
+        start = number % units * problem.unit
+        stop = min(start + problem.unit, pixels)
+        if may_stage:
+            _plan_pixels(plan, problem, offsets, image, group, start, stop - start, packed_steps, -1, itemsize)
+            low, high = _line_range(plan, stop - start)
+            staged = (high - low) * line
+            if staged * lanes <= problem.scratch:
+                scratch = _room(scratch, staged * lanes)
+                shifted = _address(scratch) - low * line * lanes * itemsize
+                for channel in range(0, channels, lanes):
+                    present = min(lanes, channels - channel)
+                    planes = _at(source, image, group * channels + channel, itemsize) + low * line * itemsize
+                    pack(_address(scratch), planes, source.strides[1], staged, present, real)
+                    outputs = _at(target, image, group * channels + channel, itemsize)
+                    for block in range(start, stop, BLOCK):
+                        count = min(BLOCK, stop - block)
+                        for column in range(count):
+                            pixel = _address(block_scratch) + column * lanes * itemsize
+                            blend_packed(pixel, 1, shifted, 1, plan, block - start + column, lanes, problem.size)
+                        unpack(
+                            outputs + block * itemsize, _address(block_scratch), target.strides[1], count, present, real
+                        )
+                continue
+        image_at = _at(source, image, group * channels, itemsize)
+        for block in range(start, stop, BLOCK):
+            count = min(BLOCK, stop - block)
+            _plan_pixels(plan, problem, offsets, image, group, block, count, source_steps, -1, itemsize)
+            pixel = _at(target, image, group * channels, itemsize) + block * pixel_step
+            for column in range(count):
+                if is_packed:
+                    prefetch(image_at, plan, min(column + AHEAD, count - 1), problem.size)
+                    blend_packed(pixel, 1, image_at, 1, plan, column, channels, problem.size)
+                else:
+                    blend_strided(
+                        pixel, target.strides[1], image_at, source.strides[1], plan, column, channels, problem.size
+                    )
+                pixel += pixel_step
+
+
+@njit(parallel=True, nogil=True)
+def gather_parallel(
+    threads: Any, units: Any, problem: Any, target: Any, source: Any, offsets: Any, real: Any
+) -> None:
+    """Gather all units on several threads."""
+    for thread in prange(threads):
+        gather_units(
+            thread * units // threads, (thread + 1) * units // threads, problem, target, source, offsets, real
+        )  # fmt: skip
+
+
+class Gradients(NamedTuple):
+    """What a backward pass reads and writes; `image` and `offsets` are the gradients, where they are needed."""
+
+    gradient: Values
+    source: Values
+    offsets: Values
+    image_gradient: Values
+    offset_gradient: Values
+    needs_image: bool
+    needs_offsets: bool
+    central_knots: bool
+
+
+@njit(nogil=True)
+def _accumulate(
+    task: Any, plan: Any, first: Any, count: Any, products: Any, image_gradient: Any, image: Any, image_stride: Any,
+    gradient: Any, gradient_stride: Any, step: Any, channels: Any, size: Any, is_packed: Any,
+) -> None:  # fmt: skip
+    """Accumulate `count` pixels from column `first` of the plan on: what is needed, and no more."""
+    for column in range(first, first + count):
+        if is_packed:
+            ahead = min(column + AHEAD, first + count - 1)
+            if task.needs_image:
+                prefetch(image_gradient, plan, ahead, size)
+            if task.needs_offsets:
+                prefetch(image, plan, ahead, size)
+            if task.needs_image and task.needs_offsets:
+                accumulate_both_packed(image_gradient, image, 1, gradient, 1, plan, products, column, channels, size)
+            elif task.needs_image:
+                accumulate_image_packed(image_gradient, image, 1, gradient, 1, plan, products, column, channels, size)
+            else:
+                accumulate_products_packed(
+                    image_gradient, image, 1, gradient, 1, plan, products, column, channels, size
+                )
+        elif task.needs_image and task.needs_offsets:
+            accumulate_both_strided(
+                image_gradient, image, image_stride, gradient, gradient_stride, plan, products, column, channels, size
+            )
+        elif task.needs_image:
+            accumulate_image_strided(
+                image_gradient, image, image_stride, gradient, gradient_stride, plan, products, column, channels, size
+            )
+        else:
+            accumulate_products_strided(
+                image_gradient, image, image_stride, gradient, gradient_stride, plan, products, column, channels, size
+            )
+        gradient += step
+
+
+class Workspace(NamedTuple):
+    """Scratch memory of one thread."""
+
+    unit_plan: Any
+    block_plan: Any
+    products: Any
+    image: Any
+    image_gradient: Any
+    gradient: Any
+
+
+@njit(nogil=True)
+def _clear_image(problem: Any, task: Any, image: Any, group: Any, real: Any) -> None:
+    """Set the image gradient of one image and group to zero; it is dense, packed or in planes."""
+    channels, pixels = problem.counts[2], _product(problem.size)
+    target = _at(task.image_gradient, image, group * channels, real.itemsize)
+    if task.image_gradient.strides[1] != 1 or problem.counts[1] == 1:
+        clear(target, channels * pixels, real)
+    else:
+        for pixel in range(pixels):
+            clear(target + pixel * task.image_gradient.strides[1 + len(problem.size)] * real.itemsize, channels, real)
+
+
+@njit(nogil=True)
+def _differentiate_staged(
+    problem: Any, task: Any, image: Any, group: Any, start: Any, stop: Any, low: Any, high: Any, work: Any, real: Any,
+) -> Any:  # fmt: skip
+    """Accumulate one unit whose lines `low` … `high` − 1 are packed, a register of channels at a time."""
+    itemsize, channels = real.itemsize, problem.counts[2]
+    lanes = REGISTER_BYTES // itemsize
+    line = _product(problem.size[1:])
+    staged = (high - low) * line
+    source = _room(work.image, staged * lanes if task.needs_offsets else 0)
+    target = _room(work.image_gradient, staged * lanes if task.needs_image else 0)
+    back = low * line * lanes * itemsize
+    for channel in range(0, channels, lanes):
+        present = min(lanes, channels - channel)
+        number = group * channels + channel
+        if task.needs_offsets:
+            planes = _at(task.source, image, number, itemsize) + low * line * itemsize
+            pack(_address(source), planes, task.source.strides[1], staged, present, real)
+        if task.needs_image:
+            clear(_address(target), staged * lanes, real)
+        for block in range(start, stop, BLOCK):
+            count = min(BLOCK, stop - block)
+            planes = _at(task.gradient, image, number, itemsize) + block * itemsize
+            pack(_address(work.gradient), planes, task.gradient.strides[1], count, present, real)
+            _accumulate(
+                task, work.unit_plan, block - start, count, work.products, _address(target) - back,
+                _address(source) - back, 1, _address(work.gradient), 1, lanes * itemsize, lanes, problem.size, True
+            )  # fmt: skip
+        if task.needs_image:
+            planes = _at(task.image_gradient, image, number, itemsize) + low * line * itemsize
+            unpack_add(planes, _address(target), task.image_gradient.strides[1], staged, present, real)
+    return Workspace(work.unit_plan, work.block_plan, work.products, source, target, work.gradient)
+
+
+@njit(nogil=True)
+def _centre_knots(
+    problem: Any, task: Any, image: Any, group: Any, first: Any, count: Any, work: Any, is_packed: Any, real: Any
+) -> None:
+    """Replace the offset gradients at knots by the mean of the right-hand and the left-hand one.
+
+    The left-hand derivative at a knot is the right-hand one of the position a pixel lower.
+    """
+    itemsize, channels, size = real.itemsize, problem.counts[2], problem.size
+    steps = _axis_steps(task.source.strides, size)
+    only_offsets = Gradients(
+        task.gradient, task.source, task.offsets, task.image_gradient, task.offset_gradient, False, True, True
+    )
+    step = task.gradient.strides[2] * itemsize
+    left = np.empty((len(size), BLOCK), real.dtype)
+    left_addresses = size
+    for axis in range(len(size)):
+        left_addresses = tuple_setitem(left_addresses, axis, _address(left) + axis * BLOCK * itemsize)
+    for axis in range(len(size)):
+        offsets = _axis_addresses(task.offsets, image, group, first, size, itemsize)[axis]
+        found = _axis_addresses(task.offset_gradient, image, group, first, size, itemsize)[axis]
+        offset_step, found_step = task.offsets.strides[3] * itemsize, task.offset_gradient.strides[3] * itemsize
+        knots = 0
+        for pixel in range(count):
+            offset = read(offsets + pixel * offset_step, real)
+            knots += np.floor(offset) == offset
+        if knots == 0:
+            continue
+        _plan_pixels(work.block_plan, problem, task.offsets, image, group, first, count, steps, axis, itemsize)
+        products = np.zeros((BLOCK + PADDING, 2 ** len(size)), real.dtype)
+        _accumulate(
+            only_offsets, work.block_plan, 0, count, products, 0, _at(task.source, image, group * channels, itemsize),
+            task.source.strides[1], _at(task.gradient, image, group * channels, itemsize) + first * step,
+            task.gradient.strides[1], step, channels, size, is_packed
+        )  # fmt: skip
+        offset_gradients(work.block_plan, products, count, left_addresses, 1, size)
+        for pixel in range(count):
+            offset = read(offsets + pixel * offset_step, real)
+            if np.floor(offset) == offset:
+                place = found + pixel * found_step
+                mean = (read(place, real) + left[axis, pixel]) / 2
+                write(place, mean, real)
+
+
+@njit(nogil=True)
+def _differentiate_unit(
+    problem: Any, task: Any, image: Any, group: Any, start: Any, stop: Any, work: Any, real: Any
+) -> Any:
+    """Add one unit to the image gradient, and store its offset gradients; returns the workspace, perhaps grown."""
+    itemsize, channels, size = real.itemsize, problem.counts[2], problem.size
+    lanes = REGISTER_BYTES // itemsize
+    is_packed = task.source.strides[1] == 1 and task.gradient.strides[1] == 1
+    is_staged = False
+    if not is_packed and channels > FEW_CHANNELS:
+        steps = _packed_steps(size, lanes)
+        _plan_pixels(work.unit_plan, problem, task.offsets, image, group, start, stop - start, steps, -1, itemsize)
+        low, high = _line_range(work.unit_plan, stop - start)
+        is_staged = (high - low) * _product(size[1:]) * lanes <= problem.scratch
+        if is_staged:
+            work.products[:] = 0
+            work = _differentiate_staged(problem, task, image, group, start, stop, low, high, work, real)
+    steps = _axis_steps(task.source.strides, size)
+    first = group * channels
+    for block in range(start, stop, BLOCK):
+        count = min(BLOCK, stop - block)
+        if is_staged and not task.needs_offsets:
+            continue
+        _plan_pixels(work.block_plan, problem, task.offsets, image, group, block, count, steps, -1, itemsize)
+        products = work.products[block - start :] if is_staged else work.products
+        if not is_staged:
+            products[:count] = 0
+            step = task.gradient.strides[2] * itemsize
+            _accumulate(
+                task, work.block_plan, 0, count, products, _at(task.image_gradient, image, first, itemsize),
+                _at(task.source, image, first, itemsize), task.source.strides[1],
+                _at(task.gradient, image, first, itemsize) + block * step, task.gradient.strides[1], step,
+                channels, size, is_packed
+            )  # fmt: skip
+        if task.needs_offsets:
+            addresses = _axis_addresses(task.offset_gradient, image, group, block, size, itemsize)
+            offset_gradients(work.block_plan, products, count, addresses, task.offset_gradient.strides[3], size)
+            if task.central_knots:
+                _centre_knots(problem, task, image, group, block, count, work, is_packed, real)
+    return work
+
+
+@njit(nogil=True)
+def _new_workspace(problem: Any, task: Any, real: Any) -> Any:
+    pixels = _product(problem.grid)
+    may_stage = task.source.strides[1] != 1 or task.gradient.strides[1] != 1
+    columns = min(max(problem.unit, BLOCK) if may_stage else BLOCK, pixels)
+    lanes = REGISTER_BYTES // real.itemsize
+    return Workspace(
+        _new_plan(columns if may_stage else 0, problem.size, real),
+        _new_plan_with_axes(min(BLOCK, pixels), problem.size, real),
+        np.empty((columns + PADDING, 2 ** len(problem.size)), real.dtype),
+        np.empty(0, real.dtype),
+        np.empty(0, real.dtype),
+        np.empty(BLOCK * lanes if may_stage else 0, real.dtype),
+    )
+
+
+# What a task of each pass does: an image with all its units in order, one unit of images whose units of
+# one colour share no pixel of the image gradient, or the search for such images.
+WHOLE_IMAGES, ANY_UNIT, FIND_RANGES, EVEN_UNITS, ODD_UNITS, DEPENDENT_IMAGES = range(6)
+
+
+@njit(nogil=True)
+def differentiate_tasks(
+    first: Any, last: Any, mode: Any, ranges: Any, problem: Any, task: Any, real: Any
+) -> None:
+    """Work through the tasks number `first` … `last` − 1 of a pass.
+
+    `ranges` is int64[images, groups, units, 2]: the lines of the image that a unit touches.
+    """
+    groups, pixels = problem.counts[1], _product(problem.grid)
+    units = (pixels + problem.unit - 1) // problem.unit
+    work = _new_workspace(problem, task, real)
+    by_unit = mode in (ANY_UNIT, FIND_RANGES, EVEN_UNITS, ODD_UNITS)
+    per_image = units if by_unit else 1
+    for number in range(first, last):
+        image, group, unit = number // (per_image * groups), number // per_image % groups, number % per_image
+        start = unit * problem.unit
+        stop = min(start + problem.unit, pixels)
+        if mode == FIND_RANGES:
+            if unit == 0:
+                _clear_image(problem, task, image, group, real)
+            _find_range(problem, task, image, group, start, stop, ranges[image, group, unit], work, real)
+        elif mode == ANY_UNIT:
+            work = _differentiate_unit(problem, task, image, group, start, stop, work, real)
+        elif mode == EVEN_UNITS or mode == ODD_UNITS:
+            if unit % 2 == (mode == ODD_UNITS) and _is_two_coloured(ranges[image, group]):
+                work = _differentiate_unit(problem, task, image, group, start, stop, work, real)
+        elif mode == WHOLE_IMAGES or not _is_two_coloured(ranges[image, group]):
+            if mode == WHOLE_IMAGES:
+                _clear_image(problem, task, image, group, real)
+            for each in range(units):
+                start = each * problem.unit
+                stop = min(start + problem.unit, pixels)
+                work = _differentiate_unit(problem, task, image, group, start, stop, work, real)
+
+
+@njit(nogil=True)
+def _find_range(
+    problem: Any, task: Any, image: Any, group: Any, start: Any, stop: Any, found: Any, work: Any, real: Any
+) -> None:
+    steps = _axis_steps(task.source.strides, problem.size)
+    found[0], found[1] = 2**30, 0
+    for block in range(start, stop, BLOCK):
+        count = min(BLOCK, stop - block)
+        _plan_pixels(
+            work.block_plan, problem, task.offsets, image, group, block, count, steps, -1, real.itemsize
+        )  # fmt: skip
+        low, high = _line_range(work.block_plan, count)
+        if high > low:
+            found[0], found[1] = min(found[0], low), max(found[1], high)
+
+
+@njit(nogil=True)
+def _is_two_coloured(ranges: Any) -> Any:
+    """Return whether units of the same parity touch disjoint, ascending ranges of lines."""
+    for unit in range(2, len(ranges)):
+        for earlier in range(unit % 2, unit, 2):
+            if ranges[earlier, 1] > ranges[unit, 0] and ranges[unit, 1] > ranges[earlier, 0]:
+                return False
+    return True
+
+
+@njit(parallel=True, nogil=True)
+def differentiate_parallel(
+    threads: Any, tasks: Any, mode: Any, ranges: Any, problem: Any, task: Any, real: Any
+) -> None:
+    """Work through all tasks of a pass on several threads."""
+    for thread in prange(threads):
+        differentiate_tasks(
+            thread * tasks // threads, (thread + 1) * tasks // threads, mode, ranges, problem, task, real
+        )  # fmt: skip
