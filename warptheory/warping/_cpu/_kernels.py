@@ -28,6 +28,7 @@ from warptheory.warping._cpu._channels import (
     blend_strided,
     prefetch,
 )
+from warptheory.warping._cpu._compile import compiled
 from warptheory.warping._cpu._lanes import register_bytes
 from warptheory.warping._cpu._plan import NOTHING, offset_gradients, plan_line
 from warptheory.warping._cpu._transpose import clear, pack, read, unpack, unpack_add, write
@@ -53,7 +54,8 @@ class Values(NamedTuple):
 class Problem(NamedTuple):
     """What is sampled where: counts (images, groups, channels of a group), sizes, and how work is cut.
 
-    `unit` is the number of output pixels of a unit, `scratch` the most values that a unit may stage.
+    `unit` is the number of output pixels of a unit, `stripe` that of successive units that one thread
+    takes together, a multiple of it; `scratch` is the most values that a unit may stage.
     """
 
     counts: tuple[int, int, int]
@@ -61,6 +63,7 @@ class Problem(NamedTuple):
     grid: tuple[int, ...]
     boundary: int
     unit: int
+    stripe: int
     scratch: int
 
 
@@ -184,13 +187,13 @@ def _address(array: Any) -> Any:
     return np.int64(array.ctypes.data)
 
 
-@njit(nogil=True)
+@compiled()
 def gather_units(first: Any, last: Any, problem: Any, target: Any, source: Any, offsets: Any, real: Any) -> None:
     """Gather the units number `first` … `last` − 1."""
     _, groups, channels = problem.counts
     itemsize = real.itemsize
     lanes = REGISTER_BYTES // itemsize
-    pixels, line = _product(problem.grid), _product(problem.size[1:])
+    pixels, line = _product(problem.grid), _product(problem.size) // problem.size[0]
     units = (pixels + problem.unit - 1) // problem.unit
     is_packed = source.strides[1] == 1 and target.strides[1] == 1
     may_stage = not is_packed and channels > FEW_CHANNELS
@@ -240,14 +243,21 @@ def gather_units(first: Any, last: Any, problem: Any, target: Any, source: Any, 
                 pixel += pixel_step
 
 
-@njit(parallel=True, nogil=True)
+# numba hands plain tuples to its threads, but no tuples of tuples: the parallel kernels take the fields
+# of their arguments one by one.
+
+
+@compiled(parallel=True)
 def gather_parallel(
-    threads: Any, units: Any, problem: Any, target: Any, source: Any, offsets: Any, real: Any
-) -> None:
+    threads: Any, units: Any, counts: Any, size: Any, grid: Any, boundary: Any, unit: Any, stripe: Any, scratch: Any,
+    target: Any, target_strides: Any, source: Any, source_strides: Any, offsets: Any, offset_strides: Any, real: Any,
+) -> None:  # fmt: skip
     """Gather all units on several threads."""
     for thread in prange(threads):
+        first, last = thread * units // threads, (thread + 1) * units // threads
         gather_units(
-            thread * units // threads, (thread + 1) * units // threads, problem, target, source, offsets, real
+            first, last, Problem(counts, size, grid, boundary, unit, stripe, scratch), Values(target, target_strides),
+            Values(source, source_strides), Values(offsets, offset_strides), real
         )  # fmt: skip
 
 
@@ -330,7 +340,7 @@ def _differentiate_staged(
     """Accumulate one unit whose lines `low` … `high` − 1 are packed, a register of channels at a time."""
     itemsize, channels = real.itemsize, problem.counts[2]
     lanes = REGISTER_BYTES // itemsize
-    line = _product(problem.size[1:])
+    line = _product(problem.size) // problem.size[0]
     staged = (high - low) * line
     source = _room(work.image, staged * lanes if task.needs_offsets else 0)
     target = _room(work.image_gradient, staged * lanes if task.needs_image else 0)
@@ -414,7 +424,7 @@ def _differentiate_unit(
         steps = _packed_steps(size, lanes)
         _plan_pixels(work.unit_plan, problem, task.offsets, image, group, start, stop - start, steps, -1, itemsize)
         low, high = _line_range(work.unit_plan, stop - start)
-        is_staged = (high - low) * _product(size[1:]) * lanes <= problem.scratch
+        is_staged = (high - low) * (_product(size) // size[0]) * lanes <= problem.scratch
         if is_staged:
             work.products[:] = 0
             work = _differentiate_staged(problem, task, image, group, start, stop, low, high, work, real)
@@ -459,44 +469,43 @@ def _new_workspace(problem: Any, task: Any, real: Any) -> Any:
     )
 
 
-# What a task of each pass does: an image with all its units in order, one unit of images whose units of
-# one colour share no pixel of the image gradient, or the search for such images.
-WHOLE_IMAGES, ANY_UNIT, FIND_RANGES, EVEN_UNITS, ODD_UNITS, DEPENDENT_IMAGES = range(6)
+# What a task of each pass does: a whole image; any stripe, where none touches another's pixels; the search
+# for the lines that a stripe touches; the stripes of one colour; the images that two colours do not part.
+WHOLE_IMAGES, ANY_STRIPE, FIND_RANGES, EVEN_STRIPES, ODD_STRIPES, DEPENDENT_IMAGES = range(6)
 
 
-@njit(nogil=True)
-def differentiate_tasks(
-    first: Any, last: Any, mode: Any, ranges: Any, problem: Any, task: Any, real: Any
-) -> None:
+@compiled()
+def differentiate_tasks(first: Any, last: Any, mode: Any, ranges: Any, problem: Any, task: Any, real: Any) -> None:
     """Work through the tasks number `first` … `last` − 1 of a pass.
 
-    `ranges` is int64[images, groups, units, 2]: the lines of the image that a unit touches.
+    `ranges` is int64[images, groups, stripes, 2]: the first line of the image that a stripe touches, and
+    one past the last.
     """
     groups, pixels = problem.counts[1], _product(problem.grid)
-    units = (pixels + problem.unit - 1) // problem.unit
+    by_image = mode == WHOLE_IMAGES or mode == DEPENDENT_IMAGES
+    length = pixels if by_image else problem.stripe
+    stripes = (pixels + length - 1) // length
     work = _new_workspace(problem, task, real)
-    by_unit = mode in (ANY_UNIT, FIND_RANGES, EVEN_UNITS, ODD_UNITS)
-    per_image = units if by_unit else 1
     for number in range(first, last):
-        image, group, unit = number // (per_image * groups), number // per_image % groups, number % per_image
-        start = unit * problem.unit
-        stop = min(start + problem.unit, pixels)
+        image, group, stripe = number // (stripes * groups), number // stripes % groups, number % stripes
+        start = stripe * length
+        stop = min(start + length, pixels)
         if mode == FIND_RANGES:
-            if unit == 0:
+            if stripe == 0:
                 _clear_image(problem, task, image, group, real)
-            _find_range(problem, task, image, group, start, stop, ranges[image, group, unit], work, real)
-        elif mode == ANY_UNIT:
-            work = _differentiate_unit(problem, task, image, group, start, stop, work, real)
-        elif mode == EVEN_UNITS or mode == ODD_UNITS:
-            if unit % 2 == (mode == ODD_UNITS) and _is_two_coloured(ranges[image, group]):
-                work = _differentiate_unit(problem, task, image, group, start, stop, work, real)
-        elif mode == WHOLE_IMAGES or not _is_two_coloured(ranges[image, group]):
-            if mode == WHOLE_IMAGES:
-                _clear_image(problem, task, image, group, real)
-            for each in range(units):
-                start = each * problem.unit
-                stop = min(start + problem.unit, pixels)
-                work = _differentiate_unit(problem, task, image, group, start, stop, work, real)
+            _find_range(problem, task, image, group, start, stop, ranges[image, group, stripe], work, real)
+            continue
+        if mode == WHOLE_IMAGES and task.needs_image:
+            _clear_image(problem, task, image, group, real)
+        if mode == EVEN_STRIPES or mode == ODD_STRIPES:
+            if stripe % 2 != (mode == ODD_STRIPES) or not _is_two_coloured(ranges[image, group]):
+                continue
+        if mode == DEPENDENT_IMAGES and _is_two_coloured(ranges[image, group]):
+            continue
+        for unit in range(start, stop, problem.unit):
+            work = _differentiate_unit(
+                problem, task, image, group, unit, min(unit + problem.unit, stop), work, real
+            )  # fmt: skip
 
 
 @njit(nogil=True)
@@ -517,20 +526,28 @@ def _find_range(
 
 @njit(nogil=True)
 def _is_two_coloured(ranges: Any) -> Any:
-    """Return whether units of the same parity touch disjoint, ascending ranges of lines."""
-    for unit in range(2, len(ranges)):
-        for earlier in range(unit % 2, unit, 2):
-            if ranges[earlier, 1] > ranges[unit, 0] and ranges[unit, 1] > ranges[earlier, 0]:
+    """Return whether stripes of the same parity touch disjoint ranges of lines."""
+    for stripe in range(2, len(ranges)):
+        for earlier in range(stripe % 2, stripe, 2):
+            if ranges[earlier, 1] > ranges[stripe, 0] and ranges[stripe, 1] > ranges[earlier, 0]:
                 return False
     return True
 
 
-@njit(parallel=True, nogil=True)
+@compiled(parallel=True)
 def differentiate_parallel(
-    threads: Any, tasks: Any, mode: Any, ranges: Any, problem: Any, task: Any, real: Any
-) -> None:
+    threads: Any, tasks: Any, mode: Any, ranges: Any, counts: Any, size: Any, grid: Any, boundary: Any, unit: Any,
+    stripe: Any, scratch: Any, gradient: Any, gradient_strides: Any, source: Any, source_strides: Any, offsets: Any,
+    offset_strides: Any, image_gradient: Any, image_gradient_strides: Any, offset_gradient: Any,
+    offset_gradient_strides: Any, needs_image: Any, needs_offsets: Any, central_knots: Any, real: Any,
+) -> None:  # fmt: skip
     """Work through all tasks of a pass on several threads."""
     for thread in prange(threads):
-        differentiate_tasks(
-            thread * tasks // threads, (thread + 1) * tasks // threads, mode, ranges, problem, task, real
+        first, last = thread * tasks // threads, (thread + 1) * tasks // threads
+        problem = Problem(counts, size, grid, boundary, unit, stripe, scratch)
+        task = Gradients(
+            Values(gradient, gradient_strides), Values(source, source_strides), Values(offsets, offset_strides),
+            Values(image_gradient, image_gradient_strides), Values(offset_gradient, offset_gradient_strides),
+            needs_image, needs_offsets, central_knots
         )  # fmt: skip
+        differentiate_tasks(first, last, mode, ranges, problem, task, real)

@@ -1,0 +1,63 @@
+"""How images lie in memory, in planes or channels-last, and the layout of results: that of their input."""
+
+from collections.abc import Sequence
+from math import prod
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+
+def is_channels_last(values: Float[Tensor, "B C *S"]) -> bool:
+    """Return whether the channels of a pixel lie side by side, and pixels do not."""
+    return values.shape[1] > 1 and values.stride(1) == 1 and prod(values.shape[2:]) > 1
+
+
+def spans_pixels(values: Tensor, first_axis: int = 2) -> bool:
+    """Return whether one stride leads through all pixels in C order; pixel axes begin at `first_axis`."""
+    expected = None
+    for axis in reversed(range(first_axis, values.ndim)):
+        if values.shape[axis] == 1:
+            continue
+        if expected is not None and values.stride(axis) != expected:
+            return False
+        expected = values.stride(axis) * values.shape[axis]
+    return True
+
+
+def has_dense_planes(values: Float[Tensor, "B C *S"]) -> bool:
+    """Return whether the pixels of a channel follow each other without a gap."""
+    return spans_pixels(values) and all(
+        values.stride(axis) == 1 for axis in [axis for axis in range(2, values.ndim) if values.shape[axis] > 1][-1:]
+    )
+
+
+def is_dense(values: Float[Tensor, "B C *S"]) -> bool:
+    """Return whether an image is laid out as `empty_image` would lay it out."""
+    expected = _strides(values, values.shape[2:])
+    return all(
+        length == 1 or stride == wanted
+        for length, stride, wanted in zip(values.shape, values.stride(), expected, strict=True)
+    )
+
+
+def _strides(like: Tensor, size: Sequence[int]) -> tuple[int, ...]:
+    order = (0, *range(2, like.ndim), 1) if is_channels_last(like) else tuple(range(like.ndim))
+    shape = (like.shape[0], like.shape[1], *size)
+    strides = [1] * like.ndim
+    step = 1
+    for axis in reversed(order):
+        strides[axis] = step
+        step *= shape[axis]
+    return tuple(strides)
+
+
+def empty_image(like: Float[Tensor, "B C *S"], size: Sequence[int]) -> Float[Tensor, "B C *T"]:
+    """Return uninitialised images of another size in the layout of `like`: channels-last, else planes."""
+    return like.new_empty_strided((like.shape[0], like.shape[1], *size), _strides(like, size))
+
+
+def empty_offsets(like: Float[Tensor, "B G d *T"]) -> Float[Tensor, "B G d *T"]:
+    """Return uninitialised offsets with the strides of `like`, if these are dense; else contiguous."""
+    kept = torch.empty_like(like)
+    return kept if spans_pixels(kept, first_axis=3) else like.new_empty(like.shape)
