@@ -296,6 +296,17 @@ def test_deterministic_sums_at_any_scale(scale):
         compare(found[:, channel], expected[:, channel], 11 * g[:, channel].abs().max() + 2.0**-149 * 2**20)
 
 
+def test_deterministic_values_are_rounded_to_the_nearest():
+    """Each value errs by at most 2^(−62 + log₂ N) of the largest: here 2⁻⁵⁵, and the small ones are 1.5 times that."""
+    g = torch.full((1, 1, 128), 1.5 * 2.0**-55, dtype=torch.float64, device=DEVICE)
+    g[..., 0] = 1.0
+    offsets = -torch.arange(128.0, device=DEVICE)[None, None, None]
+    offsets[..., 1:] += 1
+    found = backend.scatter(g, offsets, (2,), "zeros", deterministic=True)[0, 0].tolist()
+    assert found[0] == 1.0
+    assert abs(found[1] - 127 * 1.5 * 2.0**-55) <= 127 * 2.0**-55
+
+
 @pytest.mark.filterwarnings("ignore:invalid value:RuntimeWarning")
 @pytest.mark.parametrize("deterministic", [False, True])
 def test_values_that_are_not_finite_stay_where_they_belong(deterministic):
