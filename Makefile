@@ -1,8 +1,12 @@
 # Two commands matter: `make reproduce` and `make test`. Both need only Python 3.11+ and make.
 PYTHON ?= python3
+comma := ,
 VENV := .venv
 BIN := $(VENV)/bin
-INSTALLED := $(VENV)/.installed
+# Extras of pyproject.toml to install; the GPU kernels need triton besides, 1 GB unpacked.
+EXTRAS ?= dev,peers,cluster
+# One stamp for each choice, so that another choice installs again.
+INSTALLED := $(VENV)/.installed-$(subst $(comma),-,$(EXTRAS))
 
 .PHONY: reproduce test test-slow lint format bench clean help
 
@@ -17,7 +21,7 @@ $(INSTALLED): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 		{ echo "warptheory needs Python 3.11 or newer; set PYTHON=/path/to/python3.11"; exit 1; }
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev,peers,cluster]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[$(EXTRAS)]'
 	@touch $@
 
 reproduce: $(INSTALLED)

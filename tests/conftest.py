@@ -4,11 +4,17 @@ import jaxtyping
 
 jaxtyping.install_import_hook("warptheory", "beartype.beartype")
 
-from collections.abc import Iterator  # noqa: E402 -- the hook has to come before any import of the library
+import importlib.util  # noqa: E402 -- the hook has to come before any import of the library
+import os  # noqa: E402
+from collections.abc import Iterator  # noqa: E402
 
 import pytest  # noqa: E402
 import torch  # noqa: E402
 from hypothesis import settings  # noqa: E402
+
+# Without a GPU the Triton kernels are interpreted, on CPU tensors. Triton asks once, when it is imported.
+if importlib.util.find_spec("triton") is not None and not torch.cuda.is_available():
+    os.environ.setdefault("TRITON_INTERPRET", "1")
 
 # Shared machines stall now and then; a deadline would fail tests for reasons that are not theirs.
 settings.register_profile("warptheory", deadline=None, print_blob=True)

@@ -1,0 +1,121 @@
+"""What the compiler makes of the Triton kernels for a Hopper GPU; needs no GPU.
+
+Speed cannot be measured here, but what it rests on can be read off the machine code: values that stay
+in registers, 128-bit accesses and vectors of atomic additions in channels-last, no detour through
+shared memory.
+"""
+
+import importlib.util
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+pytestmark = pytest.mark.skipif(
+    importlib.util.find_spec("triton") is None, reason="not run: triton is not installed (extra warptheory[triton])"
+)
+
+# A process of its own, since Triton either compiles or interprets, as decided when it is imported.
+COMPILE = """
+import json, re, subprocess, sys, tempfile
+import torch
+import triton
+from triton.backends.compiler import GPUTarget
+from triton.runtime import driver
+from triton.runtime.jit import JITFunction
+from warptheory.warping._triton import operator
+
+class Hopper:
+    def get_current_target(self): return GPUTarget("cuda", 90, 32)
+    def get_current_device(self): return 0
+    def get_current_stream(self, device): return 0
+
+driver.set_active(Hopper())
+operator._multiprocessors = lambda device: 132
+run, found, everything = JITFunction.run, {}, []
+
+def compile_only(self, *args, grid, warmup, **options):
+    kernel = run(self, *args, grid=grid, warmup=True, **options)
+    with tempfile.NamedTemporaryFile(suffix=".cubin") as file:
+        file.write(kernel.asm["cubin"])
+        file.flush()
+        tool = triton.knobs.nvidia.cuobjdump.path
+        usage = subprocess.run([tool, "-res-usage", file.name], capture_output=True, text=True)
+        sass = subprocess.run([tool, "-sass", file.name], capture_output=True, text=True, check=True).stdout
+    registers, stack = re.search(r"REG:(\\d+) STACK:(\\d+)", usage.stdout + usage.stderr).groups()
+    found[self.fn.__name__] = {
+        "registers": int(registers), "stack": int(stack), "shared": kernel.metadata.shared,
+        "operations": re.findall(r"\\s((?:LDG|STG|RED|LDS|STS|LDL|STL)[A-Za-z0-9._]*)", sass),
+    }
+    return kernel
+
+JITFunction.run = compile_only
+for shape, dtype, last, deterministic in json.loads(sys.argv[1]):
+    order = (0, *range(2, len(shape)), 1) if last else tuple(range(len(shape)))
+    x = torch.empty_permuted(shape, order, dtype=getattr(torch, dtype), device="meta")
+    offsets = torch.empty(shape[0], 1, len(shape) - 2, *shape[2:], device="meta")
+    found = {}
+    operator.gather(x, offsets, "zeros")
+    operator.gradients(x, x, offsets, "zeros", "right", True, True, deterministic)
+    everything.append(found)
+print(json.dumps(everything))
+"""
+
+# Shape, dtype, channels-last, deterministic.
+VECTORS = [
+    ((64, 64, 56, 56), "float32", True, False),
+    ((16, 256, 28, 28), "float32", True, False),
+    ((16, 256, 28, 28), "bfloat16", True, False),
+]
+ROWS = [
+    ((64, 64, 56, 56), "float32", False, False),
+    # Sizes that are multiples of 16, for which the compiler would rather vectorise the stores.
+    ((8, 64, 256, 256), "float32", False, False),
+    ((4, 3, 1024, 1024), "float32", False, False),
+]
+EXACT = [((64, 64, 56, 56), "float32", True, True), ((64, 64, 56, 56), "float32", False, True)]
+
+
+@pytest.fixture(scope="module")
+def compiled():
+    """What each kernel became, by case and by name."""
+    cases = VECTORS + ROWS + EXACT
+    done = subprocess.run(
+        [sys.executable, "-c", COMPILE, json.dumps(cases)],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "TRITON_INTERPRET": "0"},
+    )
+    assert done.returncode == 0, done.stderr
+    return dict(zip(cases, json.loads(done.stdout), strict=True))
+
+
+@pytest.mark.parametrize("case", VECTORS)
+def test_channels_last_uses_vectors(compiled, case):
+    gather, gradients = compiled[case]["gather"], compiled[case]["gradients"]
+    assert gather["stack"] == gradients["stack"] == gather["shared"] == 0
+    assert gather["registers"] <= 128
+    assert gradients["registers"] <= 96
+    assert "LDG.E.128" in gather["operations"]
+    # Four values per thread, as the atomic additions have.
+    assert ("LDG.E.64" if case[1] == "bfloat16" else "LDG.E.128") in gradients["operations"]
+    assert {name for name in gather["operations"] if name.startswith("STG")} == {"STG.E.128"}
+    adding = {name for name in gradients["operations"] if name.startswith("RED")}
+    assert len(adding) == 1
+    assert "F32x4" in adding.pop()
+
+
+@pytest.mark.parametrize("case", ROWS)
+def test_contiguous_stays_in_registers(compiled, case):
+    for kernel in compiled[case].values():
+        assert kernel["stack"] == kernel["shared"] == 0
+        assert kernel["registers"] <= 128
+
+
+@pytest.mark.parametrize("case", EXACT)
+def test_deterministic_kernels_compile(compiled, case):
+    assert set(compiled[case]) == {"gather", "largest_finite", "gradients", "from_fixed_point"}
+    assert all(kernel["stack"] == 0 for kernel in compiled[case].values())
+    assert any("ADD.64" in name for name in compiled[case]["gradients"]["operations"])
