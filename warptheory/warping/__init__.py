@@ -2,23 +2,41 @@
 
 Conventions: pixel centres sit on integers; offsets are in pixels, in array-axis order (axis 0 first),
 relative to the output pixel; B batch, C channels, G offset groups, d = 1, 2 or 3 spatial axes.
+
+The operator is computed by one of several backends (see `backend`), which agree to rounding: the readable
+reference in plain torch, for every kernel; and fast ones for the linear kernel. It is differentiable to
+any order, backward and forward, and works under `torch.func`, `torch.compile` and `torch.export`.
+
+Knots: a kernel such as linear has kinks, at integer positions, where zero-initialised offsets sit. There
+the derivative in the offset is the right-hand one (knot="right", torch's choice: x[n+1] − x[n] for linear),
+or the mean of both sides (knot="central": (x[n+1] − x[n−1])/2, a quarter of the variance on white input,
+result A10). A derivative taken at a knot along several axes follows the rule along each.
 """
 
 from collections.abc import Sequence
 
+import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from warptheory import kernels
 from warptheory.core.errors import ArgumentError
 from warptheory.kernels import Kernel
-from warptheory.warping import _reference, boundaries
-from warptheory.warping._arguments import check_offsets, check_pair, check_size, check_values
+from warptheory.warping import _backends, _operator, _prefilter, _reference, boundaries
+from warptheory.warping._arguments import (
+    check_kernel_fits,
+    check_knot,
+    check_offsets,
+    check_pair,
+    check_size,
+    check_values,
+)
+from warptheory.warping._backends import Backend, BackendError
 
 # (B, d, *T) or (B, G, d, *T); an optional axis is more than a shape annotation can say.
 Offsets = Float[Tensor, "B *GdT"]
 
-__all__ = ["splat", "warp", "warp_gradient", "warp_matrix"]
+__all__ = ["Backend", "BackendError", "backend", "hit_counts", "splat", "warp", "warp_gradient", "warp_matrix"]
 
 
 def warp(
@@ -26,11 +44,11 @@ def warp(
     offsets: Offsets,
     kernel: str | Kernel = "linear",
     boundary: str = "zeros",
+    *,
+    knot: str = "right",
+    backend: str | None = None,
 ) -> Float[Tensor, "B C *T"]:
     """Gather x at displaced positions: y[n] = Σₘ k(n + ε[n] − m) x[m].
-
-    Differentiable in x and in the offsets. At a knot of the kernel (an integer position, for linear)
-    the gradient in the offset is the right-hand derivative, as in torch's grid_sample.
 
     Args:
         x: images, shape (B, C, *S), floating dtype; S has d = 1, 2 or 3 axes.
@@ -38,23 +56,27 @@ def warp(
             channels have offsets of their own; array-axis order (axis 0 first). T may differ from S.
             Offsets that are NaN or 2³⁰ pixels or more sample nothing (zeros) or the edge pixel
             (other boundaries; NaN: the first pixel), with zero gradient.
-        kernel: a name in `kernels.names()`, or a `Kernel`.
+        kernel: a name such as "linear" or "gauss(0.7)", or a `Kernel`; see `kernels.names()`.
         boundary: "zeros", "border", "reflect" or "periodic"; see `warping.boundaries` for pictures
             and for SciPy's and torch's names of the same rules.
+        knot: the derivative in the offset at kinks of the kernel, "right" or "central".
+        backend: "reference", "cpu" or "triton"; None takes the environment variable WARPTHEORY_BACKEND,
+            and failing that the fastest that can run the call.
 
     Returns:
-        y, shape (B, C, *T), dtype of x; computed in the wider of the two dtypes.
+        y, shape (B, C, *T), dtype and memory layout (channels-last or not) of x; computed in the wider
+        of the two dtypes, and in float32 at least.
 
     Raises:
         ArgumentError: a shape, dtype, device or size that does not fit, by name of the argument.
         UnknownNameError: no such kernel or boundary.
+        BackendError: the backend asked for cannot run the call.
 
-    Source: arXiv 2511.20800, y(t) = x(t + ε(t)).
+    Source: arXiv 2511.20800, y(t) = x(t + ε(t)); at knots: result A10.
     """
-    dim = check_values("x", x)
-    grouped = check_offsets(offsets, dim)
-    check_pair("x", x, grouped)
-    return _reference.warp(x, grouped, kernels.get(kernel), boundaries.get(boundary))
+    grouped, rule = _prepare("x", x, offsets, kernel, boundary, knot, backend)
+    filtered = _prefilter.coefficients(x, rule.kernel, boundary)
+    return _operator.gather(filtered, grouped, (0,) * grouped.shape[2], rule)
 
 
 def splat(
@@ -63,6 +85,9 @@ def splat(
     size: Sequence[int] | None = None,
     kernel: str | Kernel = "linear",
     boundary: str = "zeros",
+    *,
+    knot: str = "right",
+    backend: str | None = None,
 ) -> Float[Tensor, "B C *S"]:
     """Scatter g to displaced positions, the exact adjoint of `warp` in x: Σₙ k(n + ε[n] − m) g[n].
 
@@ -72,24 +97,62 @@ def splat(
         size: spatial size S of the result; None takes T.
         kernel: a name in `kernels.names()`, or a `Kernel`.
         boundary: "zeros", "border", "reflect" or "periodic".
+        knot: the derivative in the offset at kinks of the kernel, "right" or "central".
+        backend: as in `warp`.
 
     Returns:
-        Wᵀg, shape (B, C, *size), dtype of g.
+        Wᵀg, shape (B, C, *size), dtype and memory layout of g.
 
     Raises:
         ArgumentError: a shape, dtype, device or size that does not fit, by name of the argument.
         UnknownNameError: no such kernel or boundary.
+        BackendError: the backend asked for cannot run the call.
 
     Source: the transfer (Perron–Frobenius) operator on the grid; arXiv 2511.20800, backward pass.
     """
-    dim = check_values("g", g)
-    grouped = check_offsets(offsets, dim)
-    check_pair("g", g, grouped)
+    grouped, rule = _prepare("g", g, offsets, kernel, boundary, knot, backend)
     if g.shape[2:] != grouped.shape[3:]:
         raise ArgumentError(
             "offsets", expected=f"grid {tuple(g.shape[2:])}, as in g", received=f"grid {tuple(grouped.shape[3:])}"
         )
-    return _reference.splat(g, grouped, check_size(size, g.shape[2:]), kernels.get(kernel), boundaries.get(boundary))
+    sizes = check_size(size, g.shape[2:])
+    found = _operator.scatter(g, grouped, sizes, (0,) * grouped.shape[2], rule)
+    return _prefilter.coefficients(found, rule.kernel, boundary, adjoint=True)
+
+
+def hit_counts(
+    offsets: Offsets,
+    size: Sequence[int] | None = None,
+    kernel: str | Kernel = "linear",
+    boundary: str = "zeros",
+    *,
+    backend: str | None = None,
+) -> Float[Tensor, "B G *S"]:
+    """Count how often each input pixel is read: the splat of ones, Σₙ k(n + ε[n] − m).
+
+    The column sums of W; zero marks a dead input, to which no gradient flows.
+
+    Args:
+        offsets: ε in pixels, shape (B, d, *T) or (B, G, d, *T), as in `warp`.
+        size: spatial size S of the image; None takes T. Where both readings of the offsets' shape are
+            possible, `size` decides, else it is (B, d, *T).
+        kernel: a name in `kernels.names()`, or a `Kernel`.
+        boundary: "zeros", "border", "reflect" or "periodic".
+        backend: as in `warp`.
+
+    Returns:
+        The counts, shape (B, G, *S), G = 1 for offsets (B, d, *T); dtype of the offsets.
+
+    Raises:
+        ArgumentError: a shape, dtype or size that does not fit, by name of the argument.
+        UnknownNameError: no such kernel or boundary.
+        BackendError: the backend asked for cannot run the call.
+
+    Source: results B3 (column sums) and B4 (dead inputs).
+    """
+    grouped = check_offsets(offsets, dim=None if size is None else len(size))
+    ones = grouped.new_ones(()).expand(*grouped.shape[:2], *grouped.shape[3:])
+    return splat(ones, grouped, size, kernel, boundary, backend=backend)
 
 
 def warp_gradient(
@@ -97,6 +160,9 @@ def warp_gradient(
     offsets: Offsets,
     kernel: str | Kernel = "linear",
     boundary: str = "zeros",
+    *,
+    knot: str = "right",
+    backend: str | None = None,
 ) -> Float[Tensor, "B C d *T"]:
     """Differentiate the warped image in its offsets: (∂ᵢWx)[n] = Σₘ ∂ᵢk(n + ε[n] − m) x[m].
 
@@ -106,8 +172,10 @@ def warp_gradient(
     Args:
         x: images, shape (B, C, *S), floating dtype.
         offsets: ε in pixels, shape (B, d, *T) or (B, G, d, *T), as in `warp`.
-        kernel: a name in `kernels.names()`, or a `Kernel`; at a knot its right-hand derivative.
+        kernel: a name in `kernels.names()`, or a `Kernel`.
         boundary: "zeros", "border", "reflect" or "periodic".
+        knot: which derivative at kinks of the kernel, "right" or "central".
+        backend: as in `warp`.
 
     Returns:
         The derivatives per pixel of offset, shape (B, C, d, *T), dtype of x.
@@ -115,13 +183,15 @@ def warp_gradient(
     Raises:
         ArgumentError: a shape, dtype, device or size that does not fit, by name of the argument.
         UnknownNameError: no such kernel or boundary.
+        BackendError: the backend asked for cannot run the call.
 
-    Source: result A7.
+    Source: result A7; at knots: A10.
     """
-    dim = check_values("x", x)
-    grouped = check_offsets(offsets, dim)
-    check_pair("x", x, grouped)
-    return _reference.warp_gradient(x, grouped, kernels.get(kernel), boundaries.get(boundary))
+    grouped, rule = _prepare("x", x, offsets, kernel, boundary, knot, backend)
+    dim = grouped.shape[2]
+    filtered = _prefilter.coefficients(x, rule.kernel, boundary)
+    axes = [tuple(int(axis == i) for axis in range(dim)) for i in range(dim)]
+    return torch.stack([_operator.gather(filtered, grouped, orders, rule) for orders in axes], dim=2)
 
 
 def warp_matrix(
@@ -141,7 +211,7 @@ def warp_matrix(
 
     Returns:
         Coalesced sparse COO tensor of shape (B, N, M), or (B, G, N, M) for grouped offsets, with
-        N = ∏T and M = ∏S in C order, dtype of the offsets.
+        N = ∏T and M = ∏S in C order, dtype of the offsets. With a prefilter W is a full matrix.
 
     Raises:
         ArgumentError: a shape, dtype or size that does not fit, by name of the argument.
@@ -149,5 +219,73 @@ def warp_matrix(
     """
     grouped = check_offsets(offsets, dim=None if size is None else len(size))
     sizes = check_size(size, grouped.shape[3:])
-    matrix = _reference.warp_matrix(grouped, sizes, kernels.get(kernel), boundaries.get(boundary))
+    resolved, rule = kernels.get(kernel), boundaries.get(boundary)
+    check_kernel_fits(resolved, boundary)
+    matrix = _reference.warp_matrix(grouped, sizes, resolved, rule)
+    if resolved.prefilter is not None:
+        matrix = _prefilter.after_prefilter(matrix, resolved, sizes, boundary)
     return matrix if offsets.ndim == grouped.ndim else matrix.select(1, 0).coalesce()
+
+
+def backend(
+    x: Float[Tensor, "B C *S"] | None = None,
+    offsets: Offsets | None = None,
+    kernel: str | Kernel = "linear",
+    *,
+    backend: str | None = None,
+) -> Backend:
+    """Say which backend a call of `warp` or `splat` would use, and why.
+
+    Args:
+        x: the image of the call, or g for `splat`, shape (B, C, *S); None stands for a float32 image on
+            the default device.
+        offsets: the offsets of the call, shape (B, d, *T) or (B, G, d, *T); None: of the dtype of x.
+        kernel: the kernel of the call.
+        backend: the backend to be asked for, if any; None as in `warp`.
+
+    Returns:
+        The backend's name and the reason.
+
+    Raises:
+        ArgumentError: a shape, dtype or device that does not fit, or no such backend.
+        UnknownNameError: no such kernel.
+        BackendError: the backend asked for cannot run the call.
+
+    >>> import warptheory as wt
+    >>> print(wt.warping.backend(kernel="keys"))
+    reference: not cpu: its kernels are for 'linear', not 'keys(-1/2)'
+    """
+    values = torch.empty(1, 1, 1, 1) if x is None else x
+    dim = check_values("x", values)
+    grouped = values.new_empty(values.shape[0], 1, dim, *values.shape[2:])
+    if offsets is not None:
+        grouped = check_offsets(offsets, dim)
+        check_pair("x", values, grouped)
+    return _backends.choose(values, grouped, kernels.get(kernel), backend)
+
+
+def _prepare(
+    argument: str,
+    values: Tensor,
+    offsets: Tensor,
+    kernel: str | Kernel,
+    boundary: str,
+    knot: str,
+    wish: str | None,
+) -> tuple[Tensor, _operator.Rule]:
+    """Check the arguments of a call; return grouped offsets, and how to sample."""
+    dim = check_values(argument, values)
+    grouped = check_offsets(offsets, dim)
+    check_pair(argument, values, grouped)
+    return grouped, _operator.Rule(*_rule(kernel, boundary, knot, wish))
+
+
+# torch.compile takes the outcome as a constant instead of tracing the catalogues.
+@torch.compiler.assume_constant_result
+def _rule(kernel: str | Kernel, boundary: str, knot: str, wish: str | None) -> tuple[str, str, str, str]:
+    check_knot(knot)
+    boundaries.get(boundary)
+    resolved = kernels.get(kernel)
+    check_kernel_fits(resolved, boundary)
+    _backends.check_name(wish)
+    return _operator.kernel_handle(resolved), boundary, knot, wish or ""

@@ -7,8 +7,10 @@ import torch
 from torch import Tensor
 
 from warptheory.core.errors import ArgumentError
+from warptheory.kernels import Kernel
 
 MAX_DIM = 3
+KNOTS = ("right", "central")
 
 
 def check_values(argument: str, values: Tensor) -> int:
@@ -67,6 +69,22 @@ def check_pair(argument: str, values: Tensor, offsets: Tensor) -> None:
     if values.device != offsets.device:
         raise ArgumentError(
             "offsets", expected=f"device {values.device}, as in {argument}", received=f"device {offsets.device}"
+        )
+
+
+def check_knot(knot: str) -> None:
+    """Check the name of the rule for derivatives at knots."""
+    if knot not in KNOTS:
+        raise ArgumentError("knot", expected=" or ".join(map(repr, KNOTS)), received=repr(knot))
+
+
+def check_kernel_fits(kernel: Kernel, boundary: str) -> None:
+    """Check that a kernel that reads every pixel is used on a periodic image."""
+    if not kernel.is_compact and boundary != "periodic":
+        raise ArgumentError(
+            "boundary",
+            expected=f"'periodic': kernel {kernel.name!r} reads the whole axis",
+            received=repr(boundary),
         )
 
 

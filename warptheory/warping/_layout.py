@@ -52,9 +52,11 @@ def _strides(like: Tensor, size: Sequence[int]) -> tuple[int, ...]:
     return tuple(strides)
 
 
-def empty_image(like: Float[Tensor, "B C *S"], size: Sequence[int]) -> Float[Tensor, "B C *T"]:
+def empty_image(
+    like: Float[Tensor, "B C *S"], size: Sequence[int], dtype: torch.dtype | None = None
+) -> Float[Tensor, "B C *T"]:
     """Return uninitialised images of another size in the layout of `like`: channels-last, else planes."""
-    return like.new_empty_strided((like.shape[0], like.shape[1], *size), _strides(like, size))
+    return like.new_empty_strided((like.shape[0], like.shape[1], *size), _strides(like, size), dtype=dtype)
 
 
 def empty_offsets(like: Float[Tensor, "B G d *T"]) -> Float[Tensor, "B G d *T"]:

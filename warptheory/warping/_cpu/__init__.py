@@ -68,15 +68,20 @@ def unsupported(x: Tensor, offsets: Tensor) -> str | None:
     return None
 
 
+def computes(orders: Sequence[int], knot: str) -> bool:
+    """Return whether gather and scatter take these derivatives; at knots theirs is the right-hand one."""
+    return not any(orders) or (knot == "right" and max(orders) <= 1)
+
+
 def gather(
-    x: Float[Tensor, "B C *S"], offsets: Float[Tensor, "B G d *T"], boundary: str
+    x: Float[Tensor, "B C *S"], offsets: Float[Tensor, "B G d *T"], boundary: str, orders: Sequence[int] | None = None
 ) -> Float[Tensor, "B C *T"]:
-    """Compute W x; the result has the layout of x."""
+    """Compute ∂ᵅW x, α = `orders` or 0; the result has the layout of x."""
     y = empty_image(x, offsets.shape[3:])
     if y.numel() == 0:
         return y
     x, offsets = _plain(x), _plain_offsets(offsets)
-    problem = _problem(x, offsets, boundary)
+    problem = _problem(x, offsets, orders, boundary)
     units = problem.counts[0] * problem.counts[1] * -(-prod(problem.grid) // problem.unit)
     arguments = (_grid_values(y), Values(x.data_ptr(), x.stride()), _offset_values(offsets))
     threads = _threads(units, y.numel())
@@ -90,12 +95,16 @@ def gather(
 
 
 def scatter(
-    g: Float[Tensor, "B C *T"], offsets: Float[Tensor, "B G d *T"], size: Sequence[int], boundary: str
+    g: Float[Tensor, "B C *T"],
+    offsets: Float[Tensor, "B G d *T"],
+    size: Sequence[int],
+    boundary: str,
+    orders: Sequence[int] | None = None,
 ) -> Float[Tensor, "B C *S"]:
-    """Compute Wᵀg; the result has the layout of g."""
+    """Compute ∂ᵅWᵀg, α = `orders` or 0; the result has the layout of g."""
     image_gradient = empty_image(g, size)
     # The image itself is not read: the result stands in for it.
-    _differentiate(g, image_gradient, offsets, image_gradient, None, boundary, central_knots=False)
+    _differentiate(g, image_gradient, offsets, image_gradient, None, orders, boundary, central_knots=False)
     return image_gradient
 
 
@@ -111,7 +120,7 @@ def gradients(
     """Compute Wᵀg and ∂L/∂εᵢ = Σ_c g_c ∂ᵢWx_c in one pass, or the one that is needed."""
     image_gradient = empty_image(x, x.shape[2:]) if needs_x else None
     offset_gradient = empty_offsets(offsets) if needs_offsets else None
-    _differentiate(g, x, offsets, image_gradient, offset_gradient, boundary, central_knots=knot == "central")
+    _differentiate(g, x, offsets, image_gradient, offset_gradient, None, boundary, central_knots=knot == "central")
     return image_gradient, offset_gradient
 
 
@@ -121,6 +130,7 @@ def _differentiate(
     offsets: Tensor,
     image_gradient: Tensor | None,
     offset_gradient: Tensor | None,
+    orders: Sequence[int] | None,
     boundary: str,
     central_knots: bool,
 ) -> None:
@@ -133,10 +143,8 @@ def _differentiate(
     if image_gradient is not None or not is_dense(x):
         # The gradient is laid out as `empty_image` lays it out; positions in both images have to agree.
         x = x if is_dense(x) else empty_image(x, x.shape[2:]).copy_(x)
-    is_fit = spans_pixels(g) and g.stride(1) == 1 if is_channels_last(x) else has_dense_planes(g)
-    if not is_fit:
-        g = empty_image(x, g.shape[2:]).copy_(g)
-    problem = _problem(x, offsets, boundary)
+    g = g if spans_pixels(g) else g.contiguous()
+    problem = _problem(x, offsets, orders, boundary)
     task = Gradients(
         _grid_values(g),
         Values(x.data_ptr(), x.stride()),
@@ -174,7 +182,7 @@ def _differentiate(
 _NO_RANGES = np.empty((0, 0, 0, 2), np.int64)
 
 
-def _problem(x: Tensor, offsets: Tensor, boundary: str) -> Problem:
+def _problem(x: Tensor, offsets: Tensor, orders: Sequence[int] | None, boundary: str) -> Problem:
     images, groups, _, *grid = offsets.shape
     pixels, line = prod(grid), prod(grid[1:])
     unit = min(pixels, max(-(-_UNIT_PIXELS // line), _UNIT_LINES) * line if len(grid) > 1 else _UNIT_PIXELS)
@@ -184,6 +192,7 @@ def _problem(x: Tensor, offsets: Tensor, boundary: str) -> Problem:
         tuple(x.shape[2:]),
         tuple(grid),
         BOUNDARIES.index(boundary),
+        tuple(orders or (0,) * len(grid)),
         unit,
         unit * -(-units // _STRIPES),
         _SCRATCH_VALUES,

@@ -2,9 +2,11 @@
 
 numba keeps machine code beside the source, but looks for changes in the file of the outermost function
 only. The kernels of this room are spread over several files, so their cache is keyed by all of them.
+Functions are unwrapped first: a checker of types, as in the tests, may have wrapped them on import.
 """
 
 import hashlib
+import inspect
 import sys
 import threading
 from collections.abc import Callable
@@ -47,11 +49,16 @@ _ANNOUNCER = _Announcer()
 event.register("numba:compile", _ANNOUNCER)
 
 
+def callee(function: Callable[..., Any]) -> Any:
+    """Compile a function into the kernels that call it."""
+    return njit(inspect.unwrap(function), nogil=True)
+
+
 def compiled(parallel: bool = False) -> Callable[[Callable[..., None]], Any]:
     """Compile a function by numba on first call, without the interpreter's lock, and cache the machine code."""
 
     def decorate(function: Callable[..., None]) -> Any:
-        dispatcher = njit(function, parallel=parallel, nogil=True)
+        dispatcher = njit(inspect.unwrap(function), parallel=parallel, nogil=True)
         _ANNOUNCER.watched.add(dispatcher)
         try:
             dispatcher.enable_caching()

@@ -14,7 +14,7 @@ A unit takes one of three ways, by where the channels of a pixel lie:
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba import njit, prange
+from numba import prange
 from numba.cpython.unsafe.tuple import tuple_setitem
 
 from warptheory.warping._cpu._channels import (
@@ -28,7 +28,7 @@ from warptheory.warping._cpu._channels import (
     blend_strided,
     prefetch,
 )
-from warptheory.warping._cpu._compile import compiled
+from warptheory.warping._cpu._compile import callee, compiled
 from warptheory.warping._cpu._lanes import register_bytes
 from warptheory.warping._cpu._plan import NOTHING, offset_gradients, plan_line
 from warptheory.warping._cpu._transpose import clear, pack, read, unpack, unpack_add, write
@@ -54,35 +54,37 @@ class Values(NamedTuple):
 class Problem(NamedTuple):
     """What is sampled where: counts (images, groups, channels of a group), sizes, and how work is cut.
 
-    `unit` is the number of output pixels of a unit, `stripe` that of successive units that one thread
-    takes together, a multiple of it; `scratch` is the most values that a unit may stage.
+    `orders` counts the derivatives along each axis, 0 or 1. `unit` is the number of output pixels of a
+    unit, `stripe` that of successive units that one thread takes together, a multiple of it; `scratch`
+    is the most values that a unit may stage.
     """
 
     counts: tuple[int, int, int]
     size: tuple[int, ...]
     grid: tuple[int, ...]
     boundary: int
+    orders: tuple[int, ...]
     unit: int
     stripe: int
     scratch: int
 
 
-@njit
-def _product(size: Any) -> Any:
+@callee
+def _product(size):
     count = 1
     for length in size:
         count *= length
     return count
 
 
-@njit
-def _at(values: Any, image: Any, channel: Any, itemsize: Any) -> Any:
+@callee
+def _at(values, image, channel, itemsize):
     """Return the address of an image's channel; of its group's offsets, for offsets."""
     return values.address + (image * values.strides[0] + channel * values.strides[1]) * itemsize
 
 
-@njit
-def _position(pixel: Any, grid: Any) -> Any:
+@callee
+def _position(pixel, grid):
     """Return the coordinates of a pixel, given by its number in C order."""
     position = grid
     for back in range(len(grid)):
@@ -92,8 +94,8 @@ def _position(pixel: Any, grid: Any) -> Any:
     return position
 
 
-@njit
-def _packed_steps(size: Any, lanes: Any) -> Any:
+@callee
+def _packed_steps(size, lanes):
     """Return the steps along the axes of an image packed with `lanes` values a pixel."""
     steps = size
     step = lanes
@@ -104,8 +106,8 @@ def _packed_steps(size: Any, lanes: Any) -> Any:
     return steps
 
 
-@njit
-def _axis_steps(strides: Any, size: Any) -> Any:
+@callee
+def _axis_steps(strides, size):
     """Return the steps along the axes of an image where it lies."""
     steps = size
     for axis in range(len(size)):
@@ -113,8 +115,8 @@ def _axis_steps(strides: Any, size: Any) -> Any:
     return steps
 
 
-@njit
-def _axis_addresses(values: Any, image: Any, group: Any, pixel: Any, size: Any, itemsize: Any) -> Any:
+@callee
+def _axis_addresses(values, image, group, pixel, size, itemsize):
     """Return where a pixel's offset, or its gradient, lies for every axis."""
     addresses = size
     for axis in range(len(size)):
@@ -123,8 +125,8 @@ def _axis_addresses(values: Any, image: Any, group: Any, pixel: Any, size: Any, 
     return addresses
 
 
-@njit
-def _new_plan(columns: Any, size: Any, real: Any) -> Any:
+@callee
+def _new_plan(columns, size, real):
     corners = 2 ** len(size)
     length = columns + PADDING
     return (
@@ -134,17 +136,25 @@ def _new_plan(columns: Any, size: Any, real: Any) -> Any:
     )
 
 
-@njit
-def _new_plan_with_axes(columns: Any, size: Any, real: Any) -> Any:
+@callee
+def _new_plan_with_axes(columns, size, real):
     indices, weights, lines = _new_plan(columns, size, real)
     return indices, weights, lines, np.empty((4 * len(size), columns + PADDING), real.dtype)
 
 
-@njit
+@callee
 def _plan_pixels(
-    plan: Any, problem: Any, offsets: Any, image: Any, group: Any, first: Any, count: Any, steps: Any, lowered_axis: Any,
-    itemsize: Any,
-) -> None:  # fmt: skip
+    plan,
+    problem,
+    offsets,
+    image,
+    group,
+    first,
+    count,
+    steps,
+    lowered_axis,
+    itemsize,
+):
     """Plan `count` pixels from number `first` on, as if one pixel lower along `lowered_axis` (−1: none)."""
     grid = problem.grid
     width = grid[len(grid) - 1]
@@ -157,13 +167,22 @@ def _plan_pixels(
             position = tuple_setitem(position, lowered_axis, position[lowered_axis] - 1)
         addresses = _axis_addresses(offsets, image, group, pixel, grid, itemsize)
         plan_line(
-            plan, done, length, position, addresses, offsets.strides[3], problem.size, steps, problem.boundary
-        )  # fmt: skip
+            plan,
+            done,
+            length,
+            position,
+            addresses,
+            offsets.strides[3],
+            problem.size,
+            steps,
+            problem.orders,
+            problem.boundary,
+        )
         done += length
 
 
-@njit
-def _line_range(plan: Any, count: Any) -> Any:
+@callee
+def _line_range(plan, count):
     """Return the first line (axis 0) of the image that the planned pixels read, and one past the last."""
     indices, _, lines = plan[0], plan[1], plan[2]
     first, last = 2**30, -1
@@ -176,19 +195,19 @@ def _line_range(plan: Any, count: Any) -> Any:
     return (first, last + 1) if last >= 0 else (0, 0)
 
 
-@njit
-def _room(scratch: Any, count: Any) -> Any:
+@callee
+def _room(scratch, count):
     """Return the scratch, or a larger one if it is too small."""
     return scratch if count <= scratch.size else np.empty(count, scratch.dtype)
 
 
-@njit
-def _address(array: Any) -> Any:
+@callee
+def _address(array):
     return np.int64(array.ctypes.data)
 
 
 @compiled()
-def gather_units(first: Any, last: Any, problem: Any, target: Any, source: Any, offsets: Any, real: Any) -> None:
+def gather_units(first, last, problem, target, source, offsets, real):
     """Gather the units number `first` … `last` − 1."""
     _, groups, channels = problem.counts
     itemsize = real.itemsize
@@ -249,16 +268,36 @@ def gather_units(first: Any, last: Any, problem: Any, target: Any, source: Any, 
 
 @compiled(parallel=True)
 def gather_parallel(
-    threads: Any, units: Any, counts: Any, size: Any, grid: Any, boundary: Any, unit: Any, stripe: Any, scratch: Any,
-    target: Any, target_strides: Any, source: Any, source_strides: Any, offsets: Any, offset_strides: Any, real: Any,
-) -> None:  # fmt: skip
+    threads,
+    units,
+    counts,
+    size,
+    grid,
+    boundary,
+    orders,
+    unit,
+    stripe,
+    scratch,
+    target,
+    target_strides,
+    source,
+    source_strides,
+    offsets,
+    offset_strides,
+    real,
+):
     """Gather all units on several threads."""
     for thread in prange(threads):
         first, last = thread * units // threads, (thread + 1) * units // threads
         gather_units(
-            first, last, Problem(counts, size, grid, boundary, unit, stripe, scratch), Values(target, target_strides),
-            Values(source, source_strides), Values(offsets, offset_strides), real
-        )  # fmt: skip
+            first,
+            last,
+            Problem(counts, size, grid, boundary, orders, unit, stripe, scratch),
+            Values(target, target_strides),
+            Values(source, source_strides),
+            Values(offsets, offset_strides),
+            real,
+        )
 
 
 class Gradients(NamedTuple):
@@ -274,27 +313,45 @@ class Gradients(NamedTuple):
     central_knots: bool
 
 
-@njit(nogil=True)
+@callee
 def _accumulate(
-    task: Any, plan: Any, first: Any, count: Any, products: Any, image_gradient: Any, image: Any, image_stride: Any,
-    gradient: Any, gradient_stride: Any, step: Any, channels: Any, size: Any, is_packed: Any,
-) -> None:  # fmt: skip
-    """Accumulate `count` pixels from column `first` of the plan on: what is needed, and no more."""
+    task,
+    plan,
+    first,
+    count,
+    products,
+    image_gradient,
+    image,
+    image_stride,
+    gradient,
+    gradient_stride,
+    step,
+    channels,
+    size,
+    is_packed,
+    row,
+):
+    """Accumulate `count` pixels from column `first` of the plan on: what is needed, and no more.
+
+    `row` receives the channels of a pixel of g where the image is packed and g is not.
+    """
     for column in range(first, first + count):
+        if is_packed and gradient_stride != 1:
+            for channel in range(channels):
+                row[channel] = read(gradient + channel * gradient_stride * row.itemsize, row)
         if is_packed:
+            pixel = gradient if gradient_stride == 1 else _address(row)
             ahead = min(column + AHEAD, first + count - 1)
             if task.needs_image:
                 prefetch(image_gradient, plan, ahead, size)
             if task.needs_offsets:
                 prefetch(image, plan, ahead, size)
             if task.needs_image and task.needs_offsets:
-                accumulate_both_packed(image_gradient, image, 1, gradient, 1, plan, products, column, channels, size)
+                accumulate_both_packed(image_gradient, image, 1, pixel, 1, plan, products, column, channels, size)
             elif task.needs_image:
-                accumulate_image_packed(image_gradient, image, 1, gradient, 1, plan, products, column, channels, size)
+                accumulate_image_packed(image_gradient, image, 1, pixel, 1, plan, products, column, channels, size)
             else:
-                accumulate_products_packed(
-                    image_gradient, image, 1, gradient, 1, plan, products, column, channels, size
-                )
+                accumulate_products_packed(image_gradient, image, 1, pixel, 1, plan, products, column, channels, size)
         elif task.needs_image and task.needs_offsets:
             accumulate_both_strided(
                 image_gradient, image, image_stride, gradient, gradient_stride, plan, products, column, channels, size
@@ -319,10 +376,11 @@ class Workspace(NamedTuple):
     image: Any
     image_gradient: Any
     gradient: Any
+    row: Any
 
 
-@njit(nogil=True)
-def _clear_image(problem: Any, task: Any, image: Any, group: Any, real: Any) -> None:
+@callee
+def _clear_image(problem, task, image, group, real):
     """Set the image gradient of one image and group to zero; it is dense, packed or in planes."""
     channels, pixels = problem.counts[2], _product(problem.size)
     target = _at(task.image_gradient, image, group * channels, real.itemsize)
@@ -333,10 +391,19 @@ def _clear_image(problem: Any, task: Any, image: Any, group: Any, real: Any) -> 
             clear(target + pixel * task.image_gradient.strides[1 + len(problem.size)] * real.itemsize, channels, real)
 
 
-@njit(nogil=True)
+@callee
 def _differentiate_staged(
-    problem: Any, task: Any, image: Any, group: Any, start: Any, stop: Any, low: Any, high: Any, work: Any, real: Any,
-) -> Any:  # fmt: skip
+    problem,
+    task,
+    image,
+    group,
+    start,
+    stop,
+    low,
+    high,
+    work,
+    real,
+):
     """Accumulate one unit whose lines `low` … `high` − 1 are packed, a register of channels at a time."""
     itemsize, channels = real.itemsize, problem.counts[2]
     lanes = REGISTER_BYTES // itemsize
@@ -355,22 +422,41 @@ def _differentiate_staged(
             clear(_address(target), staged * lanes, real)
         for block in range(start, stop, BLOCK):
             count = min(BLOCK, stop - block)
-            planes = _at(task.gradient, image, number, itemsize) + block * itemsize
-            pack(_address(work.gradient), planes, task.gradient.strides[1], count, present, real)
+            step = task.gradient.strides[2]
+            planes = _at(task.gradient, image, number, itemsize) + block * step * itemsize
+            if step == 1:
+                pack(_address(work.gradient), planes, task.gradient.strides[1], count, present, real)
+            else:
+                work.gradient[:] = 0
+                for pixel in range(count):
+                    for lane in range(present):
+                        value = planes + (pixel * step + lane * task.gradient.strides[1]) * itemsize
+                        work.gradient[pixel * lanes + lane] = read(value, real)
             _accumulate(
-                task, work.unit_plan, block - start, count, work.products, _address(target) - back,
-                _address(source) - back, 1, _address(work.gradient), 1, lanes * itemsize, lanes, problem.size, True
-            )  # fmt: skip
+                task,
+                work.unit_plan,
+                block - start,
+                count,
+                work.products,
+                _address(target) - back,
+                _address(source) - back,
+                1,
+                _address(work.gradient),
+                1,
+                lanes * itemsize,
+                lanes,
+                problem.size,
+                True,
+                work.row,
+            )
         if task.needs_image:
             planes = _at(task.image_gradient, image, number, itemsize) + low * line * itemsize
             unpack_add(planes, _address(target), task.image_gradient.strides[1], staged, present, real)
-    return Workspace(work.unit_plan, work.block_plan, work.products, source, target, work.gradient)
+    return Workspace(work.unit_plan, work.block_plan, work.products, source, target, work.gradient, work.row)
 
 
-@njit(nogil=True)
-def _centre_knots(
-    problem: Any, task: Any, image: Any, group: Any, first: Any, count: Any, work: Any, is_packed: Any, real: Any
-) -> None:
+@callee
+def _centre_knots(problem, task, image, group, first, count, work, is_packed, real):
     """Replace the offset gradients at knots by the mean of the right-hand and the left-hand one.
 
     The left-hand derivative at a knot is the right-hand one of the position a pixel lower.
@@ -398,10 +484,22 @@ def _centre_knots(
         _plan_pixels(work.block_plan, problem, task.offsets, image, group, first, count, steps, axis, itemsize)
         products = np.zeros((BLOCK + PADDING, 2 ** len(size)), real.dtype)
         _accumulate(
-            only_offsets, work.block_plan, 0, count, products, 0, _at(task.source, image, group * channels, itemsize),
-            task.source.strides[1], _at(task.gradient, image, group * channels, itemsize) + first * step,
-            task.gradient.strides[1], step, channels, size, is_packed
-        )  # fmt: skip
+            only_offsets,
+            work.block_plan,
+            0,
+            count,
+            products,
+            0,
+            _at(task.source, image, group * channels, itemsize),
+            task.source.strides[1],
+            _at(task.gradient, image, group * channels, itemsize) + first * step,
+            task.gradient.strides[1],
+            step,
+            channels,
+            size,
+            is_packed,
+            work.row,
+        )
         offset_gradients(work.block_plan, products, count, left_addresses, 1, size)
         for pixel in range(count):
             offset = read(offsets + pixel * offset_step, real)
@@ -411,14 +509,12 @@ def _centre_knots(
                 write(place, mean, real)
 
 
-@njit(nogil=True)
-def _differentiate_unit(
-    problem: Any, task: Any, image: Any, group: Any, start: Any, stop: Any, work: Any, real: Any
-) -> Any:
+@callee
+def _differentiate_unit(problem, task, image, group, start, stop, work, real):
     """Add one unit to the image gradient, and store its offset gradients; returns the workspace, perhaps grown."""
     itemsize, channels, size = real.itemsize, problem.counts[2], problem.size
     lanes = REGISTER_BYTES // itemsize
-    is_packed = task.source.strides[1] == 1 and task.gradient.strides[1] == 1
+    is_packed = task.source.strides[1] == 1 and channels > 1
     is_staged = False
     if not is_packed and channels > FEW_CHANNELS:
         steps = _packed_steps(size, lanes)
@@ -440,11 +536,22 @@ def _differentiate_unit(
             products[:count] = 0
             step = task.gradient.strides[2] * itemsize
             _accumulate(
-                task, work.block_plan, 0, count, products, _at(task.image_gradient, image, first, itemsize),
-                _at(task.source, image, first, itemsize), task.source.strides[1],
-                _at(task.gradient, image, first, itemsize) + block * step, task.gradient.strides[1], step,
-                channels, size, is_packed
-            )  # fmt: skip
+                task,
+                work.block_plan,
+                0,
+                count,
+                products,
+                _at(task.image_gradient, image, first, itemsize),
+                _at(task.source, image, first, itemsize),
+                task.source.strides[1],
+                _at(task.gradient, image, first, itemsize) + block * step,
+                task.gradient.strides[1],
+                step,
+                channels,
+                size,
+                is_packed,
+                work.row,
+            )
         if task.needs_offsets:
             addresses = _axis_addresses(task.offset_gradient, image, group, block, size, itemsize)
             offset_gradients(work.block_plan, products, count, addresses, task.offset_gradient.strides[3], size)
@@ -453,10 +560,10 @@ def _differentiate_unit(
     return work
 
 
-@njit(nogil=True)
-def _new_workspace(problem: Any, task: Any, real: Any) -> Any:
+@callee
+def _new_workspace(problem, task, real):
     pixels = _product(problem.grid)
-    may_stage = task.source.strides[1] != 1 or task.gradient.strides[1] != 1
+    may_stage = task.source.strides[1] != 1
     columns = min(max(problem.unit, BLOCK) if may_stage else BLOCK, pixels)
     lanes = REGISTER_BYTES // real.itemsize
     return Workspace(
@@ -466,6 +573,7 @@ def _new_workspace(problem: Any, task: Any, real: Any) -> Any:
         np.empty(0, real.dtype),
         np.empty(0, real.dtype),
         np.empty(BLOCK * lanes if may_stage else 0, real.dtype),
+        np.empty(problem.counts[2], real.dtype),
     )
 
 
@@ -475,14 +583,14 @@ WHOLE_IMAGES, ANY_STRIPE, FIND_RANGES, EVEN_STRIPES, ODD_STRIPES, DEPENDENT_IMAG
 
 
 @compiled()
-def differentiate_tasks(first: Any, last: Any, mode: Any, ranges: Any, problem: Any, task: Any, real: Any) -> None:
+def differentiate_tasks(first, last, mode, ranges, problem, task, real):
     """Work through the tasks number `first` … `last` − 1 of a pass.
 
     `ranges` is int64[images, groups, stripes, 2]: the first line of the image that a stripe touches, and
     one past the last.
     """
     groups, pixels = problem.counts[1], _product(problem.grid)
-    by_image = mode == WHOLE_IMAGES or mode == DEPENDENT_IMAGES
+    by_image = mode in (WHOLE_IMAGES, DEPENDENT_IMAGES)
     length = pixels if by_image else problem.stripe
     stripes = (pixels + length - 1) // length
     work = _new_workspace(problem, task, real)
@@ -497,35 +605,29 @@ def differentiate_tasks(first: Any, last: Any, mode: Any, ranges: Any, problem: 
             continue
         if mode == WHOLE_IMAGES and task.needs_image:
             _clear_image(problem, task, image, group, real)
-        if mode == EVEN_STRIPES or mode == ODD_STRIPES:
-            if stripe % 2 != (mode == ODD_STRIPES) or not _is_two_coloured(ranges[image, group]):
-                continue
+        in_colours = mode in (EVEN_STRIPES, ODD_STRIPES)
+        if in_colours and (stripe % 2 != (mode == ODD_STRIPES) or not _is_two_coloured(ranges[image, group])):
+            continue
         if mode == DEPENDENT_IMAGES and _is_two_coloured(ranges[image, group]):
             continue
         for unit in range(start, stop, problem.unit):
-            work = _differentiate_unit(
-                problem, task, image, group, unit, min(unit + problem.unit, stop), work, real
-            )  # fmt: skip
+            work = _differentiate_unit(problem, task, image, group, unit, min(unit + problem.unit, stop), work, real)
 
 
-@njit(nogil=True)
-def _find_range(
-    problem: Any, task: Any, image: Any, group: Any, start: Any, stop: Any, found: Any, work: Any, real: Any
-) -> None:
+@callee
+def _find_range(problem, task, image, group, start, stop, found, work, real):
     steps = _axis_steps(task.source.strides, problem.size)
     found[0], found[1] = 2**30, 0
     for block in range(start, stop, BLOCK):
         count = min(BLOCK, stop - block)
-        _plan_pixels(
-            work.block_plan, problem, task.offsets, image, group, block, count, steps, -1, real.itemsize
-        )  # fmt: skip
+        _plan_pixels(work.block_plan, problem, task.offsets, image, group, block, count, steps, -1, real.itemsize)
         low, high = _line_range(work.block_plan, count)
         if high > low:
             found[0], found[1] = min(found[0], low), max(found[1], high)
 
 
-@njit(nogil=True)
-def _is_two_coloured(ranges: Any) -> Any:
+@callee
+def _is_two_coloured(ranges):
     """Return whether stripes of the same parity touch disjoint ranges of lines."""
     for stripe in range(2, len(ranges)):
         for earlier in range(stripe % 2, stripe, 2):
@@ -536,18 +638,45 @@ def _is_two_coloured(ranges: Any) -> Any:
 
 @compiled(parallel=True)
 def differentiate_parallel(
-    threads: Any, tasks: Any, mode: Any, ranges: Any, counts: Any, size: Any, grid: Any, boundary: Any, unit: Any,
-    stripe: Any, scratch: Any, gradient: Any, gradient_strides: Any, source: Any, source_strides: Any, offsets: Any,
-    offset_strides: Any, image_gradient: Any, image_gradient_strides: Any, offset_gradient: Any,
-    offset_gradient_strides: Any, needs_image: Any, needs_offsets: Any, central_knots: Any, real: Any,
-) -> None:  # fmt: skip
+    threads,
+    tasks,
+    mode,
+    ranges,
+    counts,
+    size,
+    grid,
+    boundary,
+    orders,
+    unit,
+    stripe,
+    scratch,
+    gradient,
+    gradient_strides,
+    source,
+    source_strides,
+    offsets,
+    offset_strides,
+    image_gradient,
+    image_gradient_strides,
+    offset_gradient,
+    offset_gradient_strides,
+    needs_image,
+    needs_offsets,
+    central_knots,
+    real,
+):
     """Work through all tasks of a pass on several threads."""
     for thread in prange(threads):
         first, last = thread * tasks // threads, (thread + 1) * tasks // threads
-        problem = Problem(counts, size, grid, boundary, unit, stripe, scratch)
+        problem = Problem(counts, size, grid, boundary, orders, unit, stripe, scratch)
         task = Gradients(
-            Values(gradient, gradient_strides), Values(source, source_strides), Values(offsets, offset_strides),
-            Values(image_gradient, image_gradient_strides), Values(offset_gradient, offset_gradient_strides),
-            needs_image, needs_offsets, central_knots
-        )  # fmt: skip
+            Values(gradient, gradient_strides),
+            Values(source, source_strides),
+            Values(offsets, offset_strides),
+            Values(image_gradient, image_gradient_strides),
+            Values(offset_gradient, offset_gradient_strides),
+            needs_image,
+            needs_offsets,
+            central_knots,
+        )
         differentiate_tasks(first, last, mode, ranges, problem, task, real)

@@ -52,30 +52,30 @@ class Lanes:
         """Whether the lanes are floating point."""
         return isinstance(self.element, ir.FloatType | ir.DoubleType)
 
-    def like(self, constant: float) -> "Lanes":
+    def like(self, constant: int | float) -> "Lanes":
         """Return a constant in every lane, of this register's type."""
         number = float(constant) if self.is_float else int(constant)
         if isinstance(self.value.type, ir.VectorType):
             return Lanes(self.builder, ir.Constant(self.value.type, [number] * self.value.type.count))
         return Lanes(self.builder, ir.Constant(self.value.type, number))
 
-    def _of(self, other: "Lanes | float") -> "Lanes":
+    def _of(self, other: "Lanes | int | float") -> "Lanes":
         return other if isinstance(other, Lanes) else self.like(other)
 
-    def _apply(self, name: str, other: "Lanes | float") -> "Lanes":
+    def _apply(self, name: str, other: "Lanes | int | float") -> "Lanes":
         instruction = getattr(self.builder, ("f" if self.is_float else "") + name)
         return Lanes(self.builder, instruction(self.value, self._of(other).value))
 
-    def __add__(self, other: "Lanes | float") -> "Lanes":
+    def __add__(self, other: "Lanes | int | float") -> "Lanes":
         return self._apply("add", other)
 
-    def __sub__(self, other: "Lanes | float") -> "Lanes":
+    def __sub__(self, other: "Lanes | int | float") -> "Lanes":
         return self._apply("sub", other)
 
-    def __rsub__(self, other: float) -> "Lanes":
+    def __rsub__(self, other: int | float) -> "Lanes":
         return self._of(other) - self
 
-    def __mul__(self, other: "Lanes | float") -> "Lanes":
+    def __mul__(self, other: "Lanes | int | float") -> "Lanes":
         return self._apply("mul", other)
 
     def __and__(self, other: "Lanes") -> "Lanes":
@@ -84,39 +84,39 @@ class Lanes:
     def __or__(self, other: "Lanes") -> "Lanes":
         return Lanes(self.builder, self.builder.or_(self.value, other.value))
 
-    def __truediv__(self, other: "Lanes | float") -> "Lanes":
+    def __truediv__(self, other: "Lanes | int | float") -> "Lanes":
         return self._apply("div", other)
 
     def negated(self) -> "Lanes":
         """Return the negative of floats."""
         return Lanes(self.builder, self.builder.fneg(self.value))
 
-    def _compare(self, relation: str, other: "Lanes | float") -> "Lanes":
+    def _compare(self, relation: str, other: "Lanes | int | float") -> "Lanes":
         compare = self.builder.fcmp_ordered if self.is_float else self.builder.icmp_signed
         return Lanes(self.builder, compare(relation, self.value, self._of(other).value))
 
-    def __lt__(self, other: "Lanes | float") -> "Lanes":
+    def __lt__(self, other: "Lanes | int | float") -> "Lanes":
         return self._compare("<", other)
 
-    def __ge__(self, other: "Lanes | float") -> "Lanes":
+    def __ge__(self, other: "Lanes | int | float") -> "Lanes":
         return self._compare(">=", other)
 
-    def __gt__(self, other: "Lanes | float") -> "Lanes":
+    def __gt__(self, other: "Lanes | int | float") -> "Lanes":
         return self._compare(">", other)
 
-    def equals(self, other: "Lanes | float") -> "Lanes":
+    def equals(self, other: "Lanes | int | float") -> "Lanes":
         """Return the mask of equal lanes."""
         return self._compare("==", other)
 
-    def where(self, mask: "Lanes", otherwise: "Lanes | float") -> "Lanes":
+    def where(self, mask: "Lanes", otherwise: "Lanes | int | float") -> "Lanes":
         """Keep the lanes of the mask, take `otherwise` in the others."""
         return Lanes(self.builder, self.builder.select(mask.value, self.value, self._of(otherwise).value))
 
-    def minimum(self, other: "Lanes | float") -> "Lanes":
+    def minimum(self, other: "Lanes | int | float") -> "Lanes":
         """Return the smaller of each pair of lanes."""
         return self.where(self < other, other)
 
-    def maximum(self, other: "Lanes | float") -> "Lanes":
+    def maximum(self, other: "Lanes | int | float") -> "Lanes":
         """Return the larger of each pair of lanes."""
         return self.where(self > other, other)
 
@@ -246,7 +246,7 @@ def load_strided(pointer: Pointer, start: Any, count: Any, stride: Any, lanes: i
 
 
 def store_strided(pointer: Pointer, start: Any, count: Any, stride: Any, register: Lanes) -> None:
-    """Store to values number start, start + 1, … of `count` that lie `stride` apart; none beyond the last is written."""
+    """Store values number start, start + 1, … of `count`, `stride` apart; none beyond the last is written."""
     builder, lanes = pointer.builder, register.value.type.count
     stop = builder.add(start, INT64(lanes))
     is_plain = builder.and_(builder.icmp_signed("<=", stop, count), builder.icmp_signed("==", stride, INT64(1)))

@@ -8,7 +8,7 @@ along axis i where bit d−1−i of k is set (the last axis runs fastest).
 import functools
 import operator
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from llvmlite import ir
@@ -52,15 +52,17 @@ def plan_line(
     offset_stride: Any,
     size: Any,
     strides: Any,
+    orders: Any,
     boundary: Any,
 ) -> Any:
     """Plan `count` successive pixels of one line of the output, into the columns of a plan from `first` on.
 
     `plan` is the tuple (indices int32[2ᵈ, N], weights real[2ᵈ, N], lines int32[2, N]), with axes
-    real[4d, N] as a fourth where gradients are wanted; up to a register more than `count` columns are written. `position` holds the coordinates of the first
-    pixel, `offsets` the address of its offset along each axis, `offset_stride` the step to the next
-    pixel's; `size` and `strides` are the image's, in pixels and in values. Index `NOTHING` at corner 0
-    marks a position that reads nothing; `lines` receives the two pixels along axis 0.
+    real[4d, N] as a fourth where gradients are wanted; up to a register more than `count` columns are
+    written. `position` holds the coordinates of the first pixel, `offsets` the address of its offset along
+    each axis, `offset_stride` the step to the next pixel's; `size` and `strides` are the image's, in pixels
+    and in values. Along an axis of order 1 in `orders` the derivative takes the place of the weight. Index
+    `NOTHING` at corner 0 marks a position that reads nothing; `lines` receives the two pixels along axis 0.
     """
     dim = len(size)
     real = real_type(plan[1].dtype)
@@ -68,8 +70,10 @@ def plan_line(
 
     def generate(context: Any, builder: Builder, signature: Any, arguments: Any) -> Any:
         parts = cgutils.unpack_tuple(builder, arguments[0])
-        first, count, offset_stride, boundary = (arguments[place] for place in (1, 2, 5, 8))
-        position, offsets, size, strides = (cgutils.unpack_tuple(builder, arguments[place]) for place in (3, 4, 6, 7))
+        first, count, offset_stride, boundary = (arguments[place] for place in (1, 2, 5, 9))
+        position, offsets, size, strides, orders = (
+            cgutils.unpack_tuple(builder, arguments[place]) for place in (3, 4, 6, 7, 8)
+        )
         kinds = signature.args[0]
         row_length = cgutils.unpack_tuple(builder, context.make_array(kinds[0])(context, builder, parts[0]).shape)[1]
         columns = [
@@ -88,7 +92,8 @@ def plan_line(
                     coordinate = coordinate + narrow(start) + ramp(builder, lanes)
                 pointer = Pointer.at(builder, offsets[axis], real)
                 offset = load_strided(pointer, start, count, offset_stride, lanes)
-                planned.append(_plan_axis(coordinate, offset, narrow(size[axis]), boundary))
+                part = _plan_axis(coordinate, offset, narrow(size[axis]), boundary)
+                planned.append(part.differentiated_if(builder.icmp_signed(">", orders[axis], INT64(0))))
 
             def rows(array: int) -> Callable[[int], Pointer]:
                 return lambda number: columns[array] + builder.add(builder.mul(row_length, INT64(number)), start)
@@ -100,7 +105,7 @@ def plan_line(
             _store_corners(planned, [narrow(stride) for stride in strides], indices=rows(0), weights=rows(1))
         return context.get_dummy_value()
 
-    return types.void(plan, first, count, position, offsets, offset_stride, size, strides, boundary), generate
+    return types.void(plan, first, count, position, offsets, offset_stride, size, strides, orders, boundary), generate
 
 
 Rows = Callable[[int], Pointer]
@@ -137,6 +142,14 @@ class AxisPlan:
     weights: tuple[Lanes, Lanes]
     slopes: tuple[Lanes, Lanes]
     is_empty: Lanes
+
+    def differentiated_if(self, condition: Any) -> "AxisPlan":
+        """Put the derivatives of the weights in their place where a condition, the same for all lanes, holds."""
+        chosen = [
+            Lanes(weight.builder, weight.builder.select(condition, slope.value, weight.value))
+            for weight, slope in zip(self.weights, self.slopes, strict=True)
+        ]
+        return replace(self, weights=(chosen[0], chosen[1]))
 
 
 def _plan_axis(coordinate: Lanes, offset: Lanes, extent: Lanes, boundary: Any) -> AxisPlan:

@@ -15,13 +15,30 @@ import triton.language as tl
 from jaxtyping import Float
 from torch import Tensor
 
-from warptheory.warping._triton import kernels
+from warptheory.warping._layout import empty_image, empty_offsets
+from warptheory.warping._layout import is_channels_last as _channels_last
+from warptheory.warping._triton import interpreting, kernels
 
 Knot = Literal["right", "central"]
 
 # Programs per multiprocessor below which tiles shrink: with four warps each, a Hopper multiprocessor
 # then holds half of its 64 warps, enough loads in flight to hide the latency of memory.
 _PROGRAMS = 8
+_DTYPES = (torch.float32, torch.bfloat16, torch.float16, torch.float64)
+
+
+def unsupported(x: Float[Tensor, "B C *S"], offsets: Float[Tensor, "B G d *T"]) -> str | None:
+    """Return why the kernels cannot take these tensors; None if they can."""
+    if x.device.type != "cuda" and not interpreting():
+        return f"the tensors are on {x.device}"
+    if x.dtype not in _DTYPES or offsets.dtype not in _DTYPES:
+        return f"its kernels are for {', '.join(str(dtype).removeprefix('torch.') for dtype in _DTYPES)}"
+    return None
+
+
+def computes(orders: Sequence[int], knot: str) -> bool:
+    """Return whether gather and scatter take these derivatives: none but the fused pass."""
+    return not any(orders)
 
 
 def gather(x: Float[Tensor, "B C *S"], offsets: Float[Tensor, "B G d *T"], boundary: str) -> Float[Tensor, "B C *T"]:
@@ -36,7 +53,7 @@ def gather(x: Float[Tensor, "B C *S"], offsets: Float[Tensor, "B G d *T"], bound
         y, shape (B, C, *T), dtype of x, channels-last where x is; float32 inside, float64 where an input is.
     """
     grid = offsets.shape[3:]
-    y = _new((*x.shape[:2], *grid), x, x.dtype)
+    y = empty_image(x, grid)
     if x.numel() == 0 or y.numel() == 0:
         return y.zero_()
     vectors = _channels_last(x) and x.shape[1] >= 16 * offsets.shape[1]
@@ -115,7 +132,7 @@ def gradients(
         shape (B, G, d, *T), dtype and layout of the offsets, or None.
     """
     sums = _Sums.zero(x.shape, x, g, deterministic) if needs_x else None
-    doffsets = torch.empty_like(offsets) if needs_offsets else None
+    doffsets = empty_offsets(offsets) if needs_offsets else None
     if g.numel() == 0 or x.numel() == 0:
         doffsets = None if doffsets is None else doffsets.zero_()
     elif needs_x or needs_offsets:
@@ -150,7 +167,7 @@ class _Sums:
     @classmethod
     def zero(cls, shape: Sequence[int], like: Tensor, g: Tensor, deterministic: bool | None) -> "_Sums":
         """Return empty sums of a shape, in the layout of a tensor, for contributions of g."""
-        total = _new(shape, like, torch.promote_types(like.dtype, torch.float32)).zero_()
+        total = empty_image(like, shape[2:], torch.promote_types(like.dtype, torch.float32)).zero_()
         if deterministic is None:
             deterministic = torch.are_deterministic_algorithms_enabled()
         if not deterministic or total.numel() == 0 or g.numel() == 0:
@@ -343,18 +360,6 @@ def _tile(space: Sequence[int], pixels: int, last: bool) -> tuple[int, int, int]
 def _multiprocessors(device: torch.device) -> int:
     """Return the number of multiprocessors to fill; the interpreter runs programs one by one, and has none."""
     return torch.cuda.get_device_properties(device).multi_processor_count if device.type == "cuda" else 0
-
-
-def _channels_last(values: Tensor) -> bool:
-    """Whether the channels of (B, C, *S) are contiguous, and not only for want of other axes."""
-    return values.stride(1) == 1 and not values.is_contiguous()
-
-
-def _new(shape: Sequence[int], like: Tensor, dtype: torch.dtype) -> Tensor:
-    """Return an uninitialised tensor (B, C, *S), channels-last where `like` is, else contiguous."""
-    axes = range(len(shape))
-    order = (0, *axes[2:], 1) if _channels_last(like) else tuple(axes)
-    return torch.empty_permuted(tuple(shape), order, dtype=dtype, device=like.device)
 
 
 def _compute(*tensors: Tensor) -> tl.dtype:

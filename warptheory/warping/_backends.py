@@ -1,0 +1,101 @@
+"""Which backend runs a call, and why: one dispatch for all operators.
+
+A fast backend is a module with the functions `gather(x, offsets, boundary)`, `scatter(g, offsets, size,
+boundary)` and `gradients(g, x, offsets, boundary, knot, needs_x, needs_offsets)`; `unsupported(x, offsets)`
+says why it cannot take a call, and `computes(orders, knot)` whether gather and scatter take a keyword
+`orders` with these derivatives. It is imported when it is first asked for.
+"""
+
+import os
+from dataclasses import dataclass
+from importlib import import_module
+from types import ModuleType
+
+from jaxtyping import Float
+from torch import Tensor
+
+from warptheory.core.errors import ArgumentError, WarpTheoryError
+from warptheory.kernels import Kernel
+from warptheory.warping import _triton
+
+VARIABLE = "WARPTHEORY_BACKEND"
+REFERENCE = "reference"
+# Fast backends, and the kernel that they are written for.
+_MODULES = {"cpu": "warptheory.warping._cpu", "triton": "warptheory.warping._triton.operator"}
+_FAST_KERNEL = "linear"
+NAMES = (REFERENCE, *_MODULES)
+
+
+class BackendError(WarpTheoryError):
+    """A backend that was asked for by name cannot run a call; the message says why."""
+
+
+@dataclass(frozen=True)
+class Backend:
+    """The backend of a call: its name, and why it is the one."""
+
+    name: str
+    reason: str
+
+    def __str__(self) -> str:
+        return f"{self.name}: {self.reason}"
+
+
+def choose(
+    x: Float[Tensor, "B C *S"], offsets: Float[Tensor, "B G d *T"], kernel: Kernel, forced: str | None
+) -> Backend:
+    """Choose the backend of a call.
+
+    Args:
+        x: the image (of `splat`: what is scattered), shape (B, C, *S).
+        offsets: grouped offsets, shape (B, G, d, *T).
+        kernel: the kernel.
+        forced: a name in `NAMES`, or None for the environment variable's, and failing that the fastest.
+
+    Raises:
+        ArgumentError: no backend of that name.
+        BackendError: the backend asked for cannot run the call.
+    """
+    wish, wisher = _wish(forced)
+    if wish == REFERENCE:
+        return Backend(REFERENCE, f"asked for by {wisher}")
+    if wish is not None:
+        obstacle = _obstacle(wish, x, offsets, kernel)
+        if obstacle is not None:
+            raise BackendError(f"backend {wish!r}, asked for by {wisher}, cannot run this call: {obstacle}")
+        return Backend(wish, f"asked for by {wisher}")
+    native = "triton" if x.device.type == "cuda" else "cpu"
+    obstacle = _obstacle(native, x, offsets, kernel)
+    if obstacle is None:
+        return Backend(native, f"the fast kernels for {x.device.type} tensors")
+    return Backend(REFERENCE, f"not {native}: {obstacle}")
+
+
+def _wish(forced: str | None) -> tuple[str | None, str]:
+    if forced is not None:
+        check_name(forced)
+        return forced, "the argument"
+    variable = os.environ.get(VARIABLE) or None
+    check_name(variable, VARIABLE)
+    return variable, f"the environment variable {VARIABLE}"
+
+
+def check_name(wish: str | None, argument: str = "backend") -> None:
+    """Check the name of a backend; None leaves the choice open."""
+    if wish is not None and wish not in NAMES:
+        raise ArgumentError(argument, expected=f"one of {', '.join(NAMES)}", received=repr(wish))
+
+
+def _obstacle(name: str, x: Tensor, offsets: Tensor, kernel: Kernel) -> str | None:
+    if kernel.name != _FAST_KERNEL:
+        return f"its kernels are for {_FAST_KERNEL!r}, not {kernel.name!r}"
+    missing = _triton.unavailable() if name == "triton" else None
+    if missing is not None:
+        return missing
+    obstacle: str | None = load(name).unsupported(x, offsets)
+    return obstacle
+
+
+def load(name: str) -> ModuleType:
+    """Import a fast backend."""
+    return import_module(_MODULES[name])
