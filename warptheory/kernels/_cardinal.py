@@ -32,8 +32,8 @@ class CardinalSpline(Kernel):
     Raises:
         ArgumentError: β has other knots than integers, or more than three samples that are not zero.
 
-    Source: M. Unser, A. Aldroubi, M. Eden, IEEE Trans. Signal Process. 41(2), 1993, part I, section
-    II-C and table I (direct B-spline filter).
+    Source: M. Unser, A. Aldroubi, M. Eden, IEEE Trans. Signal Process. 41(2), 1993, parts I and II
+    (the direct B-spline filter and its recursive form).
     """
 
     name: str

@@ -26,7 +26,7 @@ def dirichlet_weights(fraction: Float[Tensor, "*T"], order: int, size: int) -> l
     Returns:
         Pairs of a tap j, from 1 − ⌈N/2⌉ to ⌊N/2⌋, and its weights, shape (*T).
 
-    Source: J. P. Boyd, Chebyshev and Fourier Spectral Methods, 2nd ed. 2001, section 4.4 and appendix F.2.
+    Source: J. P. Boyd, Chebyshev and Fourier Spectral Methods, 2nd ed. 2001.
     """
     # Centred on the position, |πu/N| stays below π/2 or so, and the sine in the denominator is accurate.
     taps = range(1 - math.ceil(size / 2), size // 2 + 1)

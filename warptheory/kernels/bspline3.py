@@ -31,12 +31,12 @@ def bspline3(prefilter: bool = False) -> Kernel:
         name="bspline3",
         pieces=(*reflect(right), *right),
         reproduces=1,
-        source="M. Unser, A. Aldroubi, M. Eden, IEEE Trans. Signal Process. 41(2), 1993, part I, equation (2.1)",
+        source="M. Unser, A. Aldroubi, M. Eden, IEEE Trans. Signal Process. 41(2), 1993, part I",
     )
     if not prefilter:
         return spline
     return CardinalSpline(
         name=canonical_call(bspline3, prefilter=prefilter),
         spline=spline,
-        source="P. Thévenaz et al., IEEE Trans. Med. Imaging 19(7), 2000, sections II-B and IV-C",
+        source="P. Thévenaz et al., IEEE Trans. Med. Imaging 19(7), 2000",
     )

@@ -31,7 +31,7 @@ def gauss(sigma: Number = 0.5) -> PiecewiseKernel:
         ArgumentError: sigma is not a finite number, below 1/1000, or too wide.
     """
     width = positive("sigma", sigma, least=_LEAST_SIGMA)
-    reach = int(math.ceil(_REACH_PER_SIGMA * width))
+    reach = int(sp.ceiling(_REACH_PER_SIGMA * width))
     check_taps(2 * reach, "sigma", sigma)
     cells = [
         Bumps(low, high, {tap: _bump(tap, centre, width) for tap in range(1 - reach, reach + 1)})
@@ -41,7 +41,7 @@ def gauss(sigma: Number = 0.5) -> PiecewiseKernel:
         name=canonical_call(gauss, sigma=width),
         pieces=normalise(cells),
         reproduces=0,
-        source="I. Khalfaoui-Hassani, T. Pellegrini, T. Masquelier, arXiv 2306.00817, the Gaussian of section 2",
+        source="I. Khalfaoui-Hassani, T. Pellegrini, T. Masquelier, arXiv 2306.00817",
     )
 
 

@@ -30,5 +30,5 @@ def keys(a: Number = -0.5) -> PiecewiseKernel:
         name=canonical_call(keys, a=slope),
         pieces=pieces,
         reproduces=reproduced_degree(taps_of(pieces)),
-        source="R. G. Keys, IEEE Trans. Acoust. Speech Signal Process. 29(6), 1981, equations (8), (12) and (15)",
+        source="R. G. Keys, IEEE Trans. Acoust. Speech Signal Process. 29(6), 1981, where equation (15) has a = −1/2",
     )

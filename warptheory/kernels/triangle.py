@@ -29,7 +29,7 @@ def triangle(width: Number = 1.5) -> PiecewiseKernel:
         name=canonical_call(triangle, width=half_width),
         pieces=pieces,
         reproduces=reproduced_degree(taps_of(pieces)),
-        source="I. Khalfaoui-Hassani, T. Pellegrini, T. Masquelier, arXiv 2306.00817, the triangle of section 2",
+        source="I. Khalfaoui-Hassani, T. Pellegrini, T. Masquelier, arXiv 2306.00817",
     )
 
 
