@@ -7,6 +7,7 @@ coefficients of them are exact.
 
 import itertools
 import operator
+import textwrap
 from collections import defaultdict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -187,7 +188,10 @@ def _exponential_integral(cell: Cell, rate: sp.Expr) -> sp.Expr:
     """
     expression = cell.expression
     if not expression.is_polynomial(FRACTION):
-        raise NoClosedFormError(f"Fourier coefficients are derived for polynomial pieces, not for {expression}")
+        raise NoClosedFormError(
+            f"Fourier coefficients are derived for polynomial pieces, not for {textwrap.shorten(str(expression), 80)}; "
+            "at a given fraction, and for offsets uniform over whole pixels or constant, none are needed"
+        )
     # sp.diff would ask for signs first, which takes seconds where coefficients contain roots.
     polynomial = sp.Poly(expression, FRACTION)
     bounds = (cell.lower, cell.upper)
