@@ -99,7 +99,7 @@ def test_help_has_an_example(warptheory, command):
     ("arguments", "message"),
     [
         (("derive", "A99"), "Error: result: expected one of A1, "),
-        (("derive", "A4", "--kernel", "cubic"), "Error: kernel: expected one of linear, nearest, got 'cubic'"),
+        (("derive", "A4", "--kernel", "cubic"), "Error: kernel: expected one of bspline3, gauss, keys, lanczos3"),
         (("derive", "A4", "--offsets", "gauss"), "Error: offsets: expected one of constant, "),
         (("derive", "A4", "--quantity", "mode"), "Error: quantity: expected one of variance, got 'mode'"),
         (("verify", "B*"), "Error: result: expected one of A1, "),

@@ -5,7 +5,7 @@ import sympy as sp
 
 from warptheory import kernels
 from warptheory.core.errors import ArgumentError
-from warptheory.kernels import FRACTION, FREQUENCY, POSITION, SHIFT, Kernel, NoClosedFormError, Piece
+from warptheory.kernels import FRACTION, FREQUENCY, POSITION, SHIFT, NoClosedFormError, Piece, PiecewiseKernel
 
 ONE = sp.Integer(1)
 ZERO = sp.Integer(0)
@@ -42,24 +42,24 @@ def test_mistyped_coefficient_is_refused(slope):
     with pytest.raises(
         ArgumentError, match="^reproduces: expected -1, the degree that the pieces of 'wrong' reproduce, got 1$"
     ):
-        Kernel("wrong", pieces, reproduces=1, source="")
+        PiecewiseKernel("wrong", pieces, reproduces=1, source="")
 
 
 def test_understated_degree_is_refused():
     pieces = kernels.get("linear").pieces
     with pytest.raises(ArgumentError, match="^reproduces: expected 1"):
-        Kernel("modest", pieces, reproduces=0, source="")
+        PiecewiseKernel("modest", pieces, reproduces=0, source="")
 
 
 def test_gap_between_pieces_is_refused():
     pieces = (Piece(-ONE, -sp.Rational(1, 2), ONE), Piece(ZERO, sp.Rational(1, 2), ONE))
     with pytest.raises(ArgumentError, match="^pieces: expected adjacent pieces"):
-        Kernel("gap", pieces, reproduces=0, source="")
+        PiecewiseKernel("gap", pieces, reproduces=0, source="")
 
 
 def test_a_kernel_that_is_no_polynomial():
     """cos²(πu/2) on [−1, 1): accepted as a partition of unity; what has no closed form here says so."""
-    hann = Kernel(
+    hann = PiecewiseKernel(
         "hann", (Piece(-ONE, ONE, sp.cos(sp.pi * POSITION / 2) ** 2),), reproduces=0, source="von Hann's window"
     )
     assert hann.tap_sum((0, 0)).at(sp.Rational(1, 2)) == sp.Rational(1, 2)
@@ -69,5 +69,5 @@ def test_a_kernel_that_is_no_polynomial():
 
 @pytest.mark.usefixtures("as_users_call")
 def test_unknown_kernel_is_named():
-    with pytest.raises(ArgumentError, match="^kernel: expected one of linear, nearest, got 'cubic'$"):
+    with pytest.raises(ArgumentError, match="^kernel: expected one of bspline3, .*, triangle, got 'cubic'$"):
         kernels.get("cubic")

@@ -41,7 +41,7 @@ def test_evaluate_takes_choices_and_values():
         (lambda: results.match(["Z*"]), r"^result: expected one of A1, .*, got 'Z\*'"),
         (lambda: results.get("A4").evaluate("kurtosis"), "^quantity: expected one of variance, got 'kurtosis'$"),
         (lambda: results.get("A4").evaluate(spread=1.0), "^values: expected one of .*, got 'spread'"),
-        (lambda: results.get("A4").evaluate(kernel="cubic"), "^kernel: expected one of linear, nearest"),
+        (lambda: results.get("A4").evaluate(kernel="cubic"), "^kernel: expected one of bspline3, gauss"),
         (lambda: results.get("A4").evaluate(offsets="cauchy"), "^offsets: expected one of"),
         (lambda: results.get("A4").evaluate(inputs="cauchy"), "^inputs: expected one of"),
         (lambda: results.get("A4").derive(dim=5), "^dim: expected 1, 2 or 3, got 5$"),

@@ -9,6 +9,7 @@ from scipy import integrate, stats
 
 from warptheory import kernels
 from warptheory.core.errors import ArgumentError, UnknownNameError
+from warptheory.kernels import NoClosedFormError
 from warptheory.symbolic import (
     Cov,
     E,
@@ -27,6 +28,15 @@ from warptheory.symbolic import (
 n = sp.Symbol("n", integer=True)
 mu, sigma, s = sp.Symbol("mu", real=True), sp.Symbol("sigma", positive=True), sp.Symbol("s", positive=True)
 PIXEL = "1/2"  # half-width of a uniform law that covers one pixel
+
+
+# Kernels that are polynomials between knots: everything about them has a closed form.
+POLYNOMIAL = [
+    name
+    for name in [*kernels.names(), "bspline3(prefilter=True)"]
+    if kernels.get(name).reach is not None
+    and all(cell.expression.is_polynomial(kernels.FRACTION) for cell in kernels.get(name).tap_sum((0, 0)).cells)
+]
 
 
 def uniform_pixel(dim=1):
@@ -112,20 +122,44 @@ def test_bounds_of_the_conditional_variance():
         ("uniform", stats.uniform(-0.23, 0.46)),
     ],
 )
-@pytest.mark.parametrize("kernel", kernels.names())
+@pytest.mark.parametrize("kernel", POLYNOMIAL)
 def test_gain_against_scipy_quadrature(kernel, law, frozen):
     """E ρ(ε) by the Poisson sum, and by integrating ρ against SciPy's density."""
     gain = Var(warp(IIDField(deviation=1), OffsetField(law, scale="23/100"), kernel)[n])
     value = sp.lambdify([kernels.POSITION], kernels.get(kernel).value(), "numpy")
 
     def integrand(offset):
-        return sum(float(value(np.asarray(offset - m))) ** 2 for m in range(-13, 14)) * frozen.pdf(offset)
+        near = np.floor(offset) + np.arange(-kernels.get(kernel).reach, kernels.get(kernel).reach + 2)
+        return float(np.sum(np.asarray(value(offset - near)) ** 2)) * frozen.pdf(offset)
 
     edges = np.unique(np.concatenate([np.arange(-10, 10.5, 0.5), [-0.23, 0.23]]))
     exact = sum(integrate.quad(integrand, a, b, epsabs=1e-13)[0] for a, b in itertools.pairwise(edges))
     # The uniform law's series falls as 1/j³ and is summed to 1e-13 of its value; 20 units of Laplace tail
     # beyond ±10 pixels hold exp(−43).
     assert evaluate(gain, {}) == pytest.approx(exact, abs=1e-10)
+
+
+@pytest.mark.parametrize("kernel", [name for name in kernels.names() if name not in POLYNOMIAL])
+def test_gain_of_other_kernels(kernel):
+    """Without Fourier coefficients in closed form, wide laws are refused by name, and whole pixels still reduce."""
+    x = IIDField(mean=0, deviation=1)
+    found = kernels.get(kernel).functionals()
+    assert evaluate(Var(warp(x, uniform_pixel(), kernel)[n]), {}) == pytest.approx(
+        found.as_floats()["rho_bar"], abs=1e-13
+    )
+    if found.rho.free_symbols:
+        with pytest.raises(NoClosedFormError, match="Fourier coefficients"):
+            Var(warp(x, OffsetField("normal"), kernel)[n])
+    else:  # ρ = 1: no law changes the variance
+        assert Var(warp(x, OffsetField("normal"), kernel)[n]) == found.rho
+
+
+def test_sums_that_converge_too_slowly_are_refused():
+    """Σ sinc² over pixels leaves 1/M beyond M: the steps before the closed form have no number."""
+    steps = Variance(warp(IIDField(), OffsetField("normal"), "sinc")[n] | OffsetField("normal").fraction).derive().steps
+    with pytest.raises(NotConverged, match="sinc decays too slowly"):
+        evaluate(steps[1].expression, {"mu": 0.0, "sigma": 1.0, "f": 0.3})
+    assert evaluate(steps[-1].expression, {"mu": 0.0, "sigma": 1.0, "f": 0.3}) == 1.0
 
 
 def test_independent_channels_share_their_offsets():

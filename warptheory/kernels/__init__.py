@@ -3,32 +3,50 @@
 >>> import warptheory as wt
 >>> wt.kernels.get("linear").functionals().rho_bar
 2/3
+
+A kernel that has parameters is named by a call; parameters are exact, so 0.7 is 7/10:
+
+>>> wt.kernels.get("keys(a=-0.75)").name
+'keys(-0.75)'
+>>> wt.kernels.get("keys").reproduces, wt.kernels.get("keys(-0.75)").reproduces
+(2, 0)
+
+Kinds of kernels: `PiecewiseKernel` (finite support, exact pieces), `CardinalSpline` (a spline behind a
+prefilter) and the sinc, which is not `is_compact` and works on periodic axes only. Functionals are
+exact where a closed form exists (polynomials, rational functions, splines, sinc); of the Gaussian and
+Lanczos kernels they are unevaluated integrals, which `.evalf()` and `as_floats()` evaluate numerically.
 """
 
 from functools import cache
 
-from warptheory.core.catalogue import build_entry, entry_modules
+from warptheory.core.catalogue import entry_modules, load_entry
 from warptheory.core.errors import ArgumentError
-from warptheory.kernels._kernel import FREQUENCY, POSITION, SHIFT, Functionals, Kernel, Piece
+from warptheory.kernels._cardinal import CardinalSpline
+from warptheory.kernels._kernel import FREQUENCY, SHIFT, Functionals, Kernel
+from warptheory.kernels._parameters import call_builder, parse_call
 from warptheory.kernels._periodic import FRACTION, NoClosedFormError, PeriodicFunction
+from warptheory.kernels._pieces import POSITION, Piece
+from warptheory.kernels._piecewise import PiecewiseKernel
 
 __all__ = [
     "FRACTION",
     "FREQUENCY",
     "POSITION",
     "SHIFT",
+    "CardinalSpline",
     "Functionals",
     "Kernel",
     "NoClosedFormError",
     "PeriodicFunction",
     "Piece",
+    "PiecewiseKernel",
     "get",
     "names",
 ]
 
 
 def names() -> list[str]:
-    """Return the names of all kernels, in alphabetical order."""
+    """Return the names of all kernels, in alphabetical order; each is a kernel with its default parameters."""
     return sorted(entry_modules(__name__))
 
 
@@ -36,11 +54,12 @@ def get(kernel: str | Kernel) -> Kernel:
     """Return a kernel by its name; a kernel object is returned as it is.
 
     Args:
-        kernel: a name in `names()`, or a `Kernel`.
+        kernel: a name in `names()`, a call of one with literals such as "gauss(0.7)", "keys(a=-3/4)" or
+            "bspline3(prefilter=True)", or a `Kernel`.
 
     Raises:
         UnknownNameError: no kernel of that name.
-        ArgumentError: neither a name nor a kernel.
+        ArgumentError: neither a name nor a call nor a kernel, or a parameter that does not fit.
     """
     if isinstance(kernel, Kernel):
         return kernel
@@ -51,5 +70,8 @@ def get(kernel: str | Kernel) -> Kernel:
 
 @cache
 def _build(name: str) -> Kernel:
-    kernel: Kernel = build_entry(__name__, name, argument="kernel")
-    return kernel
+    call = parse_call(name)
+    builder = getattr(load_entry(__name__, call.entry, argument="kernel"), call.entry)
+    kernel: Kernel = call_builder(builder, call)
+    # Every spelling of a call gives the same object.
+    return kernel if kernel.name == name else _build(kernel.name)

@@ -1,105 +1,70 @@
-"""An interpolation kernel: one definition as exact pieces, everything else derived from it."""
+"""What an interpolation kernel offers; every kind of kernel derives it from its own definition."""
 
-import itertools
-from collections.abc import Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache, cached_property
-from typing import NamedTuple
+from functools import cached_property
 
 import sympy as sp
 
-from warptheory.core.errors import ArgumentError
-from warptheory.kernels._periodic import FRACTION, Cell, PeriodicFunction
+from warptheory.kernels._periodic import FRACTION, PeriodicFunction
+from warptheory.kernels._pieces import POSITION
 
-POSITION = sp.Symbol("u", real=True)
 FREQUENCY = sp.Symbol("omega", real=True)
 SHIFT = sp.Symbol("Delta", real=True)
 
 
-class Piece(NamedTuple):
-    """One expression in the position u, valid for lower ≤ u < upper."""
-
-    lower: sp.Rational
-    upper: sp.Rational
-    expression: sp.Expr
-
-
-@dataclass(frozen=True)
-class Kernel:
+class Kernel(ABC):
     """An interpolation kernel k(u), u in pixels; a d-dimensional kernel is ∏ k(uᵢ).
 
-    The definition checks itself when it is built: its pieces are adjacent, and it reproduces
-    polynomials exactly up to the degree it claims and no further, so that a mistyped coefficient
-    is refused.
+    Kernels are values: hashable, and equal when their definitions are.
 
     Attributes:
-        name: the kernel's name in the catalogue.
-        pieces: adjacent pieces in ascending order; k is zero outside them. At a boundary between
-            two pieces the right-hand one holds.
+        name: the call that makes the kernel, such as "linear" or "gauss(0.7)"; `kernels.get(name)`
+            returns an equal kernel.
         reproduces: largest degree q with Σₘ mᵠ k(p − m) = pᵠ for every p; 0 is the partition of
             unity, −1 claims nothing.
         source: where the definition is published.
-
-    Raises:
-        ArgumentError: the pieces are not adjacent, or `reproduces` is not what they do.
     """
 
     name: str
-    pieces: tuple[Piece, ...]
     reproduces: int
     source: str
 
-    def __post_init__(self) -> None:
-        for left, right in zip(self.pieces, self.pieces[1:], strict=False):
-            if left.upper != right.lower:
-                raise ArgumentError(
-                    "pieces",
-                    expected="adjacent pieces",
-                    received=f"a piece up to {left.upper}, then one from {right.lower}",
-                )
-        degree = self._reproduced_degree(limit=self.reproduces + 1)
-        if degree != self.reproduces:
-            raise ArgumentError(
-                "reproduces",
-                expected=f"{degree}, the degree that the pieces of {self.name!r} reproduce",
-                received=self.reproduces,
-            )
+    @property
+    def is_compact(self) -> bool:
+        """Whether the operator reads finitely many pixels (or coefficients) around a position.
 
-    def _reproduced_degree(self, limit: int) -> int:
-        """Return the largest degree ≤ limit that is reproduced, −1 if constants are not."""
-        for degree in range(limit + 1):
-            moment = sum(
-                (PeriodicFunction.constant(sp.Integer(tap) ** degree) * weight for tap, weight in self.taps.items()),
-                start=PeriodicFunction.constant(sp.Integer(0)),
-            )
-            if any(sp.simplify(cell.expression - FRACTION**degree) != 0 for cell in moment.cells):
-                return degree - 1
-        return limit
+        If not, it works on a periodic axis only, and `tap_weights` needs the size of that axis.
+        """
+        return True
 
-    @cached_property
-    def taps(self) -> dict[int, PeriodicFunction]:
-        """The weights k(f − j) of the pixels j around a position with fraction f, by j."""
-        edges = sorted(
-            {edge % 1 for piece in self.pieces for edge in (piece.lower, piece.upper)} | {sp.Integer(0), sp.Integer(1)}
-        )
-        first = int(sp.floor(1 - self.pieces[-1].upper))
-        last = int(sp.ceiling(1 - self.pieces[0].lower)) - 1
-        cells = list(itertools.pairwise(edges))
-        weights = {
-            tap: PeriodicFunction.from_cells(
-                Cell(low, high, self._on(low - tap, high - tap, FRACTION - tap)) for low, high in cells
-            )
-            for tap in range(first, last + 1)
-        }
-        return {tap: weight for tap, weight in weights.items() if weight != PeriodicFunction.constant(sp.Integer(0))}
+    @property
+    def prefilter(self) -> tuple[sp.Rational, ...] | None:
+        """The filter s[−r], …, s[r] to be inverted before the gather, or None.
 
-    def _on(self, low: sp.Expr, high: sp.Expr, position: sp.Expr) -> sp.Expr:
-        """Return the expression that holds on [low, high), evaluated at `position`."""
-        for piece in self.pieces:
-            if piece.lower <= low and high <= piece.upper:
-                return piece.expression.subs(POSITION, position)
-        return sp.Integer(0)
+        The operator first solves Σₘ s[n − m] c[m] = x[n] for c along each axis, c continued by the
+        boundary rule, and then gathers c, not x, with `tap_weights`.
+        """
+        return None
 
+    @property
+    @abstractmethod
+    def taps(self) -> Mapping[int, PeriodicFunction]:
+        """The weights of the pixels j around a position as functions of its fraction f, by j.
+
+        k(f − j) for kernels that read pixels; with a `prefilter`, the weights of the coefficients.
+
+        Raises:
+            NoClosedFormError: the kernel is not compact.
+        """
+
+    @property
+    @abstractmethod
+    def reach(self) -> int | None:
+        """Number of pixels beyond which |k| is below 2⁻⁵³; None if it decays too slowly to say so."""
+
+    @abstractmethod
     def value(self, position: sp.Expr = POSITION, order: int = 0) -> sp.Expr:
         """Return k⁽ᵒʳᵈᵉʳ⁾(position) as a sympy expression; at a knot the right-hand value.
 
@@ -108,65 +73,41 @@ class Kernel:
             order: number of derivatives; jumps of k contribute nothing (the operator's derivative
                 ignores them too).
         """
-        branches = [(sp.Integer(0), position < self.pieces[0].lower)]
-        branches += [
-            (sp.diff(p.expression, POSITION, order).subs(POSITION, position), position < p.upper) for p in self.pieces
-        ]
-        return sp.Piecewise(*branches, (sp.Integer(0), True))
 
     @property
     def derivative(self) -> sp.Expr:
         """k′(u) as a sympy expression in `POSITION`."""
         return self.value(order=1)
 
-    @cached_property
+    @property
+    @abstractmethod
     def spectrum(self) -> sp.Expr:
-        """k̂(ω) = ∫ k(u) e^{−iωu} du as a sympy expression in `FREQUENCY`, ω in radians per pixel."""
-        omega = sp.Symbol("omega", real=True, nonzero=True)
-        transform = sum(
-            sp.integrate(p.expression * sp.exp(-sp.I * omega * POSITION), (POSITION, p.lower, p.upper))
-            for p in self.pieces
-        )
-        mass = sum(sp.integrate(p.expression, (POSITION, p.lower, p.upper)) for p in self.pieces)
-        away_from_zero = sp.simplify(sp.simplify(transform).rewrite(sp.cos)).subs(omega, FREQUENCY)
-        return sp.Piecewise((mass, sp.Eq(FREQUENCY, 0)), (away_from_zero, True))
+        """k̂(ω) = ∫ k(u) e^{−iωu} du as a sympy expression in `FREQUENCY`, ω in radians per pixel.
 
+        Contains unevaluated integrals where there is no closed form; `.evalf()` evaluates them.
+        """
+
+    @property
+    @abstractmethod
+    def autocorrelation(self) -> sp.Expr:
+        """a_k(Δ) = ∫ k(u) k(u + Δ) du as a sympy expression in `SHIFT`, Δ in pixels.
+
+        Contains unevaluated integrals where there is no closed form; `.evalf()` evaluates them.
+        """
+
+    @abstractmethod
     def tap_sum(self, orders: Sequence[int]) -> PeriodicFunction:
         """Return F(f) = Σₘ ∏ᵢ k⁽ᵒʳᵈᵉʳˢ⁽ⁱ⁾⁾(f − m), a function of the fraction.
 
         Args:
             orders: derivative order of each factor; (0, 0) gives ρ, (1, 1) gives δ.
         """
-        return _tap_sum(self, tuple(sorted(orders)))
-
-    @cached_property
-    def autocorrelation(self) -> sp.Expr:
-        """a_k(Δ) = ∫ k(u) k(u + Δ) du as a sympy expression in `SHIFT`, Δ in pixels."""
-        edges = [edge for piece in self.pieces for edge in (piece.lower, piece.upper)]
-        knots = sorted({a - b for a in edges for b in edges})
-        branches = [(sp.Integer(0), knots[0] > SHIFT)]
-        for low, high in itertools.pairwise(knots):
-            branches.append((self._overlap((low + high) / 2), high > SHIFT))
-        return sp.Piecewise(*branches, (sp.Integer(0), True))
-
-    def _overlap(self, middle: sp.Rational) -> sp.Expr:
-        """Return ∫ k(u) k(u + Δ) du for Δ near `middle`, where the order of all knots is fixed."""
-
-        def at_middle(bound: sp.Expr) -> sp.Expr:
-            return bound.subs(SHIFT, middle)
-
-        total = sp.Integer(0)
-        for first in self.pieces:
-            for second in self.pieces:
-                lower = max(first.lower, second.lower - SHIFT, key=at_middle)
-                upper = min(first.upper, second.upper - SHIFT, key=at_middle)
-                if at_middle(lower) < at_middle(upper):
-                    product = first.expression * second.expression.subs(POSITION, POSITION + SHIFT)
-                    total += sp.integrate(sp.expand(product), (POSITION, lower, upper))
-        return sp.expand(total)
 
     def functionals(self) -> "Functionals":
-        """Return ρ(f), δ(f), ρ̄, δ̄, κ₄ and a_k, derived from the definition."""
+        """Return ρ(f), δ(f), ρ̄, δ̄, κ₄ and a_k, derived from the definition.
+
+        ρ̄, δ̄ and κ₄ are exact numbers where a closed form exists, else unevaluated integrals.
+        """
         rho, delta = self.tap_sum((0, 0)), self.tap_sum((1, 1))
         return Functionals(
             rho=rho.at(FRACTION),
@@ -177,19 +118,13 @@ class Kernel:
             autocorrelation=self.autocorrelation,
         )
 
+    @cached_property
+    def _text(self) -> str:
+        return repr(self)
 
-@cache
-def _tap_sum(kernel: Kernel, orders: tuple[int, ...]) -> PeriodicFunction:
-    total = PeriodicFunction.constant(sp.Integer(0))
-    for weight in kernel.taps.values():
-        product = PeriodicFunction.constant(sp.Integer(1))
-        for order in orders:
-            factor = weight
-            for _ in range(order):
-                factor = factor.differentiate()
-            product = product * factor
-        total = total + product
-    return total
+    def __str__(self) -> str:
+        # The whole definition: expressions identify a kernel by this text, and ask for it often.
+        return self._text
 
 
 @dataclass(frozen=True)
@@ -212,6 +147,15 @@ class Functionals:
     kappa4: sp.Expr
     autocorrelation: sp.Expr
 
+    @property
+    def are_exact(self) -> bool:
+        """Whether ρ̄, δ̄ and κ₄ are closed forms, and not integrals to be evaluated numerically."""
+        return not any(value.has(sp.Integral) for value in (self.rho_bar, self.delta_bar, self.kappa4))
+
     def as_floats(self) -> dict[str, float]:
-        """Return ρ̄, δ̄ and κ₄ as floats, by attribute name."""
+        """Return ρ̄, δ̄ and κ₄ as floats, by attribute name.
+
+        Where they have no closed form (`are_exact` is False) they come from adaptive quadrature, to
+        a relative 1e-12 or better.
+        """
         return {name: float(getattr(self, name)) for name in ("rho_bar", "delta_bar", "kappa4")}

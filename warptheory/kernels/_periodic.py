@@ -7,18 +7,25 @@ coefficients of them are exact.
 
 import itertools
 import operator
+import textwrap
+from collections import defaultdict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import reduce
 from typing import NamedTuple
 
+import mpmath
 import sympy as sp
 
 from warptheory.core.errors import WarpTheoryError
+from warptheory.kernels._quadrature import NumericalIntegral
 
 
 class NoClosedFormError(WarpTheoryError):
     """A functional of a kernel has no closed form that the library derives; the message says which."""
 
+
+_DIGITS = 40
 
 FRACTION = sp.Symbol("f", nonnegative=True)
 
@@ -58,6 +65,11 @@ class PeriodicFunction:
         """Return the function that is `value` everywhere."""
         return cls((Cell(sp.Integer(0), sp.Integer(1), sp.sympify(value)),))
 
+    @classmethod
+    def sum(cls, functions: Iterable["PeriodicFunction"]) -> "PeriodicFunction":
+        """Return the sum of functions, zero if there are none."""
+        return reduce(operator.add, functions, cls.constant(sp.Integer(0)))
+
     def __mul__(self, other: "PeriodicFunction") -> "PeriodicFunction":
         return self._combine(other, operator.mul)
 
@@ -69,11 +81,12 @@ class PeriodicFunction:
     ) -> "PeriodicFunction":
         edges = sorted({edge for cell in (*self.cells, *other.cells) for edge in (cell.lower, cell.upper)})
         return PeriodicFunction.from_cells(
-            Cell(low, high, operation(self._on(low, high), other._on(low, high)))
+            Cell(low, high, operation(self.on(low, high), other.on(low, high)))
             for low, high in itertools.pairwise(edges)
         )
 
-    def _on(self, low: sp.Expr, high: sp.Expr) -> sp.Expr:
+    def on(self, low: sp.Expr, high: sp.Expr) -> sp.Expr:
+        """Return the expression that holds on an interval inside one cell."""
         return next(cell.expression for cell in self.cells if cell.lower <= low and high <= cell.upper)
 
     def differentiate(self) -> "PeriodicFunction":
@@ -82,6 +95,16 @@ class PeriodicFunction:
             cell._replace(expression=sp.diff(cell.expression, FRACTION)) for cell in self.cells
         )
 
+    def product_of_derivatives(self, orders: Iterable[int]) -> "PeriodicFunction":
+        """Return ∏ᵢ F⁽ᵒʳᵈᵉʳˢ⁽ⁱ⁾⁾."""
+        product = PeriodicFunction.constant(sp.Integer(1))
+        for order in orders:
+            factor = self
+            for _ in range(order):
+                factor = factor.differentiate()
+            product = product * factor
+        return product
+
     def at(self, fraction: sp.Expr) -> sp.Expr:
         """Return the value at an expression that lies in [0, 1)."""
         branches = [(cell.expression.subs(FRACTION, fraction), fraction < cell.upper) for cell in self.cells[:-1]]
@@ -89,8 +112,8 @@ class PeriodicFunction:
         return sp.Piecewise(*branches, (last, True)) if branches else last
 
     def mean(self) -> sp.Expr:
-        """Return ∫₀¹ F(f) df exactly."""
-        return sum(sp.integrate(cell.expression, (FRACTION, cell.lower, cell.upper)) for cell in self.cells)
+        """Return ∫₀¹ F(f) df: exactly, or as unevaluated integrals where there is no closed form."""
+        return sp.Add(*map(_integral, self.cells))
 
     def fourier_coefficient(self, frequency: sp.Symbol) -> sp.Expr:
         """Return c_j = ∫₀¹ F(f) e^{−2πijf} df.
@@ -106,6 +129,53 @@ class PeriodicFunction:
         return sp.factor(sp.expand(sum(_exponential_integral(cell, rate) for cell in self.cells)))
 
 
+def vanishes(cell: Cell) -> bool:
+    """Return whether a cell's expression is identically zero."""
+    expression = cell.expression
+    if expression.is_polynomial(FRACTION):
+        return bool(sp.expand(expression) == 0)
+    merged = _merge_fractions(expression)
+    if merged == 0:
+        return True
+    # Numbers refute quickly what sympy would simplify for long; only what looks like zero is worth a proof.
+    number = sp.lambdify([FRACTION], merged, "mpmath", cse=True)
+    with mpmath.workdps(_DIGITS):
+        for share in (sp.Rational(1, 3), sp.Rational(3, 7)):
+            fraction = cell.lower + share * (cell.upper - cell.lower)
+            if abs(number(mpmath.mpf(int(fraction.p)) / int(fraction.q))) > mpmath.mpf(10) ** (-_DIGITS // 2):
+                return False
+    return bool(sp.simplify(merged) == 0)
+
+
+def _merge_fractions(expression: sp.Expr) -> sp.Expr:
+    """Add the numerators of terms with one denominator, as of quotients by a common normaliser."""
+    numerators: defaultdict[sp.Expr, list[sp.Expr]] = defaultdict(list)
+    for term in sp.Add.make_args(expression):
+        numerator, denominator = sp.fraction(term, exact=True)
+        numerators[denominator].append(numerator)
+    return sp.Add(*(sp.Add(*found) / denominator for denominator, found in numerators.items()))
+
+
+def _integral(cell: Cell) -> sp.Expr:
+    """Return the integral over a cell.
+
+    Rational functions and sums of waves have primitives that sympy finds at once; with Gaussians and
+    products of sines it may not return.
+    """
+    expression = cell.expression
+    if expression.is_rational_function(FRACTION) or all(map(_is_wave, sp.Add.make_args(expression))):
+        return sp.integrate(expression, (FRACTION, cell.lower, cell.upper))
+    return NumericalIntegral(expression, (FRACTION, cell.lower, cell.upper))
+
+
+def _is_wave(term: sp.Expr) -> bool:
+    """Return whether a term is constant, or a multiple of sin(af + b) or cos(af + b)."""
+    _, wave = term.as_independent(FRACTION)
+    if wave == 1:
+        return True
+    return isinstance(wave, sp.sin | sp.cos) and sp.degree(wave.args[0], FRACTION) == 1
+
+
 def _tidy(expression: sp.Expr) -> sp.Expr:
     """Write polynomials in f expanded and leave anything else as it is."""
     return sp.expand(expression) if expression.is_polynomial(FRACTION) else expression
@@ -118,12 +188,18 @@ def _exponential_integral(cell: Cell, rate: sp.Expr) -> sp.Expr:
     """
     expression = cell.expression
     if not expression.is_polynomial(FRACTION):
-        raise NoClosedFormError(f"Fourier coefficients are derived for polynomial pieces, not for {expression}")
-    primitive = sp.Integer(0)
+        raise NoClosedFormError(
+            f"Fourier coefficients are derived for polynomial pieces, not for {textwrap.shorten(str(expression), 80)}; "
+            "at a given fraction, and for offsets uniform over whole pixels or constant, none are needed"
+        )
+    # sp.diff would ask for signs first, which takes seconds where coefficients contain roots.
+    polynomial = sp.Poly(expression, FRACTION)
+    bounds = (cell.lower, cell.upper)
+    primitives = [sp.Integer(0), sp.Integer(0)]
     order = 0
-    while expression != 0:
-        primitive += (-1) ** order * expression / rate ** (order + 1)
-        expression = sp.diff(expression, FRACTION)
-        order += 1
-    primitive *= sp.exp(rate * FRACTION)
-    return primitive.subs(FRACTION, cell.upper) - primitive.subs(FRACTION, cell.lower)
+    while not polynomial.is_zero:
+        for end, bound in enumerate(bounds):
+            primitives[end] += (-1) ** order * polynomial.eval(bound) / rate ** (order + 1)
+        polynomial, order = polynomial.diff(), order + 1
+    lower, upper = (primitive * sp.exp(rate * bound) for primitive, bound in zip(primitives, bounds, strict=True))
+    return upper - lower

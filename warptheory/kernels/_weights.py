@@ -1,6 +1,9 @@
 """Numerical weights of a kernel: its taps compiled from the exact expressions to torch."""
 
+import itertools
+import math
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import cache
 
 import sympy as sp
@@ -8,50 +11,145 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from warptheory.core.errors import ArgumentError
+from warptheory.kernels._dirichlet import dirichlet_weights
 from warptheory.kernels._kernel import Kernel
-from warptheory.kernels._periodic import FRACTION, Cell, PeriodicFunction
+from warptheory.kernels._periodic import FRACTION
+from warptheory.kernels._sinc import SincDerivative
+
+SIDES = ("left", "right")
+
+_DIGITS_OF_FLOAT64 = 17
 
 
-def tap_weights(kernel: Kernel, fraction: Float[Tensor, "*T"], order: int = 0) -> list[tuple[int, Float[Tensor, "*T"]]]:
+def tap_weights(
+    kernel: Kernel,
+    fraction: Float[Tensor, "*T"],
+    order: int = 0,
+    size: int | None = None,
+    side: str = "right",
+) -> list[tuple[int, Float[Tensor, "*T"]]]:
     """Evaluate the weights k⁽ᵒʳᵈᵉʳ⁾(f − j) of the pixels j around a position.
+
+    With a `kernel.prefilter` they are the weights of the coefficients that the filter makes of the pixels.
 
     Args:
         kernel: the kernel.
         fraction: f = p − ⌊p⌋ of each position p, shape (*T), in [0, 1]; gradients flow through it.
-        order: number of derivatives in p.
+        order: number of derivatives in p, from 0 on.
+        size: number of pixels of a periodic axis; needed by, and only by, kernels that are not
+            `is_compact`. Their taps j are a complete residue system modulo `size`.
+        side: which weight holds at a knot: "right", the one of positions just above, or "left", of
+            positions just below; for "left" the fraction is in (0, 1], an integer position p being
+            ⌊p⌋ − 1 with fraction 1.
 
     Returns:
-        Pairs of a tap j and its weights, shape (*T), dtype of `fraction`. At a knot the weight is the
-        right-hand one.
+        Pairs of a tap j and its weights, shape (*T), dtype of `fraction`.
+
+    Raises:
+        ArgumentError: a negative order, an unknown side, or no size where one is needed.
     """
-    return [(tap, weight(fraction)) for tap, weight in _compiled_taps(kernel, order)]
+    if order < 0:
+        raise ArgumentError("order", expected="a number of derivatives ≥ 0", received=order)
+    if side not in SIDES:
+        raise ArgumentError("side", expected=" or ".join(SIDES), received=repr(side))
+    if kernel.is_compact:
+        compiled = _compile(kernel, order)
+        return list(zip(compiled.taps, compiled(fraction, side), strict=True))
+    if size is None or size < 1:
+        raise ArgumentError(
+            "size", expected=f"the number of pixels of the periodic axis, which {kernel.name} reads", received=size
+        )
+    return dirichlet_weights(fraction, order, size)
+
+
+@dataclass(frozen=True)
+class _CompiledCell:
+    """The weights of all taps on one cell of [0, 1], as one torch function."""
+
+    lower: float
+    upper: float
+    weights: Callable[[Tensor], list[Tensor]]
+
+
+@dataclass(frozen=True)
+class _CompiledTaps:
+    """The taps of a kernel, and their weights cell by cell."""
+
+    taps: tuple[int, ...]
+    cells: tuple[_CompiledCell, ...]
+
+    def __call__(self, fraction: Tensor, side: str) -> list[Tensor]:
+        """Evaluate the weights of each tap, shape (*T); a cell is closed on the left, or with side "left" on the right.
+
+        The last cell also takes f = 1, which rounding of f = ε − ⌊ε⌋ produces for tiny negative ε.
+        """
+        values = self.cells[-1].weights(self._confined(fraction, len(self.cells) - 1, side))
+        for place in reversed(range(len(self.cells) - 1)):
+            below = self._is_below(fraction, self.cells[place].upper, side)
+            here = self.cells[place].weights(self._confined(fraction, place, side))
+            values = [torch.where(below, ours, others) for ours, others in zip(here, values, strict=True)]
+        return values
+
+    def _confined(self, fraction: Tensor, place: int, side: str) -> Tensor:
+        """Move fractions outside a cell to its middle: a value that is not used must not be inf or NaN.
+
+        Its gradient would be 0·inf = NaN otherwise, as of a quotient of exponentials that overflow.
+        """
+        cell = self.cells[place]
+        outside = torch.zeros_like(fraction, dtype=torch.bool)
+        if place > 0:
+            outside = outside | self._is_below(fraction, cell.lower, side)
+        if place < len(self.cells) - 1:
+            outside = outside | ~self._is_below(fraction, cell.upper, side)
+        return torch.where(outside, (cell.lower + cell.upper) / 2, fraction) if len(self.cells) > 1 else fraction
+
+    @staticmethod
+    def _is_below(fraction: Tensor, edge: float, side: str) -> Tensor:
+        return fraction < edge if side == "right" else fraction <= edge
 
 
 @cache
-def _compiled_taps(kernel: Kernel, order: int) -> list[tuple[int, Callable[[Tensor], Tensor]]]:
+def _compile(kernel: Kernel, order: int) -> _CompiledTaps:
     taps = dict(kernel.taps)
     for _ in range(order):
         taps = {tap: weight.differentiate() for tap, weight in taps.items()}
-    return [(tap, _compile(weight)) for tap, weight in taps.items()]
+    edges = sorted({edge for weight in taps.values() for cell in weight.cells for edge in (cell.lower, cell.upper)})
+    cells = tuple(
+        _CompiledCell(float(low), float(high), _compile_cell([weight.on(low, high) for weight in taps.values()]))
+        for low, high in itertools.pairwise(edges)
+    )
+    return _CompiledTaps(tuple(taps), cells)
 
 
-def _compile(function: PeriodicFunction) -> Callable[[Tensor], Tensor]:
-    branches = [(float(cell.upper), _compile_cell(cell)) for cell in function.cells]
+def _compile_cell(expressions: list[sp.Expr]) -> Callable[[Tensor], list[Tensor]]:
+    """Compile the weights of all taps together, so that a normaliser they share is computed once."""
+    compiled = sp.lambdify([FRACTION], [_numerical_form(e) for e in expressions], modules="torch", cse=True)
 
-    def evaluate(fraction: Tensor) -> Tensor:
-        # The last cell also takes f = 1, which rounding of f = ε − ⌊ε⌋ produces for tiny negative ε.
-        value = branches[-1][1](fraction)
-        for upper, branch in reversed(branches[:-1]):
-            value = torch.where(fraction < upper, branch(fraction), value)
-        return value
+    def weights(fraction: Tensor) -> list[Tensor]:
+        return [
+            value if isinstance(value, Tensor) else torch.full_like(fraction, float(value))
+            for value in compiled(fraction)
+        ]
 
-    return evaluate
+    return weights
 
 
-def _compile_cell(cell: Cell) -> Callable[[Tensor], Tensor]:
-    expression = sp.horner(cell.expression) if cell.expression.is_polynomial(FRACTION) else cell.expression
-    if not expression.has(FRACTION):
-        constant = float(expression)
-        return lambda fraction: torch.full_like(fraction, constant)
-    compiled: Callable[[Tensor], Tensor] = sp.lambdify([FRACTION], expression, modules="torch")
-    return compiled
+def _numerical_form(expression: sp.Expr) -> sp.Expr:
+    """Return an equal expression that is accurate, and cheap, to evaluate for f in [0, 1]."""
+    if expression.is_polynomial(FRACTION):
+        return sp.horner(expression)
+    regular = expression.replace(
+        lambda node: isinstance(node, SincDerivative) and _is_away_from_zero(node.args[1]),
+        lambda node: node.rewrite(sp.sin),
+    )
+    # torch's functions take no plain numbers, such as in exp(-3) or π².
+    return regular.replace(
+        lambda node: node.is_number and not node.is_Rational, lambda node: sp.Float(node, _DIGITS_OF_FLOAT64)
+    )
+
+
+def _is_away_from_zero(argument: sp.Expr) -> bool:
+    """Return whether a linear function of f keeps a distance from zero on [0, 1] that quotients can bear."""
+    ends = [float(argument.subs(FRACTION, end)) for end in (0, 1)]
+    return ends[0] * ends[1] > 0 and min(map(abs, ends)) >= math.pi / 3

@@ -2,12 +2,13 @@
 
 import sympy as sp
 
-from warptheory.kernels._kernel import POSITION, Kernel, Piece
+from warptheory.kernels._pieces import POSITION, Piece
+from warptheory.kernels._piecewise import PiecewiseKernel
 
 
-def linear() -> Kernel:
+def linear() -> PiecewiseKernel:
     """Build k(u) = 1 − |u| on [−1, 1)."""
-    return Kernel(
+    return PiecewiseKernel(
         name="linear",
         pieces=(
             Piece(sp.Integer(-1), sp.Integer(0), 1 + POSITION),

@@ -2,13 +2,14 @@
 
 import sympy as sp
 
-from warptheory.kernels._kernel import Kernel, Piece
+from warptheory.kernels._pieces import Piece
+from warptheory.kernels._piecewise import PiecewiseKernel
 
 
-def nearest() -> Kernel:
+def nearest() -> PiecewiseKernel:
     """Build k(u) = 1 on [−1/2, 1/2): a position half-way between two pixels takes the upper one."""
     half = sp.Rational(1, 2)
-    return Kernel(
+    return PiecewiseKernel(
         name="nearest",
         pieces=(Piece(-half, half, sp.Integer(1)),),
         reproduces=0,

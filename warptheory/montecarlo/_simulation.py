@@ -57,9 +57,13 @@ class Simulation:
         if len(dims) > 1:
             raise ArgumentError("statistic", expected="fields of one number of axes", received=f"{sorted(dims)} axes")
         dim = dims.pop()
-        taps = max((len(atom.site.kernel.taps) for atom in self._samples), default=1)
+        read = [atom.site.kernel for atom in self._samples]
+        taps = max((len(kernel.taps) for kernel in read if kernel.is_compact), default=1)
         reach = max((abs(shift) for atom in self._atoms for shift in _shift(atom, dim)), default=0)
-        return (max(_AXIS_SIZE[dim], 2 * (taps + reach)),) * dim
+        width = max(_AXIS_SIZE[dim], 2 * (taps + reach))
+        # On an even axis band-limited interpolation splits the Nyquist frequency, and Σk² falls short of its
+        # value on the infinite axis; on an odd one the two agree.
+        return (width if all(kernel.is_compact for kernel in read) else width + 1 - width % 2,) * dim
 
     @property
     def row_elements(self) -> int:

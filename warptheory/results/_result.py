@@ -134,6 +134,7 @@ class Result:
         Raises:
             UnknownNameError: no such quantity, kernel or law.
             NotReducible: the algebra cannot reduce it for this setting.
+            NoClosedFormError: a functional of the kernel has no closed form that is needed here.
         """
         return self.quantity(quantity).experiment(self.setting(**choices)).derive()
 

@@ -54,21 +54,29 @@ def evaluate(expression: sp.Expr, values: Mapping[str, float]) -> float:
 
 
 def _value(expression: sp.Expr, environment: Environment) -> Any:
-    """Evaluate with scalars or arrays in the environment: nodes and sums first, then the rest at once."""
+    """Evaluate with scalars or arrays in the environment: nodes, sums and integrals first, then the rest at once."""
     if isinstance(expression, sp.Symbol):
         return environment[expression]
     parts: dict[sp.Expr, Any] = {}
     traversal = sp.preorder_traversal(expression)
     for part in traversal:
-        if isinstance(part, Node | sp.Sum):
+        if isinstance(part, Node | sp.Sum | sp.Integral):
             traversal.skip()
             if part not in parts:
-                parts[part] = part.numeric(environment, _value) if isinstance(part, Node) else _sum(part, environment)
+                parts[part] = _part(part, environment)
     names = {part: sp.Dummy() for part in parts}
     reduced = expression.xreplace(names).rewrite(sp.floor)
     arguments = sorted(reduced.free_symbols, key=str)
     numbers = {names[part]: value for part, value in parts.items()} | dict(environment)
     return sp.lambdify(arguments, reduced, "numpy")(*(numbers[argument] for argument in arguments))
+
+
+def _part(part: Node | sp.Sum | sp.Integral, environment: Environment) -> Any:
+    if isinstance(part, Node):
+        return part.numeric(environment, _value)
+    if isinstance(part, sp.Sum):
+        return _sum(part, environment)
+    return float(part)  # integrals are numbers: means of a kernel's functionals
 
 
 def _sum(total: sp.Sum, environment: Environment) -> float | ndarray:
@@ -81,8 +89,12 @@ def _sum(total: sp.Sum, environment: Environment) -> float | ndarray:
 
 
 def _tap_sum(total: sp.Sum, environment: Environment) -> float | ndarray:
-    """Sum over every tap near the positions; kernels vanish beyond their support."""
-    reach = max(max(abs(tap) for tap in node.kernel.taps) for node in total.function.atoms(KernelValue)) + 1
+    """Sum over every tap near the positions; kernels vanish, or are negligible, beyond their reach."""
+    reach = 0
+    for node in total.function.atoms(KernelValue):
+        if node.kernel.reach is None:
+            raise NotConverged(f"{total}: the kernel {node.kernel.name} decays too slowly to be summed term by term")
+        reach = max(reach, node.kernel.reach)
     positions = [np.asarray(value) for symbol, value in environment.items() if total.function.has(symbol)]
     low = min(int(np.floor(p.min())) for p in positions) - reach
     high = max(int(np.ceil(p.max())) for p in positions) + reach

@@ -178,6 +178,10 @@ def average_over_law(function: PeriodicFunction, law: Law) -> sp.Expr:
 
     With the Fourier series F(ε) = Σⱼ cⱼ exp(2πijε) this is Σⱼ cⱼ χ(2πj) (Poisson summation, A4); for
     laws with atoms it is the sum over them.
+
+    Raises:
+        NoClosedFormError: the kernel's functional has no Fourier coefficients in closed form, and the
+            law needs them.
     """
     if law.atoms:
         values = ((function.at(sp.frac(law.location + law.scale * value)), p) for value, p in law.atoms)
@@ -190,6 +194,8 @@ def series_term(function: PeriodicFunction, law: Law) -> sp.Expr:
     """Return cⱼ χ(2πj) + c₋ⱼ χ(−2πj), the real j-th term of the Poisson sum, j ≥ 1."""
     if len(function.cells) == 1 and not function.cells[0].expression.free_symbols:
         return sp.Integer(0)
+    if law.canonical.subs(ARGUMENT, law.scale * 2 * sp.pi * _INTEGER) == 0:
+        return sp.Integer(0)  # uniform over whole pixels: no harmonic is left, whatever its coefficient
     frequency = 2 * sp.pi * SERIES_INDEX
     cosine, sine = _real_and_imaginary(function.fourier_coefficient(_INTEGER).subs(_INTEGER, SERIES_INDEX))
     even, odd = (part.subs(ARGUMENT, law.scale * frequency) for part in _real_and_imaginary(law.canonical))

@@ -42,6 +42,7 @@ class Statistic(ABC):
 
         Raises:
             NotReducible: the algebra cannot reduce a term; the message names it.
+            NoClosedFormError: a functional of the kernel has no closed form that is needed here.
         """
         return _derive(self)
 
@@ -145,6 +146,7 @@ def E(expression: Any, given: Given | None = None) -> sp.Expr:  # noqa: N802 -- 
 
     Raises:
         NotReducible: the algebra cannot reduce a term; the message names it.
+        NoClosedFormError: a functional of the kernel has no closed form that is needed here.
     """
     return Expectation(expression, given).doit()
 

@@ -171,7 +171,7 @@ class Site:
     index: Index
 
     def __str__(self) -> str:
-        return f"{self.offsets}/{self.kernel.name}{self.kernel.pieces}/{self.index}"
+        return f"{self.offsets}/{self.kernel}/{self.index}"
 
 
 class PixelValue(RandomAtom):

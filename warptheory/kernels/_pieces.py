@@ -1,0 +1,81 @@
+"""Functions given by exact expressions on adjacent intervals of the line, and correlations of them."""
+
+import itertools
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import sympy as sp
+
+POSITION = sp.Symbol("u", real=True)
+_SHIFT = sp.Dummy("Delta", real=True)
+
+
+class Piece(NamedTuple):
+    """One expression in the position u, valid for lower ≤ u < upper."""
+
+    lower: sp.Rational
+    upper: sp.Rational
+    expression: sp.Expr
+
+
+Pieces = tuple[Piece, ...]
+
+
+def at_position(pieces: Sequence[Piece], position: sp.Expr) -> sp.Expr:
+    """Return the function's value at a real expression; zero outside the pieces."""
+    branches = [(sp.Integer(0), position < pieces[0].lower)]
+    branches += [(piece.expression.subs(POSITION, position), position < piece.upper) for piece in pieces]
+    return sp.Piecewise(*branches, (sp.Integer(0), True))
+
+
+def reflect(pieces: Sequence[Piece]) -> Pieces:
+    """Return the function u ↦ F(−u); knots, which change sides, are of no account here."""
+    return tuple(
+        Piece(-piece.upper, -piece.lower, piece.expression.subs(POSITION, -POSITION)) for piece in reversed(pieces)
+    )
+
+
+def are_polynomial(pieces: Sequence[Piece]) -> bool:
+    """Return whether every piece is a polynomial in u."""
+    return all(piece.expression.is_polynomial(POSITION) for piece in pieces)
+
+
+def correlate(first: Sequence[Piece], second: Sequence[Piece]) -> Pieces:
+    """Return Δ ↦ ∫ F(u) G(u + Δ) du exactly, for polynomial pieces.
+
+    Args:
+        first: pieces of F.
+        second: pieces of G.
+
+    Returns:
+        Pieces of the correlation, with `POSITION` for Δ.
+    """
+    knots = sorted({b - a for a in _edges(first) for b in _edges(second)})
+    return tuple(Piece(low, high, _overlap(first, second, (low + high) / 2)) for low, high in itertools.pairwise(knots))
+
+
+def convolve(first: Sequence[Piece], second: Sequence[Piece]) -> Pieces:
+    """Return x ↦ ∫ F(u) G(x − u) du exactly, for polynomial pieces."""
+    return correlate(reflect(first), second)
+
+
+def _edges(pieces: Sequence[Piece]) -> set[sp.Rational]:
+    return {edge for piece in pieces for edge in (piece.lower, piece.upper)}
+
+
+def _overlap(first: Sequence[Piece], second: Sequence[Piece], middle: sp.Rational) -> sp.Expr:
+    """Return ∫ F(u) G(u + Δ) du for Δ near `middle`, where the order of all knots is fixed."""
+
+    def at_middle(bound: sp.Expr) -> sp.Expr:
+        return bound.subs(_SHIFT, middle)
+
+    total = sp.Integer(0)
+    for one in first:
+        for other in second:
+            lower = max(one.lower, other.lower - _SHIFT, key=at_middle)
+            upper = min(one.upper, other.upper - _SHIFT, key=at_middle)
+            if at_middle(lower) < at_middle(upper):
+                product = one.expression * other.expression.subs(POSITION, POSITION + _SHIFT)
+                primitive = sp.integrate(sp.expand(product), POSITION)
+                total += primitive.subs(POSITION, upper) - primitive.subs(POSITION, lower)
+    return sp.expand(total).subs(_SHIFT, POSITION)

@@ -1,0 +1,59 @@
+"""Integrals that have no closed form: they stay unevaluated in expressions, and have a number."""
+
+import bisect
+import itertools
+from collections.abc import Sequence
+
+import sympy as sp
+from scipy import integrate
+from sympy.core.function import AppliedUndef, UndefinedFunction
+
+from warptheory.kernels._pieces import POSITION, Piece
+
+# Requested of the adaptive quadrature; integrands are smooth between knots, so it is reached.
+_RELATIVE = 1e-13
+_ABSOLUTE = 1e-14
+_MOST_PANELS = 200
+
+
+class NumericalIntegral(sp.Integral):
+    """An unevaluated one-dimensional integral whose number comes from quadrature in float64.
+
+    Between the knots of the functions made by `opaque_function` the integrand has to be smooth.
+
+    Source: QUADPACK's adaptive Gauss–Kronrod rule, by `scipy.integrate.quad`.
+    """
+
+    def _eval_evalf(self, prec: int) -> sp.Expr:
+        ((variable, lower, upper),) = self.limits
+        if self.free_symbols:
+            return self
+        edges = {float(lower), float(upper)}
+        for node in self.function.atoms(AppliedUndef):
+            shift = float(node.args[0] - variable)
+            edges |= {knot - shift for knot in node.func.knots if float(lower) < knot - shift < float(upper)}
+        integrand = sp.lambdify([variable], self.function, "math", cse=True)
+        panels = itertools.pairwise(sorted(edges))
+        return sp.Float(
+            sum(
+                integrate.quad(integrand, low, high, epsabs=_ABSOLUTE, epsrel=_RELATIVE, limit=_MOST_PANELS)[0]
+                for low, high in panels
+            )
+        )
+
+
+def opaque_function(name: str, pieces: Sequence[Piece]) -> UndefinedFunction:
+    """Return a sympy function that prints as its name, and evaluates numbers by pieces.
+
+    Args:
+        name: the name to print.
+        pieces: adjacent pieces; outside them the function is zero.
+    """
+    edges = (*(float(piece.lower) for piece in pieces), float(pieces[-1].upper))
+    branches = [sp.lambdify([POSITION], piece.expression, "math", cse=True) for piece in pieces]
+
+    def value(position: float) -> float:
+        place = bisect.bisect_right(edges, position) - 1
+        return float(branches[place](position)) if 0 <= place < len(branches) else 0.0
+
+    return UndefinedFunction(name, real=True, knots=edges, _imp_=staticmethod(value))

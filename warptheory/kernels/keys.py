@@ -1,0 +1,34 @@
+"""Cubic convolution (Keys): four taps, interpolating, with a continuous first derivative.
+
+The parameter a is the slope at u = 1. a = −1/2 alone reproduces quadratic polynomials; a = −3/4 is the
+"bicubic" of torch, OpenCV and others, which reproduces constants only.
+"""
+
+import sympy as sp
+
+from warptheory.kernels._parameters import Number, canonical_call, exact
+from warptheory.kernels._pieces import POSITION, Piece, reflect
+from warptheory.kernels._piecewise import PiecewiseKernel, reproduced_degree, taps_of
+
+
+def keys(a: Number = -0.5) -> PiecewiseKernel:
+    """Build the even kernel with (a+2)u³ − (a+3)u² + 1 on [0, 1) and a(u³ − 5u² + 8u − 4) on [1, 2).
+
+    Args:
+        a: the slope k′(1).
+
+    Raises:
+        ArgumentError: a is not a finite number.
+    """
+    slope, u = exact("a", a), POSITION
+    right = (
+        Piece(sp.Integer(0), sp.Integer(1), (slope + 2) * u**3 - (slope + 3) * u**2 + 1),
+        Piece(sp.Integer(1), sp.Integer(2), sp.expand(slope * (u**3 - 5 * u**2 + 8 * u - 4))),
+    )
+    pieces = (*reflect(right), *right)
+    return PiecewiseKernel(
+        name=canonical_call(keys, a=slope),
+        pieces=pieces,
+        reproduces=reproduced_degree(taps_of(pieces)),
+        source="R. G. Keys, IEEE Trans. Acoust. Speech Signal Process. 29(6), 1981, where equation (15) has a = −1/2",
+    )
