@@ -1,16 +1,19 @@
 """Every test runs with shapes and types checked: jaxtyping and beartype watch each call of the library."""
 
+import os
+
 import jaxtyping
 
-jaxtyping.install_import_hook("warptheory", "beartype.beartype")
+# Code that torch traces is checked without the hook, in a process of its own (tests/tracing).
+if os.environ.get("WARPTHEORY_TEST_SHAPES") != "off":
+    jaxtyping.install_import_hook("warptheory", "beartype.beartype")
 
-import importlib.util  # noqa: E402 -- the hook has to come before any import of the library
-import os  # noqa: E402
-from collections.abc import Iterator  # noqa: E402
+import importlib.util
+from collections.abc import Iterator
 
-import pytest  # noqa: E402
-import torch  # noqa: E402
-from hypothesis import settings  # noqa: E402
+import pytest
+import torch
+from hypothesis import settings
 
 # Without a GPU the Triton kernels are interpreted, on CPU tensors. Triton asks once, when it is imported.
 if importlib.util.find_spec("triton") is not None and not torch.cuda.is_available():

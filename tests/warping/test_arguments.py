@@ -46,7 +46,8 @@ CASES = {
     "device differs": (lambda: wt.warp(X, E.to("meta")), r"^offsets: expected device cpu, as in x, got device meta$"),
     "unknown kernel": (
         lambda: wt.warp(X, E, kernel="linaer"),
-        r"^kernel: expected one of linear, nearest, got 'linaer' \(did you mean 'linear'\?\)$",
+        r"^kernel: expected one of bspline3, gauss, keys, lanczos3, linear, nearest, sinc, triangle, got 'linaer' "
+        r"\(did you mean 'linear'\?\)$",
     ),
     "kernel is a number": (lambda: wt.warp(X, E, kernel=3), r"^kernel: expected a name or a Kernel, got int$"),
     "unknown boundary": (

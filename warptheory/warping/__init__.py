@@ -253,11 +253,11 @@ def backend(
 
     >>> import warptheory as wt
     >>> print(wt.warping.backend(kernel="keys"))
-    reference: not cpu: its kernels are for 'linear', not 'keys(-1/2)'
+    reference: not cpu: its kernels are for 'linear', not 'keys'
     """
     values = torch.empty(1, 1, 1, 1) if x is None else x
     dim = check_values("x", values)
-    grouped = values.new_empty(values.shape[0], 1, dim, *values.shape[2:])
+    grouped = values.new_empty(values.shape[0], 1, dim, *[1] * dim)
     if offsets is not None:
         grouped = check_offsets(offsets, dim)
         check_pair("x", values, grouped)

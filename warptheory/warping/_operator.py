@@ -367,7 +367,7 @@ def _gradients_forward(
 
 
 def _over_batches(
-    batch_size: int, in_dims: Sequence[int | None], tensors: Sequence[Tensor], call: Callable[..., Any]
+    batch_size: int, in_dims: Sequence[Any], tensors: Sequence[Tensor], call: Callable[..., Any]
 ) -> tuple[Any, Any]:
     """Fold the mapped axis into the batch, call, and unfold: every operator treats its batch independently."""
     folded = []

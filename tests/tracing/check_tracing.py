@@ -1,0 +1,76 @@
+"""Registration with torch: opcheck, torch.compile, torch.export. Run by test_tracing.py in a process of its own."""
+
+import pytest
+import torch
+
+import warptheory as wt
+import warptheory.warping  # registers the operators
+from tests.warping.cases import make_case
+from warptheory import kernels
+
+RULES = [
+    ("linear", "zeros", "right", "cpu"),
+    ("linear", "border", "central", "reference"),
+    ("keys", "reflect", "right", ""),
+]
+
+
+def boundary_for(kernel):
+    return "reflect" if kernels.get(kernel).is_compact else "periodic"
+
+
+@pytest.mark.parametrize("requires_grad", [False, True])
+@pytest.mark.parametrize("channels_last", [False, True])
+@pytest.mark.parametrize("rule", RULES, ids=str)
+def test_opcheck(rule, channels_last, requires_grad):
+    """Torch's own checks of schema, fake kernels, autograd registration and tracing."""
+    case = make_case(2, "white", channels=4, groups=2, channels_last=channels_last)
+    x, offsets, g = (tensor.requires_grad_(requires_grad) for tensor in (case.x, case.offsets, case.g))
+    operators = torch.ops.warptheory
+    for orders in ([0, 0], [1, 0]):
+        torch.library.opcheck(operators.gather.default, (x, offsets, orders, *rule))
+        torch.library.opcheck(operators.scatter.default, (g, offsets, [6, 5], orders, *rule))
+    for needs in ((True, True), (True, False), (False, True)):
+        torch.library.opcheck(operators.gradients.default, (g, x, offsets, *needs, *rule))
+
+
+def test_opcheck_of_the_prefilter():
+    x = make_case(2).x.requires_grad_()
+    torch.library.opcheck(torch.ops.warptheory.prefilter.default, (x, "bspline3(prefilter=True)", "reflect", False))
+
+
+@pytest.mark.parametrize("kernel", ["linear", "keys", "bspline3(prefilter=True)", "sinc"])
+def test_compile_without_a_graph_break(kernel):
+    case = make_case(2)
+    boundary = boundary_for(kernel)
+
+    def step(x, offsets):
+        return (wt.warp(x.sin(), offsets, kernel, boundary) * 2).square().sum()
+
+    compiled = torch.compile(step, fullgraph=True, backend="aot_eager")
+    gradients = []
+    for function in (step, compiled):
+        x, offsets = case.x.double().requires_grad_(), case.offsets.double().requires_grad_()
+        function(x, offsets).backward()
+        gradients.append((x.grad, offsets.grad))
+    for eager, traced in zip(*gradients, strict=True):
+        torch.testing.assert_close(traced, eager, rtol=1e-12, atol=1e-12)
+
+
+class Layer(torch.nn.Module):
+    def forward(self, x, offsets):
+        return wt.warp(x, offsets).relu()
+
+
+@pytest.mark.parametrize("strict", [False, True])
+def test_export_keeps_one_node(strict):
+    case = make_case(2)
+    batch = torch.export.Dim("batch", min=2, max=64)
+    program = torch.export.export(
+        Layer(), (case.x, case.offsets), dynamic_shapes=({0: batch}, {0: batch}), strict=strict
+    )
+    assert torch.ops.warptheory.gather.default in [node.target for node in program.graph.nodes]
+    larger = make_case(2, batch=5, seed=1)
+    torch.testing.assert_close(
+        program.module()(larger.x, larger.offsets), Layer()(larger.x, larger.offsets), rtol=0, atol=0
+    )

@@ -1,0 +1,20 @@
+"""What torch traces: in a process without the tests' shape checks, whose wrappers cannot be traced."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+
+def test_opcheck_compile_and_export():
+    checks = Path(__file__).parent / "check_tracing.py"
+    finished = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", str(checks)],
+        env={**os.environ, "WARPTHEORY_TEST_SHAPES": "off"},
+        timeout=600,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert finished.returncode == 0, finished.stdout[-4000:] + finished.stderr[-1000:]
+    assert " passed" in finished.stdout

@@ -1,0 +1,113 @@
+"""The derivative at knots, on every backend: right-hand, or the mean of both sides.
+
+Offsets at zero and at integers are where networks start (result A10), and where random test offsets
+never are.
+"""
+
+import itertools
+
+import pytest
+import torch
+
+import warptheory as wt
+from tests.warping.cases import make_case
+from tests.warping.test_backends import FAST
+from warptheory.core.tolerances import rounding
+
+BACKENDS = ["reference", *FAST]
+# One-sided differences of a piecewise linear function are exact but for rounding, ε·|y|/step.
+STEP = 2.0**-6
+
+
+def offset_gradient(case, knot, backend, boundary="zeros"):
+    offsets = case.offsets.clone().requires_grad_()
+    wt.warp(case.x, offsets, boundary=boundary, knot=knot, backend=backend).backward(case.g)
+    return offsets.grad
+
+
+def one_sided(case, axis, step, boundary):
+    """Difference quotient of ⟨g, Wx⟩ per pixel of offset along an axis, in float64."""
+    case = case.to(torch.float64)
+    moved = case.offsets.clone()
+    moved[:, :, axis] += step
+    pair = [wt.warp(case.x, offsets, boundary=boundary, backend="reference") for offsets in (moved, case.offsets)]
+    per_channel = case.g * (pair[0] - pair[1]) / step
+    return per_channel.unflatten(1, (case.offsets.shape[1], -1)).sum(2)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("kind", ["zero", "integer", "on_the_edge"])
+@pytest.mark.parametrize("dim", [1, 2])
+def test_both_rules_against_one_sided_differences(dim, kind, backend):
+    for boundary in ("zeros", "reflect"):
+        case = make_case(dim, kind, channels=6, groups=2)
+        tolerance = rounding(torch.float32, operations=60, magnitude=float(6 * case.g.abs().max() * case.x.abs().max()))
+        right, central = (offset_gradient(case, knot, backend, boundary) for knot in ("right", "central"))
+        for axis in range(dim):
+            above, below = (one_sided(case, axis, step, boundary) for step in (STEP, -STEP))
+            torch.testing.assert_close(right[:, :, axis].double(), above, rtol=0, atol=tolerance.absolute)
+            torch.testing.assert_close(
+                central[:, :, axis].double(), (above + below) / 2, rtol=0, atol=tolerance.absolute
+            )
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_off_the_knots_both_rules_agree(backend):
+    case = make_case(2, "smooth")
+    right, central = offset_gradient(case, "right", backend), offset_gradient(case, "central", backend)
+    tolerance = rounding(torch.float32, operations=40, magnitude=float(4 * case.g.abs().max() * case.x.abs().max()))
+    torch.testing.assert_close(right, central, rtol=0, atol=tolerance.absolute)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("channels_last", [False, True])
+def test_a_knot_along_one_axis_only(channels_last, backend):
+    """The other axis keeps its weights, and its own derivative."""
+    case = make_case(2, "white", channels=20, channels_last=channels_last)
+    case.offsets[:, :, 0] = case.offsets[:, :, 0].round()
+    right, central = (offset_gradient(case, knot, backend) for knot in ("right", "central"))
+    expected = (one_sided(case, 0, STEP, "zeros") + one_sided(case, 0, -STEP, "zeros")) / 2
+    tolerance = rounding(torch.float32, operations=120, magnitude=float(20 * case.g.abs().max() * case.x.abs().max()))
+    torch.testing.assert_close(central[:, :, 0].double(), expected, rtol=0, atol=tolerance.absolute)
+    torch.testing.assert_close(central[:, :, 1], right[:, :, 1], rtol=0, atol=tolerance.absolute)
+
+
+def test_the_values_by_hand():
+    x = torch.tensor([[[0.0, 3.0, 8.0]]])
+    zero = torch.zeros(1, 1, 3)
+    assert wt.warp_gradient(x, zero, knot="right")[0, 0, 0].tolist() == [3.0, 5.0, -8.0]
+    assert wt.warp_gradient(x, zero, knot="central")[0, 0, 0].tolist() == [1.5, 4.0, -1.5]
+
+
+def test_variances_of_result_a10():
+    """White input at zero offsets: 2σ² from the right, σ²/2 in the centre; standard error of a variance σ²√(2/n)."""
+    n = 2**16
+    x = torch.randn(1, 1, n, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    zero = torch.zeros(1, 1, n, dtype=torch.float64)
+    for knot, variance in (("right", 2.0), ("central", 0.5)):
+        found = wt.warp_gradient(x, zero, boundary="periodic", knot=knot)
+        # Neighbouring differences correlate by −1/2 at most, which raises the error by less than √2.
+        assert found.var().item() == pytest.approx(variance, abs=4 * variance * (4 / n) ** 0.5)
+
+
+@pytest.mark.parametrize("kernel", ["triangle(1.5)", "keys", "gauss"])
+def test_knots_of_other_kernels(kernel):
+    """triangle(1.5) has knots at half-integers too; smooth kernels have the same derivative on both sides."""
+    x = make_case(1).x.double()
+    for fraction in (0.0, 0.5):
+        offsets = torch.full((2, 1, x.shape[2]), fraction, dtype=torch.float64)
+        values = {shift: wt.warp(x, offsets + shift, kernel, "periodic") for shift in (-1e-6, 0.0, 1e-6)}
+        above, below = (values[1e-6] - values[0.0]) / 1e-6, (values[0.0] - values[-1e-6]) / 1e-6
+        right = wt.warp_gradient(x, offsets, kernel, "periodic", knot="right")[:, :, 0]
+        central = wt.warp_gradient(x, offsets, kernel, "periodic", knot="central")[:, :, 0]
+        # One-sided differences: curvature·step/2 and rounding/step, both below 1e-4 of these slopes.
+        torch.testing.assert_close(right, above, rtol=0, atol=1e-4)
+        torch.testing.assert_close(central, (above + below) / 2, rtol=0, atol=1e-4)
+
+
+@pytest.mark.usefixtures("as_users_call")
+def test_unknown_rules_are_refused():
+    x, zero = torch.zeros(1, 1, 4), torch.zeros(1, 1, 4)
+    for operator, knot in itertools.product((wt.warp, wt.warp_gradient, wt.splat), ("left", None)):
+        with pytest.raises(wt.core.errors.ArgumentError, match=r"^knot: expected 'right' or 'central', got"):
+            operator(x, zero, knot=knot)
