@@ -43,7 +43,7 @@ format: $(INSTALLED)
 	$(BIN)/ruff format .
 
 bench: $(INSTALLED)
-	$(BIN)/python benchmarks/warp.py
+	$(BIN)/warptheory bench
 
 clean:
 	rm -rf $(VENV) paper_repro/out

@@ -1,14 +1,18 @@
 """Time `warp` against `F.grid_sample` with the grid that it needs from the same offsets.
 
-Both run in turn in one process; the ratio of each round is taken, and medians over the rounds are
-written to `benchmarks/results/`. A ratio above one means that ours is faster.
+Both run in turn in one process, on the same tensors in the same memory layout. The ratio of each round
+is taken, and medians over the rounds are written as JSON; a ratio above one means that ours is faster.
+The forward pass is also compared with a copy: the share of the copy's bandwidth at which the least
+traffic, reading image and offsets once and writing the result, was moved.
 """
 
 import argparse
+import itertools
 import statistics
 import time
-from collections.abc import Callable
-from dataclasses import asdict
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import torch
@@ -18,8 +22,16 @@ from torch.nn import functional
 import warptheory as wt
 from warptheory.core import records
 
-SHAPES = ((8, 64, 32, 32), (8, 16, 32, 32), (4, 64, 128, 128), (1, 3, 1024, 1024), (1, 1, 16, 16))
+TRAINING_SHAPES = ((8, 64, 32, 32), (8, 16, 32, 32), (128, 16, 32, 32), (4, 64, 128, 128))
+GPU_SHAPES = ((64, 64, 56, 56), (16, 256, 28, 28), (8, 64, 256, 256))
+OTHER_SHAPES = ((1, 3, 1024, 1024), (1, 1, 16, 16))
 SPREAD = 3.0  # pixels
+WAVELENGTH = 16  # pixels between independent values of the smooth offsets
+ROUNDS = 9
+WARM_UP = 2
+# Calls of a sample last at least this long together, so that the clock's resolution does not matter.
+SAMPLE_SECONDS = 2e-3
+LAYOUTS = {"channels-last": torch.channels_last, "contiguous": torch.contiguous_format}
 
 
 def grid_sample(x: Tensor, offsets: Tensor) -> Tensor:
@@ -31,54 +43,154 @@ def grid_sample(x: Tensor, offsets: Tensor) -> Tensor:
     return functional.grid_sample(x, grid, align_corners=False)
 
 
-def seconds(operator: Callable[[Tensor, Tensor], Tensor], x: Tensor, offsets: Tensor, *, backward: bool) -> float:
-    """Time one call, with both gradients if `backward`."""
+@dataclass(frozen=True)
+class Case:
+    """Tensors of one comparison."""
+
+    x: Tensor
+    offsets: Tensor
+    g: Tensor
+
+    @classmethod
+    def draw(cls, shape: tuple[int, ...], kind: str, layout: str, seed: int, device: str) -> "Case":
+        """Draw an image, offsets and an output gradient."""
+        generator = torch.Generator().manual_seed(seed)
+        batch, _, height, width = shape
+        x, g = (torch.randn(shape, generator=generator) for _ in range(2))
+        coarse = (height, width) if kind == "iid" else (max(height // WAVELENGTH, 2), max(width // WAVELENGTH, 2))
+        offsets = SPREAD * torch.randn(batch, 2, *coarse, generator=generator)
+        offsets = functional.interpolate(offsets, size=(height, width), mode="bilinear", align_corners=False)
+        x, g = (values.to(device).contiguous(memory_format=LAYOUTS[layout]) for values in (x, g))
+        return cls(x.requires_grad_(), offsets.to(device).requires_grad_(), g)
+
+    def run(self, operator: Callable[[Tensor, Tensor], Tensor], *, backward: bool) -> None:
+        """Call an operator, and take both gradients if `backward`."""
+        if not backward:
+            with torch.no_grad():
+                operator(self.x, self.offsets)
+            return
+        torch.autograd.grad(operator(self.x, self.offsets), (self.x, self.offsets), self.g)
+
+    def copy(self) -> None:
+        """Copy the image."""
+        self.x.detach().clone(memory_format=torch.preserve_format)
+
+
+def seconds(call: Callable[[], None], repeats: int, device: str) -> float:
+    """Return the seconds of one call, over several."""
+    _wait(device)
     start = time.perf_counter()
-    y = operator(x, offsets)
-    if backward:
-        torch.autograd.grad(y.sum(), (x, offsets))
-    if x.is_cuda:
+    for _ in range(repeats):
+        call()
+    _wait(device)
+    return (time.perf_counter() - start) / repeats
+
+
+def _wait(device: str) -> None:
+    if device.startswith("cuda"):
         torch.cuda.synchronize()
-    return time.perf_counter() - start
 
 
-def compare(shape: tuple[int, ...], rounds: int, device: str) -> list[dict[str, object]]:
-    """Time one shape, forward and with both gradients."""
-    generator = torch.Generator().manual_seed(0)
-    x = torch.randn(shape, generator=generator).to(device).requires_grad_()
-    offsets = (SPREAD * torch.randn(shape[0], 2, *shape[2:], generator=generator)).to(device).requires_grad_()
+def compare(case: Case, *, backward: bool, rounds: int, device: str) -> dict[str, float]:
+    """Time peer, ours and a copy in turn; return medians over the rounds."""
+    calls = {
+        "peer": lambda: case.run(grid_sample, backward=backward),
+        "ours": lambda: case.run(wt.warp, backward=backward),
+        "copy": case.copy,
+    }
+    repeats = {name: 1 + int(SAMPLE_SECONDS / seconds(call, 1, device)) for name, call in calls.items()}
+    samples = [
+        {name: seconds(call, repeats[name], device) for name, call in calls.items()} for _ in range(rounds + WARM_UP)
+    ][WARM_UP:]
+    ratios = [sample["peer"] / sample["ours"] for sample in samples]
+    found = {
+        "ratio": statistics.median(ratios),
+        "ratio_lowest": min(ratios),
+        "ratio_highest": max(ratios),
+        **{f"{name}_seconds": statistics.median(sample[name] for sample in samples) for name in calls},
+    }
+    if not backward:
+        least = 2 * case.x.nbytes + case.offsets.nbytes
+        found["share_of_copy_bandwidth"] = least / found["ours_seconds"] / (2 * case.x.nbytes / found["copy_seconds"])
+    return found
+
+
+def _settle_allocator() -> None:
+    """Bring the allocator into the state of a training process, which has freed large tensors before.
+
+    Until then glibc returns every freed image to the system, and page faults, the same for both sides,
+    would drown the smaller shapes.
+    """
+    torch.empty(2**23 - 2**12).fill_(0.0)  # just below 32 MiB, the largest size that glibc learns from
+
+
+@contextmanager
+def _threads(count: int) -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def run(
+    out: Path,
+    seed: int = 0,
+    device: str = "cpu",
+    rounds: int = ROUNDS,
+    on_progress: Callable[[float, str], None] | None = None,
+) -> Path:
+    """Time every case and write `warp_<device>.json`; return its path."""
+    _settle_allocator()
+    shapes = (*(TRAINING_SHAPES if device == "cpu" else GPU_SHAPES), *OTHER_SHAPES)
+    counts = sorted({1, torch.get_num_threads()}) if device == "cpu" else [torch.get_num_threads()]
+    cases = list(itertools.product(counts, shapes, LAYOUTS, ("smooth", "iid"), (False, True)))
     rows: list[dict[str, object]] = []
-    for backward in (False, True):
-        pairs = [
-            (seconds(grid_sample, x, offsets, backward=backward), seconds(wt.warp, x, offsets, backward=backward))
-            for _ in range(rounds + 2)
-        ][2:]  # the first two rounds warm caches up
-        rows.append(
-            {
-                "shape": shape,
-                "pass": "forward and both gradients" if backward else "forward",
-                "grid_sample_over_warp": statistics.median(peer / ours for peer, ours in pairs),
-                "warp_median_seconds": statistics.median(ours for _, ours in pairs),
-                "rounds": rounds,
-            }
-        )
-    return rows
+    for number, (threads, shape, layout, kind, backward) in enumerate(cases):
+        if on_progress is not None:
+            on_progress(number / len(cases), f"{shape}, {threads} threads")
+        with _threads(threads):
+            case = Case.draw(shape, kind, layout, seed, device)
+            found = compare(case, backward=backward, rounds=rounds, device=device)
+        passes = "forward and both gradients" if backward else "forward"
+        rows.append({"shape": shape, "layout": layout, "offsets": kind, "pass": passes, "threads": threads, **found})
+    settings = {
+        "dtype": "float32",
+        "rounds": rounds,
+        "spread_px": SPREAD,
+        "wavelength_px": WAVELENGTH,
+        "backend": wt.warping.backend(torch.zeros(1, 1, 4, 4, device=device)).name,
+        "device_name": torch.cuda.get_device_name() if device.startswith("cuda") else records.processor(),
+        "training_shapes": TRAINING_SHAPES if device == "cpu" else GPU_SHAPES,
+    }
+    manifest = records.Manifest("benchmarks/warp.py", seed, device, settings)
+    path = records.output_folder(out) / f"warp_{device.partition(':')[0]}.json"
+    records.write_json(path, {**asdict(manifest), "results": rows})
+    return path
+
+
+def summary(path: Path) -> str:
+    """Return a record of `run` as a table for the terminal."""
+    lines = [f"{'shape':20}{'layout':>14}{'offsets':>8}{'threads':>8}  {'pass':28}{'ratio':>7}   grid_sample / warp"]
+    for row in records.read_json(path)["results"]:
+        shape = "×".join(map(str, row["shape"]))
+        setting = f"{shape:20}{row['layout']:>14}{row['offsets']:>8}{row['threads']:>8}"
+        spread = f"({row['ratio_lowest']:.2f} … {row['ratio_highest']:.2f})"
+        lines.append(f"{setting}  {row['pass']:28}{row['ratio']:>7.2f}   {spread}")
+    return "\n".join(lines)
 
 
 def main() -> None:
-    """Time every shape and write the result."""
+    """Time every case, write the record and print it."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rounds", type=int, default=9)
+    parser.add_argument("--rounds", type=int, default=ROUNDS)
+    parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results")
     arguments = parser.parse_args()
-    rows = [row for shape in SHAPES for row in compare(shape, arguments.rounds, arguments.device)]
-    settings = {"threads": torch.get_num_threads(), "dtype": "float32", "spread_px": SPREAD, "backend": "reference"}
-    manifest = records.Manifest("benchmarks/warp.py", 0, arguments.device, settings)
-    path = records.output_folder(arguments.out) / f"warp_{arguments.device.partition(':')[0]}.json"
-    records.write_json(path, {**asdict(manifest), "results": rows})
-    for row in rows:
-        print(f"{row['shape']!s:22} {row['pass']:28} grid_sample / warp = {row['grid_sample_over_warp']:.2f}")
+    path = run(arguments.out, arguments.seed, arguments.device, arguments.rounds)
+    print(summary(path))
 
 
 if __name__ == "__main__":

@@ -20,7 +20,8 @@ from warptheory.report import write_report
 from warptheory.results import Result
 
 KERNELS = ("linear", "nearest")
-ANALYSES = ("warped_image", "iid_statistics")
+ANALYSES = ("warped_image", "iid_statistics", "operator_accuracy")
+BENCHMARKS = ("warp",)
 FIGURES = ("figure1_warped_image",)
 
 Progress = Callable[[float, str], None]
@@ -33,6 +34,7 @@ def run(
     device: str = "cpu",
     on_progress: Progress | None = None,
     labels: tuple[str, ...] = ("*",),
+    rounds: int = 9,
 ) -> bool:
     """Reproduce everything into `out`; return whether every claim held.
 
@@ -43,6 +45,7 @@ def run(
         device: torch device on which the operator runs.
         on_progress: called with the share that is done, in [0, 1], and the name of what is running.
         labels: labels or patterns of the results to include.
+        rounds: interleaved rounds of the timings.
 
     Raises:
         ArgumentError: a folder that cannot be written, an unknown profile or device.
@@ -65,12 +68,16 @@ def run(
         seed=seed,
         device=device,
         profile=chosen,
-        on_progress=lambda share, name: report(0.05 + 0.75 * share, name),
+        on_progress=lambda share, name: report(0.05 + 0.55 * share, name),
     )
     records.write_table(source / "verdicts.parquet", verdicts, manifest)
     for number, name in enumerate(ANALYSES):
-        report(0.8 + 0.15 * number / len(ANALYSES), name)
+        report(0.6 + 0.1 * number / len(ANALYSES), name)
         load_script("analyses", name, "analysis").run(source, seed, device)
+    for name in BENCHMARKS:
+        load_script("benchmarks", name, "benchmark").run(
+            source, seed, device, rounds, on_progress=lambda share, case: report(0.7 + 0.25 * share, case)
+        )
     report(0.95, "figures and report")
     figures = [draw_figure(name, folder, seed, device) for name in FIGURES]
     write_report(folder, figures)

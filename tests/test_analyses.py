@@ -12,7 +12,7 @@ from warptheory.core import records
 FOLDER = Path(warptheory.__file__).parents[1] / "analyses"
 
 
-@pytest.mark.parametrize("script", ["warped_image"])
+@pytest.mark.parametrize("script", ["warped_image", "operator_accuracy"])
 def test_runs_as_a_script(script, tmp_path):
     command = [sys.executable, str(FOLDER / f"{script}.py"), "--out", str(tmp_path), "--seed", "2"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True, cwd=FOLDER.parent)
@@ -53,3 +53,15 @@ def test_the_filter_gives_the_stated_covariance():
         products = (fields * np.roll(fields, lag, axis=-1)).mean((1, 2, 3))
         # The filter is cut at four widths, which costs it less than 1e-3 of its variance.
         assert abs(products.mean() - expected) <= 4.4 * products.std() / np.sqrt(200) + 2e-3
+
+
+def test_the_accuracy_of_the_operator_does_not_depend_on_the_width(tmp_path):
+    """Ours: rounding of a few operations at any width. Torch's grows with it, and is ten times ours at 1024."""
+    from warptheory.core.checkout import load_script
+
+    accuracy = records.read_table(load_script("analyses", "operator_accuracy", "analysis").run(tmp_path))
+    quantities = ["forward", "image_gradient", "offset_gradient"]
+    ours, theirs = (accuracy[accuracy["operator"] == name].set_index("width") for name in ("warp", "grid_sample"))
+    # At most 40 roundings of unit 2⁻²⁴ on the path of a value, whose terms are at most 4 times the largest.
+    assert (ours[quantities] <= 4 * 40 * 2.0**-24).all().all()
+    assert (theirs.loc[1024, quantities] >= 10 * ours.loc[1024, quantities]).all()

@@ -67,10 +67,13 @@ __all__ = [
 
 def __getattr__(name: str) -> Any:
     if name in _OPERATORS:
-        return getattr(importlib.import_module("warptheory.warping"), name)
-    if name in _ROOMS:
-        return importlib.import_module(f"warptheory.{name}")
-    raise AttributeError(f"module 'warptheory' has no attribute {name!r}")
+        found: Any = getattr(importlib.import_module("warptheory.warping"), name)
+    elif name in _ROOMS:
+        found = importlib.import_module(f"warptheory.{name}")
+    else:
+        raise AttributeError(f"module 'warptheory' has no attribute {name!r}")
+    globals()[name] = found  # asked once: the next access does not come here
+    return found
 
 
 def __dir__() -> list[str]:

@@ -43,7 +43,9 @@ def reproduced(tmp_path_factory):
     folder = tmp_path_factory.mktemp("out")
     shares = []
     driver = load_script("paper_repro", "driver", "driver")
-    holds = driver.run(folder, labels=("A2", "A3", "A7"), on_progress=lambda share, name: shares.append(share))
+    holds = driver.run(
+        folder, labels=("A2", "A3", "A7"), rounds=1, on_progress=lambda share, name: shares.append(share)
+    )
     assert holds
     assert shares == sorted(shares)
     return folder
@@ -58,6 +60,7 @@ def test_everything_is_written(reproduced):
         *(f"records/{stem}" for stem in ("derivations.json", "verdicts.parquet", "verdicts.json", "expected.parquet")),
         *(f"records/{stem}" for stem in ("expected.json", "forward_gain.parquet", "forward_gain.json")),
         *(f"records/{stem}" for stem in ("warped_image.safetensors", "warped_image.json")),
+        *(f"records/{stem}" for stem in ("operator_accuracy.parquet", "operator_accuracy.json", "warp_cpu.json")),
     }
     verdicts = pd.read_parquet(reproduced / "records" / "verdicts.parquet")
     assert set(verdicts["result"]) == {"A2", "A3", "A7"}

@@ -19,7 +19,7 @@ import pandas as pd
 
 from warptheory.core.errors import ArgumentError
 
-_RECORDED_PACKAGES = ("warptheory", "numpy", "scipy", "sympy", "torch", "matplotlib", "scikit-image")
+_RECORDED_PACKAGES = ("warptheory", "numpy", "scipy", "sympy", "torch", "numba", "matplotlib", "scikit-image")
 
 
 @dataclass(frozen=True)
@@ -43,6 +43,16 @@ class Manifest:
     versions: Mapping[str, str] = field(default_factory=lambda: installed_versions())
     commit: str = field(default_factory=lambda: source_commit())
     machine: str = field(default_factory=lambda: f"{platform.machine()}, {os.cpu_count()} cores")
+
+
+def processor() -> str:
+    """Return the name of the processor, as far as the system tells."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return platform.processor() or platform.machine()
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.machine()
 
 
 def installed_versions() -> dict[str, str]:

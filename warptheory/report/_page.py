@@ -11,7 +11,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from warptheory.core import records
-from warptheory.report._plots import plot_deviations, plot_forward_gain
+from warptheory.report._plots import plot_accuracy, plot_deviations, plot_forward_gain, plot_speed
 
 
 def write_report(folder: Path, figures: Sequence[Mapping[str, str]]) -> Path:
@@ -30,6 +30,7 @@ def write_report(folder: Path, figures: Sequence[Mapping[str, str]]) -> Path:
     expected = records.read_table(source / "expected.parquet")
     results = records.read_json(source / "derivations.json")
     manifest = records.read_json(source / "verdicts.json")
+    benchmark = _benchmark(source)
     page = (
         _environment()
         .get_template("report.html")
@@ -42,12 +43,21 @@ def write_report(folder: Path, figures: Sequence[Mapping[str, str]]) -> Path:
             expected=_rows(expected),
             deviations=_svg(plot_deviations(verdicts)),
             forward_gain=_svg(plot_forward_gain(records.read_table(source / "forward_gain.parquet"))),
+            accuracy=_svg(plot_accuracy(records.read_table(source / "operator_accuracy.parquet"))),
+            benchmark={**benchmark, "plot": _svg(plot_speed(pd.DataFrame(benchmark["results"])))},
             figures=[{**figure, "data": _png(folder / figure["file"])} for figure in figures],
         )
     )
     path = folder / "report.html"
     records.write_text(path, page)
     return path
+
+
+def _benchmark(source: Path) -> dict[str, Any]:
+    """Return the record of the operator's timings, on whichever device they were taken."""
+    found = sorted(source.glob("warp_*.json"))
+    benchmark: dict[str, Any] = records.read_json(found[0] if found else source / "warp_cpu.json")
+    return benchmark
 
 
 def _environment() -> jinja2.Environment:

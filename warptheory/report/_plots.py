@@ -1,5 +1,7 @@
 """Plots of theory against simulation, drawn from records."""
 
+import itertools
+
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
@@ -73,4 +75,70 @@ def plot_forward_gain(gain: pd.DataFrame) -> Figure:
         axes.set_ylabel("Var y / Var x")
         axes.set_ylim(0, 1.08)
         axes.legend(ncols=2, title="points: simulation ± 1 SE; lines: A4", title_fontsize=8)
+    return figure
+
+
+def plot_accuracy(accuracy: pd.DataFrame) -> Figure:
+    """Draw the largest float32 error over the width of the image, for ours and torch's operator.
+
+    Args:
+        accuracy: the record of `analyses/operator_accuracy.py`.
+    """
+    styles = {"warp": (BLUE, "o", "warp"), "grid_sample": (VERMILION, "s", "grid_sample")}
+    lines = {"forward": "-", "image_gradient": "--", "offset_gradient": ":"}
+    with house_style():
+        figure = Figure(figsize=(4.6, 3.3), layout="constrained")
+        axes = figure.subplots()
+        for operator, rows in accuracy.groupby("operator", sort=False):
+            colour, marker, name = styles[str(operator)]
+            for quantity, line in lines.items():
+                label = f"{name}, {quantity.replace('_', ' ')}"
+                axes.loglog(rows["width"], rows[quantity], line, color=colour, marker=marker, markersize=4, label=label)
+        axes.set_xscale("log", base=2)
+        axes.set_xticks(accuracy["width"].unique(), [str(width) for width in accuracy["width"].unique()])
+        axes.set_xlabel("width of the image (pixels)")
+        axes.set_ylabel("largest float32 error / largest value")
+        axes.set_ylim(top=3)
+        axes.legend(ncols=2, fontsize=6.5, loc="upper left")
+    return figure
+
+
+def plot_speed(timings: pd.DataFrame) -> Figure:
+    """Draw how many times faster `warp` is than `grid_sample` with its grid, for every case.
+
+    Args:
+        timings: the rows of the record of `benchmarks/warp.py`.
+    """
+    passes = {"forward": "o", "forward and both gradients": "s"}
+    layouts = {"channels-last": BLUE, "contiguous": ORANGE}
+    timings = timings[timings["threads"] == timings["threads"].max()]
+    names = timings["shape"].map(lambda shape: "×".join(map(str, shape))) + ", " + timings["offsets"]
+    order = list(dict.fromkeys(names))
+    with house_style():
+        figure = Figure(figsize=(7.2, 0.9 + 0.26 * len(order)), layout="constrained")
+        axes = figure.subplots()
+        for (passed, marker), (layout, colour) in itertools.product(passes.items(), layouts.items()):
+            chosen = (timings["pass"] == passed) & (timings["layout"] == layout)
+            rows = timings[chosen]
+            shift = {"channels-last": -0.12, "contiguous": 0.12}[layout]
+            axes.errorbar(
+                rows["ratio"],
+                [order.index(name) + shift for name in names[chosen]],
+                xerr=[rows["ratio"] - rows["ratio_lowest"], rows["ratio_highest"] - rows["ratio"]],
+                fmt=marker,
+                color=colour,
+                markerfacecolor=colour if passed == "forward" else "white",
+                markersize=4.5,
+                linewidth=0.8,
+                label=f"{passed}, {layout}",
+            )
+        axes.axvline(1, color=GREY, linewidth=0.8)
+        axes.set_xscale("log")
+        ticks = [1, 2, 3, 5, 10, 20]
+        axes.set_xticks(ticks, [str(tick) for tick in ticks], minor=False)
+        axes.set_xticks([], minor=True)
+        axes.set_yticks(range(len(order)), order, fontsize=8)
+        axes.set_ylim(len(order) - 0.4, -0.6)
+        axes.set_xlabel("time of grid_sample with its grid / time of warp (bars: range over the rounds)")
+        figure.legend(loc="outside upper center", ncols=2, fontsize=8)
     return figure

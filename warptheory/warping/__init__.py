@@ -14,6 +14,7 @@ result A10). A derivative taken at a knot along several axes follows the rule al
 """
 
 from collections.abc import Sequence
+from functools import lru_cache
 
 import torch
 from jaxtyping import Float
@@ -283,6 +284,14 @@ def _prepare(
 # torch.compile takes the outcome as a constant instead of tracing the catalogues.
 @torch.compiler.assume_constant_result
 def _rule(kernel: str | Kernel, boundary: str, knot: str, wish: str | None) -> tuple[str, str, str, str]:
+    try:
+        return _remembered_rule(kernel, boundary, knot, wish)
+    except TypeError:  # something that cannot be hashed; the checks say what is wrong with it
+        return _remembered_rule.__wrapped__(kernel, boundary, knot, wish)
+
+
+@lru_cache(maxsize=256)
+def _remembered_rule(kernel: str | Kernel, boundary: str, knot: str, wish: str | None) -> tuple[str, str, str, str]:
     check_knot(knot)
     boundaries.get(boundary)
     resolved = kernels.get(kernel)

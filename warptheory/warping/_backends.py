@@ -8,6 +8,7 @@ says why it cannot take a call, and `computes(orders, knot)` whether gather and 
 
 import os
 from dataclasses import dataclass
+from functools import cache
 from importlib import import_module
 from types import ModuleType
 
@@ -57,18 +58,34 @@ def choose(
         BackendError: the backend asked for cannot run the call.
     """
     wish, wisher = _wish(forced)
-    if wish == REFERENCE:
-        return Backend(REFERENCE, f"asked for by {wisher}")
+    name, obstacle = _pick(x, offsets, kernel, wish, wisher)
     if wish is not None:
-        obstacle = _obstacle(wish, x, offsets, kernel)
-        if obstacle is not None:
-            raise BackendError(f"backend {wish!r}, asked for by {wisher}, cannot run this call: {obstacle}")
-        return Backend(wish, f"asked for by {wisher}")
-    native = "triton" if x.device.type == "cuda" else "cpu"
-    obstacle = _obstacle(native, x, offsets, kernel)
+        return Backend(name, f"asked for by {wisher}")
+    if obstacle is not None:
+        return Backend(name, f"not {_native(x)}: {obstacle}")
+    return Backend(name, f"the fast kernels for {x.device.type} tensors")
+
+
+def name_of_choice(x: Tensor, offsets: Tensor, kernel: Kernel, forced: str | None) -> str:
+    """Return the name alone of what `choose` chooses, for calls that do not ask why."""
+    return _pick(x, offsets, kernel, *_wish(forced))[0]
+
+
+def _pick(x: Tensor, offsets: Tensor, kernel: Kernel, wish: str | None, wisher: str) -> tuple[str, str | None]:
+    """Return the backend, and what kept the native one from being it."""
+    if wish == REFERENCE:
+        return REFERENCE, None
+    name = wish or _native(x)
+    obstacle = _obstacle(name, x, offsets, kernel)
     if obstacle is None:
-        return Backend(native, f"the fast kernels for {x.device.type} tensors")
-    return Backend(REFERENCE, f"not {native}: {obstacle}")
+        return name, None
+    if wish is not None:
+        raise BackendError(f"backend {wish!r}, asked for by {wisher}, cannot run this call: {obstacle}")
+    return REFERENCE, obstacle
+
+
+def _native(x: Tensor) -> str:
+    return "triton" if x.is_cuda else "cpu"
 
 
 def _wish(forced: str | None) -> tuple[str | None, str]:
@@ -96,6 +113,7 @@ def _obstacle(name: str, x: Tensor, offsets: Tensor, kernel: Kernel) -> str | No
     return obstacle
 
 
+@cache
 def load(name: str) -> ModuleType:
     """Import a fast backend."""
     return import_module(_MODULES[name])

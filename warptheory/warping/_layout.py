@@ -10,11 +10,13 @@ from torch import Tensor
 
 def is_channels_last(values: Float[Tensor, "B C *S"]) -> bool:
     """Return whether the channels of a pixel lie side by side, and pixels do not."""
-    return values.shape[1] > 1 and values.stride(1) == 1 and prod(values.shape[2:]) > 1
+    return values.stride(1) == 1 and values.shape[1] > 1 and prod(values.shape[2:]) > 1
 
 
 def spans_pixels(values: Tensor, first_axis: int = 2) -> bool:
     """Return whether one stride leads through all pixels in C order; pixel axes begin at `first_axis`."""
+    if values.is_contiguous():
+        return True
     expected = None
     for axis in reversed(range(first_axis, values.ndim)):
         if values.shape[axis] == 1:
@@ -27,13 +29,21 @@ def spans_pixels(values: Tensor, first_axis: int = 2) -> bool:
 
 def has_dense_planes(values: Float[Tensor, "B C *S"]) -> bool:
     """Return whether the pixels of a channel follow each other without a gap."""
-    return spans_pixels(values) and all(
-        values.stride(axis) == 1 for axis in [axis for axis in range(2, values.ndim) if values.shape[axis] > 1][-1:]
-    )
+    return values.is_contiguous() or (spans_pixels(values) and pixel_stride(values) == 1)
+
+
+def pixel_stride(values: Tensor, first_axis: int = 2) -> int:
+    """Return the stride between successive pixels, given that one stride spans them all."""
+    if values.is_contiguous():
+        return 1
+    strides = [values.stride(axis) for axis in range(first_axis, values.ndim) if values.shape[axis] > 1]
+    return strides[-1] if strides else 1
 
 
 def is_dense(values: Float[Tensor, "B C *S"]) -> bool:
     """Return whether an image is laid out as `empty_image` would lay it out."""
+    if values.is_contiguous() and not is_channels_last(values):
+        return True
     expected = _strides(values, values.shape[2:])
     return all(
         length == 1 or stride == wanted
@@ -56,6 +66,8 @@ def empty_image(
     like: Float[Tensor, "B C *S"], size: Sequence[int], dtype: torch.dtype | None = None
 ) -> Float[Tensor, "B C *T"]:
     """Return uninitialised images of another size in the layout of `like`: channels-last, else planes."""
+    if not is_channels_last(like):
+        return like.new_empty((*like.shape[:2], *size), dtype=dtype)
     return like.new_empty_strided((like.shape[0], like.shape[1], *size), _strides(like, size), dtype=dtype)
 
 

@@ -11,12 +11,14 @@ what training computes; its own derivatives come from the table above.
 
 Each operator is registered with `torch.library` (fake kernels, backward, vmap: `torch.compile` and
 `torch.export` see one node) and wrapped by a `torch.autograd.Function` that adds the forward-mode
-derivative, for which `torch.library` has no hook.
+derivative, for which `torch.library` has no hook. Plain eager calls take a shorter way to the same rules,
+because on a tiny image the longer one would cost more than the work.
 """
 
 import functools
 import operator
 from collections.abc import Callable, Sequence
+from functools import cache
 from types import ModuleType
 from typing import Any, NamedTuple
 
@@ -61,6 +63,7 @@ def kernel_handle(kernel: Kernel) -> str:
     return handle
 
 
+@cache
 def kernel_of(handle: str) -> Kernel:
     """Return the kernel of a handle."""
     return _own_kernels[handle] if handle in _own_kernels else kernels.get(handle)
@@ -86,8 +89,8 @@ def _resolve(values: Tensor, offsets: Tensor, names: Sequence[str]) -> tuple[Rul
     """Return the rule, its kernel, and the fast backend of a call, None for the reference."""
     rule = Rule(*names)
     kernel = kernel_of(rule.kernel)
-    chosen = _backends.choose(values, offsets, kernel, rule.backend or None)
-    return rule, kernel, None if chosen.name == _backends.REFERENCE else _backends.load(chosen.name)
+    name = _backends.name_of_choice(values, offsets, kernel, rule.backend or None)
+    return rule, kernel, None if name == _backends.REFERENCE else _backends.load(name)
 
 
 def _raising(orders: Sequence[int]) -> dict[str, Sequence[int]]:
@@ -185,7 +188,11 @@ def gather(
     # torch.compile traces no Function with a forward-mode rule, and needs none.
     if torch.compiler.is_compiling():
         return _OPERATORS.gather(x, offsets, orders, *rule)
-    return _Gather.apply(x, offsets, orders, rule)
+    if torch._C._are_functorch_transforms_active():
+        return _Gather.apply(x, offsets, orders, rule)
+    if _is_plain(x, offsets) and not _is_watched(x, offsets):
+        return _gather(x, offsets, orders, *rule)
+    return _EagerGather.apply(x, offsets, orders, rule)
 
 
 def scatter(
@@ -194,7 +201,8 @@ def scatter(
     """Compute (∂ᵅWᵀg)[m] = Σₙ ∂ᵅk(p(n) − m) g[n], differentiably; `orders` is α."""
     if torch.compiler.is_compiling():
         return _OPERATORS.scatter(g, offsets, size, orders, *rule)
-    return _Scatter.apply(g, offsets, size, orders, rule)
+    function = _Scatter if torch._C._are_functorch_transforms_active() else _EagerScatter
+    return function.apply(g, offsets, size, orders, rule)
 
 
 def gradients(
@@ -207,7 +215,8 @@ def gradients(
     """Compute Wᵀg and ∂L/∂εᵢ = Σ_c g_c ∂ᵢWx_c in one pass, differentiably; empty tensors for what is not needed."""
     if torch.compiler.is_compiling():
         return _OPERATORS.gradients(g, x, offsets, *needs, *rule)
-    return _Gradients.apply(g, x, offsets, needs, rule)
+    function = _Gradients if torch._C._are_functorch_transforms_active() else _EagerGradients
+    return function.apply(g, x, offsets, needs, rule)
 
 
 def _raised(orders: Orders) -> list[Orders]:
@@ -478,6 +487,63 @@ class _Gradients(torch.autograd.Function):
         return _over_batches(
             info.batch_size, in_dims, (g, x, offsets), lambda g, x, offsets: gradients(g, x, offsets, needs, rule)
         )
+
+
+# torch inspects the signature of every Function with a separate `setup_context`, at every call, and
+# dispatches every registered operator through Python several times. Where no transformation and no
+# tracing is active, the Functions below do without both.
+
+
+def _is_plain(*tensors: Tensor) -> bool:
+    """Return whether nothing watches these tensors: no subclass, no mode that records operators."""
+    return torch._C._len_torch_dispatch_stack() == 0 and all(type(each) in _PLAIN for each in tensors)
+
+
+_PLAIN = (Tensor, torch.nn.Parameter)
+
+
+def _is_watched(*tensors: Tensor) -> bool:
+    """Return whether a derivative of these tensors is wanted, backward or forward."""
+    backward = torch.is_grad_enabled() and any(each.requires_grad for each in tensors)
+    return backward or torch.autograd.forward_ad._current_level >= 0
+
+
+class _EagerGather(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, offsets: Tensor, orders: Orders, rule: Rule) -> Tensor:
+        call = _gather if _is_plain(x, offsets) else _OPERATORS.gather
+        y = call(x, offsets, orders, *rule)
+        _Gather.setup_context(ctx, (x, offsets, orders, rule), y)
+        return y
+
+    backward = _Gather.backward
+    jvp = _Gather.jvp
+
+
+class _EagerScatter(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, g: Tensor, offsets: Tensor, size: Sequence[int], orders: Orders, rule: Rule) -> Tensor:
+        call = _scatter if _is_plain(g, offsets) else _OPERATORS.scatter
+        found = call(g, offsets, size, orders, *rule)
+        _Scatter.setup_context(ctx, (g, offsets, size, orders, rule), found)
+        return found
+
+    backward = _Scatter.backward
+    jvp = _Scatter.jvp
+
+
+class _EagerGradients(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx: Any, g: Tensor, x: Tensor, offsets: Tensor, needs: tuple[bool, bool], rule: Rule
+    ) -> tuple[Tensor, Tensor]:
+        call = _gradients if _is_plain(g, x, offsets) else _OPERATORS.gradients
+        found = call(g, x, offsets, *needs, *rule)
+        _Gradients.setup_context(ctx, (g, x, offsets, needs, rule), found)
+        return found
+
+    backward = _Gradients.backward
+    jvp = _Gradients.jvp
 
 
 def _save_gather(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:

@@ -24,6 +24,7 @@ from warptheory.warping._layout import (
     has_dense_planes,
     is_channels_last,
     is_dense,
+    pixel_stride,
     spans_pixels,
 )
 
@@ -62,6 +63,8 @@ def unsupported(x: Tensor, offsets: Tensor) -> str | None:
         return f"its kernels are for float32 and float64, not {str(x.dtype).removeprefix('torch.')}"
     if offsets.dtype != x.dtype:
         return "image and offsets differ in dtype"
+    if x.is_contiguous() and x.numel() * _WIDEST < _INDEX_LIMIT:
+        return None
     reach = sum((length - 1) * stride for length, stride in zip(x.shape[2:], x.stride()[2:], strict=True))
     if reach >= _INDEX_LIMIT or prod(x.shape[2:]) * _WIDEST >= _INDEX_LIMIT:
         return "an image is too large for 32-bit indices"
@@ -208,18 +211,12 @@ def _plain_offsets(offsets: Tensor) -> Tensor:
     return offsets if spans_pixels(offsets, first_axis=3) else offsets.contiguous()
 
 
-def _pixel_stride(values: Tensor, first_axis: int) -> int:
-    """Return the stride between successive pixels, given that one stride spans them all."""
-    strides = [values.stride(axis) for axis in range(first_axis, values.ndim) if values.shape[axis] > 1]
-    return strides[-1] if strides else 1
-
-
 def _grid_values(values: Tensor) -> Values:
-    return Values(values.data_ptr(), (*values.stride()[:2], _pixel_stride(values, 2)))
+    return Values(values.data_ptr(), (*values.stride()[:2], pixel_stride(values, 2)))
 
 
 def _offset_values(offsets: Tensor) -> Values:
-    return Values(offsets.data_ptr(), (*offsets.stride()[:3], _pixel_stride(offsets, 3)))
+    return Values(offsets.data_ptr(), (*offsets.stride()[:3], pixel_stride(offsets, 3)))
 
 
 def _image_values(image: Tensor | None, like: Tensor) -> Values:

@@ -176,20 +176,24 @@ def _make_accumulate(packed: bool, with_image: bool, with_products: bool) -> Any
     return accumulate
 
 
+_LINE_BYTES = 64
+
+
 @intrinsic
-def prefetch(typing: Any, image: Any, plan: Any, pixel: Any, size: Any) -> Any:
-    """Ask for the first cache line of every corner of a pixel, some pixels before it is needed."""
+def prefetch(typing: Any, image: Any, plan: Any, pixel: Any, channels: Any, size: Any) -> Any:
+    """Ask for the cache lines of every corner of a pixel, some pixels before they are needed."""
 
     def generate(context: Any, builder: Builder, signature: Any, arguments: Any) -> Any:
-        image, parts, pixel, _ = arguments
+        image, parts, pixel, channels, _ = arguments
         corners = Corners(context, builder, plan, parts, pixel, dim=len(size))
         kind = ir.FunctionType(ir.VoidType(), [ir.PointerType(), INT32, INT32, INT32])
         function = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")
-        for corner in corners.at(image):
-            builder.call(function, [corner.address, INT32(0), INT32(3), INT32(1)])
+        with loop(builder, INT64(0), channels, _LINE_BYTES * 8 // plan[1].dtype.bitwidth) as channel:
+            for corner in corners.at(image):
+                builder.call(function, [(corner + channel).address, INT32(0), INT32(3), INT32(1)])
         return context.get_dummy_value()
 
-    return types.void(types.int64, plan, types.int64, size), generate
+    return types.void(types.int64, plan, types.int64, types.int64, size), generate
 
 
 # blend: y_c = Σₖ wₖ x_c[cornerₖ] for all channels c of a pixel. Arguments: address and channel stride of

@@ -36,6 +36,7 @@ from warptheory.warping._cpu._transpose import clear, pack, read, unpack, unpack
 BLOCK = 256  # pixels planned at a time: their plan stays in the first-level cache
 PADDING = 16  # a register may be written beyond the last pixel of a plan
 AHEAD = 12  # pixels between asking for a cache line and using it
+PREFETCHED = 64  # channels asked for ahead; the hardware follows from there
 FEW_CHANNELS = 2  # planes are not worth staging
 REGISTER_BYTES = register_bytes()
 
@@ -253,7 +254,7 @@ def gather_units(first, last, problem, target, source, offsets, real):
             pixel = _at(target, image, group * channels, itemsize) + block * pixel_step
             for column in range(count):
                 if is_packed:
-                    prefetch(image_at, plan, min(column + AHEAD, count - 1), problem.size)
+                    prefetch(image_at, plan, min(column + AHEAD, count - 1), min(channels, PREFETCHED), problem.size)
                     blend_packed(pixel, 1, image_at, 1, plan, column, channels, problem.size)
                 else:
                     blend_strided(
@@ -343,9 +344,9 @@ def _accumulate(
             pixel = gradient if gradient_stride == 1 else _address(row)
             ahead = min(column + AHEAD, first + count - 1)
             if task.needs_image:
-                prefetch(image_gradient, plan, ahead, size)
+                prefetch(image_gradient, plan, ahead, min(channels, PREFETCHED), size)
             if task.needs_offsets:
-                prefetch(image, plan, ahead, size)
+                prefetch(image, plan, ahead, min(channels, PREFETCHED), size)
             if task.needs_image and task.needs_offsets:
                 accumulate_both_packed(image_gradient, image, 1, pixel, 1, plan, products, column, channels, size)
             elif task.needs_image:
