@@ -77,7 +77,7 @@ def warp(
     """
     grouped, rule = _prepare("x", x, offsets, kernel, boundary, knot, backend)
     filtered = _prefilter.coefficients(x, rule.kernel, boundary)
-    return _operator.gather(filtered, grouped, (0,) * grouped.shape[2], rule)
+    return _operator.gather(filtered, offsets, (0,) * grouped.shape[2], rule)
 
 
 def splat(

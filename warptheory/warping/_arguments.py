@@ -1,6 +1,5 @@
 """Checks of what users pass to the warping operators; each error names the argument."""
 
-import math
 from collections.abc import Sequence
 
 import torch
@@ -22,7 +21,7 @@ def check_values(argument: str, values: Tensor) -> int:
     dim = values.ndim - 2
     if not 1 <= dim <= MAX_DIM:
         raise ArgumentError(argument, expected="shape (B, C, *S) with 1, 2 or 3 spatial axes", received=_shape(values))
-    if math.prod(values.shape[2:]) == 0:
+    if 0 in values.shape[2:]:
         raise ArgumentError(argument, expected="no empty spatial axis", received=_shape(values))
     return dim
 
@@ -37,19 +36,22 @@ def check_offsets(offsets: Tensor, dim: int | None = None) -> Tensor:
     if not offsets.is_floating_point():
         raise ArgumentError("offsets", expected="a floating dtype (offsets are in pixels)", received=_dtype(offsets))
     grouped = _with_groups(offsets, dim)
-    if math.prod(grouped.shape[3:]) == 0:
+    _, groups, _, *grid = grouped.shape
+    if 0 in grid:
         raise ArgumentError("offsets", expected="no empty spatial axis", received=_shape(offsets))
-    if grouped.shape[1] == 0:
+    if groups == 0:
         raise ArgumentError("offsets", expected="at least one offset group", received=_shape(offsets))
     return grouped
 
 
 def _with_groups(offsets: Tensor, dim: int | None) -> Tensor:
-    dims = range(1, MAX_DIM + 1) if dim is None else (dim,)
-    if any(offsets.ndim == 2 + d and offsets.shape[1] == d for d in dims):
-        return offsets.unsqueeze(1)
-    if any(offsets.ndim == 3 + d and offsets.shape[2] == d for d in dims):
-        return offsets
+    shape = offsets.shape
+    for d in range(1, MAX_DIM + 1) if dim is None else (dim,):
+        if len(shape) == 2 + d and shape[1] == d:
+            return offsets.unsqueeze(1)
+    for d in range(1, MAX_DIM + 1) if dim is None else (dim,):
+        if len(shape) == 3 + d and shape[2] == d:
+            return offsets
     d = "d" if dim is None else str(dim)
     raise ArgumentError("offsets", expected=f"shape (B, {d}, *T) or (B, G, {d}, *T)", received=_shape(offsets))
 

@@ -29,15 +29,12 @@ def spans_pixels(values: Tensor, first_axis: int = 2) -> bool:
 
 def has_dense_planes(values: Float[Tensor, "B C *S"]) -> bool:
     """Return whether the pixels of a channel follow each other without a gap."""
-    return values.is_contiguous() or (spans_pixels(values) and pixel_stride(values) == 1)
+    return values.is_contiguous() or (spans_pixels(values) and pixel_stride(values.shape[2:], values.stride()[2:]) == 1)
 
 
-def pixel_stride(values: Tensor, first_axis: int = 2) -> int:
+def pixel_stride(size: Sequence[int], strides: Sequence[int]) -> int:
     """Return the stride between successive pixels, given that one stride spans them all."""
-    if values.is_contiguous():
-        return 1
-    strides = [values.stride(axis) for axis in range(first_axis, values.ndim) if values.shape[axis] > 1]
-    return strides[-1] if strides else 1
+    return next((stride for n, stride in zip(reversed(size), reversed(strides), strict=True) if n > 1), 1)
 
 
 def is_dense(values: Float[Tensor, "B C *S"]) -> bool:
@@ -65,7 +62,9 @@ def _strides(like: Tensor, size: Sequence[int]) -> tuple[int, ...]:
 def empty_image(
     like: Float[Tensor, "B C *S"], size: Sequence[int], dtype: torch.dtype | None = None
 ) -> Float[Tensor, "B C *T"]:
-    """Return uninitialised images of another size in the layout of `like`: channels-last, else planes."""
+    """Return uninitialised images of a size in the layout of `like`: channels-last, else planes."""
+    if size == like.shape[2:] and is_dense(like):
+        return torch.empty_like(like, dtype=dtype)
     if not is_channels_last(like):
         return like.new_empty((*like.shape[:2], *size), dtype=dtype)
     return like.new_empty_strided((like.shape[0], like.shape[1], *size), _strides(like, size), dtype=dtype)

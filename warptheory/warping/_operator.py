@@ -184,15 +184,22 @@ def _fake_gradients(
 def gather(
     x: Float[Tensor, "B C *S"], offsets: Float[Tensor, "B G d *T"], orders: Orders, rule: Rule
 ) -> Float[Tensor, "B C *T"]:
-    """Compute (∂ᵅW x)[n] = Σₘ ∂ᵅk(p(n) − m) x[m], differentiably; `orders` is α."""
+    """Compute (∂ᵅW x)[n] = Σₘ ∂ᵅk(p(n) − m) x[m], differentiably; `orders` is α.
+
+    Offsets of a single group may come without the group's axis, as (B, d, *T).
+    """
     # torch.compile traces no Function with a forward-mode rule, and needs none.
     if torch.compiler.is_compiling():
-        return _OPERATORS.gather(x, offsets, orders, *rule)
+        return _OPERATORS.gather(x, _grouped(offsets, x), orders, *rule)
     if torch._C._are_functorch_transforms_active():
-        return _Gather.apply(x, offsets, orders, rule)
+        return _Gather.apply(x, _grouped(offsets, x), orders, rule)
     if _is_plain(x, offsets) and not _is_watched(x, offsets):
-        return _gather(x, offsets, orders, *rule)
+        return _gather(x, _grouped(offsets, x), orders, *rule)
     return _EagerGather.apply(x, offsets, orders, rule)
+
+
+def _grouped(offsets: Tensor, like: Tensor) -> Tensor:
+    return offsets if offsets.ndim > like.ndim else offsets.unsqueeze(1)
 
 
 def scatter(
@@ -201,8 +208,11 @@ def scatter(
     """Compute (∂ᵅWᵀg)[m] = Σₙ ∂ᵅk(p(n) − m) g[n], differentiably; `orders` is α."""
     if torch.compiler.is_compiling():
         return _OPERATORS.scatter(g, offsets, size, orders, *rule)
-    function = _Scatter if torch._C._are_functorch_transforms_active() else _EagerScatter
-    return function.apply(g, offsets, size, orders, rule)
+    if torch._C._are_functorch_transforms_active():
+        return _Scatter.apply(g, offsets, size, orders, rule)
+    if _is_plain(g, offsets) and not _is_watched(g, offsets):
+        return _scatter(g, offsets, size, orders, *rule)
+    return _EagerScatter.apply(g, offsets, size, orders, rule)
 
 
 def gradients(
@@ -215,8 +225,11 @@ def gradients(
     """Compute Wᵀg and ∂L/∂εᵢ = Σ_c g_c ∂ᵢWx_c in one pass, differentiably; empty tensors for what is not needed."""
     if torch.compiler.is_compiling():
         return _OPERATORS.gradients(g, x, offsets, *needs, *rule)
-    function = _Gradients if torch._C._are_functorch_transforms_active() else _EagerGradients
-    return function.apply(g, x, offsets, needs, rule)
+    if torch._C._are_functorch_transforms_active():
+        return _Gradients.apply(g, x, offsets, needs, rule)
+    if _is_plain(g, x, offsets) and not _is_watched(g, x, offsets):
+        return _gradients(g, x, offsets, *needs, *rule)
+    return _EagerGradients.apply(g, x, offsets, needs, rule)
 
 
 def _raised(orders: Orders) -> list[Orders]:
@@ -393,6 +406,17 @@ def _over_batches(
     return (tuple(unfolded), tuple(out_dims)) if isinstance(found, tuple) else (unfolded[0], out_dims[0])
 
 
+def _save(ctx: Any, *tensors: Tensor) -> None:
+    ctx.save_for_backward(*tensors)
+    if _has_tangents():
+        ctx.save_for_forward(*tensors)
+
+
+def _has_tangents() -> bool:
+    """Return whether forward-mode derivatives may be under way."""
+    return torch.autograd.forward_ad._current_level >= 0 or torch._C._are_functorch_transforms_active()
+
+
 class _Gather(torch.autograd.Function):
     @staticmethod
     def forward(x: Tensor, offsets: Tensor, orders: Orders, rule: Rule) -> Tensor:
@@ -402,8 +426,7 @@ class _Gather(torch.autograd.Function):
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
         x, offsets, ctx.orders, ctx.rule = inputs
         ctx.set_materialize_grads(False)
-        ctx.save_for_backward(x, offsets)
-        ctx.save_for_forward(x, offsets)
+        _save(ctx, x, offsets)
 
     @staticmethod
     def backward(ctx: Any, g: Tensor | None) -> tuple[Tensor | None, ...]:
@@ -433,8 +456,7 @@ class _Scatter(torch.autograd.Function):
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
         g, offsets, ctx.size, ctx.orders, ctx.rule = inputs
         ctx.set_materialize_grads(False)
-        ctx.save_for_backward(g, offsets)
-        ctx.save_for_forward(g, offsets)
+        _save(ctx, g, offsets)
 
     @staticmethod
     def backward(ctx: Any, u: Tensor | None) -> tuple[Tensor | None, ...]:
@@ -466,8 +488,7 @@ class _Gradients(torch.autograd.Function):
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:
         g, x, offsets, ctx.needs, ctx.rule = inputs
         ctx.set_materialize_grads(False)
-        ctx.save_for_backward(g, x, offsets)
-        ctx.save_for_forward(g, x, offsets)
+        _save(ctx, g, x, offsets)
 
     @staticmethod
     def backward(ctx: Any, u: Tensor | None, v: Tensor | None) -> tuple[Tensor | None, ...]:
@@ -509,15 +530,28 @@ def _is_watched(*tensors: Tensor) -> bool:
 
 
 class _EagerGather(torch.autograd.Function):
+    # The axis of a single group is added in here: one node less for autograd.
     @staticmethod
     def forward(ctx: Any, x: Tensor, offsets: Tensor, orders: Orders, rule: Rule) -> Tensor:
         call = _gather if _is_plain(x, offsets) else _OPERATORS.gather
-        y = call(x, offsets, orders, *rule)
+        y = call(x, _grouped(offsets, x), orders, *rule)
         _Gather.setup_context(ctx, (x, offsets, orders, rule), y)
         return y
 
-    backward = _Gather.backward
-    jvp = _Gather.jvp
+    @staticmethod
+    def backward(ctx: Any, g: Tensor | None) -> tuple[Tensor | None, ...]:
+        if g is None:
+            return None, None, None, None
+        x, offsets = ctx.saved_tensors
+        needs = ctx.needs_input_grad[:2]
+        dx, doffsets = _gather_backward(g, x, _grouped(offsets, x), ctx.orders, ctx.rule, needs)
+        return dx, None if doffsets is None else doffsets.view(offsets.shape), None, None
+
+    @staticmethod
+    def jvp(ctx: Any, dx: Tensor | None, doffsets: Tensor | None, *_: Any) -> Tensor:
+        x, offsets = ctx.saved_tensors
+        tangents = (dx, None if doffsets is None else _grouped(doffsets, x))
+        return _gather_forward(x, _grouped(offsets, x), tangents, ctx.orders, ctx.rule)
 
 
 class _EagerScatter(torch.autograd.Function):

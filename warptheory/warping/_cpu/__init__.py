@@ -4,19 +4,19 @@ Channels-last is the native layout; planes (torch's default) are packed inside t
 the layout of the image, and are the same, bit for bit, for any number of threads.
 """
 
-import os
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
+from functools import lru_cache
 from math import prod
 
-import numba
 import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from warptheory.warping._cpu import _entries, _threads
 from warptheory.warping._cpu import _kernels as kernels
-from warptheory.warping._cpu._kernels import Gradients, Problem, Values
+from warptheory.warping._cpu._entries import Words
+from warptheory.warping._cpu._kernels import Problem
 from warptheory.warping._cpu._plan import BOUNDARIES
 from warptheory.warping._layout import (
     empty_image,
@@ -28,7 +28,7 @@ from warptheory.warping._layout import (
     spans_pixels,
 )
 
-_REAL = {torch.float32: np.empty(0, np.float32), torch.float64: np.empty(0, np.float64)}
+_DTYPES = {torch.float32: "float32", torch.float64: "float64"}
 _INDEX_LIMIT = 2**31
 _WIDEST = 16  # values of the widest register, and so of a packed pixel
 # Fewer values than this are not worth waking threads for.
@@ -42,28 +42,17 @@ _UNIT_PIXELS = 4096
 _UNIT_LINES = 16
 _SCRATCH_VALUES = 2**19
 
-_forked = False
-
-
-def _after_fork() -> None:
-    global _forked
-    _forked = True
-
-
-# GNU OpenMP does not survive a fork: a forked child that entered it would be killed. Children work on
-# one thread, as torch's own data-loading workers do.
-os.register_at_fork(after_in_child=_after_fork)
-
 
 def unsupported(x: Tensor, offsets: Tensor) -> str | None:
     """Return why the kernels cannot take these tensors; None if they can."""
-    if x.device.type != "cpu":
+    if not x.is_cpu:
         return f"the tensors are on {x.device}"
-    if x.dtype not in _REAL:
-        return f"its kernels are for float32 and float64, not {str(x.dtype).removeprefix('torch.')}"
-    if offsets.dtype != x.dtype:
+    dtype = x.dtype
+    if dtype not in _DTYPES:
+        return f"its kernels are for float32 and float64, not {str(dtype).removeprefix('torch.')}"
+    if offsets.dtype != dtype:
         return "image and offsets differ in dtype"
-    if x.is_contiguous() and x.numel() * _WIDEST < _INDEX_LIMIT:
+    if x.numel() * _WIDEST < _INDEX_LIMIT and x.is_contiguous():
         return None
     reach = sum((length - 1) * stride for length, stride in zip(x.shape[2:], x.stride()[2:], strict=True))
     if reach >= _INDEX_LIMIT or prod(x.shape[2:]) * _WIDEST >= _INDEX_LIMIT:
@@ -84,16 +73,12 @@ def gather(
     if y.numel() == 0:
         return y
     x, offsets = _plain(x), _plain_offsets(offsets)
-    problem = _problem(x, offsets, orders, boundary)
+    problem = _problem(x.shape, offsets.shape, None if orders is None else tuple(orders), boundary)
+    strides = _gather_strides(y.stride(), x.stride(), offsets.stride(), problem.grid)
+    tensors = (y.data_ptr(), x.data_ptr(), offsets.data_ptr())
     units = problem.counts[0] * problem.counts[1] * -(-prod(problem.grid) // problem.unit)
-    arguments = (_grid_values(y), Values(x.data_ptr(), x.stride()), _offset_values(offsets))
-    threads = _threads(units, y.numel())
-    if threads == 1:
-        kernels.gather_units(0, units, problem, *arguments, _REAL[x.dtype])
-    else:
-        flat = [field for values in arguments for field in values]
-        with _numba_threads(threads):
-            kernels.gather_parallel(threads, units, *problem, *flat, _REAL[x.dtype])
+    entry = _entries.gather_entry(len(problem.grid), _DTYPES[x.dtype])
+    _entries.run(entry, units, _threads_for(y), (*tensors, *_entries.problem_words(problem), *strides))
     return y
 
 
@@ -147,59 +132,71 @@ def _differentiate(
         # The gradient is laid out as `empty_image` lays it out; positions in both images have to agree.
         x = x if is_dense(x) else empty_image(x, x.shape[2:]).copy_(x)
     g = g if spans_pixels(g) else g.contiguous()
-    problem = _problem(x, offsets, orders, boundary)
-    task = Gradients(
-        _grid_values(g),
-        Values(x.data_ptr(), x.stride()),
-        _offset_values(offsets),
-        _image_values(image_gradient, like=x),
-        _offset_values(offsets if offset_gradient is None else offset_gradient),
-        image_gradient is not None,
-        offset_gradient is not None,
-        central_knots,
+    problem = _problem(x.shape, offsets.shape, None if orders is None else tuple(orders), boundary)
+    image_gradient_at, offset_gradient_at = (
+        0 if part is None else part.data_ptr() for part in (image_gradient, offset_gradient)
     )
+    tensors = (g.data_ptr(), x.data_ptr(), offsets.data_ptr(), image_gradient_at, offset_gradient_at)
+    strides = _gradients_strides(
+        g.stride(),
+        x.stride(),
+        offsets.stride(),
+        (x if image_gradient is None else image_gradient).stride(),
+        (offsets if offset_gradient is None else offset_gradient).stride(),
+        problem.grid,
+    )
+    arguments = (*tensors, central_knots, *_entries.problem_words(problem), *strides)
     images, groups, _ = problem.counts
     stripes = -(-prod(problem.grid) // problem.stripe)
+    entry, threads = _entries.differentiate_entry(len(problem.grid), _DTYPES[x.dtype]), _threads_for(g)
 
-    def run(mode: int, tasks: int, ranges: np.ndarray) -> None:
-        threads = _threads(tasks, g.numel())
-        if threads == 1:
-            kernels.differentiate_tasks(0, tasks, mode, ranges, problem, task, _REAL[x.dtype])
-            return
-        flat = [field for values in task[:5] for field in values]
-        with _numba_threads(threads):
-            kernels.differentiate_parallel(threads, tasks, mode, ranges, *problem, *flat, *task[5:], _REAL[x.dtype])
+    def run(mode: int, tasks: int, ranges_at: int = 0) -> None:
+        _entries.run(entry, tasks, threads, (mode, ranges_at, stripes, *arguments))
 
     if image_gradient is None:
-        run(kernels.ANY_STRIPE, images * groups * stripes, _NO_RANGES)
+        run(kernels.ANY_STRIPE, images * groups * stripes)
     elif images * groups >= _MANY_IMAGES or stripes == 1:
-        run(kernels.WHOLE_IMAGES, images * groups, _NO_RANGES)
+        run(kernels.WHOLE_IMAGES, images * groups)
     else:
         ranges = np.empty((images, groups, stripes, 2), np.int64)
-        run(kernels.FIND_RANGES, images * groups * stripes, ranges)
-        run(kernels.EVEN_STRIPES, images * groups * stripes, ranges)
-        run(kernels.ODD_STRIPES, images * groups * stripes, ranges)
-        run(kernels.DEPENDENT_IMAGES, images * groups, ranges)
+        run(kernels.FIND_RANGES, images * groups * stripes, ranges.ctypes.data)
+        run(kernels.EVEN_STRIPES, images * groups * stripes, ranges.ctypes.data)
+        run(kernels.ODD_STRIPES, images * groups * stripes, ranges.ctypes.data)
+        run(kernels.DEPENDENT_IMAGES, images * groups, ranges.ctypes.data)
 
 
-_NO_RANGES = np.empty((0, 0, 0, 2), np.int64)
+# What follows from shapes and strides alone is remembered: a small image costs less than working it out.
 
 
-def _problem(x: Tensor, offsets: Tensor, orders: Sequence[int] | None, boundary: str) -> Problem:
-    images, groups, _, *grid = offsets.shape
+@lru_cache(maxsize=1024)
+def _problem(image: Words, offsets: Words, orders: Words | None, boundary: str) -> Problem:
+    images, groups, dim, *grid = offsets
     pixels, line = prod(grid), prod(grid[1:])
     unit = min(pixels, max(-(-_UNIT_PIXELS // line), _UNIT_LINES) * line if len(grid) > 1 else _UNIT_PIXELS)
     units = -(-pixels // unit)
     return Problem(
-        (images, groups, x.shape[1] // groups),
-        tuple(x.shape[2:]),
+        (images, groups, image[1] // groups),
+        tuple(image[2:]),
         tuple(grid),
         BOUNDARIES.index(boundary),
-        tuple(orders or (0,) * len(grid)),
+        orders or (0,) * dim,
         unit,
         unit * -(-units // _STRIPES),
         _SCRATCH_VALUES,
     )
+
+
+@lru_cache(maxsize=1024)
+def _gather_strides(y: Words, x: Words, offsets: Words, grid: Words) -> Words:
+    return (*y[:2], pixel_stride(grid, y[2:]), *x, *offsets[:3], pixel_stride(grid, offsets[3:]))
+
+
+@lru_cache(maxsize=1024)
+def _gradients_strides(
+    g: Words, x: Words, offsets: Words, image_gradient: Words, offset_gradient: Words, grid: Words
+) -> Words:
+    tail = (*image_gradient, *offset_gradient[:3], pixel_stride(grid, offset_gradient[3:]))
+    return (*_gather_strides(g, x, offsets, grid), *tail)
 
 
 def _plain(x: Tensor) -> Tensor:
@@ -211,33 +208,5 @@ def _plain_offsets(offsets: Tensor) -> Tensor:
     return offsets if spans_pixels(offsets, first_axis=3) else offsets.contiguous()
 
 
-def _grid_values(values: Tensor) -> Values:
-    return Values(values.data_ptr(), (*values.stride()[:2], pixel_stride(values, 2)))
-
-
-def _offset_values(offsets: Tensor) -> Values:
-    return Values(offsets.data_ptr(), (*offsets.stride()[:3], pixel_stride(offsets, 3)))
-
-
-def _image_values(image: Tensor | None, like: Tensor) -> Values:
-    return Values(0, like.stride()) if image is None else Values(image.data_ptr(), image.stride())
-
-
-def _threads(tasks: int, values: int) -> int:
-    if _forked or values < _SERIAL_VALUES:
-        return 1
-    return max(1, min(torch.get_num_threads(), tasks, numba.config.NUMBA_NUM_THREADS))
-
-
-@contextmanager
-def _numba_threads(threads: int) -> Iterator[None]:
-    """Let numba wake so many threads and no more; what the caller had set comes back."""
-    before = numba.get_num_threads()
-    if before == threads:
-        yield
-        return
-    numba.set_num_threads(threads)
-    try:
-        yield
-    finally:
-        numba.set_num_threads(before)
+def _threads_for(values: Tensor) -> int:
+    return 1 if values.numel() < _SERIAL_VALUES else _threads.available()

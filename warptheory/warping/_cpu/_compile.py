@@ -15,38 +15,16 @@ from pathlib import Path
 from typing import Any
 
 from numba import njit
-from numba.core import event
+from numba.core import types
+from numba.core.ccallback import CFunc
 
 _announced = threading.Event()
 
 
 @cache
-def _room_digest() -> str:
+def room_digest() -> str:
     sources = sorted(Path(__file__).parent.glob("*.py"))
     return hashlib.sha256(b"\0".join(source.read_bytes() for source in sources)).hexdigest()
-
-
-class _Announcer(event.Listener):
-    """Says once per process that kernels are being compiled, when they really are."""
-
-    def __init__(self) -> None:
-        self.watched: set[Any] = set()
-
-    def on_start(self, event: Any) -> None:
-        if event.data.get("dispatcher") in self.watched and not _announced.is_set():
-            _announced.set()
-            print(
-                "warptheory: compiling CPU kernels; this takes some seconds and is cached for later runs",
-                file=sys.stderr,
-                flush=True,
-            )
-
-    def on_end(self, event: Any) -> None:
-        pass
-
-
-_ANNOUNCER = _Announcer()
-event.register("numba:compile", _ANNOUNCER)
 
 
 def callee(function: Callable[..., Any]) -> Any:
@@ -54,19 +32,34 @@ def callee(function: Callable[..., Any]) -> Any:
     return njit(inspect.unwrap(function), nogil=True)
 
 
-def compiled(parallel: bool = False) -> Callable[[Callable[..., None]], Any]:
-    """Compile a function by numba on first call, without the interpreter's lock, and cache the machine code."""
+class _Function(CFunc):
+    """A C function that says, once per process, when it really has to be compiled."""
 
-    def decorate(function: Callable[..., None]) -> Any:
-        dispatcher = njit(inspect.unwrap(function), parallel=parallel, nogil=True)
-        _ANNOUNCER.watched.add(dispatcher)
-        try:
-            dispatcher.enable_caching()
-        except RuntimeError:  # neither the package nor the user's cache folder can be written
-            return dispatcher
+    def _compile_uncached(self) -> Any:
+        if not _announced.is_set():
+            _announced.set()
+            print(
+                "warptheory: compiling CPU kernels; this takes some seconds and is cached for later runs",
+                file=sys.stderr,
+                flush=True,
+            )
+        return super()._compile_uncached()
+
+
+def c_function(function: Callable[..., None]) -> int:
+    """Compile void function(void *), or load its machine code from the cache, and return its address."""
+    compiled = _Function(inspect.unwrap(function), ((types.voidptr,), types.void), locals={}, options={})
+    try:
+        compiled.enable_caching()
         # numba offers no public way to widen the stamp; without this an edit of another file of the
         # room would run the old machine code (a test holds it).
-        dispatcher._cache._cache_file._source_stamp = _room_digest()
-        return dispatcher
+        compiled._cache._cache_file._source_stamp = room_digest()
+    except RuntimeError:  # neither the package nor the user's cache folder can be written
+        pass
+    compiled.compile()
+    kept.append(compiled)
+    address: int = compiled.address
+    return address
 
-    return decorate
+
+kept: list[_Function] = []  # machine code lives as long as its object

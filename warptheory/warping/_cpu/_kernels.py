@@ -14,7 +14,6 @@ A unit takes one of three ways, by where the channels of a pixel lie:
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba import prange
 from numba.cpython.unsafe.tuple import tuple_setitem
 
 from warptheory.warping._cpu._channels import (
@@ -28,10 +27,11 @@ from warptheory.warping._cpu._channels import (
     blend_strided,
     prefetch,
 )
-from warptheory.warping._cpu._compile import callee, compiled
+from warptheory.warping._cpu._compile import callee
 from warptheory.warping._cpu._lanes import register_bytes
+from warptheory.warping._cpu._memory import clear, read, write
 from warptheory.warping._cpu._plan import NOTHING, offset_gradients, plan_line
-from warptheory.warping._cpu._transpose import clear, pack, read, unpack, unpack_add, write
+from warptheory.warping._cpu._transpose import pack, unpack, unpack_add
 
 BLOCK = 256  # pixels planned at a time: their plan stays in the first-level cache
 PADDING = 16  # a register may be written beyond the last pixel of a plan
@@ -82,6 +82,15 @@ def _product(size):
 def _at(values, image, channel, itemsize):
     """Return the address of an image's channel; of its group's offsets, for offsets."""
     return values.address + (image * values.strides[0] + channel * values.strides[1]) * itemsize
+
+
+@callee
+def take_numbers(words, at, template):
+    """Return as many numbers as the template has, from place `at` on, and the place after them."""
+    numbers = template
+    for place in range(len(template)):
+        numbers = tuple_setitem(numbers, place, words[at + place])
+    return numbers, at + len(template)
 
 
 @callee
@@ -207,7 +216,7 @@ def _address(array):
     return np.int64(array.ctypes.data)
 
 
-@compiled()
+@callee
 def gather_units(first, last, problem, target, source, offsets, real):
     """Gather the units number `first` … `last` − 1."""
     _, groups, channels = problem.counts
@@ -261,44 +270,6 @@ def gather_units(first, last, problem, target, source, offsets, real):
                         pixel, target.strides[1], image_at, source.strides[1], plan, column, channels, problem.size
                     )
                 pixel += pixel_step
-
-
-# numba hands plain tuples to its threads, but no tuples of tuples: the parallel kernels take the fields
-# of their arguments one by one.
-
-
-@compiled(parallel=True)
-def gather_parallel(
-    threads,
-    units,
-    counts,
-    size,
-    grid,
-    boundary,
-    orders,
-    unit,
-    stripe,
-    scratch,
-    target,
-    target_strides,
-    source,
-    source_strides,
-    offsets,
-    offset_strides,
-    real,
-):
-    """Gather all units on several threads."""
-    for thread in prange(threads):
-        first, last = thread * units // threads, (thread + 1) * units // threads
-        gather_units(
-            first,
-            last,
-            Problem(counts, size, grid, boundary, orders, unit, stripe, scratch),
-            Values(target, target_strides),
-            Values(source, source_strides),
-            Values(offsets, offset_strides),
-            real,
-        )
 
 
 class Gradients(NamedTuple):
@@ -583,7 +554,7 @@ def _new_workspace(problem, task, real):
 WHOLE_IMAGES, ANY_STRIPE, FIND_RANGES, EVEN_STRIPES, ODD_STRIPES, DEPENDENT_IMAGES = range(6)
 
 
-@compiled()
+@callee
 def differentiate_tasks(first, last, mode, ranges, problem, task, real):
     """Work through the tasks number `first` … `last` − 1 of a pass.
 
@@ -635,49 +606,3 @@ def _is_two_coloured(ranges):
             if ranges[earlier, 1] > ranges[stripe, 0] and ranges[stripe, 1] > ranges[earlier, 0]:
                 return False
     return True
-
-
-@compiled(parallel=True)
-def differentiate_parallel(
-    threads,
-    tasks,
-    mode,
-    ranges,
-    counts,
-    size,
-    grid,
-    boundary,
-    orders,
-    unit,
-    stripe,
-    scratch,
-    gradient,
-    gradient_strides,
-    source,
-    source_strides,
-    offsets,
-    offset_strides,
-    image_gradient,
-    image_gradient_strides,
-    offset_gradient,
-    offset_gradient_strides,
-    needs_image,
-    needs_offsets,
-    central_knots,
-    real,
-):
-    """Work through all tasks of a pass on several threads."""
-    for thread in prange(threads):
-        first, last = thread * tasks // threads, (thread + 1) * tasks // threads
-        problem = Problem(counts, size, grid, boundary, orders, unit, stripe, scratch)
-        task = Gradients(
-            Values(gradient, gradient_strides),
-            Values(source, source_strides),
-            Values(offsets, offset_strides),
-            Values(image_gradient, image_gradient_strides),
-            Values(offset_gradient, offset_gradient_strides),
-            needs_image,
-            needs_offsets,
-            central_knots,
-        )
-        differentiate_tasks(first, last, mode, ranges, problem, task, real)

@@ -7,10 +7,10 @@ that fits the cache, so that the kernels see the channels of a pixel side by sid
 from typing import Any
 
 from llvmlite import ir
-from numba.core import cgutils, types
+from numba.core import types
 from numba.extending import intrinsic
 
-from warptheory.warping._cpu._lanes import INT8, INT32, INT64, Builder, Lanes, Pointer, lanes_of, loop, real_type
+from warptheory.warping._cpu._lanes import INT32, INT64, Builder, Lanes, Pointer, lanes_of, loop, real_type
 
 _GROUP_BYTES = 16  # shuffles inside 16 bytes are the cheap ones on every vector unit
 
@@ -78,41 +78,6 @@ class Planes:
             with self.builder.if_then(exists, likely=True):
                 place = pointer + pixel
                 place.store(row + place.load(row.value.type.count) if add else row)
-
-
-@intrinsic
-def read(typing: Any, address: Any, real: Any) -> Any:
-    """Return the value at an address."""
-
-    def generate(context: Any, builder: Builder, signature: Any, arguments: Any) -> Any:
-        return Pointer.at(builder, arguments[0], real_type(real.dtype)).scalar()
-
-    return real.dtype(types.int64, real), generate
-
-
-@intrinsic
-def write(typing: Any, address: Any, value: Any, real: Any) -> Any:
-    """Store a value at an address."""
-
-    def generate(context: Any, builder: Builder, signature: Any, arguments: Any) -> Any:
-        value = context.cast(builder, arguments[1], signature.args[1], real.dtype)
-        Pointer.at(builder, arguments[0], real_type(real.dtype)).store(Lanes(builder, value))
-        return context.get_dummy_value()
-
-    return types.void(types.int64, value, real), generate
-
-
-@intrinsic
-def clear(typing: Any, address: Any, count: Any, real: Any) -> Any:
-    """Set `count` values to zero."""
-
-    def generate(context: Any, builder: Builder, signature: Any, arguments: Any) -> Any:
-        address, count, _ = arguments
-        pointer = Pointer.at(builder, address, INT8)
-        cgutils.memset(builder, pointer.address, builder.mul(count, INT64(real.dtype.bitwidth // 8)), 0)
-        return context.get_dummy_value()
-
-    return types.void(types.int64, count, real), generate
 
 
 @intrinsic
