@@ -29,16 +29,15 @@ class Corners:
 
     def __init__(self, context: Any, builder: Builder, kinds: Any, plan: Any, pixel: Any, dim: int) -> None:
         indices, weights, *_ = cgutils.unpack_tuple(builder, plan)
-        row_length = cgutils.unpack_tuple(builder, context.make_array(kinds[0])(context, builder, indices).shape)[1]
         self.builder = builder
         self.element = real_type(kinds[1].dtype)
-        index_array = array_pointer(context, builder, kinds[0], indices, INT32)
-        weight_array = array_pointer(context, builder, kinds[1], weights, self.element)
-        places = [builder.add(builder.mul(row_length, INT64(corner)), pixel) for corner in range(2**dim)]
-        found = [(index_array + place).scalar() for place in places]
+        first = builder.mul(pixel, INT64(2**dim))
+        index_array = array_pointer(context, builder, kinds[0], indices, INT32) + first
+        self._weights = array_pointer(context, builder, kinds[1], weights, self.element) + first
+        self._count = 2**dim
+        found = [(index_array + INT64(corner)).scalar() for corner in range(2**dim)]
         self.is_empty = builder.icmp_signed("<", found[0], INT32(0))
         self.offsets = [builder.sext(index, INT64) for index in found]
-        self.weights = [(weight_array + place).scalar() for place in places]
 
     def at(self, image: Any) -> list[Pointer]:
         """Return where the corners' channels begin in an image, given by its integer address."""
@@ -47,7 +46,9 @@ class Corners:
 
     def weight_registers(self, lanes: int) -> list[Lanes]:
         """Return every weight in all lanes of a register."""
-        return [broadcast(self.builder, weight, lanes) for weight in self.weights]
+        return [
+            broadcast(self.builder, (self._weights + INT64(corner)).scalar(), lanes) for corner in range(self._count)
+        ]
 
 
 def _in_chunks(builder: Builder, channels: Any, widths: list[int], body: Callable[[Any, Any, int], None]) -> None:
@@ -181,16 +182,29 @@ _LINE_BYTES = 64
 
 @intrinsic
 def prefetch(typing: Any, image: Any, plan: Any, pixel: Any, channels: Any, size: Any) -> Any:
-    """Ask for the cache lines of every corner of a pixel, some pixels before they are needed."""
+    """Ask for the cache lines of a pixel's corners, some pixels before they are needed.
+
+    Where a pixel fills more than one line, only for the lower corners along the last axis: the upper ones
+    follow in memory, and asking for them too would cost more than it saves.
+    """
 
     def generate(context: Any, builder: Builder, signature: Any, arguments: Any) -> Any:
         image, parts, pixel, channels, _ = arguments
-        corners = Corners(context, builder, plan, parts, pixel, dim=len(size))
+        corners = Corners(context, builder, plan, parts, pixel, dim=len(size)).at(image)
+        line = INT64(_LINE_BYTES * 8 // plan[1].dtype.bitwidth)
         kind = ir.FunctionType(ir.VoidType(), [ir.PointerType(), INT32, INT32, INT32])
         function = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")
-        with loop(builder, INT64(0), channels, _LINE_BYTES * 8 // plan[1].dtype.bitwidth) as channel:
-            for corner in corners.at(image):
-                builder.call(function, [(corner + channel).address, INT32(0), INT32(3), INT32(1)])
+
+        def ask(corner: Pointer) -> None:
+            builder.call(function, [corner.address, INT32(0), INT32(3), INT32(1)])
+
+        with builder.if_else(builder.icmp_signed("<=", channels, line)) as (then, otherwise):
+            with then:
+                for corner in corners:
+                    ask(corner)
+            with otherwise, loop(builder, INT64(0), channels, line.constant) as channel:
+                for corner in corners[::2]:
+                    ask(corner + channel)
         return context.get_dummy_value()
 
     return types.void(types.int64, plan, types.int64, types.int64, size), generate

@@ -140,8 +140,8 @@ def _new_plan(columns, size, real):
     corners = 2 ** len(size)
     length = columns + PADDING
     return (
-        np.empty((corners, length), np.int32),
-        np.empty((corners, length), real.dtype),
+        np.empty((length, corners), np.int32),
+        np.empty((length, corners), real.dtype),
         np.empty((2, length), np.int32),
     )
 
@@ -198,7 +198,7 @@ def _line_range(plan, count):
     first, last = 2**30, -1
     for number in range(2):
         for column in range(count):
-            if indices[0, column] != NOTHING:
+            if indices[column, 0] != NOTHING:
                 line = np.int64(lines[number, column])
                 first = min(first, line)
                 last = max(last, line)
@@ -261,15 +261,22 @@ def gather_units(first, last, problem, target, source, offsets, real):
             count = min(BLOCK, stop - block)
             _plan_pixels(plan, problem, offsets, image, group, block, count, source_steps, -1, itemsize)
             pixel = _at(target, image, group * channels, itemsize) + block * pixel_step
-            for column in range(count):
-                if is_packed:
+            if is_packed:
+                for column in range(count):
                     prefetch(image_at, plan, min(column + AHEAD, count - 1), min(channels, PREFETCHED), problem.size)
-                    blend_packed(pixel, 1, image_at, 1, plan, column, channels, problem.size)
-                else:
-                    blend_strided(
-                        pixel, target.strides[1], image_at, source.strides[1], plan, column, channels, problem.size
-                    )
-                pixel += pixel_step
+                    blend_packed(pixel + column * pixel_step, 1, image_at, 1, plan, column, channels, problem.size)
+                continue
+            for column in range(count):
+                blend_strided(
+                    pixel + column * pixel_step,
+                    target.strides[1],
+                    image_at,
+                    source.strides[1],
+                    plan,
+                    column,
+                    channels,
+                    problem.size,
+                )
 
 
 class Gradients(NamedTuple):

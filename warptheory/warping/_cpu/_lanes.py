@@ -203,9 +203,31 @@ class Pointer:
         shuffle = self.builder.shuffle_vector
         return [Lanes(self.builder, shuffle(together.value, undefined, mask)) for mask in masks]
 
+    def store_interleaved(self, registers: "Sequence[Lanes]") -> None:
+        """Store lane by lane the values of several registers; their number is a power of two."""
+        together = _concatenated(list(registers))
+        lanes, count = registers[0].value.type.count, len(registers)
+        mask = [number * lanes + lane for lane in range(lanes) for number in range(count)]
+        constant = ir.Constant(ir.VectorType(INT32, lanes * count), mask)
+        undefined = ir.Constant(together.value.type, ir.Undefined)
+        self.store(Lanes(self.builder, self.builder.shuffle_vector(together.value, undefined, constant)))
+
     def store(self, register: Lanes) -> None:
         """Store a register, or a scalar."""
         self.builder.store(register.value, self.address, align=self._alignment)
+
+
+def _concatenated(registers: list[Lanes]) -> Lanes:
+    """Return registers, a power of two of them, side by side in one."""
+    while len(registers) > 1:
+        count = 2 * registers[0].value.type.count
+        mask = ir.Constant(ir.VectorType(INT32, count), list(range(count)))
+        shuffle = registers[0].builder.shuffle_vector
+        registers = [
+            Lanes(left.builder, shuffle(left.value, right.value, mask))
+            for left, right in zip(registers[::2], registers[1::2], strict=True)
+        ]
+    return registers[0]
 
 
 class Variable:

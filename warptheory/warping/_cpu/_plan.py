@@ -57,7 +57,7 @@ def plan_line(
 ) -> Any:
     """Plan `count` successive pixels of one line of the output, into the columns of a plan from `first` on.
 
-    `plan` is the tuple (indices int32[2ᵈ, N], weights real[2ᵈ, N], lines int32[2, N]), with axes
+    `plan` is the tuple (indices int32[N, 2ᵈ], weights real[N, 2ᵈ], lines int32[2, N]), with axes
     real[4d, N] as a fourth where gradients are wanted; up to a register more than `count` columns are
     written. `position` holds the coordinates of the first pixel, `offsets` the address of its offset along
     each axis, `offset_stride` the step to the next pixel's; `size` and `strides` are the image's, in pixels
@@ -75,9 +75,9 @@ def plan_line(
             cgutils.unpack_tuple(builder, arguments[place]) for place in (3, 4, 6, 7, 8)
         )
         kinds = signature.args[0]
-        row_length = cgutils.unpack_tuple(builder, context.make_array(kinds[0])(context, builder, parts[0]).shape)[1]
-        columns = [
-            array_pointer(context, builder, kind, part, INT32 if kind.dtype == types.int32 else real) + first
+        row_length = cgutils.unpack_tuple(builder, context.make_array(kinds[2])(context, builder, parts[2]).shape)[1]
+        arrays = [
+            array_pointer(context, builder, kind, part, INT32 if kind.dtype == types.int32 else real)
             for kind, part in zip(kinds, parts, strict=True)
         ]
 
@@ -95,14 +95,19 @@ def plan_line(
                 part = _plan_axis(coordinate, offset, narrow(size[axis]), boundary)
                 planned.append(part.differentiated_if(builder.icmp_signed(">", orders[axis], INT64(0))))
 
-            def rows(array: int) -> Callable[[int], Pointer]:
-                return lambda number: columns[array] + builder.add(builder.mul(row_length, INT64(number)), start)
+            column = builder.add(first, start)
+
+            def rows(array: int) -> Rows:
+                return lambda number: arrays[array] + builder.add(builder.mul(row_length, INT64(number)), column)
 
             for number, pixel in enumerate(planned[0].pixels):
                 rows(2)(number).store(pixel)
             if len(kinds) > 3:
                 _store_axes(planned, axes=rows(3))
-            _store_corners(planned, [narrow(stride) for stride in strides], indices=rows(0), weights=rows(1))
+            indices, weights = _corners(planned, [narrow(stride) for stride in strides])
+            place = builder.mul(column, INT64(2**dim))
+            (arrays[0] + place).store_interleaved(indices)
+            (arrays[1] + place).store_interleaved(weights)
         return context.get_dummy_value()
 
     return types.void(plan, first, count, position, offsets, offset_stride, size, strides, orders, boundary), generate
@@ -117,18 +122,19 @@ def _store_axes(planned: "list[AxisPlan]", axes: Rows) -> None:
             axes(AXIS_ROWS * axis + number).store(register)
 
 
-def _store_corners(planned: "list[AxisPlan]", strides: list[Lanes], indices: Rows, weights: Rows) -> None:
+def _corners(planned: "list[AxisPlan]", strides: list[Lanes]) -> tuple[list[Lanes], list[Lanes]]:
+    """Return the index and the weight of every corner."""
     dim = len(planned)
     empty = functools.reduce(operator.or_, (part.is_empty for part in planned))
+    indices, weights = [], []
     for corner in range(2**dim):
         sides = [corner >> (dim - 1 - axis) & 1 for axis in range(dim)]
         chosen = list(zip(planned, sides, strict=True))
         terms = [part.pixels[side] * stride for (part, side), stride in zip(chosen, strides, strict=True)]
-        index = functools.reduce(operator.add, terms)
-        if corner == 0:
-            index = index.like(NOTHING).where(empty, index)
-        indices(corner).store(index)
-        weights(corner).store(functools.reduce(operator.mul, [part.weights[side] for part, side in chosen]))
+        indices.append(functools.reduce(operator.add, terms))
+        weights.append(functools.reduce(operator.mul, [part.weights[side] for part, side in chosen]))
+    indices[0] = indices[0].like(NOTHING).where(empty, indices[0])
+    return indices, weights
 
 
 @dataclass(frozen=True)
