@@ -68,21 +68,26 @@ def run(
         seed=seed,
         device=device,
         profile=chosen,
-        on_progress=lambda share, name: report(0.05 + 0.55 * share, name),
+        on_progress=_part_of(report, 0.05, 0.6),
     )
     records.write_table(source / "verdicts.parquet", verdicts, manifest)
     for number, name in enumerate(ANALYSES):
-        report(0.6 + 0.1 * number / len(ANALYSES), name)
+        _part_of(report, 0.6, 0.7)(number / len(ANALYSES), name)
         load_script("analyses", name, "analysis").run(source, seed, device)
     for name in BENCHMARKS:
         load_script("benchmarks", name, "benchmark").run(
-            source, seed, device, rounds, on_progress=lambda share, case: report(0.7 + 0.25 * share, case)
+            source, seed, device, rounds, on_progress=_part_of(report, 0.7, 0.95)
         )
     report(0.95, "figures and report")
     figures = [draw_figure(name, folder, seed, device) for name in FIGURES]
     write_report(folder, figures)
     report(1.0, "done")
     return bool((verdicts["verdict"] == "verified").all() and expected["agrees"].all())
+
+
+def _part_of(report: Progress, start: float, end: float) -> Progress:
+    """Return a report for one part of the work; rounding must not carry it into the next."""
+    return lambda share, name: report(min(start + (end - start) * share, end), name)
 
 
 def describe(result: Result) -> dict[str, Any]:

@@ -87,7 +87,7 @@ def test_verify_exits_with_1_when_a_claim_does_not_hold(warptheory, monkeypatch)
     assert "refuted: theory" in out
 
 
-@pytest.mark.parametrize("command", ["list", "derive", "verify", "figure", "analyse", "reproduce"])
+@pytest.mark.parametrize("command", ["list", "derive", "verify", "figure", "analyse", "bench", "reproduce"])
 def test_help_has_an_example(warptheory, command):
     code, out, _ = warptheory(command, "--help")
     assert code == 0
@@ -115,7 +115,10 @@ def test_help_has_an_example(warptheory, command):
         ),
         (("figure", "99"), "Error: figure: expected one of figure1_warped_image, got 'figure99'"),
         (("figure", "1", "--out", "/dev/null/x"), "Error: out: expected a folder that can be written to"),
-        (("analyse", "nothing"), "Error: name: expected one of iid_statistics, warped_image, got 'nothing'"),
+        (
+            ("analyse", "nothing"),
+            "Error: name: expected one of iid_statistics, operator_accuracy, warped_image, got 'nothing'",
+        ),
         (("reproduce", "--out", "/dev/null/x"), "Error: out: expected a folder that can be written to"),
     ],
 )

@@ -84,7 +84,7 @@ def test_compilation_is_announced_once_and_cached(tmp_path):
     code = """
 import torch, warptheory as wt
 wt.warp(torch.zeros(1, 1, 4), torch.zeros(1, 1, 4), backend="cpu")
-wt.splat(torch.zeros(1, 1, 4), torch.zeros(1, 1, 4), backend="cpu")
+wt.warp(torch.zeros(1, 1, 4).double(), torch.zeros(1, 1, 4).double(), backend="cpu")
 """
     environment = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path)}
     messages = [

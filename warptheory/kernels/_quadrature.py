@@ -5,7 +5,6 @@ import itertools
 from collections.abc import Sequence
 
 import sympy as sp
-from scipy import integrate
 from sympy.core.function import AppliedUndef, UndefinedFunction
 
 from warptheory.kernels._pieces import POSITION, Piece
@@ -28,6 +27,8 @@ class NumericalIntegral(sp.Integral):
         ((variable, lower, upper),) = self.limits
         if self.free_symbols:
             return self
+        from scipy import integrate  # a third of a second that most users never need
+
         edges = {float(lower), float(upper)}
         for node in self.function.atoms(AppliedUndef):
             shift = float(node.args[0] - variable)

@@ -27,12 +27,14 @@ from warptheory.warping import _backends, _operator, _prefilter, _reference, bou
 from warptheory.warping._arguments import (
     check_kernel_fits,
     check_knot,
+    check_offset_shape,
     check_offsets,
     check_pair,
     check_size,
     check_values,
 )
 from warptheory.warping._backends import Backend, BackendError
+from warptheory.warping._tracing import constant_when_traced
 
 # (B, d, *T) or (B, G, d, *T); an optional axis is more than a shape annotation can say.
 Offsets = Float[Tensor, "B *GdT"]
@@ -75,9 +77,9 @@ def warp(
 
     Source: arXiv 2511.20800, y(t) = x(t + ε(t)); at knots: result A10.
     """
-    grouped, rule = _prepare("x", x, offsets, kernel, boundary, knot, backend)
+    dim, rule = _prepare("x", x, offsets, kernel, boundary, knot, backend)
     filtered = _prefilter.coefficients(x, rule.kernel, boundary)
-    return _operator.gather(filtered, offsets, (0,) * grouped.shape[2], rule)
+    return _operator.gather(filtered, offsets, (0,) * dim, rule)
 
 
 def splat(
@@ -111,13 +113,14 @@ def splat(
 
     Source: the transfer (Perron–Frobenius) operator on the grid; arXiv 2511.20800, backward pass.
     """
-    grouped, rule = _prepare("g", g, offsets, kernel, boundary, knot, backend)
+    dim, rule = _prepare("g", g, offsets, kernel, boundary, knot, backend)
+    grouped = check_offsets(offsets, dim)
     if g.shape[2:] != grouped.shape[3:]:
         raise ArgumentError(
             "offsets", expected=f"grid {tuple(g.shape[2:])}, as in g", received=f"grid {tuple(grouped.shape[3:])}"
         )
     sizes = check_size(size, g.shape[2:])
-    found = _operator.scatter(g, grouped, sizes, (0,) * grouped.shape[2], rule)
+    found = _operator.scatter(g, grouped, sizes, (0,) * dim, rule)
     return _prefilter.coefficients(found, rule.kernel, boundary, adjoint=True)
 
 
@@ -188,8 +191,8 @@ def warp_gradient(
 
     Source: result A7; at knots: A10.
     """
-    grouped, rule = _prepare("x", x, offsets, kernel, boundary, knot, backend)
-    dim = grouped.shape[2]
+    dim, rule = _prepare("x", x, offsets, kernel, boundary, knot, backend)
+    grouped = check_offsets(offsets, dim)
     filtered = _prefilter.coefficients(x, rule.kernel, boundary)
     axes = [tuple(int(axis == i) for axis in range(dim)) for i in range(dim)]
     return torch.stack([_operator.gather(filtered, grouped, orders, rule) for orders in axes], dim=2)
@@ -261,7 +264,7 @@ def backend(
     grouped = values.new_empty(values.shape[0], 1, dim, *[1] * dim)
     if offsets is not None:
         grouped = check_offsets(offsets, dim)
-        check_pair("x", values, grouped)
+        check_pair("x", values, grouped, grouped.shape)
     return _backends.choose(values, grouped, kernels.get(kernel), backend)
 
 
@@ -273,16 +276,15 @@ def _prepare(
     boundary: str,
     knot: str,
     wish: str | None,
-) -> tuple[Tensor, _operator.Rule]:
-    """Check the arguments of a call; return grouped offsets, and how to sample."""
+) -> tuple[int, _operator.Rule]:
+    """Check the arguments of a call; return the number of axes, and how to sample."""
     dim = check_values(argument, values)
-    grouped = check_offsets(offsets, dim)
-    check_pair(argument, values, grouped)
-    return grouped, _operator.Rule(*_rule(kernel, boundary, knot, wish))
+    check_pair(argument, values, offsets, check_offset_shape(offsets, dim))
+    return dim, _operator.Rule(*_rule(kernel, boundary, knot, wish))
 
 
 # torch.compile takes the outcome as a constant instead of tracing the catalogues.
-@torch.compiler.assume_constant_result
+@constant_when_traced
 def _rule(kernel: str | Kernel, boundary: str, knot: str, wish: str | None) -> tuple[str, str, str, str]:
     try:
         return _remembered_rule(kernel, boundary, knot, wish)

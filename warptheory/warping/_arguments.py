@@ -31,42 +31,48 @@ def check_offsets(offsets: Tensor, dim: int | None = None) -> Tensor:
 
     Without `dim`, d is read from the shape, as (B, d, *T) where that fits.
     """
+    return offsets if len(check_offset_shape(offsets, dim)) == offsets.ndim else offsets.unsqueeze(1)
+
+
+def check_offset_shape(offsets: Tensor, dim: int | None = None) -> Sequence[int]:
+    """Check offsets as `check_offsets` does, and return only the shape (B, G, d, *T)."""
     if not isinstance(offsets, Tensor):
         raise ArgumentError("offsets", expected="a tensor (B, d, *T) or (B, G, d, *T)", received=type(offsets).__name__)
     if not offsets.is_floating_point():
         raise ArgumentError("offsets", expected="a floating dtype (offsets are in pixels)", received=_dtype(offsets))
-    grouped = _with_groups(offsets, dim)
-    _, groups, _, *grid = grouped.shape
-    if 0 in grid:
+    shape = _with_groups(offsets, dim)
+    if 0 in shape[3:]:
         raise ArgumentError("offsets", expected="no empty spatial axis", received=_shape(offsets))
-    if groups == 0:
+    if shape[1] == 0:
         raise ArgumentError("offsets", expected="at least one offset group", received=_shape(offsets))
-    return grouped
+    return shape
 
 
-def _with_groups(offsets: Tensor, dim: int | None) -> Tensor:
+def _with_groups(offsets: Tensor, dim: int | None) -> Sequence[int]:
     shape = offsets.shape
-    for d in range(1, MAX_DIM + 1) if dim is None else (dim,):
+    dims = range(1, MAX_DIM + 1) if dim is None else (dim,)
+    for d in dims:
         if len(shape) == 2 + d and shape[1] == d:
-            return offsets.unsqueeze(1)
-    for d in range(1, MAX_DIM + 1) if dim is None else (dim,):
+            return (shape[0], 1, *shape[1:])
+    for d in dims:
         if len(shape) == 3 + d and shape[2] == d:
-            return offsets
-    d = "d" if dim is None else str(dim)
-    raise ArgumentError("offsets", expected=f"shape (B, {d}, *T) or (B, G, {d}, *T)", received=_shape(offsets))
+            return shape
+    d_name = "d" if dim is None else str(dim)
+    raise ArgumentError(
+        "offsets", expected=f"shape (B, {d_name}, *T) or (B, G, {d_name}, *T)", received=_shape(offsets)
+    )
 
 
-def check_pair(argument: str, values: Tensor, offsets: Tensor) -> None:
-    """Check that values (B, C, …) and grouped offsets (B, G, d, *T) fit together."""
-    if values.shape[0] != offsets.shape[0]:
-        raise ArgumentError(
-            "offsets", expected=f"batch {values.shape[0]}, as in {argument}", received=f"batch {offsets.shape[0]}"
-        )
-    if values.shape[1] % offsets.shape[1]:
+def check_pair(argument: str, values: Tensor, offsets: Tensor, shape: Sequence[int]) -> None:
+    """Check that values (B, C, …) and offsets fit together; `shape` is that of the offsets as (B, G, d, *T)."""
+    batch, channels = values.shape[:2]
+    if batch != shape[0]:
+        raise ArgumentError("offsets", expected=f"batch {batch}, as in {argument}", received=f"batch {shape[0]}")
+    if channels % shape[1]:
         raise ArgumentError(
             "offsets",
-            expected=f"a number of offset groups that divides the {values.shape[1]} channels of {argument}",
-            received=f"{offsets.shape[1]} groups",
+            expected=f"a number of offset groups that divides the {channels} channels of {argument}",
+            received=f"{shape[1]} groups",
         )
     if values.device != offsets.device:
         raise ArgumentError(

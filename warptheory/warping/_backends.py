@@ -92,7 +92,9 @@ def _wish(forced: str | None) -> tuple[str | None, str]:
     if forced is not None:
         check_name(forced)
         return forced, "the argument"
-    variable = os.environ.get(VARIABLE) or None
+    variable = os.environ.get(VARIABLE)
+    if not variable:
+        return None, ""
     check_name(variable, VARIABLE)
     return variable, f"the environment variable {VARIABLE}"
 

@@ -182,7 +182,7 @@ def _fake_gradients(
 
 
 def gather(
-    x: Float[Tensor, "B C *S"], offsets: Float[Tensor, "B G d *T"], orders: Orders, rule: Rule
+    x: Float[Tensor, "B C *S"], offsets: Float[Tensor, "B *GdT"], orders: Orders, rule: Rule
 ) -> Float[Tensor, "B C *T"]:
     """Compute (∂ᵅW x)[n] = Σₘ ∂ᵅk(p(n) − m) x[m], differentiably; `orders` is α.
 

@@ -18,6 +18,7 @@ from torch import Tensor
 from warptheory.kernels import Kernel
 from warptheory.warping import boundaries
 from warptheory.warping._operator import kernel_handle, kernel_of
+from warptheory.warping._tracing import constant_when_traced
 
 
 def coefficients(
@@ -62,7 +63,7 @@ def _prefilter_backward(ctx: Any, g: Tensor) -> tuple[Tensor, None, None, None]:
 _prefilter.register_autograd(_prefilter_backward, setup_context=_save_rule)
 
 
-@torch.compiler.assume_constant_result
+@constant_when_traced
 def _has_prefilter(kernel: str) -> bool:
     return kernel_of(kernel).prefilter is not None
 

@@ -43,12 +43,12 @@ class _Function(CFunc):
                 file=sys.stderr,
                 flush=True,
             )
-        return super()._compile_uncached()
+        return super()._compile_uncached()  # type: ignore[misc]
 
 
 def c_function(function: Callable[..., None]) -> int:
     """Compile void function(void *), or load its machine code from the cache, and return its address."""
-    compiled = _Function(inspect.unwrap(function), ((types.voidptr,), types.void), locals={}, options={})
+    compiled: Any = _Function(inspect.unwrap(function), ((types.voidptr,), types.void), locals={}, options={})
     try:
         compiled.enable_caching()
         # numba offers no public way to widen the stamp; without this an edit of another file of the
@@ -58,8 +58,7 @@ def c_function(function: Callable[..., None]) -> int:
         pass
     compiled.compile()
     kept.append(compiled)
-    address: int = compiled.address
-    return address
+    return int(compiled.address)
 
 
 kept: list[_Function] = []  # machine code lives as long as its object

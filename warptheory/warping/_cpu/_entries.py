@@ -93,7 +93,7 @@ def gather_entry(dim: int, dtype: str) -> Entry:
     """Return the gather of one number of axes and dtype, compiled if need be."""
     real, axes, image = _REAL[dtype], (0,) * dim, (0,) * (2 + dim)
 
-    def gather_all(data):  # type: ignore[no-untyped-def]
+    def gather_all(data):
         words = carray(data, (_MOST_WORDS,), np.int64)
         addresses, at = take_numbers(words, _QUEUES + words[_THREADS], (0, 0, 0))
         problem, at = _take_problem(words, at, axes)
@@ -116,7 +116,7 @@ def differentiate_entry(dim: int, dtype: str) -> Entry:
     """Return the gradients of one number of axes and dtype, compiled if need be."""
     real, axes, image = _REAL[dtype], (0,) * dim, (0,) * (2 + dim)
 
-    def differentiate_all(data):  # type: ignore[no-untyped-def]
+    def differentiate_all(data):
         words = carray(data, (_MOST_WORDS,), np.int64)
         at = _QUEUES + words[_THREADS]
         (mode, ranges_at, stripes), at = take_numbers(words, at, (0, 0, 0))
