@@ -517,10 +517,10 @@ class _Gradients(torch.autograd.Function):
 
 def _is_plain(*tensors: Tensor) -> bool:
     """Return whether nothing watches these tensors: no subclass, no mode that records operators."""
-    return torch._C._len_torch_dispatch_stack() == 0 and all(type(each) in _PLAIN for each in tensors)
+    return torch._C._len_torch_dispatch_stack() == 0 and _PLAIN.issuperset(map(type, tensors))
 
 
-_PLAIN = (Tensor, torch.nn.Parameter)
+_PLAIN = frozenset({Tensor, torch.nn.Parameter})
 
 
 def _is_watched(*tensors: Tensor) -> bool:

@@ -7,6 +7,7 @@ the layout of the image, and are the same, bit for bit, for any number of thread
 from collections.abc import Sequence
 from functools import lru_cache
 from math import prod
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -18,6 +19,7 @@ from warptheory.warping._cpu import _kernels as kernels
 from warptheory.warping._cpu._entries import Words
 from warptheory.warping._cpu._kernels import Problem
 from warptheory.warping._cpu._plan import BOUNDARIES
+from warptheory.warping._cpu._threads import Entry
 from warptheory.warping._layout import (
     empty_image,
     empty_offsets,
@@ -73,12 +75,10 @@ def gather(
     if y.numel() == 0:
         return y
     x, offsets = _plain(x), _plain_offsets(offsets)
-    problem = _problem(x.shape, offsets.shape, None if orders is None else tuple(orders), boundary)
-    strides = _gather_strides(y.stride(), x.stride(), offsets.stride(), problem.grid)
+    layouts = (y.stride(), x.stride(), offsets.stride())
+    call = _gather_call(x.dtype, x.shape, offsets.shape, layouts, orders and tuple(orders), boundary)
     tensors = (y.data_ptr(), x.data_ptr(), offsets.data_ptr())
-    units = problem.counts[0] * problem.counts[1] * -(-prod(problem.grid) // problem.unit)
-    entry = _entries.gather_entry(len(problem.grid), _DTYPES[x.dtype])
-    _entries.run(entry, units, _threads_for(y), (*tensors, *_entries.problem_words(problem), *strides))
+    _entries.run(call.entry, call.tasks, _threads_for(y), (*tensors, *call.words))
     return y
 
 
@@ -132,43 +132,82 @@ def _differentiate(
         # The gradient is laid out as `empty_image` lays it out; positions in both images have to agree.
         x = x if is_dense(x) else empty_image(x, x.shape[2:]).copy_(x)
     g = g if spans_pixels(g) else g.contiguous()
-    problem = _problem(x.shape, offsets.shape, None if orders is None else tuple(orders), boundary)
-    image_gradient_at, offset_gradient_at = (
-        0 if part is None else part.data_ptr() for part in (image_gradient, offset_gradient)
-    )
-    tensors = (g.data_ptr(), x.data_ptr(), offsets.data_ptr(), image_gradient_at, offset_gradient_at)
-    strides = _gradients_strides(
+    layouts = (
         g.stride(),
         x.stride(),
         offsets.stride(),
         (x if image_gradient is None else image_gradient).stride(),
         (offsets if offset_gradient is None else offset_gradient).stride(),
-        problem.grid,
     )
-    arguments = (*tensors, central_knots, *_entries.problem_words(problem), *strides)
-    images, groups, _ = problem.counts
-    stripes = -(-prod(problem.grid) // problem.stripe)
-    entry, threads = _entries.differentiate_entry(len(problem.grid), _DTYPES[x.dtype]), _threads_for(g)
+    call = _gradients_call(x.dtype, x.shape, offsets.shape, layouts, orders and tuple(orders), boundary)
+    image_gradient_at = 0 if image_gradient is None else image_gradient.data_ptr()
+    offset_gradient_at = 0 if offset_gradient is None else offset_gradient.data_ptr()
+    tensors = (g.data_ptr(), x.data_ptr(), offsets.data_ptr(), image_gradient_at, offset_gradient_at)
+    images, groups, stripes = *offsets.shape[:2], call.stripes
+    threads = _threads_for(g)
 
     def run(mode: int, tasks: int, ranges_at: int = 0) -> None:
-        _entries.run(entry, tasks, threads, (mode, ranges_at, stripes, *arguments))
+        words = (mode, ranges_at, stripes, *tensors, central_knots, *call.words)
+        _entries.run(call.entry, tasks, threads, words)
 
     if image_gradient is None:
-        run(kernels.ANY_STRIPE, images * groups * stripes)
+        run(kernels.ANY_STRIPE, call.tasks)
     elif images * groups >= _MANY_IMAGES or stripes == 1:
         run(kernels.WHOLE_IMAGES, images * groups)
     else:
         ranges = np.empty((images, groups, stripes, 2), np.int64)
-        run(kernels.FIND_RANGES, images * groups * stripes, ranges.ctypes.data)
-        run(kernels.EVEN_STRIPES, images * groups * stripes, ranges.ctypes.data)
-        run(kernels.ODD_STRIPES, images * groups * stripes, ranges.ctypes.data)
+        run(kernels.FIND_RANGES, call.tasks, ranges.ctypes.data)
+        run(kernels.EVEN_STRIPES, call.tasks, ranges.ctypes.data)
+        run(kernels.ODD_STRIPES, call.tasks, ranges.ctypes.data)
         run(kernels.DEPENDENT_IMAGES, images * groups, ranges.ctypes.data)
 
 
 # What follows from shapes and strides alone is remembered: a small image costs less than working it out.
 
 
+class Call(NamedTuple):
+    """A kernel, the tasks of a whole pass, the stripes of an image, and the words that hold no address."""
+
+    entry: Entry
+    tasks: int
+    stripes: int
+    words: Words
+
+
 @lru_cache(maxsize=1024)
+def _gather_call(
+    dtype: torch.dtype,
+    image: Words,
+    offsets: Words,
+    layouts: tuple[Words, Words, Words],
+    orders: Words | None,
+    boundary: str,
+) -> Call:
+    problem = _problem(image, offsets, orders, boundary)
+    units = problem.counts[0] * problem.counts[1] * -(-prod(problem.grid) // problem.unit)
+    entry = _entries.gather_entry(len(problem.grid), _DTYPES[dtype])
+    return Call(entry, units, 0, (*_entries.problem_words(problem), *_strides(problem.grid, *layouts)))
+
+
+@lru_cache(maxsize=1024)
+def _gradients_call(
+    dtype: torch.dtype,
+    image: Words,
+    offsets: Words,
+    layouts: tuple[Words, Words, Words, Words, Words],
+    orders: Words | None,
+    boundary: str,
+) -> Call:
+    problem = _problem(image, offsets, orders, boundary)
+    stripes = -(-prod(problem.grid) // problem.stripe)
+    entry = _entries.differentiate_entry(len(problem.grid), _DTYPES[dtype])
+    *on_grid, image_gradient, offset_gradient = layouts
+    strides = (*_strides(problem.grid, *on_grid), *image_gradient, *_offset_strides(problem.grid, offset_gradient))
+    return Call(
+        entry, problem.counts[0] * problem.counts[1] * stripes, stripes, (*_entries.problem_words(problem), *strides)
+    )
+
+
 def _problem(image: Words, offsets: Words, orders: Words | None, boundary: str) -> Problem:
     images, groups, dim, *grid = offsets
     pixels, line = prod(grid), prod(grid[1:])
@@ -186,17 +225,13 @@ def _problem(image: Words, offsets: Words, orders: Words | None, boundary: str) 
     )
 
 
-@lru_cache(maxsize=1024)
-def _gather_strides(y: Words, x: Words, offsets: Words, grid: Words) -> Words:
-    return (*y[:2], pixel_stride(grid, y[2:]), *x, *offsets[:3], pixel_stride(grid, offsets[3:]))
+def _strides(grid: Words, on_grid: Words, image: Words, offsets: Words) -> Words:
+    """Return the strides of what lives on the output grid, of an image and of offsets, as the kernels read them."""
+    return (*on_grid[:2], pixel_stride(grid, on_grid[2:]), *image, *_offset_strides(grid, offsets))
 
 
-@lru_cache(maxsize=1024)
-def _gradients_strides(
-    g: Words, x: Words, offsets: Words, image_gradient: Words, offset_gradient: Words, grid: Words
-) -> Words:
-    tail = (*image_gradient, *offset_gradient[:3], pixel_stride(grid, offset_gradient[3:]))
-    return (*_gather_strides(g, x, offsets, grid), *tail)
+def _offset_strides(grid: Words, offsets: Words) -> Words:
+    return (*offsets[:3], pixel_stride(grid, offsets[3:]))
 
 
 def _plain(x: Tensor) -> Tensor:

@@ -10,7 +10,7 @@ it in its own cache.
 
 from array import array
 from collections.abc import Sequence
-from functools import cache, lru_cache
+from functools import cache
 
 import numpy as np
 from numba import carray
@@ -48,7 +48,6 @@ def run(entry: Entry, tasks: int, threads: int, arguments: Sequence[int]) -> Non
     entry.run(words.buffer_info()[0], threads)
 
 
-@lru_cache(maxsize=1024)
 def problem_words(problem: Problem) -> Words:
     """Return a problem as the kernels read it."""
     cut = (problem.unit, problem.stripe, problem.scratch)
