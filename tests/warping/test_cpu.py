@@ -11,7 +11,7 @@ import torch
 import warptheory as wt
 from tests.warping.cases import make_case
 from warptheory.warping import _cpu
-from warptheory.warping._cpu import _compile, _entries
+from warptheory.warping._cpu import _compile, _entries, _threads
 
 LARGE = {"size": (160, 90), "grid": (160, 90)}
 
@@ -40,6 +40,19 @@ def test_bit_for_bit_the_same_for_any_number_of_threads(batch, channels, channel
     for other in results[1:]:
         for first, second in zip(results[0], other, strict=True):
             assert torch.equal(first, second)
+
+
+def test_without_gnu_openmp_python_threads_carry_the_kernels(monkeypatch):
+    case = make_case(2, "white", batch=2, channels=16, **LARGE)
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        expected = gradients(case)
+        monkeypatch.setattr(_threads, "pool", lambda: None)
+        found = gradients(case)
+    finally:
+        torch.set_num_threads(before)
+    assert all(torch.equal(first, second) for first, second in zip(expected, found, strict=True))
 
 
 def test_calls_from_several_threads_at_once():

@@ -58,13 +58,15 @@ def warp(
         offsets: ε in pixels, shape (B, d, *T), or (B, G, d, *T) where G groups of C/G successive
             channels have offsets of their own; array-axis order (axis 0 first). T may differ from S.
             Offsets that are NaN or 2³⁰ pixels or more sample nothing (zeros) or the edge pixel
-            (other boundaries; NaN: the first pixel), with zero gradient.
+            (other boundaries; NaN: the first pixel), with zero gradient. Beside the edge of an image
+            that is infinite there, "cpu" may return NaN where the others return an infinity.
         kernel: a name such as "linear" or "gauss(0.7)", or a `Kernel`; see `kernels.names()`.
         boundary: "zeros", "border", "reflect" or "periodic"; see `warping.boundaries` for pictures
             and for SciPy's and torch's names of the same rules.
         knot: the derivative in the offset at kinks of the kernel, "right" or "central".
         backend: "reference", "cpu" or "triton"; None takes the environment variable WARPTHEORY_BACKEND,
-            and failing that the fastest that can run the call.
+            and failing that the fastest that can run the call. Derivatives for which a fast backend has
+            no kernel of its own are the reference's.
 
     Returns:
         y, shape (B, C, *T), dtype and memory layout (channels-last or not) of x; computed in the wider
@@ -154,7 +156,7 @@ def hit_counts(
 
     Source: results B3 (column sums) and B4 (dead inputs).
     """
-    grouped = check_offsets(offsets, dim=None if size is None else len(size))
+    grouped = check_offsets(offsets, dim=len(size) if isinstance(size, Sequence) else None)
     ones = grouped.new_ones(()).expand(*grouped.shape[:2], *grouped.shape[3:])
     return splat(ones, grouped, size, kernel, boundary, backend=backend)
 
@@ -221,7 +223,7 @@ def warp_matrix(
         ArgumentError: a shape, dtype or size that does not fit, by name of the argument.
         UnknownNameError: no such kernel or boundary.
     """
-    grouped = check_offsets(offsets, dim=None if size is None else len(size))
+    grouped = check_offsets(offsets, dim=len(size) if isinstance(size, Sequence) else None)
     sizes = check_size(size, grouped.shape[3:])
     resolved, rule = kernels.get(kernel), boundaries.get(boundary)
     check_kernel_fits(resolved, boundary)
@@ -241,8 +243,8 @@ def backend(
     """Say which backend a call of `warp` or `splat` would use, and why.
 
     Args:
-        x: the image of the call, or g for `splat`, shape (B, C, *S); None stands for a float32 image on
-            the default device.
+        x: the image of the call, or g for `splat`, shape (B, C, *S); None stands for one that fits the
+            offsets, of their dtype and device, and without offsets for float32 on the default device.
         offsets: the offsets of the call, shape (B, d, *T) or (B, G, d, *T); None: of the dtype of x.
         kernel: the kernel of the call.
         backend: the backend to be asked for, if any; None as in `warp`.
@@ -259,6 +261,9 @@ def backend(
     >>> print(wt.warping.backend(kernel="keys"))
     reference: not cpu: its kernels are for 'linear', not 'keys'
     """
+    if x is None and offsets is not None:
+        batch, groups, axes, *_ = check_offset_shape(offsets)
+        x = offsets.new_empty(batch, groups, *[1] * axes)
     values = torch.empty(1, 1, 1, 1) if x is None else x
     dim = check_values("x", values)
     grouped = values.new_empty(values.shape[0], 1, dim, *[1] * dim)

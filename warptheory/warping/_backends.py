@@ -1,12 +1,13 @@
 """Which backend runs a call, and why: one dispatch for all operators.
 
 A fast backend is a module with the functions `gather(x, offsets, boundary)`, `scatter(g, offsets, size,
-boundary)` and `gradients(g, x, offsets, boundary, knot, needs_x, needs_offsets)`; `unsupported(x, offsets)`
-says why it cannot take a call, and `computes(orders, knot)` whether gather and scatter take a keyword
+boundary)` and `gradients(g, x, offsets, boundary, knot, needs_x, needs_offsets)`; `unsupported(x, offsets,
+size)` says why it cannot take a call, and `computes(orders, knot)` whether gather and scatter take a keyword
 `orders` with these derivatives. It is imported when it is first asked for.
 """
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
@@ -15,6 +16,7 @@ from types import ModuleType
 from jaxtyping import Float
 from torch import Tensor
 
+from warptheory import kernels
 from warptheory.core.errors import ArgumentError, WarpTheoryError
 from warptheory.kernels import Kernel
 from warptheory.warping import _triton
@@ -66,17 +68,24 @@ def choose(
     return Backend(name, f"the fast kernels for {x.device.type} tensors")
 
 
-def name_of_choice(x: Tensor, offsets: Tensor, kernel: Kernel, forced: str | None) -> str:
-    """Return the name alone of what `choose` chooses, for calls that do not ask why."""
-    return _pick(x, offsets, kernel, *_wish(forced))[0]
+def name_of_choice(
+    x: Tensor, offsets: Tensor, kernel: Kernel, forced: str | None, size: Sequence[int] | None = None
+) -> str:
+    """Return the name alone of what `choose` chooses, for calls that do not ask why.
+
+    `size` is that of the image, where x is what is scattered into it.
+    """
+    return _pick(x, offsets, kernel, *_wish(forced), size)[0]
 
 
-def _pick(x: Tensor, offsets: Tensor, kernel: Kernel, wish: str | None, wisher: str) -> tuple[str, str | None]:
+def _pick(
+    x: Tensor, offsets: Tensor, kernel: Kernel, wish: str | None, wisher: str, size: Sequence[int] | None = None
+) -> tuple[str, str | None]:
     """Return the backend, and what kept the native one from being it."""
     if wish == REFERENCE:
         return REFERENCE, None
     name = wish or _native(x)
-    obstacle = _obstacle(name, x, offsets, kernel)
+    obstacle = _obstacle(name, x, offsets, kernel, size)
     if obstacle is None:
         return name, None
     if wish is not None:
@@ -105,14 +114,22 @@ def check_name(wish: str | None, argument: str = "backend") -> None:
         raise ArgumentError(argument, expected=f"one of {', '.join(NAMES)}", received=repr(wish))
 
 
-def _obstacle(name: str, x: Tensor, offsets: Tensor, kernel: Kernel) -> str | None:
-    if kernel.name != _FAST_KERNEL:
-        return f"its kernels are for {_FAST_KERNEL!r}, not {kernel.name!r}"
+def _obstacle(name: str, x: Tensor, offsets: Tensor, kernel: Kernel, size: Sequence[int] | None) -> str | None:
+    if kernel is not _fast_kernel():
+        if kernel.name != _FAST_KERNEL:
+            return f"its kernels are for {_FAST_KERNEL!r}, not {kernel.name!r}"
+        if kernel != _fast_kernel():
+            return f"its kernels are for the catalogue's {_FAST_KERNEL!r}, not for another of that name"
     missing = _triton.unavailable() if name == "triton" else None
     if missing is not None:
         return missing
-    obstacle: str | None = load(name).unsupported(x, offsets)
+    obstacle: str | None = load(name).unsupported(x, offsets, size)
     return obstacle
+
+
+@cache
+def _fast_kernel() -> Kernel:
+    return kernels.get(_FAST_KERNEL)
 
 
 @cache

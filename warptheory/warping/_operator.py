@@ -52,13 +52,14 @@ class Rule(NamedTuple):
 
 
 _own_kernels: dict[str, Kernel] = {}
+_handles: dict[Kernel, str] = {}
 
 
 def kernel_handle(kernel: Kernel) -> str:
     """Return a name for a kernel: its own if the catalogue has it, else one that holds in this process."""
     if kernel.name.partition("(")[0] in kernels.names() and kernels.get(kernel.name) == kernel:
         return kernel.name
-    handle = f"{kernel.name}#{hash(kernel):x}"
+    handle = _handles.setdefault(kernel, f"{kernel.name}#{len(_handles)}")
     _own_kernels[handle] = kernel
     return handle
 
@@ -85,11 +86,16 @@ for _name, _schema in _SCHEMAS.items():
 _OPERATORS = torch.ops.warptheory
 
 
-def _resolve(values: Tensor, offsets: Tensor, names: Sequence[str]) -> tuple[Rule, Kernel, ModuleType | None]:
-    """Return the rule, its kernel, and the fast backend of a call, None for the reference."""
+def _resolve(
+    values: Tensor, offsets: Tensor, names: Sequence[str], size: Sequence[int] | None = None
+) -> tuple[Rule, Kernel, ModuleType | None]:
+    """Return the rule, its kernel, and the fast backend of a call, None for the reference.
+
+    `size` is that of the image, where `values` are what is scattered into it.
+    """
     rule = Rule(*names)
     kernel = kernel_of(rule.kernel)
-    name = _backends.name_of_choice(values, offsets, kernel, rule.backend or None)
+    name = _backends.name_of_choice(values, offsets, kernel, rule.backend or None, size)
     return rule, kernel, None if name == _backends.REFERENCE else _backends.load(name)
 
 
@@ -107,7 +113,7 @@ def _gather(x: Tensor, offsets: Tensor, orders: Sequence[int], *names: str) -> T
 
 
 def _scatter(g: Tensor, offsets: Tensor, size: Sequence[int], orders: Sequence[int], *names: str) -> Tensor:
-    rule, kernel, backend = _resolve(g, offsets, names)
+    rule, kernel, backend = _resolve(g, offsets, names, size)
     if backend is not None and backend.computes(orders, rule.knot):
         return backend.scatter(g, offsets, size, rule.boundary, **_raising(orders))
     found = _reference.scatter(g, offsets, size, kernel, boundaries.get(rule.boundary), tuple(orders), rule.knot)
@@ -189,13 +195,18 @@ def gather(
     Offsets of a single group may come without the group's axis, as (B, d, *T).
     """
     # torch.compile traces no Function with a forward-mode rule, and needs none.
-    if torch.compiler.is_compiling():
+    if _is_traced():
         return _OPERATORS.gather(x, _grouped(offsets, x), orders, *rule)
     if torch._C._are_functorch_transforms_active():
         return _Gather.apply(x, _grouped(offsets, x), orders, rule)
     if _is_plain(x, offsets) and not _is_watched(x, offsets):
         return _gather(x, _grouped(offsets, x), orders, *rule)
     return _EagerGather.apply(x, offsets, orders, rule)
+
+
+def _is_traced() -> bool:
+    """Return whether torch is recording operators into a program, by its compiler or by `torch.jit.trace`."""
+    return torch.compiler.is_compiling() or torch._C._get_tracing_state() is not None
 
 
 def _grouped(offsets: Tensor, like: Tensor) -> Tensor:
@@ -206,7 +217,7 @@ def scatter(
     g: Float[Tensor, "B C *T"], offsets: Float[Tensor, "B G d *T"], size: Sequence[int], orders: Orders, rule: Rule
 ) -> Float[Tensor, "B C *S"]:
     """Compute (∂ᵅWᵀg)[m] = Σₙ ∂ᵅk(p(n) − m) g[n], differentiably; `orders` is α."""
-    if torch.compiler.is_compiling():
+    if _is_traced():
         return _OPERATORS.scatter(g, offsets, size, orders, *rule)
     if torch._C._are_functorch_transforms_active():
         return _Scatter.apply(g, offsets, size, orders, rule)
@@ -223,7 +234,7 @@ def gradients(
     rule: Rule,
 ) -> tuple[Tensor, Tensor]:
     """Compute Wᵀg and ∂L/∂εᵢ = Σ_c g_c ∂ᵢWx_c in one pass, differentiably; empty tensors for what is not needed."""
-    if torch.compiler.is_compiling():
+    if _is_traced():
         return _OPERATORS.gradients(g, x, offsets, *needs, *rule)
     if torch._C._are_functorch_transforms_active():
         return _Gradients.apply(g, x, offsets, needs, rule)
@@ -239,7 +250,9 @@ def _raised(orders: Orders) -> list[Orders]:
 
 def _sum_channels(values: Tensor, offsets: Tensor) -> Tensor:
     """Sum (B, C, *T) over the channels that share an offset: (B, G, *T)."""
-    return values.unflatten(1, (offsets.shape[1], -1)).sum(2)
+    batch, channels, *grid = values.shape
+    groups = offsets.shape[1]
+    return values.reshape(batch, groups, channels // groups, *grid).sum(2)
 
 
 def _spread(tangent: Tensor, axis: int, channels: int) -> Tensor:
@@ -395,7 +408,7 @@ def _over_batches(
     folded = []
     for tensor, axis in zip(tensors, in_dims, strict=False):
         mapped = tensor.expand(batch_size, *tensor.shape) if axis is None else tensor.movedim(axis, 0)
-        folded.append(mapped.reshape(-1, *mapped.shape[2:]))
+        folded.append(mapped.flatten(0, 1))
     found = call(*folded)
     parts = found if isinstance(found, tuple) else (found,)
     # A gradient that is not needed is an empty vector, the same for all.
@@ -516,11 +529,23 @@ class _Gradients(torch.autograd.Function):
 
 
 def _is_plain(*tensors: Tensor) -> bool:
-    """Return whether nothing watches these tensors: no subclass, no mode that records operators."""
-    return torch._C._len_torch_dispatch_stack() == 0 and _PLAIN.issuperset(map(type, tensors))
+    """Return whether these tensors are numbers in memory, and no mode records operators.
+
+    Others, such as a conjugate's imaginary part, which torch negates when it is read, have to pass its dispatcher.
+    """
+    return torch._C._len_torch_dispatch_stack() == 0 and not any(map(_is_special, tensors))
 
 
 _PLAIN = frozenset({Tensor, torch.nn.Parameter})
+
+
+def _is_special(tensor: Tensor) -> bool:
+    return (
+        type(tensor) not in _PLAIN
+        or tensor.is_neg()
+        or tensor._is_zerotensor()
+        or torch._C._functorch.is_legacy_batchedtensor(tensor)
+    )
 
 
 def _is_watched(*tensors: Tensor) -> bool:

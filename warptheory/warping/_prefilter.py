@@ -8,15 +8,19 @@ solved by its inverse matrix: accurate, differentiable, and its adjoint is the t
 
 import functools
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, nullcontext
 from functools import cache
 from typing import Any
 
+import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from warptheory.kernels import Kernel
 from warptheory.warping import boundaries
+from warptheory.warping._layout import empty_image, is_channels_last
 from warptheory.warping._operator import kernel_handle, kernel_of
 from warptheory.warping._tracing import constant_when_traced
 
@@ -35,10 +39,16 @@ def coefficients(
 
 def _apply(x: Tensor, kernel: str, boundary: str, adjoint: bool) -> Tensor:
     result = x.to(torch.promote_types(x.dtype, torch.float32))
-    for axis in range(2, x.ndim):
-        matrix = _matrix(kernel, x.shape[axis], boundary).to(result)
-        result = (result.movedim(axis, -1) @ (matrix if adjoint else matrix.T)).movedim(-1, axis)
-    return result.to(x.dtype).contiguous()
+    with _without_autocast(x.device.type):  # it would take the product in half precision
+        for axis in range(2, x.ndim):
+            matrix = _matrix(kernel, x.shape[axis], boundary).to(result)
+            result = (result.movedim(axis, -1) @ (matrix if adjoint else matrix.T)).movedim(-1, axis)
+    result = result.to(x.dtype)
+    return result.movedim(1, -1).contiguous().movedim(-1, 1) if is_channels_last(x) else result.contiguous()
+
+
+def _without_autocast(device: str) -> AbstractContextManager[Any]:
+    return torch.autocast(device, enabled=False) if torch.amp.is_autocast_available(device) else nullcontext()
 
 
 # One node for torch.compile and torch.export, which cannot trace how the matrix comes about.
@@ -49,7 +59,7 @@ def _prefilter(x: Tensor, kernel: str, boundary: str, adjoint: bool) -> Tensor:
 
 @_prefilter.register_fake
 def _fake_prefilter(x: Tensor, kernel: str, boundary: str, adjoint: bool) -> Tensor:
-    return x.new_empty(x.shape)
+    return empty_image(x, x.shape[2:])
 
 
 def _save_rule(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
@@ -76,9 +86,20 @@ def after_prefilter(
     return (matrix.to_dense() @ functools.reduce(torch.kron, axes).to(matrix)).to_sparse()
 
 
-@cache
 def _matrix(kernel: str, size: int, boundary: str) -> Float[Tensor, "M M"]:
     """Return the matrix from pixel values to coefficients along an axis, in float64; `kernel` is a handle."""
+    return torch.from_numpy(_inverse(kernel, size, boundary))
+
+
+@cache
+def _inverse(kernel: str, size: int, boundary: str) -> np.ndarray:
+    # The first caller may be in a mode (inference, fake tensors, a default device) that would be remembered with
+    # the matrix. Modes belong to a thread, and a new one has none.
+    with ThreadPoolExecutor(1) as executor:
+        return executor.submit(_solve, kernel, size, boundary).result()
+
+
+def _solve(kernel: str, size: int, boundary: str) -> np.ndarray:
     samples = [float(sample) for sample in kernel_of(kernel).prefilter or ()]
     rows = torch.arange(size)
     blur = torch.zeros(size, size, dtype=torch.float64)
@@ -86,4 +107,4 @@ def _matrix(kernel: str, size: int, boundary: str) -> Float[Tensor, "M M"]:
         columns, inside = boundaries.get(boundary)(rows + tap, size)
         weight = torch.full((size,), sample, dtype=torch.float64)
         blur.index_put_((rows, columns), weight if inside is None else weight * inside, accumulate=True)
-    return torch.linalg.inv(blur)
+    return torch.linalg.inv(blur).numpy()

@@ -38,15 +38,19 @@ _SERIAL_VALUES = 20_000
 # So many images and offset groups occupy the threads, and none need be cut into stripes.
 _MANY_IMAGES = 4
 _STRIPES = 8
-# Pixels of a unit that may be staged, and its least number of lines: with the lines around it that its
-# offsets reach, packed, it should fit the second-level cache.
+# Pixels of a unit that may be staged, its least number of lines, and a bound on the pixels of these: with the
+# lines around it that its offsets reach, packed, it should fit the second-level cache.
 _UNIT_PIXELS = 4096
 _UNIT_LINES = 16
+_MOST_UNIT_PIXELS = 2**15
 _SCRATCH_VALUES = 2**19
 
 
-def unsupported(x: Tensor, offsets: Tensor) -> str | None:
-    """Return why the kernels cannot take these tensors; None if they can."""
+def unsupported(x: Tensor, offsets: Tensor, size: Sequence[int] | None = None) -> str | None:
+    """Return why the kernels cannot take these tensors; None if they can.
+
+    `size` is that of the image, where x is not the image itself but what is scattered into it.
+    """
     if not x.is_cpu:
         return f"the tensors are on {x.device}"
     dtype = x.dtype
@@ -54,10 +58,14 @@ def unsupported(x: Tensor, offsets: Tensor) -> str | None:
         return f"its kernels are for float32 and float64, not {str(dtype).removeprefix('torch.')}"
     if offsets.dtype != dtype:
         return "image and offsets differ in dtype"
-    if x.numel() * _WIDEST < _INDEX_LIMIT and x.is_contiguous():
+    if size is None and x.numel() * _WIDEST < _INDEX_LIMIT and x.is_contiguous():
         return None
-    reach = sum((length - 1) * stride for length, stride in zip(x.shape[2:], x.stride()[2:], strict=True))
-    if reach >= _INDEX_LIMIT or prod(x.shape[2:]) * _WIDEST >= _INDEX_LIMIT:
+    reach = 0
+    if size is None:
+        reach = sum((length - 1) * stride for length, stride in zip(x.shape[2:], x.stride()[2:], strict=True))
+        size = x.shape[2:]
+    # The image may be read or written where it lies, as a dense copy, or packed.
+    if max(reach, prod(size) * max(_WIDEST, x.shape[1])) >= _INDEX_LIMIT:
         return "an image is too large for 32-bit indices"
     return None
 
@@ -211,7 +219,8 @@ def _gradients_call(
 def _problem(image: Words, offsets: Words, orders: Words | None, boundary: str) -> Problem:
     images, groups, dim, *grid = offsets
     pixels, line = prod(grid), prod(grid[1:])
-    unit = min(pixels, max(-(-_UNIT_PIXELS // line), _UNIT_LINES) * line if len(grid) > 1 else _UNIT_PIXELS)
+    lines = max(-(-_UNIT_PIXELS // line), min(_UNIT_LINES, _MOST_UNIT_PIXELS // line))
+    unit = min(pixels, lines * line if len(grid) > 1 else _UNIT_PIXELS)
     units = -(-pixels // unit)
     return Problem(
         (images, groups, image[1] // groups),

@@ -217,6 +217,13 @@ def _address(array):
 
 
 @callee
+def _may_stage(problem, is_packed, lanes):
+    """Return whether units may be staged: in planes, not too few, and at least two lines fit the scratch."""
+    line = _product(problem.size) // problem.size[0]
+    return not is_packed and problem.counts[2] > FEW_CHANNELS and 2 * line * lanes <= problem.scratch
+
+
+@callee
 def gather_units(first, last, problem, target, source, offsets, real):
     """Gather the units number `first` … `last` − 1."""
     _, groups, channels = problem.counts
@@ -225,7 +232,7 @@ def gather_units(first, last, problem, target, source, offsets, real):
     pixels, line = _product(problem.grid), _product(problem.size) // problem.size[0]
     units = (pixels + problem.unit - 1) // problem.unit
     is_packed = source.strides[1] == 1 and target.strides[1] == 1
-    may_stage = not is_packed and channels > FEW_CHANNELS
+    may_stage = _may_stage(problem, is_packed, lanes)
     plan = _new_plan(min(problem.unit if may_stage else BLOCK, pixels), problem.size, real)
     scratch = np.empty(0, real.dtype)
     block_scratch = np.empty(BLOCK * lanes if may_stage else 0, real.dtype)
@@ -366,8 +373,9 @@ def _clear_image(problem, task, image, group, real):
     if task.image_gradient.strides[1] != 1 or problem.counts[1] == 1:
         clear(target, channels * pixels, real)
     else:
+        step = problem.counts[1] * channels * real.itemsize
         for pixel in range(pixels):
-            clear(target + pixel * task.image_gradient.strides[1 + len(problem.size)] * real.itemsize, channels, real)
+            clear(target + pixel * step, channels, real)
 
 
 @callee
@@ -495,7 +503,7 @@ def _differentiate_unit(problem, task, image, group, start, stop, work, real):
     lanes = REGISTER_BYTES // itemsize
     is_packed = task.source.strides[1] == 1 and channels > 1
     is_staged = False
-    if not is_packed and channels > FEW_CHANNELS:
+    if _may_stage(problem, is_packed, lanes):
         steps = _packed_steps(size, lanes)
         _plan_pixels(work.unit_plan, problem, task.offsets, image, group, start, stop - start, steps, -1, itemsize)
         low, high = _line_range(work.unit_plan, stop - start)
@@ -542,9 +550,9 @@ def _differentiate_unit(problem, task, image, group, start, stop, work, real):
 @callee
 def _new_workspace(problem, task, real):
     pixels = _product(problem.grid)
-    may_stage = task.source.strides[1] != 1
-    columns = min(max(problem.unit, BLOCK) if may_stage else BLOCK, pixels)
     lanes = REGISTER_BYTES // real.itemsize
+    may_stage = _may_stage(problem, task.source.strides[1] == 1 and problem.counts[2] > 1, lanes)
+    columns = min(max(problem.unit, BLOCK) if may_stage else BLOCK, pixels)
     return Workspace(
         _new_plan(columns if may_stage else 0, problem.size, real),
         _new_plan_with_axes(min(BLOCK, pixels), problem.size, real),

@@ -27,8 +27,10 @@ _PROGRAMS = 8
 _DTYPES = (torch.float32, torch.bfloat16, torch.float16, torch.float64)
 
 
-def unsupported(x: Float[Tensor, "B C *S"], offsets: Float[Tensor, "B G d *T"]) -> str | None:
-    """Return why the kernels cannot take these tensors; None if they can."""
+def unsupported(
+    x: Float[Tensor, "B C *S"], offsets: Float[Tensor, "B G d *T"], size: Sequence[int] | None = None
+) -> str | None:
+    """Return why the kernels cannot take these tensors; None if they can. Images of any `size` will do."""
     if x.device.type != "cuda" and not interpreting():
         return f"the tensors are on {x.device}"
     if x.dtype not in _DTYPES or offsets.dtype not in _DTYPES:
