@@ -37,7 +37,8 @@ BLOCK = 256  # pixels planned at a time: their plan stays in the first-level cac
 PADDING = 16  # a register may be written beyond the last pixel of a plan
 AHEAD = 12  # pixels between asking for a cache line and using it
 PREFETCHED = 64  # channels asked for ahead; the hardware follows from there
-FEW_CHANNELS = 2  # planes are not worth staging
+# So few channels are not worth staging; gradients would stage two images, of mostly empty registers.
+FEW_CHANNELS, FEW_GRADIENTS = 2, 3
 REGISTER_BYTES = register_bytes()
 
 
@@ -217,10 +218,10 @@ def _address(array):
 
 
 @callee
-def _may_stage(problem, is_packed, lanes):
+def _may_stage(problem, is_packed, lanes, few):
     """Return whether units may be staged: in planes, not too few, and at least two lines fit the scratch."""
     line = _product(problem.size) // problem.size[0]
-    return not is_packed and problem.counts[2] > FEW_CHANNELS and 2 * line * lanes <= problem.scratch
+    return not is_packed and problem.counts[2] > few and 2 * line * lanes <= problem.scratch
 
 
 @callee
@@ -232,7 +233,7 @@ def gather_units(first, last, problem, target, source, offsets, real):
     pixels, line = _product(problem.grid), _product(problem.size) // problem.size[0]
     units = (pixels + problem.unit - 1) // problem.unit
     is_packed = source.strides[1] == 1 and target.strides[1] == 1
-    may_stage = _may_stage(problem, is_packed, lanes)
+    may_stage = _may_stage(problem, is_packed, lanes, FEW_CHANNELS)
     plan = _new_plan(min(problem.unit if may_stage else BLOCK, pixels), problem.size, real)
     scratch = np.empty(0, real.dtype)
     block_scratch = np.empty(BLOCK * lanes if may_stage else 0, real.dtype)
@@ -503,7 +504,7 @@ def _differentiate_unit(problem, task, image, group, start, stop, work, real):
     lanes = REGISTER_BYTES // itemsize
     is_packed = task.source.strides[1] == 1 and channels > 1
     is_staged = False
-    if _may_stage(problem, is_packed, lanes):
+    if _may_stage(problem, is_packed, lanes, FEW_GRADIENTS):
         steps = _packed_steps(size, lanes)
         _plan_pixels(work.unit_plan, problem, task.offsets, image, group, start, stop - start, steps, -1, itemsize)
         low, high = _line_range(work.unit_plan, stop - start)
@@ -551,7 +552,7 @@ def _differentiate_unit(problem, task, image, group, start, stop, work, real):
 def _new_workspace(problem, task, real):
     pixels = _product(problem.grid)
     lanes = REGISTER_BYTES // real.itemsize
-    may_stage = _may_stage(problem, task.source.strides[1] == 1 and problem.counts[2] > 1, lanes)
+    may_stage = _may_stage(problem, task.source.strides[1] == 1 and problem.counts[2] > 1, lanes, FEW_GRADIENTS)
     columns = min(max(problem.unit, BLOCK) if may_stage else BLOCK, pixels)
     return Workspace(
         _new_plan(columns if may_stage else 0, problem.size, real),
