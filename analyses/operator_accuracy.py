@@ -4,6 +4,7 @@ Writes `operator_accuracy.parquet`: one row per width and operator, with the err
 and of both gradients of Σ y², relative to the largest true value.
 """
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pandas as pd
@@ -22,10 +23,13 @@ SPREAD = 3.0  # pixels
 # side now and then; offsets this far from knots compare rounding alone.
 CLEARANCE = 0.05
 
+Operator = Callable[[Tensor, Tensor], Tensor]
+
 
 def run(out: Path, seed: int = 0, device: str = "cpu") -> Path:
     """Compute and write the record; return its path."""
-    operators = {"warp": wt.warp, "grid_sample": load_script("benchmarks", "warp", "benchmark").grid_sample}
+    peer = load_script("benchmarks", "warp", "benchmark").grid_sample
+    operators: dict[str, Operator] = {"warp": wt.warp, "grid_sample": peer}
     rows = []
     for width in WIDTHS:
         x, offsets = _inputs(width, seed, device)
@@ -53,9 +57,9 @@ def _inputs(width: int, seed: int, device: str) -> tuple[Tensor, Tensor]:
     return x.to(device), (offsets.floor() + fraction.clamp(CLEARANCE, 1 - CLEARANCE)).to(device)
 
 
-def _passes(operator: object, x: Tensor, offsets: Tensor) -> dict[str, Tensor]:
+def _passes(operator: Operator, x: Tensor, offsets: Tensor) -> dict[str, Tensor]:
     x, offsets = (values.detach().clone().requires_grad_() for values in (x, offsets))
-    y = operator(x, offsets)  # type: ignore[operator]
+    y = operator(x, offsets)
     image_gradient, offset_gradient = torch.autograd.grad(y.square().sum(), (x, offsets))
     found = {"forward": y.detach(), "image_gradient": image_gradient, "offset_gradient": offset_gradient}
     return {name: values.double() for name, values in found.items()}

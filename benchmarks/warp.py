@@ -34,13 +34,13 @@ SAMPLE_SECONDS = 2e-3
 LAYOUTS = {"channels-last": torch.channels_last, "contiguous": torch.contiguous_format}
 
 
-def grid_sample(x: Tensor, offsets: Tensor) -> Tensor:
-    """Sample x (B, C, H, W) at offsets (B, 2, H, W) by torch: (B, C, H, W)."""
+def grid_sample(x: Tensor, offsets: Tensor, mode: str = "bilinear", padding_mode: str = "zeros") -> Tensor:
+    """Sample x (B, C, H, W) at offsets (B, 2, H, W) by torch, in torch's words for kernel and boundary."""
     height, width = x.shape[2:]
     rows = torch.arange(height, dtype=x.dtype, device=x.device)[:, None] + offsets[:, 0]
     columns = torch.arange(width, dtype=x.dtype, device=x.device) + offsets[:, 1]
     grid = torch.stack([(2 * columns + 1) / width - 1, (2 * rows + 1) / height - 1], dim=-1)
-    return functional.grid_sample(x, grid, align_corners=False)
+    return functional.grid_sample(x, grid, mode=mode, padding_mode=padding_mode, align_corners=False)
 
 
 @dataclass(frozen=True)
