@@ -4,6 +4,9 @@ import os
 
 import jaxtyping
 
+# A test that plants an error must neither read nor leave theories in the user's cache.
+os.environ["WARPTHEORY_CACHE"] = "off"
+
 # Code that torch traces is checked without the hook, in a process of its own (tests/tracing).
 if os.environ.get("WARPTHEORY_TEST_SHAPES") != "off":
     jaxtyping.install_import_hook("warptheory", "beartype.beartype")

@@ -13,6 +13,7 @@ Profile = Annotated[str, typer.Option(help="quick: sees errors of 1 %; full: 0.2
 Kernel = Annotated[str | None, typer.Option(help="Interpolation kernel, by name.")]
 Dim = Annotated[int | None, typer.Option(help="Number of spatial axes: 1, 2 or 3.")]
 Offsets = Annotated[str | None, typer.Option(help="Law of the offsets, by name.")]
+Workers = Annotated[int | None, typer.Option(help="Number of processes; by default one for each core.", min=1)]
 Inputs = Annotated[str | None, typer.Option(help="Law of the input pixels, by name.")]
 
 DEFAULT_OUT = Path("paper_repro/out")

@@ -20,13 +20,20 @@ def entry_modules(package: str) -> dict[str, str]:
 
     Args:
         package: dotted name of the package whose folder is the catalogue.
+
+    Raises:
+        ImportError: two entries of one name.
     """
     root = importlib.import_module(package)
-    return {
-        name: module.name
-        for module in pkgutil.walk_packages(root.__path__, prefix=f"{package}.")
-        if not module.ispkg and not (name := module.name.rpartition(".")[2]).startswith("_")
-    }
+    found: dict[str, str] = {}
+    for module in pkgutil.walk_packages(root.__path__, prefix=f"{package}."):
+        name = module.name.rpartition(".")[2]
+        if module.ispkg or name.startswith("_"):
+            continue
+        if name in found:
+            raise ImportError(f"{package} has two entries named {name}: {found[name]} and {module.name}")
+        found[name] = module.name
+    return found
 
 
 def load_entry(package: str, name: str, argument: str) -> ModuleType:

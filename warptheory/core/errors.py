@@ -2,10 +2,22 @@
 
 import difflib
 from collections.abc import Iterable
+from typing import Any
 
 
 class WarpTheoryError(Exception):
     """Base class of every error that the library raises on purpose."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Errors cross processes as their message: subclasses take other arguments than that.
+        return _restore, (type(self), self.args, self.__dict__)
+
+
+def _restore(kind: type[WarpTheoryError], arguments: tuple[Any, ...], state: dict[str, Any]) -> WarpTheoryError:
+    error = kind.__new__(kind, *arguments)
+    error.args = arguments
+    error.__dict__.update(state)
+    return error
 
 
 class ArgumentError(WarpTheoryError, ValueError):

@@ -1,6 +1,6 @@
 """Records: what a command computed, as files. Parquet tables, safetensors arrays, JSON with a manifest.
 
-A record is written whole or not at all: into a temporary file beside its place, then renamed.
+A record is written whole or not at all (`core.files`).
 """
 
 import json
@@ -8,8 +8,7 @@ import os
 import platform
 import subprocess
 import sys
-import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from importlib import metadata
 from pathlib import Path
@@ -18,6 +17,8 @@ from typing import Any
 import pandas as pd
 
 from warptheory.core.errors import ArgumentError
+from warptheory.core.files import output_folder as output_folder
+from warptheory.core.files import write_atomically, write_text
 
 _RECORDED_PACKAGES = ("warptheory", "numpy", "scipy", "sympy", "torch", "numba", "matplotlib", "scikit-image")
 
@@ -80,47 +81,6 @@ def source_commit() -> str:
     except (OSError, subprocess.SubprocessError):
         return "unknown"
     return done.stdout.strip()
-
-
-def output_folder(folder: str | Path, argument: str = "out") -> Path:
-    """Create a folder if need be, and check that files can be written into it.
-
-    Raises:
-        ArgumentError: it cannot be created or written to.
-    """
-    path = Path(folder)
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=path):
-            pass
-    except OSError as error:
-        reason = error.strerror or type(error).__name__
-        raise ArgumentError(
-            argument, expected="a folder that can be written to", received=f"{path} ({reason})"
-        ) from error
-    return path
-
-
-def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
-    """Let `write` fill a temporary file beside `path`, then move it into place."""
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=path.suffix)
-    os.close(handle)
-    temporary = Path(name)
-    try:
-        write(temporary)
-        temporary.replace(path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a text file in UTF-8, atomically."""
-
-    def write(temporary: Path) -> None:
-        temporary.write_text(text, encoding="utf-8")
-
-    write_atomically(path, write)
 
 
 def write_json(path: Path, content: Any) -> None:

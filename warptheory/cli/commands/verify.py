@@ -18,6 +18,7 @@ def command(
     seed: options.Seed = 0,
     device: options.Device = "cpu",
     profile: options.Profile = "quick",
+    workers: options.Workers = None,
     out: options.Out = None,
 ) -> None:
     """Verify results by simulation; exit code 0 only if every claim is verified."""
@@ -31,13 +32,14 @@ def command(
     with progress_bar("verify") as update:
         table = results.check(
             results.match(patterns),
-            kernels=(kernel,),
+            kernel=kernel,
             dim=dim,
             offsets=offsets,
             inputs=inputs,
             seed=seed,
             device=device,
             profile=chosen,
+            workers=workers,
             on_progress=update,
         )
     for row in table.itertuples():
