@@ -17,11 +17,29 @@ from warptheory.symbolic._nodes import quadrature
 from warptheory.symbolic._reduction import average_over_law
 
 NAMES = laws.names()
+
+
+class ContaminatedNormal(stats.rv_continuous):
+    """Three quarters N(0, 1) and one quarter N(0, 9), by SciPy's own normal law."""
+
+    def _pdf(self, x):
+        return 0.75 * stats.norm.pdf(x) + 0.25 * stats.norm.pdf(x, scale=3)
+
+    def _cdf(self, x):
+        return 0.75 * stats.norm.cdf(x) + 0.25 * stats.norm.cdf(x, scale=3)
+
+    def _stats(self):
+        second = 0.75 * stats.norm.moment(2) + 0.25 * stats.norm(scale=3).moment(2)
+        fourth = 0.75 * stats.norm.moment(4) + 0.25 * stats.norm(scale=3).moment(4)
+        return 0.0, second, 0.0, fourth / second**2 - 3
+
+
 SCIPY = {
     "normal": stats.norm(),
     "uniform": stats.uniform(-1, 2),
     "laplace": stats.laplace(),
     "exponential": stats.expon(),
+    "mixture": ContaminatedNormal()(),
 }
 N = 200_000
 

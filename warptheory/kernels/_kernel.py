@@ -7,7 +7,7 @@ from functools import cached_property
 
 import sympy as sp
 
-from warptheory.kernels._periodic import FRACTION, PeriodicFunction
+from warptheory.kernels._periodic import FRACTION, NoClosedFormError, PeriodicFunction
 from warptheory.kernels._pieces import POSITION
 
 FREQUENCY = sp.Symbol("omega", real=True)
@@ -94,6 +94,21 @@ class Kernel(ABC):
 
         Contains unevaluated integrals where there is no closed form; `.evalf()` evaluates them.
         """
+
+    def correlation(self, first: int, second: int, shift: sp.Expr = SHIFT) -> sp.Expr:
+        """Return ∫ k⁽ᶠⁱʳˢᵗ⁾(u) k⁽ˢᵉᶜᵒⁿᵈ⁾(u + Δ) du, jumps of k contributing nothing.
+
+        Args:
+            first: order of the derivative of the first factor.
+            second: that of the second one.
+            shift: Δ, a real expression, in pixels.
+
+        Raises:
+            NoClosedFormError: derivatives of a kernel for which the library has no such integral.
+        """
+        if first or second:
+            raise NoClosedFormError(f"the correlation of derivatives of {self.name}")
+        return self.autocorrelation.subs(SHIFT, shift)
 
     @abstractmethod
     def tap_sum(self, orders: Sequence[int]) -> PeriodicFunction:

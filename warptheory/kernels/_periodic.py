@@ -111,6 +111,11 @@ class PeriodicFunction:
         last = self.cells[-1].expression.subs(FRACTION, fraction)
         return sp.Piecewise(*branches, (last, True)) if branches else last
 
+    def from_left(self, fraction: sp.Rational) -> sp.Expr:
+        """Return the limit from below at a number in (0, 1]."""
+        cell = next(cell for cell in self.cells if cell.lower < fraction <= cell.upper)
+        return cell.expression.subs(FRACTION, fraction)
+
     def mean(self) -> sp.Expr:
         """Return ∫₀¹ F(f) df: exactly, or as unevaluated integrals where there is no closed form."""
         return sp.Add(*map(_integral, self.cells))

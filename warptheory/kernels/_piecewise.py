@@ -86,7 +86,7 @@ class PiecewiseKernel(Kernel):
             if not self._is_even:
                 raise NoClosedFormError(f"the spectrum of {self.name}: its pieces are neither polynomials nor even")
             wave = sp.cos(FREQUENCY * POSITION)
-            return NumericalIntegral(self._opaque(POSITION) * wave, self._support)
+            return NumericalIntegral(_opaque(self, 0)(POSITION) * wave, self._support)
         mass = sum(sp.integrate(p.expression, (POSITION, p.lower, p.upper)) for p in self.pieces)
         transform = sp.expand(sum(_transform(piece) for piece in self.pieces))
         return sp.Piecewise((mass, sp.Eq(FREQUENCY, 0)), (sp.factor(transform), True))
@@ -102,13 +102,25 @@ class PiecewiseKernel(Kernel):
     @cached_property
     def autocorrelation(self) -> sp.Expr:
         """a_k(Δ) = ∫ k(u) k(u + Δ) du; a closed form for polynomial pieces, an integral for others."""
-        if are_polynomial(self.pieces):
-            return at_position(correlate(self.pieces, self.pieces), SHIFT)
-        return NumericalIntegral(self._opaque(POSITION) * self._opaque(POSITION + SHIFT), self._support)
+        return self.correlation(0, 0)
 
-    @cached_property
-    def _opaque(self) -> Callable[[sp.Expr], sp.Expr]:
-        return opaque_function("k", self.pieces)
+    def correlation(self, first: int, second: int, shift: sp.Expr = SHIFT) -> sp.Expr:
+        """Return ∫ k⁽ᶠⁱʳˢᵗ⁾(u) k⁽ˢᵉᶜᵒⁿᵈ⁾(u + Δ) du, jumps of k contributing nothing.
+
+        A closed form for polynomial pieces, an integral for others.
+
+        Args:
+            first: order of the derivative of the first factor.
+            second: that of the second one.
+            shift: Δ, a real expression, in pixels.
+        """
+        if are_polynomial(self.pieces):
+            return at_position(_correlate(self, first, second), shift)
+        one, other = (_opaque(self, order) for order in (first, second))
+        return NumericalIntegral(one(POSITION) * other(POSITION + shift), self._support)
+
+    def _derived(self, order: int) -> Pieces:
+        return tuple(p._replace(expression=sp.diff(p.expression, POSITION, order)) for p in self.pieces)
 
     @property
     def _support(self) -> tuple[sp.Symbol, sp.Rational, sp.Rational]:
@@ -175,6 +187,17 @@ def _transform(piece: Piece) -> sp.Expr:
         return total * (sp.cos(FREQUENCY * bound) - sp.I * sp.sin(FREQUENCY * bound))
 
     return primitive(piece.upper) - primitive(piece.lower)
+
+
+@cache
+def _opaque(kernel: PiecewiseKernel, order: int) -> Callable[[sp.Expr], sp.Expr]:
+    """Return a derivative of the kernel as a function that prints as its name, in integrals without a closed form."""
+    return opaque_function(("k", "Dk", "D2k", "D3k")[order], kernel._derived(order))
+
+
+@cache
+def _correlate(kernel: PiecewiseKernel, first: int, second: int) -> Pieces:
+    return correlate(kernel._derived(first), kernel._derived(second))
 
 
 @cache

@@ -3,6 +3,7 @@
 import bisect
 import itertools
 from collections.abc import Sequence
+from typing import Any
 
 import sympy as sp
 from sympy.core.function import AppliedUndef, UndefinedFunction
@@ -13,6 +14,7 @@ from warptheory.kernels._pieces import POSITION, Piece
 _RELATIVE = 1e-13
 _ABSOLUTE = 1e-14
 _MOST_PANELS = 200
+_MOST_PRINTED = 30  # operations
 
 
 class NumericalIntegral(sp.Integral):
@@ -22,6 +24,25 @@ class NumericalIntegral(sp.Integral):
 
     Source: QUADPACK's adaptive Gauss–Kronrod rule, by `scipy.integrate.quad`.
     """
+
+    def _shown(self) -> sp.Expr:
+        """Return what is printed: the integral, or its number where the integrand would fill a page."""
+        is_long = self.function.count_ops() > _MOST_PRINTED
+        return (
+            sp.Float(float(self), 12) if is_long and not self.free_symbols else sp.Integral(self.function, *self.limits)
+        )
+
+    def _sympystr(self, printer: Any) -> str:
+        return str(printer._print(self._shown()))
+
+    def _pretty(self, printer: Any) -> Any:
+        return printer._print(self._shown())
+
+    def _latex(self, printer: Any) -> str:
+        return str(printer._print(self._shown()))
+
+    def _mathml_presentation(self, printer: Any) -> Any:
+        return printer._print(self._shown())
 
     def _eval_evalf(self, prec: int) -> sp.Expr:
         ((variable, lower, upper),) = self.limits

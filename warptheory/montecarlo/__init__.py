@@ -1,6 +1,14 @@
 """Monte Carlo: estimates with standard errors, and verdicts with power; knows no theorem."""
 
-from warptheory.montecarlo._estimate import Estimate, Experiment, NotFiniteError, as_experiment, check_device, estimate
+from warptheory.montecarlo._estimate import (
+    Combination,
+    Estimate,
+    Experiment,
+    NotFiniteError,
+    as_experiment,
+    check_device,
+    estimate,
+)
 from warptheory.montecarlo._moments import Moments
 from warptheory.montecarlo._profile import PROFILES, Profile, get_profile
 from warptheory.montecarlo._simulation import Simulation
@@ -11,6 +19,7 @@ __all__ = [
     "POWER",
     "PROFILES",
     "Claim",
+    "Combination",
     "Estimate",
     "Experiment",
     "Moments",

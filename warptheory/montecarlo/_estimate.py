@@ -1,7 +1,7 @@
 """Estimation to a requested precision, chunk by chunk, each chunk from its own random stream."""
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Set
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
@@ -9,18 +9,20 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 import torch
 from jaxtyping import Float
+from numpy import ndarray
 from torch import Tensor
 
 from warptheory.core.errors import ArgumentError, WarpTheoryError
 from warptheory.core.streams import Stream
 from warptheory.montecarlo._moments import Moments
 from warptheory.montecarlo._simulation import Simulation
-from warptheory.symbolic import Statistic
+from warptheory.symbolic import MomentStatistic
 
 # A chunk holds about this many pixels: large enough that torch's overhead is small, small enough for
 # the caches, and never more than a few megabytes.
 _CHUNK_ELEMENTS = 2**16
 _FEWEST_CHUNKS = 16
+_FEWEST_ROWS = 64  # fewer would leave the standard error itself uncertain
 DEFAULT_MAX_ELEMENTS = 2**31
 
 
@@ -28,14 +30,25 @@ DEFAULT_MAX_ELEMENTS = 2**31
 class Experiment(Protocol):
     """Anything that can be estimated: independent, unbiased rows from a random stream."""
 
+    def row_elements(self, values: Mapping[str, float]) -> int:
+        """Return the number of pixels that a row draws; it bounds the memory of a chunk."""
+
     @property
-    def row_elements(self) -> int:
-        """Number of pixels that a row draws; bounds the memory of a chunk."""
+    def symbols(self) -> Set[str]:
+        """Names of the symbols that need a number before the experiment can run."""
 
     def sample(
         self, generator: np.random.Generator, rows: int, values: Mapping[str, float], device: str = "cpu"
-    ) -> Float[Tensor, "rows"]:
-        """Draw `rows` independent estimates, shape (rows,)."""
+    ) -> Float[Tensor, "rows"] | Float[Tensor, "rows k"]:
+        """Draw independent rows: estimates, shape (rows,), or what they are functions of, shape (rows, k)."""
+
+
+@runtime_checkable
+class Combination(Protocol):
+    """An experiment whose value is a function of the means of its columns, such as a variance of two moments."""
+
+    def combine(self, means: Float[ndarray, "k"], values: Mapping[str, float]) -> tuple[float, Float[ndarray, "k"]]:
+        """Return the function's value and its gradient, shape (k,), at means of shape (k,)."""
 
 
 class NotFiniteError(WarpTheoryError):
@@ -63,13 +76,13 @@ class Estimate:
     reached: bool
 
 
-def as_experiment(experiment: Experiment | Statistic) -> Experiment:
+def as_experiment(experiment: Experiment | MomentStatistic) -> Experiment:
     """Return the experiment itself, or the simulation of a symbolic statistic.
 
     Raises:
         ArgumentError: neither an experiment nor a statistic.
     """
-    if isinstance(experiment, Statistic):
+    if isinstance(experiment, MomentStatistic):
         return Simulation(experiment)
     if isinstance(experiment, Experiment):
         return experiment
@@ -79,7 +92,7 @@ def as_experiment(experiment: Experiment | Statistic) -> Experiment:
 
 
 def estimate(
-    experiment: Experiment | Statistic,
+    experiment: Experiment | MomentStatistic,
     values: Mapping[str, float],
     rtol: float = 1e-3,
     seed: int = 0,
@@ -92,8 +105,11 @@ def estimate(
 ) -> Estimate:
     """Estimate the mean of an experiment until its standard error is small enough.
 
+    Where the value is a function of several means (a `Combination`), its standard error is that of the function
+    linearised at the means (delta method), and its bias, of order 1/n, is far below it.
+
     Args:
-        experiment: a symbolic statistic, or any `Experiment`, giving rows of shape (rows,).
+        experiment: a symbolic statistic, or any `Experiment`, giving rows of shape (rows,) or (rows, k).
         values: a number for every symbol, by name.
         rtol: stop when stderr ≤ rtol·|mean| (without unit).
         seed: the seed; results depend on seed, label, and nothing else.
@@ -112,23 +128,35 @@ def estimate(
     check_device(device)
     runnable = as_experiment(experiment)
     name = str(experiment) if label is None else label
-    rows = max(1, _CHUNK_ELEMENTS // runnable.row_elements)
-    most_chunks = max(_FEWEST_CHUNKS, max_elements // (rows * runnable.row_elements))
-    moments, chunk, next_check, reached = Moments(), 0, _FEWEST_CHUNKS, False
+    elements = runnable.row_elements(values)
+    rows = max(1, _CHUNK_ELEMENTS // elements)
+    most_chunks = max(_FEWEST_CHUNKS, max_elements // (rows * elements))
+    fewest = max(_FEWEST_CHUNKS, math.ceil(_FEWEST_ROWS / rows))
+    moments, chunk, next_check, reached = Moments(), 0, fewest, False
+    value, stderr = math.nan, math.inf
     with _one_thread():
         while not reached and chunk < most_chunks:
             moments = moments.merge(_run_chunk(runnable, Stream(seed, name, chunk), rows, values, device))
             chunk += 1
             if chunk < next_check and chunk < most_chunks:
                 continue
-            target = max(rtol * abs(moments.mean), atol)
-            reached = moments.standard_error <= target
+            value, stderr = _value(runnable, moments, values)
+            target = max(rtol * abs(value), atol)
+            reached = stderr <= target
             # The variance is known to a few percent by now, so the number of chunks is as well.
-            needed = chunk if reached else chunk * (moments.standard_error / target) ** 2 if target > 0 else most_chunks
+            needed = chunk if reached else chunk * (stderr / target) ** 2 if target > 0 else most_chunks
             next_check = max(chunk + 1, math.ceil(min(1.02 * needed, 2 * chunk)))
             if on_progress is not None:
                 on_progress(1.0 if reached else min(1.0, chunk / min(needed, most_chunks)))
-    return Estimate(moments.mean, moments.standard_error, moments.n, seed, name, reached)
+    return Estimate(value, stderr, moments.n, seed, name, reached)
+
+
+def _value(experiment: Experiment, moments: Moments, values: Mapping[str, float]) -> tuple[float, float]:
+    """Return the value that the means give, and its standard error."""
+    if isinstance(experiment, Combination):
+        value, gradient = experiment.combine(moments.mean, values)
+        return value, moments.standard_error(gradient)
+    return float(moments.mean[0]), moments.standard_error(np.ones(1))
 
 
 @contextmanager

@@ -1,66 +1,63 @@
-"""Streaming moments: mean and central sums up to order four, merged pairwise without cancellation."""
+"""Streaming moments of vectors: mean and scatter matrix, merged pairwise without cancellation."""
 
-import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+import numpy as np
 import torch
 from jaxtyping import Float
+from numpy import ndarray
 from torch import Tensor
 
 
 @dataclass(frozen=True)
 class Moments:
-    """Count, mean and central power sums Mₖ = Σ(x − mean)ᵏ of a sample.
+    """Count, mean and scatter matrix Σ(x − mean)(x − mean)ᵀ of a sample of vectors.
 
     Attributes:
-        n: number of values.
-        mean: their mean.
-        m2: Σ(x − mean)².
-        m3: Σ(x − mean)³.
-        m4: Σ(x − mean)⁴.
+        n: number of vectors.
+        mean: their mean, shape (k,).
+        scatter: Σ(x − mean)(x − mean)ᵀ, shape (k, k).
     """
 
     n: int = 0
-    mean: float = 0.0
-    m2: float = 0.0
-    m3: float = 0.0
-    m4: float = 0.0
+    mean: Float[ndarray, "k"] = field(default_factory=lambda: np.zeros(1))
+    scatter: Float[ndarray, "k k"] = field(default_factory=lambda: np.zeros((1, 1)))
 
     @classmethod
-    def of(cls, values: Float[Tensor, "n"]) -> "Moments":
-        """Return the moments of a sample of shape (n,), computed in float64 by two passes."""
-        x = values.detach().to(torch.float64)
-        mean = x.mean()
+    def of(cls, values: Float[Tensor, "n"] | Float[Tensor, "n k"]) -> "Moments":
+        """Return the moments of a sample of shape (n,) or (n, k), computed in float64 by two passes."""
+        x = values.detach().to("cpu", torch.float64)
+        x = x[:, None] if x.ndim == 1 else x
+        mean = x.mean(0)
         centred = x - mean
         # The second pass corrects the rounding of the first (Chan, Golub, LeVeque 1983).
-        mean, centred = mean + centred.mean(), centred - centred.mean()
-        sums = [float(centred.pow(order).sum()) for order in (2, 3, 4)]
-        return cls(x.numel(), float(mean), *sums)
+        correction = centred.mean(0)
+        centred = centred - correction
+        return cls(len(x), (mean + correction).numpy(), (centred.T @ centred).numpy())
 
     def merge(self, other: "Moments") -> "Moments":
-        """Return the moments of both samples together (Chan et al. 1979; order 3, 4: Pébay, SAND2008-6212)."""
+        """Return the moments of both samples together (Chan, Golub, LeVeque 1979)."""
         if self.n == 0 or other.n == 0:
             return other if self.n == 0 else self
-        a, b, n = self.n, other.n, self.n + other.n
+        n = self.n + other.n
         gap = other.mean - self.mean
         return Moments(
             n=n,
-            mean=self.mean + gap * b / n,
-            m2=self.m2 + other.m2 + gap**2 * a * b / n,
-            m3=self.m3 + other.m3 + gap**3 * a * b * (a - b) / n**2 + 3 * gap * (a * other.m2 - b * self.m2) / n,
-            m4=self.m4
-            + other.m4
-            + gap**4 * a * b * (a * a - a * b + b * b) / n**3
-            + 6 * gap**2 * (a * a * other.m2 + b * b * self.m2) / n**2
-            + 4 * gap * (a * other.m3 - b * self.m3) / n,
+            mean=self.mean + gap * (other.n / n),
+            scatter=self.scatter + other.scatter + np.outer(gap, gap) * (self.n * other.n / n),
         )
 
     @property
-    def variance(self) -> float:
-        """Unbiased variance; infinite for fewer than two values."""
-        return self.m2 / (self.n - 1) if self.n > 1 else math.inf
+    def covariance(self) -> Float[ndarray, "k k"]:
+        """Unbiased covariance matrix, shape (k, k); infinite for fewer than two vectors."""
+        return self.scatter / (self.n - 1) if self.n > 1 else np.full_like(self.scatter, np.inf)
 
-    @property
-    def standard_error(self) -> float:
-        """Standard error of the mean; infinite for fewer than two values."""
-        return math.sqrt(self.variance / self.n) if self.n > 1 else math.inf
+    def standard_error(self, gradient: Float[ndarray, "k"]) -> float:
+        """Return the standard error of a function of the mean (delta method); infinite for fewer than two vectors.
+
+        Args:
+            gradient: the function's gradient at the mean, shape (k,).
+        """
+        if self.n < 2:
+            return float("inf")
+        return float(np.sqrt(max(0.0, gradient @ self.covariance @ gradient) / self.n))

@@ -1,97 +1,140 @@
 """A symbolic statistic, run: the experiment that the algebra reduces, on the real operator.
 
-Rows are independent realisations of everything. Within a row the field is periodic and homogeneous,
-so a statistic at one pixel is averaged over all pixels of the row; their correlation does no harm,
+Rows are independent realisations of everything. Within a row the fields are periodic and homogeneous,
+so a moment at one pixel is averaged over all pixels of the row; their correlation does no harm,
 because standard errors are taken between rows only.
 """
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 
 import numpy as np
 import sympy as sp
 import torch
 from jaxtyping import Float
+from numpy import ndarray
 from torch import Tensor
 
 from warptheory import symbolic, warping
 from warptheory.core.errors import ArgumentError
 from warptheory.fields import IID
-from warptheory.symbolic import IIDField, OffsetField, Statistic
-from warptheory.symbolic._variables import PixelValue, RandomAtom, SampledValue
+from warptheory.fields.laws import Law
+from warptheory.symbolic import Field, IIDField, MomentStatistic, OffsetField, SplattedField, WarpedField
+from warptheory.symbolic._nodes import ExpectedValue, OffsetAverage, spread_of
+from warptheory.symbolic._terms import given_offsets
+from warptheory.symbolic._variables import PixelValue, RandomAtom, SampledValue, SplatValue
 
 _AXIS_SIZE = {1: 64, 2: 12, 3: 6}
-# Copies in a row that estimates a covariance: K − 1 of K copies' worth of information is kept, so two would
-# waste half of the work, and many would leave too few rows to take a standard error from.
-_COPIES = 8
+# Share of the offsets that may be so far out that a position wraps around the axis, on each side.
+_WRAPPED = 1e-7
 
 Values = Mapping[str, float]
 
 
 @dataclass(frozen=True)
 class Simulation:
-    """An experiment that estimates a symbolic statistic with `warp` and `warp_gradient`.
+    """An experiment that estimates a symbolic statistic with `warp`, `warp_gradient` and `splat`.
+
+    Its columns are the moments that the statistic is a function of.
 
     Attributes:
-        statistic: an `Expectation`, `Variance` or `Covariance`.
+        statistic: a function of moments, such as a `Variance`.
         inputs: law of the input fields whose law is left open.
     """
 
-    statistic: Statistic
+    statistic: MomentStatistic
     inputs: str = "normal"
 
     @cached_property
+    def _moments(self) -> sp.Expr:
+        return self.statistic.moments()
+
+    @cached_property
+    def _monomials(self) -> list[ExpectedValue]:
+        return sorted(self._moments.atoms(ExpectedValue), key=str)
+
+    @cached_property
     def _atoms(self) -> list[RandomAtom]:
-        found = {atom for operand in self.statistic.operands for atom in operand.atoms(RandomAtom)}
-        return sorted(found, key=str)
+        return sorted({atom for node in self._monomials for atom in node.args[0].atoms(RandomAtom)}, key=str)
 
     @cached_property
-    def _samples(self) -> list[SampledValue]:
-        return [atom for atom in self._atoms if isinstance(atom, SampledValue)]
+    def _all_fields(self) -> list[Field]:
+        """Every field that a value is read from or derived from."""
+        found: dict[Field, None] = {}
+        pending: list[Field] = [_field_of(atom) for atom in self._atoms]
+        while pending:
+            field = pending.pop()
+            found[field] = None
+            if isinstance(field, WarpedField | SplattedField):
+                pending.append(field.field)
+        return list(found)
 
     @cached_property
-    def size(self) -> tuple[int, ...]:
-        """Spatial size of a row: wide enough that no two taps of a pixel coincide."""
-        dims = {atom.site.offsets.dim for atom in self._samples} or {len(atom.index) for atom in self._atoms} or {1}
+    def _moving(self) -> list[WarpedField | SplattedField]:
+        return [field for field in self._all_fields if isinstance(field, WarpedField | SplattedField)]
+
+    @cached_property
+    def dim(self) -> int:
+        """Number of axes.
+
+        Raises:
+            ArgumentError: fields of different numbers of axes.
+        """
+        pixels = {len(atom.index) for atom in self._atoms if isinstance(atom, PixelValue)}
+        dims = {field.offsets.dim for field in self._moving} or pixels or {1}
         if len(dims) > 1:
             raise ArgumentError("statistic", expected="fields of one number of axes", received=f"{sorted(dims)} axes")
-        dim = dims.pop()
-        read = [atom.site.kernel for atom in self._samples]
+        return dims.pop()
+
+    def size(self, values: Values) -> tuple[int, ...]:
+        """Return the spatial size of a row: wide enough that no two taps of a pixel coincide, nor wrapped offsets."""
+        read = [field.kernel for field in self._moving]
         taps = max((len(kernel.taps) for kernel in read if kernel.is_compact), default=1)
-        reach = max((abs(shift) for atom in self._atoms for shift in _shift(atom, dim)), default=0)
-        width = max(_AXIS_SIZE[dim], 2 * (taps + reach))
+        reach = max((abs(shift) for atom in self._atoms for shift in _shift(atom, self.dim)), default=0)
+        width = max(_AXIS_SIZE[self.dim], 2 * (taps + reach) + self._wandering(values))
         # On an even axis band-limited interpolation splits the Nyquist frequency, and Σk² falls short of its
         # value on the infinite axis; on an odd one the two agree.
-        return (width if all(kernel.is_compact for kernel in read) else width + 1 - width % 2,) * dim
+        return (width if all(kernel.is_compact for kernel in read) else width + 1 - width % 2,) * self.dim
 
-    @property
-    def row_elements(self) -> int:
-        """Number of pixels that a row draws, in all its copies."""
-        return self._copies * int(np.prod(self.size))
+    def _wandering(self, values: Values) -> int:
+        """Return how many pixels the positions of two values can come closer, where that matters.
+
+        At one position the fraction alone counts. Splats, neighbours and stacks see where positions lie.
+        """
+        sites = {atom.site.index for atom in self._atoms if not isinstance(atom, PixelValue)}
+        is_local = len(sites) <= 1 and not any(isinstance(atom, SplatValue) for atom in self._atoms)
+        stacked = any(not isinstance(field.field, IIDField) for field in self._moving)
+        mixed = any(isinstance(atom, PixelValue) for atom in self._atoms) and bool(self._moving)
+        if is_local and not stacked and not mixed:
+            return 0
+        widths = [_spread(source.axis_law, values) for source in self._sources if not self._is_given(source)]
+        return int(np.ceil(sum(widths)))
+
+    def row_elements(self, values: Values) -> int:
+        """Return the number of pixels that a row draws."""
+        return int(np.prod(self.size(values)))
 
     @property
     def symbols(self) -> set[str]:
         """Names of the symbols that need a number before the experiment can run."""
-        expressions: list[sp.Expr] = [*self._parameters]
-        for field in self._fields:
+        expressions: list[sp.Expr] = [self._moments]
+        for field in self._inputs:
             expressions += [field.mean, field.deviation]
-        for offsets in self._offset_fields:
-            law, given = offsets.axis_law, self.statistic.condition
-            expressions += given.symbols if given in (offsets, offsets.fraction) else (law.location, law.scale)
-        return {symbol.name for expression in expressions for symbol in expression.free_symbols}
-
-    @property
-    def _copies(self) -> int:
-        return 1 if len(self.statistic.operands) == 1 else _COPIES
+        for source in self._sources:
+            law, given = source.axis_law, self.statistic.condition
+            expressions += given.symbols if given is not None and self._is_given(source) else [source.correlation]
+            if not self._is_given(source):
+                expressions += [part for _, law_part in law.parts for part in (law_part.location, law_part.scale)]
+        for moving in self._moving:
+            expressions += moving.offsets.displacement
+        names = {symbol.name for expression in expressions for symbol in expression.free_symbols}
+        return names - {symbol.name for atom in self._atoms for symbol in _index(atom)}
 
     def sample(
         self, generator: np.random.Generator, rows: int, values: Values, device: str = "cpu"
-    ) -> Float[Tensor, "rows"]:
-        """Draw independent, unbiased estimates of the statistic.
-
-        A variance or covariance needs no mean: a row is the sample covariance, Σ(a − ā)(b − b̄)/(K − 1),
-        of K independent copies of everything, which is unbiased.
+    ) -> Float[Tensor, "rows k"]:
+        """Draw independent, unbiased estimates of the moments.
 
         Args:
             generator: source of every random number.
@@ -100,89 +143,191 @@ class Simulation:
             device: device on which the operator runs.
 
         Returns:
-            Estimates, shape (rows,), float64.
+            Estimates, shape (rows, k), float64, a column for each moment of the statistic.
         """
-        operands = self._operands(generator, rows * self._copies, values, device)
-        copies = [operand.reshape(rows, self._copies, -1) for operand in operands]
-        if len(copies) == 1:
-            return copies[0].mean((1, 2))
-        first, second = (copy - copy.mean(1, keepdim=True) for copy in copies)
-        return (first * second).sum(1).mean(1) / (self._copies - 1)
+        size = self.size(values)
+        state: dict[object, Tensor] = {}
+        for field in self._inputs:
+            state[field] = self._draw_input(field, generator, rows, size, values, device)
+        for source in self._sources:
+            state[source] = self._draw_offsets(source, generator, rows, size, values, device)
+        numbers = [self._value_of(atom, state, values) for atom in self._atoms]
+        ones = torch.ones((rows, *size), device=device, dtype=torch.float64)
+        columns = [(evaluate(*numbers) * ones).flatten(1).mean(1) for evaluate in self._compiled]
+        return torch.stack(columns, dim=1) if columns else torch.zeros((rows, 0), dtype=torch.float64, device=device)
 
-    def _operands(self, generator: np.random.Generator, rows: int, values: Values, device: str) -> list[Tensor]:
-        """Draw one realisation of every field and evaluate the operands, each (rows, *size)."""
-        fields = {field: self._draw_field(field, generator, rows, values, device) for field in self._fields}
-        offsets = {field: self._draw_offsets(field, generator, rows, values, device) for field in self._offset_fields}
-        numbers = [self._atom_values(atom, fields, offsets) for atom in self._atoms]
-        parameters = [symbolic.evaluate(symbol, values) for symbol in self._parameters]
-        shape = (rows, *self.size)
-        return [
-            evaluate(*numbers, *parameters) * torch.ones(shape, device=device, dtype=torch.float64)
-            for evaluate in self._compiled
+    def combine(self, means: Float[ndarray, "k"], values: Values) -> tuple[float, Float[ndarray, "k"]]:
+        """Return the statistic and its gradient, shape (k,), at moments of shape (k,)."""
+        value, gradient, parameters = self._combination
+        numbers = [float(values[symbol.name]) for symbol in parameters]
+        return float(value(*means, *numbers)), np.array([float(part(*means, *numbers)) for part in gradient])
+
+    @cached_property
+    def _combination(self) -> tuple[Callable[..., float], list[Callable[..., float]], list[sp.Symbol]]:
+        names = {node: sp.Dummy() for node in self._monomials}
+        # Functionals of a kernel are numbers here.
+        functionals = {
+            part: sp.Float(symbolic.evaluate(part, {})) for part in self._moments.atoms(sp.Integral, OffsetAverage)
+        }
+        expression = self._moments.xreplace({**names, **functionals})
+        arguments = [names[node] for node in self._monomials]
+        parameters = sorted(expression.free_symbols - set(arguments), key=str)
+        compiled = [
+            sp.lambdify([*arguments, *parameters], part, modules="math")
+            for part in (expression, *(sp.diff(expression, argument) for argument in arguments))
         ]
+        return compiled[0], compiled[1:], parameters
 
     @cached_property
-    def _fields(self) -> list[IIDField]:
-        return sorted({atom.field for atom in self._atoms}, key=str)
+    def _inputs(self) -> list[IIDField]:
+        return sorted((field for field in self._all_fields if isinstance(field, IIDField)), key=str)
 
     @cached_property
-    def _offset_fields(self) -> list[OffsetField]:
-        return sorted({atom.site.offsets for atom in self._samples}, key=str)
-
-    @cached_property
-    def _parameters(self) -> list[sp.Symbol]:
-        return sorted(
-            {s for operand in self.statistic.operands for s in operand.free_symbols if isinstance(s, sp.Symbol)},
-            key=str,
-        )
+    def _sources(self) -> list[OffsetField]:
+        return sorted({field.offsets.source for field in self._moving}, key=str)
 
     @cached_property
     def _compiled(self) -> list[Callable[..., Tensor]]:
-        # Operands are polynomials, so plain Python arithmetic evaluates them on tensors.
+        # Monomials are polynomials, so plain Python arithmetic evaluates them on tensors.
         names = {atom: sp.Dummy() for atom in self._atoms}
-        arguments = [*(names[atom] for atom in self._atoms), *self._parameters]
-        return [sp.lambdify(arguments, operand.xreplace(names), modules="math") for operand in self.statistic.operands]
+        arguments = [names[atom] for atom in self._atoms]
+        return [sp.lambdify(arguments, node.args[0].xreplace(names), modules="math") for node in self._monomials]
 
-    def _draw_field(
-        self, field: IIDField, generator: np.random.Generator, rows: int, values: Values, device: str
+    def _is_given(self, source: OffsetField) -> bool:
+        return given_offsets(self.statistic.condition) == source
+
+    def _draw_input(
+        self,
+        field: IIDField,
+        generator: np.random.Generator,
+        rows: int,
+        size: tuple[int, ...],
+        values: Values,
+        device: str,
     ) -> Tensor:
         mean = symbolic.evaluate(field.mean, values)
         deviation = symbolic.evaluate(field.deviation, values)
-        return IID(field.law or self.inputs, mean, deviation).sample(rows, self.size, generator, device=device)
+        if deviation == 0:
+            return torch.full((rows, 1, *size), mean, dtype=torch.float64, device=device)
+        return IID(field.law or self.inputs, mean, deviation).sample(rows, size, generator, device=device)
 
     def _draw_offsets(
-        self, field: OffsetField, generator: np.random.Generator, rows: int, values: Values, device: str
+        self,
+        source: OffsetField,
+        generator: np.random.Generator,
+        rows: int,
+        size: tuple[int, ...],
+        values: Values,
+        device: str,
     ) -> Tensor:
-        shape = (rows, field.dim, *self.size)
+        """Draw ε without its displacement, shape (rows, d, *size)."""
+        shape = (rows, source.dim, *size)
         given = self.statistic.condition
-        if given in (field, field.fraction):
+        if given is not None and self._is_given(source):
             fixed = torch.tensor(
                 [symbolic.evaluate(symbol, values) for symbol in given.symbols], dtype=torch.float64, device=device
             )
-            return fixed.reshape(1, -1, *[1] * field.dim).expand(shape)
-        law = field.axis_law
-        location, scale = symbolic.evaluate(law.location, values), symbolic.evaluate(law.scale, values)
-        return torch.from_numpy(law.sample(generator, shape, location, scale)).to(device)
+            return fixed.reshape(1, -1, *[1] * source.dim).expand(shape)
+        drawn_shape = (rows, source.dim, *([1] * source.dim if source.is_shared else size))
+        return torch.from_numpy(_correlated(source, generator, drawn_shape, values)).to(device).expand(shape)
 
-    def _atom_values(
-        self, atom: RandomAtom, fields: dict[IIDField, Tensor], offsets: dict[OffsetField, Tensor]
-    ) -> Tensor:
-        x = fields[atom.field]
-        dim = len(self.size)
-        pixels = x[:, 0] if isinstance(atom, PixelValue) else self._sampled(atom, x, offsets[atom.site.offsets])
-        return torch.roll(pixels, [-shift for shift in _shift(atom, dim)], dims=list(range(1, dim + 1)))
+    def _value_of(self, atom: RandomAtom, state: dict[object, Tensor], values: Values) -> Tensor:
+        pixels = self._tensor(_field_of(atom), state, values)[:, 0]
+        return torch.roll(pixels, [-shift for shift in _shift(atom, self.dim)], dims=list(range(1, self.dim + 1)))
 
-    def _sampled(self, atom: SampledValue, x: Tensor, offsets: Tensor) -> Tensor:
-        order = sum(atom.orders)
+    def _tensor(self, field: Field, state: dict[object, Tensor], values: Values) -> Tensor:
+        """Return a field of the row, shape (rows, 1, *size), computed once."""
+        if field not in state:
+            state[field] = self._moved(field, state, values)
+        return state[field]
+
+    def _moved(self, field: Field, state: dict[object, Tensor], values: Values) -> Tensor:
+        if not isinstance(field, WarpedField | SplattedField):
+            raise ArgumentError("statistic", expected="input, warped and splatted fields", received=str(field))
+        inner = self._tensor(field.field, state, values)
+        offsets = state[field.offsets.source]
+        if any(field.offsets.displacement):
+            moved = [symbolic.evaluate(part, values) for part in field.offsets.displacement]
+            offsets = offsets + torch.tensor(moved, dtype=torch.float64, device=offsets.device).reshape(
+                1, -1, *[1] * field.offsets.dim
+            )
+        if isinstance(field, SplattedField):
+            return warping.splat(inner, offsets, kernel=field.kernel, boundary="periodic")
+        order = sum(field.orders)
         if order == 0:
-            return warping.warp(x, offsets, atom.site.kernel, "periodic")[:, 0]
+            return warping.warp(inner, offsets, field.kernel, "periodic")
         if order == 1:
-            return warping.warp_gradient(x, offsets, atom.site.kernel, "periodic")[:, 0, atom.orders.index(1)]
-        raise ArgumentError("statistic", expected="values and first derivatives of warped fields", received=str(atom))
+            return _slopes(inner, offsets, field)[:, :, field.orders.index(1)]
+        return _differentiated(inner, offsets, field)
+
+
+def _slopes(inner: Tensor, offsets: Tensor, field: WarpedField) -> Tensor:
+    """Return the derivatives along every axis; the left-hand ones from the right-hand ones and the mean of both."""
+    if field.knot != "left":
+        return warping.warp_gradient(inner, offsets, field.kernel, "periodic", knot=field.knot)
+    right, central = (
+        warping.warp_gradient(inner, offsets, field.kernel, "periodic", knot=knot) for knot in ("right", "central")
+    )
+    return 2 * central - right
+
+
+def _differentiated(inner: Tensor, offsets: Tensor, field: WarpedField) -> Tensor:
+    """Return a higher derivative in the offset, as automatic differentiation of the operator gives it."""
+    axes = [axis for axis, order in enumerate(field.orders) for _ in range(order)]
+    moving = offsets.detach().clone().requires_grad_()
+    slopes = _slopes(inner, moving, field)[:, :, axes[0]]
+    for axis in axes[1:]:
+        # Each output depends on its own offset alone, so the gradient of the sum holds every derivative.
+        (gradient,) = torch.autograd.grad(slopes.sum(), moving, create_graph=True)
+        slopes = gradient[:, axis : axis + 1]
+    return slopes.detach()
+
+
+def _correlated(
+    source: OffsetField, generator: np.random.Generator, shape: tuple[int, ...], values: Values
+) -> Float[ndarray, "rows d *T"]:
+    """Draw offsets of shape (rows, d, *T), correlated between the axes as the field says."""
+    law = source.axis_law
+    location, scale = symbolic.evaluate(law.location, values), symbolic.evaluate(law.scale, values)
+    correlation = symbolic.evaluate(source.correlation, values)
+    if correlation == 1:
+        return np.broadcast_to(law.sample(generator, (shape[0], 1, *shape[2:]), location, scale), shape).copy()
+    drawn = law.sample(generator, shape, location, scale)
+    if correlation == 0:
+        return drawn
+    matrix = np.linalg.cholesky((1 - correlation) * np.eye(source.dim) + correlation)
+    return location + np.einsum("ij,bj...->bi...", matrix, drawn - location)
+
+
+def _field_of(atom: RandomAtom) -> Field:
+    """Return the field that a value belongs to, without its pixel."""
+    if isinstance(atom, PixelValue):
+        return atom.field
+    if isinstance(atom, SplatValue):
+        return SplattedField(atom.field, atom.site.offsets, atom.site.kernel, atom.name)
+    if isinstance(atom, SampledValue):
+        return WarpedField(atom.field, atom.site.offsets, atom.site.kernel, atom.orders, atom.name, atom.knot)
+    raise ArgumentError("statistic", expected="values of input, warped and splatted fields", received=str(atom))
+
+
+def _index(atom: RandomAtom) -> set[sp.Symbol]:
+    index = atom.index if isinstance(atom, PixelValue) else atom.site.index
+    return {symbol for coordinate in index for symbol in coordinate.free_symbols}
 
 
 def _shift(atom: RandomAtom, dim: int) -> tuple[int, ...]:
     """Return the pixel of an atom with every symbolic index at the origin."""
-    index = atom.site.index if isinstance(atom, SampledValue) else atom.index
+    index = atom.index if isinstance(atom, PixelValue) else atom.site.index
     shift = tuple(int(i.subs(dict.fromkeys(i.free_symbols, 0))) for i in index)
     return shift if len(shift) == dim else shift + (0,) * (dim - len(shift))
+
+
+def _spread(law: Law, values: Values) -> float:
+    """Return how far the offsets of a law lie apart, but for the few that may wrap."""
+    location, scale = symbolic.evaluate(law.location, values), symbolic.evaluate(law.scale, values)
+    return _spread_at(law.at(sp.Float(location), sp.Float(scale)))
+
+
+@cache
+def _spread_at(law: Law) -> float:
+    return spread_of(law, float, _WRAPPED)

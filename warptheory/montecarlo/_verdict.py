@@ -35,8 +35,9 @@ class Claim:
         theory: the number.
         experiment: the experiment.
         values: a number for every symbol of the experiment, by name.
-        smallest_effect: the smallest error that matters, relative to |theory|, or in the unit of the
-            quantity where theory is zero.
+        smallest_effect: the smallest error that matters, relative to `size`, or in the unit of the
+            quantity where that is zero.
+        size: the size of the quantity, in its unit; None for |theory|.
 
     Raises:
         ArgumentError: theory is infinite or NaN.
@@ -47,6 +48,7 @@ class Claim:
     experiment: Experiment
     values: Mapping[str, float] = field(default_factory=dict)
     smallest_effect: float = 0.01
+    size: float | None = None
 
     def __post_init__(self) -> None:
         if not math.isfinite(self.theory):
@@ -55,7 +57,8 @@ class Claim:
     @property
     def absolute_effect(self) -> float:
         """The smallest error that matters, in the unit of the quantity."""
-        return self.smallest_effect * (abs(self.theory) if self.theory != 0 else 1.0)
+        size = abs(self.theory) if self.size is None else self.size
+        return self.smallest_effect * (size if size != 0 else 1.0)
 
 
 @dataclass(frozen=True)

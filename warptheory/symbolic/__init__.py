@@ -8,59 +8,108 @@ Write a random experiment once, and get its moments in closed form, with the ste
 2*sigma**2/3
 """
 
-from typing import Any
-
 from warptheory import kernels
 from warptheory.core.errors import ArgumentError
 from warptheory.kernels import Kernel
 from warptheory.symbolic._derivation import Derivation, Step
-from warptheory.symbolic._evaluate import NotConverged, evaluate
-from warptheory.symbolic._reduction import NotReducible
-from warptheory.symbolic._statistics import Cov, Covariance, E, Expectation, Statistic, Var, Variance
-from warptheory.symbolic._variables import DEVIATION, MEAN, IIDField, OffsetField, WarpedField
+from warptheory.symbolic._evaluate import evaluate
+from warptheory.symbolic._nodes import NotConverged
+from warptheory.symbolic._reduction import kernel_mean
+from warptheory.symbolic._statistics import (
+    Cov,
+    Covariance,
+    Cumulant,
+    E,
+    ExcessKurtosis,
+    ExchangeableVariance,
+    Expectation,
+    JointCumulant,
+    MomentStatistic,
+    Statistic,
+    Var,
+    Variance,
+    WideOffsets,
+)
+from warptheory.symbolic._terms import NotReducible
+from warptheory.symbolic._variables import DEVIATION, MEAN, Field, IIDField, OffsetField, SplattedField, WarpedField
 
 __all__ = [
     "DEVIATION",
     "MEAN",
     "Cov",
     "Covariance",
+    "Cumulant",
     "Derivation",
     "E",
+    "ExcessKurtosis",
+    "ExchangeableVariance",
     "Expectation",
+    "Field",
     "IIDField",
+    "JointCumulant",
+    "MomentStatistic",
     "NotConverged",
     "NotReducible",
     "OffsetField",
+    "SplattedField",
     "Statistic",
     "Step",
     "Var",
     "Variance",
     "WarpedField",
+    "WideOffsets",
     "evaluate",
+    "kernel_mean",
+    "splat",
     "warp",
     "warp_gradient",
 ]
 
 
-def warp(
-    field: IIDField, offsets: OffsetField, kernel: str | Kernel = "linear", name: str | None = None
-) -> WarpedField:
+def warp(field: Field, offsets: OffsetField, kernel: str | Kernel = "linear", name: str | None = None) -> WarpedField:
     """Return the warped field y = Wx, to be indexed as y[n].
 
     Args:
-        field: the input field x.
+        field: the input field x, of independent pixels or itself the result of warping.
         offsets: the offset field ε, independent of x.
         kernel: a name in `kernels.names()`, or a `Kernel`.
         name: the name to print; y for the field x, and Wz for a field z.
 
     Raises:
+        ArgumentError: a sum or product of fields.
         UnknownNameError: no kernel of that name.
     """
-    return WarpedField(field, offsets, kernels.get(kernel), (0,) * offsets.dim, name or _default_name(field))
+    _check_field(field)
+    return WarpedField(field, offsets, kernels.get(kernel), (0,) * offsets.dim, name or _warped_name(field))
+
+
+def splat(
+    field: Field, offsets: OffsetField, kernel: str | Kernel = "linear", name: str | None = None
+) -> SplattedField:
+    """Return the splatted field z = Wᵀg, to be indexed as z[m]; the adjoint of `warp`.
+
+    Args:
+        field: the field g that is splatted, of independent pixels or itself the result of splatting.
+        offsets: the offset field ε, independent of g.
+        kernel: a name in `kernels.names()`, or a `Kernel`.
+        name: the name to print; z for the field g, and Wᵀx for a field x.
+
+    Raises:
+        ArgumentError: a sum or product of fields.
+        UnknownNameError: no kernel of that name.
+    """
+    _check_field(field)
+    known = getattr(field, "name", "f")
+    return SplattedField(field, offsets, kernels.get(kernel), name or ("z" if known == "g" else f"Wᵀ{known}"))
 
 
 def warp_gradient(
-    field: IIDField, offsets: OffsetField, axis: int = 0, kernel: str | Kernel = "linear", name: str | None = None
+    field: Field,
+    offsets: OffsetField,
+    axis: int = 0,
+    kernel: str | Kernel = "linear",
+    name: str | None = None,
+    knot: str = "right",
 ) -> WarpedField:
     """Return the derivative ∂ᵢWx of the warped field in the offset along one axis.
 
@@ -70,16 +119,24 @@ def warp_gradient(
         axis: the axis i, counted from 0; printed as ∂₁, ∂₂, …
         kernel: a name in `kernels.names()`, or a `Kernel`.
         name: the name to print; y for the field x, and Wz for a field z.
+        knot: which derivative holds at a knot of the kernel: "right", "left" or "central".
 
     Raises:
-        ArgumentError: the offsets have no such axis.
+        ArgumentError: the offsets have no such axis, or an unknown side.
         UnknownNameError: no kernel of that name.
     """
-    if axis not in range(offsets.dim):
-        raise ArgumentError("axis", expected=f"an axis in 0 … {offsets.dim - 1}", received=axis)
-    orders: Any = tuple(int(i == axis) for i in range(offsets.dim))
-    return WarpedField(field, offsets, kernels.get(kernel), orders, name or _default_name(field))
+    return warp(field, offsets, kernel, name).diff(axis, knot)
 
 
-def _default_name(field: IIDField) -> str:
-    return "y" if field.name == "x" else f"W{field.name}"
+def _check_field(field: Field) -> None:
+    if not isinstance(field, IIDField | WarpedField | SplattedField):
+        raise ArgumentError(
+            "field",
+            expected="an input field, or a warped or splatted one (for a sum, warp its parts with the same offsets)",
+            received=type(field).__name__,
+        )
+
+
+def _warped_name(field: Field) -> str:
+    known = getattr(field, "name", "f")
+    return "y" if known == "x" else f"W{known}"

@@ -7,8 +7,8 @@ import numpy as np
 import sympy as sp
 from numpy import ndarray
 
-from warptheory.core.errors import ArgumentError, WarpTheoryError
-from warptheory.symbolic._nodes import Environment, KernelValue, Node
+from warptheory.core.errors import ArgumentError
+from warptheory.symbolic._nodes import Environment, KernelValue, Node, NotConverged, OffsetAverage, quadrature
 from warptheory.symbolic._variables import RandomAtom
 
 _BLOCK_ELEMENTS = 2**20
@@ -19,10 +19,6 @@ _MOST_TERMS = 2**22
 # limit has to be clear to the accepted accuracy.
 _NEGLIGIBLE = 1e-13
 _ACCEPTED = 1e-9
-
-
-class NotConverged(WarpTheoryError):  # noqa: N818 -- reads as what it says
-    """A series was not summed to the accuracy that is promised."""
 
 
 def evaluate(expression: sp.Expr, values: Mapping[str, float]) -> float:
@@ -76,7 +72,7 @@ def _part(part: Node | sp.Sum | sp.Integral, environment: Environment) -> Any:
         return part.numeric(environment, _value)
     if isinstance(part, sp.Sum):
         return _sum(part, environment)
-    return float(part)  # integrals are numbers: means of a kernel's functionals
+    return float(part.subs(environment))
 
 
 def _sum(total: sp.Sum, environment: Environment) -> float | ndarray:
@@ -96,14 +92,21 @@ def _tap_sum(total: sp.Sum, environment: Environment) -> float | ndarray:
             raise NotConverged(f"{total}: the kernel {node.kernel.name} decays too slowly to be summed term by term")
         reach = max(reach, node.kernel.reach)
     positions = [np.asarray(value) for symbol, value in environment.items() if total.function.has(symbol)]
-    low = min(int(np.floor(p.min())) for p in positions) - reach
-    high = max(int(np.ceil(p.max())) for p in positions) + reach
+    averaged = [
+        quadrature(node.offsets.axis_law, environment, _value)[0] for node in total.function.atoms(OffsetAverage)
+    ]
+    extents = [(float(p.min()), float(p.max())) for p in (*positions, *averaged)] or [(0.0, 0.0)]
+    margin = reach + max(
+        (abs(int(n)) for node in total.function.atoms(KernelValue) for n in node.atoms(sp.Integer)), default=0
+    )
+    low = int(np.floor(min(lowest for lowest, _ in extents))) - margin
+    high = int(np.ceil(max(highest for _, highest in extents))) + margin
     indices = [index for index, _, _ in total.limits]
     windows = np.meshgrid(*[np.arange(low, high + 1)] * len(indices), indexing="ij")
     combinations = np.stack([window.ravel() for window in windows])
     # Taps are a leading axis in front of the positions' own; blocks bound the memory of the product.
-    most = max(1, _BLOCK_ELEMENTS // max(p.size for p in positions))
-    dimensions = max(p.ndim for p in positions)
+    most = max(1, _BLOCK_ELEMENTS // max([p.size for p in (*positions, *averaged)], default=1))
+    dimensions = max((p.ndim for p in positions), default=0)
     result: float | ndarray = 0.0
     for start in range(0, combinations.shape[1], most):
         block = combinations[:, start : start + most]

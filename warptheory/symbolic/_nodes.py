@@ -5,22 +5,28 @@ that a test can hold every step of a derivation against the step before.
 """
 
 import itertools
+import operator
 from collections import Counter
-from collections.abc import Callable, Mapping
-from functools import cache
+from collections.abc import Callable, Iterable, Mapping
+from functools import cache, reduce
 from typing import Any
 
 import numpy as np
 import sympy as sp
 from numpy import ndarray
 
+from warptheory.core.errors import WarpTheoryError
 from warptheory.fields.laws import ARGUMENT, Law
-from warptheory.kernels import POSITION, Kernel, PeriodicFunction
+from warptheory.kernels import POSITION, Kernel, NoClosedFormError, PeriodicFunction
 from warptheory.symbolic._display import Displayed
 from warptheory.symbolic._variables import OffsetField
 
 Environment = Mapping[sp.Symbol, Any]
 Evaluate = Callable[[sp.Expr, Environment], Any]
+
+
+class NotConverged(WarpTheoryError):  # noqa: N818 -- reads as what it says
+    """A series was not summed to the accuracy that is promised."""
 
 
 class Opaque(sp.Atom):
@@ -87,7 +93,7 @@ class PixelMoment(Node):
 
 
 class KernelValue(Node):
-    """k⁽ᵒʳᵈᵉʳ⁾(u): args (kernel, order, u)."""
+    """k⁽ᵒʳᵈᵉʳ⁾(u): args (kernel, order, u, side); the side is that of the derivative at a knot, 0 the right."""
 
     @property
     def kernel(self) -> Kernel:
@@ -97,37 +103,71 @@ class KernelValue(Node):
     def display(self, *, latex: bool) -> sp.Expr:
         """Return k(u), or k′(u) for a derivative."""
         prime = "'" if latex else "′"
-        return sp.Function("k" + prime * int(self.args[1]))(self.args[2])
+        side = ("_-" if latex else "₋") if self.args[3] != 0 else ""
+        return sp.Function("k" + prime * int(self.args[1]) + side)(self.args[2])
 
     def numeric(self, environment: Environment, evaluate: Evaluate) -> float | ndarray:
-        """Evaluate the kernel's definition."""
-        return _kernel_function(self.kernel, int(self.args[1]))(np.asarray(evaluate(self.args[2], environment)))
+        """Evaluate the kernel's definition; the left-hand side at u is the mirror image's right-hand one at −u."""
+        order = int(self.args[1])
+        position = np.asarray(evaluate(self.args[2], environment), dtype=float)
+        if self.args[3] == 0:
+            return _kernel_function(self.kernel, order)(position)
+        return _kernel_function(self.kernel, order)(np.nextafter(position, -np.inf))
 
 
 class TapSum(Node):
-    """F(f) = Σₘ ∏ᵢ k⁽ᵒʳᵈᵉʳˢ⁽ⁱ⁾⁾(f − m): args (kernel, orders, f); ρ for (0,0) and δ for (1,1)."""
+    """F(f) = Σₘ ∏ᵢ kᵢ⁽ᵒʳᵈᵉʳ⁾(f + shiftᵢ − m): args (factors, position); ρ and δ are two of them.
 
-    @property
-    def function(self) -> PeriodicFunction:
-        """The function of the fraction, exactly."""
-        return self.args[0].content.tap_sum([int(order) for order in self.args[1]])
+    A factor is a `sp.Tuple` (kernel, order, shift, side); a side is that of the derivative at a knot,
+    0 for the right-hand one and 1 for the left-hand one.
+    """
 
     @property
     def position(self) -> sp.Expr:
         """The position whose fraction is meant."""
-        return self.args[2]
+        return self.args[1]
+
+    @property
+    def factors(self) -> tuple[sp.Tuple, ...]:
+        """The factors (kernel, order, shift, side)."""
+        return tuple(self.args[0])
+
+    @property
+    def has_whole_shifts(self) -> bool:
+        """Whether every shift is an integer, so that the sum is a known function of the fraction."""
+        return all(shift.is_Integer for _, _, shift, _ in self.factors)
+
+    @property
+    def is_one_sided(self) -> bool:
+        """Whether left-hand derivatives occur, whose value at knots is another one."""
+        return any(side != 0 for *_, side in self.factors)
+
+    @property
+    def function(self) -> PeriodicFunction:
+        """The function of the fraction, exactly, away from knots.
+
+        Raises:
+            NoClosedFormError: shifts of a kernel that reads infinitely many pixels.
+        """
+        return tap_sum(tuple((kernel.content, int(order), int(shift)) for kernel, order, shift, _ in self.factors))
 
     def display(self, *, latex: bool) -> sp.Expr:
         """Return ρ(f), δ(f), or the sum itself."""
-        orders = tuple(int(order) for order in self.args[1])
-        if orders in _FUNCTIONAL_NAMES:
-            return sp.Function(_FUNCTIONAL_NAMES[orders])(self.position)
+        kernels, orders, shifts, sides = zip(*self.factors, strict=True)
+        is_plain = len(set(kernels)) == 1 and not any(shifts) and not any(sides)
+        name = _FUNCTIONAL_NAMES.get(tuple(map(int, orders))) if is_plain else None
+        if name is not None:
+            return sp.Function(name)(self.position)
         m = sp.Symbol("m", integer=True)
-        factors = [KernelValue(self.args[0], order, self.position - m) for order in orders]
-        return sp.Sum(sp.Mul(*factors), (m, -sp.oo, sp.oo))
+        values = (
+            KernelValue(kernel, order, self.position + shift - m, side) for kernel, order, shift, side in self.factors
+        )
+        return sp.Sum(sp.Mul(*values), (m, -sp.oo, sp.oo))
 
     def numeric(self, environment: Environment, evaluate: Evaluate) -> float | ndarray:
-        """Evaluate the exact pieces at the fraction of the position."""
+        """Evaluate the exact pieces at the fraction of the position; sum the taps where there are none."""
+        if not self.has_whole_shifts or self.is_one_sided:
+            return evaluate(self.display(latex=False), environment)
         position = np.asarray(evaluate(self.position, environment), dtype=float)
         return _periodic_function(self.function)(position - np.floor(position))
 
@@ -143,7 +183,8 @@ class OffsetAverage(Node):
     @property
     def free_symbols(self) -> set[sp.Symbol]:
         """Symbols of the expression and of the law, without the averaged offsets."""
-        return (self.args[0].free_symbols - set(self.offsets.symbols)) | _law_symbols(self.offsets.axis_law)
+        own = _law_symbols(self.offsets.axis_law) | self.offsets.correlation.free_symbols
+        return (self.args[0].free_symbols - set(self.offsets.symbols)) | own
 
     def display(self, *, latex: bool) -> sp.Expr:
         """Return E_ε(expression)."""
@@ -151,12 +192,83 @@ class OffsetAverage(Node):
 
     def numeric(self, environment: Environment, evaluate: Evaluate) -> float | ndarray:
         """Integrate against the law's density, or sum over its atoms, on a tensor grid."""
-        points, weights = quadrature(self.offsets.axis_law, environment, evaluate)
-        dim = self.offsets.dim
-        grid = np.meshgrid(*[points] * dim, indexing="ij")
-        mass = np.prod(np.meshgrid(*[weights] * dim, indexing="ij"), axis=0)
-        inner = {**environment, **dict(zip(self.offsets.symbols, grid, strict=True))}
-        return float(np.sum(mass * evaluate(self.args[0], inner)))
+        if self.offsets.correlation not in (0, 1):
+            return correlated_average(self.args[0], self.offsets, environment, evaluate)
+        points, weights = quadrature(self.offsets.axis_law, environment, evaluate, self._knots(environment, evaluate))
+        if self.offsets.correlation == 1:  # equal offsets along all axes
+            dim, grid, mass = 1, (points,) * self.offsets.dim, weights
+        else:
+            dim = self.offsets.dim
+            grid = tuple(np.meshgrid(*[points] * dim, indexing="ij"))
+            mass = np.prod(np.meshgrid(*[weights] * dim, indexing="ij"), axis=0)
+        # What is fixed while the offsets are averaged, such as the taps of a sum, keeps its axes in front.
+        fixed = {
+            symbol: value[(..., *[None] * dim)] if isinstance(value, ndarray) else value
+            for symbol, value in environment.items()
+        }
+        inner = {**fixed, **dict(zip(self.offsets.symbols, grid, strict=True))}
+        averaged = np.sum(mass * evaluate(self.args[0], inner), axis=tuple(range(-dim, 0)))
+        return averaged if averaged.ndim else float(averaged)
+
+    def _knots(self, environment: Environment, evaluate: Evaluate) -> set[float]:
+        """Return the fractions of the offset at which a kernel has a knot, in [0, 1)."""
+        own = set(self.offsets.symbols)
+        read = [(node.kernel, node.args[2]) for node in self.args[0].atoms(KernelValue)]
+        for node in self.args[0].atoms(TapSum):
+            read += [(kernel.content, node.position + shift) for kernel, _, shift, _ in node.factors]
+        found = {0.0, 0.5}
+        for kernel, position in {(kernel, position) for kernel, position in read if position.free_symbols & own}:
+            # Summation indices are whole pixels, and the offset itself is what the fractions are of.
+            whole = {s: sp.Integer(0) for s in position.free_symbols if s in own or s.is_integer}
+            move = float(evaluate(position.xreplace(whole), environment))
+            found |= {(edge - move) % 1.0 for edge in _edges(kernel)}
+        return found
+
+
+def correlated_average(
+    expression: sp.Expr, offsets: OffsetField, environment: Environment, evaluate: Evaluate
+) -> float:
+    """Average a function of period one in each offset over correlated normal offsets, by its Fourier series.
+
+    E F(ε) = Σ_j c_j χ(2πj) over j ∈ Zᵈ, χ(t) = exp(i l·Σtᵢ − s² tᵀRt/2); the coefficients come from the
+    trapezoidal rule on a grid of fractions, and frequencies are kept while χ exceeds 1e-16.
+    """
+    law = offsets.axis_law
+    scale, location = float(evaluate(law.scale, environment)), float(evaluate(law.location, environment))
+    correlation = float(evaluate(offsets.correlation, environment))
+    dim = offsets.dim
+    matrix = (1 - correlation) * np.eye(dim) + correlation
+    smallest = np.linalg.eigvalsh(matrix)[0]
+    # χ ≤ exp(−2π²s²λ|j|²) with the smallest eigenvalue λ of R.
+    decay = 2 * np.pi**2 * scale**2 * smallest
+    if decay * _MOST_HARMONICS[dim] ** 2 < _LAST_EXPONENT:
+        raise NotConverged(
+            f"correlated offsets of scale {scale:g}: more than {_MOST_HARMONICS[dim]} harmonics an axis are needed"
+        )
+    harmonics = int(np.ceil(np.sqrt(_LAST_EXPONENT / decay)))
+    coefficients = _fourier_coefficients(expression, offsets, harmonics, environment, evaluate)
+    j = np.stack(np.meshgrid(*[np.arange(-harmonics, harmonics + 1)] * dim, indexing="ij"))
+    quadratic = np.einsum("a...,ab,b...->...", j, matrix, j)
+    characteristic = np.exp(2j * np.pi * location * j.sum(0) - 2 * np.pi**2 * scale**2 * quadratic)
+    return float(np.real(np.sum(coefficients * characteristic)))
+
+
+def _fourier_coefficients(
+    expression: sp.Expr, offsets: OffsetField, harmonics: int, environment: Environment, evaluate: Evaluate
+) -> ndarray:
+    """Return ∫ F(f) e^{−2πij·f} df over [0, 1)ᵈ for |jᵢ| ≤ harmonics; knots are at multiples of 1/2."""
+    panels = max(2, 2 * int(np.ceil(harmonics / 8)))
+    nodes, node_weights = np.polynomial.legendre.leggauss(24)
+    edges = np.linspace(0, 1, panels + 1)
+    points = ((edges[1:] + edges[:-1])[:, None] / 2 + np.diff(edges)[:, None] / 2 * nodes).ravel()
+    weights = (np.diff(edges)[:, None] / 2 * node_weights).ravel()
+    grid = np.meshgrid(*[points] * offsets.dim, indexing="ij")
+    values = np.asarray(evaluate(expression, {**environment, **dict(zip(offsets.symbols, grid, strict=True))}))
+    values = np.broadcast_to(values, grid[0].shape)
+    waves = weights * np.exp(-2j * np.pi * np.outer(np.arange(-harmonics, harmonics + 1), points))
+    for _ in range(offsets.dim):  # each pass transforms the first axis and moves it to the end
+        values = np.tensordot(values, waves, axes=(0, 1))
+    return values
 
 
 def kernel_argument(kernel: Kernel) -> Opaque:
@@ -164,34 +276,144 @@ def kernel_argument(kernel: Kernel) -> Opaque:
     return Opaque(kernel)
 
 
-def quadrature(law: Law, environment: Environment, evaluate: Evaluate) -> tuple[ndarray, ndarray]:
-    """Return points and weights that integrate functions with knots at half-integers against a law.
+def quadrature(
+    law: Law, environment: Environment, evaluate: Evaluate, knots: Iterable[float] = (0.0, 0.5)
+) -> tuple[ndarray, ndarray]:
+    """Return points and weights that integrate functions with knots at some fractions against a law.
 
-    Gauss–Legendre panels end at every half-integer (knots of the kernels) and at every half scale of
-    the law, out to 45 scales; panels without mass are dropped.
+    Gauss–Legendre panels end at these fractions of every pixel and at every half scale of the law, out to 45
+    scales; panels without mass are dropped.
+
+    Args:
+        law: the law.
+        environment: a number for each symbol of the law.
+        evaluate: evaluates an expression in an environment.
+        knots: fractions in [0, 1).
     """
+    rules = [
+        (float(probability), *_quadrature_of_part(part, environment, evaluate, knots))
+        for probability, part in law.parts
+    ]
+    return np.concatenate([points for _, points, _ in rules]), np.concatenate([p * w for p, _, w in rules])
+
+
+def spread_of(law: Law, number: Callable[[sp.Expr], float], tail: float) -> float:
+    """Return the width of the interval that holds a law's values but for a share `tail` on each side.
+
+    Args:
+        law: the law.
+        number: gives the number of a location or scale.
+        tail: the share.
+    """
+    points, weights = quadrature(law, {}, lambda expression, _: number(expression))
+    order = np.argsort(points)
+    below = np.cumsum(weights[order])
+    inside = points[order][(below > tail) & (below < 1 - tail)]
+    return float(inside[-1] - inside[0]) if len(inside) else 0.0
+
+
+def _quadrature_of_part(
+    law: Law, environment: Environment, evaluate: Evaluate, knots: Iterable[float]
+) -> tuple[ndarray, ndarray]:
     location, scale = float(evaluate(law.location, environment)), float(evaluate(law.scale, environment))
     if law.atoms:
         values = [location + scale * float(value) for value, _ in law.atoms]
         return np.array(values), np.array([float(probability) for _, probability in law.atoms])
     low, high = location - _REACH * scale, location + _REACH * scale
-    half_integers = np.arange(np.ceil(2 * low), np.floor(2 * high) + 1) / 2
-    edges = np.unique(np.concatenate([half_integers, location + scale * np.arange(-2 * _REACH, 2 * _REACH + 1) / 2]))
+    pixels = np.arange(np.floor(low) - 1, np.ceil(high) + 1)
+    breaks = np.concatenate([pixels + knot for knot in sorted(set(knots))])
+    breaks = breaks[(breaks >= low) & (breaks <= high)]
+    edges = np.unique(np.concatenate([breaks, location + scale * np.arange(-2 * _REACH, 2 * _REACH + 1) / 2]))
     nodes, node_weights = np.polynomial.legendre.leggauss(12)
     centres, halves = (edges[1:] + edges[:-1]) / 2, np.diff(edges) / 2
     points = centres[:, None] + halves[:, None] * nodes
-    density = sp.lambdify([ARGUMENT], law.density, "numpy")((points - location) / scale) / scale
+    density = _density(law)((points - location) / scale) / scale
     weights = halves[:, None] * node_weights * density
-    heavy = weights.sum(axis=1) > 1e-18
+    heavy = weights.sum(axis=1) > _NO_MASS
     return points[heavy].ravel(), weights[heavy].ravel()
 
 
-_FUNCTIONAL_NAMES = {(0, 0): "rho", (1, 1): "delta"}
+def tap_sum(factors: tuple[tuple[Kernel, int, int], ...]) -> PeriodicFunction:
+    """Return F(f) = Σₘ ∏ᵢ kᵢ⁽ᵒʳᵈᵉʳ⁾(f + shiftᵢ − m) as a function of the fraction.
+
+    Args:
+        factors: (kernel, order, shift in whole pixels) of each factor.
+
+    Raises:
+        NoClosedFormError: different shifts or kernels, one of which reads infinitely many pixels.
+    """
+    first = factors[0]
+    # Only differences of shifts matter, and the order of the factors does not.
+    moved = sorted(((kernel, order, shift - first[2]) for kernel, order, shift in factors), key=str)
+    return _tap_sum(tuple(moved))
+
+
+@cache
+def _tap_sum(factors: tuple[tuple[Kernel, int, int], ...]) -> PeriodicFunction:
+    kernels = {kernel for kernel, _, _ in factors}
+    if len(kernels) == 1 and not any(shift for _, _, shift in factors):
+        return next(iter(kernels)).tap_sum([order for _, order, _ in factors])
+    for kernel in kernels:
+        if not kernel.is_compact or kernel.prefilter is not None:
+            raise NoClosedFormError(f"sums over neighbouring taps of {kernel.name}, which reads infinitely many pixels")
+    weights = [{tap + shift: weight for tap, weight in kernel.taps.items()} for kernel, _, shift in factors]
+    orders = [order for _, order, _ in factors]
+    common = set.intersection(*(set(taps) for taps in weights))
+    return PeriodicFunction.sum(
+        reduce(operator.mul, (w[m].product_of_derivatives([o]) for w, o in zip(weights, orders, strict=True)))
+        for m in sorted(common)
+    )
+
+
+def sided_tap_sum(factors: tuple[sp.Tuple, ...], position: sp.Expr) -> sp.Expr:
+    """Return Σₘ ∏ᵢ kᵢ⁽ᵒʳᵈᵉʳ⁾(p + shiftᵢ − m) at a position that is a number, each factor from its own side.
+
+    Args:
+        factors: (kernel, order, shift, side), as in `TapSum`.
+        position: a rational number.
+    """
+    tables = [
+        _taps_at(kernel.content, int(order), position + shift, int(side)) for kernel, order, shift, side in factors
+    ]
+    common = set.intersection(*(set(taps) for taps in tables))
+    return sp.Add(*(sp.Mul(*(taps[m] for taps in tables)) for m in common))
+
+
+def _taps_at(kernel: Kernel, order: int, position: sp.Expr, side: int) -> dict[int, sp.Expr]:
+    """Return k⁽ᵒʳᵈᵉʳ⁾(position − m) by pixel m, from the right (side 0) or from the left (side 1)."""
+    whole = sp.floor(position) if side == 0 else sp.ceiling(position) - 1
+    fraction = position - whole
+    values = {}
+    for tap, weight in kernel.taps.items():
+        derivative = weight
+        for _ in range(order):
+            derivative = derivative.differentiate()
+        values[int(whole) + tap] = derivative.at(fraction) if side == 0 else derivative.from_left(fraction)
+    return values
+
+
+_FUNCTIONAL_NAMES: dict[tuple[int, ...], str] = {(0, 0): "rho", (1, 1): "delta"}
+_NO_MASS = 1e-18
+_LAST_EXPONENT = 37.0  # exp(−37) < 1e−16
+_MOST_HARMONICS = {2: 256, 3: 48}
 _REACH = 45  # scales; exp(−45) < 3e−20 is the heaviest tail in the catalogue (Laplace)
 
 
 def _law_symbols(law: Law) -> set[sp.Symbol]:
     return law.location.free_symbols | law.scale.free_symbols
+
+
+@cache
+def _edges(kernel: Kernel) -> tuple[float, ...]:
+    """Return where in a pixel the kernel's weights change their expression."""
+    if not kernel.is_compact:
+        return (0.0,)
+    return tuple(sorted({float(cell.lower) for weight in kernel.taps.values() for cell in weight.cells}))
+
+
+@cache
+def _density(law: Law) -> Callable[[ndarray], ndarray]:
+    return sp.lambdify([ARGUMENT], law.density, "numpy")
 
 
 @cache

@@ -1,5 +1,6 @@
 """Statistics of random expressions: written once, then derived here or simulated by `montecarlo`."""
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -7,16 +8,47 @@ from typing import Any
 
 import sympy as sp
 
+from warptheory.core.errors import ArgumentError
 from warptheory.symbolic import _reduction
 from warptheory.symbolic._derivation import Derivation, Step
-from warptheory.symbolic._nodes import ExpectedValue
-from warptheory.symbolic._reduction import NotReducible, Sample, split_samples
-from warptheory.symbolic._variables import Conditional, Given, PixelValue, RandomAtom
+from warptheory.symbolic._nodes import ExpectedValue, OffsetAverage, set_partitions
+from warptheory.symbolic._stacks import StackCovariance, is_stacked, stacked_moment
+from warptheory.symbolic._terms import Group, NotReducible, split_groups
+from warptheory.symbolic._variables import (
+    Conditional,
+    Given,
+    RandomAtom,
+    SampledValue,
+    SplattedField,
+    SplatValue,
+    WarpedField,
+)
+
+
+class Statistic(ABC):
+    """A statistic, written down and not yet evaluated; `str` gives it in plain text."""
+
+    @abstractmethod
+    def derive(self) -> Derivation:
+        """Return the steps that lead to the closed form.
+
+        Raises:
+            NotReducible: the algebra cannot reduce a term; the message names it.
+            NoClosedFormError: a functional of the kernel has no closed form that is needed here.
+        """
+
+    def doit(self) -> sp.Expr:
+        """Return the closed form."""
+        return self.derive().result
+
+    def size(self, value: float) -> float:
+        """Return the size that a relative error of a value is measured by: |value|, unless that misleads."""
+        return abs(value)
 
 
 @dataclass(frozen=True)
-class Statistic(ABC):
-    """A statistic of random expressions, not yet evaluated.
+class MomentStatistic(Statistic):
+    """A statistic that is a function of moments of random expressions.
 
     Attributes:
         given: an offset field or its fraction, to be conditioned on; None averages over it.
@@ -38,21 +70,12 @@ class Statistic(ABC):
         return given
 
     def derive(self) -> Derivation:
-        """Return the steps that lead to the closed form.
-
-        Raises:
-            NotReducible: the algebra cannot reduce a term; the message names it.
-            NoClosedFormError: a functional of the kernel has no closed form that is needed here.
-        """
+        """Return the steps that lead to the closed form; raises as `Statistic.derive`."""
         return _derive(self)
-
-    def doit(self) -> sp.Expr:
-        """Return the closed form."""
-        return self.derive().result
 
 
 @dataclass(frozen=True)
-class _OfOneExpression(Statistic):
+class _OfOneExpression(MomentStatistic):
     """A statistic of one expression, which may be written as `expression | given`."""
 
     expression: Any
@@ -107,7 +130,7 @@ class Variance(_OfOneExpression):
 
 
 @dataclass(frozen=True)
-class Covariance(Statistic):
+class Covariance(MomentStatistic):
     """Cov[first, second], or Cov[first, second | given].
 
     Attributes:
@@ -137,6 +160,156 @@ class Covariance(Statistic):
         return f"Cov[{self.first}, {self.second}{_given_text(self.given)}]"
 
 
+@dataclass(frozen=True, init=False)
+class JointCumulant(MomentStatistic):
+    """The joint cumulant κ[a, b, …] of up to four expressions, or κ[a, b, … | given].
+
+    Attributes:
+        expressions: polynomials in random variables such as y[n].
+        given: an offset field or its fraction, or None.
+    """
+
+    expressions: tuple[Any, ...]
+    given: Given | None
+
+    def __init__(self, *expressions: Any, given: Given | None = None) -> None:
+        if not 1 <= len(expressions) <= 4:
+            raise ArgumentError("expressions", expected="one to four of them", received=len(expressions))
+        object.__setattr__(self, "expressions", tuple(map(sp.sympify, expressions)))
+        object.__setattr__(self, "given", given)
+
+    @property
+    def operands(self) -> tuple[sp.Expr, ...]:
+        """The expressions."""
+        return self.expressions
+
+    def moments(self) -> sp.Expr:
+        """Return Σ over set partitions of (−1)^(blocks−1) (blocks−1)! ∏ E[product over a block]."""
+        total = sp.Integer(0)
+        for partition in set_partitions(tuple(range(len(self.expressions)))):
+            sign = (-1) ** (len(partition) - 1) * math.factorial(len(partition) - 1)
+            total += sign * sp.Mul(*(_expected(sp.Mul(*(self.expressions[i] for i in b))) for b in partition))
+        return total
+
+    def __str__(self) -> str:
+        return f"κ[{', '.join(map(str, self.expressions))}{_given_text(self.given)}]"
+
+
+@dataclass(frozen=True)
+class ExcessKurtosis(_OfOneExpression):
+    """κ₄[expression]/Var[expression]², or the same given offsets: 0 for a normal law, −2 at least.
+
+    Attributes:
+        expression: a polynomial in random variables such as y[n].
+        given: an offset field or its fraction, or None.
+    """
+
+    @property
+    def operands(self) -> tuple[sp.Expr, ...]:
+        """The expression, four times."""
+        return (self.expression,) * 4
+
+    def moments(self) -> sp.Expr:
+        """Return κ₄/Var² in terms of expected monomials."""
+        return JointCumulant(*self.operands).moments() / Variance(self.expression).moments() ** 2
+
+    def size(self, value: float) -> float:
+        """Return E(y − Ey)⁴/Var² = 3 + value: an error of the fourth moment is relative to that moment."""
+        return 3.0 + value
+
+    def __str__(self) -> str:
+        return f"excess kurtosis of {self.expression}{_given_text(self.given)}"
+
+
+@dataclass(frozen=True)
+class ExchangeableVariance(MomentStatistic):
+    """The variance of a sum of any number of exchangeable terms, such as channels that share their offsets.
+
+    Attributes:
+        first: one of the terms.
+        second: another one; every pair has the joint law of these two.
+        count: the number of terms, a sympy expression.
+    """
+
+    first: Any
+    second: Any
+    count: Any
+
+    @property
+    def operands(self) -> tuple[sp.Expr, ...]:
+        """The two terms."""
+        return (self.first, self.second)
+
+    def moments(self) -> sp.Expr:
+        """Return C·Var[first] + C(C − 1)·Cov[first, second]."""
+        pairs = self.count * (self.count - 1) * Covariance(self.first, self.second).moments()
+        return self.count * Variance(self.first).moments() + pairs
+
+    def __str__(self) -> str:
+        return f"Var[{self.first} + {self.second} + … ({self.count} terms)]"
+
+
+@dataclass(frozen=True)
+class WideOffsets(MomentStatistic):
+    """The limit of a statistic as the scale of the offsets grows without bound.
+
+    Attributes:
+        statistic: the statistic at a finite scale.
+        scale: the symbol that grows, the scale of one or more offset fields.
+    """
+
+    statistic: MomentStatistic
+    scale: sp.Symbol
+
+    @property
+    def operands(self) -> tuple[sp.Expr, ...]:
+        """Those of the statistic."""
+        return self.statistic.operands
+
+    @property
+    def condition(self) -> Given | None:
+        """That of the statistic."""
+        return self.statistic.condition
+
+    def moments(self) -> sp.Expr:
+        """Return the statistic, at a finite scale, in terms of expected monomials."""
+        return self.statistic.moments()
+
+    def derive(self) -> Derivation:
+        """Return the steps of the statistic, and the limit as the last one; raises as `Statistic.derive`."""
+        self._check_offsets()
+        finite = self.statistic.derive()
+        limit = Step(
+            "Take the limit of wide offsets",
+            f"as {self.scale} → ∞ harmonics vanish, χ(2πj) → 0 (Riemann–Lebesgue), and so do sums over pixels of two "
+            "or more averages, which fall as the largest probability that one pixel is hit",
+            _reduction.take_wide_limit(finite.result, self.scale),
+        )
+        return Derivation(str(self), (*finite.steps, limit))
+
+    def _check_offsets(self) -> None:
+        """Check that every offset field which depends on the scale spreads out with it.
+
+        Raises:
+            NotReducible: one that does something else.
+        """
+        pending: list[Any] = [atom for operand in self.operands for atom in operand.atoms(SampledValue, SplatValue)]
+        fields = [(atom.site.offsets, atom.field) for atom in pending]
+        while fields:
+            offsets, inner = fields.pop()
+            if isinstance(inner, WarpedField | SplattedField):
+                fields.append((inner.offsets, inner.field))
+            if not _reduction.is_still_or_spreads(offsets, self.scale):
+                raise NotReducible(offsets, f"its law has to widen in proportion to {self.scale}, about a fixed centre")
+
+    def size(self, value: float) -> float:
+        """Return that of the statistic."""
+        return self.statistic.size(value)
+
+    def __str__(self) -> str:
+        return f"lim ({self.scale} → ∞) of {self.statistic}"
+
+
 def E(expression: Any, given: Given | None = None) -> sp.Expr:  # noqa: N802 -- the field's notation
     """Return the expectation of a random expression in closed form.
 
@@ -161,61 +334,84 @@ def Cov(first: Any, second: Any, given: Given | None = None) -> sp.Expr:  # noqa
     return Covariance(first, second, given).doit()
 
 
-def _derive(statistic: Statistic) -> Derivation:
+def Cumulant(*expressions: Any, given: Given | None = None) -> sp.Expr:  # noqa: N802 -- the field's notation
+    """Return the joint cumulant of one to four random expressions in closed form.
+
+    Args:
+        *expressions: polynomials in values such as y[n]; repeat one for its own cumulants.
+        given: an offset field or its fraction, to be conditioned on.
+
+    Raises:
+        ArgumentError: more than four expressions.
+        NotReducible: the algebra cannot reduce a term; the message names it.
+    """
+    return JointCumulant(*expressions, given=given).doit()
+
+
+def _derive(statistic: MomentStatistic) -> Derivation:
     moments = statistic.moments()
     given = statistic.condition
 
-    def rewrite(rule: Callable[[Sample], sp.Expr]) -> sp.Expr:
+    def rewrite(rule: Callable[[Group], sp.Expr]) -> sp.Expr:
         return moments.replace(
             lambda node: isinstance(node, ExpectedValue), lambda node: _apply(rule, node.args[0], given)
         )
 
-    functionals = rewrite(_reduction.name_functionals)
-    separated = sp.factor_terms(sp.expand(rewrite(_reduction.separate_axes)))
+    separated = _collected(rewrite(_reduction.separate_axes))
+    averaged = _reduction.evaluate_averages(separated)
     steps = [
         Step("Moments", "write the statistic by expectations of monomials", moments),
-        Step(
-            "Expand over taps",
-            "y[n] = Σ k(ε − m) x[n + m]; condition on the offsets, which are independent of x",
-            rewrite(_reduction.expand_over_taps),
-        ),
+        Step("Expand over taps", _expansion_reason(statistic), rewrite(_reduction.expand_over_taps)),
         Step(
             "Use independence",
-            "pixels are independent: joint moments are sums over partitions into blocks of equal pixels",
+            "joint moments of independent variables are sums over partitions into blocks that share a pixel",
             rewrite(_reduction.use_independence),
         ),
         Step(
             "Kernel functionals",
-            "each tap sum depends on the fraction alone; sums of one factor are 1 or 0",
-            functionals,
+            "a tap sum at one offset depends on its fraction alone; sums of one factor are 1 or 0",
+            rewrite(_reduction.name_functionals),
         ),
         Step("Separate the axes", "offsets along the axes are independent; collect", separated),
-        Step(
-            "Average over the fraction",
-            _reduction.averaging_reason(separated),
-            _reduction.evaluate_averages(separated),
-        ),
+        Step("Average over the fraction", _reduction.averaging_reason(separated, averaged), averaged),
     ]
+    if separated.has(StackCovariance):
+        steps = [steps[0], Step("Pass the layers", _STACK_REASON, averaged)]
+    # A last step that leaves an average says that it is evaluated numerically.
     kept = [
         step
         for step, before in zip(steps, [None, *steps], strict=False)
-        if before is None or step.expression != before.expression
+        if before is None
+        or step.expression != before.expression
+        or (step is steps[-1] and step.expression.has(OffsetAverage))
     ]
     return Derivation(str(statistic), tuple(kept))
 
 
-def _apply(rule: Callable[[Sample], sp.Expr], monomial: sp.Expr, given: Given | None) -> sp.Expr:
-    samples, pixel_groups = split_samples(monomial, given)
-    return sp.Mul(*map(rule, samples), *map(_raw_moment, pixel_groups))
+_STACK_REASON = (
+    "with ŵ(θ) = Σ E k(ε + m) exp(imθ) and R̂(θ) = E |Σ k(ε − m) exp(imθ)|² a layer takes the spectral density S to "
+    "|ŵ|² S + ∫(R̂ − |ŵ|²) S dθ/2π (warp) or |ŵ|² S + (R̂ − |ŵ|²)(∫S dθ/2π + μ²) (splat); C_L is the covariance of the "
+    "last layer, computed by this recursion"
+)
 
 
-def _raw_moment(pixels: list[PixelValue]) -> sp.Expr:
-    """Return E ∏ x[mᵢ] for pixels of one field at known indices."""
-    total = sp.Integer(0)
-    for partition in _reduction.set_partitions(tuple(range(len(pixels)))):
-        if all(len({pixels[i].index for i in block}) == 1 for block in partition):
-            total += sp.Mul(*(pixels[0].field.cumulant(len(block)) for block in partition))
-    return total
+def _expansion_reason(statistic: MomentStatistic) -> str:
+    """Say what is inserted for the values that occur."""
+    atoms = {type(atom) for operand in statistic.operands for atom in operand.atoms(RandomAtom)}
+    formulas = {SampledValue: "y[n] = Σ k(ε − m) x[n + m]", SplatValue: "z[m] = Σ k(n + ε[n] − m) g[n]"}
+    inserted = " and ".join(formula for kind, formula in formulas.items() if kind in atoms)
+    return f"{inserted}; condition on the offsets, which are independent of the input"
+
+
+def _collected(expression: sp.Expr) -> sp.Expr:
+    """Collect terms; in a quotient, those of numerator and denominator apart."""
+    numerator, denominator = sp.fraction(expression, exact=True)
+    return sp.factor_terms(sp.expand(numerator)) / sp.factor_terms(sp.expand(denominator))
+
+
+def _apply(rule: Callable[[Group], sp.Expr], monomial: sp.Expr, given: Given | None) -> sp.Expr:
+    groups = split_groups(monomial, given)
+    return sp.Mul(*(stacked_moment(group) if is_stacked(group) else rule(group) for group in groups))
 
 
 def _expected(expression: sp.Expr) -> sp.Expr:
@@ -232,7 +428,7 @@ def _expected(expression: sp.Expr) -> sp.Expr:
     return total
 
 
-def _unpack_condition(statistic: Statistic, name: str) -> None:
+def _unpack_condition(statistic: MomentStatistic, name: str) -> None:
     """Accept `expression | given` in place of an expression."""
     value = getattr(statistic, name)
     if isinstance(value, Conditional):

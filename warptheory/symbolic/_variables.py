@@ -1,7 +1,9 @@
 """The random variables of the algebra: input fields, offset fields and the values they give."""
 
+import operator
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -39,8 +41,62 @@ class RandomAtom(Displayed, sp.AtomicExpr):
         return tuple(self.data)
 
 
+class Field(ABC):
+    """Something that has a random value at every pixel, read as y[n]; fields add and multiply pixel by pixel."""
+
+    @abstractmethod
+    def __getitem__(self, index: Any) -> sp.Expr:
+        """Return the value at a pixel."""
+
+    def __add__(self, other: Any) -> "PointwiseField":
+        return PointwiseField(operator.add, self, other)
+
+    def __radd__(self, other: Any) -> "PointwiseField":
+        return PointwiseField(operator.add, other, self)
+
+    def __sub__(self, other: Any) -> "PointwiseField":
+        return PointwiseField(operator.sub, self, other)
+
+    def __rsub__(self, other: Any) -> "PointwiseField":
+        return PointwiseField(operator.sub, other, self)
+
+    def __mul__(self, other: Any) -> "PointwiseField":
+        return PointwiseField(operator.mul, self, other)
+
+    def __rmul__(self, other: Any) -> "PointwiseField":
+        return PointwiseField(operator.mul, other, self)
+
+    def __truediv__(self, other: Any) -> "PointwiseField":
+        return PointwiseField(operator.truediv, self, other)
+
+    def __pow__(self, power: int) -> "PointwiseField":
+        return PointwiseField(operator.pow, self, power)
+
+    def __neg__(self) -> "PointwiseField":
+        return PointwiseField(operator.mul, -1, self)
+
+
 @dataclass(frozen=True)
-class IIDField:
+class PointwiseField(Field):
+    """Two fields, or a field and a number, combined pixel by pixel.
+
+    Attributes:
+        operation: a function of two sympy expressions.
+        first: a field, or anything that sympy reads.
+        second: another one.
+    """
+
+    operation: Callable[[Any, Any], Any]
+    first: Any
+    second: Any
+
+    def __getitem__(self, index: Any) -> sp.Expr:
+        values = (part[index] if isinstance(part, Field) else sp.sympify(part) for part in (self.first, self.second))
+        return sp.sympify(self.operation(*values))
+
+
+@dataclass(frozen=True)
+class IIDField(Field):
     """A field x of independent pixels with one law.
 
     Attributes:
@@ -72,7 +128,7 @@ class IIDField:
         """Return the cumulant of that order of a pixel, as a sympy expression."""
         if order == 1:
             return self.mean
-        if order == 2:
+        if order == 2 or self.deviation == 0:
             return self.deviation**2
         if self.law is None:
             return sp.Symbol(f"kappa_{order}", real=True)
@@ -101,39 +157,95 @@ class Conditional:
 
 @dataclass(frozen=True)
 class OffsetField(Given):
-    """A field ε of offsets, independent over pixels and over axes, in pixels.
+    """A field ε of offsets, in pixels, alike at every pixel and along every axis.
 
     Attributes:
-        law: name of the law in `fields.laws`.
+        law: name of the law of an offset in `fields.laws`, or a `Law`.
         dim: number d of spatial axes.
         scale: scale of the law, a sympy expression; by default the law's own symbol
             (s for normal, a for uniform, b for Laplace).
         location: location of the law; 0 by default, the symbol c for the constant law.
         name: the field's name; fields of different names are independent.
+        shared: whether one offset moves all pixels; else the pixels' offsets are independent.
+        correlation: correlation of the offsets along two axes: 0, or 1 for equal offsets along all axes;
+            other values, sympy expressions, for the normal law.
+        displacement: what is added to the offset along each axis, sympy expressions; write `eps + Delta`.
 
     Raises:
         UnknownNameError: no law of that name.
-        ArgumentError: dim is not 1, 2 or 3.
+        ArgumentError: dim is not 1, 2 or 3, or a correlation that the law does not have.
     """
 
-    law: str = "normal"
+    law: str | Law = "normal"
     dim: int = 1
     scale: Any = None
     location: Any = None
     name: str = "epsilon"
+    shared: bool = False
+    correlation: Any = 0
+    displacement: Index = ()
 
     def __post_init__(self) -> None:
-        laws.get(self.law, argument="offsets")
+        law = laws.get(self.law, argument="offsets")
         if self.dim not in (1, 2, 3):
             raise ArgumentError("dim", expected="1, 2 or 3", received=self.dim)
+        correlation = sp.sympify(self.correlation, rational=True)
+        if correlation not in (0, 1) and law.name != "normal":
+            raise ArgumentError(
+                "correlation", expected=f"0 or 1 for {law.name} offsets (others: normal only)", received=correlation
+            )
+        if correlation.is_number and not (-sp.Rational(1, max(1, self.dim - 1)) <= correlation <= 1):
+            raise ArgumentError(
+                "correlation", expected="a correlation that all pairs of axes can have", received=correlation
+            )
+        object.__setattr__(self, "correlation", correlation if self.dim > 1 else sp.Integer(0))
+        if len(self.displacement) not in (0, self.dim):
+            raise ArgumentError("displacement", expected=f"{self.dim} numbers", received=self.displacement)
+        object.__setattr__(self, "displacement", self.displacement or (sp.Integer(0),) * self.dim)
+        used = {symbol for part in (self.location, self.scale, *self.displacement) for symbol in _symbols(part)}
+        if used & set(self.symbols):
+            raise ArgumentError("name", expected="a name that is not one of a parameter's symbols", received=self.name)
+
+    def __add__(self, displacement: Any) -> "OffsetField":
+        """Return the same random offsets moved by a constant, one for all axes or one per axis."""
+        parts = displacement if isinstance(displacement, tuple) else (displacement,) * self.dim
+        if len(parts) != self.dim:
+            raise ArgumentError("displacement", expected=f"one number, or {self.dim}", received=displacement)
+        moved = (old + sp.sympify(new, rational=True) for old, new in zip(self.displacement, parts, strict=True))
+        return replace(self, displacement=tuple(moved))
+
+    def __sub__(self, displacement: Any) -> "OffsetField":
+        """Return the same random offsets moved by minus a constant."""
+        parts = displacement if isinstance(displacement, tuple) else (displacement,) * self.dim
+        return self + tuple(-sp.sympify(part, rational=True) for part in parts)
+
+    @cached_property
+    def _text(self) -> str:
+        parts = [self.name, str(self.axis_law), str(self.dim), f"shared={self.shared}", f"r={self.correlation}"]
+        return "/".join([*parts, *map(str, self.displacement)])
 
     def __str__(self) -> str:
-        return f"{self.name}:{self.law}({self.scale},{self.location})^{self.dim}"
+        return self._text
 
     @cached_property
     def axis_law(self) -> Law:
         """The law of the offset along one axis."""
         return laws.get(self.law).at(self.location, self.scale)
+
+    @cached_property
+    def source(self) -> "OffsetField":
+        """The offsets before they are displaced: fields of one source are one random field."""
+        return replace(self, displacement=())
+
+    @property
+    def is_shared(self) -> bool:
+        """Whether all pixels have the same offset."""
+        return self.shared or len(self.axis_law.atoms) == 1
+
+    @property
+    def line(self) -> "OffsetField":
+        """The offset along one axis, as a field of one axis."""
+        return replace(self.source, dim=1, correlation=0, displacement=())
 
     @property
     def symbols(self) -> Index:
@@ -142,7 +254,13 @@ class OffsetField(Given):
 
     @property
     def fraction(self) -> "Fraction":
-        """The fraction f of the sampling position, to be conditioned on."""
+        """The fraction f of the sampling position, to be conditioned on.
+
+        Raises:
+            ArgumentError: the offsets are displaced; f is the fraction before that.
+        """
+        if any(self.displacement):
+            raise ArgumentError("offsets", expected="offsets that are not displaced", received=self.displacement)
         return Fraction(self)
 
 
@@ -159,12 +277,12 @@ class Fraction(Given):
     @property
     def symbols(self) -> Index:
         """The fraction along each axis, as symbols f, or f₁ … f_d."""
-        return _axis_symbols("f", self.offsets.dim, nonnegative=True)
+        return FRACTIONS[self.offsets.dim]
 
 
 @dataclass(frozen=True)
 class Site:
-    """Where and how a field is sampled: pixel n, displaced by ε(n), read through a kernel."""
+    """Where and how a field is read or written: pixel n, displaced by offsets, through a kernel."""
 
     offsets: OffsetField
     kernel: Kernel
@@ -196,7 +314,7 @@ class SampledValue(RandomAtom):
     """The value y[n] of a warped field, or one of its derivatives in the offset."""
 
     @property
-    def field(self) -> IIDField:
+    def field(self) -> Field:
         """The input field."""
         return self.data[0]
 
@@ -215,15 +333,45 @@ class SampledValue(RandomAtom):
         """Name of the warped field."""
         return self.data[3]
 
+    @property
+    def knot(self) -> str:
+        """Which derivative holds at a knot of the kernel: "right", "left" or "central"."""
+        return self.data[4]
+
     def display(self, *, latex: bool) -> sp.Expr:
-        """Return y[n], or ∂ᵢy[n]."""
-        partial = r"\partial_{{{}}} " if latex else "∂{}"
+        """Return y[n], or ∂ᵢy[n]; a derivative that is not the right-hand one is marked ∂⁻ or ∂°."""
+        mark = {"right": "", "left": "^{-}" if latex else "⁻", "central": r"^{\circ}" if latex else "°"}[self.knot]
+        partial = r"\partial" + mark + "_{{{}}} " if latex else "∂" + mark + "{}"
+        partial = partial.replace("{-}", "{{-}}").replace(r"{\circ}", r"{{\circ}}")
         prefix = "".join(partial.format(axis + 1) * order for axis, order in enumerate(self.orders))
         return sp.Indexed(sp.IndexedBase(prefix + self.name), *self.site.index)
 
 
+class SplatValue(RandomAtom):
+    """The value (Wᵀg)[m] of a splatted field."""
+
+    @property
+    def field(self) -> Field:
+        """The field that is splatted."""
+        return self.data[0]
+
+    @property
+    def site(self) -> Site:
+        """Where it arrives: pixel m, the offsets and the kernel."""
+        return self.data[1]
+
+    @property
+    def name(self) -> str:
+        """Name of the splatted field."""
+        return self.data[2]
+
+    def display(self, *, latex: bool) -> sp.Expr:
+        """Return z[m]."""
+        return sp.Indexed(sp.IndexedBase(self.name), *self.site.index)
+
+
 @dataclass(frozen=True)
-class WarpedField:
+class WarpedField(Field):
     """The warped field y = Wx, or its derivative ∂ᵢWx in the offset, indexed as y[n].
 
     Attributes:
@@ -232,25 +380,84 @@ class WarpedField:
         kernel: the interpolation kernel.
         orders: order of the derivative along each axis; all zero for y itself.
         name: the name to print.
+        knot: which derivative holds at a knot of the kernel: "right", "left" or "central".
     """
 
-    field: IIDField
+    field: Field
     offsets: OffsetField
     kernel: Kernel
     orders: tuple[int, ...]
     name: str = "y"
+    knot: str = "right"
 
     def __getitem__(self, index: Any) -> SampledValue:
-        position = _as_index(index)
-        if len(position) not in (1, self.offsets.dim):
-            raise ArgumentError("index", expected=f"one symbol or {self.offsets.dim} integers", received=index)
-        return SampledValue(self.field, Site(self.offsets, self.kernel, position), self.orders, self.name)
+        site = Site(self.offsets, self.kernel, _index_for(self.offsets, index))
+        return SampledValue(self.field, site, self.orders, self.name, self.knot)
+
+    def diff(self, axis: int = 0, knot: str | None = None) -> "WarpedField":
+        """Return the derivative in the offset along one axis, counted from 0.
+
+        Args:
+            axis: the axis i.
+            knot: which derivative holds at a knot; by default as this field has it.
+
+        Raises:
+            ArgumentError: the offsets have no such axis, or an unknown side.
+        """
+        if axis not in range(self.offsets.dim):
+            raise ArgumentError("axis", expected=f"an axis in 0 … {self.offsets.dim - 1}", received=axis)
+        side = self.knot if knot is None else knot
+        if side not in ("right", "left", "central"):
+            raise ArgumentError("knot", expected="right, left or central", received=repr(side))
+        orders = tuple(order + int(i == axis) for i, order in enumerate(self.orders))
+        return replace(self, orders=orders, knot=side)
+
+
+@dataclass(frozen=True)
+class SplattedField(Field):
+    """The splatted field z = Wᵀg, the adjoint of warping, indexed as z[m].
+
+    Attributes:
+        field: the field g that is splatted.
+        offsets: the offset field ε.
+        kernel: the interpolation kernel.
+        name: the name to print.
+    """
+
+    field: Field
+    offsets: OffsetField
+    kernel: Kernel
+    name: str = "z"
+
+    def __getitem__(self, index: Any) -> SplatValue:
+        return SplatValue(self.field, Site(self.offsets, self.kernel, _index_for(self.offsets, index)), self.name)
+
+
+def _index_for(offsets: OffsetField, index: Any) -> Index:
+    """Return the pixel with one coordinate per axis; one symbol or number n alone is (n, 0, …)."""
+    position = _as_index(index)
+    if len(position) not in (1, offsets.dim):
+        raise ArgumentError("index", expected=f"one symbol or {offsets.dim} integers", received=index)
+    return position
 
 
 def _as_index(index: Any) -> Index:
-    return tuple(sp.sympify(i) for i in (index if isinstance(index, tuple) else (index,)))
+    coordinates = index if isinstance(index, tuple) else (index,)
+    expressions = [sp.S.Half if isinstance(i, str) else sp.sympify(i) for i in coordinates]
+    for expression in expressions:
+        if expression.is_integer is False or expression.atoms(sp.Float, RandomAtom):
+            raise ArgumentError("index", expected="whole numbers, or symbols that stand for them", received=index)
+    return tuple(sp.expand(expression) for expression in expressions)
+
+
+def _symbols(parameter: Any) -> set[sp.Symbol]:
+    return set() if parameter is None else set(sp.sympify(parameter).free_symbols)
 
 
 def _axis_symbols(name: str, dim: int, **assumptions: bool) -> Index:
     names = [name] if dim == 1 else [f"{name}_{axis + 1}" for axis in range(dim)]
     return tuple(sp.Symbol(symbol, **assumptions) for symbol in names)
+
+
+# The symbols of a given fraction, by the number of axes.
+FRACTIONS = {dim: _axis_symbols("f", dim, nonnegative=True) for dim in (1, 2, 3)}

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cache, cached_property
 
 import numpy as np
 import sympy as sp
@@ -24,6 +24,7 @@ class Law:
         draw: (generator, shape) → float64 samples of Z of that shape.
         density: density of Z in `ARGUMENT`, or None where Z has atoms.
         atoms: pairs (value, probability) of a discrete Z; empty where Z has a density.
+        components: pairs (probability, law of Z) of a mixture; empty for other laws.
         location: sympy expression, in the unit of the variable.
         scale: sympy expression ≥ 0, in the unit of the variable.
         source: where the characteristic function is published.
@@ -35,14 +36,27 @@ class Law:
     source: str
     density: sp.Expr | None = None
     atoms: tuple[tuple[sp.Expr, sp.Expr], ...] = ()
+    components: tuple[tuple[sp.Expr, "Law"], ...] = ()
     location: sp.Expr = sp.S.Zero
     scale: sp.Expr = sp.S.One
 
     def __post_init__(self) -> None:
-        if (self.density is None) == (not self.atoms):
+        if not self.components and (self.density is None) == (not self.atoms):
             raise ArgumentError(
                 "density", expected="a density or atoms, one of them", received=f"{self.density}, {self.atoms}"
             )
+
+    def __str__(self) -> str:
+        return f"{self.name}[{self.canonical}]({self.location},{self.scale})"
+
+    @property
+    def parts(self) -> tuple[tuple[sp.Expr, "Law"], ...]:
+        """The laws that this one mixes, with their probabilities; the law itself if it is no mixture."""
+        return tuple(
+            (probability * share, inner)
+            for share, law in self.components
+            for probability, inner in law.at(self.location + self.scale * law.location, self.scale * law.scale).parts
+        ) or ((sp.Integer(1), self),)
 
     def at(self, location: object = None, scale: object = None) -> "Law":
         """Return the law with another location or scale (anything that sympy reads; None keeps it).
@@ -98,6 +112,18 @@ class Law:
         """The variance, as a sympy expression."""
         return self.cumulant(2)
 
+    @cached_property
+    def distribution(self) -> sp.Expr:
+        """The distribution function P(Z ≤ t) in `ARGUMENT`, integrated from the density or summed over the atoms."""
+        if self.components:
+            return sp.Add(*(share * law._distribution_at(ARGUMENT) for share, law in self.components))
+        if self.density is None:
+            return sp.Add(*(sp.Piecewise((p, value <= ARGUMENT), (0, True)) for value, p in self.atoms))
+        return _integrate_from_left(self.density)
+
+    def _distribution_at(self, argument: sp.Expr) -> sp.Expr:
+        return self.distribution.subs(ARGUMENT, (argument - self.location) / self.scale)
+
     def sample(
         self,
         generator: np.random.Generator,
@@ -133,9 +159,27 @@ class Law:
 
     @cached_property
     def _cumulants_up_to_four(self) -> tuple[sp.Expr, ...]:
-        return _cumulants(self.canonical, 4)
+        return _cumulants(self.canonical, 4) if not self.components else _mixed_cumulants(self.components, 4)
 
 
+def _mixed_cumulants(components: tuple[tuple[sp.Expr, Law], ...], order: int) -> tuple[sp.Expr, ...]:
+    """Return κ₁ … κ_order of a mixture: raw moments mix, mₙ = Σ C(n−1, k−1) κₖ mₙ₋ₖ."""
+    mixed = [sp.Integer(1)]
+    parts = [(probability, [sp.Integer(1)], law) for probability, law in components]
+    for n in range(1, order + 1):
+        for _, moments, law in parts:
+            moments.append(
+                sp.Add(*(sp.binomial(n - 1, k - 1) * law.cumulant(k) * moments[n - k] for k in range(1, n + 1)))
+            )
+        mixed.append(sp.Add(*(probability * moments[n] for probability, moments, _ in parts)))
+    cumulants: list[sp.Expr] = []
+    for n in range(1, order + 1):
+        known = sp.Add(*(sp.binomial(n - 1, k - 1) * cumulants[k - 1] * mixed[n - k] for k in range(1, n)))
+        cumulants.append(sp.expand(mixed[n] - known))
+    return tuple(cumulants)
+
+
+@cache
 def _cumulants(characteristic: sp.Expr, order: int) -> tuple[sp.Expr, ...]:
     """Read κ₁ … κ_order off the expansion log χ(t) = Σ κₙ (it)ⁿ / n!."""
     series = sp.series(characteristic, ARGUMENT, 0, order + 1).removeO()
@@ -146,3 +190,13 @@ def _cumulants(characteristic: sp.Expr, order: int) -> tuple[sp.Expr, ...]:
     return tuple(
         sp.simplify(coefficients.coeff_monomial(ARGUMENT**n) * sp.factorial(n) / sp.I**n) for n in range(1, order + 1)
     )
+
+
+def _integrate_from_left(density: sp.Expr) -> sp.Expr:
+    """Return ∫_{−∞}^t of a density; each side of zero on its own, where |t| and the like have one meaning."""
+    low, high = sp.Dummy(negative=True), sp.Dummy(nonnegative=True)
+    left, right = (density.xreplace({ARGUMENT: side}) for side in (low, high))
+    end, start = sp.Dummy(negative=True), sp.Dummy(nonnegative=True)
+    below = sp.expand(sp.integrate(left, (low, -sp.oo, end)))
+    above = sp.expand(sp.integrate(left, (low, -sp.oo, 0)) + sp.integrate(right, (high, 0, start)))
+    return sp.Piecewise((below.xreplace({end: ARGUMENT}), ARGUMENT < 0), (above.xreplace({start: ARGUMENT}), True))

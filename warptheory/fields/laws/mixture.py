@@ -1,0 +1,69 @@
+"""Mixtures: a variable that has one of several laws, each with a probability."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import sympy as sp
+from numpy import ndarray
+
+from warptheory.core.errors import ArgumentError
+from warptheory.fields.laws._law import ARGUMENT, Law
+from warptheory.fields.laws.normal import normal
+from warptheory.kernels._parameters import exact
+
+Components = Sequence[tuple[object, Law]]
+
+
+def mixture(components: Components | None = None, name: str = "mixture") -> Law:
+    """Build the law of a variable that has one of several laws.
+
+    Args:
+        components: pairs of a probability and a law, whose location and scale are in units of the mixture's
+            scale; by default the contaminated normal law, N(0, 1) three times out of four, else N(0, 3²).
+        name: the name to print.
+
+    Raises:
+        ArgumentError: no components, a location or scale that is a symbol, or probabilities that are not
+            positive or do not sum to one.
+    """
+    if components is None:
+        components = ((sp.Rational(3, 4), normal().at(0, 1)), (sp.Rational(1, 4), normal().at(0, 3)))
+    weighted = tuple((exact("components", probability), law) for probability, law in components)
+    _check(weighted)
+    densities = [
+        None
+        if law.density is None
+        else p * law.density.subs(ARGUMENT, (ARGUMENT - law.location) / law.scale) / law.scale
+        for p, law in weighted
+    ]
+    return Law(
+        name=name,
+        canonical=sp.Add(*(p * law.characteristic_function(ARGUMENT) for p, law in weighted)),
+        density=None if None in densities else sp.Add(*densities),
+        components=weighted,
+        draw=lambda generator, shape: _draw(weighted, generator, shape),
+        scale=sp.Symbol("s", positive=True),
+        source="J. W. Tukey, in Contributions to Probability and Statistics, 1960, p. 448 (the contaminated normal)",
+    )
+
+
+def _check(components: tuple[tuple[sp.Expr, Law], ...]) -> None:
+    probabilities = [probability for probability, _ in components]
+    if not components or not all(p.is_positive for p in probabilities) or sum(probabilities) != 1:
+        raise ArgumentError(
+            "components", expected="positive probabilities that sum to one", received=[str(p) for p in probabilities]
+        )
+    for _, law in components:
+        if not (law.location.is_number and law.scale.is_number):
+            raise ArgumentError(
+                "components",
+                expected="numbers for location and scale of each law",
+                received=f"{law.location}, {law.scale}",
+            )
+
+
+def _draw(
+    components: tuple[tuple[sp.Expr, Law], ...], generator: np.random.Generator, shape: tuple[int, ...]
+) -> ndarray:
+    chosen = generator.choice(len(components), size=shape, p=[float(p) for p, _ in components])
+    return np.choose(chosen, [law.sample(generator, shape) for _, law in components])

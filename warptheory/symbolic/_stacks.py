@@ -1,0 +1,234 @@
+"""Warps of warps: the covariance of stacked layers whose pixels have independent offsets.
+
+With w(m) = E k(ε + m) the smoothed kernel, ŵ(θ) = Σ w(m) e^{imθ} and R̂(θ) = E |Σₘ k(ε − m) e^{imθ}|², one layer
+takes the spectral density S of a homogeneous field of mean μ to
+
+    warp     |ŵ|²S + ∫(R̂ − |ŵ|²) S dθ/(2π)ᵈ             (the jitter adds white noise)
+    splat    |ŵ|²S + (R̂ − |ŵ|²) (∫S dθ/(2π)ᵈ + μ²)       (the jitter adds noise of the kernel's own colour)
+
+Both follow from y = w∗x + Σₘ (k − w) x: the deviations k − w of different outputs (warp) or of different
+inputs (splat) are independent.
+"""
+
+import itertools
+from dataclasses import dataclass
+
+import numpy as np
+import sympy as sp
+from numpy import ndarray
+
+from warptheory.kernels import Kernel
+from warptheory.symbolic._nodes import (
+    Environment,
+    Evaluate,
+    KernelValue,
+    Node,
+    Opaque,
+    kernel_argument,
+    quadrature,
+    tap_sum,
+)
+from warptheory.symbolic._terms import Group, NotReducible, whole_index
+from warptheory.symbolic._variables import (
+    Field,
+    IIDField,
+    OffsetField,
+    PixelValue,
+    RandomAtom,
+    SampledValue,
+    SplattedField,
+    SplatValue,
+    WarpedField,
+)
+
+# Positions of the quadrature whose taps are transformed together.
+_TOGETHER = 512
+_ENOUGH = 1e-12  # share of the offsets that may wrap around the axis of the transform
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One warp or splat of a stack.
+
+    Attributes:
+        offsets: its offsets, independent over pixels and axes.
+        kernel: its kernel.
+        is_splat: whether it is a splat.
+    """
+
+    offsets: OffsetField
+    kernel: Kernel
+    is_splat: bool
+
+    def __str__(self) -> str:
+        return f"{'splat' if self.is_splat else 'warp'}({self.offsets}/{self.kernel.name})"
+
+
+@dataclass(frozen=True)
+class Stack:
+    """A field of independent pixels, and the layers that it passes, the innermost first."""
+
+    source: IIDField
+    layers: tuple[Layer, ...]
+
+    def __str__(self) -> str:
+        return f"{self.source}|{'|'.join(map(str, self.layers))}"
+
+
+class StackCovariance(Node):
+    """The covariance of a stack's values at a lag: args (stack, E x, Var x, lag)."""
+
+    @property
+    def stack(self) -> Stack:
+        """The stack."""
+        return self.args[0].content
+
+    @property
+    def free_symbols(self) -> set[sp.Symbol]:
+        """Symbols of the input's moments and of the layers' laws."""
+        laws = [part for layer in self.stack.layers for _, part in layer.offsets.axis_law.parts]
+        own = [self.args[1], self.args[2], *(law.location for law in laws), *(law.scale for law in laws)]
+        return {symbol for expression in own for symbol in expression.free_symbols}
+
+    def display(self, *, latex: bool) -> sp.Expr:
+        """Return C_L(lag), with L the number of layers."""
+        return sp.Function(f"C_{len(self.stack.layers)}")(*self.args[3])
+
+    def numeric(self, environment: Environment, evaluate: Evaluate) -> float | ndarray:
+        """Iterate the spectral recursion on a grid of frequencies, exactly up to the wrapped tails of the offsets."""
+        mean, variance = (float(evaluate(moment, environment)) for moment in self.args[1:3])
+        lag = [int(distance) for distance in self.args[3]]
+        rules = [quadrature(layer.offsets.axis_law, environment, evaluate) for layer in self.stack.layers]
+        reach = 2 + sum(_width(*rule) + 2 * _reach(layer) for rule, layer in zip(rules, self.stack.layers, strict=True))
+        size = int(2 ** np.ceil(np.log2(2 * reach + 2 * max(map(abs, lag), default=0))))
+        spectrum = np.full((size,) * len(lag), variance)
+        for layer, (points, weights) in zip(self.stack.layers, rules, strict=True):
+            smooth, energy = _transfer(layer.kernel, points, weights, size)
+            kept, read = _outer(smooth, len(lag)), _outer(energy, len(lag))
+            noise = read - kept
+            added = noise * (spectrum.mean() + mean**2) if layer.is_splat else (noise * spectrum).mean()
+            spectrum = kept * spectrum + added
+        return float(np.real(np.fft.ifftn(spectrum))[tuple(lag)])
+
+    def wide_limit(self) -> sp.Expr:
+        """Return the limit of wide offsets, ŵ → 0: a layer leaves white noise, or noise of the kernel's colour."""
+        mean, dim = self.args[1], len(self.args[3])
+        covariance: dict[tuple[int, ...], sp.Expr] = {(0,) * dim: self.args[2]}
+        for layer in self.stack.layers:
+            if layer.is_splat:
+                power = covariance[(0,) * dim] + mean**2
+                reach = range(1 - len(layer.kernel.taps), len(layer.kernel.taps))
+                covariance = {lag: power * _read(layer, lag) for lag in itertools.product(reach, repeat=dim)}
+            else:
+                covariance = {(0,) * dim: sp.Add(*(value * _read(layer, lag) for lag, value in covariance.items()))}
+        return covariance.get(tuple(int(distance) for distance in self.args[3]), sp.Integer(0))
+
+
+def _read(layer: Layer, lag: tuple[int, ...]) -> sp.Expr:
+    """Return ∏ ∫₀¹ Σₘ k(f − m) k(f + lag − m) df over the axes."""
+    return sp.Mul(*(tap_sum(((layer.kernel, 0, 0), (layer.kernel, 0, abs(j)))).mean() for j in lag))
+
+
+def is_stacked(group: Group) -> bool:
+    """Return whether a value comes from a layer above another one."""
+    return any(not isinstance(atom.field, IIDField) for atom in group.factors)
+
+
+def stacked_moment(group: Group) -> sp.Expr:
+    """Return the expectation of one or two values of a stack.
+
+    Raises:
+        NotReducible: more than two factors, different stacks, or layers that the recursion does not cover.
+    """
+    if group.given is not None and any(
+        group.is_given(layer.offsets) for atom in group.factors for layer in _stack(group, atom).layers
+    ):
+        raise NotReducible(group.monomial, "given offsets of a stack; only the average over all of them is known")
+    stacks = [_stack(group, atom) for atom in group.factors]
+    mean = stacks[0].source.mean
+    if len(group.factors) == 1:
+        return mean
+    if len(group.factors) > 2 or stacks[0] != stacks[1]:
+        raise NotReducible(group.monomial, "of stacked layers only mean and covariance of one field are known")
+    first, second = (whole_index(atom.site.index, group.dim) for atom in group.factors)
+    lag = sp.Tuple(*(sp.expand(b - a) for a, b in zip(first, second, strict=True)))
+    if any(distance.could_extract_minus_sign() for distance in lag[:1]):
+        lag = sp.Tuple(*(-distance for distance in lag))  # a covariance is even
+    if not all(distance.is_Integer for distance in lag):
+        raise NotReducible(group.monomial, "its pixels have to be a known number of pixels apart")
+    return mean**2 + StackCovariance(Opaque(stacks[0]), mean, stacks[0].source.cumulant(2), lag)
+
+
+def _stack(group: Group, atom: RandomAtom) -> Stack:
+    if isinstance(atom, PixelValue):
+        raise NotReducible(group.monomial, "it mixes a stack with pixels of its input")
+    layers: list[Layer] = []
+    field: Field = (
+        SplattedField(atom.field, atom.site.offsets, atom.site.kernel)
+        if isinstance(atom, SplatValue)
+        else WarpedField(atom.field, atom.site.offsets, atom.site.kernel, atom.orders)
+        if isinstance(atom, SampledValue)
+        else atom.field
+    )
+    while isinstance(field, WarpedField | SplattedField):
+        layers.append(_layer(group, field))
+        field = field.field
+    if len({layer.offsets.dim for layer in layers}) > 1:
+        raise NotReducible(group.monomial, "its layers have different numbers of axes; they need one number of them")
+    names = {layer.offsets.name for layer in layers}
+    if len(names) < len(layers):
+        raise NotReducible(group.monomial, "its layers share an offset field; give each a name of its own")
+    if not isinstance(field, IIDField):
+        raise NotReducible(group.monomial, "the innermost field has to have independent pixels")
+    return Stack(field, tuple(reversed(layers)))
+
+
+def _layer(group: Group, field: WarpedField | SplattedField) -> Layer:
+    offsets, kernel = field.offsets, field.kernel
+    if isinstance(field, WarpedField) and any(field.orders):
+        raise NotReducible(group.monomial, "a derivative inside a stack; only values are known")
+    if offsets.is_shared or offsets.correlation != 0 or any(offsets.displacement):
+        raise NotReducible(
+            group.monomial, "the layers of a stack need offsets that are independent over pixels and axes"
+        )
+    if not kernel.is_compact or kernel.prefilter is not None or kernel.reproduces < 0:
+        raise NotReducible(
+            group.monomial, f"the layers of a stack need finitely many taps that sum to one, not {kernel.name}"
+        )
+    return Layer(offsets, kernel, isinstance(field, SplattedField))
+
+
+def _reach(layer: Layer) -> int:
+    return max(map(abs, layer.kernel.taps)) + 1
+
+
+def _width(points: ndarray, weights: ndarray) -> int:
+    order = np.argsort(points)
+    below = np.cumsum(weights[order])
+    inside = points[order][(below > _ENOUGH) & (below < 1 - _ENOUGH)]
+    return int(np.ceil(inside[-1] - inside[0])) if len(inside) else 0
+
+
+def _transfer(kernel: Kernel, points: ndarray, weights: ndarray, size: int) -> tuple[ndarray, ndarray]:
+    """Return |ŵ(θ)|² and R̂(θ) along one axis, shape (size,) each."""
+    u = sp.Symbol("u", real=True)
+    value = KernelValue(kernel_argument(kernel), 0, u, 0)
+    reach = max(map(abs, kernel.taps)) + 1
+    taps = np.arange(-reach, reach + 1)
+    smooth, energy = np.zeros(size, dtype=complex), np.zeros(size)
+    for start in range(0, len(points), _TOGETHER):
+        some, mass = points[start : start + _TOGETHER], weights[start : start + _TOGETHER]
+        whole = np.floor(some).astype(int)
+        rows = np.zeros((len(some), size))
+        samples = value.numeric(
+            {u: (some - whole)[:, None] - taps}, lambda expression, environment: environment[expression]
+        )
+        np.add.at(rows, (np.arange(len(some))[:, None], (whole[:, None] + taps) % size), samples)
+        waves = np.fft.fft(rows, axis=1)
+        smooth += mass @ waves
+        energy += mass @ np.abs(waves) ** 2
+    return np.abs(smooth) ** 2, energy
+
+
+def _outer(line: ndarray, dim: int) -> ndarray:
+    return np.prod(np.meshgrid(*[line] * dim, indexing="ij"), axis=0)

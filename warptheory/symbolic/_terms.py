@@ -1,0 +1,386 @@
+"""From an expected monomial to sums over pixels: which readings of the input share a pixel, and which an offset.
+
+Warped and splatted values are sums over pixels of k(offset + shift − pixel) times the input there. Taking the
+expectation over the input leaves *terms*: a coefficient times a product of *blocks*, each a sum over one pixel
+of a product of *readings* of kernels. What is left to do, over the offsets, is the subject of `_reduction`.
+"""
+
+import itertools
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import sympy as sp
+
+from warptheory.core.errors import WarpTheoryError
+from warptheory.kernels import Kernel
+from warptheory.symbolic._nodes import set_partitions
+from warptheory.symbolic._variables import (
+    Field,
+    Fraction,
+    Given,
+    IIDField,
+    Index,
+    OffsetField,
+    PixelValue,
+    RandomAtom,
+    SampledValue,
+    SplatValue,
+)
+
+RIGHT, LEFT = 0, 1
+
+
+class NotReducible(WarpTheoryError):  # noqa: N818 -- the public name; it reads as what it says
+    """The algebra cannot reduce a term; the message names the term and what would be needed."""
+
+    def __init__(self, term: object, needed: str) -> None:
+        super().__init__(f"cannot reduce {term}: {needed}")
+
+
+@dataclass(frozen=True)
+class OffsetVariable:
+    """One random offset: that of a pixel, or the one that all pixels share.
+
+    Attributes:
+        offsets: the field that it belongs to, not displaced.
+        copy: tells independent offsets of one field apart; empty where all pixels share one.
+    """
+
+    offsets: OffsetField
+    copy: tuple[object, ...] = ()
+
+
+@dataclass(frozen=True)
+class Reading:
+    """One factor k⁽ᵒʳᵈᵉʳˢ⁾(ε + index + displacement − pixel).
+
+    Attributes:
+        variable: the offset ε.
+        kernel: the kernel.
+        orders: order of the derivative along each axis.
+        index: whole pixels that are added to the offset, one per axis.
+        displacement: further pixels that are added, one per axis.
+        side: that of the derivative at a knot, `RIGHT` or `LEFT`.
+    """
+
+    variable: OffsetVariable
+    kernel: Kernel
+    orders: tuple[int, ...]
+    index: Index
+    displacement: Index
+    side: int = RIGHT
+
+
+@dataclass(frozen=True)
+class Block:
+    """The readings that share one pixel, to be summed over all pixels, or at one that is given.
+
+    Attributes:
+        readings: the readings.
+        pixel: the pixel, or None where it is summed over.
+    """
+
+    readings: tuple[Reading, ...]
+    pixel: Index | None = None
+
+    @property
+    def variables(self) -> list[OffsetVariable]:
+        """The offsets that occur, in order of their first reading."""
+        return list(dict.fromkeys(reading.variable for reading in self.readings))
+
+
+@dataclass(frozen=True)
+class Term:
+    """A coefficient times a product of blocks, whose expectation over the offsets is meant."""
+
+    coefficient: sp.Expr
+    blocks: tuple[Block, ...]
+
+
+@dataclass(frozen=True)
+class Group:
+    """The factors of a monomial that share random variables, directly or through others.
+
+    Attributes:
+        factors: values of warped, splatted and input fields.
+        given: what the expectation is conditional on, or None.
+    """
+
+    factors: tuple[RandomAtom, ...]
+    given: Given | None
+
+    @property
+    def monomial(self) -> sp.Expr:
+        """The product of the factors."""
+        return sp.Mul(*self.factors)
+
+    @property
+    def sampled(self) -> list[SampledValue]:
+        """The warped values among the factors."""
+        return [atom for atom in self.factors if isinstance(atom, SampledValue)]
+
+    @property
+    def splatted(self) -> list[SplatValue]:
+        """The splatted values among the factors."""
+        return [atom for atom in self.factors if isinstance(atom, SplatValue)]
+
+    @property
+    def dim(self) -> int:
+        """Number of axes.
+
+        Raises:
+            NotReducible: fields of different numbers of axes.
+        """
+        dims = {atom.site.offsets.dim for atom in (*self.sampled, *self.splatted)}
+        dims |= {len(atom.index) for atom in self.factors if isinstance(atom, PixelValue) and len(atom.index) > 1}
+        if len(dims) > 1:
+            raise NotReducible(self.monomial, f"its fields have {sorted(dims)} axes; they need one number of them")
+        return dims.pop() if dims else 1
+
+    def is_given(self, offsets: OffsetField) -> bool:
+        """Whether the offsets are what the expectation is conditional on."""
+        return given_offsets(self.given) == offsets.source
+
+    def positions(self, offsets: OffsetField) -> Index:
+        """Return symbols of the position along each axis: the given fraction, or the offset."""
+        if isinstance(self.given, Fraction) and self.is_given(offsets):
+            return self.given.symbols
+        return offsets.symbols
+
+    def terms(self) -> list[Term]:
+        """Return the terms whose expectations over the offsets sum to that of the monomial.
+
+        Raises:
+            NotReducible: what the algebra has no rule for; the message names it.
+        """
+        self._check()
+        if self.splatted and not self.splatted[0].site.offsets.is_shared:
+            return list(_independent_summands(self))
+        return list(_independent_pixels(self))
+
+    def _check(self) -> None:
+        for atom in (*self.sampled, *self.splatted):
+            if not isinstance(atom.field, IIDField):
+                raise NotReducible(
+                    atom, "its input is no field of independent pixels, so that only `Var` and `Cov` are known"
+                )
+        if self.sampled and self.splatted:
+            raise NotReducible(
+                self.monomial,
+                "it mixes warped and splatted values that share a field; that needs the joint law of W and Wᵀ",
+            )
+        if len({atom.site.offsets.is_shared for atom in self.splatted}) > 1:
+            raise NotReducible(self.monomial, "it mixes splats by shared and by independent offsets")
+        if self.splatted and not self.splatted[0].site.offsets.is_shared and self._is_conditional:
+            raise NotReducible(
+                self.monomial, "given the offsets a splat depends on all of them; a closed form needs shared offsets"
+            )
+        sites = {atom.site.index for atom in self.sampled if not atom.site.offsets.is_shared}
+        if self._is_conditional and len(sites) > 1:
+            raise NotReducible(
+                self.monomial,
+                "conditioning on the offsets of several pixels needs a symbol for each; share the offsets",
+            )
+
+    @property
+    def _is_conditional(self) -> bool:
+        return any(self.is_given(atom.site.offsets) for atom in (*self.sampled, *self.splatted))
+
+
+def given_offsets(given: Given | None) -> OffsetField | None:
+    """Return the offset field that a condition is about, not displaced."""
+    if isinstance(given, Fraction):
+        return given.offsets.source
+    return given.source if isinstance(given, OffsetField) else None
+
+
+def split_groups(monomial: sp.Expr, given: Given | None) -> list[Group]:
+    """Split a monomial into groups of factors that are independent of each other."""
+    factors = [atom for base, power in monomial.as_powers_dict().items() for atom in [base] * int(power)]
+    offsets = {source for atom in factors for source in _sources(atom) if isinstance(source, OffsetField)}
+    if len({field.name for field in offsets}) < len(offsets):
+        raise NotReducible(monomial, "two of its offset fields have one name; give each a name of its own")
+    groups: list[tuple[set[object], list[RandomAtom]]] = []
+    for atom in factors:
+        sources, members = _sources(atom), [atom]
+        for other_sources, other_members in [group for group in groups if group[0] & sources]:
+            groups.remove((other_sources, other_members))
+            sources = sources | other_sources
+            members = other_members + members
+        groups.append((sources, members))
+    return [Group(tuple(members), given) for _, members in groups]
+
+
+def _sources(atom: RandomAtom) -> set[object]:
+    """Return the independent random fields that a value depends on."""
+    if isinstance(atom, PixelValue):
+        return {atom.field}
+    return {atom.site.offsets.source} | _sources_of_field(atom.field)
+
+
+def _sources_of_field(field: Field) -> set[object]:
+    if isinstance(field, IIDField):
+        return {field}
+    return {field.offsets.source} | _sources_of_field(field.field)  # type: ignore[attr-defined]
+
+
+def whole_index(index: Index, dim: int) -> Index:
+    """Return an index with one coordinate per axis; a lone n counts along the first."""
+    return index if len(index) == dim else index + (sp.Integer(0),) * (dim - len(index))
+
+
+def _independent_pixels(group: Group) -> Iterator[Term]:
+    """Yield the terms given the offsets: factors of a block read the same pixel of one field.
+
+    For independent pixels E ∏ x[mᵢ] = Σ over set partitions of ∏ over blocks of κ_|block|, where
+    all mᵢ of a block are equal (Leonov and Shiryaev, Theory Probab. Appl. 4(3), 1959).
+    """
+    by_field: dict[IIDField, list[RandomAtom]] = {}
+    for atom in group.factors:
+        by_field.setdefault(atom.field, []).append(atom)
+    choices = [[(field, partition) for partition in _partitions(atoms)] for field, atoms in by_field.items()]
+    for choice in itertools.product(*choices):
+        cumulants = sp.Mul(*(field.cumulant(len(block)) for field, partition in choice for block in partition))
+        if cumulants == 0:
+            continue
+        blocks = [_block(atoms, group.dim, ()) for _, partition in choice for atoms in partition]
+        yield from _terms_of(cumulants, blocks)
+
+
+def _independent_summands(group: Group) -> Iterator[Term]:
+    """Yield the terms of splats by independent offsets, a sum over pixels n of independent k(n + ε[n] − m)·g[n].
+
+    Joint cumulants of a sum of independent summands add up, and moments are sums over set partitions of
+    products of joint cumulants. Each is, by the same theorem inverted, a sum over partitions of the block
+    into parts that have independent copies of the offset and of g.
+    """
+    for partition in _partitions(list(group.factors)):
+        cumulants = [list(_cumulant_of_summand(block, group.dim)) for block in partition]
+        for choice in itertools.product(*cumulants):
+            coefficient = sp.Mul(*(coefficient for coefficient, _ in choice))
+            blocks = [_numbered(block, place) for place, (_, block) in enumerate(choice)]
+            if coefficient != 0:
+                yield from _terms_of(coefficient, blocks)
+
+
+def _cumulant_of_summand(atoms: list[RandomAtom], dim: int) -> Iterator[tuple[sp.Expr, Block | None]]:
+    """Yield the joint cumulant of k(n + ε − mᵢ)·g as coefficients times blocks."""
+    for partition in _partitions(atoms):
+        parts = len(partition)
+        sign = (-1) ** (parts - 1) * math.factorial(parts - 1)
+        moments = sp.Mul(*(_raw_moment_of_fields(part) for part in partition))
+        pieces = [_block(part, dim, (place,)) for place, part in enumerate(partition)]
+        if moments == 0 or None in pieces:
+            continue
+        pixels = {piece.pixel for piece in pieces if piece is not None and piece.pixel is not None}
+        if len(pixels) > 1:
+            continue
+        readings = tuple(reading for piece in pieces if piece is not None for reading in piece.readings)
+        yield sign * sp.expand(moments), Block(readings, pixels.pop() if pixels else None)
+
+
+def _raw_moment_of_fields(atoms: Sequence[RandomAtom]) -> sp.Expr:
+    """Return E of the product of the fields' values at one pixel."""
+    counts: dict[IIDField, int] = {}
+    for atom in atoms:
+        counts[atom.field] = counts.get(atom.field, 0) + 1
+    return sp.Mul(*(raw_moment(field, count) for field, count in counts.items()))
+
+
+def raw_moment(field: IIDField, order: int) -> sp.Expr:
+    """Return E x[m]ⁿ in terms of the cumulants."""
+    return sp.Add(
+        *(
+            sp.Mul(*(field.cumulant(len(block)) for block in partition))
+            for partition in set_partitions(tuple(range(order)))
+        )
+    )
+
+
+def _partitions(atoms: list[RandomAtom]) -> Iterator[list[list[RandomAtom]]]:
+    for partition in set_partitions(tuple(range(len(atoms)))):
+        yield [[atoms[i] for i in block] for block in partition]
+
+
+def _block(atoms: Sequence[RandomAtom], dim: int, copy: tuple[object, ...]) -> Block | None:
+    """Return the block of values that read one pixel, None if two of them are different pixels.
+
+    Args:
+        atoms: the values.
+        dim: number of axes.
+        copy: names the independent copy of offsets that a splatted pixel has; empty otherwise.
+    """
+    pixels = {whole_index(atom.index, dim) for atom in atoms if isinstance(atom, PixelValue)}
+    if not all(a - b == 0 or (a - b).is_number for p in pixels for q in pixels for a, b in zip(p, q, strict=True)):
+        raise NotReducible(sp.Mul(*atoms), "its pixels have to be a known number of pixels apart")
+    if len(pixels) > 1:
+        return None
+    pixel = pixels.pop() if pixels else None
+    is_splat = bool(copy) or any(isinstance(atom, SplatValue) for atom in atoms)
+    # A splat is summed over the pixels n of g, a warp over the pixels m of x, with the other sign.
+    if is_splat and pixel is not None:
+        pixel = tuple(-coordinate for coordinate in pixel)
+    return Block(tuple(_reading(atom, dim, copy) for atom in atoms if not isinstance(atom, PixelValue)), pixel)
+
+
+def _reading(atom: RandomAtom, dim: int, copy: tuple[object, ...]) -> Reading:
+    offsets = atom.site.offsets
+    index = whole_index(atom.site.index, dim)
+    if isinstance(atom, SplatValue):
+        index = tuple(-coordinate for coordinate in index)
+        orders: tuple[int, ...] = (0,) * dim
+    else:
+        copy = () if offsets.is_shared else index
+        orders = atom.orders
+    side: Any = "right" if isinstance(atom, SplatValue) or not any(orders) else atom.knot
+    has_atoms = any(part.atoms for _, part in offsets.axis_law.parts)
+    return Reading(
+        variable=OffsetVariable(offsets.source, copy),
+        kernel=atom.site.kernel,
+        orders=orders,
+        index=index,
+        displacement=offsets.displacement,
+        side=_SIDES[side] if has_atoms else RIGHT,
+    )
+
+
+def _numbered(block: Block | None, place: int) -> Block | None:
+    """Return the block with its own copies of the offsets, independent of other blocks'."""
+    if block is None:
+        return None
+    readings = (
+        replace(reading, variable=replace(reading.variable, copy=(place, *reading.variable.copy)))
+        for reading in block.readings
+    )
+    return replace(block, readings=tuple(readings))
+
+
+def _terms_of(coefficient: sp.Expr, blocks: Sequence[Block | None]) -> Iterator[Term]:
+    """Yield terms with every central derivative written as the mean of the two one-sided ones."""
+    if None in blocks:
+        return
+    whole = [block for block in blocks if block is not None]
+    central = [
+        (b, r) for b, block in enumerate(whole) for r, reading in enumerate(block.readings) if reading.side == _BOTH
+    ]
+    for sides in itertools.product((RIGHT, LEFT), repeat=len(central)):
+        chosen = dict(zip(central, sides, strict=True))
+        yield Term(
+            coefficient / sp.Integer(2) ** len(central),
+            tuple(
+                replace(
+                    block,
+                    readings=tuple(
+                        replace(reading, side=chosen.get((b, r), reading.side))
+                        for r, reading in enumerate(block.readings)
+                    ),
+                )
+                for b, block in enumerate(whole)
+            ),
+        )
+
+
+_BOTH = 2
+_SIDES = {"right": RIGHT, "left": LEFT, "central": _BOTH}
