@@ -1,3 +1,4 @@
+import pandas as pd
 import pytest
 
 from warptheory import montecarlo, results
@@ -5,7 +6,7 @@ from warptheory.core.errors import ArgumentError, UnknownNameError
 
 
 def test_labels_and_patterns():
-    assert results.labels() == ["A1", "A2", "A3", "A4", "A7"]
+    assert results.labels() == [f"A{n}" for n in range(1, 13)] + [f"B{n}" for n in range(1, 9)]
     assert [result.label for result in results.match(["A[12]", "A7"])] == ["A1", "A2", "A7"]
 
 
@@ -33,6 +34,19 @@ def test_evaluate_takes_choices_and_values():
     assert results.get("A7").evaluate("covariance given f", f=0.5) == 0
 
 
+def test_several_processes_give_the_same_table():
+    """Every claim has random streams of its own, so that it does not matter who computes it, or when."""
+    chosen = results.match(["A2", "A3", "A4"])
+    tables = [results.check(chosen, kernel="linear", dim=1, workers=workers) for workers in (1, 2)]
+    # Fewer than a dozen claims are not shared out; these are enough.
+    many = [
+        results.check(results.match(["A1", "A4", "A5", "B1"]), kernel="linear", workers=workers) for workers in (1, 2)
+    ]
+    for alone, shared in (tables, many):
+        pd.testing.assert_frame_equal(alone, shared)
+    assert len(many[0]) >= 12
+
+
 @pytest.mark.usefixtures("as_users_call")
 @pytest.mark.parametrize(
     ("call", "message"),
@@ -55,7 +69,9 @@ def test_bad_input(call, message):
 def test_check_returns_one_row_per_claim():
     shares = []
     table = results.check(results.match(["A7"]), dim=1, seed=3, on_progress=lambda share, name: shares.append(share))
-    assert list(table["quantity"]) == ["variance", "variance given f", "covariance given f"]
+    names = ["variance", "variance given f", "covariance given f"]
+    assert list(table["quantity"]) == [name for name in names for _ in range(3)]
+    assert list(table["kernel"]) == ["linear", "keys", "gauss(0.5)"] * 3
     assert (table["verdict"] == "verified").all()
     assert (table["seed"] == 3).all()
     assert shares == sorted(shares)

@@ -9,10 +9,11 @@ from typing import Any
 import sympy as sp
 
 from warptheory import kernels, symbolic
+from warptheory.core.cache import DERIVATION_ROOMS, cached_number
 from warptheory.core.errors import ArgumentError, UnknownNameError
 from warptheory.fields import IID, laws
-from warptheory.montecarlo import Claim, Simulation
-from warptheory.symbolic import Derivation, Statistic
+from warptheory.montecarlo import Claim, Experiment, Simulation
+from warptheory.symbolic import Derivation, MomentStatistic, Statistic
 
 PIXEL = sp.Symbol("n", integer=True)
 
@@ -27,6 +28,11 @@ DEFAULT_VALUES: Mapping[str, float] = MappingProxyType(
         "b": 0.2,
         "c": 0.3,
         "r": 0.4,
+        "Delta": 0.3,
+        "step": 0.2,
+        "omega": 0.9,
+        "sigma_g": 0.8,
+        "C": 3.0,
         "f": 0.3,
         "f_1": 0.3,
         "f_2": 0.15,
@@ -63,6 +69,26 @@ class Setting:
         laws.get(self.inputs, argument="inputs")
 
 
+def no_values(setting: Setting) -> Mapping[str, float]:
+    """Return no values: those of the result fit."""
+    return {}
+
+
+def wide_offsets(setting: Setting) -> Mapping[str, float]:
+    """Return the half-width a of uniform offsets at which limits of wide offsets are checked.
+
+    The exact values differ from the limit by a term of order (1/a)ᵈ, there far below the smallest effect.
+    """
+    return {"a": {1: 1280.0, 2: 48.0, 3: 8.0}[setting.dim]}
+
+
+def simulate(statistic: Statistic, setting: Setting) -> Experiment:
+    """Return the experiment that runs a statistic of sampled values as it is written."""
+    if not isinstance(statistic, MomentStatistic):
+        raise ArgumentError("simulation", expected=f"an experiment for {statistic}", received="none")
+    return Simulation(statistic, setting.inputs)
+
+
 @dataclass(frozen=True)
 class Quantity:
     """One number of a result.
@@ -71,11 +97,20 @@ class Quantity:
         name: what it is, such as "variance".
         experiment: makes the statistic for a setting; it is derived and simulated from this one text.
         smallest_effect: the smallest relative error that a check has to see.
+        kernels: names of the kernels for which it is checked; empty for the result's own.
+        dims: numbers of axes for which it is checked; empty for the result's own.
+        values: values at which it is checked, by setting, where those of the result do not fit.
+        simulation: makes the experiment on the real operator, for statistics that are not polynomials of
+            sampled values.
     """
 
     name: str
     experiment: Callable[[Setting], Statistic]
     smallest_effect: float = 0.01
+    kernels: tuple[str, ...] = ()
+    dims: tuple[int, ...] = ()
+    values: Callable[[Setting], Mapping[str, float]] = no_values
+    simulation: Callable[[Statistic, Setting], Experiment] = simulate
 
 
 @dataclass(frozen=True)
@@ -91,6 +126,7 @@ class Result:
         quantities: its numbers; the first is the one meant when none is named.
         offsets: laws of the offsets for which it is checked; empty where the result fixes the law.
         inputs: laws of the input for which it is checked.
+        kernels: names of the kernels for which it is checked; the first is the default.
         dims: numbers of axes for which it is checked.
         values: values at which it is checked, where the default ones do not fit.
     """
@@ -103,6 +139,7 @@ class Result:
     quantities: tuple[Quantity, ...]
     offsets: tuple[str, ...] = ()
     inputs: tuple[str, ...] = ("normal",)
+    kernels: tuple[str, ...] = ("linear", "keys", "gauss(0.5)")
     dims: tuple[int, ...] = (1, 2)
     values: Mapping[str, float] = field(default_factory=dict)
 
@@ -121,7 +158,9 @@ class Result:
 
     def setting(self, **choices: Any) -> Setting:
         """Return the setting with the given choices; a choice of None or none at all takes the default."""
-        default = Setting(offsets=self.offsets[0]) if self.offsets else Setting()
+        default = Setting(kernel=self.kernels[0], dim=self.dims[0])
+        if self.offsets:
+            default = replace(default, offsets=self.offsets[0])
         return replace(default, **{name: choice for name, choice in choices.items() if choice is not None})
 
     def derive(self, quantity: str | None = None, **choices: Any) -> Derivation:
@@ -174,22 +213,24 @@ class Result:
         """
         choices = {name: value for name, value in values.items() if name in _CHOICES}
         numbers = {name: value for name, value in values.items() if name not in _CHOICES}
-        defaults = {**DEFAULT_VALUES, **self.values}
+        setting, chosen = self.setting(**choices), self.quantity(quantity)
+        defaults = {**DEFAULT_VALUES, **self.values, **chosen.values(setting)}
         for name in numbers:
             if name not in defaults:
                 raise UnknownNameError("values", name, {*defaults, *_CHOICES})
-        setting, chosen = self.setting(**choices), self.quantity(quantity)
         statistic = chosen.experiment(setting)
         everything = {**defaults, **numbers}
         everything |= _higher_cumulants(setting.inputs, everything)
-        closed_form, experiment = statistic.doit(), Simulation(statistic, setting.inputs)
-        needed = experiment.symbols | {symbol.name for symbol in closed_form.free_symbols}
+        experiment = chosen.simulation(statistic, setting)
+        request = [self.label, chosen.name, str(setting), str(sorted(everything.items()))]
+        theory = cached_number(request, DERIVATION_ROOMS, lambda: symbolic.evaluate(statistic.doit(), everything))
         return Claim(
             label=self._claim_label(chosen, setting, numbers),
-            theory=symbolic.evaluate(closed_form, everything),
+            theory=theory,
             experiment=experiment,
-            values={name: float(everything[name]) for name in sorted(needed)},
+            values={name: float(everything[name]) for name in sorted(experiment.symbols)},
             smallest_effect=chosen.smallest_effect,
+            size=statistic.size(theory),
         )
 
     def _claim_label(self, quantity: Quantity, setting: Setting, numbers: Mapping[str, float]) -> str:
@@ -198,17 +239,33 @@ class Result:
         return f"{self.label} {quantity.name}, {setting.kernel}, d={setting.dim},{law} {setting.inputs} input{given}"
 
     def settings(
-        self, kernel: str | None = None, dim: int | None = None, offsets: str | None = None, inputs: str | None = None
+        self,
+        quantity: str | None = None,
+        kernel: str | None = None,
+        dim: int | None = None,
+        offsets: str | None = None,
+        inputs: str | None = None,
     ) -> Iterator[Setting]:
-        """Yield the settings in which the result is checked; an argument replaces its default range."""
-        default = self.setting()
-        ranges = (
-            (kernel or default.kernel,),
-            (dim,) if dim is not None else self.dims,
-            (offsets,) if offsets is not None else self.offsets or (default.offsets,),
-            (inputs,) if inputs is not None else self.inputs,
+        """Yield the settings in which a quantity is checked; an argument replaces its default range.
+
+        There are none for a kernel or dim that the quantity says it is not for. All laws are tried with the first
+        kernel, the first law of offsets and of input with the others.
+        """
+        chosen, default = self.quantity(quantity), self.setting()
+        if not _allows(chosen.kernels, kernel) or not _allows(chosen.dims, dim):
+            return
+        some_kernels = (kernel,) if kernel is not None else chosen.kernels or self.kernels
+        dims = (dim,) if dim is not None else chosen.dims or self.dims
+        laws_of_offsets = (offsets,) if offsets is not None else self.offsets or (default.offsets,)
+        laws_of_input = (inputs,) if inputs is not None else self.inputs
+        yield from itertools.starmap(Setting, itertools.product(some_kernels[:1], dims, laws_of_offsets, laws_of_input))
+        yield from itertools.starmap(
+            Setting, itertools.product(some_kernels[1:], dims, laws_of_offsets[:1], laws_of_input[:1])
         )
-        yield from itertools.starmap(Setting, itertools.product(*ranges))
+
+
+def _allows(known: tuple[Any, ...], choice: Any) -> bool:
+    return choice is None or not known or choice in known
 
 
 _CHOICES = frozenset(choice.name for choice in fields(Setting))

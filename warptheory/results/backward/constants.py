@@ -1,0 +1,68 @@
+"""B3: what the two passes make of constants, and of gradients that are correlated."""
+
+import sympy as sp
+
+from warptheory.results._result import PIXEL, Quantity, Result, Setting, wide_offsets
+from warptheory.symbolic import Expectation, IIDField, OffsetField, Variance, WideOffsets, splat, warp
+
+HALF_WIDTH = sp.Symbol("a", positive=True)
+ONES = IIDField("g", mean=1, deviation=0)
+
+
+def forward_mean_square(setting: Setting) -> Expectation:
+    """State E (W1)[n]²."""
+    return Expectation(warp(ONES, OffsetField(setting.offsets, setting.dim), setting.kernel)[PIXEL] ** 2)
+
+
+def backward_mean(setting: Setting) -> Expectation:
+    """State E (Wᵀ1)[m]."""
+    return Expectation(splat(ONES, OffsetField(setting.offsets, setting.dim), setting.kernel)[PIXEL])
+
+
+def backward_variance(setting: Setting) -> Variance:
+    """State Var (Wᵀ1)[m]."""
+    return Variance(splat(ONES, OffsetField(setting.offsets, setting.dim), setting.kernel)[PIXEL])
+
+
+def wide_backward_variance(setting: Setting) -> WideOffsets:
+    """State its limit for wide offsets, uniform on [−a, a)."""
+    z = splat(ONES, OffsetField("uniform", setting.dim), setting.kernel)
+    return WideOffsets(Variance(z[PIXEL]), HALF_WIDTH)
+
+
+def correlated_variance(setting: Setting) -> Variance:
+    """State Var (Wᵀg)[m] for correlated g with a mean: white noise that another warp has smoothed."""
+    g = warp(IIDField("u"), OffsetField(setting.offsets, setting.dim, name="eta"), setting.kernel, name="g")
+    return Variance(splat(g, OffsetField(setting.offsets, setting.dim), setting.kernel)[PIXEL])
+
+
+def wide_correlated_variance(setting: Setting) -> WideOffsets:
+    """State its limit for wide offsets of both."""
+    g = warp(IIDField("u"), OffsetField("uniform", setting.dim, name="eta"), setting.kernel, name="g")
+    z = splat(g, OffsetField("uniform", setting.dim), setting.kernel)
+    return WideOffsets(Variance(z[PIXEL]), HALF_WIDTH)
+
+
+RESULT = Result(
+    label="B3",
+    title="Constants and correlated gradients",
+    statement=(
+        "W1 = 1 exactly, but Wᵀ1 has mean 1 and the variance (E ρ)ᵈ − (Σⱼ w(j)²)ᵈ, w(j) = E k(ε + j) = (k∗q)(j), "
+        "which tends to ρ̄ᵈ for wide offsets. For g of mean μ and spectral density S_g, Wᵀg has the density |ŵ|²S_g +"
+        " (R̂ − |ŵ|²)(Var g + μ²), and the variance ρ̄ᵈ(Var g + μ²) in the limit: the mean of g turns into noise."
+    ),
+    assumptions=(
+        "The offsets are independent of g, over pixels and along axes.",
+        "The kernel is a partition of unity; the boundary adds nothing (periodic, or far away).",
+    ),
+    source="arXiv 2511.20800, forward and backward pass; theory label B3",
+    quantities=(
+        Quantity("variance of the response to ones", backward_variance),
+        Quantity("variance of the response to ones, wide offsets", wide_backward_variance, values=wide_offsets),
+        Quantity("mean of the response to ones", backward_mean),
+        Quantity("mean square of warped ones", forward_mean_square),
+        Quantity("variance, correlated gradients", correlated_variance),
+        Quantity("variance, correlated gradients, wide offsets", wide_correlated_variance, values=wide_offsets),
+    ),
+    offsets=("normal",),
+)

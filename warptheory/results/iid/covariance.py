@@ -1,0 +1,50 @@
+"""A6: how strongly two warped values are correlated, by where they are read."""
+
+import sympy as sp
+
+from warptheory.results._result import PIXEL, Quantity, Result, Setting
+from warptheory.symbolic import Covariance, IIDField, OffsetField, warp
+
+DISPLACEMENT = sp.Symbol("Delta", real=True)
+
+
+def covariance_at_displacement(setting: Setting) -> Covariance:
+    """State Cov(x(t), x(t + Δ)) read through the kernel, Δ along every axis, t uniform over one pixel."""
+    x, eps = IIDField("x"), OffsetField("uniform", setting.dim, scale="1/2")
+    here, there = warp(x, eps, setting.kernel), warp(x, eps + DISPLACEMENT, setting.kernel)
+    return Covariance(here[PIXEL], there[PIXEL])
+
+
+def covariance_of_neighbours(setting: Setting) -> Covariance:
+    """State Cov(y[n], y[n + 1]), the pixels' offsets being independent."""
+    y = warp(IIDField("x"), OffsetField(setting.offsets, setting.dim), setting.kernel)
+    return Covariance(y[PIXEL], y[PIXEL + 1])
+
+
+def covariance_under_one_offset(setting: Setting) -> Covariance:
+    """State Cov(y[n], y[n + 1]), all pixels having the same offset."""
+    y = warp(IIDField("x"), OffsetField(setting.offsets, setting.dim, shared=True), setting.kernel)
+    return Covariance(y[PIXEL], y[PIXEL + 1])
+
+
+RESULT = Result(
+    label="A6",
+    title="Covariance of two warped values",
+    statement=(
+        "Two values read Δ apart have covariance σ² ∏ a_k(Δᵢ), averaged over the phase, with a_k(Δ) = ∫k(u)k(u + "
+        "Δ)du; the cubic B-spline for the linear kernel. With offsets of their own, neighbours have σ² Σₘ w(m)w(m + "
+        "1) along their axis, w(m) = E k(ε + m), times Σ w(m)² along the others."
+    ),
+    assumptions=(
+        "The pixels x[m] are independent with one law of variance σ².",
+        "The offsets ε are independent of x, and over pixels; or one for all pixels, where it says so.",
+        "The kernel is a partition of unity.",
+    ),
+    source="arXiv 2511.20800, independent inputs; theory label A6",
+    quantities=(
+        Quantity("covariance at a displacement", covariance_at_displacement),
+        Quantity("covariance of neighbours", covariance_of_neighbours),
+        Quantity("covariance under one offset", covariance_under_one_offset),
+    ),
+    offsets=("normal",),
+)

@@ -1,0 +1,60 @@
+"""The Jacobian of the sampling map t ↦ t + ε(t): its slopes, and how much it stretches or folds."""
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from warptheory.core.errors import ArgumentError
+
+
+def offset_jacobian(offsets: Float[Tensor, "B d *T"]) -> Float[Tensor, "B d d *N"]:
+    """Return the forward differences ∂ⱼεᵢ of an offset field, without unit.
+
+    Args:
+        offsets: ε in pixels, shape (B, d, *T), each axis of T at least 2 long.
+
+    Returns:
+        Entry [:, i, j] is ∂ⱼεᵢ on the pixels that have a next neighbour along every axis,
+        shape (B, d, d, *(T − 1)).
+
+    Raises:
+        ArgumentError: not a floating tensor of that shape.
+    """
+    dim = offsets.ndim - 2
+    if dim < 1 or offsets.shape[1] != dim or not offsets.is_floating_point() or min(offsets.shape[2:]) < 2:
+        raise ArgumentError(
+            "offsets",
+            expected="a floating tensor (B, d, *T) with d axes of at least 2 pixels",
+            received=f"shape {tuple(offsets.shape)}, {offsets.dtype}",
+        )
+    differences = [torch.diff(offsets, dim=2 + axis) for axis in range(dim)]
+    for axis, length in enumerate(offsets.shape[2:]):
+        differences = [difference.narrow(2 + axis, 0, length - 1) for difference in differences]
+    return torch.stack(differences, dim=2)
+
+
+def jacobian_determinant(offsets: Float[Tensor, "B d *T"]) -> Float[Tensor, "B *N"]:
+    """Return J = det(I + ∇ε) by forward differences, shape (B, *(T − 1)); J ≤ 0 is a fold.
+
+    Args:
+        offsets: ε in pixels, shape (B, d, *T).
+
+    Raises:
+        ArgumentError: not a floating tensor of that shape.
+    """
+    slopes = offset_jacobian(offsets)
+    dim = slopes.shape[1]
+    identity = torch.eye(dim, dtype=slopes.dtype, device=slopes.device)
+    return _determinant(slopes + identity.reshape(1, dim, dim, *[1] * dim))
+
+
+def _determinant(matrices: Float[Tensor, "B d d *N"]) -> Float[Tensor, "B *N"]:
+    """Expand along the first row; for the small d of a grid that is faster than a factorisation."""
+    dim = matrices.shape[1]
+    if dim == 1:
+        return matrices[:, 0, 0]
+    terms = []
+    for column in range(dim):
+        others = [other for other in range(dim) if other != column]
+        terms.append((-1) ** column * matrices[:, 0, column] * _determinant(matrices[:, 1:, others]))
+    return sum(terms[1:], terms[0])
