@@ -1,7 +1,18 @@
 """Plots and the HTML report; draws from records only."""
 
+from warptheory.report._backward import plot_reading, plot_slopes, plot_two_passes
+from warptheory.report._iid import plot_displacement, plot_forward
 from warptheory.report._page import write_report
-from warptheory.report._plots import plot_deviations, plot_forward_gain
+from warptheory.report._plots import plot_deviations
 from warptheory.report._style import house_style
 
-__all__ = ["house_style", "plot_deviations", "plot_forward_gain", "write_report"]
+__all__ = [
+    "house_style",
+    "plot_deviations",
+    "plot_displacement",
+    "plot_forward",
+    "plot_reading",
+    "plot_slopes",
+    "plot_two_passes",
+    "write_report",
+]

@@ -11,7 +11,9 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from warptheory.core import records
-from warptheory.report._plots import plot_accuracy, plot_deviations, plot_forward_gain, plot_speed
+from warptheory.report._backward import plot_reading, plot_slopes, plot_two_passes
+from warptheory.report._iid import plot_displacement, plot_forward
+from warptheory.report._plots import plot_accuracy, plot_deviations, plot_speed
 
 
 def write_report(folder: Path, figures: Sequence[Mapping[str, str]]) -> Path:
@@ -28,6 +30,8 @@ def write_report(folder: Path, figures: Sequence[Mapping[str, str]]) -> Path:
     source = records.output_folder(folder) / "records"
     verdicts = records.read_table(source / "verdicts.parquet")
     expected = records.read_table(source / "expected.parquet")
+    iid = records.read_table(source / "iid_statistics.parquet")
+    backward = records.read_table(source / "backward_asymmetry.parquet")
     results = records.read_json(source / "derivations.json")
     manifest = records.read_json(source / "verdicts.json")
     benchmark = _benchmark(source)
@@ -42,7 +46,12 @@ def write_report(folder: Path, figures: Sequence[Mapping[str, str]]) -> Path:
             counts=verdicts["verdict"].value_counts().to_dict(),
             expected=_rows(expected),
             deviations=_svg(plot_deviations(verdicts)),
-            forward_gain=_svg(plot_forward_gain(records.read_table(source / "forward_gain.parquet"))),
+            iid={"forward": _svg(plot_forward(iid)), "displacement": _svg(plot_displacement(iid))},
+            backward={
+                "two_passes": _svg(plot_two_passes(backward)),
+                "reading": _svg(plot_reading(backward)),
+                "slopes": _svg(plot_slopes(backward)),
+            },
             accuracy=_svg(plot_accuracy(records.read_table(source / "operator_accuracy.parquet"))),
             benchmark={**benchmark, "plot": _svg(plot_speed(pd.DataFrame(benchmark["results"])))},
             figures=[{**figure, "data": _png(folder / figure["file"])} for figure in figures],

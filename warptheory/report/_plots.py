@@ -1,81 +1,64 @@
-"""Plots of theory against simulation, drawn from records."""
+"""Plots of all claims, and of the operator's accuracy and speed, drawn from records."""
 
 import itertools
 
-import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from warptheory.report._style import BLUE, GREEN, GREY, ORANGE, VERMILION, house_style
+from warptheory.report._curves import Look
+from warptheory.report._style import BLUE, GREY, ORANGE, VERMILION, house_style
 
 _VERDICT_MARKS = {"verified": (BLUE, "o"), "undecided": (ORANGE, "s"), "refuted": (VERMILION, "X")}
-_KERNEL_COLOURS = (BLUE, VERMILION, GREEN, ORANGE)
-_DIM_MARKERS = {1: "o", 2: "s", 3: "^"}
 
 
 def plot_deviations(verdicts: pd.DataFrame) -> Figure:
-    """Draw (simulation − theory) / smallest effect for every claim, with one standard error.
+    """Draw (simulation − theory) / smallest effect of every claim with one standard error, a row for each quantity.
 
     Args:
         verdicts: the table that `results.check` returns.
     """
+    names = verdicts["result"] + " " + verdicts["quantity"]
+    order = list(dict.fromkeys(names))
+    place = names.map(order.index) + _shares(names)
     with house_style():
-        figure = Figure(figsize=(7.2, 0.8 + 0.17 * len(verdicts)), layout="constrained")
+        figure = Figure(figsize=(7.2, 0.9 + 0.19 * len(order)), layout="constrained")
         axes = figure.subplots()
-        axes.axvspan(-1, 1, color=GREY, alpha=0.15, linewidth=0, label="smaller than matters")
+        for row in range(0, len(order), 2):
+            axes.axhspan(row - 0.5, row + 0.5, color=GREY, alpha=0.06, linewidth=0)
+        for edge in (-1, 1):
+            axes.axvline(edge, color=GREY, linewidth=0.8, linestyle="--")
         axes.axvline(0, color=GREY, linewidth=0.8)
-        position = np.arange(len(verdicts))
         for verdict, (colour, marker) in _VERDICT_MARKS.items():
-            chosen = (verdicts["verdict"] == verdict).to_numpy()
-            if not chosen.any():
-                continue
-            rows = verdicts[chosen]
-            axes.errorbar(
-                (rows["estimate"] - rows["theory"]) / rows["effect"],
-                position[chosen],
-                xerr=rows["stderr"] / rows["effect"],
-                fmt=marker,
-                color=colour,
-                markersize=3.5,
-                linewidth=1,
-                label=f"{verdict} (bar: ± 1 standard error)",
-            )
-        axes.set_yticks(position, verdicts["label"], fontsize=7)
-        axes.set_ylim(len(verdicts) - 0.4, -0.6)
-        axes.set_xlim(-1.6, 1.6)
+            chosen = verdicts["verdict"] == verdict
+            if chosen.any():
+                _draw_deviations(axes, verdicts[chosen], place[chosen], Look(verdict, colour, marker=marker))
+        axes.set_yticks(range(len(order)), [f"{name} ({(names == name).sum()})" for name in order], fontsize=7.5)
+        axes.set_ylim(len(order) - 0.4, -0.6)
+        axes.set_xlim(-1.25, 1.25)
         axes.set_xlabel("(simulation − theory) / smallest error that matters")
-        figure.legend(loc="outside upper right", ncols=2)
+        figure.legend(loc="outside upper right", ncols=3)
     return figure
 
 
-def plot_forward_gain(gain: pd.DataFrame) -> Figure:
-    """Draw the forward gain against the spread of the offsets: lines are theory, points simulation.
+def _shares(names: pd.Series) -> pd.Series:
+    """Return where in its row each claim lies: evenly spread from −0.36 to 0.36, one alone in the middle."""
+    number, count = names.groupby(names).cumcount(), names.groupby(names).transform("size")
+    return 0.72 * ((number + 0.5) / count - 0.5)
 
-    Args:
-        gain: the record of `analyses/iid_statistics.py`.
-    """
-    with house_style():
-        figure = Figure(figsize=(4.6, 3.3), layout="constrained")
-        axes = figure.subplots()
-        for colour, (kernel, of_kernel) in zip(_KERNEL_COLOURS, gain.groupby("kernel", sort=True), strict=False):
-            for dim, rows in of_kernel.groupby("dim"):
-                axes.plot(rows["spread"], rows["theory"], color=colour, linewidth=1)
-                simulated = rows[rows["n"] > 0]
-                axes.errorbar(
-                    simulated["spread"],
-                    simulated["estimate"],
-                    yerr=simulated["stderr"],
-                    fmt=_DIM_MARKERS[int(str(dim))],
-                    color=colour,
-                    markersize=4,
-                    linewidth=1,
-                    label=f"{kernel}, d = {dim}",
-                )
-        axes.set_xlabel("spread s of the offsets (pixels)")
-        axes.set_ylabel("Var y / Var x")
-        axes.set_ylim(0, 1.08)
-        axes.legend(ncols=2, title="points: simulation ± 1 SE; lines: A4", title_fontsize=8)
-    return figure
+
+def _draw_deviations(axes: Axes, rows: pd.DataFrame, place: pd.Series, look: Look) -> None:
+    """Draw claims of one verdict; what lies beyond the panel is drawn at its edge."""
+    axes.errorbar(
+        ((rows["estimate"] - rows["theory"]) / rows["effect"]).clip(-1.22, 1.22),
+        place,
+        xerr=rows["stderr"] / rows["effect"],
+        fmt=look.marker,
+        color=look.colour,
+        markersize=2.2,
+        linewidth=0.7,
+        label=f"{look.label} ({len(rows)}; bar: ± 1 SE)",
+    )
 
 
 def plot_accuracy(accuracy: pd.DataFrame) -> Figure:
