@@ -1,18 +1,25 @@
 """The command line as users call it: what it prints, where it writes, and its exit codes."""
 
+import os
+import shutil
+import subprocess
 import sys
+from dataclasses import replace
+from pathlib import Path
 
 import pandas as pd
 import pytest
 
+from warptheory import results
 from warptheory.cli import main
 
 pytestmark = pytest.mark.usefixtures("as_users_call")
 
 
 @pytest.fixture
-def warptheory(monkeypatch, capsys):
-    """Run `warptheory ARGUMENTS`; return exit code, standard output and standard error."""
+def warptheory(monkeypatch, capsys, tmp_path_factory):
+    """Run `warptheory ARGUMENTS` with an empty cache; return exit code, standard output and standard error."""
+    monkeypatch.setenv("WARPTHEORY_CACHE", str(tmp_path_factory.mktemp("cache")))
 
     def run(*arguments):
         monkeypatch.setattr(sys, "argv", ["warptheory", *map(str, arguments)])
@@ -59,6 +66,132 @@ def test_derive_one_quantity_to_a_file(warptheory, tmp_path):
     assert "f_{2}" in text
 
 
+def test_derive_prints_and_writes_every_result_that_matches(warptheory, tmp_path):
+    alone = [warptheory("derive", label)[1] for label in ("A1", "A2")]
+    code, out, err = warptheory("derive", "A[12]", "A1", "--out", tmp_path)
+    assert code == 0
+    parts = out.split("\n\n" + 110 * "─" + "\n\n")
+    assert [part.rstrip("\n") for part in parts] == [text.rstrip("\n") for text in alone]
+    assert (tmp_path / "derivation_A1.txt").read_text(encoding="utf-8") == alone[0]
+    assert (tmp_path / "derivation_A2.txt").read_text(encoding="utf-8") == alone[1]
+    assert err.count("written: ") == 2
+
+
+def test_derive_separates_latex_by_comments(warptheory):
+    code, out, _ = warptheory("derive", "A1", "A3", "--latex")
+    assert code == 0
+    assert [line for line in out.splitlines() if line and not line.startswith("%")] == [
+        r"\mu",
+        r"\frac{2 \sigma^{2}}{3}",
+    ]
+
+
+@pytest.fixture
+def restricted(monkeypatch):
+    """Let A3 hold for the kernel keys and for two axes only."""
+    everything = {label: results.get(label) for label in results.labels()}
+    quantity = replace(everything["A3"].quantity(), kernels=("keys",), dims=(2,))
+    everything["A3"] = replace(everything["A3"], quantities=(quantity,))
+    monkeypatch.setattr(results, "_all", lambda: everything)
+
+
+@pytest.mark.usefixtures("restricted")
+@pytest.mark.parametrize(
+    ("option", "message"),
+    [
+        (("--kernel", "linear"), "kernel: expected keys for A3 variance, got linear"),
+        (("--dim", "1"), "dim: expected 2 for A3 variance, got 1"),
+    ],
+)
+def test_derive_skips_what_does_not_apply_unless_it_is_asked_by_name(warptheory, tmp_path, option, message):
+    for _ in range(2):  # derived, then from the cache
+        code, out, err = warptheory("derive", "A[13]", *option, "--out", tmp_path)
+        assert code == 0
+        assert "A1. " in out
+        assert out.endswith(f"\n\nA3: skipped, {message}\n")
+        assert err == f"written: {tmp_path / 'derivation_A1.txt'}\n"
+        assert warptheory("derive", "A3", *option) == (2, "", f"Error: {message}\n")
+    assert f"% A3: skipped, {message}\n" in warptheory("derive", "A[13]", *option, "--latex")[1]
+
+
+@pytest.mark.usefixtures("restricted")
+def test_derive_takes_a_setting_that_the_quantity_applies_to(warptheory):
+    _, chosen, _ = warptheory("derive", "A3", "--latex", "--kernel", "keys(-0.5)", "--dim", "2")
+    assert chosen.strip() == results.get("A3").latex(kernel="keys", dim=2)
+    assert warptheory("derive", "A3", "--latex") == (0, chosen, "")
+
+
+def test_derive_skips_what_cannot_be_derived_unless_it_is_asked_by_name(warptheory, monkeypatch):
+    from warptheory.symbolic import NotReducible
+
+    derive = results.Result.derive
+
+    def fail_for_a3(result, *arguments, **choices):
+        if result.label == "A3":
+            raise NotReducible("x**y", "no rule\nfor it")
+        return derive(result, *arguments, **choices)
+
+    monkeypatch.setattr(results.Result, "derive", fail_for_a3)
+    code, out, _ = warptheory("derive", "A[13]")
+    assert code == 0
+    assert "A1. " in out
+    assert out.splitlines()[-1].startswith("A3: skipped, ")
+    assert "no rule for it" in out.splitlines()[-1]
+    code, out, err = warptheory("derive", "A[13]", "A3")
+    assert (code, out) == (1, "")
+    assert "no rule" in err
+    assert warptheory("derive", "A[13]", "--kernel", "cubic")[0] == 2
+    monkeypatch.setattr(results.Result, "derive", derive)
+    assert "skipped" not in warptheory("derive", "A[13]")[1]  # the failure was not kept
+
+
+@pytest.fixture
+def copied(tmp_path):
+    """Run commands in processes of their own, on a copy of the package that a test may edit.
+
+    The function returns standard output and the names of the modules that were loaded.
+    """
+    package = tmp_path / "warptheory"
+    shutil.copytree(Path(results.__file__).parents[1], package, ignore=shutil.ignore_patterns("__pycache__"))
+    script = "import sys; from warptheory.cli import main\ntry: main()\nfinally: print(*sys.modules, file=sys.stderr)"
+    environment = {**os.environ, "WARPTHEORY_CACHE": str(tmp_path / "cache"), "PYTHONUTF8": "1"}
+
+    def run(*arguments):
+        done = subprocess.run(
+            [sys.executable, "-c", script, *arguments],
+            capture_output=True,
+            encoding="utf-8",
+            check=True,
+            cwd=tmp_path,
+            env=environment,
+        )
+        return done.stdout, set(done.stderr.split())
+
+    return package, run
+
+
+HEAVY = {"sympy", "torch", "pandas", "numpy"}
+
+
+def test_derive_again_loads_no_algebra_and_prints_the_same(copied, tmp_path):
+    _, run = copied
+    cold, modules = run("derive", "A*", "--dim", "1")
+    assert modules >= HEAVY
+    warm, modules = run("derive", "A*", "--dim", "1", "--out", str(tmp_path / "out"))
+    assert warm == cold
+    assert not modules & HEAVY
+    assert len(list((tmp_path / "out").iterdir())) == cold.count(110 * "─") + 1
+
+
+def test_derive_notices_an_edited_definition(copied):
+    package, run = copied
+    before, _ = run("derive", "A1")
+    title = results.get("A1").title
+    source = next(path for path in (package / "results").rglob("*.py") if f'"{title}"' in path.read_text("utf-8"))
+    source.write_text(source.read_text("utf-8").replace(f'"{title}"', '"Another title"'), "utf-8")
+    assert run("derive", "A1")[0] == before.replace(title, "Another title", 1)
+
+
 def test_verify_prints_and_records_the_verdict(warptheory, tmp_path):
     code, out, _ = warptheory("verify", "A4", "--dim", "1", "--offsets", "normal", "--seed", "4", "--out", tmp_path)
     assert code == 0
@@ -102,6 +235,11 @@ def test_help_has_an_example(warptheory, command):
         (("derive", "A4", "--kernel", "cubic"), "Error: kernel: expected one of bspline3, gauss, keys, lanczos3"),
         (("derive", "A4", "--offsets", "gauss"), "Error: offsets: expected one of constant, "),
         (("derive", "A4", "--quantity", "mode"), "Error: quantity: expected one of variance, got 'mode'"),
+        (("derive", "A*", "--quantity", "mode"), "Error: quantity: expected one of mean for A1, got 'mode'"),
+        (("derive", "A4", "Z*"), "Error: result: expected one of A1, "),
+        (("derive", "A*", "--kernel", "cubic"), "Error: kernel: expected one of bspline3, gauss, keys, lanczos3"),
+        (("derive", "A*", "--dim", "7"), "Error: dim: expected 1, 2 or 3, got 7"),
+        (("derive", "A4", "--out", "/dev/null/x"), "Error: out: expected a folder that can be written to"),
         (("verify", "B*"), "Error: result: expected one of A1, "),
         (("verify", "A4", "--dim", "7"), "Error: dim: expected 1, 2 or 3, got 7"),
         (

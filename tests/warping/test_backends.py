@@ -173,7 +173,9 @@ def test_the_dispatch_says_which_backend_and_why(monkeypatch):
     monkeypatch.delenv("WARPTHEORY_BACKEND", raising=False)
     case = make_case(2)
     assert wt.warping.backend(case.x, case.offsets).name == "cpu"
-    assert str(wt.warping.backend(kernel="keys")).startswith("reference: not cpu: its kernels are for 'linear'")
+    assert str(wt.warping.backend(case.x, case.offsets)) == "cpu: the fast kernels for cpu tensors"
+    assert str(wt.warping.backend(kernel="keys")) == "cpu: its compiled loop over the taps of any compact kernel"
+    assert str(wt.warping.backend(kernel="sinc")).startswith("reference: not cpu: its loop is for compact kernels")
     assert "float16" in wt.warping.backend(case.x.half(), case.offsets.half()).reason
     assert "differ in dtype" in wt.warping.backend(case.x.double(), case.offsets).reason
     assert wt.warping.backend(case.x, case.offsets, backend="reference").reason == "asked for by the argument"
@@ -201,8 +203,8 @@ def test_the_backend_named_is_the_one_that_runs(monkeypatch):
 @pytest.mark.usefixtures("as_users_call")
 def test_a_backend_that_cannot_is_an_error(monkeypatch):
     case = make_case(2)
-    with pytest.raises(BackendError, match=r"^backend 'cpu', asked for by the argument, cannot run this call: .*'keys"):
-        wt.warp(case.x, case.offsets, "keys", backend="cpu")
+    with pytest.raises(BackendError, match=r"^backend 'cpu', asked for by the argument, cannot run this call: .*'sinc"):
+        wt.warp(case.x, case.offsets, "sinc", "periodic", backend="cpu")
     with pytest.raises(ArgumentError, match=r"^backend: expected one of reference, cpu, triton, got 'gpu'$"):
         wt.warp(case.x, case.offsets, backend="gpu")
     monkeypatch.setenv("WARPTHEORY_BACKEND", "cuda")

@@ -113,7 +113,7 @@ def test_another_kernel_named_linear_is_not_the_linear_kernel():
     x, offsets, kernel = torch.arange(5.0).reshape(1, 1, 5), torch.full((1, 1, 5), 0.25), own("linear", sp.Integer(1))
     assert torch.equal(wt.warp(x, offsets, kernel), wt.warp(x, offsets, kernel, backend="reference"))
     assert not torch.allclose(wt.warp(x, offsets, kernel), wt.warp(x, offsets))
-    assert wt.warping.backend(x, offsets, kernel).name == "reference"
+    assert "any compact kernel" in wt.warping.backend(x, offsets, kernel).reason
 
 
 def test_a_prefilter_first_met_in_inference_mode_can_be_trained_with_later():

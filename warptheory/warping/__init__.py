@@ -259,7 +259,7 @@ def backend(
 
     >>> import warptheory as wt
     >>> print(wt.warping.backend(kernel="keys"))
-    reference: not cpu: its kernels are for 'linear', not 'keys'
+    cpu: its compiled loop over the taps of any compact kernel
     """
     if x is None and offsets is not None:
         batch, groups, axes, *_ = check_offset_shape(offsets)

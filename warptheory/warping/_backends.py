@@ -3,7 +3,8 @@
 A fast backend is a module with the functions `gather(x, offsets, boundary)`, `scatter(g, offsets, size,
 boundary)` and `gradients(g, x, offsets, boundary, knot, needs_x, needs_offsets)`; `unsupported(x, offsets,
 size)` says why it cannot take a call, and `computes(orders, knot)` whether gather and scatter take a keyword
-`orders` with these derivatives. It is imported when it is first asked for.
+`orders` with these derivatives. It is imported when it is first asked for. It is for one kernel; beside it
+there is a general one for the rest, a module with the functions of the reference.
 """
 
 import os
@@ -23,9 +24,11 @@ from warptheory.warping import _triton
 
 VARIABLE = "WARPTHEORY_BACKEND"
 REFERENCE = "reference"
-# Fast backends, and the kernel that they are written for.
+# Fast backends, the kernel that they are written for, and who takes the rest: other kernels and derivatives.
 _MODULES = {"cpu": "warptheory.warping._cpu", "triton": "warptheory.warping._triton.operator"}
 _FAST_KERNEL = "linear"
+_GENERAL_MODULES = {"cpu": "warptheory.warping._cpu._separable"}
+_GENERAL_REFERENCE = "warptheory.warping._reference"
 NAMES = (REFERENCE, *_MODULES)
 
 
@@ -65,7 +68,9 @@ def choose(
         return Backend(name, f"asked for by {wisher}")
     if obstacle is not None:
         return Backend(name, f"not {_native(x)}: {obstacle}")
-    return Backend(name, f"the fast kernels for {x.device.type} tensors")
+    if is_fast_kernel(kernel):
+        return Backend(name, f"the fast kernels for {x.device.type} tensors")
+    return Backend(name, "its compiled loop over the taps of any compact kernel")
 
 
 def name_of_choice(
@@ -115,16 +120,24 @@ def check_name(wish: str | None, argument: str = "backend") -> None:
 
 
 def _obstacle(name: str, x: Tensor, offsets: Tensor, kernel: Kernel, size: Sequence[int] | None) -> str | None:
-    if kernel is not _fast_kernel():
-        if kernel.name != _FAST_KERNEL:
+    if not is_fast_kernel(kernel):
+        if name in _GENERAL_MODULES:
+            if not kernel.is_compact:
+                return f"its loop is for compact kernels, and {kernel.name!r} reads the whole axis"
+        elif kernel.name != _FAST_KERNEL:
             return f"its kernels are for {_FAST_KERNEL!r}, not {kernel.name!r}"
-        if kernel != _fast_kernel():
+        else:
             return f"its kernels are for the catalogue's {_FAST_KERNEL!r}, not for another of that name"
     missing = _triton.unavailable() if name == "triton" else None
     if missing is not None:
         return missing
     obstacle: str | None = load(name).unsupported(x, offsets, size)
     return obstacle
+
+
+def is_fast_kernel(kernel: Kernel) -> bool:
+    """Return whether a kernel is the one that the fast backends are written for, and not another of its name."""
+    return kernel is _fast_kernel() or kernel == _fast_kernel()
 
 
 @cache
@@ -136,3 +149,9 @@ def _fast_kernel() -> Kernel:
 def load(name: str) -> ModuleType:
     """Import a fast backend."""
     return import_module(_MODULES[name])
+
+
+@cache
+def load_general(name: str) -> ModuleType:
+    """Import what computes any kernel and derivative for a backend, with the functions of the reference."""
+    return import_module(_GENERAL_MODULES.get(name, _GENERAL_REFERENCE))

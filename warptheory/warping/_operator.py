@@ -28,7 +28,7 @@ from torch import Tensor
 
 from warptheory import kernels
 from warptheory.kernels import Kernel
-from warptheory.warping import _backends, _reference, boundaries
+from warptheory.warping import _backends, boundaries
 from warptheory.warping._layout import empty_image, empty_offsets
 
 Orders = tuple[int, ...]
@@ -88,15 +88,16 @@ _OPERATORS = torch.ops.warptheory
 
 def _resolve(
     values: Tensor, offsets: Tensor, names: Sequence[str], size: Sequence[int] | None = None
-) -> tuple[Rule, Kernel, ModuleType | None]:
-    """Return the rule, its kernel, and the fast backend of a call, None for the reference.
+) -> tuple[Rule, Kernel, ModuleType | None, ModuleType]:
+    """Return the rule, its kernel, the fast backend of a call if it has one, and who takes what that does not.
 
     `size` is that of the image, where `values` are what is scattered into it.
     """
     rule = Rule(*names)
     kernel = kernel_of(rule.kernel)
     name = _backends.name_of_choice(values, offsets, kernel, rule.backend or None, size)
-    return rule, kernel, None if name == _backends.REFERENCE else _backends.load(name)
+    has_fast = name != _backends.REFERENCE and _backends.is_fast_kernel(kernel)
+    return rule, kernel, _backends.load(name) if has_fast else None, _backends.load_general(name)
 
 
 def _raising(orders: Sequence[int]) -> dict[str, Sequence[int]]:
@@ -105,25 +106,25 @@ def _raising(orders: Sequence[int]) -> dict[str, Sequence[int]]:
 
 
 def _gather(x: Tensor, offsets: Tensor, orders: Sequence[int], *names: str) -> Tensor:
-    rule, kernel, backend = _resolve(x, offsets, names)
+    rule, kernel, backend, general = _resolve(x, offsets, names)
     if backend is not None and backend.computes(orders, rule.knot):
         return backend.gather(x, offsets, rule.boundary, **_raising(orders))
-    found = _reference.gather(x, offsets, kernel, boundaries.get(rule.boundary), tuple(orders), rule.knot)
+    found = general.gather(x, offsets, kernel, boundaries.get(rule.boundary), tuple(orders), rule.knot)
     return _laid_out(found, like=x)
 
 
 def _scatter(g: Tensor, offsets: Tensor, size: Sequence[int], orders: Sequence[int], *names: str) -> Tensor:
-    rule, kernel, backend = _resolve(g, offsets, names, size)
+    rule, kernel, backend, general = _resolve(g, offsets, names, size)
     if backend is not None and backend.computes(orders, rule.knot):
         return backend.scatter(g, offsets, size, rule.boundary, **_raising(orders))
-    found = _reference.scatter(g, offsets, size, kernel, boundaries.get(rule.boundary), tuple(orders), rule.knot)
+    found = general.scatter(g, offsets, size, kernel, boundaries.get(rule.boundary), tuple(orders), rule.knot)
     return _laid_out(found, like=g)
 
 
 def _gradients(
     g: Tensor, x: Tensor, offsets: Tensor, needs_x: bool, needs_offsets: bool, *names: str
 ) -> tuple[Tensor, Tensor]:
-    rule, _, backend = _resolve(x, offsets, names)
+    rule, _, backend, _ = _resolve(x, offsets, names)
     if backend is not None:
         found = backend.gradients(g, x, offsets, rule.boundary, rule.knot, needs_x, needs_offsets)
         return _given(found[0], x), _given(found[1], x)

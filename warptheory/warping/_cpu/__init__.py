@@ -1,5 +1,7 @@
 """The CPU backend of the linear kernel: numba kernels on torch's memory, without a copy.
 
+`_separable` has a loop for every other compact kernel, and for the derivatives that the kernels here lack.
+
 Channels-last is the native layout; planes (torch's default) are packed inside the kernels. Results keep
 the layout of the image, and are the same, bit for bit, for any number of threads.
 """

@@ -1,0 +1,342 @@
+"""The CPU backend of every compact kernel and every derivative: the reference's taps, summed by a compiled loop.
+
+A tap of a position is a product of one tap along each axis. So only these are worked out, K for each axis
+and position, by torch; the loop multiplies them, Kᵈ products that are never stored. It sums an image axis
+by axis, from the last to the first, always in the same order: results are the same, bit for bit, for any
+number of threads.
+
+The functions take and return what those of the reference do.
+"""
+
+from collections.abc import Iterator, Sequence
+from functools import cache
+from math import prod
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from numba import carray
+from torch import Tensor
+
+from warptheory.kernels import Kernel
+from warptheory.kernels._weights import tap_weights
+from warptheory.warping import boundaries
+from warptheory.warping._cpu import _entries, _threads
+from warptheory.warping._cpu._compile import c_function, callee
+from warptheory.warping._cpu._memory import as_pointer
+from warptheory.warping._cpu._threads import Entry
+from warptheory.warping._reference import WILD, _wild_index
+from warptheory.warping.boundaries import Boundary
+
+Orders = tuple[int, ...]
+
+_DIM = 3  # of the loops; axes that an image lacks have one tap
+_BOUNDARIES = (boundaries.zeros, boundaries.border, boundaries.reflect, boundaries.periodic)
+_ZEROS, _BORDER, _REFLECT, _PERIODIC = range(4)
+_REAL: dict[torch.dtype, np.ndarray] = {torch.float32: np.empty(0, np.float32), torch.float64: np.empty(0, np.float64)}
+# Weights worked out at a time: what torch makes of them on the way should stay in the cache.
+_PIECE_VALUES = 2**20
+_BLOCK = 128  # positions whose taps are sorted out at a time
+_SERIAL_PRODUCTS = 200_000  # fewer products than this are not worth waking threads for
+
+
+def gather(
+    x: Float[Tensor, "B C *S"],
+    offsets: Float[Tensor, "B G d *T"],
+    kernel: Kernel,
+    boundary: Boundary,
+    orders: Orders,
+    knot: str,
+) -> Float[Tensor, "B C *T"]:
+    """Gather: (∂ᵅW x)[n] = Σₘ ∂ᵅk(p(n) − m) x[m], α = `orders`; the result is contiguous."""
+    x = x.contiguous()
+    y = x.new_empty(*x.shape[:2], *offsets.shape[3:])
+    for piece, axes in _pieces(offsets, x.shape[2:], kernel, boundary, orders, knot):
+        positions = len(piece) * prod(offsets.shape[3:])
+        _run(_gather_entry(x.dtype), -(-positions // _BLOCK), y, x, piece, offsets, boundary, axes)
+    return y
+
+
+def scatter(
+    g: Float[Tensor, "B C *T"],
+    offsets: Float[Tensor, "B G d *T"],
+    size: Sequence[int],
+    kernel: Kernel,
+    boundary: Boundary,
+    orders: Orders,
+    knot: str,
+) -> Float[Tensor, "B C *S"]:
+    """Scatter: (∂ᵅWᵀg)[m] = Σₙ ∂ᵅk(p(n) − m) g[n], α = `orders`; the result is contiguous."""
+    g = g.contiguous()
+    found = g.new_zeros(*g.shape[:2], *size)
+    for piece, axes in _pieces(offsets, size, kernel, boundary, orders, knot):
+        _run(_scatter_entry(g.dtype), len(piece), found, g, piece, offsets, boundary, axes)
+    return found
+
+
+class AxisTaps(NamedTuple):
+    """The taps of every position along one axis, before the boundary rule.
+
+    Attributes:
+        size: the number of pixels.
+        taps: the K taps.
+        bases: the pixel from which they are counted at each position; two rows where both sides of a knot count.
+        weights: their weights, K rows for each row of `bases`.
+    """
+
+    size: int
+    taps: np.ndarray
+    bases: Int[Tensor, "sides N"]
+    weights: Float[Tensor, "sidesK N"]
+
+
+def _pieces(
+    offsets: Float[Tensor, "B G d *T"],
+    size: Sequence[int],
+    kernel: Kernel,
+    boundary: Boundary,
+    orders: Orders,
+    knot: str,
+) -> Iterator[tuple[range, list[AxisTaps]]]:
+    """Yield the taps of some fields of offsets after the other, with the fields' numbers, b·G + g."""
+    fields = offsets.flatten(0, 1).unsqueeze(1)
+    step = max(1, _PIECE_VALUES // (prod(offsets.shape[2:]) * len(kernel.taps)))
+    for first in range(0, len(fields), step):
+        piece = fields[first : first + step]
+        axes = [
+            _axis_taps(piece[:, :, axis], axis, size[axis], kernel, boundary, order, knot)
+            for axis, order in enumerate(orders)
+        ]
+        yield range(first, first + len(piece)), axes
+
+
+def _axis_taps(
+    offset: Float[Tensor, "N 1 *T"], axis: int, size: int, kernel: Kernel, boundary: Boundary, order: int, knot: str
+) -> AxisTaps:
+    """Return the taps of one axis; this is `_reference._axis_taps`, which says why, less the boundary rule."""
+    wild = ~(offset.abs() < WILD)
+    tame = torch.where(wild, 0, offset)
+    positions = torch.arange(offset.shape[2 + axis], device=offset.device)
+    positions = positions.reshape(-1, *[1] * (offset.ndim - 3 - axis))
+    wild_index = _wild_index(offset, size, boundary)
+    sides = ("right", "left") if order > 0 and knot == "central" else ("right",)
+    bases, weights = [], []
+    for side in sides:
+        whole = torch.floor(tame) if side == "right" else torch.ceil(tame) - 1
+        bases.append(torch.where(wild, wild_index, positions + whole.long()))
+        pairs = tap_weights(kernel, tame - whole, order, side=side)
+        taps = np.array([tap for tap, _ in pairs], np.int64)
+        weights += [weight for _, weight in pairs]
+    table = torch.stack(weights)
+    if order > 0:
+        table = table.masked_fill_(wild, 0) / len(sides)
+    return AxisTaps(size, taps, torch.stack(bases).flatten(1), table.flatten(1))
+
+
+def _run(
+    entry: Entry,
+    tasks: int,
+    target: Float[Tensor, "B C *L"],
+    source: Float[Tensor, "B C *M"],
+    piece: range,
+    offsets: Float[Tensor, "B G d *T"],
+    boundary: Boundary,
+    axes: list[AxisTaps],
+) -> None:
+    """Call a compiled loop for the channels that belong to some fields of offsets."""
+    if target.numel() == 0:
+        return
+    channels, positions = source.shape[1] // offsets.shape[1], prod(offsets.shape[3:])
+    words = [
+        *(_address(tensor, piece.start * channels) for tensor in (target, source)),
+        *(len(piece), channels, positions, _BOUNDARIES.index(boundary)),
+        *(1, 0, 0, 0, 0, 0) * (_DIM - len(axes)),
+    ]
+    for size, taps, bases, weights in axes:
+        words += [size, len(taps), len(bases), taps.ctypes.data, bases.data_ptr(), weights.data_ptr()]
+    products = len(piece) * positions * channels * prod(len(axis.weights) for axis in axes)
+    _entries.run(entry, tasks, 1 if products < _SERIAL_PRODUCTS else _threads.available(), words)
+
+
+def _address(tensor: Float[Tensor, "B C *L"], channel: int) -> int:
+    """Return where a channel begins, counted through all images, of a contiguous tensor."""
+    return tensor.data_ptr() + channel * prod(tensor.shape[2:]) * tensor.element_size()
+
+
+# ---- compiled ---------------------------------------------------------------------------------------
+
+
+@callee
+def _pixel(index: Any, size: Any, boundary: Any) -> Any:
+    """Return the pixel that an index reads by the rules of `warping.boundaries`, −1 if it does not exist."""
+    if 0 <= index < size:
+        return index
+    if boundary == _ZEROS:
+        return -1
+    if boundary == _BORDER:
+        return 0 if index < 0 else size - 1
+    if boundary == _PERIODIC:
+        return index % size
+    phase = index % (2 * size)
+    return phase if phase < size else 2 * size - 1 - phase
+
+
+@callee
+def _take_axis(words: Any, at: Any, total: Any, real: Any) -> Any:
+    """Read a size and the arrays of `AxisTaps` from the words."""
+    size, count, sides = words[at], words[at + 1], words[at + 2]
+    taps = carray(as_pointer(words[at + 3]), (count,), np.int64)
+    bases = carray(as_pointer(words[at + 4]), (sides, total), np.int64)
+    weights = carray(as_pointer(words[at + 5]), (sides * count, total), real.dtype)
+    return size, taps, bases, weights
+
+
+@callee
+def _plan_axis(axis: Any, first: Any, last: Any, boundary: Any, stride: Any, plan: Any) -> None:
+    """Write the taps that exist of some positions: where their pixels lie, their weights, and how many they are.
+
+    One that does not exist is left out: a weight of zero would make NaN of an infinite pixel.
+    """
+    size, taps, bases, table = axis
+    pixels, weights, counts = plan
+    if taps.size == 0:
+        pixels[:, 0], weights[:, 0], counts[:] = 0, 1, 1
+        return
+    counts[:] = 0
+    for row in range(table.shape[0]):
+        tap, side = taps[row % taps.size], row // taps.size
+        for position in range(first, last):
+            pixel = _pixel(bases[side, position] + tap, size, boundary)
+            # Written in any case, and then overwritten: a jump would be hard to foresee.
+            place = counts[position - first]
+            pixels[position - first, place] = pixel * stride
+            weights[position - first, place] = table[row, position]
+            counts[position - first] = place + (pixel >= 0)
+
+
+@callee
+def _scratch(axis: Any, real: Any) -> Any:
+    """Return room for the plan of a block of positions along one axis."""
+    most = max(1, axis[3].shape[0])
+    return np.empty((_BLOCK, most), np.uint64), np.empty((_BLOCK, most), real.dtype), np.empty(_BLOCK, np.int64)
+
+
+@callee
+def _plan(axes: Any, first: Any, last: Any, boundary: Any, plans: Any) -> None:
+    line = axes[2][0]
+    _plan_axis(axes[0], first, last, boundary, axes[1][0] * line, plans[0])
+    _plan_axis(axes[1], first, last, boundary, line, plans[1])
+    _plan_axis(axes[2], first, last, boundary, 1, plans[2])
+
+
+@callee
+def _gather_block(first: Any, last: Any, y: Any, x: Any, plans: Any) -> None:
+    (pixels0, weights0, counts0), (pixels1, weights1, counts1), (pixels2, weights2, counts2) = plans
+    zero = y.dtype.type(0)
+    for n in range(last - first):
+        field, place = (first + n) // y.shape[2], (first + n) % y.shape[2]
+        for channel in range(y.shape[1]):
+            total = zero
+            for i in range(counts0[n]):
+                plane = zero
+                for j in range(counts1[n]):
+                    line = zero
+                    before = pixels0[n, i] + pixels1[n, j]
+                    for k in range(counts2[n]):
+                        line += weights2[n, k] * x[field, channel, before + pixels2[n, k]]
+                    plane += weights1[n, j] * line
+                total += weights0[n, i] * plane
+            y[field, channel, place] = total
+
+
+@callee
+def _scatter_block(first: Any, last: Any, found: Any, g: Any, plans: Any) -> None:
+    (pixels0, weights0, counts0), (pixels1, weights1, counts1), (pixels2, weights2, counts2) = plans
+    for n in range(last - first):
+        field, place = (first + n) // g.shape[2], (first + n) % g.shape[2]
+        for channel in range(g.shape[1]):
+            for i in range(counts0[n]):
+                plane = weights0[n, i] * g[field, channel, place]
+                for j in range(counts1[n]):
+                    line = weights1[n, j] * plane
+                    before = pixels0[n, i] + pixels1[n, j]
+                    for k in range(counts2[n]):
+                        found[field, channel, before + pixels2[n, k]] += weights2[n, k] * line
+
+
+@callee
+def _gather_positions(first: Any, last: Any, y: Any, x: Any, boundary: Any, axes: Any) -> None:
+    """Gather some positions, counted through all fields; y is (fields, channels, N) and x (fields, channels, M)."""
+    plans = _scratch(axes[0], y), _scratch(axes[1], y), _scratch(axes[2], y)
+    for start in range(first, last, _BLOCK):
+        stop = min(start + _BLOCK, last)
+        _plan(axes, start, stop, boundary, plans)
+        _gather_block(start, stop, y, x, plans)
+
+
+@callee
+def _scatter_positions(first: Any, last: Any, found: Any, g: Any, boundary: Any, axes: Any) -> None:
+    """Scatter some positions, counted as in `_gather_positions`; `found` is (fields, channels, M)."""
+    plans = _scratch(axes[0], g), _scratch(axes[1], g), _scratch(axes[2], g)
+    for start in range(first, last, _BLOCK):
+        stop = min(start + _BLOCK, last)
+        _plan(axes, start, stop, boundary, plans)
+        _scatter_block(start, stop, found, g, plans)
+
+
+@callee
+def _take_call(words: Any, real: Any) -> Any:
+    """Read what `_run` wrote: the counts of fields, channels and positions, the boundary, addresses and axes."""
+    at = _entries._QUEUES + words[_entries._THREADS]
+    fields, channels, positions, boundary = words[at + 2], words[at + 3], words[at + 4], words[at + 5]
+    total = fields * positions
+    axes = (
+        _take_axis(words, at + 6, total, real),
+        _take_axis(words, at + 12, total, real),
+        _take_axis(words, at + 18, total, real),
+    )
+    pixels = axes[0][0] * axes[1][0] * axes[2][0]
+    return (words[at], words[at + 1]), (fields, channels, positions), pixels, boundary, axes
+
+
+@cache
+def _gather_entry(dtype: torch.dtype) -> Entry:
+    """Return the loop of `gather`, compiled if need be; a task is a block of positions."""
+    real = _REAL[dtype]
+
+    def gather_all(data: Any) -> None:
+        words = carray(data, (_entries._MOST_WORDS,), np.int64)
+        (y_at, x_at), (fields, channels, positions), pixels, boundary, axes = _take_call(words, real)
+        y = carray(as_pointer(y_at), (fields, channels, positions), real.dtype)
+        x = carray(as_pointer(x_at), (fields, channels, pixels), real.dtype)
+        chunks, tasks = words[_entries._CHUNK_COUNT], words[_entries._TASKS]
+        number = _entries._thread_number(data, words)
+        chunk = _entries._next_chunk(data, words, number)
+        while chunk >= 0:
+            first, last = chunk * tasks // chunks * _BLOCK, (chunk + 1) * tasks // chunks * _BLOCK
+            _gather_positions(first, min(last, fields * positions), y, x, boundary, axes)
+            chunk = _entries._next_chunk(data, words, number)
+
+    return Entry(c_function(gather_all))
+
+
+@cache
+def _scatter_entry(dtype: torch.dtype) -> Entry:
+    """Return the loop of `scatter`, compiled if need be; a task is a field, whose positions meet in its images."""
+    real = _REAL[dtype]
+
+    def scatter_all(data: Any) -> None:
+        words = carray(data, (_entries._MOST_WORDS,), np.int64)
+        (found_at, g_at), (fields, channels, positions), pixels, boundary, axes = _take_call(words, real)
+        found = carray(as_pointer(found_at), (fields, channels, pixels), real.dtype)
+        g = carray(as_pointer(g_at), (fields, channels, positions), real.dtype)
+        chunks, tasks = words[_entries._CHUNK_COUNT], words[_entries._TASKS]
+        number = _entries._thread_number(data, words)
+        chunk = _entries._next_chunk(data, words, number)
+        while chunk >= 0:
+            first, last = chunk * tasks // chunks * positions, (chunk + 1) * tasks // chunks * positions
+            _scatter_positions(first, last, found, g, boundary, axes)
+            chunk = _entries._next_chunk(data, words, number)
+
+    return Entry(c_function(scatter_all))
