@@ -69,6 +69,7 @@ def run(
         seed=seed,
         device=device,
         profile=chosen,
+        workers=None,
         on_progress=_part_of(report, 0.05, 0.6),
     )
     records.write_table(source / "verdicts.parquet", verdicts, manifest)
@@ -94,8 +95,8 @@ def _part_of(report: Progress, start: float, end: float) -> Progress:
 
 def describe(result: Result) -> dict[str, Any]:
     """Return a result with its derivations in the default setting, ready for JSON."""
-    setting = result.setting()
-    law = f", {setting.offsets} offsets" if result.offsets else ""
+    settings = {quantity.name: result.setting_of(quantity.name) for quantity in result.quantities}
+    law = f", {result.setting().offsets} offsets" if result.offsets else ""
     return {
         "label": result.label,
         "title": result.title,
@@ -105,7 +106,7 @@ def describe(result: Result) -> dict[str, Any]:
         "quantities": [
             {
                 "name": quantity.name,
-                "setting": f"{setting.kernel} kernel, d = {setting.dim}{law}",
+                "setting": f"{settings[quantity.name].kernel} kernel, d = {settings[quantity.name].dim}{law}",
                 "statistic": derivation.statistic,
                 "mathml": derivation.steps[-1].mathml(),
                 "latex": derivation.steps[-1].latex(),

@@ -145,4 +145,11 @@ def _describe(case: Case, result: Result, claim: Claim, verdict: Verdict) -> dic
     if not result.offsets:
         chosen["offsets"] = "fixed by the result"
     values = ", ".join(f"{name} = {number:g}" for name, number in claim.values.items())
-    return {"result": case.result, "quantity": case.quantity, **chosen, "values": values, **asdict(verdict)}
+    return {
+        "result": case.result,
+        "quantity": case.quantity,
+        **chosen,
+        "values": values,
+        "smallest_effect": claim.smallest_effect,
+        **asdict(verdict),
+    }

@@ -32,7 +32,7 @@ DEFAULT_VALUES: Mapping[str, float] = MappingProxyType(
         "step": 0.2,
         "omega": 0.9,
         "sigma_g": 0.8,
-        "C": 3.0,
+        "C": 2.0,
         "f": 0.3,
         "f_1": 0.3,
         "f_2": 0.15,
@@ -163,6 +163,13 @@ class Result:
             default = replace(default, offsets=self.offsets[0])
         return replace(default, **{name: choice for name, choice in choices.items() if choice is not None})
 
+    def setting_of(self, quantity: str | None = None, **choices: Any) -> Setting:
+        """Return the setting with the given choices; for others the first that the quantity, or the result, is for."""
+        chosen = self.quantity(quantity)
+        own = {"kernel": chosen.kernels[:1], "dim": chosen.dims[:1]}
+        given = {name: choice for name, choice in choices.items() if choice is not None}
+        return self.setting(**{**{name: first[0] for name, first in own.items() if first}, **given})
+
     def derive(self, quantity: str | None = None, **choices: Any) -> Derivation:
         """Derive a quantity for a setting.
 
@@ -175,7 +182,7 @@ class Result:
             NotReducible: the algebra cannot reduce it for this setting.
             NoClosedFormError: a functional of the kernel has no closed form that is needed here.
         """
-        return self.quantity(quantity).experiment(self.setting(**choices)).derive()
+        return self.quantity(quantity).experiment(self.setting_of(quantity, **choices)).derive()
 
     @property
     def expression(self) -> sp.Expr:
@@ -185,7 +192,7 @@ class Result:
     @property
     def experiment(self) -> Statistic:
         """The statistic of the first quantity in the default setting."""
-        return self.quantity().experiment(self.setting())
+        return self.quantity().experiment(self.setting_of())
 
     def latex(self, quantity: str | None = None, **choices: Any) -> str:
         """Return the closed form in LaTeX; arguments as in `derive`."""
@@ -213,7 +220,7 @@ class Result:
         """
         choices = {name: value for name, value in values.items() if name in _CHOICES}
         numbers = {name: value for name, value in values.items() if name not in _CHOICES}
-        setting, chosen = self.setting(**choices), self.quantity(quantity)
+        setting, chosen = self.setting_of(quantity, **choices), self.quantity(quantity)
         defaults = {**DEFAULT_VALUES, **self.values, **chosen.values(setting)}
         for name in numbers:
             if name not in defaults:
@@ -249,24 +256,30 @@ class Result:
         """Yield the settings in which a quantity is checked; an argument replaces its default range.
 
         There are none for a kernel or dim that the quantity says it is not for. All laws are tried with the first
-        kernel, the first law of offsets and of input with the others.
+        kernel; the others with the first law of offsets and of input, in one and two dimensions, for the first
+        quantity, or one that names its kernels.
         """
         chosen, default = self.quantity(quantity), self.setting()
         if not _allows(chosen.kernels, kernel) or not _allows(chosen.dims, dim):
             return
-        some_kernels = (kernel,) if kernel is not None else chosen.kernels or self.kernels
+        of_result = self.kernels if chosen is self.quantities[0] else self.kernels[:1]
+        some_kernels = (kernel,) if kernel is not None else chosen.kernels or of_result
         dims = (dim,) if dim is not None else chosen.dims or self.dims
         laws_of_offsets = (offsets,) if offsets is not None else self.offsets or (default.offsets,)
         laws_of_input = (inputs,) if inputs is not None else self.inputs
         yield from itertools.starmap(Setting, itertools.product(some_kernels[:1], dims, laws_of_offsets, laws_of_input))
+        planar = tuple(axes for axes in dims if dim is not None or axes <= _MOST_AXES_OF_OTHERS)
         yield from itertools.starmap(
-            Setting, itertools.product(some_kernels[1:], dims, laws_of_offsets[:1], laws_of_input[:1])
+            Setting, itertools.product(some_kernels[1:], planar, laws_of_offsets[:1], laws_of_input[:1])
         )
 
 
 def _allows(known: tuple[Any, ...], choice: Any) -> bool:
     return choice is None or not known or choice in known
 
+
+# In three dimensions a position of the Gaussian kernel reads a thousand pixels.
+_MOST_AXES_OF_OTHERS = 2
 
 _CHOICES = frozenset(choice.name for choice in fields(Setting))
 

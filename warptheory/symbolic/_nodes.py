@@ -57,7 +57,7 @@ class Node(Displayed, sp.Expr):
         return node
 
     def numeric(self, environment: Environment, evaluate: Evaluate) -> float | ndarray:
-        """Return the node's value.
+        """Return the node's value, a scalar, or an array of shape (*grid) where the environment has arrays.
 
         Args:
             environment: a number or array for each free symbol.

@@ -90,7 +90,7 @@ class MeanPixelsRead(Node):
         return sp.Integral(pixels_read(self.args[0].content).at(FRACTION), (FRACTION, 0, 1))
 
     def numeric(self, environment: Environment, evaluate: Evaluate) -> float | ndarray:
-        """Count the weights that are not zero, at fractions in the middles of equal cells."""
+        """Count the weights that are not zero, at fractions in the middles of equal cells; a scalar."""
         kernel = self.args[0].content
         taps = np.arange(min(kernel.taps), max(kernel.taps) + 1)
         fractions = (np.arange(_CELLS) + 0.5) / _CELLS
@@ -111,7 +111,7 @@ class DistributionValue(Node):
         return law.distribution.subs(ARGUMENT, (self.args[1] - law.location) / law.scale)
 
     def numeric(self, environment: Environment, evaluate: Evaluate) -> float | ndarray:
-        """Evaluate the integral that sympy found of the density."""
+        """Evaluate the integral that sympy found of the density; a scalar."""
         law: Law = self.args[0].content
         location, scale = float(evaluate(law.location, environment)), float(evaluate(law.scale, environment))
         argument = np.asarray(evaluate(self.args[1], environment), dtype=float)
@@ -197,7 +197,7 @@ class UnreadProbability(_OverOutputs):
         return sp.Product(1 - self.joint, *self.limits)
 
     def numeric(self, environment: Environment, evaluate: Evaluate) -> float | ndarray:
-        """Multiply over the outputs that can read the pixel."""
+        """Multiply over the outputs that can read the pixel; a scalar."""
         # In extended precision, since 1 − p rounds small p away, and there may be millions of them.
         return float(np.prod(1 - self.probabilities(environment, evaluate).astype(np.longdouble)))
 
@@ -210,7 +210,7 @@ class LogUnread(_OverOutputs):
         return sp.Sum(sp.log(1 - self.joint), *self.limits)
 
     def numeric(self, environment: Environment, evaluate: Evaluate) -> float | ndarray:
-        """Add over the outputs that can read the pixel."""
+        """Add over the outputs that can read the pixel; a scalar."""
         return float(np.sum(np.log1p(-self.probabilities(environment, evaluate))))
 
 
@@ -222,7 +222,7 @@ class ExpectedReadings(_OverOutputs):
         return sp.Sum(self.joint, *self.limits)
 
     def numeric(self, environment: Environment, evaluate: Evaluate) -> float | ndarray:
-        """Add over the outputs that can read the pixel."""
+        """Add over the outputs that can read the pixel; a scalar."""
         return float(np.sum(self.probabilities(environment, evaluate)))
 
 
@@ -242,7 +242,7 @@ class UnreadEvent(_OverOutputs):
         return sp.Function("E")(sp.Product(unread, *self.limits))
 
     def numeric(self, environment: Environment, evaluate: Evaluate) -> float | ndarray:
-        """Integrate each output's indicator against the joint density of its offsets; d ≤ 2."""
+        """Integrate each output's indicator against the joint density of its offsets; d ≤ 2; a scalar."""
         if self.dim > 2 or self.args[5] != sp.oo:
             raise ArgumentError("dim", expected="1 or 2 axes without a period", received=str(self))
         kernel, law = self.args[2].content, self.args[3].content
@@ -268,7 +268,7 @@ class WideLimit(Node):
         return sp.Limit(self.args[0], self.args[1], sp.oo)
 
     def numeric(self, environment: Environment, evaluate: Evaluate) -> float | ndarray:
-        """Extrapolate from scales that double: a series in 1/scale whose first power is the d-th."""
+        """Extrapolate from scales that double: a series in 1/scale whose first power is the d-th; a scalar."""
         dim = int(self.args[2])
         scales = 2.0 ** np.arange(*_SCALES[dim])
         values = [float(evaluate(self.args[0], {**environment, self.args[1]: scale})) for scale in scales]

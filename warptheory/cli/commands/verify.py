@@ -49,7 +49,7 @@ def command(
             f"(standard error), n = {row.n} rows, power {row.power:.4f}"
         )
     counts = ", ".join(f"{count} {verdict}" for verdict, count in table["verdict"].value_counts().items())
-    relative = table["effect"] / table["theory"].abs().where(table["theory"] != 0, 1.0)
+    relative = table["smallest_effect"]
     print(
         f"\n{counts}; z = {table['z'].iloc[0]:.2f} for {len(table)} claims together; "
         f"smallest error that matters {relative.min():.2%} to {relative.max():.2%}; seed {seed}"

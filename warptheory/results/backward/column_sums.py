@@ -126,7 +126,7 @@ class MeanRowSum(_OfRow):
         return sp.Integral(self.row_sum, *((f, 0, 1) for f in self.fractions))
 
     def numeric(self, environment: Environment, evaluate: Evaluate) -> float | ndarray:
-        """Integrate by Gauss–Legendre panels between multiples of 1/4."""
+        """Integrate by Gauss–Legendre panels between multiples of 1/4; a scalar."""
         nodes, weights = np.polynomial.legendre.leggauss(12)
         points = ((np.arange(4)[:, None] + (nodes + 1) / 2) / 4).ravel()
         total = self.at(np.tile(points, (self.dim, 1)))
@@ -143,7 +143,7 @@ class LargestRowSum(_OfRow):
         return sp.Function(r"\sup_f" if latex else "sup_f")(self.row_sum)
 
     def numeric(self, environment: Environment, evaluate: Evaluate) -> float | ndarray:
-        """Search a grid of fractions, then ever finer ones around the best; a maximum is flat, so that is exact."""
+        """Search a grid of fractions, then finer ones around the best; maxima are flat, hence exact; a scalar."""
         centre, width = np.full(self.dim, 0.5), 0.5
         for _ in range(12):
             steps = np.linspace(-width, width, 33)
@@ -345,7 +345,7 @@ class _OfLoads(Node):
         raise NotImplementedError
 
     def numeric(self, environment: Environment, evaluate: Evaluate) -> float | ndarray:
-        """Add the tails."""
+        """Add the tails; a scalar."""
         size = _whole_size(float(evaluate(self.args[0], environment)))
         return float(np.sum(1 - self.probabilities(size, _loads(size))))
 
@@ -478,7 +478,7 @@ class ColumnTail(Node):
         return sp.Function("P")(sp.Gt(sp.Sum(read, (n, 1, number)), self.args[2], evaluate=False))
 
     def numeric(self, environment: Environment, evaluate: Evaluate) -> float | ndarray:
-        """Transform the law of a weight on two lattices of weights, and extrapolate to a fine one.
+        """Transform the law of a weight on two lattices of weights, and extrapolate to a fine one; a scalar.
 
         The error of a lattice of step h is of order h² (t is not to be an atom). About 1e-7 remains, and 1e-5 on
         three axes, where the support is divided into few cells.
@@ -546,7 +546,7 @@ class MixtureTail(Node):
         return sp.Sum(sp.exp(-mean) * mean**r / sp.factorial(r) * tail, (r, 0, sp.oo))
 
     def numeric(self, environment: Environment, evaluate: Evaluate) -> float | ndarray:
-        """Convolve the density of a weight with itself exactly, piece by piece."""
+        """Convolve the density of a weight with itself exactly, piece by piece; a scalar."""
         kernel, threshold = self.args[0].content, float(evaluate(self.args[2], environment))
         mean, law = float(support_size(kernel)) ** int(self.args[1]), _weight_law(kernel, int(self.args[1]))
         below, r, poisson = 0.0, 0, math.exp(-mean)
@@ -626,7 +626,7 @@ class KnotSum(Node):
         return sp.Sum(term, (index, 0, sp.floor(threshold / step)))
 
     def numeric(self, environment: Environment, evaluate: Evaluate) -> float | ndarray:
-        """Add the terms in multiple precision, which sums their series to the last digit."""
+        """Add the terms in multiple precision, which sums their series to the last digit; a scalar."""
         term, index, threshold, step = self.args
         numbers = {symbol: sp.Rational(float(value)) for symbol, value in environment.items() if term.has(symbol)}
         last = int(sp.floor(sp.Rational(float(evaluate(threshold, environment))) / step))
