@@ -33,3 +33,8 @@ def test_derivatives_of_sinc_against_mpmath():
                 exact = mpmath.diff(mpmath.sinc, mpmath.mpf(x), order)
             assert abs(float(SincDerivative._imp_(order, float(x))) - float(exact)) < 1e-12
             assert abs(float(sp.N(SincDerivative(order, sp.Rational(x)), 30)) - float(exact)) < 1e-12
+
+
+def test_powers_print_in_latex():
+    """ρ holds squares of sinc: LaTeX writes the power before the argument."""
+    assert r"\operatorname{sinc}^{2}\left(" in sp.latex(kernels.get("lanczos3").functionals().rho)

@@ -82,10 +82,10 @@ class SincDerivative(sp.Function):
         order, argument = self.args
         return f"{type(self).__name__}({order}, {printer._print(argument)})"
 
-    def _latex(self, printer: Any) -> str:
+    def _latex(self, printer: Any, exp: str | None = None) -> str:
         order, argument = self.args
-        prime = "'" * int(order)
-        return rf"\operatorname{{sinc}}{prime}\left({printer._print(argument)}\right)"
+        raised = "'" * int(order) if exp is None else rf"^{{{chr(39) * int(order)}{exp}}}"
+        return rf"\operatorname{{sinc}}{raised}\left({printer._print(argument)}\right)"
 
 
 def _precise(order: int, x: mpmath.mpf) -> mpmath.mpf:

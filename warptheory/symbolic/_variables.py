@@ -310,8 +310,8 @@ class PixelValue(RandomAtom):
         return sp.Indexed(sp.IndexedBase(self.field.name), *self.index)
 
 
-class SampledValue(RandomAtom):
-    """The value y[n] of a warped field, or one of its derivatives in the offset."""
+class MovedValue(RandomAtom):
+    """A value of a field that offsets have moved: data (input field, site, …)."""
 
     @property
     def field(self) -> Field:
@@ -320,8 +320,12 @@ class SampledValue(RandomAtom):
 
     @property
     def site(self) -> Site:
-        """Where it is sampled."""
+        """Where it is read, or arrives: the pixel, the offsets and the kernel."""
         return self.data[1]
+
+
+class SampledValue(MovedValue):
+    """The value y[n] of a warped field, or one of its derivatives in the offset."""
 
     @property
     def orders(self) -> tuple[int, ...]:
@@ -347,18 +351,8 @@ class SampledValue(RandomAtom):
         return sp.Indexed(sp.IndexedBase(prefix + self.name), *self.site.index)
 
 
-class SplatValue(RandomAtom):
+class SplatValue(MovedValue):
     """The value (Wᵀg)[m] of a splatted field."""
-
-    @property
-    def field(self) -> Field:
-        """The field that is splatted."""
-        return self.data[0]
-
-    @property
-    def site(self) -> Site:
-        """Where it arrives: pixel m, the offsets and the kernel."""
-        return self.data[1]
 
     @property
     def name(self) -> str:
