@@ -58,4 +58,6 @@ class Derivation:
             formula = sp.pretty(step.expression, use_unicode=True, num_columns=110)
             indented = "\n".join(f"    {line}".rstrip() for line in formula.splitlines())
             blocks.append(f"{number}. {step.name}: {step.reason}\n\n{indented}")
+        if self.result.is_Rational and not self.result.is_Integer:
+            blocks.append(f"    = {float(self.result):.10g}")
         return "\n\n".join(blocks)
