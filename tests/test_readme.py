@@ -35,7 +35,7 @@ def test_readme_table_is_the_theory():
     text = README.read_text(encoding="utf-8")
     z = float(re.search(r"z = ([\d.]+)\)", text).group(1))
     setting, number = r"(\w+), d = (\d), (\w+) input[^|]*", r"([-\d.]+)"
-    row = rf"^\| (A\d+) \| ([^|]+) \| {setting} \| {number} \| {number} ± {number} \|.*\| verified \|$"
+    row = rf"^\| ([A-J]\d+) \| ([^|]+) \| {setting} \| {number} \| {number} ± {number} \|.*\| verified \|$"
     rows = re.findall(row, text, re.MULTILINE)
     quantities = sum(len(result.quantities) for result in results.match(["*"]))
     assert len(rows) == quantities

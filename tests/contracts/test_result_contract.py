@@ -43,8 +43,11 @@ def pixels_read(kernel):
 
 
 def reads_one_position(statistic):
-    """Whether all random values are read at one position that is not displaced, from fields of independent pixels."""
-    if not isinstance(statistic, MomentStatistic):
+    """Whether all random values are read at one position that is not displaced, from fields of independent pixels.
+
+    Of two values at most: the sum over the taps of four is checked by the enumerations in `tests/symbolic`.
+    """
+    if not isinstance(statistic, MomentStatistic) or len(statistic.operands) > 2:
         return False
     atoms = {atom for operand in statistic.operands for atom in operand.atoms(RandomAtom)}
     if not all(isinstance(atom, SampledValue) and isinstance(atom.field, IIDField) for atom in atoms):
@@ -224,7 +227,8 @@ def enumerate_inputs(monomial, values, statistic):
     width = pixels_read(site.kernel)
     combinations = list(itertools.product(NODES, repeat=width**dim))
     x = torch.tensor([[node for node, _ in combination] for combination in combinations], dtype=torch.float64)
-    x = (values["mu"] + values["sigma"] * x).reshape(-1, 1, *[width] * dim)
+    field = next(iter(monomial.atoms(SampledValue))).field
+    x = (evaluate(field.mean, values) + evaluate(field.deviation, values) * x).reshape(-1, 1, *[width] * dim)
     weight = torch.tensor([np.prod([w for _, w in combination]) for combination in combinations], dtype=torch.float64)
     # One output pixel, moved to where its first tap is the first pixel of x.
     offsets = (position - min(site.kernel.taps)).reshape(1, dim, *[1] * dim).expand(len(x), dim, *[1] * dim)
