@@ -419,7 +419,14 @@ def _density(law: Law) -> Callable[[ndarray], ndarray]:
 @cache
 def _kernel_function(kernel: Kernel, order: int) -> Callable[[ndarray], ndarray]:
     compiled = sp.lambdify([POSITION], kernel.value(POSITION, order), "numpy")
-    return lambda position: np.broadcast_to(compiled(position), position.shape)
+    # Far out the kernel is zero, but the expressions of its pieces, of which one is selected, may overflow.
+    end = kernel.reach + 1.0 if kernel.reach is not None else np.inf
+
+    def value(position: ndarray) -> ndarray:
+        with np.errstate(over="ignore", invalid="ignore"):
+            return np.broadcast_to(compiled(np.clip(position, -end, end)), position.shape)
+
+    return value
 
 
 @cache
