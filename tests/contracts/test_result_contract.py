@@ -133,7 +133,7 @@ def test_every_step_that_has_a_number_equals_the_next(result, quantity, setting)
     """Averages by Gauss–Legendre quadrature on one side, closed forms on the other, at random parameter values.
 
     A series is summed to 1e-13 of its value and the quadrature is exact to rounding on 10⁵ points; what is computed
-    by recursions and transforms claims 1e-9.
+    by recursions claims 1e-9, by the transform of a lattice of weights (B5) 2e-8 in absolute terms.
     """
     statistic = quantity.experiment(setting)
     derivation = statistic.derive()
@@ -153,7 +153,7 @@ def test_every_step_that_has_a_number_equals_the_next(result, quantity, setting)
     known = [number for number in numbers if number is not None]
     assert known, "no step has a number"
     for before, after in itertools.pairwise(known):
-        assert after == pytest.approx(before, rel=1e-8, abs=1e-10)
+        assert after == pytest.approx(before, rel=2e-7, abs=1e-10)
 
 
 @pytest.mark.parametrize(("result", "quantity", "setting"), DERIVATIONS)
@@ -197,6 +197,11 @@ def random_values(dim, seed):
         "omega",
         "sigma_g",
         "C",
+        "h",
+        "nu",
+        "t_1",
+        "t_2",
+        "t_3",
         "f",
         "epsilon",
         *(f"{n}_{i}" for n in ("f", "epsilon") for i in (1, 2, 3)),
