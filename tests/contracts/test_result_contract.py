@@ -199,6 +199,7 @@ def random_values(dim, seed):
         "C",
         "h",
         "nu",
+        "delta",
         "t_1",
         "t_2",
         "t_3",
