@@ -93,7 +93,7 @@ def test_discretization_error_falls_with_the_square_of_the_spacing(kernel, order
 @pytest.mark.parametrize("dim", [1, 2])
 def test_bias_of_the_checked_experiments_is_below_a_twentieth_of_the_effect(kernel, dim, backward):
     setting = Setting(kernel=kernel, dim=dim)
-    assert abs(relative_bias(jensen._experiment(setting, backward))) < 0.0005
+    assert abs(relative_bias(jensen.gain_experiment(setting, backward))) < 0.0005
 
 
 def test_as_many_outputs_as_inputs_miss_the_continuum():

@@ -112,7 +112,7 @@ class KernelValue(Node):
         position = np.asarray(evaluate(self.args[2], environment), dtype=float)
         if self.args[3] == 0:
             return _kernel_function(self.kernel, order)(position)
-        return _kernel_function(self.kernel, order)(np.nextafter(position, -np.inf))
+        return _kernel_function(self.kernel, order)(np.asarray(np.nextafter(position, -np.inf)))
 
 
 class TapSum(Node):
