@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.symbolic.enumeration import EXACT, VALUES, joint_cumulant, outcomes
+from warptheory import kernels
 from warptheory.core.errors import ArgumentError
 from warptheory.symbolic import (
     Cov,
@@ -18,6 +19,8 @@ from warptheory.symbolic import (
     Expectation,
     IIDField,
     JointCumulant,
+    NotConverged,
+    NotReducible,
     OffsetField,
     Var,
     Variance,
@@ -26,6 +29,7 @@ from warptheory.symbolic import (
     splat,
     warp,
 )
+from warptheory.symbolic._reduction import take_wide_limit
 
 X, H = IIDField("x", law="two_point"), IIDField("h", law="rademacher")
 EPS = OffsetField("two_point", location="-1/2", scale="5/2")
@@ -147,6 +151,33 @@ def test_wide_limit_of_one_position(law, dim):
     assert limit == sp.Rational(2, 3) ** dim
     width = 300.0 if law == "laplace" else 3.0
     assert evaluate(statistic.doit(), {str(scale): width}) == pytest.approx(float(limit), rel=1e-6)
+
+
+@pytest.mark.parametrize("kernel", ["linear", "triangle(1.25)"])
+@pytest.mark.parametrize("dim", [1, 2])
+def test_wide_limit_of_fractions(kernel, dim):
+    """Primitives of period one over the half-width: what is bounded falls as 1/a."""
+    statistic = Variance(warp(IIDField(deviation=1), OffsetField("uniform", dim), kernel)[0])
+    limit = WideOffsets(statistic, HALF_WIDTH).doit()
+    assert float(limit) == pytest.approx(kernels.get(kernel).functionals().as_floats()["rho_bar"] ** dim, rel=1e-12)
+    # ∫F over less than a pixel is the excess over whole ones, at most max ρ = 1 of it.
+    for a in (300.25, 5000.1):
+        assert evaluate(statistic.doit(), {"a": a}) == pytest.approx(float(limit), abs=dim / a)
+
+
+def test_an_average_over_too_many_pixels_is_refused():
+    wide = Var(warp(X, OffsetField("uniform"), "triangle(1.25)")[0])
+    with pytest.raises(NotConverged, match="uniform offsets of scale 1e.06 extend over 2e.06 pixels, .* `WideOffsets`"):
+        evaluate(wide, {**VALUES, "a": 1e6})
+
+
+def test_a_limit_that_depends_on_the_fraction_is_refused():
+    """frac(a) alone has no limit."""
+    a = HALF_WIDTH
+    assert take_wide_limit(2 + sp.frac(a) / a, a) == 2
+    for growing in (sp.frac(a), a, a * sp.frac(a), sp.exp(sp.frac(a)) / a + sp.exp(a), 1 / (sp.frac(a) / a)):
+        with pytest.raises(NotReducible, match="its limit for a → ∞"):
+            take_wide_limit(growing, a)
 
 
 def test_wide_limits_in_closed_form():

@@ -120,6 +120,29 @@ class PeriodicFunction:
         """Return ∫₀¹ F(f) df: exactly, or as unevaluated integrals where there is no closed form."""
         return sp.Add(*map(_integral, self.cells))
 
+    def primitive(self) -> "PeriodicFunction":
+        """Return Q(f) = ∫₀ᶠ (F − ∫F), which has period one and is zero at whole pixels.
+
+        Raises:
+            NoClosedFormError: a cell's expression is not a polynomial.
+        """
+        mean, reached = self.mean(), sp.Integer(0)
+        cells = []
+        for cell in self.cells:
+            _check_polynomial(cell.expression, "the mean over an interval is")
+            primitive = sp.integrate(cell.expression - mean, FRACTION)
+            start = reached - primitive.subs(FRACTION, cell.lower)
+            cells.append(cell._replace(expression=primitive + start))
+            reached = start + primitive.subs(FRACTION, cell.upper)
+        return PeriodicFunction.from_cells(cells)
+
+    def reflect(self) -> "PeriodicFunction":
+        """Return F(1 − f) = F(−f), up to the values at the cells' edges."""
+        return PeriodicFunction.from_cells(
+            Cell(1 - cell.upper, 1 - cell.lower, cell.expression.subs(FRACTION, 1 - FRACTION))
+            for cell in reversed(self.cells)
+        )
+
     def fourier_coefficient(self, frequency: sp.Symbol) -> sp.Expr:
         """Return c_j = ∫₀¹ F(f) e^{−2πijf} df.
 
@@ -186,17 +209,21 @@ def _tidy(expression: sp.Expr) -> sp.Expr:
     return sp.expand(expression) if expression.is_polynomial(FRACTION) else expression
 
 
+def _check_polynomial(expression: sp.Expr, what: str) -> None:
+    if not expression.is_polynomial(FRACTION):
+        raise NoClosedFormError(
+            f"{what} derived for polynomial pieces, not for {textwrap.shorten(str(expression), 80)}; "
+            "at a given fraction, and for offsets uniform over whole pixels or constant, none are needed"
+        )
+
+
 def _exponential_integral(cell: Cell, rate: sp.Expr) -> sp.Expr:
     """Return ∫ F(f) e^{rate·f} df over a cell.
 
     Repeated integration by parts ends: ∫Fe^{rf} = e^{rf} Σₖ (−1)ᵏ F⁽ᵏ⁾ / rᵏ⁺¹.
     """
     expression = cell.expression
-    if not expression.is_polynomial(FRACTION):
-        raise NoClosedFormError(
-            f"Fourier coefficients are derived for polynomial pieces, not for {textwrap.shorten(str(expression), 80)}; "
-            "at a given fraction, and for offsets uniform over whole pixels or constant, none are needed"
-        )
+    _check_polynomial(expression, "Fourier coefficients are")
     # sp.diff would ask for signs first, which takes seconds where coefficients contain roots.
     polynomial = sp.Poly(expression, FRACTION)
     bounds = (cell.lower, cell.upper)

@@ -319,18 +319,35 @@ def _quadrature_of_part(
     if law.atoms:
         values = [location + scale * float(value) for value, _ in law.atoms]
         return np.array(values), np.array([float(probability) for _, probability in law.atoms])
-    low, high = location - _REACH * scale, location + _REACH * scale
-    pixels = np.arange(np.floor(low) - 1, np.ceil(high) + 1)
+    ends = location + scale * _massive_interval(law.density)
+    if ends[-1] - ends[0] > _MOST_PIXELS:
+        raise NotConverged(
+            f"{law.name} offsets of scale {scale:g} extend over {ends[-1] - ends[0]:.3g} pixels, and averages over "
+            f"more than {_MOST_PIXELS} are not integrated pixel by pixel; `WideOffsets` takes the limit"
+        )
+    pixels = np.arange(np.floor(ends[0]) - 1, np.ceil(ends[-1]) + 1)
     breaks = np.concatenate([pixels + knot for knot in sorted(set(knots))])
-    breaks = breaks[(breaks >= low) & (breaks <= high)]
-    edges = np.unique(np.concatenate([breaks, location + scale * np.arange(-2 * _REACH, 2 * _REACH + 1) / 2]))
-    nodes, node_weights = np.polynomial.legendre.leggauss(12)
-    centres, halves = (edges[1:] + edges[:-1]) / 2, np.diff(edges) / 2
-    points = centres[:, None] + halves[:, None] * nodes
-    density = _density(law)((points - location) / scale) / scale
-    weights = halves[:, None] * node_weights * density
+    edges = np.unique(np.concatenate([breaks[(breaks >= ends[0]) & (breaks <= ends[-1])], ends]))
+    points, lengths = _gauss_legendre(edges)
+    weights = lengths * _compiled(law.density)((points - location) / scale) / scale
     heavy = weights.sum(axis=1) > _NO_MASS
     return points[heavy].ravel(), weights[heavy].ravel()
+
+
+def _gauss_legendre(edges: ndarray) -> tuple[ndarray, ndarray]:
+    """Return points and weights for the intervals between edges, each of shape (intervals, 12)."""
+    nodes, weights = np.polynomial.legendre.leggauss(12)
+    centres, halves = (edges[1:] + edges[:-1]) / 2, np.diff(edges) / 2
+    return centres[:, None] + halves[:, None] * nodes, halves[:, None] * weights
+
+
+@cache
+def _massive_interval(density: sp.Expr) -> ndarray:
+    """Return the ends of the half scales about a law's centre, from the first to the last that has mass."""
+    ends = np.arange(-2 * _REACH, 2 * _REACH + 1) / 2
+    points, lengths = _gauss_legendre(ends)
+    heavy = np.flatnonzero((lengths * _compiled(density)(points)).sum(axis=1) > _NO_MASS)
+    return ends[heavy[0] : heavy[-1] + 2]
 
 
 def tap_sum(factors: tuple[tuple[Kernel, int, int], ...]) -> PeriodicFunction:
@@ -396,6 +413,7 @@ _FUNCTIONAL_NAMES: dict[tuple[int, ...], str] = {(0, 0): "rho", (1, 1): "delta"}
 _NO_MASS = 1e-18
 _LAST_EXPONENT = 37.0  # exp(−37) < 1e−16
 _MOST_HARMONICS = {2: 256, 3: 48}
+_MOST_PIXELS = 2**16  # 12 points for each piece of each: below a gigabyte
 _REACH = 45  # scales; exp(−45) < 3e−20 is the heaviest tail in the catalogue (Laplace)
 
 
@@ -412,8 +430,8 @@ def _edges(kernel: Kernel) -> tuple[float, ...]:
 
 
 @cache
-def _density(law: Law) -> Callable[[ndarray], ndarray]:
-    return sp.lambdify([ARGUMENT], law.density, "numpy")
+def _compiled(density: sp.Expr) -> Callable[[ndarray], ndarray]:
+    return sp.lambdify([ARGUMENT], density, "numpy")
 
 
 @cache

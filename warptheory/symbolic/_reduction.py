@@ -529,6 +529,11 @@ def averaging_reason(expression: sp.Expr, result: sp.Expr) -> str:
             reasons.append("the offset has finitely many values: E F(ε) is the sum over them")
         elif _covers_pixels(law):
             reasons.append("every fraction is equally likely: E F(ε) = ∫F(f) df over one pixel")
+        elif _is_uniform(law):
+            reasons.append(
+                "integrate over the interval [l − a, l + a): E F(ε) = ∫F + (Q(l + a) − Q(l − a))/2a, "
+                "Q′ = F − ∫F of period one"
+            )
         else:
             reasons.append(
                 "Fourier series and Poisson summation: E F(ε) = Σ c_j χ(2πj), c_j = ∫F(f) exp(−2πijf) df, "
@@ -545,11 +550,11 @@ def average_over_law(function: PeriodicFunction, law: Law) -> sp.Expr:
     """Return E F(ε) for a function of period one.
 
     With the Fourier series F(ε) = Σⱼ cⱼ exp(2πijε) this is Σⱼ cⱼ χ(2πj) (Poisson summation, A4); for
-    laws with atoms it is the sum over them.
+    laws with atoms it is the sum over them, and for uniform ones the integral over their interval.
 
     Raises:
-        NoClosedFormError: the kernel's functional has no Fourier coefficients in closed form, and the
-            law needs them.
+        NoClosedFormError: the kernel's functional has no Fourier coefficients, or no primitive, in closed
+            form, and the law needs them.
     """
     return sp.Add(*(probability * _average_over_part(function, part) for probability, part in law.parts))
 
@@ -558,8 +563,27 @@ def _average_over_part(function: PeriodicFunction, law: Law) -> sp.Expr:
     if law.atoms:
         values = ((function.at(sp.frac(law.location + law.scale * value)), p) for value, p in law.atoms)
         return sp.Add(*(value * probability for value, probability in values))
+    if _is_uniform(law):
+        return function.mean() if _covers_pixels(law) else _average_over_interval(function, law)
     factor, term = series_term(function, law).as_coeff_Mul()
     return function.mean() + (factor * sp.Sum(term, (SERIES_INDEX, 1, sp.oo)) if factor != 0 else 0)
+
+
+def _average_over_interval(function: PeriodicFunction, law: Law) -> sp.Expr:
+    """Return the mean over [l − a, l + a): ∫F + (Q(l + a) − Q(l − a))/2a, Q the periodic primitive of F − ∫F."""
+    if len(function.cells) == 1 and not function.cells[0].expression.free_symbols:
+        return function.mean()
+    primitive = function.primitive()
+    upper = primitive.at(sp.frac(law.location + law.scale))
+    if law.location == 0:  # both ends by one fraction, so that terms merge
+        lower = primitive.reflect().at(sp.frac(law.scale))
+    else:
+        lower = primitive.at(sp.frac(law.location - law.scale))
+    return function.mean() + sp.expand((upper - lower) / (2 * law.scale))
+
+
+def _is_uniform(law: Law) -> bool:
+    return bool(law.canonical == sp.sinc(ARGUMENT))
 
 
 def take_wide_limit(expression: sp.Expr, scale: sp.Symbol) -> sp.Expr:
@@ -572,9 +596,25 @@ def take_wide_limit(expression: sp.Expr, scale: sp.Symbol) -> sp.Expr:
         lambda node: isinstance(node, sp.Sum | OffsetAverage | StackCovariance) and scale in node.free_symbols,
         lambda node: _wide(node, scale),
     )
-    if scale in limit.free_symbols:
-        raise NotReducible(limit, f"its limit for {scale} → ∞ is not one of harmonics and of sums over pixels")
-    return _factored(limit)
+    return _factored(_without_fractions(limit, scale) if scale in limit.free_symbols else limit)
+
+
+def _without_fractions(expression: sp.Expr, scale: sp.Symbol) -> sp.Expr:
+    """Return the limit of a rational function of the scale, in which fractions of it are only bounded."""
+    bounded = {
+        part: sp.Dummy(real=True)
+        for part in expression.atoms(sp.frac, sp.Piecewise)
+        if scale not in part.replace(sp.frac, lambda _: sp.Integer(0)).free_symbols
+    }
+    inverse = sp.Dummy(positive=True)
+    ratio = sp.together(expression.xreplace(bounded).subs(scale, 1 / inverse))
+    numerator, denominator = (part.as_poly(inverse) for part in sp.fraction(ratio))
+    if numerator is not None and denominator is not None and denominator.eval(0) != 0:
+        # The coefficients are bounded, so the limit is uniform in them.
+        limit = numerator.eval(0) / denominator.eval(0)
+        if not limit.free_symbols & set(bounded.values()):
+            return limit
+    raise NotReducible(expression, f"its limit for {scale} → ∞ is not one of harmonics and of sums over pixels")
 
 
 def _factored(expression: sp.Expr) -> sp.Expr:
