@@ -4,8 +4,9 @@ Conventions: pixel centres sit on integers; offsets are in pixels, in array-axis
 relative to the output pixel; B batch, C channels, G offset groups, d = 1, 2 or 3 spatial axes.
 
 The operator is computed by one of several backends (see `backend`), which agree to rounding: the readable
-reference in plain torch, for every kernel; and fast ones for the linear kernel. It is differentiable to
-any order, backward and forward, and works under `torch.func`, `torch.compile` and `torch.export`.
+reference in plain torch, for every kernel; compiled loops on the CPU, for every kernel that reads finitely many
+pixels; and Triton kernels on the GPU, for the linear one. It is differentiable to any order, backward and
+forward, and works under `torch.func`, `torch.compile` and `torch.export`.
 
 Knots: a kernel such as linear has kinks, at integer positions, where zero-initialised offsets sit. There
 the derivative in the offset is the right-hand one (knot="right", torch's choice: x[n+1] − x[n] for linear),
@@ -65,8 +66,8 @@ def warp(
             and for SciPy's and torch's names of the same rules.
         knot: the derivative in the offset at kinks of the kernel, "right" or "central".
         backend: "reference", "cpu" or "triton"; None takes the environment variable WARPTHEORY_BACKEND,
-            and failing that the fastest that can run the call. Derivatives for which a fast backend has
-            no kernel of its own are the reference's.
+            and failing that the fastest that can run the call. Derivatives for which "triton" has no
+            kernel of its own are the reference's.
 
     Returns:
         y, shape (B, C, *T), dtype and memory layout (channels-last or not) of x; computed in the wider

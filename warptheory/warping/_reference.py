@@ -63,8 +63,18 @@ def taps(
 def _axis_taps(
     offset: Float[Tensor, "B G *T"], axis: int, size: int, kernel: Kernel, boundary: Boundary, order: int, knot: str
 ) -> Iterator[Tap]:
+    for base, weights in weighted_taps(offset, axis, size, kernel, boundary, order, knot):
+        for tap, weight in weights:
+            index, inside = boundary(base + tap, size)
+            yield Tap(index, weight, inside)
+
+
+def weighted_taps(
+    offset: Float[Tensor, "B G *T"], axis: int, size: int, kernel: Kernel, boundary: Boundary, order: int, knot: str
+) -> Iterator[tuple[Int[Tensor, "B G *T"], list[tuple[int, Float[Tensor, "B G *T"]]]]]:
+    """Yield, for each side of a knot that counts, the pixel that taps are counted from, and (tap, weight) pairs."""
     wild = ~(offset.abs() < WILD)  # also NaN
-    tame = torch.where(wild, torch.zeros_like(offset), offset)
+    tame = torch.where(wild, 0, offset)
     positions = torch.arange(offset.shape[2 + axis], device=offset.device)
     positions = positions.reshape(-1, *[1] * (offset.ndim - 3 - axis))
     sides = ("right", "left") if order > 0 and knot == "central" else ("right",)
@@ -73,12 +83,10 @@ def _axis_taps(
         # images, while ε − ⌊ε⌋ is exact at any n. From the left, an integer is the pixel below plus one.
         whole = torch.floor(tame) if side == "right" else torch.ceil(tame) - 1
         base = torch.where(wild, _wild_index(offset, size, boundary), positions + whole.long())
-        period = None if kernel.is_compact else size
-        for tap, weight in tap_weights(kernel, tame - whole, order, size=period, side=side):
-            index, inside = boundary(base + tap, size)
-            if order > 0:
-                weight = torch.where(wild, torch.zeros_like(weight), weight)
-            yield Tap(index, weight / len(sides), inside)
+        weights = tap_weights(kernel, tame - whole, order, size=None if kernel.is_compact else size, side=side)
+        if order > 0:
+            weights = [(tap, weight.masked_fill(wild, 0) / len(sides)) for tap, weight in weights]
+        yield base, weights
 
 
 def _wild_index(offset: Float[Tensor, "B G *T"], size: int, boundary: Boundary) -> Int[Tensor, "B G *T"]:

@@ -20,13 +20,12 @@ from numba import carray
 from torch import Tensor
 
 from warptheory.kernels import Kernel
-from warptheory.kernels._weights import tap_weights
 from warptheory.warping import boundaries
 from warptheory.warping._cpu import _entries, _threads
 from warptheory.warping._cpu._compile import c_function, callee
 from warptheory.warping._cpu._memory import as_pointer
 from warptheory.warping._cpu._threads import Entry
-from warptheory.warping._reference import WILD, _wild_index
+from warptheory.warping._reference import weighted_taps
 from warptheory.warping.boundaries import Boundary
 
 Orders = tuple[int, ...]
@@ -114,24 +113,12 @@ def _pieces(
 def _axis_taps(
     offset: Float[Tensor, "N 1 *T"], axis: int, size: int, kernel: Kernel, boundary: Boundary, order: int, knot: str
 ) -> AxisTaps:
-    """Return the taps of one axis; this is `_reference._axis_taps`, which says why, less the boundary rule."""
-    wild = ~(offset.abs() < WILD)
-    tame = torch.where(wild, 0, offset)
-    positions = torch.arange(offset.shape[2 + axis], device=offset.device)
-    positions = positions.reshape(-1, *[1] * (offset.ndim - 3 - axis))
-    wild_index = _wild_index(offset, size, boundary)
-    sides = ("right", "left") if order > 0 and knot == "central" else ("right",)
-    bases, weights = [], []
-    for side in sides:
-        whole = torch.floor(tame) if side == "right" else torch.ceil(tame) - 1
-        bases.append(torch.where(wild, wild_index, positions + whole.long()))
-        pairs = tap_weights(kernel, tame - whole, order, side=side)
-        taps = np.array([tap for tap, _ in pairs], np.int64)
-        weights += [weight for _, weight in pairs]
-    table = torch.stack(weights)
-    if order > 0:
-        table = table.masked_fill_(wild, 0) / len(sides)
-    return AxisTaps(size, taps, torch.stack(bases).flatten(1), table.flatten(1))
+    """Return the taps of one axis, to which the loop applies the boundary rule."""
+    sides = list(weighted_taps(offset, axis, size, kernel, boundary, order, knot))
+    taps = np.array([tap for tap, _ in sides[0][1]], np.int64)
+    bases = torch.stack([base for base, _ in sides])
+    weights = torch.stack([weight for _, pairs in sides for _, weight in pairs])
+    return AxisTaps(size, taps, bases.flatten(1), weights.flatten(1))
 
 
 def _run(
