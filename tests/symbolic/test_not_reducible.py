@@ -62,7 +62,7 @@ REFUSED = {
         "its law has to widen in proportion to s",
     ),
     "a centre that moves": (
-        lambda: WideOffsets(Variance(warp(X, OffsetField("normal", scale=1) + WIDTH)[0]), WIDTH).doit(),
+        lambda: WideOffsets(Variance(warp(X, OffsetField("normal", scale=WIDTH) + WIDTH)[0]), WIDTH).doit(),
         "its law has to widen in proportion to s",
     ),
     "correlated axes, two pixels": (

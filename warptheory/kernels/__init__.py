@@ -24,7 +24,7 @@ from warptheory.core.errors import ArgumentError
 from warptheory.kernels._cardinal import CardinalSpline
 from warptheory.kernels._kernel import FREQUENCY, SHIFT, Functionals, Kernel
 from warptheory.kernels._parameters import call_builder, parse_call
-from warptheory.kernels._periodic import FRACTION, NoClosedFormError, PeriodicFunction
+from warptheory.kernels._periodic import FRACTION, FractionSymbol, NoClosedFormError, PeriodicFunction
 from warptheory.kernels._pieces import POSITION, Piece
 from warptheory.kernels._piecewise import PiecewiseKernel
 
@@ -34,6 +34,7 @@ __all__ = [
     "POSITION",
     "SHIFT",
     "CardinalSpline",
+    "FractionSymbol",
     "Functionals",
     "Kernel",
     "NoClosedFormError",

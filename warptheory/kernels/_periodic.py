@@ -27,7 +27,20 @@ class NoClosedFormError(WarpTheoryError):
 
 _DIGITS = 40
 
-FRACTION = sp.Symbol("f", nonnegative=True)
+
+class FractionSymbol(sp.Symbol):
+    """A symbol for the fraction of a position, in [0, 1); another symbol of its name is not equal to it."""
+
+    def __new__(cls, name: str) -> "FractionSymbol":
+        """Make the symbol of that name."""
+        symbol: FractionSymbol = super().__new__(cls, name, nonnegative=True)
+        return symbol
+
+    def __getnewargs_ex__(self) -> tuple[tuple[str], dict[str, bool]]:
+        return (self.name,), {}
+
+
+FRACTION = FractionSymbol("f")
 
 
 class Cell(NamedTuple):

@@ -76,10 +76,10 @@ def warp(field: Field, offsets: OffsetField, kernel: str | Kernel = "linear", na
         name: the name to print; y for the field x, and Wz for a field z.
 
     Raises:
-        ArgumentError: a sum or product of fields.
+        ArgumentError: a sum or product of fields, or no offset field.
         UnknownNameError: no kernel of that name.
     """
-    _check_field(field)
+    _check(field, offsets)
     return WarpedField(field, offsets, kernels.get(kernel), (0,) * offsets.dim, name or _warped_name(field))
 
 
@@ -95,10 +95,10 @@ def splat(
         name: the name to print; z for the field g, and Wᵀx for a field x.
 
     Raises:
-        ArgumentError: a sum or product of fields.
+        ArgumentError: a sum or product of fields, or no offset field.
         UnknownNameError: no kernel of that name.
     """
-    _check_field(field)
+    _check(field, offsets)
     known = getattr(field, "name", "f")
     return SplattedField(field, offsets, kernels.get(kernel), name or ("z" if known == "g" else f"Wᵀ{known}"))
 
@@ -128,13 +128,15 @@ def warp_gradient(
     return warp(field, offsets, kernel, name).diff(axis, knot)
 
 
-def _check_field(field: Field) -> None:
+def _check(field: Field, offsets: OffsetField) -> None:
     if not isinstance(field, IIDField | WarpedField | SplattedField):
         raise ArgumentError(
             "field",
             expected="an input field, or a warped or splatted one (for a sum, warp its parts with the same offsets)",
             received=type(field).__name__,
         )
+    if not isinstance(offsets, OffsetField):
+        raise ArgumentError("offsets", expected="an OffsetField", received=repr(offsets))
 
 
 def _warped_name(field: Field) -> str:

@@ -1,5 +1,6 @@
 """Numbers from expressions: closed forms, series, and every intermediate step of a derivation."""
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -8,6 +9,7 @@ import sympy as sp
 from numpy import ndarray
 
 from warptheory.core.errors import ArgumentError
+from warptheory.kernels import FractionSymbol
 from warptheory.symbolic._nodes import Environment, KernelValue, Node, NotConverged, OffsetAverage, quadrature
 from warptheory.symbolic._variables import RandomAtom
 
@@ -21,7 +23,7 @@ _NEGLIGIBLE = 1e-13
 _ACCEPTED = 1e-9
 
 
-def evaluate(expression: sp.Expr, values: Mapping[str, float]) -> float:
+def evaluate(expression: Any, values: Mapping[str, float]) -> float:
     """Return the value of an expression.
 
     Args:
@@ -29,9 +31,15 @@ def evaluate(expression: sp.Expr, values: Mapping[str, float]) -> float:
         values: a number for every free symbol, by the symbol's name; others are ignored.
 
     Raises:
-        ArgumentError: a symbol has no value, or the expression is still random; the message names it.
+        ArgumentError: a symbol has no value, or one that it cannot have, such as a scale of zero or a
+            fraction of 1.3; or the expression is still random. The message names it.
         NotConverged: an infinite series did not settle to a relative 1e-9.
     """
+    if not isinstance(expression, sp.Expr | int | float):
+        raise ArgumentError(
+            "expression", expected="a sympy expression (of a statistic: its .doit())", received=repr(expression)
+        )
+    expression = sp.sympify(expression)
     if expression.atoms(RandomAtom):
         raise ArgumentError(
             "expression", expected="no random variables (take their expectation first)", received=expression
@@ -46,7 +54,24 @@ def evaluate(expression: sp.Expr, values: Mapping[str, float]) -> float:
         )
     if expression.is_Number:
         return float(expression)
-    return float(_value(expression, {symbol: float(values[symbol.name]) for symbol in symbols}))
+    environment = {symbol: float(values[symbol.name]) for symbol in symbols}
+    for symbol, value in environment.items():
+        _check_value(symbol, value)
+    return float(_value(expression, environment))
+
+
+def _check_value(symbol: sp.Symbol, value: float) -> None:
+    """Refuse a number that a symbol cannot stand for: formulas were simplified for the others."""
+    if isinstance(symbol, FractionSymbol):
+        allowed, range_ = 0 <= value < 1, "in [0, 1)"
+    elif symbol.is_positive:
+        allowed, range_ = value > 0, "> 0"
+    elif symbol.is_nonnegative:
+        allowed, range_ = value >= 0, "≥ 0"
+    else:
+        allowed, range_ = not math.isnan(value), "that is a number"
+    if not allowed:
+        raise ArgumentError("values", expected=f"{symbol.name} {range_}", received=value)
 
 
 def _value(expression: sp.Expr, environment: Environment) -> Any:
@@ -64,7 +89,9 @@ def _value(expression: sp.Expr, environment: Environment) -> Any:
     reduced = expression.xreplace(names).rewrite(sp.floor)
     arguments = sorted(reduced.free_symbols, key=str)
     numbers = {names[part]: value for part, value in parts.items()} | dict(environment)
-    return sp.lambdify(arguments, reduced, "numpy")(*(numbers[argument] for argument in arguments))
+    # Symbols of one name may be several: the function's own arguments are called otherwise.
+    function = sp.lambdify(arguments, reduced, "numpy", dummify=True)
+    return function(*(numbers[argument] for argument in arguments))
 
 
 def _part(part: Node | sp.Sum | sp.Integral, environment: Environment) -> Any:
@@ -86,25 +113,14 @@ def _sum(total: sp.Sum, environment: Environment) -> float | ndarray:
 
 def _tap_sum(total: sp.Sum, environment: Environment) -> float | ndarray:
     """Sum over every tap near the positions; kernels vanish, or are negligible, beyond their reach."""
-    reach = 0
-    for node in total.function.atoms(KernelValue):
-        if node.kernel.reach is None:
-            raise NotConverged(f"{total}: the kernel {node.kernel.name} decays too slowly to be summed term by term")
-        reach = max(reach, node.kernel.reach)
-    positions = [np.asarray(value) for symbol, value in environment.items() if total.function.has(symbol)]
-    averaged = [
-        quadrature(node.offsets.axis_law, environment, _value)[0] for node in total.function.atoms(OffsetAverage)
-    ]
-    extents = [(float(p.min()), float(p.max())) for p in (*positions, *averaged)] or [(0.0, 0.0)]
-    margin = reach + max(
-        (abs(int(n)) for node in total.function.atoms(KernelValue) for n in node.atoms(sp.Integer)), default=0
-    )
-    low = int(np.floor(min(lowest for lowest, _ in extents))) - margin
-    high = int(np.ceil(max(highest for _, highest in extents))) + margin
     indices = [index for index, _, _ in total.limits]
+    ranges = _ranges(total, environment)
+    low, high = _window(total, set(indices), ranges)
     windows = np.meshgrid(*[np.arange(low, high + 1)] * len(indices), indexing="ij")
     combinations = np.stack([window.ravel() for window in windows])
     # Taps are a leading axis in front of the positions' own; blocks bound the memory of the product.
+    positions = [np.asarray(value) for symbol, value in environment.items() if total.function.has(symbol)]
+    averaged = [_points(node, environment) for node in total.function.atoms(OffsetAverage)]
     most = max(1, _BLOCK_ELEMENTS // max([p.size for p in (*positions, *averaged)], default=1))
     dimensions = max((p.ndim for p in positions), default=0)
     result: float | ndarray = 0.0
@@ -115,10 +131,51 @@ def _tap_sum(total: sp.Sum, environment: Environment) -> float | ndarray:
     return result
 
 
+def _points(node: OffsetAverage, environment: Environment) -> ndarray:
+    """Return the offsets at which an average is computed."""
+    return quadrature(node.offsets.axis_law, environment, _value)[0]
+
+
+Range = tuple[float, float]
+
+
+def _ranges(total: sp.Sum, environment: Environment) -> dict[sp.Symbol, Range]:
+    """Return between which values each symbol of a sum lies: what is given, and what is averaged over."""
+    ranges = {symbol: (float(np.min(value)), float(np.max(value))) for symbol, value in environment.items()}
+    for node in total.function.atoms(OffsetAverage):
+        points = _points(node, environment)
+        ranges |= dict.fromkeys(node.offsets.symbols, (float(points.min()), float(points.max())))
+    return ranges
+
+
+def _window(total: sp.Sum, indices: set[sp.Symbol], ranges: Mapping[sp.Symbol, Range]) -> tuple[int, int]:
+    """Return the first and the last pixel at which some factor k(p − m) may be other than zero."""
+    low, high = np.inf, -np.inf
+    for node in total.function.atoms(KernelValue):
+        position = sp.expand(node.args[2])
+        if not position.free_symbols & indices:
+            continue
+        if node.kernel.reach is None:
+            raise NotConverged(f"{total}: the kernel {node.kernel.name} decays too slowly to be summed term by term")
+        lowest, highest = _range(position.subs(dict.fromkeys(indices, 0)), ranges)
+        low, high = min(low, lowest - node.kernel.reach), max(high, highest + node.kernel.reach)
+    return math.floor(low), math.ceil(high)
+
+
+def _range(position: sp.Expr, ranges: Mapping[sp.Symbol, Range]) -> Range:
+    """Return between which values a linear function of the symbols lies."""
+    symbols = sorted(position.free_symbols, key=str)
+    low = high = float(position.subs(dict.fromkeys(symbols, 0)))
+    for symbol in symbols:
+        ends = sorted(float(position.coeff(symbol)) * end for end in ranges[symbol])
+        low, high = low + ends[0], high + ends[1]
+    return low, high
+
+
 def _series(summand: sp.Expr, index: sp.Symbol, first: int, environment: Environment) -> float:
     """Sum a series in blocks that double, until a block no longer matters or the limit is clear."""
     arguments = sorted(summand.free_symbols - {index}, key=str)
-    term = sp.lambdify([index, *arguments], summand, "numpy")
+    term = sp.lambdify([index, *arguments], summand, "numpy", dummify=True)
     numbers = [environment[argument] for argument in arguments]
     partial, start, length, size = [0.0], first, _FIRST_BLOCK, 0.0
     while start <= _MOST_TERMS:

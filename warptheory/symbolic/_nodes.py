@@ -8,6 +8,8 @@ import itertools
 import operator
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from enum import IntEnum
 from functools import cache, reduce
 from typing import Any
 
@@ -15,11 +17,11 @@ import numpy as np
 import sympy as sp
 from numpy import ndarray
 
-from warptheory.core.errors import WarpTheoryError
+from warptheory.core.errors import ArgumentError, WarpTheoryError
 from warptheory.fields.laws import ARGUMENT, Law
 from warptheory.kernels import POSITION, Kernel, NoClosedFormError, PeriodicFunction
 from warptheory.symbolic._display import Displayed
-from warptheory.symbolic._variables import OffsetField
+from warptheory.symbolic._variables import Index, OffsetField
 
 Environment = Mapping[sp.Symbol, Any]
 Evaluate = Callable[[sp.Expr, Environment], Any]
@@ -27,6 +29,14 @@ Evaluate = Callable[[sp.Expr, Environment], Any]
 
 class NotConverged(WarpTheoryError):  # noqa: N818 -- reads as what it says
     """A series was not summed to the accuracy that is promised."""
+
+
+class Side(IntEnum):
+    """From which side a derivative at a knot is taken; both: the mean of the two."""
+
+    RIGHT = 0
+    LEFT = 1
+    BOTH = 2
 
 
 class Opaque(sp.Atom):
@@ -93,7 +103,7 @@ class PixelMoment(Node):
 
 
 class KernelValue(Node):
-    """k⁽ᵒʳᵈᵉʳ⁾(u): args (kernel, order, u, side); the side is that of the derivative at a knot, 0 the right."""
+    """k⁽ᵒʳᵈᵉʳ⁾(u): args (kernel, order, u, side); the `Side` is that of the derivative at a knot."""
 
     @property
     def kernel(self) -> Kernel:
@@ -103,14 +113,14 @@ class KernelValue(Node):
     def display(self, *, latex: bool) -> sp.Expr:
         """Return k(u), or k′(u) for a derivative."""
         prime = "'" if latex else "′"
-        side = ("_-" if latex else "₋") if self.args[3] != 0 else ""
-        return sp.Function("k" + prime * int(self.args[1]) + side)(self.args[2])
+        side = ("_-" if latex else "₋") if self.args[3] == Side.LEFT else ""
+        return sp.Function("k" + prime * int(self.args[1]) + side + kernel_label(self.kernel))(self.args[2])
 
     def numeric(self, environment: Environment, evaluate: Evaluate) -> float | ndarray:
         """Evaluate the kernel's definition; the left-hand side at u is the mirror image's right-hand one at −u."""
         order = int(self.args[1])
         position = np.asarray(evaluate(self.args[2], environment), dtype=float)
-        if self.args[3] == 0:
+        if self.args[3] == Side.RIGHT:
             return _kernel_function(self.kernel, order)(position)
         return _kernel_function(self.kernel, order)(np.asarray(np.nextafter(position, -np.inf)))
 
@@ -118,8 +128,7 @@ class KernelValue(Node):
 class TapSum(Node):
     """F(f) = Σₘ ∏ᵢ kᵢ⁽ᵒʳᵈᵉʳ⁾(f + shiftᵢ − m): args (factors, position); ρ and δ are two of them.
 
-    A factor is a `sp.Tuple` (kernel, order, shift, side); a side is that of the derivative at a knot,
-    0 for the right-hand one and 1 for the left-hand one.
+    A factor is a `sp.Tuple` (kernel, order, shift, side); a `Side` is that of the derivative at a knot.
     """
 
     @property
@@ -140,15 +149,17 @@ class TapSum(Node):
     @property
     def is_one_sided(self) -> bool:
         """Whether left-hand derivatives occur, whose value at knots is another one."""
-        return any(side != 0 for *_, side in self.factors)
+        return any(side != Side.RIGHT for *_, side in self.factors)
 
     @property
     def function(self) -> PeriodicFunction:
         """The function of the fraction, exactly, away from knots.
 
         Raises:
-            NoClosedFormError: shifts of a kernel that reads infinitely many pixels.
+            NoClosedFormError: shifts that are not whole pixels, or of a kernel that reads infinitely many.
         """
+        if not self.has_whole_shifts:
+            raise NoClosedFormError(f"{self}, a sum over taps that are no whole pixels apart, as pieces of a pixel")
         return tap_sum(tuple((kernel.content, int(order), int(shift)) for kernel, order, shift, _ in self.factors))
 
     def display(self, *, latex: bool) -> sp.Expr:
@@ -157,7 +168,7 @@ class TapSum(Node):
         is_plain = len(set(kernels)) == 1 and not any(shifts) and not any(sides)
         name = _FUNCTIONAL_NAMES.get(tuple(map(int, orders))) if is_plain else None
         if name is not None:
-            return sp.Function(name)(self.position)
+            return sp.Function(name + kernel_label(kernels[0].content))(self.position)
         m = sp.Symbol("m", integer=True)
         values = (
             KernelValue(kernel, order, self.position + shift - m, side) for kernel, order, shift, side in self.factors
@@ -192,15 +203,17 @@ class OffsetAverage(Node):
 
     def numeric(self, environment: Environment, evaluate: Evaluate) -> float | ndarray:
         """Integrate against the law's density, or sum over its atoms, on a tensor grid."""
-        if self.offsets.correlation not in (0, 1):
-            return correlated_average(self.args[0], self.offsets, environment, evaluate)
-        points, weights = quadrature(self.offsets.axis_law, environment, evaluate, self._knots(environment, evaluate))
-        if self.offsets.correlation == 1:  # equal offsets along all axes
-            dim, grid, mass = 1, (points,) * self.offsets.dim, weights
+        knots = self._knots(environment, evaluate)
+        correlation = float(evaluate(self.offsets.correlation, environment))
+        if correlation in (0, 1):
+            points, weights = quadrature(self.offsets.axis_law, environment, evaluate, knots)
+            dim, grid, mass = _tensor_grid(points, weights, self.offsets.dim, equal=correlation == 1)
         else:
-            dim = self.offsets.dim
-            grid = tuple(np.meshgrid(*[points] * dim, indexing="ij"))
-            mass = np.prod(np.meshgrid(*[weights] * dim, indexing="ij"), axis=0)
+            pair = _CorrelatedNormal.of(self.offsets, environment, evaluate)
+            # A function of period one has a Fourier series; a value at a given pixel has none.
+            if not self.args[0].has(KernelValue) and pair.harmonics <= _MOST_HARMONICS[pair.dim]:
+                return correlated_average(self.args[0], self.offsets.symbols, pair, knots, environment, evaluate)
+            (grid, mass), dim = pair.quadrature(knots), pair.dim
         # What is fixed while the offsets are averaged, such as the taps of a sum, keeps its axes in front.
         fixed = {
             symbol: value[(..., *[None] * dim)] if isinstance(value, ndarray) else value
@@ -225,48 +238,118 @@ class OffsetAverage(Node):
         return found
 
 
+def _tensor_grid(
+    points: ndarray, weights: ndarray, dim: int, *, equal: bool
+) -> tuple[int, tuple[ndarray, ...], ndarray]:
+    """Return the number of axes of the grid, the offset along each axis on it, and the mass of its points."""
+    if equal:
+        return 1, (points,) * dim, weights
+    mass = np.prod(np.meshgrid(*[weights] * dim, indexing="ij"), axis=0)
+    return dim, tuple(np.meshgrid(*[points] * dim, indexing="ij")), mass
+
+
+@dataclass(frozen=True)
+class _CorrelatedNormal:
+    """Normal offsets along d axes, N(l, s²R) with Rᵢⱼ = r for i ≠ j.
+
+    Attributes:
+        dim: number d of axes.
+        location: l, in pixels.
+        scale: s, in pixels.
+        correlation: r.
+    """
+
+    dim: int
+    location: float
+    scale: float
+    correlation: float
+
+    @classmethod
+    def of(cls, offsets: OffsetField, environment: Environment, evaluate: Evaluate) -> "_CorrelatedNormal":
+        law = offsets.axis_law
+        numbers = (float(evaluate(part, environment)) for part in (law.location, law.scale, offsets.correlation))
+        return cls(offsets.dim, *numbers)
+
+    @property
+    def matrix(self) -> ndarray:
+        """R, shape (d, d)."""
+        return (1 - self.correlation) * np.eye(self.dim) + self.correlation
+
+    @property
+    def narrowest(self) -> float:
+        """The deviation along the axis of R that has the smallest, in pixels."""
+        return self.scale * float(np.sqrt(max(np.linalg.eigvalsh(self.matrix)[0], 0.0)))
+
+    @property
+    def harmonics(self) -> float:
+        """The largest |jᵢ| for which χ(2πj) ≤ exp(−2π² narrowest² |j|²) exceeds 1e-16."""
+        decay = 2 * np.pi**2 * self.narrowest**2
+        return float(np.ceil(np.sqrt(_LAST_EXPONENT / decay))) if decay > 0 else np.inf
+
+    def characteristic_function(self, j: ndarray) -> ndarray:
+        """Return χ(2πj) for j of shape (d, *J)."""
+        quadratic = np.einsum("a...,ab,b...->...", j, self.matrix, j)
+        return np.exp(2j * np.pi * self.location * j.sum(0) - 2 * np.pi**2 * self.scale**2 * quadratic)
+
+    def quadrature(self, knots: Iterable[float]) -> tuple[tuple[ndarray, ...], ndarray]:
+        """Return a grid and its masses: Gauss–Legendre panels of the narrowest deviation, split at the knots.
+
+        Raises:
+            NotConverged: the axes are so nearly dependent, or the offsets so wide, that the grid would not fit.
+        """
+        reach = _NORMAL_REACH * self.scale
+        count = 2 * reach / self.narrowest if self.narrowest > 0 else np.inf
+        count += 2 * reach * len(set(knots))
+        if (12 * count) ** self.dim > _MOST_POINTS:
+            raise NotConverged(
+                f"correlated offsets of scale {self.scale:g} and correlation {self.correlation:g}: a grid of "
+                f"{12 * count:.3g} points along each of {self.dim} axes is too large"
+            )
+        ends = np.linspace(self.location - reach, self.location + reach, int(np.ceil(2 * reach / self.narrowest)) + 1)
+        points, weights = (part.ravel() for part in _gauss_legendre(_split(ends, knots)))
+        grid = np.meshgrid(*[points] * self.dim, indexing="ij")
+        moved = (np.stack(grid) - self.location) / self.scale
+        quadratic = np.einsum("a...,ab,b...->...", moved, np.linalg.inv(self.matrix), moved)
+        constant = (2 * np.pi) ** (self.dim / 2) * self.scale**self.dim * np.sqrt(np.linalg.det(self.matrix))
+        masses = np.prod(np.meshgrid(*[weights] * self.dim, indexing="ij"), axis=0)
+        return tuple(grid), masses * np.exp(-quadratic / 2) / constant
+
+
 def correlated_average(
-    expression: sp.Expr, offsets: OffsetField, environment: Environment, evaluate: Evaluate
+    expression: sp.Expr,
+    symbols: Index,
+    offsets: _CorrelatedNormal,
+    knots: Iterable[float],
+    environment: Environment,
+    evaluate: Evaluate,
 ) -> float:
     """Average a function of period one in each offset over correlated normal offsets, by its Fourier series.
 
-    E F(ε) = Σ_j c_j χ(2πj) over j ∈ Zᵈ, χ(t) = exp(i l·Σtᵢ − s² tᵀRt/2); the coefficients come from the
-    trapezoidal rule on a grid of fractions, and frequencies are kept while χ exceeds 1e-16.
+    E F(ε) = Σ_j c_j χ(2πj) over j ∈ Zᵈ; the coefficients come from Gauss–Legendre panels between the knots, and
+    frequencies are kept while χ exceeds 1e-16.
     """
-    law = offsets.axis_law
-    scale, location = float(evaluate(law.scale, environment)), float(evaluate(law.location, environment))
-    correlation = float(evaluate(offsets.correlation, environment))
-    dim = offsets.dim
-    matrix = (1 - correlation) * np.eye(dim) + correlation
-    smallest = np.linalg.eigvalsh(matrix)[0]
-    # χ ≤ exp(−2π²s²λ|j|²) with the smallest eigenvalue λ of R.
-    decay = 2 * np.pi**2 * scale**2 * smallest
-    if decay * _MOST_HARMONICS[dim] ** 2 < _LAST_EXPONENT:
-        raise NotConverged(
-            f"correlated offsets of scale {scale:g}: more than {_MOST_HARMONICS[dim]} harmonics an axis are needed"
-        )
-    harmonics = int(np.ceil(np.sqrt(_LAST_EXPONENT / decay)))
-    coefficients = _fourier_coefficients(expression, offsets, harmonics, environment, evaluate)
-    j = np.stack(np.meshgrid(*[np.arange(-harmonics, harmonics + 1)] * dim, indexing="ij"))
-    quadratic = np.einsum("a...,ab,b...->...", j, matrix, j)
-    characteristic = np.exp(2j * np.pi * location * j.sum(0) - 2 * np.pi**2 * scale**2 * quadratic)
-    return float(np.real(np.sum(coefficients * characteristic)))
+    harmonics = int(offsets.harmonics)
+    coefficients = _fourier_coefficients(expression, symbols, harmonics, knots, environment, evaluate)
+    j = np.stack(np.meshgrid(*[np.arange(-harmonics, harmonics + 1)] * offsets.dim, indexing="ij"))
+    return float(np.real(np.sum(coefficients * offsets.characteristic_function(j))))
 
 
 def _fourier_coefficients(
-    expression: sp.Expr, offsets: OffsetField, harmonics: int, environment: Environment, evaluate: Evaluate
+    expression: sp.Expr,
+    symbols: Index,
+    harmonics: int,
+    knots: Iterable[float],
+    environment: Environment,
+    evaluate: Evaluate,
 ) -> ndarray:
-    """Return ∫ F(f) e^{−2πij·f} df over [0, 1)ᵈ for |jᵢ| ≤ harmonics; knots are at multiples of 1/2."""
+    """Return ∫ F(f) e^{−2πij·f} df over [0, 1)ᵈ for |jᵢ| ≤ harmonics."""
     panels = max(2, 2 * int(np.ceil(harmonics / 8)))
-    nodes, node_weights = np.polynomial.legendre.leggauss(24)
-    edges = np.linspace(0, 1, panels + 1)
-    points = ((edges[1:] + edges[:-1])[:, None] / 2 + np.diff(edges)[:, None] / 2 * nodes).ravel()
-    weights = (np.diff(edges)[:, None] / 2 * node_weights).ravel()
-    grid = np.meshgrid(*[points] * offsets.dim, indexing="ij")
-    values = np.asarray(evaluate(expression, {**environment, **dict(zip(offsets.symbols, grid, strict=True))}))
+    points, weights = (part.ravel() for part in _gauss_legendre(_split(np.linspace(0, 1, panels + 1), knots), 24))
+    grid = np.meshgrid(*[points] * len(symbols), indexing="ij")
+    values = np.asarray(evaluate(expression, {**environment, **dict(zip(symbols, grid, strict=True))}))
     values = np.broadcast_to(values, grid[0].shape)
     waves = weights * np.exp(-2j * np.pi * np.outer(np.arange(-harmonics, harmonics + 1), points))
-    for _ in range(offsets.dim):  # each pass transforms the first axis and moves it to the end
+    for _ in symbols:  # each pass transforms the first axis and moves it to the end
         values = np.tensordot(values, waves, axes=(0, 1))
     return values
 
@@ -316,27 +399,34 @@ def _quadrature_of_part(
     law: Law, environment: Environment, evaluate: Evaluate, knots: Iterable[float]
 ) -> tuple[ndarray, ndarray]:
     location, scale = float(evaluate(law.location, environment)), float(evaluate(law.scale, environment))
-    if law.atoms:
-        values = [location + scale * float(value) for value, _ in law.atoms]
-        return np.array(values), np.array([float(probability) for _, probability in law.atoms])
+    if scale < 0:
+        raise ArgumentError("values", expected=f"a scale {law.scale} ≥ 0 of the {law.name} law", received=scale)
+    if law.atoms or scale == 0:
+        atoms = law.atoms or ((0, 1),)
+        values = [location + scale * float(value) for value, _ in atoms]
+        return np.array(values), np.array([float(probability) for _, probability in atoms])
     ends = location + scale * _massive_interval(law.density)
     if ends[-1] - ends[0] > _MOST_PIXELS:
         raise NotConverged(
             f"{law.name} offsets of scale {scale:g} extend over {ends[-1] - ends[0]:.3g} pixels, and averages over "
             f"more than {_MOST_PIXELS} are not integrated pixel by pixel; `WideOffsets` takes the limit"
         )
-    pixels = np.arange(np.floor(ends[0]) - 1, np.ceil(ends[-1]) + 1)
-    breaks = np.concatenate([pixels + knot for knot in sorted(set(knots))])
-    edges = np.unique(np.concatenate([breaks[(breaks >= ends[0]) & (breaks <= ends[-1])], ends]))
-    points, lengths = _gauss_legendre(edges)
+    points, lengths = _gauss_legendre(_split(ends, knots))
     weights = lengths * _compiled(law.density)((points - location) / scale) / scale
     heavy = weights.sum(axis=1) > _NO_MASS
     return points[heavy].ravel(), weights[heavy].ravel()
 
 
-def _gauss_legendre(edges: ndarray) -> tuple[ndarray, ndarray]:
-    """Return points and weights for the intervals between edges, each of shape (intervals, 12)."""
-    nodes, weights = np.polynomial.legendre.leggauss(12)
+def _split(ends: ndarray, knots: Iterable[float]) -> ndarray:
+    """Return the ends of the panels between `ends`, in ascending order, split at some fractions of every pixel."""
+    pixels = np.arange(np.floor(ends[0]) - 1, np.ceil(ends[-1]) + 1)
+    breaks = np.concatenate([pixels + knot for knot in sorted(set(knots))])
+    return np.unique(np.concatenate([breaks[(breaks >= ends[0]) & (breaks <= ends[-1])], ends]))
+
+
+def _gauss_legendre(edges: ndarray, count: int = 12) -> tuple[ndarray, ndarray]:
+    """Return points and weights for the panels between edges, each of shape (panels, count)."""
+    nodes, weights = np.polynomial.legendre.leggauss(count)
     centres, halves = (edges[1:] + edges[:-1]) / 2, np.diff(edges) / 2
     return centres[:, None] + halves[:, None] * nodes, halves[:, None] * weights
 
@@ -397,15 +487,15 @@ def sided_tap_sum(factors: tuple[sp.Tuple, ...], position: sp.Expr) -> sp.Expr:
 
 
 def _taps_at(kernel: Kernel, order: int, position: sp.Expr, side: int) -> dict[int, sp.Expr]:
-    """Return k⁽ᵒʳᵈᵉʳ⁾(position − m) by pixel m, from the right (side 0) or from the left (side 1)."""
-    whole = sp.floor(position) if side == 0 else sp.ceiling(position) - 1
+    """Return k⁽ᵒʳᵈᵉʳ⁾(position − m) by pixel m, from one side."""
+    whole = sp.floor(position) if side == Side.RIGHT else sp.ceiling(position) - 1
     fraction = position - whole
     values = {}
     for tap, weight in kernel.taps.items():
         derivative = weight
         for _ in range(order):
             derivative = derivative.differentiate()
-        values[int(whole) + tap] = derivative.at(fraction) if side == 0 else derivative.from_left(fraction)
+        values[int(whole) + tap] = derivative.at(fraction) if side == Side.RIGHT else derivative.from_left(fraction)
     return values
 
 
@@ -413,12 +503,19 @@ _FUNCTIONAL_NAMES: dict[tuple[int, ...], str] = {(0, 0): "rho", (1, 1): "delta"}
 _NO_MASS = 1e-18
 _LAST_EXPONENT = 37.0  # exp(−37) < 1e−16
 _MOST_HARMONICS = {2: 256, 3: 48}
+_NORMAL_REACH = 8.5  # deviations; what lies beyond has a probability below 1e−16
+_MOST_POINTS = 2**24
 _MOST_PIXELS = 2**16  # 12 points for each piece of each: below a gigabyte
 _REACH = 45  # scales; exp(−45) < 3e−20 is the heaviest tail in the catalogue (Laplace)
 
 
 def _law_symbols(law: Law) -> set[sp.Symbol]:
     return law.location.free_symbols | law.scale.free_symbols
+
+
+def kernel_label(kernel: Kernel) -> str:
+    """Return the index that tells functions of a kernel from those of the linear one, which has none."""
+    return "" if kernel.name == "linear" else f"_{kernel.name}"
 
 
 @cache

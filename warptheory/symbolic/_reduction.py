@@ -16,16 +16,17 @@ from warptheory.kernels import Kernel, NoClosedFormError, PeriodicFunction
 from warptheory.symbolic._nodes import (
     ExpectedValue,
     KernelValue,
+    Node,
     OffsetAverage,
     Opaque,
     PixelMoment,
+    Side,
     TapSum,
     kernel_argument,
     sided_tap_sum,
 )
 from warptheory.symbolic._stacks import StackCovariance
 from warptheory.symbolic._terms import (
-    RIGHT,
     Block,
     Group,
     NotReducible,
@@ -129,7 +130,7 @@ def _expand_splats(group: Group) -> sp.Expr:
             offsets.symbols if offsets.is_shared else [sp.Indexed(sp.IndexedBase(str(s)), *n) for s in offsets.symbols]
         )
         weights = [
-            KernelValue(kernel, 0, place + symbol + move - m, RIGHT)
+            KernelValue(kernel, 0, place + symbol + move - m, Side.RIGHT)
             for place, symbol, move, m in zip(n, symbols, offsets.displacement, target, strict=True)
         ]
         source = sp.Indexed(sp.IndexedBase(atom.field.name), *n)
@@ -239,7 +240,9 @@ def _functionals(
                 continue
             place = _difference(group, block.pixel, origin)[axis]
             factors += [
-                KernelValue(kernel_argument(kernel), order, symbols[axis] + shift - place, side if order else RIGHT)
+                KernelValue(
+                    kernel_argument(kernel), order, symbols[axis] + shift - place, side if order else Side.RIGHT
+                )
                 for kernel, order, shift, side in readings
             ]
     return sp.Mul(*factors)
@@ -259,7 +262,7 @@ def tap_sum_node(readings: Sequence[tuple[Kernel, int, sp.Expr, int]], position:
         distances = [distance - min(distances) for distance in distances]
     factors = sorted(
         (
-            sp.Tuple(kernel_argument(kernel), sp.Integer(order), distance, sp.Integer(side if order else RIGHT))
+            sp.Tuple(kernel_argument(kernel), sp.Integer(order), distance, sp.Integer(side if order else Side.RIGHT))
             for (kernel, order, _, side), distance in zip(readings, distances, strict=True)
         ),
         key=str,
@@ -309,7 +312,7 @@ def _values(
             kernel,
             reading.orders[axis],
             symbols[axis] + index[axis] + reading.displacement[axis] - place[axis],
-            reading.side if reading.orders[axis] else RIGHT,
+            reading.side if reading.orders[axis] else Side.RIGHT,
         )
         for axis in axes
     ]
@@ -405,7 +408,7 @@ def _names(group: Group) -> dict[OffsetVariable, OffsetField]:
 
 def _derivative(kernel: Opaque, order: int, position: sp.Expr, knot: str) -> sp.Expr:
     """Return k⁽ᵒʳᵈᵉʳ⁾(u) from the side that is meant at a knot."""
-    right, left = (KernelValue(kernel, order, position, side) for side in (0, 1))
+    right, left = (KernelValue(kernel, order, position, side) for side in (Side.RIGHT, Side.LEFT))
     if order == 0 or knot == "right":
         return right
     return left if knot == "left" else (right + left) / 2
@@ -441,7 +444,7 @@ def kernel_mean(kernel: Kernel, *orders: int) -> sp.Expr:
         *orders: order of the derivative of each factor.
     """
     pixel = OffsetField("uniform", scale=sp.Rational(1, 2))
-    node = tap_sum_node([(kernel, order, sp.Integer(0), RIGHT) for order in orders], pixel.symbols[0])
+    node = tap_sum_node([(kernel, order, sp.Integer(0), Side.RIGHT) for order in orders], pixel.symbols[0])
     return _average(node, pixel)
 
 
@@ -494,7 +497,7 @@ def _at(body: sp.Expr) -> sp.Expr:
 
     inserted = body.replace(lambda node: isinstance(node, TapSum), known)
     return inserted.replace(
-        lambda node: isinstance(node, KernelValue) and node.args[2].is_number and node.args[3] == RIGHT,
+        lambda node: isinstance(node, KernelValue) and node.args[2].is_number and node.args[3] == Side.RIGHT,
         lambda node: node.kernel.value(node.args[2], int(node.args[1])),
     )
 
@@ -601,6 +604,11 @@ def take_wide_limit(expression: sp.Expr, scale: sp.Symbol) -> sp.Expr:
 
 def _without_fractions(expression: sp.Expr, scale: sp.Symbol) -> sp.Expr:
     """Return the limit of a rational function of the scale, in which fractions of it are only bounded."""
+    refusal = NotReducible(
+        expression, f"its limit for {scale} → ∞ is not one of harmonics, of fractions and of sums over pixels"
+    )
+    if any(scale in node.free_symbols for node in expression.atoms(Node, sp.Sum, sp.Integral)):
+        raise refusal
     bounded = {
         part: sp.Dummy(real=True)
         for part in expression.atoms(sp.frac, sp.Piecewise)
@@ -614,7 +622,7 @@ def _without_fractions(expression: sp.Expr, scale: sp.Symbol) -> sp.Expr:
         limit = numerator.eval(0) / denominator.eval(0)
         if not limit.free_symbols & set(bounded.values()):
             return limit
-    raise NotReducible(expression, f"its limit for {scale} → ∞ is not one of harmonics and of sums over pixels")
+    raise refusal
 
 
 def _factored(expression: sp.Expr) -> sp.Expr:
@@ -642,16 +650,12 @@ def _wide(node: sp.Expr, scale: sp.Symbol) -> sp.Expr:
 
 
 def _wide_average(node: OffsetAverage, scale: sp.Symbol) -> sp.Expr:
-    """Return the mean over the fraction of a function of period one, None of whose harmonics survives."""
+    """Return the mean over the fraction of a function of period one, none of whose harmonics survives."""
     if node.offsets.dim > 1 or node.args[0].has(KernelValue) or not _spreads(node.offsets, scale):
         return node
     constant, rest = node.args[0].as_independent(*node.offsets.symbols, as_Add=False)
-    sums = [base for base, power in rest.as_powers_dict().items() for _ in range(int(power))]
-    mean = reduce(PeriodicFunction.__mul__, (part.function for part in sums)).mean()
-    if not mean.has(sp.Integral):
-        return constant * mean
     one_pixel = replace(node.offsets, law="uniform", scale=sp.Rational(1, 2), location=None)
-    return constant * OffsetAverage(rest, Opaque(one_pixel))
+    return constant * _closed_average(OffsetAverage(rest, Opaque(one_pixel)))
 
 
 def is_still_or_spreads(offsets: OffsetField, scale: sp.Symbol) -> bool:

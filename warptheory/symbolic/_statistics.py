@@ -2,7 +2,7 @@
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,12 +16,16 @@ from warptheory.symbolic._stacks import StackCovariance, is_stacked, stacked_mom
 from warptheory.symbolic._terms import Group, NotReducible, split_groups
 from warptheory.symbolic._variables import (
     Conditional,
+    Field,
     Given,
+    IIDField,
+    OffsetField,
     RandomAtom,
     SampledValue,
     SplattedField,
     SplatValue,
     WarpedField,
+    input_field,
 )
 
 
@@ -48,11 +52,7 @@ class Statistic(ABC):
 
 @dataclass(frozen=True)
 class MomentStatistic(Statistic):
-    """A statistic that is a function of moments of random expressions.
-
-    Attributes:
-        given: an offset field or its fraction, to be conditioned on; None averages over it.
-    """
+    """A statistic that is a function of moments of random expressions."""
 
     @property
     @abstractmethod
@@ -65,9 +65,8 @@ class MomentStatistic(Statistic):
 
     @property
     def condition(self) -> Given | None:
-        """What the statistic is conditional on."""
-        given: Given | None = getattr(self, "given", None)
-        return given
+        """What the statistic is conditional on: an offset field or its fraction; None averages over everything."""
+        return None
 
     def derive(self) -> Derivation:
         """Return the steps that lead to the closed form; raises as `Statistic.derive`."""
@@ -75,14 +74,37 @@ class MomentStatistic(Statistic):
 
 
 @dataclass(frozen=True)
-class _OfOneExpression(MomentStatistic):
+class _Conditional(MomentStatistic):
+    """A statistic that may be conditional: `given`, or as one of its expressions is written, `expression | given`."""
+
+    def _unpack(self, *names: str) -> None:
+        """Set the expressions of these names and `given` from what the caller wrote.
+
+        Raises:
+            ArgumentError: what is no random expression, or several conditions.
+        """
+        written = {name: getattr(self, name) for name in names}
+        expressions, given = _unpacked(written, self.given)  # type: ignore[attr-defined]
+        for name, expression in zip(names, expressions, strict=True):
+            object.__setattr__(self, name, expression)
+        object.__setattr__(self, "given", given)
+
+    @property
+    def condition(self) -> Given | None:
+        """What the statistic is conditional on."""
+        given: Given | None = self.given  # type: ignore[attr-defined]
+        return given
+
+
+@dataclass(frozen=True)
+class _OfOneExpression(_Conditional):
     """A statistic of one expression, which may be written as `expression | given`."""
 
     expression: Any
     given: Given | None = None
 
     def __post_init__(self) -> None:
-        _unpack_condition(self, "expression")
+        self._unpack("expression")
 
 
 @dataclass(frozen=True)
@@ -130,7 +152,7 @@ class Variance(_OfOneExpression):
 
 
 @dataclass(frozen=True)
-class Covariance(MomentStatistic):
+class Covariance(_Conditional):
     """Cov[first, second], or Cov[first, second | given].
 
     Attributes:
@@ -144,8 +166,7 @@ class Covariance(MomentStatistic):
     given: Given | None = None
 
     def __post_init__(self) -> None:
-        _unpack_condition(self, "first")
-        _unpack_condition(self, "second")
+        self._unpack("first", "second")
 
     @property
     def operands(self) -> tuple[sp.Expr, ...]:
@@ -161,7 +182,7 @@ class Covariance(MomentStatistic):
 
 
 @dataclass(frozen=True, init=False)
-class JointCumulant(MomentStatistic):
+class JointCumulant(_Conditional):
     """The joint cumulant κ[a, b, …] of up to four expressions, or κ[a, b, … | given].
 
     Attributes:
@@ -175,8 +196,10 @@ class JointCumulant(MomentStatistic):
     def __init__(self, *expressions: Any, given: Given | None = None) -> None:
         if not 1 <= len(expressions) <= 4:
             raise ArgumentError("expressions", expected="one to four of them", received=len(expressions))
-        object.__setattr__(self, "expressions", tuple(map(sp.sympify, expressions)))
-        object.__setattr__(self, "given", given)
+        names = [f"expressions[{number}]" for number in range(len(expressions))]
+        bare, condition = _unpacked(dict(zip(names, expressions, strict=True)), given)
+        object.__setattr__(self, "expressions", bare)
+        object.__setattr__(self, "given", condition)
 
     @property
     def operands(self) -> tuple[sp.Expr, ...]:
@@ -235,6 +258,10 @@ class ExchangeableVariance(MomentStatistic):
     second: Any
     count: Any
 
+    def __post_init__(self) -> None:
+        for name in ("first", "second"):
+            object.__setattr__(self, name, _random_expression(name, getattr(self, name)))
+
     @property
     def operands(self) -> tuple[sp.Expr, ...]:
         """The two terms."""
@@ -260,6 +287,19 @@ class WideOffsets(MomentStatistic):
 
     statistic: MomentStatistic
     scale: sp.Symbol
+
+    def __post_init__(self) -> None:
+        scales = {
+            symbol
+            for offsets in self._offsets()
+            for _, law in offsets.axis_law.parts
+            for symbol in law.scale.free_symbols
+        }
+        if self.scale not in scales:
+            known = ", ".join(sorted(f"{symbol} ({_assumptions(symbol)})" for symbol in scales)) or "there is none"
+            raise ArgumentError(
+                "scale", expected=f"the symbol in a scale of the offset fields: {known}", received=repr(self.scale)
+            )
 
     @property
     def operands(self) -> tuple[sp.Expr, ...]:
@@ -293,14 +333,19 @@ class WideOffsets(MomentStatistic):
         Raises:
             NotReducible: one that does something else.
         """
-        pending: list[Any] = [atom for operand in self.operands for atom in operand.atoms(SampledValue, SplatValue)]
-        fields = [(atom.site.offsets, atom.field) for atom in pending]
-        while fields:
-            offsets, inner = fields.pop()
-            if isinstance(inner, WarpedField | SplattedField):
-                fields.append((inner.offsets, inner.field))
+        for offsets in self._offsets():
             if not _reduction.is_still_or_spreads(offsets, self.scale):
                 raise NotReducible(offsets, f"its law has to widen in proportion to {self.scale}, about a fixed centre")
+
+    def _offsets(self) -> Iterator[OffsetField]:
+        """Yield the offset fields of every layer."""
+        for operand in self.operands:
+            for atom in operand.atoms(SampledValue, SplatValue):
+                yield atom.site.offsets
+                field = atom.field
+                while isinstance(field, WarpedField | SplattedField):
+                    yield field.offsets
+                    field = field.field
 
     def size(self, value: float) -> float:
         """Return that of the statistic."""
@@ -352,10 +397,11 @@ def _derive(statistic: MomentStatistic) -> Derivation:
     moments = statistic.moments()
     given = statistic.condition
 
+    monomials = moments.atoms(ExpectedValue)
+    _check_cumulants(statistic, [node.args[0] for node in monomials])
+
     def rewrite(rule: Callable[[Group], sp.Expr]) -> sp.Expr:
-        return moments.replace(
-            lambda node: isinstance(node, ExpectedValue), lambda node: _apply(rule, node.args[0], given)
-        )
+        return moments.xreplace({node: _apply(rule, node.args[0], given) for node in monomials})
 
     separated = _collected(rewrite(_reduction.separate_axes))
     averaged = _reduction.evaluate_averages(separated)
@@ -375,6 +421,8 @@ def _derive(statistic: MomentStatistic) -> Derivation:
         Step("Separate the axes", "offsets along the axes are independent; collect", separated),
         Step("Average over the fraction", _reduction.averaging_reason(separated, averaged), averaged),
     ]
+    if averaged.has(sp.nan, sp.zoo):
+        raise NotReducible(statistic, "the variance is zero, and the quotient by it is not defined")
     if separated.has(StackCovariance):
         steps = [steps[0], Step("Pass the layers", _STACK_REASON, averaged)]
     # A last step that leaves an average says that it is evaluated numerically.
@@ -386,6 +434,26 @@ def _derive(statistic: MomentStatistic) -> Derivation:
         or (step is steps[-1] and step.expression.has(OffsetAverage))
     ]
     return Derivation(str(statistic), tuple(kept))
+
+
+def _check_cumulants(statistic: MomentStatistic, monomials: Iterable[sp.Expr]) -> None:
+    """Check that κ₃, κ₄, … stand for the cumulants of one law only.
+
+    Raises:
+        NotReducible: third or higher moments of fields whose law is open, and whose deviations differ.
+    """
+    deviations = set()
+    for monomial in monomials:
+        orders: dict[IIDField, int] = {}
+        for value, power in monomial.as_powers_dict().items():
+            field = input_field(value)
+            orders[field] = orders.get(field, 0) + int(power)
+        deviations |= {field.deviation for field, order in orders.items() if order > 2 and field.law is None}
+    if len(deviations - {sp.Integer(0)}) > 1:
+        found = ", ".join(sorted(map(str, deviations)))
+        raise NotReducible(
+            statistic, f"its fields of open law have deviations {found} and cumulants of their own; give each a law"
+        )
 
 
 _STACK_REASON = (
@@ -428,14 +496,42 @@ def _expected(expression: sp.Expr) -> sp.Expr:
     return total
 
 
-def _unpack_condition(statistic: MomentStatistic, name: str) -> None:
-    """Accept `expression | given` in place of an expression."""
-    value = getattr(statistic, name)
-    if isinstance(value, Conditional):
-        object.__setattr__(statistic, name, value.expression)
-        object.__setattr__(statistic, "given", value.given)
-    else:
-        object.__setattr__(statistic, name, sp.sympify(value))
+def _unpacked(written: Mapping[str, Any], given: Given | None) -> tuple[tuple[sp.Expr, ...], Given | None]:
+    """Return the expressions, by the names they are written under, and the one condition of all.
+
+    Raises:
+        ArgumentError: what is no random expression, or several conditions.
+    """
+    conditions = [given, *(value.given for value in written.values() if isinstance(value, Conditional))]
+    found = list(dict.fromkeys(condition for condition in conditions if condition is not None))
+    if not all(isinstance(condition, Given) for condition in found):
+        raise ArgumentError("given", expected="an offset field or its fraction", received=repr(given))
+    if len(found) > 1:
+        raise ArgumentError("given", expected="one condition", received=" and ".join(map(str, found)))
+    expressions = (
+        _random_expression(name, value.expression if isinstance(value, Conditional) else value)
+        for name, value in written.items()
+    )
+    return tuple(expressions), found[0] if found else None
+
+
+def _random_expression(name: str, value: Any) -> sp.Expr:
+    """Return a polynomial in random values as sympy has it.
+
+    Raises:
+        ArgumentError: a field that is not indexed, or no expression at all.
+    """
+    expected = "an expression in random values such as y[0]"
+    if isinstance(value, Field):
+        field = getattr(value, "name", type(value).__name__)
+        raise ArgumentError(name, expected=expected, received=f"the field {field} without an index")
+    if not isinstance(value, sp.Expr | int | float):
+        raise ArgumentError(name, expected=expected, received=repr(value))
+    return sp.sympify(value)
+
+
+def _assumptions(symbol: sp.Symbol) -> str:
+    return ", ".join(sorted(name for name, value in symbol._assumptions_orig.items() if value)) or "no assumptions"
 
 
 def _given_text(given: Given | None) -> str:

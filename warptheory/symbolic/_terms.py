@@ -9,27 +9,25 @@ import itertools
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import sympy as sp
 
 from warptheory.core.errors import WarpTheoryError
 from warptheory.kernels import Kernel
-from warptheory.symbolic._nodes import set_partitions
+from warptheory.symbolic._nodes import Side, set_partitions
 from warptheory.symbolic._variables import (
     Field,
     Fraction,
     Given,
     IIDField,
     Index,
+    MovedValue,
     OffsetField,
     PixelValue,
     RandomAtom,
     SampledValue,
     SplatValue,
 )
-
-RIGHT, LEFT = 0, 1
 
 
 class NotReducible(WarpTheoryError):  # noqa: N818 -- the public name; it reads as what it says
@@ -62,7 +60,7 @@ class Reading:
         orders: order of the derivative along each axis.
         index: whole pixels that are added to the offset, one per axis.
         displacement: further pixels that are added, one per axis.
-        side: that of the derivative at a knot, `RIGHT` or `LEFT`.
+        side: that of the derivative at a knot.
     """
 
     variable: OffsetVariable
@@ -70,7 +68,7 @@ class Reading:
     orders: tuple[int, ...]
     index: Index
     displacement: Index
-    side: int = RIGHT
+    side: Side = Side.RIGHT
 
 
 @dataclass(frozen=True)
@@ -199,9 +197,13 @@ def given_offsets(given: Given | None) -> OffsetField | None:
 def split_groups(monomial: sp.Expr, given: Given | None) -> list[Group]:
     """Split a monomial into groups of factors that are independent of each other."""
     factors = [atom for base, power in monomial.as_powers_dict().items() for atom in [base] * int(power)]
-    offsets = {source for atom in factors for source in _sources(atom) if isinstance(source, OffsetField)}
+    found = set[object]().union(*map(_sources, factors))
+    offsets = {source for source in (*found, given_offsets(given)) if isinstance(source, OffsetField)}
     if len({field.name for field in offsets}) < len(offsets):
         raise NotReducible(monomial, "two of its offset fields have one name; give each a name of its own")
+    inputs = {source for source in found if isinstance(source, IIDField)}
+    if len({field.name for field in inputs}) < len(inputs):
+        raise NotReducible(monomial, "two of its input fields have one name; give each a name of its own")
     groups: list[tuple[set[object], list[RandomAtom]]] = []
     for atom in factors:
         sources, members = _sources(atom), [atom]
@@ -245,7 +247,7 @@ def _independent_pixels(group: Group) -> Iterator[Term]:
         cumulants = sp.Mul(*(field.cumulant(len(block)) for field, partition in choice for block in partition))
         if cumulants == 0:
             continue
-        blocks = [_block(atoms, group.dim, ()) for _, partition in choice for atoms in partition]
+        blocks = [_block(group, atoms, ()) for _, partition in choice for atoms in partition]
         yield from _terms_of(cumulants, blocks)
 
 
@@ -257,7 +259,7 @@ def _independent_summands(group: Group) -> Iterator[Term]:
     into parts that have independent copies of the offset and of g.
     """
     for partition in _partitions(list(group.factors)):
-        cumulants = [list(_cumulant_of_summand(block, group.dim)) for block in partition]
+        cumulants = [list(_cumulant_of_summand(group, block)) for block in partition]
         for choice in itertools.product(*cumulants):
             coefficient = sp.Mul(*(coefficient for coefficient, _ in choice))
             blocks = [_numbered(block, place) for place, (_, block) in enumerate(choice)]
@@ -265,13 +267,13 @@ def _independent_summands(group: Group) -> Iterator[Term]:
                 yield from _terms_of(coefficient, blocks)
 
 
-def _cumulant_of_summand(atoms: list[RandomAtom], dim: int) -> Iterator[tuple[sp.Expr, Block | None]]:
+def _cumulant_of_summand(group: Group, atoms: list[RandomAtom]) -> Iterator[tuple[sp.Expr, Block | None]]:
     """Yield the joint cumulant of k(n + ε − mᵢ)·g as coefficients times blocks."""
     for partition in _partitions(atoms):
         parts = len(partition)
         sign = (-1) ** (parts - 1) * math.factorial(parts - 1)
         moments = sp.Mul(*(_raw_moment_of_fields(part) for part in partition))
-        pieces = [_block(part, dim, (place,)) for place, part in enumerate(partition)]
+        pieces = [_block(group, part, (place,)) for place, part in enumerate(partition)]
         if moments == 0 or None in pieces:
             continue
         pixels = {piece.pixel for piece in pieces if piece is not None and piece.pixel is not None}
@@ -304,15 +306,15 @@ def _partitions(atoms: list[RandomAtom]) -> Iterator[list[list[RandomAtom]]]:
         yield [[atoms[i] for i in block] for block in partition]
 
 
-def _block(atoms: Sequence[RandomAtom], dim: int, copy: tuple[object, ...]) -> Block | None:
+def _block(group: Group, atoms: Sequence[RandomAtom], copy: tuple[object, ...]) -> Block | None:
     """Return the block of values that read one pixel, None if two of them are different pixels.
 
     Args:
+        group: the factors that the values are of.
         atoms: the values.
-        dim: number of axes.
         copy: names the independent copy of offsets that a splatted pixel has; empty otherwise.
     """
-    pixels = {whole_index(atom.index, dim) for atom in atoms if isinstance(atom, PixelValue)}
+    pixels = {whole_index(atom.index, group.dim) for atom in atoms if isinstance(atom, PixelValue)}
     if not all(a - b == 0 or (a - b).is_number for p in pixels for q in pixels for a, b in zip(p, q, strict=True)):
         raise NotReducible(sp.Mul(*atoms), "its pixels have to be a known number of pixels apart")
     if len(pixels) > 1:
@@ -322,27 +324,28 @@ def _block(atoms: Sequence[RandomAtom], dim: int, copy: tuple[object, ...]) -> B
     # A splat is summed over the pixels n of g, a warp over the pixels m of x, with the other sign.
     if is_splat and pixel is not None:
         pixel = tuple(-coordinate for coordinate in pixel)
-    return Block(tuple(_reading(atom, dim, copy) for atom in atoms if not isinstance(atom, PixelValue)), pixel)
+    moved = (atom for atom in atoms if isinstance(atom, MovedValue))
+    return Block(tuple(_reading(group, atom, copy) for atom in moved), pixel)
 
 
-def _reading(atom: RandomAtom, dim: int, copy: tuple[object, ...]) -> Reading:
+def _reading(group: Group, atom: MovedValue, copy: tuple[object, ...]) -> Reading:
     offsets = atom.site.offsets
-    index = whole_index(atom.site.index, dim)
-    if isinstance(atom, SplatValue):
-        index = tuple(-coordinate for coordinate in index)
-        orders: tuple[int, ...] = (0,) * dim
+    index = whole_index(atom.site.index, group.dim)
+    orders, side = (0,) * group.dim, Side.RIGHT
+    if isinstance(atom, SampledValue):
+        copy, orders = () if offsets.is_shared else index, atom.orders
+        side = _SIDES[atom.knot] if any(orders) else Side.RIGHT
     else:
-        copy = () if offsets.is_shared else index
-        orders = atom.orders
-    side: Any = "right" if isinstance(atom, SplatValue) or not any(orders) else atom.knot
-    has_atoms = any(part.atoms for _, part in offsets.axis_law.parts)
+        index = tuple(-coordinate for coordinate in index)
+    # An offset that is random and has a density lies on a knot with probability zero.
+    meets_knots = group.is_given(offsets) or any(part.atoms for _, part in offsets.axis_law.parts)
     return Reading(
         variable=OffsetVariable(offsets.source, copy),
         kernel=atom.site.kernel,
         orders=orders,
         index=index,
         displacement=offsets.displacement,
-        side=_SIDES[side] if has_atoms else RIGHT,
+        side=side if meets_knots else Side.RIGHT,
     )
 
 
@@ -363,9 +366,9 @@ def _terms_of(coefficient: sp.Expr, blocks: Sequence[Block | None]) -> Iterator[
         return
     whole = [block for block in blocks if block is not None]
     central = [
-        (b, r) for b, block in enumerate(whole) for r, reading in enumerate(block.readings) if reading.side == _BOTH
+        (b, r) for b, block in enumerate(whole) for r, reading in enumerate(block.readings) if reading.side == Side.BOTH
     ]
-    for sides in itertools.product((RIGHT, LEFT), repeat=len(central)):
+    for sides in itertools.product((Side.RIGHT, Side.LEFT), repeat=len(central)):
         chosen = dict(zip(central, sides, strict=True))
         yield Term(
             coefficient / sp.Integer(2) ** len(central),
@@ -382,5 +385,4 @@ def _terms_of(coefficient: sp.Expr, blocks: Sequence[Block | None]) -> Iterator[
         )
 
 
-_BOTH = 2
-_SIDES = {"right": RIGHT, "left": LEFT, "central": _BOTH}
+_SIDES = {"right": Side.RIGHT, "left": Side.LEFT, "central": Side.BOTH}

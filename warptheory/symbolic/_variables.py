@@ -5,6 +5,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
+from numbers import Integral
 from typing import Any
 
 import sympy as sp
@@ -12,7 +13,7 @@ import sympy as sp
 from warptheory.core.errors import ArgumentError
 from warptheory.fields import laws
 from warptheory.fields.laws import Law
-from warptheory.kernels import Kernel
+from warptheory.kernels import FRACTION, FractionSymbol, Kernel
 from warptheory.symbolic._display import Displayed
 
 Index = tuple[sp.Expr, ...]
@@ -40,9 +41,32 @@ class RandomAtom(Displayed, sp.AtomicExpr):
     def __getnewargs__(self) -> tuple[Any, ...]:
         return tuple(self.data)
 
+    def diff(self, *symbols: Any, **assumptions: Any) -> sp.Expr:
+        """Refuse: sympy would take the value for a constant.
+
+        Raises:
+            ArgumentError: always; the field has the derivative in the offset.
+        """
+        raise ArgumentError(
+            "expression", expected="a field to differentiate in its offset, such as y.diff(0)[n]", received=self
+        )
+
 
 class Field(ABC):
     """Something that has a random value at every pixel, read as y[n]; fields add and multiply pixel by pixel."""
+
+    # A field has a value at every integer, so that what walks through it would never end.
+    __iter__ = None
+
+    def diff(self, axis: int = 0) -> "Field":
+        """Return the derivative in the offset along one axis; only a warped field has one.
+
+        Raises:
+            ArgumentError: this is another field.
+        """
+        raise ArgumentError(
+            "field", expected="a warped field to differentiate, such as y.diff(0)", received=type(self).__name__
+        )
 
     @abstractmethod
     def __getitem__(self, index: Any) -> sp.Expr:
@@ -102,7 +126,7 @@ class IIDField(Field):
     Attributes:
         name: the field's name; fields of different names are independent.
         law: name of the law's shape in `fields.laws`, or None for any law (then the third and higher
-            cumulants are symbols κ₃, κ₄, …).
+            cumulants are symbols κ₃, κ₄, …, the same ones for every field of open law).
         mean: mean of a pixel, a sympy expression; the symbol μ by default.
         deviation: standard deviation of a pixel, a sympy expression; the symbol σ by default.
     """
@@ -113,8 +137,11 @@ class IIDField(Field):
     deviation: Any = DEVIATION
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "mean", sp.sympify(self.mean, rational=True))
-        object.__setattr__(self, "deviation", sp.sympify(self.deviation, rational=True))
+        mean, deviation = parameter("mean", self.mean), parameter("deviation", self.deviation)
+        if deviation.is_nonnegative is False:
+            raise ArgumentError("deviation", expected="a standard deviation ≥ 0", received=self.deviation)
+        object.__setattr__(self, "mean", mean)
+        object.__setattr__(self, "deviation", deviation)
         if self.law is not None:
             laws.get(self.law)
 
@@ -144,14 +171,16 @@ class Given(ABC):
         """The symbols in which a conditional result is expressed, one per axis."""
 
     def __ror__(self, expression: Any) -> "Conditional":
-        return Conditional(sp.sympify(expression), self)
+        if isinstance(expression, Conditional):
+            raise ArgumentError("given", expected="one condition", received=f"{expression.given} and {self}")
+        return Conditional(expression, self)
 
 
 @dataclass(frozen=True)
 class Conditional:
     """An expression together with what it is conditional on."""
 
-    expression: sp.Expr
+    expression: Any
     given: Given
 
 
@@ -187,17 +216,19 @@ class OffsetField(Given):
 
     def __post_init__(self) -> None:
         law = laws.get(self.law, argument="offsets")
-        if self.dim not in (1, 2, 3):
+        if type(self.dim) is not int or self.dim not in (1, 2, 3):
             raise ArgumentError("dim", expected="1, 2 or 3", received=self.dim)
-        correlation = sp.sympify(self.correlation, rational=True)
+        for name in ("location", "scale"):
+            if getattr(self, name) is not None:
+                object.__setattr__(self, name, parameter(name, getattr(self, name)))
+        correlation = parameter("correlation", self.correlation)
         if correlation not in (0, 1) and law.name != "normal":
             raise ArgumentError(
                 "correlation", expected=f"0 or 1 for {law.name} offsets (others: normal only)", received=correlation
             )
-        if correlation.is_number and not (-sp.Rational(1, max(1, self.dim - 1)) <= correlation <= 1):
-            raise ArgumentError(
-                "correlation", expected="a correlation that all pairs of axes can have", received=correlation
-            )
+        lowest = -sp.Rational(1, max(1, self.dim - 1))
+        if correlation.is_number and not (lowest < correlation <= 1):
+            raise ArgumentError("correlation", expected=f"a number in ({lowest}, 1]", received=correlation)
         object.__setattr__(self, "correlation", correlation if self.dim > 1 else sp.Integer(0))
         if len(self.displacement) not in (0, self.dim):
             raise ArgumentError("displacement", expected=f"{self.dim} numbers", received=self.displacement)
@@ -211,13 +242,13 @@ class OffsetField(Given):
         parts = displacement if isinstance(displacement, tuple) else (displacement,) * self.dim
         if len(parts) != self.dim:
             raise ArgumentError("displacement", expected=f"one number, or {self.dim}", received=displacement)
-        moved = (old + sp.sympify(new, rational=True) for old, new in zip(self.displacement, parts, strict=True))
+        moved = (old + parameter("displacement", new) for old, new in zip(self.displacement, parts, strict=True))
         return replace(self, displacement=tuple(moved))
 
     def __sub__(self, displacement: Any) -> "OffsetField":
         """Return the same random offsets moved by minus a constant."""
         parts = displacement if isinstance(displacement, tuple) else (displacement,) * self.dim
-        return self + tuple(-sp.sympify(part, rational=True) for part in parts)
+        return self + tuple(-parameter("displacement", part) for part in parts)
 
     @cached_property
     def _text(self) -> str:
@@ -230,7 +261,8 @@ class OffsetField(Given):
     @cached_property
     def axis_law(self) -> Law:
         """The law of the offset along one axis."""
-        return laws.get(self.law).at(self.location, self.scale)
+        law = laws.get(self.law).at(self.location, self.scale)
+        return laws.get("constant").at(law.location) if law.scale == 0 else law
 
     @cached_property
     def source(self) -> "OffsetField":
@@ -345,9 +377,8 @@ class SampledValue(MovedValue):
     def display(self, *, latex: bool) -> sp.Expr:
         """Return y[n], or ∂ᵢy[n]; a derivative that is not the right-hand one is marked ∂⁻ or ∂°."""
         mark = {"right": "", "left": "^{-}" if latex else "⁻", "central": r"^{\circ}" if latex else "°"}[self.knot]
-        partial = r"\partial" + mark + "_{{{}}} " if latex else "∂" + mark + "{}"
-        partial = partial.replace("{-}", "{{-}}").replace(r"{\circ}", r"{{\circ}}")
-        prefix = "".join(partial.format(axis + 1) * order for axis, order in enumerate(self.orders))
+        axes = [axis + 1 for axis, order in enumerate(self.orders) for _ in range(order)]
+        prefix = "".join(rf"\partial{mark}_{{{axis}}} " if latex else f"∂{mark}{axis}" for axis in axes)
         return sp.Indexed(sp.IndexedBase(prefix + self.name), *self.site.index)
 
 
@@ -427,6 +458,14 @@ class SplattedField(Field):
         return SplatValue(self.field, Site(self.offsets, self.kernel, _index_for(self.offsets, index)), self.name)
 
 
+def input_field(value: RandomAtom) -> IIDField:
+    """Return the field of independent pixels that a value is made of."""
+    field: Any = value.field
+    while not isinstance(field, IIDField):
+        field = field.field
+    return field
+
+
 def _index_for(offsets: OffsetField, index: Any) -> Index:
     """Return the pixel with one coordinate per axis; one symbol or number n alone is (n, 0, …)."""
     position = _as_index(index)
@@ -437,15 +476,43 @@ def _index_for(offsets: OffsetField, index: Any) -> Index:
 
 def _as_index(index: Any) -> Index:
     coordinates = index if isinstance(index, tuple) else (index,)
-    expressions = [sp.S.Half if isinstance(i, str) else sp.sympify(i) for i in coordinates]
-    for expression in expressions:
-        if expression.is_integer is False or expression.atoms(sp.Float, RandomAtom):
-            raise ArgumentError("index", expected="whole numbers, or symbols that stand for them", received=index)
+    expressions = [_coordinate(i) for i in coordinates]
+    if None in expressions:
+        raise ArgumentError("index", expected="whole numbers, or symbols that stand for them", received=index)
     return tuple(sp.expand(expression) for expression in expressions)
 
 
-def _symbols(parameter: Any) -> set[sp.Symbol]:
-    return set() if parameter is None else set(sp.sympify(parameter).free_symbols)
+def _coordinate(value: Any) -> sp.Expr | None:
+    """Return a coordinate of a pixel as an expression, None if it is not a whole number or a symbol for one."""
+    if isinstance(value, bool) or not isinstance(value, sp.Expr | Integral):
+        return None
+    expression = sp.sympify(value)
+    is_whole = expression.is_integer is not False and not expression.atoms(sp.Float, RandomAtom)
+    return expression if is_whole and expression.is_finite is not False and expression is not sp.nan else None
+
+
+def parameter(name: str, value: Any) -> sp.Expr:
+    """Return a parameter as an exact real expression.
+
+    Args:
+        name: the argument that it came by.
+        value: a number, a sympy expression, or text that sympy reads, such as "1/2".
+
+    Raises:
+        ArgumentError: something else, or a number that is not real and finite.
+    """
+    try:
+        expression = sp.sympify(value, rational=True, strict=not isinstance(value, str))
+    except (sp.SympifyError, TypeError):
+        expression = None
+    is_number = isinstance(expression, sp.Expr) and not expression.has(sp.nan) and not expression.atoms(RandomAtom)
+    if not is_number or expression.is_real is False or expression.is_finite is False:
+        raise ArgumentError(name, expected="a real number or a sympy expression", received=repr(value))
+    return expression
+
+
+def _symbols(value: sp.Expr | None) -> set[sp.Symbol]:
+    return set() if value is None else set(value.free_symbols)
 
 
 def _axis_symbols(name: str, dim: int, **assumptions: bool) -> Index:
@@ -454,4 +521,6 @@ def _axis_symbols(name: str, dim: int, **assumptions: bool) -> Index:
 
 
 # The symbols of a given fraction, by the number of axes.
-FRACTIONS = {dim: _axis_symbols("f", dim, nonnegative=True) for dim in (1, 2, 3)}
+FRACTIONS: dict[int, Index] = {1: (FRACTION,)} | {
+    dim: tuple(FractionSymbol(f"{FRACTION.name}_{axis + 1}") for axis in range(dim)) for dim in (2, 3)
+}
