@@ -13,8 +13,8 @@ from warptheory.core.streams import Stream
 from warptheory.fields import IID, laws
 from warptheory.fields.laws import ARGUMENT
 from warptheory.symbolic import evaluate
-from warptheory.symbolic._nodes import quadrature
-from warptheory.symbolic._reduction import average_over_law
+from warptheory.symbolic._averages import average_over_law
+from warptheory.symbolic._quadrature import quadrature
 
 NAMES = laws.names()
 

@@ -29,7 +29,7 @@ from warptheory.symbolic import (
     splat,
     warp,
 )
-from warptheory.symbolic._reduction import take_wide_limit
+from warptheory.symbolic._limits import take_wide_limit
 
 X, H = IIDField("x", law="two_point"), IIDField("h", law="rademacher")
 EPS = OffsetField("two_point", location="-1/2", scale="5/2")

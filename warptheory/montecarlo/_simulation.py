@@ -21,7 +21,8 @@ from warptheory.core.errors import ArgumentError
 from warptheory.fields import IID
 from warptheory.fields.laws import Law
 from warptheory.symbolic import Field, IIDField, MomentStatistic, OffsetField, SplattedField, WarpedField
-from warptheory.symbolic._nodes import ExpectedValue, OffsetAverage, spread_of
+from warptheory.symbolic._nodes import ExpectedValue, OffsetAverage
+from warptheory.symbolic._quadrature import spread_of
 from warptheory.symbolic._terms import given_offsets
 from warptheory.symbolic._variables import PixelValue, RandomAtom, SampledValue, SplatValue
 

@@ -13,7 +13,7 @@ from warptheory.core.errors import ArgumentError
 from warptheory.kernels import Kernel
 from warptheory.symbolic._derivation import Derivation, Step
 from warptheory.symbolic._evaluate import evaluate
-from warptheory.symbolic._nodes import NotConverged
+from warptheory.symbolic._quadrature import NotConverged
 from warptheory.symbolic._reduction import kernel_mean
 from warptheory.symbolic._statistics import (
     Cov,

@@ -10,7 +10,8 @@ from numpy import ndarray
 
 from warptheory.core.errors import ArgumentError
 from warptheory.kernels import FractionSymbol
-from warptheory.symbolic._nodes import Environment, KernelValue, Node, NotConverged, OffsetAverage, quadrature
+from warptheory.symbolic._nodes import KernelValue, Node, OffsetAverage
+from warptheory.symbolic._quadrature import Environment, NotConverged, quadrature
 from warptheory.symbolic._variables import RandomAtom
 
 _BLOCK_ELEMENTS = 2**20

@@ -16,7 +16,8 @@ from warptheory.core.errors import ArgumentError
 from warptheory.fields.laws import ARGUMENT, Law
 from warptheory.kernels import FRACTION, POSITION, Kernel, PeriodicFunction, Piece, PiecewiseKernel
 from warptheory.kernels._piecewise import taps_of
-from warptheory.symbolic._nodes import Environment, Evaluate, Node, Opaque, quadrature
+from warptheory.symbolic._nodes import Node, Opaque
+from warptheory.symbolic._quadrature import Environment, Evaluate, quadrature
 from warptheory.symbolic._reduction import NotReducible
 from warptheory.symbolic._variables import OffsetField
 

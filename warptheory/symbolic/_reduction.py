@@ -1,4 +1,4 @@
-"""The rewriting rules that take an expected monomial to its closed form, one per step.
+"""The rewriting rules that take an expected monomial to averages over offsets, one per step.
 
 Every rule maps a group of dependent factors to an expression. The rules agree in value, and differ in how
 much has been worked out; the steps before `separate_axes` still show the offsets as they were written.
@@ -6,26 +6,21 @@ much has been worked out; the steps before `separate_axes` still show the offset
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
-from functools import reduce
 from typing import Any
 
 import sympy as sp
 
-from warptheory.fields.laws import ARGUMENT, Law
-from warptheory.kernels import Kernel, NoClosedFormError, PeriodicFunction
+from warptheory.kernels import Kernel
 from warptheory.symbolic._nodes import (
     ExpectedValue,
     KernelValue,
-    Node,
     OffsetAverage,
     Opaque,
     PixelMoment,
     Side,
     TapSum,
     kernel_argument,
-    sided_tap_sum,
 )
-from warptheory.symbolic._stacks import StackCovariance
 from warptheory.symbolic._terms import (
     Block,
     Group,
@@ -35,11 +30,7 @@ from warptheory.symbolic._terms import (
     Term,
     whole_index,
 )
-from warptheory.symbolic._variables import FRACTIONS, Fraction, Index, OffsetField, PixelValue, SampledValue
-
-# Not declared an integer: for those sympy 1.14 evaluates sin(πj/2) to a power of −1 that is wrong for even j.
-SERIES_INDEX = sp.Symbol("j", positive=True)
-_INTEGER = sp.Symbol("j", integer=True, positive=True)
+from warptheory.symbolic._variables import Fraction, Index, OffsetField, PixelValue, SampledValue
 
 Writer = Callable[[Group, Sequence[Block]], sp.Expr]
 
@@ -433,9 +424,6 @@ def _average(expression: sp.Expr, offsets: OffsetField) -> sp.Expr:
     return OffsetAverage(expression, Opaque(offsets))
 
 
-# ---------------------------------------------------------------------------- averages in closed form
-
-
 def kernel_mean(kernel: Kernel, *orders: int) -> sp.Expr:
     """Return ∫₀¹ Σₘ ∏ k⁽ᵒʳᵈᵉʳ⁾(f − m) df as a quantity of the algebra: ρ̄ for orders 0, 0, and δ̄ for 1, 1.
 
@@ -446,284 +434,3 @@ def kernel_mean(kernel: Kernel, *orders: int) -> sp.Expr:
     pixel = OffsetField("uniform", scale=sp.Rational(1, 2))
     node = tap_sum_node([(kernel, order, sp.Integer(0), Side.RIGHT) for order in orders], pixel.symbols[0])
     return _average(node, pixel)
-
-
-def evaluate_averages(expression: sp.Expr) -> sp.Expr:
-    """Replace every average over an axis, and every functional that is left, by its closed form.
-
-    What has none, such as averages of Gaussian kernels or sums of products of averages, stays; it has a
-    number by quadrature.
-    """
-    averaged = expression.replace(lambda node: isinstance(node, OffsetAverage), _closed_average)
-    left = {node: sp.Dummy(real=True) for node in averaged.atoms(OffsetAverage)}
-    return _at(averaged.xreplace(left)).xreplace({name: node for node, name in left.items()})
-
-
-def _closed_average(node: OffsetAverage) -> sp.Expr:
-    offsets, body = node.offsets, node.args[0]
-    if offsets.dim > 1:
-        return node
-    total = sp.Integer(0)
-    for probability, law in offsets.axis_law.parts:
-        (symbol,) = offsets.symbols
-        closed = _over_atoms(body, symbol, law) if law.atoms else _over_density(body, symbol, law)
-        if closed is None:
-            return node
-        total += probability * closed
-    return total
-
-
-def _over_atoms(body: sp.Expr, symbol: sp.Symbol, law: Law) -> sp.Expr:
-    """Return Σ p F(value)."""
-    return sp.Add(
-        *(
-            _at(body.xreplace({symbol: law.location + law.scale * value})) * probability
-            for value, probability in law.atoms
-        )
-    )
-
-
-def _at(body: sp.Expr) -> sp.Expr:
-    """Insert the kernel's values and functionals at positions that are no longer random."""
-
-    def known(node: TapSum) -> sp.Expr:
-        if not node.is_one_sided:
-            return node.function.at(_fraction_of(node.position)) if node.has_whole_shifts else node
-        if not node.position.is_number:
-            raise NotReducible(
-                node, "a one-sided derivative needs the offset as a number, to know whether it is a knot"
-            )
-        return sided_tap_sum(node.factors, node.position)
-
-    inserted = body.replace(lambda node: isinstance(node, TapSum), known)
-    return inserted.replace(
-        lambda node: isinstance(node, KernelValue) and node.args[2].is_number and node.args[3] == Side.RIGHT,
-        lambda node: node.kernel.value(node.args[2], int(node.args[1])),
-    )
-
-
-def _over_density(body: sp.Expr, symbol: sp.Symbol, law: Law) -> sp.Expr | None:
-    """Return the average in closed form, None if the library derives none."""
-    constant, rest = body.as_independent(symbol, as_Add=False)
-    sums = [node for node, power in rest.as_powers_dict().items() for _ in range(int(power))]
-    if not all(isinstance(node, TapSum) for node in sums):
-        return None
-    if not all(node.has_whole_shifts for node in sums):
-        return _correlation(sums, law, constant)
-    moves = {sp.expand(node.position - symbol) for node in sums}
-    if len(moves) > 1:
-        return None
-    try:
-        product = reduce(PeriodicFunction.__mul__, (node.function for node in sums))
-        found = average_over_law(product, law.at(law.location + moves.pop(), law.scale))
-    except NoClosedFormError:
-        return None
-    return None if found.has(sp.Integral) else constant * found
-
-
-def averaging_reason(expression: sp.Expr, result: sp.Expr) -> str:
-    """Say how `evaluate_averages` gets rid of the averages of an expression, and what stays."""
-    averages = expression.atoms(OffsetAverage)
-    if not averages:
-        return "the fraction is given: insert the functionals of the kernel"
-    reasons = []
-    for _, law in sorted({str(node.offsets): node.offsets.axis_law for node in averages}.items()):
-        if law.atoms:
-            reasons.append("the offset has finitely many values: E F(ε) is the sum over them")
-        elif _covers_pixels(law):
-            reasons.append("every fraction is equally likely: E F(ε) = ∫F(f) df over one pixel")
-        elif _is_uniform(law):
-            reasons.append(
-                "integrate over the interval [l − a, l + a): E F(ε) = ∫F + (Q(l + a) − Q(l − a))/2a, "
-                "Q′ = F − ∫F of period one"
-            )
-        else:
-            reasons.append(
-                "Fourier series and Poisson summation: E F(ε) = Σ c_j χ(2πj), c_j = ∫F(f) exp(−2πijf) df, "
-                f"χ(t) = {law.characteristic_function(sp.Symbol('t', real=True))}"
-            )
-    if result.atoms(OffsetAverage):
-        reasons.append("what is still written as an average has no closed form here; its number comes from quadrature")
-    elif result.atoms(sp.Integral):
-        reasons.append("integrals that are left have no closed form here; their numbers come from quadrature")
-    return "; ".join(reasons)
-
-
-def average_over_law(function: PeriodicFunction, law: Law) -> sp.Expr:
-    """Return E F(ε) for a function of period one.
-
-    With the Fourier series F(ε) = Σⱼ cⱼ exp(2πijε) this is Σⱼ cⱼ χ(2πj) (Poisson summation, A4); for
-    laws with atoms it is the sum over them, and for uniform ones the integral over their interval.
-
-    Raises:
-        NoClosedFormError: the kernel's functional has no Fourier coefficients, or no primitive, in closed
-            form, and the law needs them.
-    """
-    return sp.Add(*(probability * _average_over_part(function, part) for probability, part in law.parts))
-
-
-def _average_over_part(function: PeriodicFunction, law: Law) -> sp.Expr:
-    if law.atoms:
-        values = ((function.at(sp.frac(law.location + law.scale * value)), p) for value, p in law.atoms)
-        return sp.Add(*(value * probability for value, probability in values))
-    if _is_uniform(law):
-        return function.mean() if _covers_pixels(law) else _average_over_interval(function, law)
-    factor, term = series_term(function, law).as_coeff_Mul()
-    return function.mean() + (factor * sp.Sum(term, (SERIES_INDEX, 1, sp.oo)) if factor != 0 else 0)
-
-
-def _average_over_interval(function: PeriodicFunction, law: Law) -> sp.Expr:
-    """Return the mean over [l − a, l + a): ∫F + (Q(l + a) − Q(l − a))/2a, Q the periodic primitive of F − ∫F."""
-    if len(function.cells) == 1 and not function.cells[0].expression.free_symbols:
-        return function.mean()
-    primitive = function.primitive()
-    upper = primitive.at(sp.frac(law.location + law.scale))
-    if law.location == 0:  # both ends by one fraction, so that terms merge
-        lower = primitive.reflect().at(sp.frac(law.scale))
-    else:
-        lower = primitive.at(sp.frac(law.location - law.scale))
-    return function.mean() + sp.expand((upper - lower) / (2 * law.scale))
-
-
-def _is_uniform(law: Law) -> bool:
-    return bool(law.canonical == sp.sinc(ARGUMENT))
-
-
-def take_wide_limit(expression: sp.Expr, scale: sp.Symbol) -> sp.Expr:
-    """Return the limit as the scale of the offsets grows without bound.
-
-    Raises:
-        NotReducible: the scale remains in a term that has no rule here.
-    """
-    limit = expression.replace(
-        lambda node: isinstance(node, sp.Sum | OffsetAverage | StackCovariance) and scale in node.free_symbols,
-        lambda node: _wide(node, scale),
-    )
-    return _factored(_without_fractions(limit, scale) if scale in limit.free_symbols else limit)
-
-
-def _without_fractions(expression: sp.Expr, scale: sp.Symbol) -> sp.Expr:
-    """Return the limit of a rational function of the scale, in which fractions of it are only bounded."""
-    refusal = NotReducible(
-        expression, f"its limit for {scale} → ∞ is not one of harmonics, of fractions and of sums over pixels"
-    )
-    if any(scale in node.free_symbols for node in expression.atoms(Node, sp.Sum, sp.Integral)):
-        raise refusal
-    bounded = {
-        part: sp.Dummy(real=True)
-        for part in expression.atoms(sp.frac, sp.Piecewise)
-        if scale not in part.replace(sp.frac, lambda _: sp.Integer(0)).free_symbols
-    }
-    inverse = sp.Dummy(positive=True)
-    ratio = sp.together(expression.xreplace(bounded).subs(scale, 1 / inverse))
-    numerator, denominator = (part.as_poly(inverse) for part in sp.fraction(ratio))
-    if numerator is not None and denominator is not None and denominator.eval(0) != 0:
-        # The coefficients are bounded, so the limit is uniform in them.
-        limit = numerator.eval(0) / denominator.eval(0)
-        if not limit.free_symbols & set(bounded.values()):
-            return limit
-    raise refusal
-
-
-def _factored(expression: sp.Expr) -> sp.Expr:
-    """Factor, with averages and integrals that are left as indivisible symbols."""
-    names = {part: sp.Dummy(positive=True) for part in expression.atoms(OffsetAverage, sp.Integral)}
-    return sp.factor(expression.xreplace(names)).xreplace({name: part for part, name in names.items()})
-
-
-def _wide(node: sp.Expr, scale: sp.Symbol) -> sp.Expr:
-    if isinstance(node, StackCovariance):
-        is_wide = all(_spreads(layer.offsets, scale) for layer in node.stack.layers)
-        return node.wide_limit() if is_wide else node
-    if isinstance(node, OffsetAverage):
-        return _wide_average(node, scale)
-    averages = [
-        part
-        for base, power in node.function.as_powers_dict().items()
-        for part in [base] * int(power if power.is_Integer else 1)
-        if isinstance(base, OffsetAverage)
-    ]
-    is_series = not averages and all(index == SERIES_INDEX for index, *_ in node.limits)
-    if is_series or (len(averages) > 1 and all(_spreads(average.offsets, scale) for average in averages)):
-        return sp.Integer(0)
-    return node
-
-
-def _wide_average(node: OffsetAverage, scale: sp.Symbol) -> sp.Expr:
-    """Return the mean over the fraction of a function of period one, none of whose harmonics survives."""
-    if node.offsets.dim > 1 or node.args[0].has(KernelValue) or not _spreads(node.offsets, scale):
-        return node
-    constant, rest = node.args[0].as_independent(*node.offsets.symbols, as_Add=False)
-    one_pixel = replace(node.offsets, law="uniform", scale=sp.Rational(1, 2), location=None)
-    return constant * _closed_average(OffsetAverage(rest, Opaque(one_pixel)))
-
-
-def is_still_or_spreads(offsets: OffsetField, scale: sp.Symbol) -> bool:
-    """Return whether a field does not depend on a scale, or widens without bound about a fixed centre."""
-    laws = [part for _, part in offsets.axis_law.parts]
-    fixed = [*offsets.displacement, offsets.correlation, *(law.location for law in laws)]
-    if any(scale in sp.sympify(part).free_symbols for part in fixed):
-        return False
-    return all(scale not in law.scale.free_symbols for law in laws) or _spreads(offsets, scale)
-
-
-def _spreads(offsets: OffsetField, scale: sp.Symbol) -> bool:
-    """Whether every part of the law has a density that widens without bound with the scale."""
-    parts = [part for _, part in offsets.axis_law.parts]
-    return all(not part.atoms and sp.diff(part.scale, scale).is_positive is True for part in parts) and all(
-        sp.diff(part.scale, scale, 2) == 0 for part in parts
-    )
-
-
-def _covers_pixels(law: Law) -> bool:
-    """Whether the law is uniform over a whole number of pixels, so that every fraction is equally likely."""
-    return bool(law.canonical.subs(ARGUMENT, law.scale * 2 * sp.pi * _INTEGER) == 0)
-
-
-def _correlation(sums: Sequence[TapSum], law: Law, constant: sp.Expr) -> sp.Expr | None:
-    """Return ∫ k⁽ᵃ⁾(u) k⁽ᵇ⁾(u + Δ) du, the mean over the fraction of a sum of two factors Δ apart."""
-    if len(sums) != 1 or len(sums[0].factors) != 2 or not _covers_pixels(law):
-        return None
-    (first, second) = sums[0].factors
-    if first[0] != second[0]:
-        return None
-    kernel = first[0].content
-    return constant * kernel.correlation(int(first[1]), int(second[1]), second[2] - first[2])
-
-
-def series_term(function: PeriodicFunction, law: Law) -> sp.Expr:
-    """Return cⱼ χ(2πj) + c₋ⱼ χ(−2πj), the real j-th term of the Poisson sum, j ≥ 1."""
-    if len(function.cells) == 1 and not function.cells[0].expression.free_symbols:
-        return sp.Integer(0)
-    if _covers_pixels(law):
-        return sp.Integer(0)  # no harmonic is left, whatever its coefficient
-    frequency = 2 * sp.pi * SERIES_INDEX
-    cosine, sine = _real_and_imaginary(function.fourier_coefficient(_INTEGER).subs(_INTEGER, SERIES_INDEX))
-    even, odd = (part.subs(ARGUMENT, law.scale * frequency) for part in _real_and_imaginary(law.canonical))
-    phase = law.location * frequency
-    real = cosine * even - sine * odd
-    imaginary = cosine * odd + sine * even
-    term = 2 * (real * sp.cos(phase) - imaginary * sp.sin(phase))
-    term = term.replace(sp.sinc, lambda argument: sp.sin(argument) / argument)
-    vanishes = term.subs(SERIES_INDEX, _INTEGER) == 0  # such as sin(πj)
-    return sp.Integer(0) if vanishes else term
-
-
-def _real_and_imaginary(expression: sp.Expr) -> tuple[sp.Expr, sp.Expr]:
-    """Split an expression in real symbols by turning i into −i."""
-    conjugate = expression.xreplace({sp.I: -sp.I})
-    if conjugate == expression:
-        return expression, sp.Integer(0)
-    return _over_one_denominator((expression + conjugate) / 2), _over_one_denominator(
-        (expression - conjugate) / (2 * sp.I)
-    )
-
-
-def _over_one_denominator(expression: sp.Expr) -> sp.Expr:
-    numerator, denominator = sp.fraction(sp.together(expression))
-    return sp.expand(numerator) / sp.expand(denominator)
-
-
-def _fraction_of(position: sp.Expr) -> sp.Expr:
-    """Return the fraction of a position; the symbols of a given fraction are fractions already."""
-    return position if any(position in symbols for symbols in FRACTIONS.values()) else sp.frac(position)

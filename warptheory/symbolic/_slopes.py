@@ -16,7 +16,8 @@ from numpy import ndarray
 from scipy import special
 
 from warptheory.symbolic._derivation import Derivation, Step
-from warptheory.symbolic._nodes import Environment, Evaluate, Node
+from warptheory.symbolic._nodes import Node
+from warptheory.symbolic._quadrature import Environment, Evaluate
 from warptheory.symbolic._statistics import Statistic
 
 TAU = sp.Symbol("tau", positive=True)

@@ -18,16 +18,8 @@ import sympy as sp
 from numpy import ndarray
 
 from warptheory.kernels import Kernel
-from warptheory.symbolic._nodes import (
-    Environment,
-    Evaluate,
-    KernelValue,
-    Node,
-    Opaque,
-    kernel_argument,
-    quadrature,
-    tap_sum,
-)
+from warptheory.symbolic._nodes import KernelValue, Node, Opaque, kernel_argument, tap_sum
+from warptheory.symbolic._quadrature import Environment, Evaluate, quadrature
 from warptheory.symbolic._terms import Group, NotReducible, whole_index
 from warptheory.symbolic._variables import (
     Field,

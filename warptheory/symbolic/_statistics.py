@@ -9,7 +9,7 @@ from typing import Any
 import sympy as sp
 
 from warptheory.core.errors import ArgumentError
-from warptheory.symbolic import _reduction
+from warptheory.symbolic import _averages, _limits, _reduction
 from warptheory.symbolic._derivation import Derivation, Step
 from warptheory.symbolic._nodes import ExpectedValue, OffsetAverage, set_partitions
 from warptheory.symbolic._stacks import StackCovariance, is_stacked, stacked_moment
@@ -323,7 +323,7 @@ class WideOffsets(MomentStatistic):
             "Take the limit of wide offsets",
             f"as {self.scale} → ∞ harmonics vanish, χ(2πj) → 0 (Riemann–Lebesgue), and so do sums over pixels of two "
             "or more averages, which fall as the largest probability that one pixel is hit",
-            _reduction.take_wide_limit(finite.result, self.scale),
+            _limits.take_wide_limit(finite.result, self.scale),
         )
         return Derivation(str(self), (*finite.steps, limit))
 
@@ -334,7 +334,7 @@ class WideOffsets(MomentStatistic):
             NotReducible: one that does something else.
         """
         for offsets in self._offsets():
-            if not _reduction.is_still_or_spreads(offsets, self.scale):
+            if not _limits.is_still_or_spreads(offsets, self.scale):
                 raise NotReducible(offsets, f"its law has to widen in proportion to {self.scale}, about a fixed centre")
 
     def _offsets(self) -> Iterator[OffsetField]:
@@ -404,7 +404,7 @@ def _derive(statistic: MomentStatistic) -> Derivation:
         return moments.xreplace({node: _apply(rule, node.args[0], given) for node in monomials})
 
     separated = _collected(rewrite(_reduction.separate_axes))
-    averaged = _reduction.evaluate_averages(separated)
+    averaged = _averages.evaluate_averages(separated)
     steps = [
         Step("Moments", "write the statistic by expectations of monomials", moments),
         Step("Expand over taps", _expansion_reason(statistic), rewrite(_reduction.expand_over_taps)),
@@ -419,7 +419,7 @@ def _derive(statistic: MomentStatistic) -> Derivation:
             rewrite(_reduction.name_functionals),
         ),
         Step("Separate the axes", "offsets along the axes are independent; collect", separated),
-        Step("Average over the fraction", _reduction.averaging_reason(separated, averaged), averaged),
+        Step("Average over the fraction", _averages.averaging_reason(separated, averaged), averaged),
     ]
     if averaged.has(sp.nan, sp.zoo):
         raise NotReducible(statistic, "the variance is zero, and the quotient by it is not defined")

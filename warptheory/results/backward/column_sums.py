@@ -21,7 +21,8 @@ from warptheory.kernels._periodic import Cell
 from warptheory.kernels._pieces import convolve
 from warptheory.results._result import Quantity, Result, Setting
 from warptheory.symbolic import Derivation, NotReducible, Statistic, Step
-from warptheory.symbolic._nodes import Environment, Evaluate, Node, Opaque
+from warptheory.symbolic._nodes import Node, Opaque
+from warptheory.symbolic._quadrature import Environment, Evaluate
 from warptheory.symbolic._reading import WideLimit, kernel_values, support, support_size
 
 SIZE = sp.Symbol("N", integer=True, positive=True)
