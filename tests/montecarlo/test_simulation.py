@@ -122,11 +122,11 @@ def test_protocols_and_columns():
 @pytest.mark.parametrize(
     ("statistic", "size"),
     [
-        (Variance(warp(X, OffsetField("normal", scale=30))[0]), (64,)),  # the fraction alone counts at one position
+        (Variance(warp(X, OffsetField("normal", scale=30))[0]), (64,)),  # one position, wherever it is
         (Variance(warp(X, OffsetField("normal"), "sinc")[0]), (65,)),  # band-limited: an odd axis
         (Variance(warp(X, OffsetField("normal", 2))[0]), (12, 12)),
         (Variance(warp(X, OffsetField("normal", 3))[0]), (6, 6, 6)),
-        (Covariance(warp(X, FIRST)[0], warp(X, FIRST)[100]), (204,)),
+        (Covariance(warp(X, FIRST)[0], warp(X, FIRST)[100]), (104,)),  # pixels −1 < m ≤ 101.9
     ],
 )
 def test_size_of_a_row(statistic, size):

@@ -5,9 +5,10 @@ so a moment at one pixel is averaged over all pixels of the row; their correlati
 because standard errors are taken between rows only.
 """
 
-from collections.abc import Callable, Mapping
+import math
+from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache, cached_property
+from functools import cached_property
 
 import numpy as np
 import sympy as sp
@@ -19,18 +20,14 @@ from torch import Tensor
 from warptheory import symbolic, warping
 from warptheory.core.errors import ArgumentError
 from warptheory.fields import IID
-from warptheory.fields.laws import Law
+from warptheory.montecarlo._extent import Axis, Values
 from warptheory.symbolic import Field, IIDField, MomentStatistic, OffsetField, SplattedField, WarpedField
 from warptheory.symbolic._nodes import ExpectedValue, OffsetAverage
-from warptheory.symbolic._quadrature import spread_of
 from warptheory.symbolic._terms import given_offsets
 from warptheory.symbolic._variables import PixelValue, RandomAtom, SampledValue, SplatValue
 
 _AXIS_SIZE = {1: 64, 2: 12, 3: 6}
-# Share of the offsets that may be so far out that a position wraps around the axis, on each side.
-_WRAPPED = 1e-7
-
-Values = Mapping[str, float]
+_MOST_PIXELS = 2**24
 
 
 @dataclass(frozen=True)
@@ -89,28 +86,67 @@ class Simulation:
         return dims.pop()
 
     def size(self, values: Values) -> tuple[int, ...]:
-        """Return the spatial size of a row: wide enough that no two taps of a pixel coincide, nor wrapped offsets."""
-        read = [field.kernel for field in self._moving]
-        taps = max((len(kernel.taps) for kernel in read if kernel.is_compact), default=1)
-        reach = max((abs(shift) for atom in self._atoms for shift in _shift(atom, self.dim)), default=0)
-        width = max(_AXIS_SIZE[self.dim], 2 * (taps + reach) + self._wandering(values))
-        # On an even axis band-limited interpolation splits the Nyquist frequency, and Σk² falls short of its
-        # value on the infinite axis; on an odd one the two agree.
-        return (width if all(kernel.is_compact for kernel in read) else width + 1 - width % 2,) * self.dim
+        """Return the spatial size of a row, on which values meet only where they would on the infinite axis.
 
-    def _wandering(self, values: Values) -> int:
-        """Return how many pixels the positions of two values can come closer, where that matters.
+        Values at one position, however far that wanders, need no more than its taps; splats, neighbours, stacks and
+        different offsets need room for what lies between them. A share of 1e-7 of the offsets may wrap nevertheless.
 
-        At one position the fraction alone counts. Splats, neighbours and stacks see where positions lie.
+        Raises:
+            ArgumentError: a row of more than 2²⁴ pixels.
         """
-        sites = {atom.site.index for atom in self._atoms if not isinstance(atom, PixelValue)}
-        is_local = len(sites) <= 1 and not any(isinstance(atom, SplatValue) for atom in self._atoms)
-        stacked = any(not isinstance(field.field, IIDField) for field in self._moving)
-        mixed = any(isinstance(atom, PixelValue) for atom in self._atoms) and bool(self._moving)
-        if is_local and not stacked and not mixed:
-            return 0
-        widths = [_spread(source.axis_law, values) for source in self._sources if not self._is_given(source)]
-        return int(np.ceil(sum(widths)))
+        key = frozenset(values.items())
+        if key not in self._sizes:
+            self._sizes[key] = self._new_size(values)
+        return self._sizes[key]
+
+    @cached_property
+    def _sizes(self) -> dict[frozenset[tuple[str, float]], tuple[int, ...]]:
+        """Sizes by the values, for every chunk asks for its own."""
+        return {}
+
+    def _new_size(self, values: Values) -> tuple[int, ...]:
+        lengths = [self._length(axis, values) for axis in range(self.dim)]
+        if not math.prod(lengths) <= _MOST_PIXELS:
+            raise ArgumentError(
+                "statistic",
+                expected="values whose offsets keep them within a row of at most 2**24 pixels",
+                received=f"a row of {' × '.join(f'{length:.10g}' for length in lengths)} pixels "
+                f"({self._described_offsets(values)})",
+            )
+        return tuple(map(int, lengths))
+
+    def _length(self, axis: int, values: Values) -> float:
+        """Return the length of an axis of the row, a whole number that may be infinite."""
+        along = Axis(axis, self.statistic.condition, values)
+        needed = max(
+            (
+                along.pixels((_field_of(atom), _shift(atom, self.dim)[axis]) for atom in node.args[0].atoms(RandomAtom))
+                for node in self._monomials
+            ),
+            default=0.0,
+        )
+        if all(field.kernel.is_compact for field in self._moving):
+            return float(max(_AXIS_SIZE[self.dim], np.ceil(needed)))
+        # Band-limited interpolation reads the whole axis, with weights that fall by distance: it gets as much again.
+        # On an even axis it splits the Nyquist frequency, and Σk² falls short of its value on the infinite axis; on
+        # an odd one the two agree.
+        length = max(_AXIS_SIZE[self.dim], np.ceil(2 * needed))
+        return float(length + 1 - length % 2)
+
+    def _described_offsets(self, values: Values) -> str:
+        """Return the offset fields and what they are at some values, as text."""
+        texts = []
+        for offsets in dict.fromkeys(field.offsets for field in self._moving):
+            law, given = offsets.axis_law, self.statistic.condition
+            if given is not None and self._is_given(offsets.source):
+                known = [f"{symbol} = {symbolic.evaluate(symbol, values):g}" for symbol in given.symbols]
+            else:
+                parts = (("location", law.location), ("scale", law.scale))
+                known = [f"{name} {symbolic.evaluate(part, values):g}" for name, part in parts]
+            moved = [f"{symbolic.evaluate(part, values):g}" for part in offsets.displacement if part != 0]
+            known += [f"displaced by {', '.join(moved)}"] * bool(moved)
+            texts.append(f"{offsets.name}: {', '.join(known)}")
+        return "; ".join(sorted(texts)) or "pixels of the input alone"
 
     def row_elements(self, values: Values) -> int:
         """Return the number of pixels that a row draws."""
@@ -321,14 +357,3 @@ def _shift(atom: RandomAtom, dim: int) -> tuple[int, ...]:
     index = atom.index if isinstance(atom, PixelValue) else atom.site.index
     shift = tuple(int(i.subs(dict.fromkeys(i.free_symbols, 0))) for i in index)
     return shift if len(shift) == dim else shift + (0,) * (dim - len(shift))
-
-
-def _spread(law: Law, values: Values) -> float:
-    """Return how far the offsets of a law lie apart, but for the few that may wrap."""
-    location, scale = symbolic.evaluate(law.location, values), symbolic.evaluate(law.scale, values)
-    return _spread_at(law.at(sp.Float(location), sp.Float(scale)))
-
-
-@cache
-def _spread_at(law: Law) -> float:
-    return spread_of(law, float, _WRAPPED)
