@@ -11,7 +11,7 @@ from scipy import stats
 from warptheory import montecarlo, results
 from warptheory.core.errors import ArgumentError
 from warptheory.montecarlo import Claim, NotFiniteError, allowed_deviation, estimate, verify
-from warptheory.symbolic import Covariance, Expectation, IIDField, OffsetField, Variance, warp
+from warptheory.symbolic import Covariance, ExcessKurtosis, Expectation, IIDField, OffsetField, Variance, warp
 
 MEAN = Expectation(IIDField()[0])
 CONDITIONAL = Variance(warp(IIDField(), OffsetField())[0], given=OffsetField().fraction)
@@ -135,6 +135,37 @@ def test_precision_is_reached():
     estimate(Normal(), {}, rtol=2e-3, on_progress=progress.append)
     assert progress[-1] == 1.0
     assert all(0 <= share <= 1 for share in progress)
+
+
+CHANNELS = tuple(warp(IIDField(name, law="normal", mean=0, deviation=100), OffsetField())[0] for name in "xy")
+ZEROS = {
+    "independent channels on the same offsets": (Covariance(*CHANNELS), 1e4),
+    "excess kurtosis of a normal pixel": (ExcessKurtosis(IIDField(law="normal", mean=2, deviation=100)[0]), 3.0),
+    "rows of an experiment": (Normal(mean=0.0, deviation=7.0), 7.0),
+}
+
+
+@pytest.mark.parametrize("name", ZEROS)
+def test_a_value_of_zero_is_estimated_relative_to_its_size(name):
+    """4·stderr ≤ rtol·size: the deviation σ² of a product of two pixels, or at least the 3 of E(x − μ)⁴/σ⁴."""
+    experiment, size = ZEROS[name]
+    found = estimate(experiment, {"s": 0.5}, rtol=2e-3, max_elements=2**27)
+    assert found.reached
+    assert found.is_zero
+    assert abs(found.value) <= 4 * found.stderr <= 2e-3 * found.size
+    assert size / 3 <= found.size <= 3 * size
+    assert f"not told from zero at a size of {found.size:.3g}" in str(found)
+
+
+def test_a_small_value_is_told_from_zero():
+    """From 4 standard errors on its tolerance is relative to itself; where rtol is too large, it stays untold."""
+    found = estimate(Normal(mean=0.1), {}, rtol=0.02)
+    assert found.stderr <= 0.02 * abs(found.value)
+    assert found.size == abs(found.value)
+    assert not found.is_zero
+    assert "zero" not in str(found)
+    assert "short of the precision" in str(estimate(Normal(mean=0.1), {}, rtol=1e-3, max_elements=16))
+    assert estimate(Normal(mean=1e-4), {}, rtol=0.02).is_zero
 
 
 @pytest.mark.parametrize("shift", [1, -2])

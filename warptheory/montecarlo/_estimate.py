@@ -24,6 +24,8 @@ _CHUNK_ELEMENTS = 2**16
 _FEWEST_CHUNKS = 16
 _FEWEST_ROWS = 64  # fewer would leave the standard error itself uncertain
 DEFAULT_MAX_ELEMENTS = 2**31
+# A value of fewer standard errors cannot be told from zero: one in 16,000 that are zero would seem not to be.
+_DISTINCT = 4.0
 
 
 @runtime_checkable
@@ -66,6 +68,8 @@ class Estimate:
         seed: the seed.
         label: name of the random stream.
         reached: whether the requested precision was reached before the limit on the work.
+        size: what the relative precision is of: |value|, or where the value cannot be told from zero, the
+            statistic's own size.
     """
 
     value: float
@@ -74,6 +78,17 @@ class Estimate:
     seed: int
     label: str
     reached: bool
+    size: float
+
+    @property
+    def is_zero(self) -> bool:
+        """Whether the value cannot be told from zero: it is within 4 standard errors of it."""
+        return abs(self.value) <= _DISTINCT * self.stderr
+
+    def __str__(self) -> str:
+        zero = f"not told from zero at a size of {self.size:.3g}, " if self.is_zero else ""
+        limit = "" if self.reached else "short of the precision, "
+        return f"{self.label}: {self.value:.6g} ± {self.stderr:.1g} ({zero}{limit}n = {self.n}, seed {self.seed})"
 
 
 def as_experiment(experiment: Experiment | MomentStatistic) -> Experiment:
@@ -108,10 +123,16 @@ def estimate(
     Where the value is a function of several means (a `Combination`), its standard error is that of the function
     linearised at the means (delta method), and its bias, of order 1/n, is far below it.
 
+    A value of zero has no relative precision. While |mean| ≤ 4·stderr, so that the value cannot be told from zero,
+    rtol is relative to the size of what is averaged, and 4·stderr ≤ rtol·size is enough. That size is the standard
+    deviation of one pixel (stderr·√n, with n pixels drawn, or n rows of an `Experiment` that is no statistic), or
+    the statistic's own `size` where that is larger. So values below rtol·size may be reported as zero; a smaller
+    rtol tells them from it.
+
     Args:
         experiment: a symbolic statistic, or any `Experiment`, giving rows of shape (rows,) or (rows, k).
         values: a number for every symbol, by name.
-        rtol: stop when stderr ≤ rtol·|mean| (without unit).
+        rtol: stop when stderr ≤ rtol·|mean|, or at a mean of zero as described above (without unit).
         seed: the seed; results depend on seed, label, and nothing else.
         atol: stop also when stderr ≤ atol (in the unit of the estimate).
         label: name of the random stream; by default the experiment's own text.
@@ -133,7 +154,7 @@ def estimate(
     most_chunks = max(_FEWEST_CHUNKS, max_elements // (rows * elements))
     fewest = max(_FEWEST_CHUNKS, math.ceil(_FEWEST_ROWS / rows))
     moments, chunk, next_check, reached = Moments(), 0, fewest, False
-    value, stderr = math.nan, math.inf
+    value, stderr, size = math.nan, math.inf, math.nan
     with _one_thread():
         while not reached and chunk < most_chunks:
             moments = moments.merge(_run_chunk(runnable, Stream(seed, name, chunk), rows, values, device))
@@ -141,14 +162,15 @@ def estimate(
             if chunk < next_check and chunk < most_chunks:
                 continue
             value, stderr = _value(runnable, moments, values)
-            target = max(rtol * abs(value), atol)
+            size = _size(runnable, moments.n, value, stderr, values)
+            target = max(rtol * abs(value), rtol * size / _DISTINCT, atol)
             reached = stderr <= target
             # The variance is known to a few percent by now, so the number of chunks is as well.
             needed = chunk if reached else chunk * (stderr / target) ** 2 if target > 0 else most_chunks
             next_check = max(chunk + 1, math.ceil(min(1.02 * needed, 2 * chunk)))
             if on_progress is not None:
                 on_progress(1.0 if reached else min(1.0, chunk / min(needed, most_chunks)))
-    return Estimate(value, stderr, moments.n, seed, name, reached)
+    return Estimate(value, stderr, moments.n, seed, name, reached, size)
 
 
 def _value(experiment: Experiment, moments: Moments, values: Mapping[str, float]) -> tuple[float, float]:
@@ -157,6 +179,17 @@ def _value(experiment: Experiment, moments: Moments, values: Mapping[str, float]
         value, gradient = experiment.combine(moments.mean, values)
         return value, moments.standard_error(gradient)
     return float(moments.mean[0]), moments.standard_error(np.ones(1))
+
+
+def _size(experiment: Experiment, rows: int, value: float, stderr: float, values: Mapping[str, float]) -> float:
+    """Return the size that the precision of a value is relative to: |value|, unless it cannot be told from zero."""
+    if abs(value) > _DISTINCT * stderr:
+        return abs(value)
+    if not isinstance(experiment, Simulation):
+        return stderr * math.sqrt(rows)
+    # The pixels of a row scatter like independent ones, but for neighbours that share taps.
+    own = experiment.statistic.size(value)
+    return max(own, stderr * math.sqrt(rows * experiment.row_elements(values)))
 
 
 @contextmanager
