@@ -135,6 +135,14 @@ def test_rows_are_not_longer_than_needed(statistic, needed):
         assert max(floor, math.floor(least)) <= length <= max(floor, 1.015 * least + 3)
 
 
+def test_an_inverse_filter_has_room_for_its_tails():
+    """The response of the cubic B-spline's inverse falls as (2 − √3)^|m|: once around the axis by 10⁻⁷ at least."""
+    lengths = Simulation(Variance(warp(X, PLANE, "bspline3(prefilter=True)")[0, 0])).size({})
+    for length in lengths:
+        assert (2 - math.sqrt(3)) ** length <= 1e-7
+        assert length <= 20
+
+
 class InfiniteAxes:
     """One realisation on infinite axes, drawn where it is looked at; it remembers which pixels that were."""
 

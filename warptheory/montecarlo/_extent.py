@@ -115,32 +115,39 @@ class Axis:
         if isinstance(field, IIDField):
             yield field, region
         if not isinstance(field, WarpedField | SplattedField):
-            return
+            return  # what no simulation draws, it refuses by itself
+        inner = self._inner(field, region)
         source = field.offsets.source
-        below, above = _taps(field.kernel)
-        sign = -1 if isinstance(field, SplattedField) else 1
-        # Pixel p + t of position p = n + ε is read by n; so it receives from n = p + t − t − ε.
-        around = region.widened(above, below) if sign < 0 else region.widened(below, above)
-        shift = sign * self._fixed_part(field.offsets)
-        around = around.widened(-shift, shift)
-        if given_offsets(self.given) == source:
-            inner = around
-        elif source.is_shared:
-            inner = around.moved(self._random_offset(source, None), sign)
-        elif sign > 0 and region.low == region.high:
-            yield source, region
-            inner = around.moved(self._random_offset(source, region), sign)
-        else:
-            offset = self._random_offset(source, None)
-            inner = around.widened(-offset.low, offset.high) if sign > 0 else around.widened(offset.high, -offset.low)
-            yield source, inner if sign < 0 else region
+        if not source.is_shared and not self._is_given(source):
+            # Of the offsets of a splat those matter that take a pixel here.
+            yield source, inner if isinstance(field, SplattedField) else region
         yield from self._regions(field.field, inner)
+
+    def _inner(self, field: WarpedField | SplattedField, region: Region) -> Region:
+        """Return the pixels that values in a region read, or receive from, of the field that offsets move."""
+        source, sign = field.offsets.source, -1 if isinstance(field, SplattedField) else 1
+        below, above = _taps(field.kernel)
+        # A warp at n reads the taps about p = n + ε; a splat at m receives from the n whose taps m is among.
+        around = region.widened(below, above) if sign > 0 else region.widened(above, below)
+        fixed = sign * self._fixed_part(field.offsets)
+        around = around.widened(-fixed, fixed)
+        if self._is_given(source):
+            return around
+        is_one_pixel = sign > 0 and region.low == region.high
+        if source.is_shared or is_one_pixel:
+            return around.moved(self._random_offset(source, None if source.is_shared else region), sign)
+        offset = self._random_offset(source, None)
+        low, high = sorted((sign * offset.low, sign * offset.high))
+        return around.widened(-low, high)
+
+    def _is_given(self, source: OffsetField) -> bool:
+        return given_offsets(self.given) == source
 
     def _fixed_part(self, offsets: OffsetField) -> float:
         """Return what the offsets are displaced by, and the offset itself where it is given."""
         given = self.given
         parts: Index = offsets.displacement
-        if given is not None and given_offsets(given) == offsets.source:
+        if given is not None and self._is_given(offsets.source):
             parts = tuple(map(sp.Add, parts, given.symbols))
         return symbolic.evaluate(parts[self.number], self.values)
 
