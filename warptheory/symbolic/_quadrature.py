@@ -51,21 +51,6 @@ def quadrature(
     return np.concatenate([points for _, points, _ in rules]), np.concatenate([p * w for p, _, w in rules])
 
 
-def spread_of(law: Law, number: Callable[[sp.Expr], float], tail: float) -> float:
-    """Return the width of the interval that holds a law's values but for a share `tail` on each side.
-
-    Args:
-        law: the law.
-        number: gives the number of a location or scale.
-        tail: the share.
-    """
-    points, weights = quadrature(law, {}, lambda expression, _: number(expression))
-    order = np.argsort(points)
-    below = np.cumsum(weights[order])
-    inside = points[order][(below > tail) & (below < 1 - tail)]
-    return float(inside[-1] - inside[0]) if len(inside) else 0.0
-
-
 def tensor_grid(
     points: ndarray, weights: ndarray, dim: int, *, equal: bool
 ) -> tuple[int, tuple[ndarray, ...], ndarray]:

@@ -1,0 +1,177 @@
+"""What every covariance has to satisfy; a new one is checked by these tests without an edit."""
+
+import itertools
+import math
+
+import numpy as np
+import pytest
+import sympy as sp
+
+from warptheory.core.errors import ArgumentError
+from warptheory.fields import covariance
+from warptheory.fields.covariance import RadialCovariance, _transforms
+
+NAMES = covariance.names()
+RADIAL = [name for name in NAMES if issubclass(covariance.get(name), RadialCovariance)]
+LENGTH, VARIANCE = 3.0, sp.Rational(7, 4)
+SHEAR = {1: ((2,),), 2: ((1, "1/3"), (0, "3/2")), 3: ((1, "1/3", 0), (0, "3/2", 0), ("1/5", 0, 1))}
+
+
+def build(name, dim, length=LENGTH, **parameters):
+    given = {"length": length} if name in RADIAL else {}
+    return covariance.get(name)(variance=VARIANCE, dim=dim, **given, **parameters)
+
+
+def along(value, dim):
+    return [value, *[0.0] * (dim - 1)]
+
+
+@pytest.mark.parametrize("dim", [1, 2, 3])
+@pytest.mark.parametrize("name", NAMES)
+def test_expression_and_numbers_agree(name, dim):
+    found = build(name, dim)
+    assert found.variance == VARIANCE
+    assert found(np.zeros(dim)) == pytest.approx(float(VARIANCE), rel=1e-14)
+    generator = np.random.default_rng(0)
+    for lag in (np.array(along(2.0, dim)), np.round(generator.uniform(-4, 4, dim))):
+        exact = complex(sp.N(found.expression(*map(sp.Rational, lag)), 20)).real
+        # The power law's expression is an integral that sympy evaluates to its own 15 digits.
+        assert found(lag) == pytest.approx(exact, rel=1e-12)
+
+
+@pytest.mark.parametrize("dim", [1, 2, 3])
+@pytest.mark.parametrize("name", NAMES)
+def test_matrices_are_positive(name, dim):
+    """C(tᵢ − tⱼ) over scattered points has no eigenvalue below rounding; |C| ≤ C(0) and C(−τ) = C(τ)."""
+    generator = np.random.default_rng(1)
+    points = generator.uniform(0, 8, (60, dim))
+    matrix = build(name, dim)(points[:, None] - points[None])
+    assert np.linalg.eigvalsh(matrix).min() > -1e-12 * len(points)
+    assert np.abs(matrix).max() <= float(VARIANCE) * (1 + 1e-14)
+    np.testing.assert_allclose(matrix, matrix.T, rtol=1e-14)
+
+
+@pytest.mark.parametrize("dim", [1, 2, 3])
+@pytest.mark.parametrize("name", RADIAL)
+@pytest.mark.parametrize("frequency", [0.0, 0.1, 0.8])
+def test_spectral_density_is_the_transform(name, dim, frequency):
+    """S(ω) = ∫ C e^{−iωτ} dτ by quadrature between the zeros of the wave, asked for 1e-11 a panel."""
+    found = build(name, dim)
+    if name == "rational_quadratic":
+        found = build(name, dim, alpha=sp.Rational(9, 4))  # S(0) is infinite for α ≤ d/2
+    exact = _transforms.transform(lambda r: float(found(np.array(along(r, dim)))), frequency, dim, LENGTH)
+    assert float(found.spectral_density(*along(sp.Float(frequency), dim))) == pytest.approx(exact, rel=1e-9)
+
+
+@pytest.mark.parametrize("dim", [1, 2, 3])
+@pytest.mark.parametrize("name", RADIAL)
+@pytest.mark.parametrize("order", [0, 2, 4])
+def test_moments_are_those_of_the_density(name, dim, order):
+    """Closed forms against the integral of S, infinite ones found by the tail of S."""
+    found = build(name, dim)
+    closed, numerical = found.radial_moment(order), RadialCovariance.radial_moment(found, order)
+    if closed == sp.oo:
+        assert numerical == sp.oo
+    else:
+        assert float(closed) == pytest.approx(float(numerical), rel=1e-9)
+
+
+@pytest.mark.parametrize("dim", [1, 2, 3])
+@pytest.mark.parametrize("name", RADIAL)
+def test_moments_are_derivatives_at_zero(name, dim):
+    """λ₂ and λ₄ where they are finite, by central differences of C, extrapolated once in the step."""
+    found = build(name, dim)
+
+    def differences(step):
+        c = [float(found(np.array(along(i * step, dim)))) for i in (0, 1, 2)]
+        return -2 * (c[1] - c[0]) / step**2, (2 * c[2] - 8 * c[1] + 6 * c[0]) / step**4
+
+    (second, fourth), (second_half, fourth_half) = differences(0.2), differences(0.1)
+    for moment, coarse, fine in (
+        (found.second_moment(), second, second_half),
+        (found.fourth_moment(), fourth, fourth_half),
+    ):
+        if moment == sp.oo:
+            assert fine > 1.2 * coarse  # differences grow without bound as the step shrinks
+        elif math.isinf(float(found.radial_moment(6))):
+            assert float(moment) == pytest.approx(fine, rel=0.3)  # the next moment is infinite: slow convergence
+        else:
+            # What is left is of fourth order in step/ℓ.
+            assert float(moment) == pytest.approx((4 * fine - coarse) / 3, rel=2e-3)
+
+
+@pytest.mark.parametrize("name", RADIAL)
+def test_integral_scale(name):
+    found = build(name, 2, **({"alpha": 2} if name == "rational_quadratic" else {}))
+    assert float(found.integral_scale) == pytest.approx(float(RadialCovariance.integral_scale.fget(found)), rel=1e-7)
+
+
+@pytest.mark.parametrize("dim", [1, 2, 3])
+@pytest.mark.parametrize("name", RADIAL)
+def test_anisotropy_maps_the_lag(name, dim):
+    """C(τ) = C₁(|Aτ|), S(ω) = S₁(|A⁻ᵀω|)/|det A|, and Λ₂ = λ₂ AᵀA."""
+    plain, stretched = build(name, dim), build(name, dim, anisotropy=SHEAR[dim])
+    matrix = np.array(sp.Matrix(stretched.anisotropy), dtype=float)
+    lag, frequency = np.array([1.3, -0.7, 2.1])[:dim], np.array([0.2, 0.5, -0.3])[:dim]
+    assert stretched(lag) == pytest.approx(plain(matrix @ lag), rel=1e-13)
+    mapped = np.linalg.solve(matrix.T, frequency)
+    density = float(plain.spectral_density(*map(sp.Float, mapped))) / abs(np.linalg.det(matrix))
+    assert float(stretched.spectral_density(*map(sp.Float, frequency))) == pytest.approx(density, rel=1e-12)
+    if plain.second_moment() != sp.oo:
+        tensor = float(plain.second_moment()) * matrix.T @ matrix
+        for i, j in itertools.product(range(dim), repeat=2):
+            orders = [int(a == i) + int(a == j) for a in range(dim)]
+            assert float(stretched.spectral_moment(*orders)) == pytest.approx(tensor[i, j], abs=1e-12)
+
+
+@pytest.mark.parametrize(("first", "second"), list(itertools.combinations(RADIAL, 2)))
+def test_sums_and_products(first, second):
+    a, b = build(first, 1), build(second, 1, length=5)
+    lag = np.array([1.7])
+    assert (a + b)(lag) == pytest.approx(float(a(lag) + b(lag)), rel=1e-14)
+    assert (a * b)(lag) == pytest.approx(float(a(lag) * b(lag)), rel=1e-14)
+    for order in (2, 4):
+        moments = (a + b).spectral_moment(order), (a * b).spectral_moment(order)
+        parts = [(c.spectral_moment(order), c.spectral_moment(2)) for c in (a, b)]
+        rough = any(moment == sp.oo for moment, _ in parts)
+        assert (moments[0] == sp.oo) == (moments[1] == sp.oo) == rough
+        if not rough:
+            leibniz = float(VARIANCE) * float(parts[0][0] + parts[1][0])
+            leibniz += 6 * float(parts[0][1] * parts[1][1]) if order == 4 else 0
+            assert float(moments[1]) == pytest.approx(leibniz, rel=1e-12)
+
+
+def build_length(name, length):
+    return covariance.get(name)(length=length)
+
+
+BAD = {
+    "length zero": (lambda name: build_length(name, 0), "^length: expected a positive number"),
+    "length negative": (lambda name: build_length(name, -2.5), "^length: expected a positive number"),
+    "length nan": (lambda name: build_length(name, float("nan")), "^length: expected a positive number"),
+    "length infinite": (lambda name: build_length(name, float("inf")), "^length: expected a positive number"),
+    "length in words": (lambda name: build_length(name, "1/2/"), "^length: expected a positive number"),
+    "variance": (lambda name: covariance.get(name)(variance=-1), "^variance: expected a positive number"),
+    "four axes": (lambda name: covariance.get(name)(dim=4), "^dim: expected 1, 2 or 3"),
+    "axes of a lag": (lambda name: build(name, 2).expression(1), "^lag: expected 2 coordinates, got 1"),
+    "axes of lags": (lambda name: build(name, 2)(np.zeros(3)), r"^lags: expected shape \(..., 2\)"),
+    "axes of a frequency": (lambda name: build(name, 2).spectral_density(1), "^frequency: expected 2 coordinates"),
+    "axes of orders": (lambda name: build(name, 2).spectral_moment(2), "^orders: expected 2 coordinates"),
+    "singular": (
+        lambda name: build(name, 2, anisotropy=((1, 1), (1, 1))),
+        "^anisotropy: expected an invertible matrix",
+    ),
+    "matrix": (lambda name: build(name, 2, anisotropy=((1, 1),)), "^anisotropy: expected a 2 × 2 matrix"),
+    "sum over axes": (lambda name: build(name, 2) + build(name, 1), "^other: expected a covariance on 2 axes"),
+    "sum with a number": (lambda name: build(name, 2) + 1, "^other: expected a covariance"),
+    "a symbol": (lambda name: build_length(name, sp.Symbol("l", positive=True))(np.zeros(2)), "expected .*number"),
+}
+
+
+@pytest.mark.usefixtures("as_users_call")
+@pytest.mark.parametrize("case", BAD)
+@pytest.mark.parametrize("name", RADIAL)
+def test_bad_input(name, case):
+    call, message = BAD[case]
+    with pytest.raises(ArgumentError, match=message):
+        call(name)

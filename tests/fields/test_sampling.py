@@ -1,0 +1,209 @@
+"""Circulant embedding: the covariance on the grid is the wanted one exactly, and fields have it within their errors."""
+
+import itertools
+import math
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import fft, stats
+
+from warptheory.core.errors import ArgumentError
+from warptheory.core.streams import Stream
+from warptheory.fields import (
+    Exponential,
+    FieldSampler,
+    Matern,
+    NotPositiveDefinite,
+    PowerLaw,
+    RationalQuadratic,
+    SquaredExponential,
+    White,
+)
+from warptheory.fields.covariance import Covariance, RadialCovariance
+
+SHEAR = ((1, "1/2"), (0, "3/2"))
+CASES = {
+    "smooth": (SquaredExponential(length=4, variance=2), (24, 17)),
+    "short": (SquaredExponential(length="1/3"), (5, 9)),
+    "rough": (Exponential(length=6), (16, 16)),
+    "Bessel": (Matern(length=3, nu="4/5"), (12, 31)),
+    "sheared": (Exponential(length=5, anisotropy=SHEAR), (14, 15)),
+    "heavy tails": (RationalQuadratic(length=2, alpha=3), (10, 10)),
+    "photographs": (PowerLaw(length=8), (12, 12)),
+    "sum": (SquaredExponential(length=6) + White(variance="1/10"), (16, 16)),
+    "product": (SquaredExponential(length=9) * Exponential(length=4), (16, 16)),
+    "line": (Matern(length=7, dim=1), (200,)),
+    "volume": (SquaredExponential(length=2, dim=3), (8, 9, 6)),
+    "one pixel": (Exponential(length=3), (1, 1)),
+    "white": (White(), (6, 7)),
+}
+
+
+def grid_lags(size):
+    """All lags between two pixels of a grid, both signs."""
+    return np.array(list(itertools.product(*(range(1 - n, n) for n in size))))
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_embedding_is_exact(case):
+    """The torus' covariance, from the eigenvalues that fields are made of, at every lag of the grid."""
+    covariance, size = CASES[case]
+    sampler = FieldSampler(covariance, size)
+    torus, eigenvalues, _ = sampler._embedding
+    assert sampler.clipped == 0.0
+    assert eigenvalues.min() >= 0
+    on_torus = fft.ifftn(eigenvalues).real
+    lags = grid_lags(size)
+    found = on_torus[tuple((lags % torus).T)]
+    # Correlations below 2e-15 are taken for zero, and a transform of N values rounds by some 1e-16·log N.
+    np.testing.assert_allclose(found, covariance(lags.astype(float)), atol=3e-14 * float(covariance.variance))
+
+
+@pytest.mark.parametrize("case", ["smooth", "rough", "line", "volume", "sheared"])
+def test_periodic_fields_have_the_covariance_of_the_torus(case):
+    """Σ_j C(τ + Nj) at every lag."""
+    covariance, size = CASES[case]
+    sampler = FieldSampler(covariance, size, periodic=True)
+    assert sampler.torus == size
+    lags = grid_lags(size).astype(float)
+    shells = 20 if len(size) == 1 else 12
+    images = itertools.product(range(-shells, shells + 1), repeat=len(size))
+    wanted = sum(covariance(lags + np.multiply(j, size)) for j in images)
+    found = fft.ifftn(sampler._embedding[1]).real[tuple((grid_lags(size) % size).T)]
+    np.testing.assert_allclose(found, wanted, atol=1e-12 * float(covariance.variance))
+
+
+LAGS = [(i, j) for i in range(5) for j in range(4)]
+
+
+@pytest.mark.parametrize(
+    "covariance",
+    [SquaredExponential(length=3, variance=2), Exponential(length=4), Matern(length=4, nu=2), PowerLaw(length=10)],
+    ids=lambda covariance: type(covariance).__name__,
+)
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
+def test_empirical_covariance_at_twenty_lags(covariance, dtype):
+    """2,000 fields: means over each field of x(t)x(t + τ), with the standard error between fields, seed 5."""
+    sampler = FieldSampler(covariance, (16, 16))
+    fields = sampler.sample(2000, Stream(5, "covariance").generator(), dtype=dtype)[:, 0].double()
+    scores = []
+    for i, j in LAGS:
+        products = (fields[:, i:, j:] * fields[:, : 16 - i, : 16 - j]).mean((1, 2)).numpy()
+        error = products.std(ddof=1) / math.sqrt(len(products))
+        scores.append((products.mean() - float(covariance(np.array([i, j], dtype=float)))) / error)
+    # Twenty correlated normal scores: |z| < 4.06 for all but one run in a thousand (Bonferroni).
+    assert max(map(abs, scores)) < stats.norm.isf(0.001 / 2 / len(LAGS))
+
+
+def test_pairs_are_independent_and_normal():
+    """Real and imaginary part of one transform: no correlation between neighbouring fields, and Gaussian pixels."""
+    sampler = FieldSampler(SquaredExponential(length=2), (8, 8))
+    fields = sampler.sample(6000, Stream(1, "pairs").generator())[:, 0]
+    first, second = fields[0::2, 4, 4].numpy(), fields[1::2, 4, 4].numpy()
+    assert abs(np.corrcoef(first, second)[0, 1]) < 4 / math.sqrt(len(first))
+    assert stats.kstest(np.concatenate([first, second]), "norm").pvalue > 1e-3
+
+
+@settings(max_examples=20)
+@given(batch=st.integers(0, 7), channels=st.integers(1, 3), pixels=st.integers(1, 9))
+def test_blocks_do_not_change_the_numbers(batch, channels, pixels):
+    """A bound on memory changes how many fields are made at a time, not which."""
+    covariance = Exponential(length=2, dim=1)
+    smallest = FieldSampler(covariance, (pixels,))
+    torus = smallest.torus[0]
+    tight = FieldSampler(covariance, (pixels,), memory=3 * 16 * torus)
+    roomy, bounded = (
+        sampler.sample(batch, Stream(3, "blocks").generator(), channels=channels) for sampler in (smallest, tight)
+    )
+    assert roomy.shape == (batch, channels, pixels)
+    assert torch.equal(roomy, bounded)
+
+
+@pytest.mark.parametrize("law", ["uniform", "laplace", "exponential", "mixture", "normal"])
+def test_other_laws_of_single_pixels(law):
+    """Pixels follow the law (Kolmogorov–Smirnov against the library's own sampler's law by SciPy), of variance C(0)."""
+    sampler = FieldSampler(SquaredExponential(length="1/4", variance=4), (40, 40))
+    values = sampler.sample(4, Stream(2, law).generator(), law=law).flatten().numpy() / 2
+    frozen = {
+        "uniform": stats.uniform(-math.sqrt(3), 2 * math.sqrt(3)),
+        "laplace": stats.laplace(scale=math.sqrt(0.5)),
+        "exponential": stats.expon(loc=-1),
+        "normal": stats.norm(),
+    }.get(law)
+    # Lags of a pixel and more have correlations below exp(−8): the pixels are all but independent.
+    if frozen is not None:
+        assert stats.kstest(values, frozen.cdf).pvalue > 1e-3
+    assert values.mean() == pytest.approx(0, abs=5 / math.sqrt(len(values)))
+    assert values.var() == pytest.approx(1, abs=5 * math.sqrt((np.mean(values**4) - 1) / len(values)))
+
+
+def test_a_bound_on_memory_is_kept_or_refused():
+    big = SquaredExponential(length=2, dim=3)
+    with pytest.raises(
+        ArgumentError, match="^memory: expected at least .* bytes, for a torus of .128, 128, 128. pixels"
+    ):
+        FieldSampler(big, (128, 128, 128), memory=2**24)
+    sampler = FieldSampler(big, (32, 32, 32), memory=3 * 16 * 32**3)
+    with pytest.raises(ArgumentError, match="^memory: expected at least"):
+        sampler.sample(1, Stream(0, "memory").generator())
+
+
+class Box(RadialCovariance):
+    """ρ = 1 up to a length and 0 beyond: no covariance at all."""
+
+    def correlation(self, distance):
+        raise NotImplementedError
+
+    def _values(self, lags):
+        return (np.linalg.norm(lags, axis=-1) <= 3).astype(float)
+
+
+def test_what_is_no_covariance_is_refused():
+    sampler = FieldSampler(Box(dim=2), (16, 16))
+    with pytest.raises(NotPositiveDefinite, match="of the variance, more than the tolerance .* Either this is no"):
+        sampler.sample(1, Stream(0, "box").generator())
+    tolerant = FieldSampler(Box(dim=2), (16, 16), tolerance=0.5)
+    assert 0.05 < tolerant.clipped < 0.5
+
+
+def test_long_correlations_are_clipped_as_far_as_allowed():
+    """RationalQuadratic(α = 1/2) falls as 1/r: no torus is long enough, and the share that is lost is known."""
+    slow = RationalQuadratic(length=6, alpha="1/2", dim=1)
+    with pytest.raises(NotPositiveDefinite):
+        FieldSampler(slow, (32,)).sample(1, Stream(0, "slow").generator())
+    clipped = FieldSampler(slow, (32,), tolerance=1e-2)
+    assert 0 < clipped.clipped <= 1e-2
+    with pytest.raises(ArgumentError, match="^size: expected a period over"):
+        FieldSampler(slow, (32,), periodic=True).sample(1, Stream(0, "slow").generator())
+
+
+COVARIANCE = SquaredExponential(length=2)
+BAD = {
+    "axes": (lambda: FieldSampler(COVARIANCE, (8,)), "^size: expected 2 positive integers"),
+    "empty": (lambda: FieldSampler(COVARIANCE, (8, 0)), "^size: expected 2 positive integers"),
+    "floats": (lambda: FieldSampler(COVARIANCE, (8.0, 8)), "^size: expected 2 positive integers"),
+    "batch": (lambda: draw(-1), "^batch: expected batch ≥ 0"),
+    "channels": (lambda: draw(1, channels=0), "^batch: expected batch ≥ 0 and channels"),
+    "dtype": (lambda: draw(1, dtype=torch.float16), "^dtype: expected torch.float32 or torch.float64"),
+    "law": (lambda: draw(1, law="cauchy"), "^law: expected one of"),
+    "atoms": (lambda: draw(1, law="rademacher"), "^law: expected a law with a density"),
+}
+
+
+def draw(batch, **options):
+    return FieldSampler(COVARIANCE, (8, 8)).sample(batch, Stream(0, "bad").generator(), **options)
+
+
+@pytest.mark.usefixtures("as_users_call")
+@pytest.mark.parametrize("case", BAD)
+def test_bad_input(case):
+    call, message = BAD[case]
+    with pytest.raises(ArgumentError, match=message):
+        call()
+
+
+def test_is_a_covariance():
+    assert isinstance(COVARIANCE + White(), Covariance)

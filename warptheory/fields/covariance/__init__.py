@@ -1,0 +1,37 @@
+"""Covariances of homogeneous fields, one file each: the correlation is the definition.
+
+Lengths are in pixels, angular frequencies in radians per pixel, C(τ) = (2π)⁻ᵈ ∫ S(ω) exp(iωτ) dω.
+"""
+
+from functools import cache
+
+from warptheory.core.catalogue import entry_modules, load_entry
+from warptheory.core.errors import ArgumentError
+from warptheory.fields.covariance._covariance import Covariance, ProductOfCovariances, SumOfCovariances
+from warptheory.fields.covariance._radial import RadialCovariance
+
+__all__ = ["Covariance", "ProductOfCovariances", "RadialCovariance", "SumOfCovariances", "get", "names"]
+
+
+def names() -> list[str]:
+    """Return the names of all covariances, in alphabetical order."""
+    return sorted(entry_modules(__name__))
+
+
+@cache
+def get(name: str, argument: str = "covariance") -> type[Covariance]:
+    """Return the class of a covariance by the name of its file, such as "matern".
+
+    Args:
+        name: a name in `names()`.
+        argument: the caller's name for `name`, used in errors.
+
+    Raises:
+        UnknownNameError: no covariance of that name.
+        ArgumentError: not a name.
+    """
+    if not isinstance(name, str):
+        raise ArgumentError(argument, expected="a name", received=type(name).__name__)
+    module = load_entry(__name__, name, argument)
+    found: type[Covariance] = getattr(module, name.title().replace("_", ""))
+    return found

@@ -1,0 +1,198 @@
+"""Covariances of homogeneous fields: C(τ), its spectral density, and what follows from them numerically.
+
+Conventions: C(τ) = E x(t)x(t + τ) for a field of mean zero, and
+
+    C(τ) = (2π)⁻ᵈ ∫ S(ω) exp(iωτ) dω,
+
+lengths in pixels and angular frequencies in radians per pixel. A model states its radial function; every
+other property has a numerical route here, which a model overrides where it knows a closed form.
+"""
+
+import itertools
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import reduce
+from typing import Any
+
+import numpy as np
+import sympy as sp
+from jaxtyping import Float
+from numpy import ndarray
+
+from warptheory.core.errors import ArgumentError
+
+
+class Covariance(ABC):
+    """The covariance C(τ) of a real homogeneous field of mean zero on d axes."""
+
+    @property
+    @abstractmethod
+    def dim(self) -> int:
+        """Number d of axes."""
+
+    @abstractmethod
+    def expression(self, *lag: Any) -> sp.Expr:
+        """Return C(τ) as a sympy expression.
+
+        Args:
+            *lag: τ in pixels, one sympy expression per axis.
+
+        Raises:
+            ArgumentError: not one coordinate per axis.
+        """
+
+    @abstractmethod
+    def spectral_density(self, *frequency: Any) -> sp.Expr:
+        """Return S(ω) as a sympy expression, with a number only where there is no closed form.
+
+        Args:
+            *frequency: ω in radians per pixel, one expression per axis; numbers where S is numerical.
+
+        Raises:
+            ArgumentError: not one coordinate per axis, or a symbol where S is numerical.
+        """
+
+    @abstractmethod
+    def spectral_moment(self, *orders: int) -> sp.Expr:
+        """Return (2π)⁻ᵈ ∫ S(ω) ∏ ωᵢ^orderᵢ dω: λ₂ for (2, 0), λ₄₀ for (4, 0), λ₂₂ for (2, 2).
+
+        Args:
+            *orders: one even or odd number ≥ 0 for each axis.
+
+        Returns:
+            An expression; ∞ where the integral diverges, because the field is too rough for that derivative.
+        """
+
+    @property
+    def variance(self) -> sp.Expr:
+        """C(0)."""
+        return self.expression(*[sp.Integer(0)] * self.dim)
+
+    def second_moment(self, axis: int = 0) -> sp.Expr:
+        """Return λ₂ = −∂ᵢ²C(0), the variance of the derivative along an axis; ∞ for a rough field."""
+        return self.spectral_moment(*(2 * int(i == axis) for i in range(self.dim)))
+
+    def fourth_moment(self, axis: int = 0) -> sp.Expr:
+        """Return λ₄ = ∂ᵢ⁴C(0), the variance of the second derivative along an axis; ∞ for a rough field."""
+        return self.spectral_moment(*(4 * int(i == axis) for i in range(self.dim)))
+
+    def __call__(self, lags: Float[ndarray, "*N d"]) -> Float[ndarray, "*N"]:
+        """Return C at lags in pixels, shape (*N, d), as float64 of shape (*N,).
+
+        Raises:
+            ArgumentError: a symbol without a number, or lags of another number of axes.
+        """
+        lags = np.asarray(lags, dtype=float)
+        if lags.ndim == 0 or lags.shape[-1] != self.dim:
+            raise ArgumentError("lags", expected=f"shape (..., {self.dim})", received=lags.shape)
+        return self._values(lags.reshape(-1, self.dim)).reshape(lags.shape[:-1])
+
+    @abstractmethod
+    def _values(self, lags: Float[ndarray, "N d"]) -> Float[ndarray, "N"]:
+        """Return C at lags in pixels."""
+
+    def __add__(self, other: "Covariance") -> "Covariance":
+        return SumOfCovariances((self, other))
+
+    def __mul__(self, other: "Covariance") -> "Covariance":
+        return ProductOfCovariances(self, other)
+
+    def _check_axes(self, coordinates: Sequence[Any], argument: str) -> tuple[sp.Expr, ...]:
+        if len(coordinates) != self.dim:
+            raise ArgumentError(argument, expected=f"{self.dim} coordinates", received=len(coordinates))
+        return tuple(sp.sympify(coordinate) for coordinate in coordinates)
+
+
+@dataclass(frozen=True)
+class SumOfCovariances(Covariance):
+    """C₁ + C₂ + …, the covariance of a sum of independent fields.
+
+    Attributes:
+        terms: the covariances.
+    """
+
+    terms: tuple[Covariance, ...]
+
+    def __post_init__(self) -> None:
+        _check_same_axes(self.terms)
+
+    @property
+    def dim(self) -> int:
+        """Number of axes."""
+        return self.terms[0].dim
+
+    def expression(self, *lag: Any) -> sp.Expr:
+        """Return Σ Cᵢ(τ)."""
+        return sp.Add(*(term.expression(*lag) for term in self.terms))
+
+    def spectral_density(self, *frequency: Any) -> sp.Expr:
+        """Return Σ Sᵢ(ω)."""
+        return sp.Add(*(term.spectral_density(*frequency) for term in self.terms))
+
+    def spectral_moment(self, *orders: int) -> sp.Expr:
+        """Return the sum of the moments."""
+        return sp.Add(*(term.spectral_moment(*orders) for term in self.terms))
+
+    def _values(self, lags: Float[ndarray, "N d"]) -> Float[ndarray, "N"]:
+        return reduce(np.add, (term(lags) for term in self.terms))
+
+
+@dataclass(frozen=True)
+class ProductOfCovariances(Covariance):
+    """C₁·C₂, the covariance of a product of independent fields.
+
+    Attributes:
+        first: a covariance.
+        second: another one.
+    """
+
+    first: Covariance
+    second: Covariance
+
+    def __post_init__(self) -> None:
+        _check_same_axes((self.first, self.second))
+
+    @property
+    def dim(self) -> int:
+        """Number of axes."""
+        return self.first.dim
+
+    def expression(self, *lag: Any) -> sp.Expr:
+        """Return C₁(τ) C₂(τ)."""
+        return self.first.expression(*lag) * self.second.expression(*lag)
+
+    def spectral_density(self, *frequency: Any) -> sp.Expr:
+        """Return (2π)⁻ᵈ (S₁ ∗ S₂)(ω), by the transform of the product.
+
+        Raises:
+            ArgumentError: a factor that is not isotropic, or a frequency that is no number.
+        """
+        from warptheory.fields.covariance._radial import transform_of_product
+
+        return transform_of_product(self.first, self.second, self._check_axes(frequency, "frequency"))
+
+    def spectral_moment(self, *orders: int) -> sp.Expr:
+        """Return the moment of a sum of two independent frequencies: Σ ∏ binomial · m₁ · m₂."""
+        self._check_axes(orders, "orders")
+        total = sp.Integer(0)
+        for part in itertools.product(*(range(order + 1) for order in orders)):
+            rest = tuple(order - p for order, p in zip(orders, part, strict=True))
+            moments = self.first.spectral_moment(*part), self.second.spectral_moment(*rest)
+            if 0 not in moments:  # such as odd ones; zero times infinity would not be zero to sympy
+                total += math.prod(map(math.comb, orders, part)) * moments[0] * moments[1]
+        return total
+
+    def _values(self, lags: Float[ndarray, "N d"]) -> Float[ndarray, "N"]:
+        return self.first(lags) * self.second(lags)
+
+
+def _check_same_axes(terms: Sequence[Covariance]) -> None:
+    for term in terms:
+        if not isinstance(term, Covariance):
+            raise ArgumentError("other", expected="a covariance", received=repr(term))
+    if len({term.dim for term in terms}) > 1:
+        raise ArgumentError(
+            "other", expected=f"a covariance on {terms[0].dim} axes", received=f"one on {terms[1].dim} axes"
+        )

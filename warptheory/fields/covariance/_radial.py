@@ -1,0 +1,212 @@
+"""Covariances that depend on the length of the lag alone, after a linear map of it where they are anisotropic."""
+
+import math
+from abc import abstractmethod
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import sympy as sp
+from jaxtyping import Float
+from numpy import ndarray
+
+from warptheory.core.errors import ArgumentError
+from warptheory.fields.covariance import _transforms
+from warptheory.fields.covariance._covariance import Covariance
+
+RADIUS = sp.Symbol("r", nonnegative=True)
+WAVENUMBER = sp.Symbol("k", nonnegative=True)
+
+Matrix = Sequence[Sequence[Any]]
+
+
+@dataclass(frozen=True)
+class RadialCovariance(Covariance):
+    """C(τ) = σ² ρ(|Aτ|) with A the identity, or the anisotropy.
+
+    A model defines its correlation ρ; spectral density, spectral moments and integral scale follow by
+    quadrature, and are overridden where they have closed forms.
+
+    Attributes:
+        length: the length ℓ of the correlation, in pixels; a number or a sympy expression.
+        variance: σ² = C(0).
+        dim: number d of axes, 1, 2 or 3.
+        anisotropy: an invertible d × d matrix A, rows first, or None: the lag τ counts as long as Aτ, so
+            ((1, 0), (0, 2)) halves the length along the second axis.
+
+    Raises:
+        ArgumentError: a length or variance that is not positive, another number of axes, a singular matrix.
+    """
+
+    length: Any = 1
+    variance: Any = 1
+    dim: int = 2
+    anisotropy: Matrix | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("length", "variance"):
+            object.__setattr__(self, name, positive(name, getattr(self, name)))
+        if type(self.dim) is not int or self.dim not in (1, 2, 3):
+            raise ArgumentError("dim", expected="1, 2 or 3", received=self.dim)
+        if self.anisotropy is not None:
+            object.__setattr__(self, "anisotropy", _matrix(self.anisotropy, self.dim))
+
+    @abstractmethod
+    def correlation(self, distance: sp.Expr) -> sp.Expr:
+        """Return ρ at a distance in pixels, ρ(0) = 1."""
+
+    def radial_spectrum(self, wavenumber: sp.Expr) -> sp.Expr:
+        """Return S(|ω|)/σ² of the isotropic field, in pixelsᵈ; here by quadrature, for numbers only."""
+        if not wavenumber.is_number:
+            raise ArgumentError(
+                "frequency", expected=f"numbers: {self} has no closed spectral density", received=wavenumber
+            )
+        return sp.Float(_transforms.transform(self._correlation, float(wavenumber), self.dim, self._length))
+
+    @property
+    def integral_scale(self) -> sp.Expr:
+        """∫₀^∞ ρ(r) dr in pixels, half the spectral density of a line through the field at frequency zero."""
+        return sp.Float(_transforms.transform(self._correlation, 0.0, 1, self._length) / 2)
+
+    def expression(self, *lag: Any) -> sp.Expr:
+        """Return C(τ) as a sympy expression; arguments and errors as in `Covariance`."""
+        distance = _norm(self._map * sp.Matrix(self._check_axes(lag, "lag")))
+        return self.variance * self.correlation(distance)
+
+    def spectral_density(self, *frequency: Any) -> sp.Expr:
+        """Return S(ω) = σ² S₁(|A⁻ᵀω|)/|det A|; arguments and errors as in `Covariance`."""
+        inverse = self._map.inv().T
+        wavenumber = _norm(inverse * sp.Matrix(self._check_axes(frequency, "frequency")))
+        return self.variance * self.radial_spectrum(wavenumber) / sp.Abs(self._map.det())
+
+    def spectral_moment(self, *orders: int) -> sp.Expr:
+        """Return the moment; with ω = Aᵀω′ it is a polynomial in those of the isotropic field."""
+        self._check_axes(orders, "orders")
+        isotropic = sp.symbols(f"omega_1:{self.dim + 1}", real=True)
+        mapped = self._map.T * sp.Matrix(isotropic)
+        polynomial = sp.Poly(sp.Mul(*(w**order for w, order in zip(mapped, orders, strict=True))), *isotropic)
+        total = sp.Integer(0)
+        for powers, coefficient in polynomial.terms():
+            mean = _transforms.mean_over_sphere(powers)
+            if mean != 0:
+                total += coefficient * mean * self.radial_moment(sum(powers))
+        return self.variance * total
+
+    def radial_moment(self, order: int) -> sp.Expr:
+        """Return (2π)⁻ᵈ ∫ S₁ |ω|^order dω of the isotropic field of variance one, ∞ where it diverges."""
+        along = (order, *[0] * (self.dim - 1))
+        found = _transforms.moment(self._spectrum, along, self._length)
+        return sp.oo if math.isinf(found) else sp.Float(found) / _transforms.mean_over_sphere(along)
+
+    @property
+    def is_isotropic(self) -> bool:
+        """Whether C depends on |τ| alone."""
+        return self.anisotropy is None
+
+    def _values(self, lags: Float[ndarray, "N d"]) -> Float[ndarray, "N"]:
+        distances = np.linalg.norm(lags @ np.array(self._map.T, dtype=float), axis=-1)
+        # Equal distances are many on a grid, and a Bessel function takes a microsecond.
+        different, places = np.unique(distances, return_inverse=True)
+        return float(self.variance) * self._correlation(different)[places]
+
+    @property
+    def _map(self) -> sp.Matrix:
+        return sp.eye(self.dim) if self.anisotropy is None else sp.Matrix(self.anisotropy)
+
+    @property
+    def _length(self) -> float:
+        return float(self._number("length"))
+
+    def _number(self, name: str) -> sp.Expr:
+        value = getattr(self, name)
+        if value.free_symbols:
+            raise ArgumentError(name, expected="a number, to compute with", received=value)
+        return value
+
+    @cached_property
+    def _correlation(self) -> Callable[[Any], Any]:
+        """ρ of distances in pixels, compiled."""
+        expression = self.correlation(RADIUS)
+        if expression.free_symbols - {RADIUS}:
+            names = ", ".join(sorted(map(str, expression.free_symbols - {RADIUS})))
+            raise ArgumentError("covariance", expected="numbers for all parameters, to compute with", received=names)
+        compiled = sp.lambdify([RADIUS], expression, ["scipy", "numpy"])
+
+        def value(distance: Any) -> Any:
+            # A branch that is not taken may overflow or be 0·∞.
+            with np.errstate(all="ignore"):
+                return np.broadcast_to(compiled(np.asarray(distance, dtype=float)), np.shape(distance)) * 1.0
+
+        return value
+
+    @cached_property
+    def _spectrum(self) -> Callable[[float], float]:
+        """S₁ of wavenumbers, compiled where it has a closed form."""
+        try:
+            expression = self.radial_spectrum(WAVENUMBER)
+        except ArgumentError:
+            return lambda wavenumber: float(self.radial_spectrum(sp.Float(wavenumber)))
+        compiled = sp.lambdify([WAVENUMBER], expression, ["scipy", "numpy"])
+        return lambda wavenumber: float(compiled(wavenumber))
+
+
+def transform_of_product(first: Covariance, second: Covariance, frequency: Sequence[sp.Expr]) -> sp.Expr:
+    """Return the spectral density of the product of two isotropic covariances, by quadrature.
+
+    Raises:
+        ArgumentError: a covariance that is not isotropic, or a frequency that is no number.
+    """
+    for factor in (first, second):
+        if not isinstance(factor, RadialCovariance) or not factor.is_isotropic:
+            raise ArgumentError("covariance", expected="isotropic factors of a product", received=factor)
+    if not all(coordinate.is_number for coordinate in frequency):
+        raise ArgumentError(
+            "frequency", expected="numbers: a product has no closed spectral density", received=frequency
+        )
+    axis = np.zeros(first.dim - 1)
+
+    def product(radius: float) -> float:
+        lag = np.concatenate([[radius], axis])
+        return float(first(lag) * second(lag))
+
+    length = min(factor._length for factor in (first, second) if isinstance(factor, RadialCovariance))
+    return sp.Float(_transforms.transform(product, float(_norm(sp.Matrix(list(frequency)))), first.dim, length))
+
+
+def positive(name: str, value: Any) -> sp.Expr:
+    """Return a positive parameter as an exact expression.
+
+    Args:
+        name: the argument that it came by.
+        value: a number, a sympy expression, or text that sympy reads.
+
+    Raises:
+        ArgumentError: something else, or a number that is not positive and finite.
+    """
+    try:
+        exact = repr(float(value)) if isinstance(value, float) and math.isfinite(value) else value  # 0.1 is 1/10
+        expression = sp.sympify(exact, rational=True, strict=not isinstance(exact, str))
+    except (sp.SympifyError, TypeError):
+        expression = sp.nan
+    if not isinstance(expression, sp.Expr) or expression.has(sp.nan, sp.zoo, sp.oo) or expression.is_positive is False:
+        raise ArgumentError(name, expected="a positive number or a sympy expression", received=repr(value))
+    return expression
+
+
+def _matrix(entries: Matrix, dim: int) -> tuple[tuple[sp.Expr, ...], ...]:
+    rows = tuple(tuple(sp.sympify(entry, rational=True) for entry in row) for row in np.asarray(entries, dtype=object))
+    if len(rows) != dim or any(len(row) != dim for row in rows):
+        raise ArgumentError("anisotropy", expected=f"a {dim} × {dim} matrix", received=entries)
+    if sp.Matrix(rows).det() == 0:
+        raise ArgumentError("anisotropy", expected="an invertible matrix", received=entries)
+    return rows
+
+
+def _norm(vector: sp.Matrix) -> sp.Expr:
+    """Return the Euclidean length; along one axis alone without a root."""
+    entries = [entry for entry in vector if entry != 0]
+    if not entries:
+        return sp.Integer(0)
+    return sp.Abs(entries[0]) if len(entries) == 1 else sp.sqrt(sp.Add(*(entry**2 for entry in entries)))

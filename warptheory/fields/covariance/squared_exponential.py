@@ -1,0 +1,37 @@
+"""The squared exponential (Gaussian) covariance, of fields that are smooth to every order."""
+
+from dataclasses import dataclass
+
+import sympy as sp
+
+from warptheory.fields.covariance._radial import RadialCovariance
+
+
+@dataclass(frozen=True)
+class SquaredExponential(RadialCovariance):
+    """C(τ) = σ² exp(−|τ|²/2ℓ²).
+
+    Source: C. E. Rasmussen, C. K. I. Williams, Gaussian Processes for Machine Learning, 2006, equation 4.9.
+    """
+
+    def correlation(self, distance: sp.Expr) -> sp.Expr:
+        """Return exp(−r²/2ℓ²)."""
+        return sp.exp(-(distance**2) / (2 * self.length**2))
+
+    def radial_spectrum(self, wavenumber: sp.Expr) -> sp.Expr:
+        """Return (2π)^{d/2} ℓᵈ exp(−ℓ²k²/2)."""
+        return (
+            (2 * sp.pi) ** sp.Rational(self.dim, 2)
+            * self.length**self.dim
+            * sp.exp(-(self.length**2) * wavenumber**2 / 2)
+        )
+
+    def radial_moment(self, order: int) -> sp.Expr:
+        """Return the moment of the length of a normal vector of deviation 1/ℓ: 2^{p/2} Γ((d + p)/2)/Γ(d/2)/ℓᵖ."""
+        half = sp.Rational(self.dim, 2)
+        return 2 ** sp.Rational(order, 2) * sp.gamma(half + sp.Rational(order, 2)) / sp.gamma(half) / self.length**order
+
+    @property
+    def integral_scale(self) -> sp.Expr:
+        """√(π/2) ℓ."""
+        return sp.sqrt(sp.pi / 2) * self.length

@@ -1,0 +1,50 @@
+"""White noise on the grid: pixels that are not correlated."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import sympy as sp
+from jaxtyping import Float
+from numpy import ndarray
+
+from warptheory.core.errors import ArgumentError
+from warptheory.fields.covariance._covariance import Covariance
+from warptheory.fields.covariance._radial import positive
+
+
+@dataclass(frozen=True)
+class White(Covariance):
+    """C(m) = σ² for m = 0, and 0 between different pixels; S = σ² up to the grid's Nyquist frequency.
+
+    Attributes:
+        variance: σ².
+        dim: number d of axes, 1, 2 or 3.
+    """
+
+    variance: Any = 1
+    dim: int = 2
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "variance", positive("variance", self.variance))
+        if type(self.dim) is not int or self.dim not in (1, 2, 3):
+            raise ArgumentError("dim", expected="1, 2 or 3", received=self.dim)
+
+    def expression(self, *lag: Any) -> sp.Expr:
+        """Return σ² ∏ δ(τᵢ); arguments and errors as in `Covariance`."""
+        return self.variance * sp.Mul(*(sp.KroneckerDelta(t, 0) for t in self._check_axes(lag, "lag")))
+
+    def spectral_density(self, *frequency: Any) -> sp.Expr:
+        """Return σ² for |ωᵢ| ≤ π, and 0 beyond; arguments and errors as in `Covariance`."""
+        inside = sp.And(*(sp.Abs(w) <= sp.pi for w in self._check_axes(frequency, "frequency")))
+        return sp.Piecewise((self.variance, inside), (0, True))
+
+    def spectral_moment(self, *orders: int) -> sp.Expr:
+        """Return σ² for the field itself, and ∞ for its derivatives, which white noise lacks."""
+        self._check_axes(orders, "orders")
+        if any(order % 2 for order in orders):
+            return sp.Integer(0)
+        return sp.oo if any(orders) else self.variance
+
+    def _values(self, lags: Float[ndarray, "N d"]) -> Float[ndarray, "N"]:
+        return np.where((lags == 0).all(axis=-1), float(self.variance), 0.0)

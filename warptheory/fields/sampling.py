@@ -1,0 +1,265 @@
+"""Exact sampling of homogeneous Gaussian fields on a grid, by circulant embedding.
+
+The covariance on a torus that is larger than the grid is diagonal in the Fourier basis. If its eigenvalues are
+non-negative, a Fourier transform of white noise scaled by their roots is a field with exactly the wanted
+covariance on the grid (A. T. A. Wood, G. Chan, J. Comput. Graph. Stat. 3(4), 1994; C. R. Dietrich, G. N. Newsam,
+SIAM J. Sci. Comput. 18(4), 1997).
+"""
+
+import itertools
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import sympy as sp
+import torch
+from jaxtyping import Float
+from numpy import ndarray
+from scipy import fft, interpolate, special
+from torch import Tensor
+
+from warptheory.core.errors import ArgumentError, WarpTheoryError
+from warptheory.fields import laws
+from warptheory.fields.covariance import Covariance
+from warptheory.fields.laws import ARGUMENT
+
+# Share of the variance: correlations below it are rounding, and so are negative eigenvalues.
+_ROUNDING = 2e-15
+_GROWTH = 1.5
+_MOST_GROWTH = 8
+_COMPLEX = {torch.float32: torch.complex64, torch.float64: torch.complex128}
+# Arrays of the torus that live at once: noise, its transform, and the transform's workspace.
+_COPIES = 3
+_MOST_SHELLS = 16
+_FARTHEST = 8.0  # deviations; a value beyond has a probability of 1e−15
+_WIDEST = 60.0  # deviations of any law of the catalogue at that probability
+_TABLE = 4001
+_BISECTIONS = 60
+
+
+class NotPositiveDefinite(WarpTheoryError):  # noqa: N818 -- reads as what it says
+    """No torus was found on which the covariance is one, to the accepted share of the variance.
+
+    Args:
+        covariance: the covariance.
+        size: the grid.
+        torus: the largest torus that was tried.
+        clipped: share of the variance in its negative eigenvalues.
+        tolerance: the share that was accepted.
+    """
+
+    def __init__(
+        self, covariance: Covariance, size: Sequence[int], torus: Sequence[int], clipped: float, tolerance: float
+    ) -> None:
+        super().__init__(
+            f"{covariance} on a grid of {tuple(size)} pixels: {clipped:.2g} of the variance, more than the tolerance "
+            f"{tolerance:.2g}, would be clipped as negative eigenvalues of the torus {tuple(torus)}. Either this is no "
+            f"covariance in {len(size)} dimensions, or it is longer than the torus (more memory allows a larger one)"
+        )
+
+
+@dataclass(frozen=True)
+class FieldSampler:
+    """Draws homogeneous Gaussian fields of one covariance on one grid.
+
+    Attributes:
+        covariance: their covariance.
+        size: the grid's size, pixels along each axis.
+        periodic: whether the grid itself is the torus: C is then summed over its images, C(τ + Nj), which is
+            periodic and positive definite whatever N.
+        tolerance: the largest share of the variance that may be clipped away as negative eigenvalues.
+        memory: the most bytes to be used at a time.
+
+    Raises:
+        ArgumentError: sizes that are not positive or of another number of axes; a grid that needs more memory.
+        NotPositiveDefinite: more than `tolerance` would have to be clipped on every torus that fits in memory,
+            and is at most eight times the grid; raised when the first field is drawn.
+    """
+
+    covariance: Covariance
+    size: tuple[int, ...]
+    periodic: bool = False
+    tolerance: float = 1e-12
+    memory: int = 2**31
+
+    def __post_init__(self) -> None:
+        size = tuple(self.size)
+        if len(size) != self.covariance.dim or not all(isinstance(n, int) and n > 0 for n in size):
+            raise ArgumentError("size", expected=f"{self.covariance.dim} positive integers", received=self.size)
+        object.__setattr__(self, "size", size)
+        self._check_memory(size)
+
+    @property
+    def torus(self) -> tuple[int, ...]:
+        """Size of the torus, pixels along each axis."""
+        return self._embedding[0]
+
+    @property
+    def clipped(self) -> float:
+        """Share of the variance that was clipped as negative eigenvalues; 0 where the embedding is exact."""
+        return self._embedding[2] if self._embedding[2] > _ROUNDING else 0.0
+
+    def sample(
+        self,
+        batch: int,
+        generator: np.random.Generator,
+        channels: int = 1,
+        device: str | torch.device = "cpu",
+        dtype: torch.dtype = torch.float64,
+        law: str | None = None,
+    ) -> Float[Tensor, "B C *S"]:
+        """Draw independent fields of mean zero, shape (batch, channels, *size).
+
+        Args:
+            batch: number of fields B.
+            generator: NumPy generator; `core.streams.Stream.generator()` gives reproducible ones.
+            channels: number of independent channels C.
+            device: device on which they are made; the noise comes from the generator on every device.
+            dtype: torch.float32 or torch.float64.
+            law: a law of `fields.laws` for the single pixels, whose mean stays 0 and variance C(0): each value is
+                mapped by its quantile. The correlation then is that of the mapped field, a little lower.
+
+        Raises:
+            ArgumentError: a negative batch, another dtype, or a law without a density.
+        """
+        if batch < 0 or channels < 1:
+            raise ArgumentError("batch", expected="batch ≥ 0 and channels ≥ 1", received=(batch, channels))
+        if dtype not in _COMPLEX:
+            raise ArgumentError("dtype", expected="torch.float32 or torch.float64", received=dtype)
+        quantile = None if law is None else Quantile.of(law)
+        fields = torch.empty((batch * channels, *self.size), dtype=dtype, device=device)
+        for first in range(0, len(fields), self._block(dtype)):
+            block = fields[first : first + self._block(dtype)]
+            block.copy_(self._draw(len(block), generator, device, dtype))
+        if quantile is not None:
+            fields = quantile.of_normal(fields, math.sqrt(self._variance))
+        return fields.reshape(batch, channels, *self.size)
+
+    def _block(self, dtype: torch.dtype) -> int:
+        """Return how many fields are made at a time: two for each complex torus that fits in memory."""
+        torus = _COPIES * math.prod(self.torus) * torch.empty(0, dtype=_COMPLEX[dtype]).element_size()
+        return max(2, 2 * (self.memory // torus))
+
+    def _draw(
+        self, count: int, generator: np.random.Generator, device: str | torch.device, dtype: torch.dtype
+    ) -> Float[Tensor, "N *S"]:
+        """Return independent fields: real and imaginary part of each transform are two."""
+        pairs = -(-count // 2)
+        shape = (pairs, *self.torus, 2)
+        single = dtype == torch.float32
+        noise = generator.standard_normal(shape, np.float32) if single else generator.standard_normal(shape)
+        waves = torch.view_as_complex(torch.from_numpy(noise)).to(device)
+        waves *= self._roots(dtype).to(device)
+        axes = tuple(range(1, 1 + len(self.size)))
+        torch.fft.fftn(waves, dim=axes, out=waves)
+        grid = waves[(slice(None), *(slice(n) for n in self.size))]
+        return torch.view_as_real(grid).movedim(-1, 1).flatten(0, 1)[:count]
+
+    def _roots(self, dtype: torch.dtype) -> Tensor:
+        """Return √(λ/N) on the torus."""
+        return torch.from_numpy(np.sqrt(self._embedding[1] / math.prod(self.torus))).to(dtype)
+
+    @cached_property
+    def _embedding(self) -> tuple[tuple[int, ...], Float[ndarray, "*M"], float]:
+        """The torus, its eigenvalues, and the clipped share of the variance."""
+        torus = self.size if self.periodic else tuple(map(self._first_torus, range(len(self.size))))
+        self._check_memory(torus)
+        while True:
+            eigenvalues = np.asarray(fft.fftn(self._on_torus(torus)).real)
+            clipped = float(-np.minimum(eigenvalues, 0.0).sum() / np.abs(eigenvalues).sum())
+            if clipped <= self.tolerance:
+                return torus, np.maximum(eigenvalues, 0.0), clipped
+            larger = tuple(fft.next_fast_len(math.ceil(_GROWTH * n)) for n in torus)
+            if self.periodic or self._bytes(larger) > self.memory or max(larger) > _MOST_GROWTH * max(self.size):
+                raise NotPositiveDefinite(self.covariance, self.size, torus, clipped, self.tolerance)
+            torus = larger
+
+    @staticmethod
+    def _bytes(torus: Sequence[int]) -> int:
+        return _COPIES * 16 * math.prod(torus)
+
+    def _check_memory(self, torus: Sequence[int]) -> None:
+        if self._bytes(torus) > self.memory:
+            raise ArgumentError(
+                "memory",
+                expected=f"at least {self._bytes(torus)} bytes, for a torus of {torus} pixels",
+                received=self.memory,
+            )
+
+    def _first_torus(self, axis: int) -> int:
+        """Return the shortest axis on which no lag of the grid meets a correlated image of itself."""
+        most = 2 * self.size[axis] - 1
+        lags = np.zeros((most, self.covariance.dim))
+        lags[:, axis] = np.arange(most)
+        correlated = np.flatnonzero(np.abs(self.covariance(lags)) > _ROUNDING * self._variance)
+        return int(fft.next_fast_len(min(most, self.size[axis] + int(correlated[-1]))))
+
+    @property
+    def _variance(self) -> float:
+        return float(self.covariance(np.zeros(self.covariance.dim)))
+
+    def _on_torus(self, torus: tuple[int, ...]) -> Float[ndarray, "*M"]:
+        """Return C at the lags of the torus, the shorter way round along each axis."""
+        axes = [np.where(np.arange(n) <= n // 2, np.arange(n), np.arange(n) - n) for n in torus]
+        lags = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).astype(float)
+        return self._summed_over_images(lags) if self.periodic else self.covariance(lags)
+
+    def _summed_over_images(self, lags: Float[ndarray, "*M d"]) -> Float[ndarray, "*M"]:
+        """Return Σ_j C(τ + Nj), shell after shell of images, until one adds nothing."""
+        total = np.zeros(lags.shape[:-1])
+        for shell in range(_MOST_SHELLS):
+            images = itertools.product(range(-shell, shell + 1), repeat=len(self.size))
+            outermost = (j for j in images if max(map(abs, j)) == shell)
+            added = sum(self.covariance(lags + np.multiply(j, self.size)) for j in outermost)
+            total = total + added
+            if shell and np.abs(added).max() <= _ROUNDING * self._variance:
+                return total
+        raise ArgumentError(
+            "size", expected=f"a period over {_MOST_SHELLS - 1} of which the correlations vanish", received=self.size
+        )
+
+
+@dataclass(frozen=True)
+class Quantile:
+    """The map x = F⁻¹(Φ(g)) of a standard normal value to one of another law of mean 0 and variance 1.
+
+    Attributes:
+        law: name of the law.
+    """
+
+    law: str
+
+    @classmethod
+    def of(cls, law: str) -> "Quantile":
+        """Return the map to a law of `fields.laws`.
+
+        Raises:
+            UnknownNameError: no law of that name.
+            ArgumentError: a law of single values, which has no quantile between them.
+        """
+        if laws.get(law).density is None:
+            raise ArgumentError("law", expected="a law with a density", received=repr(law))
+        return cls(law)
+
+    def of_normal(self, fields: Float[Tensor, "*N"], deviation: float) -> Float[Tensor, "*N"]:
+        """Map normal values of that standard deviation, shape (*N), and keep mean 0 and variance."""
+        values = fields.cpu().numpy() / deviation
+        mapped = self._table(np.clip(values, -_FARTHEST, _FARTHEST)) * deviation
+        return torch.from_numpy(mapped).to(fields)
+
+    @cached_property
+    def _table(self) -> interpolate.PchipInterpolator:
+        """Return x at normal values g, interpolated between solutions of F(x) = Φ(g)."""
+        law = laws.get(self.law).standardised(0, 1)
+        position = (ARGUMENT - law.location) / law.scale
+        distribution = sp.lambdify([ARGUMENT], law.distribution.subs(ARGUMENT, position), ["scipy", "numpy"])
+        g = np.linspace(-_FARTHEST, _FARTHEST, _TABLE)
+        wanted = special.ndtr(g)
+        low, high = np.full(_TABLE, -_WIDEST), np.full(_TABLE, _WIDEST)
+        for _ in range(_BISECTIONS):
+            middle = (low + high) / 2
+            below = distribution(middle) < wanted
+            low, high = np.where(below, middle, low), np.where(below, high, middle)
+        return interpolate.PchipInterpolator(g, (low + high) / 2)
