@@ -32,6 +32,7 @@ _MOST_GROWTH = 8
 _COMPLEX = {torch.float32: torch.complex64, torch.float64: torch.complex128}
 # Arrays of the torus that live at once: noise, its transform, and the transform's workspace.
 _COPIES = 3
+_CACHED = 2**18  # complex numbers: the tori of small fields are transformed together, large ones one by one
 _MOST_SHELLS = 16
 _FARTHEST = 8.0  # deviations; a value beyond has a probability of 1e−15
 _WIDEST = 60.0  # deviations of any law of the catalogue at that probability
@@ -130,32 +131,30 @@ class FieldSampler:
             raise ArgumentError("dtype", expected="torch.float32 or torch.float64", received=dtype)
         quantile = None if law is None else Quantile.of(law)
         fields = torch.empty((batch * channels, *self.size), dtype=dtype, device=device)
-        for first in range(0, len(fields), self._block(dtype)):
-            block = fields[first : first + self._block(dtype)]
-            block.copy_(self._draw(len(block), generator, device, dtype))
+        roots = self._roots(dtype).to(device)
+        noise = np.empty(
+            (self._block(dtype) // 2, *self.torus, 2), dtype=roots.new_empty(0, device="cpu").numpy().dtype
+        )
+        for block in fields.split(self._block(dtype)):
+            generator.standard_normal(out=noise[: -(-len(block) // 2)], dtype=noise.dtype)
+            block.copy_(self._colour(torch.from_numpy(noise), roots)[: len(block)])
         if quantile is not None:
             fields = quantile.of_normal(fields, math.sqrt(self._variance))
         return fields.reshape(batch, channels, *self.size)
 
     def _block(self, dtype: torch.dtype) -> int:
-        """Return how many fields are made at a time: two for each complex torus that fits in memory."""
-        torus = _COPIES * math.prod(self.torus) * torch.empty(0, dtype=_COMPLEX[dtype]).element_size()
-        return max(2, 2 * (self.memory // torus))
+        """Return how many fields are made at a time: two for each complex torus that fits in memory and in a cache."""
+        torus = math.prod(self.torus)
+        bound = self.memory // (_COPIES * torus * torch.empty(0, dtype=_COMPLEX[dtype]).element_size())
+        return 2 * max(1, min(bound, _CACHED // torus))
 
-    def _draw(
-        self, count: int, generator: np.random.Generator, device: str | torch.device, dtype: torch.dtype
-    ) -> Float[Tensor, "N *S"]:
-        """Return independent fields: real and imaginary part of each transform are two."""
-        pairs = -(-count // 2)
-        shape = (pairs, *self.torus, 2)
-        single = dtype == torch.float32
-        noise = generator.standard_normal(shape, np.float32) if single else generator.standard_normal(shape)
-        waves = torch.view_as_complex(torch.from_numpy(noise)).to(device)
-        waves *= self._roots(dtype).to(device)
-        axes = tuple(range(1, 1 + len(self.size)))
-        torch.fft.fftn(waves, dim=axes, out=waves)
+    def _colour(self, noise: Float[Tensor, "N *M 2"], roots: Float[Tensor, "*M"]) -> Float[Tensor, "fields *S"]:
+        """Return independent fields: real and imaginary part of the transform of each torus of noise are two."""
+        waves = torch.view_as_complex(noise.to(roots.device))
+        waves *= roots
+        torch.fft.fftn(waves, dim=tuple(range(1, waves.ndim)), out=waves)
         grid = waves[(slice(None), *(slice(n) for n in self.size))]
-        return torch.view_as_real(grid).movedim(-1, 1).flatten(0, 1)[:count]
+        return torch.view_as_real(grid).movedim(-1, 1).flatten(0, 1)
 
     def _roots(self, dtype: torch.dtype) -> Tensor:
         """Return √(λ/N) on the torus."""
