@@ -14,10 +14,9 @@ from numpy import ndarray
 
 from warptheory.core.errors import ArgumentError
 from warptheory.fields.laws import ARGUMENT, Law
-from warptheory.kernels import FRACTION, POSITION, Kernel, PeriodicFunction, Piece, PiecewiseKernel
+from warptheory.kernels import FRACTION, Kernel, PeriodicFunction, Piece, PiecewiseKernel
 from warptheory.kernels._piecewise import taps_of
-from warptheory.symbolic._nodes import Node, Opaque
-from warptheory.symbolic._quadrature import Environment, Evaluate, quadrature
+from warptheory.symbolic._nodes import Environment, Evaluate, Node, Opaque, _kernel_function, quadrature
 from warptheory.symbolic._reduction import NotReducible
 from warptheory.symbolic._variables import OffsetField
 
@@ -295,8 +294,8 @@ def offset_range(law: Law, environment: Environment, evaluate: Evaluate) -> tupl
 
 def kernel_values(kernel: Kernel, positions: ndarray) -> ndarray:
     """Return k at positions of shape (*P), by its definition."""
-    with np.errstate(all="ignore"):  # pieces are evaluated everywhere, also where they do not hold
-        return np.broadcast_to(_kernel_function(kernel)(positions), positions.shape)
+    with np.errstate(divide="ignore"):  # pieces are evaluated everywhere, also where they do not hold
+        return _kernel_function(kernel, 0)(positions)
 
 
 def watch(
@@ -326,11 +325,6 @@ def _symbols_of(law: Law) -> set[sp.Symbol]:
 @cache
 def _distribution(law: Law) -> Any:
     return sp.lambdify([ARGUMENT], law.distribution, "scipy")
-
-
-@cache
-def _kernel_function(kernel: Kernel) -> Any:
-    return sp.lambdify([POSITION], kernel.value(POSITION), "numpy")
 
 
 @cache
