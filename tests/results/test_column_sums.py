@@ -17,9 +17,11 @@ import warptheory as wt
 from warptheory import kernels, montecarlo
 from warptheory.core.errors import ArgumentError
 from warptheory.results import Setting
-from warptheory.results.backward import column_sums
-from warptheory.results.backward.column_sums import RESULT, TORUS_SIZE, expected_maximum
+from warptheory.results.backward import _row_sums
+from warptheory.results.backward._column_tail import THRESHOLD, TORUS_SIZE
+from warptheory.results.backward.column_sums import RESULT
 from warptheory.symbolic import NotReducible, evaluate
+from warptheory.symbolic._compound_poisson import ColumnTail, KnotSum
 from warptheory.symbolic._nodes import Opaque
 
 CLAIMS = [
@@ -57,7 +59,7 @@ def test_steps_of_row_sums_agree(quantity, kernel, dim):
 
 def test_row_sums_in_closed_form():
     """Keys: Λ(f) = 1 + f(1 − f), so 7/6 and 5/4; for any slope a, 1 − 2af(1 − f), so 1 − a/2 at f = 1/2."""
-    assert RESULT.derive(kernel="keys").result == sp.Rational(7, 6)
+    assert RESULT.derive("mean absolute row sum", kernel="keys").result == sp.Rational(7, 6)
     assert RESULT.derive("infinity norm", kernel="keys", dim=2).result == sp.Rational(25, 16)
     assert RESULT.derive("infinity norm", kernel="keys(-0.75)").result == sp.Rational(11, 8)
     assert all(RESULT.derive("infinity norm", kernel=kernel, dim=3).result == 1 for kernel in NON_NEGATIVE)
@@ -65,11 +67,22 @@ def test_row_sums_in_closed_form():
 
 def test_a_weight_that_changes_sign_inside_a_piece_is_split():
     f = kernels.FRACTION
-    cells = column_sums._signed_cells(kernels.PeriodicFunction.constant(f**2 - sp.Rational(1, 4)))
+    cells = _row_sums._signed_cells(kernels.PeriodicFunction.constant(f**2 - sp.Rational(1, 4)))
     assert [(sign, cell.lower, cell.upper) for sign, cell in cells] == [
         (-1, 0, sp.Rational(1, 2)),
         (1, sp.Rational(1, 2), 1),
     ]
+
+
+@pytest.mark.parametrize("name", ["sinc", "bspline3(prefilter=True)"])
+def test_row_sums_of_a_kernel_that_reads_every_pixel_are_refused(name):
+    """The taps of a prefiltered spline are positive; the entries of W, which count, are not."""
+    with pytest.raises(NotReducible, match="row sums of .* reads every pixel; a kernel of finite support is needed"):
+        RESULT.derive("infinity norm", kernel=name)
+
+
+def test_the_infinity_norm_is_checked_with_and_without_negative_weights():
+    assert {"keys", "linear"} <= {setting.kernel for setting in RESULT.settings("infinity norm")}
 
 
 def test_an_unknown_sign_is_refused():
@@ -109,6 +122,11 @@ def test_schur_bound_is_reached_by_a_shift_and_not_by_a_collapse():
 
 
 # ---- the largest column sum ----
+
+
+def expected_maximum(sizes):
+    """The numbers of the last step."""
+    return [RESULT.evaluate("largest column sum", kernel="nearest", N=float(size)) for size in sizes]
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 4, 5, 6])
@@ -179,10 +197,9 @@ def test_largest_load_against_numpy_placements(size):
 
 
 def test_sizes_have_to_be_whole_and_positive():
-    with pytest.raises(ArgumentError, match="^sizes: expected integers ≥ 1, got 0$"):
-        expected_maximum([4, 0])
-    with pytest.raises(ArgumentError, match="^N: expected a whole number of pixels ≥ 1, got 2.5$"):
-        RESULT.evaluate("largest column sum", kernel="nearest", N=2.5)
+    for size in (0, 2.5):
+        with pytest.raises(ArgumentError, match=f"^N: expected a whole number of pixels ≥ 1, got {float(size)}$"):
+            expected_maximum([size])
 
 
 # ---- the law of one column sum ----
@@ -228,8 +245,8 @@ def test_steps_of_the_tail_agree(kernel, dim, threshold):
 
 def test_the_linear_tail_is_a_finite_sum_of_bessel_functions():
     result = RESULT.derive("tail of a column sum", kernel="linear").result
-    assert result.atoms(column_sums.KnotSum)
-    assert next(iter(result.atoms(column_sums.KnotSum))).args[0].has(sp.besseli)
+    assert result.atoms(KnotSum)
+    assert next(iter(result.atoms(KnotSum))).args[0].has(sp.besseli)
 
 
 @pytest.mark.parametrize("kernel", ["linear", "nearest", "bspline3"])
@@ -238,7 +255,7 @@ def test_the_torus_is_large_enough(kernel, dim):
     """The exact tail for a binomial number of readings is within a tenth of the smallest effect."""
     quantity = RESULT.quantity("tail of a column sum")
     pixels = TORUS_SIZE[dim] ** dim
-    finite = column_sums.ColumnTail(Opaque(kernels.get(kernel)), dim, column_sums.THRESHOLD, pixels)
+    finite = ColumnTail(Opaque(kernels.get(kernel)), dim, THRESHOLD, pixels)
     exact = evaluate(finite, quantity.values(Setting(kernel, dim)))
     theory = RESULT.evaluate(quantity.name, kernel=kernel, dim=dim)
     assert exact == pytest.approx(theory, rel=quantity.smallest_effect / 10)
@@ -248,7 +265,7 @@ def test_binomial_readings_against_scipy():
     """On a torus of 10 pixels: Binomial(10, 2/10) readings of uniform weights; the lattice is good to 1e-7."""
     tails = [stats.irwinhall.sf(1.6, r) for r in range(1, 11)]
     exact = float(np.sum(stats.binom.pmf(np.arange(1, 11), 10, 0.2) * tails))
-    found = column_sums.ColumnTail(Opaque(kernels.get("linear")), 1, column_sums.THRESHOLD, 10)
+    found = ColumnTail(Opaque(kernels.get("linear")), 1, THRESHOLD, 10)
     assert evaluate(found, {"t": 1.6}) == pytest.approx(exact, abs=1e-7)
 
 
