@@ -1,15 +1,15 @@
 """The backward pass is not the mirror of the forward pass: theory and simulation of results B1 to B8.
 
-Writes `backward_asymmetry.parquet`, one row for each value of a parameter, with the columns of
-`iid_statistics.parquet`: half-widths a and spreads s of the offsets in pixels, slopes τ without unit, the
-grid's size N in pixels, layers L. The gradient that is sent back has mean 0 and variance 1, or is one.
+Writes `backward_asymmetry.parquet`, one row for each value of a parameter: half-widths a and spreads s of the
+offsets in pixels, slopes τ without unit, the grid's size N in pixels, layers L. The gradient that is sent back has
+mean 0 and variance 1, or is one. Simulations are as precise as a marker in the figures is high.
 """
 
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -19,8 +19,8 @@ from torch import Tensor
 from warptheory import montecarlo, results
 from warptheory.core import records
 from warptheory.core.analysis import run_as_script
-from warptheory.core.checkout import load_script
 from warptheory.results import PIXEL, Quantity, Result, Setting
+from warptheory.results._curves import STANDARD, Curve, Point, grid, simulate, write
 from warptheory.results.backward import constants, folding, stacked_gradients
 from warptheory.symbolic import ExcessKurtosis, Expectation, IIDField, OffsetField, Variance, WideOffsets, warp
 
@@ -30,11 +30,29 @@ FORWARD_TAILS = "excess kurtosis, offsets uniform on [−a, a)"
 FORWARD_ONES = "variance of warped ones"
 RESPONSE = "mean square of the response to ones"
 GROWTH = "growth of the backward gain per doubling of the resolution"
+STACKED = "second moment after L layers, wide offsets"
 SLOPES = (0.5, 0.8, 1.2)
+RESOLUTIONS = tuple(2**power for power in range(3, 11))  # pixels in a period
+LAYERS = (1, 2, 3, 4)
 _STRATA = 256
 
-curves = load_script("analyses", "iid_statistics", "analysis")
-grid = curves.grid
+
+def second_moments() -> Iterator[Curve]:
+    """Yield the second moments of both passes against the half-width of uniform offsets (A4, B1)."""
+    forward, backward = results.get("A4"), results.get("B1")
+    values, given = grid(0.05, 1.55, 61), {"offsets": "uniform"}
+    for dim in DIMS:
+        yield Curve(forward, "variance", "a", values, grid(0.25, 1.25, 3), dim=dim, given=given)
+        yield Curve(backward, "second moment", "a", values, grid(0.05, 1.05, 3), dim=dim, given=given)
+
+
+def tails() -> Iterator[Curve]:
+    """Yield the excess kurtosis of both passes against the half-width of uniform offsets (A5, B2)."""
+    forward = extended("A5", Quantity(FORWARD_TAILS, forward_tails))
+    values, simulated = grid(0.05, 3.05, 61), (0.1, 0.45, 0.95, 2.1)
+    for dim in DIMS:
+        yield Curve(results.get("B2"), "excess kurtosis", "a", values, simulated, dim=dim, atol=2e-2)
+        yield Curve(forward, FORWARD_TAILS, "a", values, simulated, dim=dim, atol=1e-2)
 
 
 def forward_tails(setting: Setting) -> ExcessKurtosis:
@@ -43,9 +61,66 @@ def forward_tails(setting: Setting) -> ExcessKurtosis:
     return ExcessKurtosis(warp(x, OffsetField("uniform", setting.dim), setting.kernel)[PIXEL])
 
 
+def response_to_ones() -> Iterator[Curve]:
+    """Yield the variance of the response to ones, of both passes, against the spread of normal offsets (B3)."""
+    backward, forward = results.get("B3"), extended("B3", Quantity(FORWARD_ONES, forward_ones))
+    values, simulated = grid(0.02, 2.0, 40), grid(0.02, 2.0, 8)
+    for dim in DIMS:
+        yield Curve(backward, "variance of the response to ones", "s", values, simulated, dim=dim)
+        yield Curve(forward, FORWARD_ONES, "s", (0.02, 2.0), grid(0.25, 1.75, 4), dim=dim, atol=1e-3)
+
+
 def forward_ones(setting: Setting) -> Variance:
     """State Var (W1)[n]."""
     return Variance(warp(constants.ONES, OffsetField(setting.offsets, setting.dim), setting.kernel)[PIXEL])
+
+
+def dead_inputs() -> Iterator[Curve]:
+    """Yield the share of dead inputs against the spread of normal offsets (B4)."""
+    result, values, simulated = results.get("B4"), grid(0.2, 2.4, 45), grid(0.4, 2.4, 6)
+    for kernel in ("linear", "nearest"):
+        for dim in DIMS:
+            yield Curve(result, "share of dead inputs", "s", values, simulated, kernel, dim, rtol=3e-2)
+
+
+def column_sums() -> Iterator[Curve]:
+    """Yield the expected largest column sum against the size of the grid (B5)."""
+    sizes = tuple(float(2 ** (number / 2) // 1) for number in range(4, 29))
+    simulated = tuple(float(2**number) for number in range(2, 15, 2))
+    yield Curve(results.get("B5"), "largest column sum", "N", sizes, simulated, "nearest")
+
+
+def folds() -> Iterator[Curve]:
+    """Yield the probability of a fold and the mean number of preimages against the slopes (B7)."""
+    result, values, simulated = results.get("B7"), grid(0.16, 1.6, 49), grid(0.4, 1.6, 7)
+    for dim in (1, 2, 3):
+        for quantity in ("fold probability", "preimages"):
+            yield Curve(result, quantity, "tau", values, simulated, dim=dim)
+
+
+def jensen() -> Iterator[Curve]:
+    """Yield the gain of a diffeomorphism in both passes against its largest slope (B6)."""
+    result, values, simulated = results.get("B6"), grid(0.0, 0.9, 46), grid(0.1, 0.9, 5)
+    yield Curve(result, "backward gain", "tau", values, simulated)
+    yield Curve(result, "backward gain", "tau", values, (0.3, 0.8), dim=2)
+    yield Curve(result, "forward gain", "tau", (0.0, 0.9), simulated)
+
+
+def growth() -> Iterator[Curve]:
+    """Yield how much the backward gain of Gaussian slopes grows per doubling of the resolution (B7)."""
+    for tau in SLOPES:
+        yield Curve(results.get("B7"), GROWTH, "tau", (tau,), (tau,))
+
+
+def stacked() -> Iterator[Curve]:
+    """Yield the second moment of ones after some layers of wide offsets (B8), a curve of one point for each number."""
+    result = results.get("B8")
+    three = result.quantity("second moment after three layers, wide offsets")
+    for layers in LAYERS:
+        quantity = replace(three, name=STACKED, experiment=partial(stacked_moment, layers=layers))
+        for dim in DIMS:
+            at = (float(layers),)
+            yield Curve(replace(result, quantities=(quantity,)), STACKED, "L", at, at, dim=dim, rtol=1.5e-2)
 
 
 def stacked_moment(setting: Setting, layers: int) -> WideOffsets:
@@ -56,6 +131,25 @@ def stacked_moment(setting: Setting, layers: int) -> WideOffsets:
 def extended(label: str, quantity: Quantity) -> Result:
     """Return a result with one quantity of ours in place of its own, under its label."""
     return replace(results.get(label), quantities=(quantity,))
+
+
+def limits() -> Iterator[Curve]:
+    """Yield what no value of the parameter changes: limits of wide offsets, and the largest row sum."""
+    yield Curve(results.get("B5"), "infinity norm", "N", kernel="nearest")
+    for dim in DIMS:
+        yield Curve(results.get("B2"), "excess kurtosis, wide offsets", "a", dim=dim)
+        yield Curve(results.get("B3"), "variance of the response to ones, wide offsets", "s", dim=dim)
+        for kernel in ("linear", "nearest"):
+            yield Curve(results.get("B4"), "share of dead inputs, wide offsets", "s", kernel=kernel, dim=dim)
+
+
+def responses(seed: int, device: str, thin: int) -> Iterator[Point]:
+    """Yield the mean of (Wᵀ1)² on ever finer grids, which theory gives up to a constant (B7)."""
+    for tau in SLOPES:
+        curve = Curve(results.get("B7"), RESPONSE, "N", given={"tau": tau})
+        for pixels in RESOLUTIONS[::thin]:
+            point, experiment = curve.at(float(pixels)), ResponseExperiment(pixels)
+            yield simulate(point, experiment, {"tau": tau}, rtol=4e-3, seed=seed, device=device)
 
 
 @dataclass(frozen=True)
@@ -88,116 +182,6 @@ class ResponseExperiment:
         return hits.reshape(rows, _STRATA).mean(1)
 
 
-def second_moments() -> Iterator[Any]:
-    """Yield the second moments of both passes against the half-width of uniform offsets (A4, B1)."""
-    given = {"offsets": "uniform"}
-    values, simulated = grid(0.05, 1.55, 61), {"A4": grid(0.25, 1.25, 3), "B1": grid(0.05, 1.05, 3)}
-    for dim in DIMS:
-        for label, quantity in (("A4", "variance"), ("B1", "second moment")):
-            yield curves.Curve(
-                results.get(label), quantity, "a", values, simulated[label], "linear", dim, given, rtol=4e-3
-            )
-
-
-def tails() -> Iterator[Any]:
-    """Yield the excess kurtosis of both passes against the half-width of uniform offsets (A5, B2)."""
-    forward = extended("A5", Quantity(FORWARD_TAILS, forward_tails))
-    values, simulated = grid(0.05, 3.05, 61), (0.1, 0.45, 0.95, 2.1)
-    for dim in DIMS:
-        yield curves.Curve(
-            results.get("B2"), "excess kurtosis", "a", values, simulated, "linear", dim, rtol=1e-2, atol=1e-2
-        )
-        yield curves.Curve(forward, FORWARD_TAILS, "a", values, simulated, "linear", dim, rtol=1e-2, atol=5e-3)
-
-
-def response_to_ones() -> Iterator[Any]:
-    """Yield the variance of the response to ones, of both passes, against the spread of normal offsets (B3)."""
-    forward = extended("B3", Quantity(FORWARD_ONES, forward_ones))
-    for dim in DIMS:
-        backward = results.get("B3"), "variance of the response to ones"
-        yield curves.Curve(*backward, "s", grid(0.02, 2.0, 40), grid(0.02, 2.0, 8), "linear", dim, rtol=1e-2)
-        yield curves.Curve(forward, FORWARD_ONES, "s", (0.02, 2.0), grid(0.25, 1.75, 4), "linear", dim, atol=1e-3)
-
-
-def dead_inputs() -> Iterator[Any]:
-    """Yield the share of dead inputs against the spread of normal offsets (B4)."""
-    for kernel in ("linear", "nearest"):
-        for dim in DIMS:
-            values, simulated = grid(0.2, 2.4, 45), grid(0.4, 2.4, 6)
-            yield curves.Curve(
-                results.get("B4"), "share of dead inputs", "s", values, simulated, kernel, dim, rtol=2e-2
-            )
-
-
-def column_sums() -> Iterator[Any]:
-    """Yield the expected largest column sum against the size of the grid (B5)."""
-    sizes = tuple(float(2 ** (number / 2) // 1) for number in range(4, 29))
-    simulated = tuple(float(2**number) for number in range(2, 15, 2))
-    yield curves.Curve(results.get("B5"), "largest column sum", "N", sizes, simulated, "nearest", 1, rtol=5e-3)
-
-
-def folds() -> Iterator[Any]:
-    """Yield the probability of a fold and the mean number of preimages against the slopes (B7)."""
-    for dim in (1, 2, 3):
-        for quantity in ("fold probability", "preimages"):
-            values, simulated = grid(0.16, 1.6, 49), grid(0.4, 1.6, 7)
-            yield curves.Curve(results.get("B7"), quantity, "tau", values, simulated, "linear", dim, rtol=1e-2)
-
-
-def jensen() -> Iterator[Any]:
-    """Yield the gain of a diffeomorphism in both passes against its largest slope (B6)."""
-    simulated = {1: grid(0.1, 0.9, 5), 2: grid(0.3, 0.8, 2)}
-    for dim in DIMS:
-        yield curves.Curve(
-            results.get("B6"), "backward gain", "tau", grid(0.0, 0.9, 46), simulated[dim], "linear", dim, rtol=4e-3
-        )
-    yield curves.Curve(results.get("B6"), "forward gain", "tau", (0.0, 0.9), grid(0.1, 0.9, 5), "linear", 1, rtol=4e-3)
-
-
-def growth() -> Iterator[Any]:
-    """Yield how much the backward gain of Gaussian slopes grows per doubling of the resolution (B7)."""
-    for tau in SLOPES:
-        yield curves.Curve(results.get("B7"), GROWTH, "tau", (tau,), (tau,), "linear", 1, rtol=1e-2)
-
-
-def responses(seed: int, device: str, thin: int) -> Iterator[dict[str, Any]]:
-    """Yield the mean of (Wᵀ1)² on ever finer grids, which theory gives up to a constant (B7)."""
-    for tau in SLOPES:
-        curve = curves.Curve(results.get("B7"), RESPONSE, "N", given={"tau": tau})
-        for power in range(3, 11)[::thin]:
-            pixels = 2**power
-            found = montecarlo.estimate(
-                ResponseExperiment(pixels),
-                {"tau": tau},
-                rtol=2e-3,
-                seed=seed,
-                label=f"B7 {RESPONSE}, N={pixels}, tau={tau:g}",
-                device=device,
-            )
-            simulated = {"theory": np.nan, "estimate": found.value, "stderr": found.stderr, "n": found.n}
-            yield {**curve.row(float(pixels)), **simulated}
-
-
-def stacked() -> Iterator[Any]:
-    """Yield the second moment of ones sent back through some layers of wide offsets (B8)."""
-    layers = tuple(float(number) for number in curves.LAYERS)
-    name = "second moment after three layers, wide offsets"
-    for dim in DIMS:
-        yield curves.Layers(
-            results.get("B8"), name, "L", layers, layers, "linear", dim, {}, 1e-2, stacked=stacked_moment
-        )
-
-
-def limits() -> Iterator[dict[str, Any]]:
-    """Yield the limits of wide offsets, and the largest row sum, which no size of the grid changes."""
-    yield curves.limit(results.get("B5"), "infinity norm", "N", "nearest", 1)
-    for dim in DIMS:
-        yield curves.limit(results.get("B2"), "excess kurtosis, wide offsets", "a", "linear", dim)
-        yield curves.limit(results.get("B3"), "variance of the response to ones, wide offsets", "s", "linear", dim)
-        for kernel in ("linear", "nearest"):
-            yield curves.limit(results.get("B4"), "share of dead inputs, wide offsets", "s", kernel, dim)
-
-
 def run(out: Path, seed: int = 0, device: str = "cpu", thin: int = 1) -> Path:
     """Compute and write the record; return its path.
 
@@ -209,11 +193,10 @@ def run(out: Path, seed: int = 0, device: str = "cpu", thin: int = 1) -> Path:
     """
     montecarlo.check_device(device)
     parts = (second_moments, tails, response_to_ones, dead_inputs, column_sums, stacked, folds, jensen, growth)
-    rows = [row for part in parts for curve in part() for row in curves.points(curve, seed, device, thin)]
-    rows += [*responses(seed, device, thin), *limits()]
-    path = records.output_folder(out) / "backward_asymmetry.parquet"
-    written: Path = curves.write(path, rows, SCRIPT, seed, device, thin)
-    return written
+    points = [point for part in parts for curve in part() for point in curve.points(seed, device, thin)]
+    points += [*responses(seed, device, thin), *(curve.limit() for curve in limits())]
+    manifest = records.Manifest(SCRIPT, seed, device, {"thin": thin, **STANDARD})
+    return write(records.output_folder(out) / "backward_asymmetry.parquet", points, manifest)
 
 
 if __name__ == "__main__":

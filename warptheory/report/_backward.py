@@ -158,7 +158,7 @@ def _draw_column_sums(axes: Axes, table: pd.DataFrame) -> None:
 def _draw_stacks(axes: Axes, table: pd.DataFrame) -> None:
     handles = []
     for dim, (colour, marker) in list(_DIMS.items())[:2]:
-        rows = select(table, "B8", "second moment after three layers, wide offsets", dim=dim)
+        rows = select(table, "B8", "second moment after L layers, wide offsets", dim=dim)
         handles.append(draw(axes, rows, Look(f"d = {dim}", colour, marker=marker)))
     axes.set_xticks(sorted(table.loc[table["result"] == "B8", "value"].unique()))
     axes.set_xlabel("layers L")

@@ -87,7 +87,7 @@ def _draw_kurtosis(axes: Axes, table: pd.DataFrame) -> None:
 def _draw_stacks(axes: Axes, table: pd.DataFrame) -> None:
     handles = []
     for dim, colour, marker in ((1, BLUE, "o"), (2, VERMILION, "s")):
-        rows = select(table, "A9", "variance after three layers, wide offsets", dim=dim)
+        rows = select(table, "A9", "variance after L layers, wide offsets", dim=dim)
         handles.append(draw(axes, rows, Look(f"d = {dim}", colour, marker=marker)))
     letter(axes, "d", "A9: forward through stacked warps")
     axes.set_yscale("log")

@@ -1,0 +1,183 @@
+"""Curves: a quantity of a result against one parameter, by its closed form and, here and there, by simulation.
+
+The points of many curves make a table with one row each, which analyses record and plots are drawn from.
+"""
+
+import math
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+from types import MappingProxyType
+
+import numpy as np
+import pandas as pd
+import sympy as sp
+
+from warptheory import montecarlo, symbolic
+from warptheory.core import records
+from warptheory.montecarlo import Experiment
+from warptheory.results._result import DEFAULT_VALUES, Quantity, Result, Setting
+from warptheory.symbolic import Statistic
+
+# The input, unless a curve says otherwise; its law is normal.
+STANDARD: Mapping[str, float] = MappingProxyType({"mu": 0.0, "sigma": 1.0})
+
+
+@dataclass(frozen=True)
+class Point:
+    """A point of a curve, one row of the record.
+
+    Attributes:
+        result: label of the result.
+        quantity: name of the quantity.
+        kernel: name of the interpolation kernel.
+        dim: number of axes.
+        given: what else was chosen.
+        parameter: name of the parameter's symbol.
+        value: its value; infinite for a limit.
+        theory: the closed form's number; NaN where there is none.
+        estimate: the simulation's mean; NaN where nothing was simulated.
+        stderr: its standard error.
+        n: its number of independent rows.
+    """
+
+    result: str
+    quantity: str
+    kernel: str
+    dim: int
+    given: str
+    parameter: str
+    value: float
+    theory: float = math.nan
+    estimate: float = math.nan
+    stderr: float = math.nan
+    n: int = 0
+
+    @property
+    def name(self) -> str:
+        """What tells the point from all others."""
+        where = f"{self.parameter}={self.value:g}"
+        return f"{self.result} {self.quantity}, {self.kernel}, d={self.dim}, {self.given}, {where}"
+
+
+@dataclass(frozen=True)
+class Curve:
+    """A quantity of a result against one of its parameters.
+
+    Attributes:
+        result: the result.
+        quantity: name of the quantity.
+        parameter: name of the parameter's symbol; empty for a single number.
+        values: where the closed form is evaluated.
+        simulated: where it is evaluated and simulated.
+        kernel: name of the interpolation kernel.
+        dim: number of axes.
+        given: what else is chosen: the law of the offsets, or numbers for other symbols.
+        rtol: relative precision of the simulation.
+        atol: absolute precision of the simulation; the coarser of the two decides.
+    """
+
+    result: Result
+    quantity: str
+    parameter: str = ""
+    values: tuple[float, ...] = ()
+    simulated: tuple[float, ...] = ()
+    kernel: str = "linear"
+    dim: int = 1
+    given: Mapping[str, str | float] = field(default_factory=dict)
+    rtol: float = 1e-2
+    atol: float = 0.0
+
+    def points(self, seed: int = 0, device: str = "cpu", thin: int = 1) -> Iterator[Point]:
+        """Yield the points in the order of the parameter.
+
+        Args:
+            seed: seed of every random number.
+            device: torch device on which the operator runs.
+            thin: keep every `thin`-th value only, and as many of the simulated ones.
+        """
+        simulated = self.simulated[::thin]
+        for value in sorted({*self.values[::thin], *simulated}):
+            point = replace(self.at(value), theory=self.theory(value))
+            if value in simulated:
+                numbers = self._numbers(value)
+                point = simulate(point, self._experiment, numbers, self.rtol, self.atol, seed=seed, device=device)
+            yield point
+
+    def at(self, value: float) -> Point:
+        """Return the point at a value of the parameter, still without its numbers."""
+        given = ", ".join(f"{name} = {choice}" for name, choice in self.given.items())
+        return Point(self.result.label, self.quantity, self.kernel, self.dim, given, self.parameter, value)
+
+    def theory(self, value: float) -> float:
+        """Return the closed form's number."""
+        return symbolic.evaluate(self._closed_form, self._numbers(value))
+
+    def limit(self) -> Point:
+        """Return the limit of an infinite parameter, for a quantity that is the limit; nothing is simulated."""
+        return replace(self.at(math.inf), theory=self.theory(math.inf))
+
+    def _numbers(self, value: float) -> dict[str, float]:
+        defaults = {**DEFAULT_VALUES, **self.result.values, **self._chosen.values(self._setting), **STANDARD}
+        given = {name: choice for name, choice in self.given.items() if not isinstance(choice, str)}
+        return {**defaults, **given, self.parameter: value}
+
+    @property
+    def _chosen(self) -> Quantity:
+        return self.result.quantity(self.quantity)
+
+    @property
+    def _setting(self) -> Setting:
+        choices = {name: choice for name, choice in self.given.items() if isinstance(choice, str)}
+        return self.result.setting_of(self.quantity, kernel=self.kernel, dim=self.dim, **choices)
+
+    @cached_property
+    def _statistic(self) -> Statistic:
+        return self._chosen.experiment(self._setting)
+
+    @cached_property
+    def _experiment(self) -> Experiment:
+        return self._chosen.simulation(self._statistic, self._setting)
+
+    @cached_property
+    def _closed_form(self) -> sp.Expr:
+        """Derived once for all values."""
+        return self._statistic.doit()
+
+
+def simulate(
+    point: Point,
+    experiment: Experiment,
+    values: Mapping[str, float],
+    rtol: float,
+    atol: float = 0.0,
+    *,
+    seed: int = 0,
+    device: str = "cpu",
+) -> Point:
+    """Return a point with its estimate.
+
+    Args:
+        point: the point; its name is that of the random stream.
+        experiment: the experiment.
+        values: a number for every symbol of the experiment, by name.
+        rtol: relative precision.
+        atol: absolute precision; the coarser of the two decides.
+        seed: seed of every random number.
+        device: torch device on which the operator runs.
+    """
+    found = montecarlo.estimate(experiment, values, rtol, seed, atol=atol, label=point.name, device=device)
+    return replace(point, estimate=found.value, stderr=found.stderr, n=found.n)
+
+
+def grid(first: float, last: float, points: int) -> tuple[float, ...]:
+    """Return evenly spaced values, rounded so that they can be printed."""
+    return tuple(float(value) for value in np.round(np.linspace(first, last, points), 4))
+
+
+def write(path: Path, points: Iterable[Point], manifest: records.Manifest) -> Path:
+    """Write points as a Parquet table with its manifest; return the path."""
+    table = pd.DataFrame([asdict(point) for point in points]).assign(seed=manifest.seed)
+    records.write_table(path, table, manifest)
+    return path
