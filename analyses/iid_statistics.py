@@ -5,7 +5,7 @@ some of the values, the estimate with its standard error. Offsets and displaceme
 input has mean 0 and variance 1.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -30,11 +30,9 @@ def forward_gain() -> Iterator[Curve]:
     """Yield Var y against the spread of normal offsets (A4)."""
     for kernel in KERNELS:
         smooth = kernel == "gauss(0.5)"  # its ρ varies little, and takes longer
+        values, simulated = grid(0.02, 0.8, 17 if smooth else 41), grid(0.02, 0.8, 3 if smooth else 5)
         for dim in DIMS:
-            values = grid(0.02, 0.8, 7 if smooth else 27)
-            simulated = grid(0.02, 0.8, 3 if smooth else 5)
-            given = {"offsets": "normal"}
-            yield Curve(results.get("A4"), "variance", "s", values, simulated, kernel, dim, given)
+            yield Curve(results.get("A4"), "variance", "s", values, simulated, kernel, dim, {"offsets": "normal"})
 
 
 def kurtosis() -> Iterator[Curve]:
@@ -47,7 +45,7 @@ def kurtosis() -> Iterator[Curve]:
 
 def covariance() -> Iterator[Curve]:
     """Yield the covariance of two values against the displacement between them (A6)."""
-    name, values = "covariance at a displacement", grid(0.0, 2.4, 33)
+    name, values = "covariance at a displacement", grid(0.0, 2.4, 41)
     for kernel in KERNELS:
         simulated = grid(0.0, 2.4, 3 if kernel == "gauss(0.5)" else 5)
         for dim in DIMS:
@@ -56,20 +54,19 @@ def covariance() -> Iterator[Curve]:
 
 def curvature() -> Iterator[Curve]:
     """Yield the curvature of the alignment loss, by finite steps and by automatic differentiation (A11)."""
-    result, simulated = results.get("A11"), grid(0.05, 1.95, 6)
+    result, values = results.get("A11"), grid(0.0, 2.0, 61)
+    steps, automatic = "curvature at a finite step", "curvature by automatic differentiation"
     for kernel in ("linear", "keys"):
-        name, values = "curvature at a finite step", grid(0.0, 2.0, 41 if kernel == "linear" else 21)
-        yield Curve(result, name, "Delta", values, simulated, kernel, given={"step": PIXEL_STEP}, atol=3e-2)
-        # It is constant between the kinks of the interpolated signal, or as smooth as the curvature itself.
-        name, values = "curvature by automatic differentiation", grid(0.0, 2.0, 21)
-        yield Curve(result, name, "Delta", values, simulated, kernel, atol=3e-2)
+        given = {"step": PIXEL_STEP}
+        yield Curve(result, steps, "Delta", values, grid(0.05, 1.95, 6), kernel, given=given, atol=3e-2)
+        yield Curve(result, automatic, "Delta", values, grid(0.24, 1.76, 5), kernel, atol=3e-2)
 
 
-def stacked() -> Iterator[Curve]:
-    """Yield the variance after some layers of wide offsets (A9), a curve of one point for each number of layers."""
+def stacked(numbers: Sequence[int]) -> Iterator[Curve]:
+    """Yield the variance after some numbers of layers of wide offsets (A9), a curve of one point for each."""
     result = results.get("A9")
     three = result.quantity("variance after three layers, wide offsets")
-    for layers in LAYERS:
+    for layers in numbers:
         quantity = replace(three, name=STACKED, experiment=partial(stacked_variance, layers=layers))
         for dim in DIMS:
             at = (float(layers),)
@@ -91,7 +88,7 @@ def run(out: Path, seed: int = 0, device: str = "cpu", thin: int = 1) -> Path:
         thin: keep every `thin`-th value of the parameters only.
     """
     montecarlo.check_device(device)
-    curves = [*forward_gain(), *kurtosis(), *covariance(), *curvature(), *stacked()]
+    curves = [*forward_gain(), *kurtosis(), *covariance(), *curvature(), *stacked(LAYERS[::thin])]
     points = [point for curve in curves for point in curve.points(seed, device, thin)]
     manifest = records.Manifest(SCRIPT, seed, device, {"thin": thin, **STANDARD})
     return write(records.output_folder(out) / "iid_statistics.parquet", points, manifest)

@@ -44,7 +44,7 @@ def reproduced(tmp_path_factory):
     shares = []
     driver = load_script("paper_repro", "driver", "driver")
     holds = driver.run(
-        folder, labels=("A2", "A3", "A7"), rounds=1, thin=4, on_progress=lambda share, name: shares.append(share)
+        folder, labels=("A2", "A3", "A7"), rounds=1, thin=16, on_progress=lambda share, name: shares.append(share)
     )
     assert holds
     assert shares == sorted(shares)

@@ -81,12 +81,13 @@ def plot_slopes(table: pd.DataFrame) -> Figure:
 
 
 def _draw_second_moments(axes: Axes, table: pd.DataFrame) -> None:
-    """Draw the forward gain broad and pale, and the backward gain on top of it."""
+    """Draw the forward gain broad, and the backward gain on top of it."""
     handles = []
     for dim, (colour, _) in list(_DIMS.items())[:2]:
         forward = select(table, "A4", "variance", dim=dim)
         backward = select(table, "B1", "second moment", dim=dim)
-        handles.append(draw(axes, forward, Look(f"forward, d = {dim}", ORANGE if dim == 1 else GREY, width=4.0)))
+        broad = Look(f"forward, d = {dim}", ORANGE if dim == 1 else GREY, hollow=True, width=4.0)
+        handles.append(draw(axes, forward, broad))
         handles.append(draw(axes, backward, Look(f"backward, d = {dim}", colour, "--", "s", hollow=True)))
     letter(axes, "a", "A4 and B1: second moments")
     axes.set_xlabel("half-width a of uniform offsets (pixels)")
@@ -162,7 +163,7 @@ def _draw_stacks(axes: Axes, table: pd.DataFrame) -> None:
         handles.append(draw(axes, rows, Look(f"d = {dim}", colour, marker=marker)))
     axes.set_xticks(sorted(table.loc[table["result"] == "B8", "value"].unique()))
     axes.set_xlabel("layers L")
-    axes.set_ylabel(r"$E\,(W_1^T\cdots W_L^T 1)^2$")
+    axes.set_ylabel(r"E $(W_1^{\mathsf{T}} \cdots\, W_L^{\mathsf{T}}\,1)^2$")
     axes.set_ylim(1, 3.1)
     axes.legend(handles=handles, loc="upper left")
 

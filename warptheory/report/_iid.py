@@ -65,11 +65,9 @@ def _by_kernel(axes: Axes, table: pd.DataFrame, result: str, quantity: str, dim:
 def _draw_kurtosis(axes: Axes, table: pd.DataFrame) -> None:
     """Draw theory as short bars, side by side for the numbers of axes."""
     for place, (kernel, (colour, marker)) in enumerate(_KERNELS.items()):
-        for dim, shift in ((1, -0.18), (2, 0.18)):
-            found = select(table, "A5", "excess kurtosis", kernel=kernel, dim=dim)
-            if found.empty:
-                continue
-            row, at = found.iloc[0], place + shift
+        found = select(table, "A5", "excess kurtosis", kernel=kernel).sort_values("dim")
+        for number, (_, row) in enumerate(found.iterrows()):
+            dim, at = row["dim"], place + 0.36 * (number - (len(found) - 1) / 2)
             axes.plot([at - 0.13, at + 0.13], [row["theory"]] * 2, color=colour, linewidth=1.4)
             axes.errorbar(
                 at, row["estimate"], yerr=row["stderr"], fmt=marker, color=colour, markersize=4.2, linewidth=1
@@ -79,6 +77,7 @@ def _draw_kurtosis(axes: Axes, table: pd.DataFrame) -> None:
             )
     letter(axes, "c", "A5: tails of y for normal x")
     axes.set_xticks(range(len(_KERNELS)), list(_KERNELS))
+    axes.set_xlim(-0.5, len(_KERNELS) - 0.5)
     axes.set_xlabel("kernel")
     axes.set_ylabel("excess kurtosis")
     axes.set_ylim(0, 0.36)
@@ -100,9 +99,10 @@ def _draw_stacks(axes: Axes, table: pd.DataFrame) -> None:
 
 
 def _draw_curvature(axes: Axes, table: pd.DataFrame, kernel: str) -> list[Line2D]:
+    """Draw the curvature by finite steps broad, and that by automatic differentiation on top of it."""
     looks = {
+        "curvature at a finite step": Look("three evaluations, 0.1 pixel apart", BLUE, width=2.4),
         "curvature by automatic differentiation": Look("automatic differentiation", VERMILION, "--", "s", hollow=True),
-        "curvature at a finite step": Look("three evaluations, 0.1 pixel apart", BLUE),
     }
     axes.axhline(0, color=GREY, linewidth=0.6)
     axes.set_xlabel("displacement Δ from the target (pixels)")
