@@ -93,7 +93,7 @@ def column_sums() -> Iterator[Curve]:
 
 def folds() -> Iterator[Curve]:
     """Yield the probability of a fold and the mean number of preimages against the slopes (B7)."""
-    result, values, simulated = results.get("B7"), grid(0.16, 1.6, 49), grid(0.4, 1.6, 7)
+    result, values, simulated = results.get("B7"), grid(0.16, 1.6, 49), grid(0.4, 1.6, 5)
     for dim in (1, 2, 3):
         for quantity in ("fold probability", "preimages"):
             yield Curve(result, quantity, "tau", values, simulated, dim=dim)
