@@ -4,7 +4,7 @@ The points of many curves make a table with one row each, which analyses record 
 """
 
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -19,6 +19,7 @@ from warptheory.core import records
 from warptheory.montecarlo import Experiment
 from warptheory.results._result import DEFAULT_VALUES, Quantity, Result, Setting
 from warptheory.symbolic import Statistic
+from warptheory.symbolic._nodes import Node
 
 # The input, unless a curve says otherwise; its law is normal.
 STANDARD: Mapping[str, float] = MappingProxyType({"mu": 0.0, "sigma": 1.0})
@@ -112,7 +113,11 @@ class Curve:
 
     def theory(self, value: float) -> float:
         """Return the closed form's number."""
-        return symbolic.evaluate(self._closed_form, self._numbers(value))
+        numbers = self._numbers(value)
+        if self._compiled is None:
+            return symbolic.evaluate(self._closed_form, numbers)
+        symbols = sorted(self._closed_form.free_symbols, key=str)
+        return float(self._compiled(*(numbers[symbol.name] for symbol in symbols)))
 
     def limit(self) -> Point:
         """Return the limit of an infinite parameter, for a quantity that is the limit; nothing is simulated."""
@@ -144,6 +149,19 @@ class Curve:
     def _closed_form(self) -> sp.Expr:
         """Derived once for all values."""
         return self._statistic.doit()
+
+    @cached_property
+    def _compiled(self) -> Callable[..., float] | None:
+        """The closed form as a function of its symbols, by name, if it holds no series, integrals or averages.
+
+        Evaluating an expression compiles it each time, which takes longer than all else at many values.
+        """
+        form = self._closed_form
+        if form.has(Node, sp.Sum, sp.Integral):
+            return None
+        symbols = sorted(form.free_symbols, key=str)
+        compiled: Callable[..., float] = sp.lambdify(symbols, form.rewrite(sp.floor), "numpy")
+        return compiled
 
 
 def simulate(
