@@ -18,7 +18,8 @@ import sympy as sp
 from numpy import ndarray
 
 from warptheory.core.errors import ArgumentError
-from warptheory.symbolic._nodes import Environment, Evaluate, Node
+from warptheory.symbolic._nodes import Node
+from warptheory.symbolic._quadrature import Environment, Evaluate
 
 _NEGLIGIBLE = 1e-20  # probability
 

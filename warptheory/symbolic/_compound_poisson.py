@@ -19,7 +19,8 @@ from numpy import ndarray
 
 from warptheory.kernels import POSITION, Kernel, Piece, PiecewiseKernel
 from warptheory.kernels._pieces import convolve
-from warptheory.symbolic._nodes import Environment, Evaluate, Node
+from warptheory.symbolic._nodes import Node
+from warptheory.symbolic._quadrature import Environment, Evaluate
 from warptheory.symbolic._reading import kernel_values, support, support_size
 from warptheory.symbolic._reduction import NotReducible
 

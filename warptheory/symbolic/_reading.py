@@ -16,7 +16,8 @@ from warptheory.core.errors import ArgumentError
 from warptheory.fields.laws import ARGUMENT, Law
 from warptheory.kernels import FRACTION, Kernel, PeriodicFunction, Piece, PiecewiseKernel
 from warptheory.kernels._piecewise import taps_of
-from warptheory.symbolic._nodes import Environment, Evaluate, Node, Opaque, _kernel_function, quadrature
+from warptheory.symbolic._nodes import Node, Opaque, _kernel_function
+from warptheory.symbolic._quadrature import Environment, Evaluate, quadrature
 from warptheory.symbolic._reduction import NotReducible
 from warptheory.symbolic._variables import OffsetField
 

@@ -21,7 +21,8 @@ from warptheory import warping
 from warptheory.kernels import FRACTION, Kernel, PeriodicFunction
 from warptheory.kernels._periodic import Cell
 from warptheory.symbolic import Derivation, NotReducible, Statistic, Step
-from warptheory.symbolic._nodes import Environment, Evaluate, Node, Opaque
+from warptheory.symbolic._nodes import Node, Opaque
+from warptheory.symbolic._quadrature import Environment, Evaluate
 from warptheory.symbolic._reading import kernel_values
 
 
