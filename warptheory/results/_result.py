@@ -102,6 +102,8 @@ class Quantity:
         values: values at which it is checked, by setting, where those of the result do not fit.
         simulation: makes the experiment on the real operator, for statistics that are not polynomials of
             sampled values.
+        checked_by: names of the quantities whose checks stand for it, where it cannot be drawn itself, such as an
+            infinite mean; it is derived and not simulated then. Empty for all others.
     """
 
     name: str
@@ -111,6 +113,7 @@ class Quantity:
     dims: tuple[int, ...] = ()
     values: Callable[[Setting], Mapping[str, float]] = no_values
     simulation: Callable[[Statistic, Setting], Experiment] = simulate
+    checked_by: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -209,7 +212,7 @@ class Result:
         Raises:
             ArgumentError: a name that is neither a choice nor a symbol of the closed form.
         """
-        return self.claim(quantity, **values).theory
+        return self._number(quantity, values)[0]
 
     def claim(self, quantity: str | None = None, **values: Any) -> Claim:
         """Return the claim that a quantity makes for a setting, ready for `montecarlo.verify`.
@@ -217,10 +220,37 @@ class Result:
         Args:
             quantity: name of the quantity; the first one by default.
             **values: as in `evaluate`.
+
+        Raises:
+            ArgumentError: a quantity that others stand for, or a name as in `evaluate`.
         """
-        choices = {name: value for name, value in values.items() if name in _CHOICES}
+        setting, chosen = self._setting_from(quantity, values), self.quantity(quantity)
+        if chosen.checked_by:
+            expected = f"one that can be drawn: for {chosen.name!r} stand {' and '.join(map(repr, chosen.checked_by))}"
+            raise ArgumentError("quantity", expected=expected, received=repr(chosen.name))
+        theory, statistic, everything = self._number(quantity, values)
+        experiment = chosen.simulation(statistic, setting)
+        return Claim(
+            label=self._claim_label(chosen, setting, {n: v for n, v in values.items() if n not in _CHOICES}),
+            theory=theory,
+            experiment=experiment,
+            values={name: float(everything[name]) for name in sorted(experiment.symbols)},
+            smallest_effect=chosen.smallest_effect,
+            size=statistic.size(theory),
+        )
+
+    def _setting_from(self, quantity: str | None, values: Mapping[str, Any]) -> Setting:
+        """Return the setting that is among choices and numbers."""
+        return self.setting_of(quantity, **{name: value for name, value in values.items() if name in _CHOICES})
+
+    def _number(self, quantity: str | None, values: Mapping[str, Any]) -> tuple[float, Statistic, dict[str, float]]:
+        """Return what the closed form gives, its statistic, and a number for every symbol.
+
+        Raises:
+            UnknownNameError: a name that is neither a choice nor a symbol that has a default.
+        """
+        setting, chosen = self._setting_from(quantity, values), self.quantity(quantity)
         numbers = {name: value for name, value in values.items() if name not in _CHOICES}
-        setting, chosen = self.setting_of(quantity, **choices), self.quantity(quantity)
         defaults = {**DEFAULT_VALUES, **self.values, **chosen.values(setting)}
         for name in numbers:
             if name not in defaults:
@@ -228,17 +258,9 @@ class Result:
         statistic = chosen.experiment(setting)
         everything = {**defaults, **numbers}
         everything |= _higher_cumulants(setting.inputs, everything)
-        experiment = chosen.simulation(statistic, setting)
         request = [self.label, chosen.name, str(setting), str(sorted(everything.items()))]
         theory = cached_number(request, DERIVATION_ROOMS, lambda: symbolic.evaluate(statistic.doit(), everything))
-        return Claim(
-            label=self._claim_label(chosen, setting, numbers),
-            theory=theory,
-            experiment=experiment,
-            values={name: float(everything[name]) for name in sorted(experiment.symbols)},
-            smallest_effect=chosen.smallest_effect,
-            size=statistic.size(theory),
-        )
+        return theory, statistic, everything
 
     def _claim_label(self, quantity: Quantity, setting: Setting, numbers: Mapping[str, float]) -> str:
         law = f" {setting.offsets} offsets," if self.offsets else ""
@@ -255,12 +277,12 @@ class Result:
     ) -> Iterator[Setting]:
         """Yield the settings in which a quantity is checked; an argument replaces its default range.
 
-        There are none for a kernel or dim that the quantity says it is not for. All laws are tried with the first
-        kernel; the others with the first law of offsets and of input, in one and two dimensions, for the first
-        quantity, or one that names its kernels.
+        There are none for a quantity that others stand for, nor for a kernel or dim that it says it is not for. All
+        laws are tried with the first kernel; the others with the first law of offsets and of input, in one and two
+        dimensions, for the first quantity, or one that names its kernels.
         """
         chosen, default = self.quantity(quantity), self.setting()
-        if not _allows(chosen.kernels, kernel) or not _allows(chosen.dims, dim):
+        if chosen.checked_by or not _allows(chosen.kernels, kernel) or not _allows(chosen.dims, dim):
             return
         of_result = self.kernels if chosen is self.quantities[0] else self.kernels[:1]
         some_kernels = (kernel,) if kernel is not None else chosen.kernels or of_result

@@ -1,17 +1,18 @@
 """B7: folds. Gaussian slopes turn the sampling map back on itself, and the backward pass meets caustics."""
 
-import math
-from collections.abc import Callable, Mapping, Set
-from dataclasses import dataclass
+from collections.abc import Callable
 
-import numpy as np
 import sympy as sp
-import torch
-from jaxtyping import Float
-from torch import Tensor
 
-from warptheory import warping
 from warptheory.results._result import Quantity, Result, Setting
+from warptheory.results.backward._fold_experiments import (
+    GrowthExperiment,
+    JacobianExperiment,
+    PreimageExperiment,
+    is_folded,
+    window_at_zero,
+)
+from warptheory.results.backward._fold_experiments import mean_square_hits as mean_square_hits
 from warptheory.symbolic import Step
 from warptheory.symbolic._slopes import (
     COSINE,
@@ -29,8 +30,8 @@ from warptheory.symbolic._slopes import (
     normal_direction_weight,
     normal_tail,
 )
-from warptheory.warping.jacobian import jacobian_determinant
 
+GROWTH = "growth of the backward gain per doubling of the resolution"
 _Z = sp.Symbol("z", real=True)
 _DELTA = sp.Symbol("delta", positive=True)
 _BY_COFACTORS = "all entries but the first row given, J = r₁·c, c the cofactors; a mean over the matrix"
@@ -42,7 +43,7 @@ def fold_probability(setting: Setting) -> DerivedStatistic:
 
 
 def preimages(setting: Setting) -> DerivedStatistic:
-    """State E|J|, the mean number of solutions t of φ(t) = s."""
+    """State E|J|, the mean number of solutions t of φ(t) = s (Kac–Rice), which the experiment counts."""
     return DerivedStatistic("E|J|", _preimages, setting.dim)
 
 
@@ -57,7 +58,7 @@ def density_at_zero(setting: Setting) -> DerivedStatistic:
 
 
 def mean_inverse_jacobian(setting: Setting) -> DerivedStatistic:
-    """State E 1/|J|, the backward gain of B6 without its assumption; infinite, so it is no checked quantity."""
+    """State E 1/|J|, the backward gain of B6 without its assumption: it is infinite, so nothing is drawn."""
     return DerivedStatistic("E 1/|J|", _mean_inverse_jacobian, setting.dim)
 
 
@@ -258,7 +259,12 @@ def _mean_inverse_jacobian(dim: int) -> tuple[Step, ...]:
             "grows like 2 p_J(0) log(1/δ), up to a constant C",
             sp.Limit(diverging, _DELTA, 0),
         ),
-        Step("Limit", "the density of J at 0 is positive: log-divergence", sp.limit(diverging, _DELTA, 0, "+")),
+        Step(
+            "Limit",
+            "the density of J at 0 is positive: log-divergence. No sample can confirm an infinite mean; checked are "
+            "p_J(0), and that a grid, which cuts |J| off at δ, finds a mean that grows with log(1/δ)",
+            sp.limit(diverging, _DELTA, 0, "+"),
+        ),
     )
 
 
@@ -297,162 +303,21 @@ def _caustics_on_a_line(at_zero: sp.Expr, density: sp.Expr) -> Step:
     )
 
 
-_PIXELS = 4
-_FINE_PIXELS = 128
-_STRATA = 64
-
-
-def gaussian_offsets(
-    generator: np.random.Generator, rows: int, dim: int, tau: float, pixels: int = _PIXELS
-) -> Float[Tensor, "rows d *T"]:
-    """Draw periodic offsets whose forward differences at a pixel are d² independent N(0, τ²).
-
-    εᵢ(t) = Σⱼ s (aᵢⱼ cos ktⱼ + bᵢⱼ sin ktⱼ), k = 2π/pixels, with a, b ~ N(0, 1) and 2s²(1 − cos k) = τ².
-
-    Args:
-        generator: source of every random number.
-        rows: number of fields.
-        dim: number d of axes.
-        tau: the deviation τ of the slopes, without unit.
-        pixels: the period in pixels.
-
-    Returns:
-        Offsets in pixels, shape (rows, d, *T), T = pixels + 1 along every axis: one period and its first pixel again.
-    """
-    wavenumber = 2 * math.pi / pixels
-    scale = tau / math.sqrt(2 * (1 - math.cos(wavenumber)))
-    phase = wavenumber * torch.arange(pixels + 1, dtype=torch.float64)
-    amplitudes = torch.from_numpy(scale * generator.standard_normal((rows, dim, dim, 2)))
-    waves = amplitudes @ torch.stack([phase.cos(), phase.sin()])
-    total = torch.zeros(rows, dim, *[pixels + 1] * dim, dtype=torch.float64)
-    for axis in range(dim):
-        shape = [1] * dim
-        shape[axis] = pixels + 1
-        total += waves[:, :, axis].reshape(rows, dim, *shape)
-    return total
-
-
-@dataclass(frozen=True)
-class FoldExperiment:
-    """One number read from each of many offset fields with Gaussian slopes.
-
-    Attributes:
-        read: takes offsets (rows, d, *T) and their Jacobians (rows, *T), gives (rows,).
-        dim: number d of axes.
-    """
-
-    read: Callable[[Tensor, Tensor], Tensor]
-    dim: int
-
-    def row_elements(self, values: Mapping[str, float]) -> int:
-        """Return the number of pixels of a field."""
-        return int((_PIXELS + 1) ** self.dim)
-
-    @property
-    def symbols(self) -> Set[str]:
-        """The deviation of the slopes."""
-        return {TAU.name}
-
-    def sample(
-        self, generator: np.random.Generator, rows: int, values: Mapping[str, float], device: str = "cpu"
-    ) -> Float[Tensor, "rows"]:
-        """Draw fields, take their Jacobians as users' networks are diagnosed, and read; shape (rows,)."""
-        period = gaussian_offsets(generator, rows, self.dim, values[TAU.name]).to(device)
-        offsets = period
-        for axis in range(self.dim):
-            offsets = offsets.narrow(2 + axis, 0, _PIXELS)
-        return self.read(offsets, jacobian_determinant(period))
-
-
-def _folded_share(offsets: Tensor, jacobian: Tensor) -> Tensor:
-    return (jacobian < 0).double().flatten(1).mean(1)
-
-
-def _counted_preimages(offsets: Tensor, jacobian: Tensor) -> Tensor:
-    """Return the mean over the grid of Wᵀ|J|, each preimage counted once."""
-    counts = warping.splat(jacobian.abs()[:, None], offsets, kernel="linear", boundary="periodic")
-    return counts.flatten(1).mean(1)
-
-
-def _degree(offsets: Tensor, jacobian: Tensor) -> Tensor:
-    """Return the mean of WᵀJ over half of the grid, each preimage counted with its orientation.
-
-    Over the whole period it is one exactly, whatever the offsets.
-    """
-    counts = warping.splat(jacobian[:, None], offsets, kernel="linear", boundary="periodic")
-    return counts[:, 0, : _PIXELS // 2].flatten(1).mean(1)
-
-
-@dataclass(frozen=True)
-class GrowthExperiment:
-    """The mean of (Wᵀ1)² on a grid of 2N pixels less that on N, for the same random wave.
-
-    The offsets ε = A sin(kn + θ) are Gaussian: A/τ is Rayleigh, θ uniform, and the grid lies anywhere. A row is
-    the mean over one field from each of 64 equal parts of the range of A, θ and the grid's positions (a Latin
-    hypercube), which keeps the mean and takes off most of the scatter.
-
-    Attributes:
-        pixels: N, the period on the coarser grid.
-    """
-
-    pixels: int = _FINE_PIXELS
-
-    def row_elements(self, values: Mapping[str, float]) -> int:
-        """Return the number of pixels of a row, over its fields and both grids."""
-        return 3 * self.pixels * _STRATA
-
-    @property
-    def symbols(self) -> Set[str]:
-        """The deviation of the slopes."""
-        return {TAU.name}
-
-    def sample(
-        self, generator: np.random.Generator, rows: int, values: Mapping[str, float], device: str = "cpu"
-    ) -> Float[Tensor, "rows"]:
-        """Draw fields and splat ones at both resolutions; shape (rows,)."""
-        order = generator.permuted(np.broadcast_to(np.arange(_STRATA), (4, rows, _STRATA)), axis=-1)
-        uniform = torch.from_numpy((order + generator.random(order.shape)) / _STRATA).to(device).flatten(1)
-        slope = values[TAU.name] * torch.sqrt(-2 * torch.log1p(-uniform[0]))
-        phase = 2 * math.pi * uniform[1]
-        fine = mean_square_hits(slope, phase, uniform[2], 2 * self.pixels)
-        coarse = mean_square_hits(slope, phase, uniform[3], self.pixels)
-        return (fine - coarse).reshape(rows, _STRATA).mean(1)
-
-
-def mean_square_hits(
-    slope: Float[Tensor, "B"], phase: Float[Tensor, "B"], shift: Float[Tensor, "B"], pixels: int
-) -> Float[Tensor, "B"]:
-    """Return the mean over a period of (Wᵀ1)² for offsets that are one wave.
-
-    Args:
-        slope: largest slope of the wave, without unit, shape (B,).
-        phase: its phase, shape (B,).
-        shift: a constant offset in pixels, shape (B,).
-        pixels: the period in pixels.
-
-    Returns:
-        The means, shape (B,).
-    """
-    wavenumber = 2 * math.pi / pixels
-    n = torch.arange(pixels, dtype=torch.float64, device=slope.device)
-    offsets = slope[:, None] / wavenumber * torch.sin(wavenumber * n + phase[:, None]) + shift[:, None]
-    hits = warping.hit_counts(offsets[:, None], kernel="linear", boundary="periodic")
-    return hits.square().mean((1, 2))
-
-
 RESULT = Result(
     label="B7",
     title="Folds and caustics of Gaussian slopes",
     statement=(
         "Slopes ∂ⱼεᵢ iid N(0, τ²), J = det(I + ∇ε). P(J < 0) = ½ P(χ²_d > 1/τ²) for d = 1, 2, 3: Φ(−1/τ), "
         "½exp(−1/2τ²), Φ(−1/τ) + φ(1/τ)/τ. Preimages of a point: E|J| = 1 − 2Φ(−1/τ) + 2τφ(1/τ) for d = 1, "
-        "1 + τ²exp(−1/2τ²) for d = 2, in closed form for d = 3; counted with sign they are 1. The density of J at 0 is "
-        "positive, f(1/τ²)/τ² with f the density of χ²_d, so E 1/|J| is infinite: E[1/|J|; |J| > δ] grows like "
-        "2 p_J(0) log(1/δ), and the mean of (Wᵀ1)² on a grid by 2 log(2) p_J(0) with every doubling of its resolution."
+        "1 + τ²exp(−1/2τ²) for d = 2, in closed form for d = 3; counted with sign they are 1, in every single field. "
+        "The density of J at 0 is positive, f(1/τ²)/τ² with f the density of χ²_d, so E 1/|J| is infinite: "
+        "E[1/|J|; |J| > δ] grows like 2 p_J(0) log(1/δ), and the mean of (Wᵀ1)² on a grid by 2 log(2) p_J(0) with "
+        "every doubling of its resolution."
     ),
     assumptions=(
         "The slopes at a pixel are independent N(0, τ²), all d² alike.",
-        "J is taken by forward differences, or in the continuum.",
+        "J is taken by forward differences, or in the continuum; preimages are those of offsets joined linearly "
+        "between the pixels, for a point anywhere in a pixel.",
         "Growth: the offsets are a homogeneous Gaussian field, smooth on the scale of the grid; d = 1.",
     ),
     source=(
@@ -460,16 +325,23 @@ RESULT = Result(
         "Stochastic and Integral Geometry, Theorem 7.2.1)"
     ),
     quantities=(
-        Quantity("fold probability", fold_probability, simulation=lambda _, s: FoldExperiment(_folded_share, s.dim)),
-        Quantity("preimages", preimages, simulation=lambda _, s: FoldExperiment(_counted_preimages, s.dim)),
+        Quantity("fold probability", fold_probability, simulation=lambda _, s: JacobianExperiment(is_folded, s.dim)),
+        Quantity("preimages", preimages, simulation=lambda _, s: PreimageExperiment(s.dim)),
         Quantity(
             "signed preimages",
             signed_preimages,
-            dims=(1, 2),
-            simulation=lambda _, s: FoldExperiment(_degree, s.dim),
+            simulation=lambda _, s: PreimageExperiment(s.dim, signed=True),
         ),
         Quantity(
-            "growth of the backward gain per doubling of the resolution",
+            "density at zero",
+            density_at_zero,
+            smallest_effect=0.03,
+            dims=(1, 2),
+            simulation=lambda _, s: JacobianExperiment(window_at_zero, s.dim),
+        ),
+        Quantity("backward gain in the continuum", mean_inverse_jacobian, checked_by=("density at zero", GROWTH)),
+        Quantity(
+            GROWTH,
             growth_per_doubling,
             smallest_effect=0.02,
             dims=(1,),
