@@ -1,5 +1,6 @@
 import itertools
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -114,3 +115,25 @@ def test_the_mirror_of_the_forward_pass_is_refuted():
     claim = jensen.RESULT.claim("backward gain", tau=0.3)
     wrong = montecarlo.Claim(claim.label, 1.0, claim.experiment, claim.values)
     assert montecarlo.verify(wrong).verdict == "refuted"
+
+
+SMALL = "backward gain, small slopes"
+
+
+def test_small_slopes_are_small_enough():
+    """What is neglected, and what the grid adds, are below a tenth of the smallest effect together."""
+    claim = jensen.RESULT.claim(SMALL)
+    tau = claim.values["tau"]
+    neglected = jensen.RESULT.evaluate("backward gain", tau=tau) - claim.theory
+    grid = relative_bias(claim.experiment, tau)
+    assert 0 < neglected + abs(grid) < 0.1 * claim.absolute_effect
+    assert claim.absolute_effect == pytest.approx(0.1 * (claim.theory - 1))
+
+
+@pytest.mark.parametrize("factor", [0.0, 0.5, 2.0])
+def test_other_gains_at_small_slopes_are_refuted(factor):
+    """No gain at all, or half or twice E (div ε)²: the check is of what exceeds one."""
+    claim = jensen.RESULT.claim(SMALL)
+    wrong = replace(claim, theory=1 + factor * (claim.theory - 1))
+    assert montecarlo.verify(wrong).verdict == "refuted"
+    assert montecarlo.verify(claim).verdict == "verified"

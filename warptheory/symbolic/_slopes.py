@@ -39,15 +39,21 @@ class DerivedStatistic(Statistic):
         text: the statistic in plain text.
         chain: makes the steps for a number of axes; they are remembered.
         dim: the number d of axes.
+        above: the value that its size is counted from; 1 for a gain whose difference from 1 is what matters.
     """
 
     text: str
     chain: Callable[[int], tuple[Step, ...]]
     dim: int
+    above: float = 0.0
 
     def derive(self) -> Derivation:
         """Return the steps that lead to the closed form."""
         return Derivation(str(self), _remembered(self.chain, self.dim))
+
+    def size(self, value: float) -> float:
+        """Return how far a value lies from where its size is counted from."""
+        return abs(value - self.above)
 
     def __str__(self) -> str:
         return f"{self.text}, d = {self.dim}"

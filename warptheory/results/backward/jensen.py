@@ -29,8 +29,8 @@ def backward_gain(setting: Setting) -> DerivedStatistic:
 
 
 def small_slopes(setting: Setting) -> DerivedStatistic:
-    """State the backward gain to second order in the slopes; it differs from the gain at fourth order."""
-    return DerivedStatistic("E (φ₊g)² up to O(τ⁴)", _small_slopes, setting.dim)
+    """State the backward gain to second order in the slopes, of which what exceeds 1 is of interest."""
+    return DerivedStatistic("E (φ₊g)² up to O(τ⁴)", _small_slopes, setting.dim, above=1.0)
 
 
 def _coordinates(dim: int) -> tuple[sp.Symbol, ...]:
@@ -240,6 +240,18 @@ RESULT = Result(
     quantities=(
         Quantity("forward gain", forward_gain, simulation=lambda _, s: gain_experiment(s, backward=False)),
         Quantity("backward gain", backward_gain, simulation=lambda _, s: gain_experiment(s, backward=True)),
+        # A tenth of what the gain exceeds 1 by; the neglected fourth order is 0.8 % of that at this slope. The kernel
+        # is the one that reproduces parabolas: the other's grid would cost another 0.6 %. In two dimensions the
+        # experiment has no scatter at small slopes, and sees the fourth order.
+        Quantity(
+            "backward gain, small slopes",
+            small_slopes,
+            smallest_effect=0.1,
+            kernels=("keys",),
+            dims=(1,),
+            values=lambda setting: {"tau": 0.1},
+            simulation=lambda _, s: gain_experiment(s, backward=True),
+        ),
     ),
     kernels=("linear", "keys"),
     values={"tau": 0.5},
