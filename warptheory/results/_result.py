@@ -16,6 +16,8 @@ from warptheory.montecarlo import Claim, Experiment, Simulation
 from warptheory.symbolic import Derivation, MomentStatistic, Statistic
 
 PIXEL = sp.Symbol("n", integer=True)
+HALF_WIDTH = sp.Symbol("a", positive=True)  # of uniform offsets
+DISPLACEMENT = sp.Symbol("Delta", real=True)  # of one position against another
 
 # Where a claim is checked unless the caller says otherwise: generic points, away from symmetries that
 # could hide an error. Offsets and fractions in pixels; the input has a mean, so that a lost mean shows.
@@ -231,7 +233,7 @@ class Result:
         theory, statistic, everything = self._number(quantity, values)
         experiment = chosen.simulation(statistic, setting)
         return Claim(
-            label=self._claim_label(chosen, setting, {n: v for n, v in values.items() if n not in _CHOICES}),
+            label=self._claim_label(chosen, setting, _numbers(values)),
             theory=theory,
             experiment=experiment,
             values={name: float(everything[name]) for name in sorted(experiment.symbols)},
@@ -250,7 +252,7 @@ class Result:
             UnknownNameError: a name that is neither a choice nor a symbol that has a default.
         """
         setting, chosen = self._setting_from(quantity, values), self.quantity(quantity)
-        numbers = {name: value for name, value in values.items() if name not in _CHOICES}
+        numbers = _numbers(values)
         defaults = {**DEFAULT_VALUES, **self.values, **chosen.values(setting)}
         for name in numbers:
             if name not in defaults:
@@ -304,6 +306,11 @@ def _allows(known: tuple[Any, ...], choice: Any) -> bool:
 _MOST_AXES_OF_OTHERS = 2
 
 _CHOICES = frozenset(choice.name for choice in fields(Setting))
+
+
+def _numbers(values: Mapping[str, Any]) -> dict[str, float]:
+    """Return the numbers that are among choices and numbers."""
+    return {name: float(value) for name, value in values.items() if name not in _CHOICES}
 
 
 def _higher_cumulants(inputs: str, values: Mapping[str, float]) -> dict[str, float]:

@@ -1,11 +1,7 @@
 """B2: the backward pass has heavier tails than the forward one."""
 
-import sympy as sp
-
-from warptheory.results._result import PIXEL, Quantity, Result, Setting, wide_offsets
+from warptheory.results._result import HALF_WIDTH, PIXEL, Quantity, Result, Setting, wide_offsets
 from warptheory.symbolic import ExcessKurtosis, IIDField, OffsetField, WideOffsets, splat
-
-HALF_WIDTH = sp.Symbol("a", positive=True)
 
 
 def finite_kurtosis(setting: Setting) -> ExcessKurtosis:

@@ -1,11 +1,7 @@
 """A6: how strongly two warped values are correlated, by where they are read."""
 
-import sympy as sp
-
-from warptheory.results._result import PIXEL, Quantity, Result, Setting
+from warptheory.results._result import DISPLACEMENT, PIXEL, Quantity, Result, Setting
 from warptheory.symbolic import Covariance, IIDField, OffsetField, warp
-
-DISPLACEMENT = sp.Symbol("Delta", real=True)
 
 
 def covariance_at_displacement(setting: Setting) -> Covariance:

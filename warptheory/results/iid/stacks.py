@@ -1,11 +1,7 @@
 """A9: what repeated warping leaves of the variance."""
 
-import sympy as sp
-
-from warptheory.results._result import PIXEL, Quantity, Result, Setting, wide_offsets
+from warptheory.results._result import HALF_WIDTH, PIXEL, Quantity, Result, Setting, wide_offsets
 from warptheory.symbolic import Field, IIDField, OffsetField, Variance, WideOffsets, warp
-
-HALF_WIDTH = sp.Symbol("a", positive=True)
 
 
 def stack(setting: Setting, layers: int) -> Field:
