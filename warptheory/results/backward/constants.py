@@ -1,11 +1,8 @@
 """B3: what the two passes make of constants, and of gradients that are correlated."""
 
-import sympy as sp
-
-from warptheory.results._result import PIXEL, Quantity, Result, Setting, wide_offsets
+from warptheory.results._result import HALF_WIDTH, PIXEL, Quantity, Result, Setting, wide_offsets
 from warptheory.symbolic import Expectation, IIDField, OffsetField, Variance, WideOffsets, splat, warp
 
-HALF_WIDTH = sp.Symbol("a", positive=True)
 ONES = IIDField("g", mean=1, deviation=0)
 
 
@@ -43,6 +40,8 @@ def wide_correlated_variance(setting: Setting) -> WideOffsets:
     return WideOffsets(Variance(z[PIXEL]), HALF_WIDTH)
 
 
+_BOTH = ("linear", "keys")
+
 RESULT = Result(
     label="B3",
     title="Constants and correlated gradients",
@@ -58,11 +57,15 @@ RESULT = Result(
     source="arXiv 2511.20800, forward and backward pass; theory label B3",
     quantities=(
         Quantity("variance of the response to ones", backward_variance),
-        Quantity("variance of the response to ones, wide offsets", wide_backward_variance, values=wide_offsets),
-        Quantity("mean of the response to ones", backward_mean),
-        Quantity("mean square of warped ones", forward_mean_square),
-        Quantity("variance, correlated gradients", correlated_variance),
-        Quantity("variance, correlated gradients, wide offsets", wide_correlated_variance, values=wide_offsets),
+        Quantity(
+            "variance of the response to ones, wide offsets", wide_backward_variance, kernels=_BOTH, values=wide_offsets
+        ),
+        Quantity("mean of the response to ones", backward_mean, kernels=_BOTH),
+        Quantity("mean square of warped ones", forward_mean_square, kernels=_BOTH),
+        Quantity("variance, correlated gradients", correlated_variance, kernels=_BOTH),
+        Quantity(
+            "variance, correlated gradients, wide offsets", wide_correlated_variance, kernels=_BOTH, values=wide_offsets
+        ),
     ),
     offsets=("normal",),
 )

@@ -249,6 +249,14 @@ RESULT = Result(
             values=lambda setting: _WIDE,
             simulation=_simulate_wide,
         ),
+        Quantity(
+            "share of dead inputs, wide offsets, nearest",
+            wide_dead_share,
+            smallest_effect=0.03,
+            kernels=("nearest",),
+            values=lambda setting: _WIDE,
+            simulation=_simulate_wide,
+        ),
         # e⁻¹⁶ for two axes is beyond simulation, and e⁻⁴ takes many pixels.
         Quantity(
             "share of dead inputs, wide offsets, cubic",

@@ -42,4 +42,5 @@ RESULT = Result(
     ),
     source="arXiv 2511.20800, independent inputs; theory label A8",
     quantities=(Quantity("variance", variance), Quantity("variance, four channels a group", variance_of_four)),
+    kernels=("linear", "keys"),
 )

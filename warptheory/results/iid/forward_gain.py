@@ -24,5 +24,5 @@ RESULT = Result(
     ),
     source="arXiv 2511.20800, independent inputs; Poisson summation; theory label A4",
     quantities=(Quantity("variance", variance),),
-    offsets=("normal", "uniform", "laplace", "constant"),
+    offsets=("normal", "uniform", "laplace", "mixture", "constant"),
 )

@@ -159,7 +159,7 @@ RESULT = Result(
         "return, has the variance 2σ² on white input; the jump to the left-hand one has 6σ², more than the gradient "
         "itself; the mean of both has σ²/2, four times less noise, and no bias. On smooth fields the right-hand one "
         "errs by O(h), the mean by O(h²): on a wave of frequency ω the squared errors are ω⁴/4 and ω⁶/36 at small ω. "
-        "Smooth kernels have no jump."
+        "Smooth kernels, such as keys, bspline3 and the Gaussian, have no jump."
     ),
     assumptions=(
         "The pixels x[m] are independent with one law of variance σ²; or waves of random phase.",
@@ -170,6 +170,7 @@ RESULT = Result(
         Quantity("variance of the right-hand derivative", right_hand_variance),
         Quantity("variance of the central derivative", central_variance),
         Quantity("variance of the jump", jump_variance, kernels=("linear",)),
+        Quantity("variance of the jump, smooth kernels", jump_variance, kernels=("keys", "bspline3")),
         Quantity("covariance of both sides", covariance_of_sides),
         Quantity("squared error of the right-hand derivative", right_hand_error, dims=(1,), simulation=on_waves),
         Quantity("squared error of the central derivative", central_error, dims=(1,), simulation=on_waves),

@@ -42,7 +42,7 @@ RESULT = Result(
     source="arXiv 2511.20800, independent inputs; theory label A7",
     quantities=(
         Quantity("variance", variance),
-        Quantity("variance given f", variance_at_fraction),
-        Quantity("covariance given f", covariance_at_fraction),
+        Quantity("variance given f", variance_at_fraction, kernels=("linear", "keys")),
+        Quantity("covariance given f", covariance_at_fraction, kernels=("linear", "keys")),
     ),
 )
