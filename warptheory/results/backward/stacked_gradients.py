@@ -26,7 +26,8 @@ from warptheory.symbolic import (
     WideOffsets,
     splat,
 )
-from warptheory.symbolic._nodes import Environment, Evaluate, Node
+from warptheory.symbolic._nodes import Node
+from warptheory.symbolic._quadrature import Environment, Evaluate
 from warptheory.symbolic._slopes import TAU, DerivedStatistic
 
 LAYERS = sp.Symbol("L", positive=True, integer=True)

@@ -21,7 +21,8 @@ from warptheory.symbolic import (
     WarpedField,
     warp,
 )
-from warptheory.symbolic._nodes import Environment, Evaluate, Node
+from warptheory.symbolic._nodes import Node
+from warptheory.symbolic._quadrature import Environment, Evaluate
 
 STEP = sp.Symbol("step", positive=True)
 
