@@ -21,6 +21,7 @@ from warptheory.symbolic import (
     splat,
     warp,
 )
+from warptheory.symbolic._stacks import StackCovariance, reading, smoothing
 
 X = IIDField("x", law="two_point")
 FIRST = OffsetField("two_point", location="3/10", scale="6/10", name="e1")
@@ -148,6 +149,78 @@ def test_wide_limit(first, second, lags):
         limit = evaluate(WideOffsets(statistic, half).doit(), VALUES)
         gaps = [abs(evaluate(statistic.doit(), {**VALUES, "a": scale}) - limit) for scale in (16.0, 32.0)]
         assert np.log(gaps[0] / gaps[1]) / np.log(2) == pytest.approx(1.0, abs=0.1)
+
+
+def line_of_layer(law, kernel):
+    """E k(ε + m) and E Σₘ k(ε − m) k(ε + j − m) by lag, from the definitions, by panels that end at every 1/16."""
+    points, weights = quadrature(law, [edge / 16 for edge in range(-64, 65)])
+    taps = np.arange(-8, 9)
+    values = kernel_function(kernel)(points - taps[:, None])
+    smooth = values @ weights
+    lags = range(len(taps))
+    kept = [float(smooth[lag:] @ smooth[: len(smooth) - lag]) for lag in lags]
+    read = [float(np.sum(values[lag:] * values[: len(taps) - lag] * weights)) for lag in lags]
+    return kept, read
+
+
+def cosines(line):
+    """Σⱼ c_j cos jθ over both signs of j, as a function of θ."""
+    return lambda theta: line[0] + 2 * sum(c * sp.cos(lag * theta) for lag, c in enumerate(line) if lag and c != 0.0)
+
+
+LINES = {
+    "linear, uniform": ("linear", "uniform", "3/5", stats.uniform(-0.6, 1.2)),
+    "triangle, uniform": ("triangle(1.25)", "uniform", "4/5", stats.uniform(-0.8, 1.6)),
+    "keys, uniform": ("keys", "uniform", "2/5", stats.uniform(-0.4, 0.8)),
+}
+
+
+@pytest.mark.parametrize("kinds", list(itertools.product([warp, splat], repeat=2)), ids=str)
+@pytest.mark.parametrize(
+    ("first", "second", "lag"), [("linear, uniform", "linear, uniform", 1), ("triangle, uniform", "linear, uniform", 0)]
+)
+def test_the_recursion_as_an_expression(kinds, first, second, lag):
+    """The nested integrals, done by sympy on sums over lags from quadrature, against the transform on a grid."""
+    field, transfers = X, []
+    for number, (make, name) in enumerate(zip(kinds, (first, second), strict=True)):
+        kernel, law, scale, scipy_law = LINES[name]
+        field = make(field, OffsetField(law, scale=scale, name=f"e{number}"), kernel)
+        kept, read = map(cosines, line_of_layer(scipy_law, kernel))
+        transfers.append(lambda theta, kept=kept, read=read: (kept(*theta), read(*theta)))
+    (node,) = Cov(field[0], field[lag]).atoms(StackCovariance)
+    by_sympy = node.integral(*transfers).subs({s: VALUES[s.name] for s in node.free_symbols}).doit()
+    # Quadrature to rounding on either side; sympy sums some hundred terms.
+    assert float(by_sympy) == pytest.approx(evaluate(node, VALUES), rel=1e-11, abs=1e-13)
+    assert "W_2(theta)" in str(node)
+    assert "R_1(phi_" in str(node)
+
+
+@pytest.mark.parametrize("name", ["linear, uniform", "keys, uniform"])
+def test_characteristic_function_and_spectrum_in_the_recursion(name):
+    """|ŵ|² as a sum over aliases, cut at |j| = 100: terms fall as 1/j³ at least, so that 1e-5 is missing at most."""
+    kernel, law, scale, scipy_law = LINES[name]
+    stack = warp(X, OffsetField(law, scale=scale, name="e1"), kernel)
+    (node,) = Var(warp(stack, OffsetField(law, scale=scale, name="e2"), kernel)[0]).atoms(StackCovariance)
+    layer, theta = node.stack.layers[0], sp.Symbol("theta", real=True)
+    kept, read = map(cosines, line_of_layer(scipy_law, kernel))
+    (aliases,) = smoothing(layer, theta).atoms(sp.Sum)
+    for at in (0.3, 1.7, 3.0):
+        term = aliases.function.subs(theta, at)
+        total = sum(evaluate(term.subs(aliases.variables[0], j), {}) for j in range(-100, 101))
+        assert total**2 == pytest.approx(float(kept(sp.Float(at))), abs=1e-5)
+        assert evaluate(reading(layer, theta), {"theta": at}) == pytest.approx(float(read(sp.Float(at))), rel=1e-11)
+
+
+def test_knots_that_are_not_halves():
+    """A triangle of half-width 5/4 has knots at quarters; by enumeration of the second layer and SciPy for the first.
+
+    The second layer moves by one pixel either way, so it reads values of the first: their variance is what is left.
+    """
+    first = warp(X, OffsetField("uniform", scale="4/5", name="e1"), "triangle(1.25)")
+    found = evaluate(Var(warp(first, OffsetField("rademacher", scale=1, name="e2"))[0]), {"mu": 0.7, "sigma": 1.0})
+    _, read = line_of_layer(stats.uniform(-0.8, 1.6), "triangle(1.25)")
+    assert found == pytest.approx(read[0], rel=1e-12)
+    assert found == pytest.approx(0.528210, abs=5e-7)
 
 
 def test_wide_stack_of_splatted_constants():

@@ -11,14 +11,15 @@ inputs (splat) are independent.
 """
 
 import itertools
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import sympy as sp
 from numpy import ndarray
 
-from warptheory.kernels import Kernel
-from warptheory.symbolic._nodes import KernelValue, Node, Opaque, kernel_argument, tap_sum
+from warptheory.kernels import FREQUENCY, Kernel
+from warptheory.symbolic._nodes import KernelValue, Node, OffsetAverage, Opaque, TapSum, _edges, kernel_argument, tap_sum
 from warptheory.symbolic._quadrature import Environment, Evaluate, quadrature
 from warptheory.symbolic._terms import Group, NotReducible, whole_index
 from warptheory.symbolic._variables import (
@@ -32,6 +33,9 @@ from warptheory.symbolic._variables import (
     SplatValue,
     WarpedField,
 )
+
+Frequencies = tuple[sp.Symbol, ...]
+Transfer = Callable[[Frequencies], tuple[sp.Expr, sp.Expr]]
 
 # Positions of the quadrature whose taps are transformed together.
 _TOGETHER = 512
@@ -83,14 +87,47 @@ class StackCovariance(Node):
         return {symbol for expression in own for symbol in expression.free_symbols}
 
     def display(self, *, latex: bool) -> sp.Expr:
-        """Return C_L(lag), with L the number of layers."""
-        return sp.Function(f"C_{len(self.stack.layers)}")(*self.args[3])
+        """Return ∫S_L(θ) cos(lag·θ) dθ/(2π)ᵈ, S_L from the recursion; Ŵ_l = |ŵ_l|² and R̂_l are the layers' own."""
+        return self.integral(*(_named(number) for number in range(1, len(self.stack.layers) + 1)))
+
+    def integral(self, *transfers: Transfer) -> sp.Expr:
+        """Return the covariance as an integral of the last layer's spectral density.
+
+        Args:
+            *transfers: functions of θ that give |ŵ|² and R̂ of each layer; those of its law and kernel by default.
+        """
+        given = transfers or tuple(map(_of_layer, self.stack.layers))
+        theta = _frequencies(len(self.args[3]), "theta")
+        phase = sp.cos(sp.Add(*(j * t for j, t in zip(self.args[3], theta, strict=True))))
+        return _mean_over_frequencies(self._density(given, theta) * phase, theta)
+
+    def _density(self, transfers: Sequence[Transfer], theta: Frequencies) -> sp.Expr:
+        """Return S_l(θ) after the layers l whose transfer is given."""
+        if not transfers:
+            return self.args[2]
+        layer, inner = self.stack.layers[len(transfers) - 1], transfers[:-1]
+        phi = _frequencies(len(theta), f"phi_{len(transfers)}")
+        (kept, read), (kept_there, read_there) = (transfers[-1](frequencies) for frequencies in (theta, phi))
+        before = self._density(inner, phi)
+        if layer.is_splat:
+            added = (read - kept) * (_mean_over_frequencies(before, phi) + self.args[1] ** 2)
+        else:
+            added = _mean_over_frequencies((read_there - kept_there) * before, phi)
+        return kept * self._density(inner, theta) + added
 
     def numeric(self, environment: Environment, evaluate: Evaluate) -> float | ndarray:
-        """Iterate the spectral recursion on a grid of frequencies, exactly up to the wrapped tails of the offsets."""
+        """Iterate the spectral recursion on a grid of frequencies.
+
+        The grid is wide enough for all lags that the layers reach, but for a share 1e-12 of the offsets on either side,
+        so that the transforms are exact. Averages over the offsets are Gauss–Legendre sums between the kernel's knots,
+        exact to rounding for polynomial pieces against a uniform law, and to about 1e-12 for smooth ones.
+        """
         mean, variance = (float(evaluate(moment, environment)) for moment in self.args[1:3])
         lag = [int(distance) for distance in self.args[3]]
-        rules = [quadrature(layer.offsets.axis_law, environment, evaluate) for layer in self.stack.layers]
+        rules = [
+            quadrature(layer.offsets.axis_law, environment, evaluate, {0.0, 0.5, *_edges(layer.kernel)})
+            for layer in self.stack.layers
+        ]
         reach = 2 + sum(_width(*rule) + 2 * _reach(layer) for rule, layer in zip(rules, self.stack.layers, strict=True))
         size = int(2 ** np.ceil(np.log2(2 * reach + 2 * max(map(abs, lag), default=0))))
         spectrum = np.full((size,) * len(lag), variance)
@@ -114,6 +151,60 @@ class StackCovariance(Node):
             else:
                 covariance = {(0,) * dim: sp.Add(*(value * _read(layer, lag) for lag, value in covariance.items()))}
         return covariance.get(tuple(int(distance) for distance in self.args[3]), sp.Integer(0))
+
+
+def _frequencies(dim: int, name: str) -> Frequencies:
+    return (
+        (sp.Symbol(name, real=True),)
+        if dim == 1
+        else sp.symbols(" ".join(f"{name}{i + 1}" for i in range(dim)), real=True)
+    )
+
+
+def _mean_over_frequencies(density: sp.Expr, frequencies: Frequencies) -> sp.Expr:
+    """Return ∫ density dθ/(2π)ᵈ over (−π, π)ᵈ."""
+    if not density.free_symbols & set(frequencies):
+        return density
+    return sp.Integral(density, *((theta, -sp.pi, sp.pi) for theta in frequencies)) / (2 * sp.pi) ** len(frequencies)
+
+
+def _named(number: int) -> Transfer:
+    """Return |ŵ|² and R̂ of a layer by name."""
+    kept, read = (sp.Function(f"{letter}_{number}") for letter in ("W", "R"))
+    return lambda frequencies: (kept(*frequencies), read(*frequencies))
+
+
+def _of_layer(layer: Layer) -> Transfer:
+    """Return |ŵ|² and R̂ of a layer, by the characteristic function of its offsets and its kernel's spectrum."""
+    return lambda frequencies: (
+        sp.Mul(*(smoothing(layer, theta) for theta in frequencies)),
+        sp.Mul(*(reading(layer, theta) for theta in frequencies)),
+    )
+
+
+def smoothing(layer: Layer, theta: sp.Symbol) -> sp.Expr:
+    """Return |ŵ(θ)|² = |Σⱼ k̂(θ + 2πj) χ(−θ − 2πj)|² along one axis (Poisson summation), χ that of the offsets."""
+    j = sp.Symbol("j", integer=True)
+    alias = theta + 2 * sp.pi * j
+    spectrum = layer.kernel.spectrum
+    if isinstance(spectrum, sp.Piecewise):
+        spectrum = spectrum.args[-1].expr  # its value at frequency 0 is the limit of this
+    term = spectrum.subs(FREQUENCY, alias) * layer.offsets.axis_law.characteristic_function(-alias)
+    return sp.Abs(sp.Sum(term, (j, -sp.oo, sp.oo))) ** 2
+
+
+def reading(layer: Layer, theta: sp.Symbol) -> sp.Expr:
+    """Return R̂(θ) = Σⱼ E[Σₘ k(ε − m) k(ε + j − m)] cos jθ along one axis."""
+    line = replace(layer.offsets, dim=1)
+    kernel = kernel_argument(layer.kernel)
+
+    def correlation(j: int) -> sp.Expr:
+        factors = sp.Tuple(*(sp.Tuple(kernel, 0, shift, 0) for shift in (0, j)))
+        return OffsetAverage(TapSum(factors, line.symbols[0]), Opaque(line))
+
+    return sp.Add(
+        *(sp.cos(j * theta) * correlation(abs(j)) for j in range(1 - len(layer.kernel.taps), len(layer.kernel.taps)))
+    )
 
 
 def _read(layer: Layer, lag: tuple[int, ...]) -> sp.Expr:

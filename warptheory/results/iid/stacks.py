@@ -27,7 +27,9 @@ RESULT = Result(
     title="Variance of stacked warps",
     statement=(
         "L warps with independent, widely spread offsets leave σ² ρ̄ᵈᴸ of white input. At a finite spread a little "
-        "more stays, because a warp correlates neighbours: its output has the spectral density |ŵ|²S + ∫(R̂ − |ŵ|²)S."
+        "more stays, because a warp correlates neighbours: its output has the spectral density |ŵ|²S + ∫(R̂ − |ŵ|²)S, "
+        "ŵ(θ) = Σⱼ k̂(θ + 2πj) χ(θ + 2πj), R̂ = E |Σₘ k(ε − m) exp(imθ)|²; W and R in the steps are |ŵ|² and R̂ of a "
+        "layer."
     ),
     assumptions=(
         "The pixels x[m] are independent with one law of variance σ².",
