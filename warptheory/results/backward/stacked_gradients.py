@@ -249,7 +249,8 @@ RESULT = Result(
         "With widely spread independent offsets a layer takes the second moment m of W₁ᵀ…W_Lᵀ1 to ρ̄ᵈ m + 1: after L "
         "layers it is (1 − ρ̄ᵈ⁽ᴸ⁺¹⁾)/(1 − ρ̄ᵈ), and it converges to 1/(1 − ρ̄ᵈ), 3 and 9/5 for the linear kernel in "
         "d = 1, 2. With smooth offsets W₁ᵀ…W_Lᵀ1 is ∏1/|J|, and every layer multiplies its second moment by ⟨1/|J|⟩: "
-        "it grows exponentially with depth, as (1 − τ²)^(−dL/2) for εᵢ = τ sin tᵢ."
+        "it grows exponentially with depth, as (1 − τ²)^(−dL/2) for εᵢ = τ sin tᵢ. At a finite spread a layer takes "
+        "the spectral density S to |ŵ|²S + (R̂ − |ŵ|²)(∫S + μ²), as in B3."
     ),
     assumptions=(
         "The offsets of every layer and pixel are independent, uniform on [−a, a)ᵈ; or smooth as in B6, without folds.",

@@ -23,7 +23,11 @@ def variance(setting: Setting) -> ExchangeableVariance:
 
 
 def variance_of_four(setting: Setting) -> Variance:
-    """State Var of the sum over four channels, written out: 16 channels in 4 groups."""
+    """State Var of the sum over four channels, written out: what one of 4 groups of offsets gets from 16 channels.
+
+    The experiment draws the four channels of the group. That the operator keeps groups apart is a property of `warp`
+    that its own tests hold against one call for each group.
+    """
     return Variance(sp.Add(*(channel(setting, number) for number in (1, 2, 3, 4))))
 
 
