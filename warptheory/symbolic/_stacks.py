@@ -19,7 +19,16 @@ import sympy as sp
 from numpy import ndarray
 
 from warptheory.kernels import FREQUENCY, Kernel
-from warptheory.symbolic._nodes import KernelValue, Node, OffsetAverage, Opaque, TapSum, _edges, kernel_argument, tap_sum
+from warptheory.symbolic._nodes import (
+    KernelValue,
+    Node,
+    OffsetAverage,
+    Opaque,
+    TapSum,
+    _edges,
+    kernel_argument,
+    tap_sum,
+)
 from warptheory.symbolic._quadrature import Environment, Evaluate, quadrature
 from warptheory.symbolic._terms import Group, NotReducible, whole_index
 from warptheory.symbolic._variables import (
