@@ -175,7 +175,11 @@ LINES = {
 }
 
 
-@pytest.mark.parametrize("kinds", list(itertools.product([warp, splat], repeat=2)), ids=str)
+@pytest.mark.parametrize(
+    "kinds",
+    list(itertools.product([warp, splat], repeat=2)),
+    ids=lambda kinds: " ".join(kind.__name__ for kind in kinds),
+)
 @pytest.mark.parametrize(
     ("first", "second", "lag"), [("linear, uniform", "linear, uniform", 1), ("triangle, uniform", "linear, uniform", 0)]
 )

@@ -53,7 +53,7 @@ RESULT = Result(
     assumptions=(
         "The offsets are independent of g, over pixels and along axes.",
         "The kernel is a partition of unity; the boundary adds nothing (periodic, or far away).",
-        "Correlated g is white noise, with a mean, that independent offsets have warped: its covariance is known exactly. "
+        "Correlated g is white noise, with a mean, that independent offsets have warped: its covariance is known. "
         "Any other covariance C_g enters in the same way, by its spectral density; it is not checked here.",
     ),
     source="arXiv 2511.20800, forward and backward pass; theory label B3",
