@@ -1,8 +1,11 @@
+from dataclasses import replace
+
 import pandas as pd
 import pytest
 
 from warptheory import montecarlo, results
 from warptheory.core.errors import ArgumentError, UnknownNameError
+from warptheory.symbolic import evaluate
 
 
 def test_labels_and_patterns():
@@ -32,6 +35,63 @@ def test_evaluate_takes_choices_and_values():
     assert a4.evaluate(s=10.0, sigma=1.0, dim=3) == pytest.approx((2 / 3) ** 3, abs=1e-12)
     assert a4.evaluate(offsets="constant", c=2.5, sigma=1.0) == 0.5
     assert results.get("A7").evaluate("covariance given f", f=0.5) == 0
+
+
+def test_quantities_that_others_stand_for_name_quantities_that_are_checked():
+    found = [(result, quantity) for result in results.match(["*"]) for quantity in result.quantities]
+    for result, quantity in found:
+        assert bool(quantity.checked_by) != bool(list(result.settings(quantity.name)))
+        assert all(list(result.settings(name)) for name in quantity.checked_by)
+    assert any(quantity.checked_by for _, quantity in found)
+
+
+def test_kernels_that_a_statement_names_are_checked():
+    named = {
+        ("B4", "share of dead inputs, wide offsets, nearest"): {"nearest"},
+        ("A7", "covariance given f"): {"linear", "keys"},
+        ("A10", "variance of the jump, smooth kernels"): {"keys", "bspline3"},
+        ("A11", "curvature"): {"linear", "keys"},
+        ("A11", "curvature by automatic differentiation"): {"linear", "keys"},
+        ("B3", "variance, correlated gradients"): {"linear", "keys"},
+    }
+    for (label, quantity), kernels in named.items():
+        assert {setting.kernel for setting in results.get(label).settings(quantity)} == kernels
+
+
+def test_smooth_kernels_have_no_jump():
+    """The Gaussian's is zero to rounding of its normalised taps; the linear kernel's is 6σ²."""
+    for kernel in ("keys", "bspline3", "gauss(0.5)"):
+        assert abs(results.get("A10").evaluate("variance of the jump", kernel=kernel)) < 1e-14
+    assert results.get("A10").evaluate("variance of the jump", sigma=1.0) == 6
+
+
+def test_curvature_against_the_second_difference():
+    """2 − 3Δ for the linear kernel; for keys both ways of differentiating agree, and the difference is of order s²."""
+    a11 = results.get("A11")
+    names = ("curvature", "curvature by automatic differentiation", "curvature at a finite step")
+    linear = a11.derive("curvature").result
+    exact, automatic, finite = (a11.derive(name, kernel="keys").result for name in names)
+
+    def value(expression, displacement, step=0.04):
+        return evaluate(expression, {"sigma": 1.0, "Delta": displacement, "step": step})
+
+    for displacement in (0.1, 0.5, 0.9):
+        assert value(linear, displacement) == pytest.approx(2 - 3 * displacement, rel=1e-13)
+        truth = value(exact, displacement)
+        assert value(automatic, displacement) == pytest.approx(truth, rel=1e-12)
+        coarse, fine = (value(finite, displacement, step) - truth for step in (0.04, 0.02))
+        assert coarse / fine == pytest.approx(4, rel=0.02)
+    # The step of the experiment, at its own displacement, is within a tenth of the smallest effect.
+    at = results.DEFAULT_VALUES["Delta"]
+    step = a11.quantity("curvature").values(a11.setting(kernel="keys"))["step"]
+    assert abs(value(finite, at, step) / value(exact, at) - 1) < 0.1 * a11.quantity("curvature").smallest_effect
+
+
+def test_what_automatic_differentiation_returns_is_refuted_as_the_curvature():
+    a11 = results.get("A11")
+    claim = a11.claim("curvature")
+    wrong = a11.evaluate("curvature by automatic differentiation")
+    assert montecarlo.verify(replace(claim, theory=wrong)).verdict == "refuted"
 
 
 def test_several_processes_give_the_same_table():
@@ -69,8 +129,8 @@ def test_bad_input(call, message):
 def test_check_returns_one_row_per_claim():
     shares = []
     table = results.check(results.match(["A7"]), dim=1, seed=3, on_progress=lambda share, name: shares.append(share))
-    assert list(table["quantity"]) == ["variance"] * 3 + ["variance given f", "covariance given f"]
-    assert list(table["kernel"]) == ["linear", "keys", "gauss(0.5)", "linear", "linear"]
+    assert list(table["quantity"]) == ["variance"] * 3 + ["variance given f"] * 2 + ["covariance given f"] * 2
+    assert list(table["kernel"]) == ["linear", "keys", "gauss(0.5)", "linear", "keys", "linear", "keys"]
     assert (table["verdict"] == "verified").all()
     assert (table["seed"] == 3).all()
     assert shares == sorted(shares)
