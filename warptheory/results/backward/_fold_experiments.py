@@ -78,7 +78,7 @@ class JacobianExperiment:
 
 
 def is_folded(jacobian: Tensor) -> Tensor:
-    """Return 1 where J < 0, and else 0."""
+    """Return 1 where J < 0, and else 0, shape (rows, *N) as given."""
     return (jacobian < 0).double()
 
 
@@ -91,6 +91,12 @@ def window_at_zero(jacobian: Tensor) -> Tensor:
 
     The density of J has a kink at 0 for d = 2. The window is even, has the integral 1, and ∫₀^η J (2 − 3J/η) dJ = 0,
     so that slopes on either side, equal or not, take no part.
+
+    Args:
+        jacobian: J, shape (rows, *N).
+
+    Returns:
+        The window's values, shape (rows, *N).
     """
     relative = jacobian.abs() / _WINDOW
     return torch.where(relative < 1, (2 - 3 * relative) / _WINDOW, 0.0)

@@ -63,7 +63,7 @@ class SmallStepLimit(Node):
         return sp.Limit(self.args[0], self.args[1], 0)
 
     def numeric(self, environment: Environment, evaluate: Evaluate) -> float | ndarray:
-        """Extrapolate from two small steps (Richardson); what is left is of fourth order, below 1e-8."""
+        """Extrapolate from two small steps (Richardson), shape (*grid); what is left is of fourth order, below 1e-8."""
         coarse, fine = (np.asarray(evaluate(self.args[0], {**environment, self.args[1]: h})) for h in _SMALL_STEPS)
         extrapolated = fine + (fine - coarse) / 3
         return extrapolated if extrapolated.ndim else float(extrapolated)
