@@ -66,7 +66,8 @@ class Layer:
     is_splat: bool
 
     def __str__(self) -> str:
-        return f"{'splat' if self.is_splat else 'warp'}({self.offsets}/{self.kernel.name})"
+        # This text identifies the layer, so it holds the kernel's whole definition: names need not differ.
+        return f"{'splat' if self.is_splat else 'warp'}({self.offsets}/{self.kernel})"
 
 
 @dataclass(frozen=True)

@@ -458,8 +458,8 @@ def _check_cumulants(statistic: MomentStatistic, monomials: Iterable[sp.Expr]) -
 
 _STACK_REASON = (
     "with ŵ(θ) = Σ E k(ε + m) exp(imθ) and R̂(θ) = E |Σ k(ε − m) exp(imθ)|² a layer takes the spectral density S to "
-    "|ŵ|² S + ∫(R̂ − |ŵ|²) S dθ/2π (warp) or |ŵ|² S + (R̂ − |ŵ|²)(∫S dθ/2π + μ²) (splat); C_L is the covariance of the "
-    "last layer, computed by this recursion"
+    "|ŵ|² S + ∫(R̂ − |ŵ|²) S dθ/2π (warp) or |ŵ|² S + (R̂ − |ŵ|²)(∫S dθ/2π + μ²) (splat); with "
+    "W_l = |ŵ|² and R_l = R̂ of layer l, the last layer's covariance is the integral of its spectrum"
 )
 
 
