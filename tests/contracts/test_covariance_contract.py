@@ -31,12 +31,12 @@ def along(value, dim):
 def test_expression_and_numbers_agree(name, dim):
     found = build(name, dim)
     assert found.variance == VARIANCE
-    assert found(np.zeros(dim)) == pytest.approx(float(VARIANCE), rel=1e-14)
+    assert found(0.0) == pytest.approx(float(VARIANCE), rel=1e-14)
     generator = np.random.default_rng(0)
     for lag in (np.array(along(2.0, dim)), np.round(generator.uniform(-4, 4, dim))):
         exact = complex(sp.N(found.expression(*map(sp.Rational, lag)), 20)).real
         # The power law's expression is an integral that sympy evaluates to its own 15 digits.
-        assert found(lag) == pytest.approx(exact, rel=1e-12)
+        assert found.at(lag) == pytest.approx(exact, rel=1e-12)
 
 
 @pytest.mark.parametrize("dim", [1, 2, 3])
@@ -45,7 +45,7 @@ def test_matrices_are_positive(name, dim):
     """C(tᵢ − tⱼ) over scattered points has no eigenvalue below rounding; |C| ≤ C(0) and C(−τ) = C(τ)."""
     generator = np.random.default_rng(1)
     points = generator.uniform(0, 8, (60, dim))
-    matrix = build(name, dim)(points[:, None] - points[None])
+    matrix = build(name, dim).at(points[:, None] - points[None])
     assert np.linalg.eigvalsh(matrix).min() > -1e-12 * len(points)
     assert np.abs(matrix).max() <= float(VARIANCE) * (1 + 1e-14)
     np.testing.assert_allclose(matrix, matrix.T, rtol=1e-14)
@@ -59,7 +59,7 @@ def test_spectral_density_is_the_transform(name, dim, frequency):
     found = build(name, dim)
     if name == "rational_quadratic":
         found = build(name, dim, alpha=sp.Rational(9, 4))  # S(0) is infinite for α ≤ d/2
-    exact = _transforms.transform(lambda r: float(found(np.array(along(r, dim)))), frequency, dim, LENGTH)
+    exact = _transforms.transform(lambda r: float(found(r)), frequency, dim, LENGTH)
     assert float(found.spectral_density(*along(sp.Float(frequency), dim))) == pytest.approx(exact, rel=1e-9)
 
 
@@ -83,7 +83,7 @@ def test_moments_are_derivatives_at_zero(name, dim):
     found = build(name, dim)
 
     def differences(step):
-        c = [float(found(np.array(along(i * step, dim)))) for i in (0, 1, 2)]
+        c = [float(found(i * step)) for i in (0, 1, 2)]
         return -2 * (c[1] - c[0]) / step**2, (2 * c[2] - 8 * c[1] + 6 * c[0]) / step**4
 
     (second, fourth), (second_half, fourth_half) = differences(0.2), differences(0.1)
@@ -113,7 +113,7 @@ def test_anisotropy_maps_the_lag(name, dim):
     plain, stretched = build(name, dim), build(name, dim, anisotropy=SHEAR[dim])
     matrix = np.array(sp.Matrix(stretched.anisotropy), dtype=float)
     lag, frequency = np.array([1.3, -0.7, 2.1])[:dim], np.array([0.2, 0.5, -0.3])[:dim]
-    assert stretched(lag) == pytest.approx(plain(matrix @ lag), rel=1e-13)
+    assert stretched.at(lag) == pytest.approx(plain.at(matrix @ lag), rel=1e-13)
     mapped = np.linalg.solve(matrix.T, frequency)
     density = float(plain.spectral_density(*map(sp.Float, mapped))) / abs(np.linalg.det(matrix))
     assert float(stretched.spectral_density(*map(sp.Float, frequency))) == pytest.approx(density, rel=1e-12)
@@ -127,7 +127,7 @@ def test_anisotropy_maps_the_lag(name, dim):
 @pytest.mark.parametrize(("first", "second"), list(itertools.combinations(RADIAL, 2)))
 def test_sums_and_products(first, second):
     a, b = build(first, 1), build(second, 1, length=5)
-    lag = np.array([1.7])
+    lag = 1.7
     assert (a + b)(lag) == pytest.approx(float(a(lag) + b(lag)), rel=1e-14)
     assert (a * b)(lag) == pytest.approx(float(a(lag) * b(lag)), rel=1e-14)
     for order in (2, 4):
@@ -153,10 +153,10 @@ BAD = {
     "length in words": (lambda name: build_length(name, "1/2/"), "^length: expected a positive number"),
     "variance": (lambda name: covariance.get(name)(variance=-1), "^variance: expected a positive number"),
     "four axes": (lambda name: covariance.get(name)(dim=4), "^dim: expected 1, 2 or 3"),
-    "axes of a lag": (lambda name: build(name, 2).expression(1), "^lag: expected 2 coordinates, got 1"),
-    "axes of lags": (lambda name: build(name, 2)(np.zeros(3)), r"^lags: expected shape \(..., 2\)"),
-    "axes of a frequency": (lambda name: build(name, 2).spectral_density(1), "^frequency: expected 2 coordinates"),
-    "axes of orders": (lambda name: build(name, 2).spectral_moment(2), "^orders: expected 2 coordinates"),
+    "axes of a lag": (lambda name: build(name, 3).expression(1, 2), "^lag: expected 1 or 3 coordinates, got 2"),
+    "axes of lags": (lambda name: build(name, 2).at(np.zeros(3)), r"^lags: expected shape \(..., 2\)"),
+    "axes of a frequency": (lambda name: build(name, 3).spectral_density(1, 1), "^frequency: expected 1 or 3"),
+    "axes of orders": (lambda name: build(name, 3).spectral_moment(2, 0), "^orders: expected 1 or 3"),
     "singular": (
         lambda name: build(name, 2, anisotropy=((1, 1), (1, 1))),
         "^anisotropy: expected an invertible matrix",
@@ -164,7 +164,7 @@ BAD = {
     "matrix": (lambda name: build(name, 2, anisotropy=((1, 1),)), "^anisotropy: expected a 2 × 2 matrix"),
     "sum over axes": (lambda name: build(name, 2) + build(name, 1), "^other: expected a covariance on 2 axes"),
     "sum with a number": (lambda name: build(name, 2) + 1, "^other: expected a covariance"),
-    "a symbol": (lambda name: build_length(name, sp.Symbol("l", positive=True))(np.zeros(2)), "expected .*number"),
+    "a symbol": (lambda name: build_length(name, sp.Symbol("l", positive=True))(1.0), "expected .*number"),
 }
 
 

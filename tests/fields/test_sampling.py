@@ -59,7 +59,7 @@ def test_embedding_is_exact(case):
     lags = grid_lags(size)
     found = on_torus[tuple((lags % torus).T)]
     # Correlations below 2e-15 are taken for zero, and a transform of N values rounds by some 1e-16·log N.
-    np.testing.assert_allclose(found, covariance(lags.astype(float)), atol=3e-14 * float(covariance.variance))
+    np.testing.assert_allclose(found, covariance.at(lags.astype(float)), atol=3e-14 * float(covariance.variance))
 
 
 @pytest.mark.parametrize("case", ["smooth", "rough", "line", "volume", "sheared"])
@@ -71,9 +71,16 @@ def test_periodic_fields_have_the_covariance_of_the_torus(case):
     lags = grid_lags(size).astype(float)
     shells = 20 if len(size) == 1 else 12
     images = itertools.product(range(-shells, shells + 1), repeat=len(size))
-    wanted = sum(covariance(lags + np.multiply(j, size)) for j in images)
+    wanted = sum(covariance.at(lags + np.multiply(j, size)) for j in images)
     found = fft.ifftn(sampler._embedding[1]).real[tuple((grid_lags(size) % size).T)]
     np.testing.assert_allclose(found, wanted, atol=1e-12 * float(covariance.variance))
+
+
+def test_spacing_scales_the_lags():
+    """Points 0.4 pixels apart of ℓ = 4 are points a pixel apart of ℓ = 10."""
+    near = SquaredExponential(length=4).sample(2, (9, 9), Stream(1, "spacing").generator(), spacing=0.4)
+    far = FieldSampler(SquaredExponential(length=10), (9, 9)).sample(2, Stream(1, "spacing").generator())
+    torch.testing.assert_close(near, far, rtol=0, atol=1e-12)
 
 
 LAGS = [(i, j) for i in range(5) for j in range(4)]
@@ -93,7 +100,7 @@ def test_empirical_covariance_at_twenty_lags(covariance, dtype):
     for i, j in LAGS:
         products = (fields[:, i:, j:] * fields[:, : 16 - i, : 16 - j]).mean((1, 2)).numpy()
         error = products.std(ddof=1) / math.sqrt(len(products))
-        scores.append((products.mean() - float(covariance(np.array([i, j], dtype=float)))) / error)
+        scores.append((products.mean() - float(covariance.at(np.array([i, j], dtype=float)))) / error)
     # Twenty correlated normal scores: |z| < 4.06 for all but one run in a thousand (Bonferroni).
     assert max(map(abs, scores)) < stats.norm.isf(0.001 / 2 / len(LAGS))
 
@@ -185,6 +192,7 @@ BAD = {
     "axes": (lambda: FieldSampler(COVARIANCE, (8,)), "^size: expected 2 positive integers"),
     "empty": (lambda: FieldSampler(COVARIANCE, (8, 0)), "^size: expected 2 positive integers"),
     "floats": (lambda: FieldSampler(COVARIANCE, (8.0, 8)), "^size: expected 2 positive integers"),
+    "spacing": (lambda: FieldSampler(COVARIANCE, (8, 8), spacing=0), "^spacing: expected a finite distance > 0"),
     "batch": (lambda: draw(-1), "^batch: expected batch ≥ 0"),
     "channels": (lambda: draw(1, channels=0), "^batch: expected batch ≥ 0 and channels"),
     "dtype": (lambda: draw(1, dtype=torch.float16), "^dtype: expected torch.float32 or torch.float64"),

@@ -68,7 +68,8 @@ class FieldSampler:
     Attributes:
         covariance: their covariance.
         size: the grid's size, pixels along each axis.
-        periodic: whether the grid itself is the torus: C is then summed over its images, C(τ + Nj), which is
+        spacing: distance of neighbouring points of the grid, in pixels.
+        periodic: whether the grid itself is the torus: C is then summed over its images, one for each period, which is
             periodic and positive definite whatever N.
         tolerance: the largest share of the variance that may be clipped away as negative eigenvalues.
         memory: the most bytes to be used at a time.
@@ -81,6 +82,7 @@ class FieldSampler:
 
     covariance: Covariance
     size: tuple[int, ...]
+    spacing: float = 1.0
     periodic: bool = False
     tolerance: float = 1e-12
     memory: int = 2**31
@@ -90,6 +92,8 @@ class FieldSampler:
         if len(size) != self.covariance.dim or not all(isinstance(n, int) and n > 0 for n in size):
             raise ArgumentError("size", expected=f"{self.covariance.dim} positive integers", received=self.size)
         object.__setattr__(self, "size", size)
+        if not 0 < self.spacing < math.inf:
+            raise ArgumentError("spacing", expected="a finite distance > 0", received=self.spacing)
         self._check_memory(size)
 
     @property
@@ -191,19 +195,19 @@ class FieldSampler:
         """Return the shortest axis on which no lag of the grid meets a correlated image of itself."""
         most = 2 * self.size[axis] - 1
         lags = np.zeros((most, self.covariance.dim))
-        lags[:, axis] = np.arange(most)
-        correlated = np.flatnonzero(np.abs(self.covariance(lags)) > _ROUNDING * self._variance)
+        lags[:, axis] = self.spacing * np.arange(most)
+        correlated = np.flatnonzero(np.abs(self.covariance.at(lags)) > _ROUNDING * self._variance)
         return int(fft.next_fast_len(min(most, self.size[axis] + int(correlated[-1]))))
 
     @property
     def _variance(self) -> float:
-        return float(self.covariance(np.zeros(self.covariance.dim)))
+        return float(self.covariance(0.0))
 
     def _on_torus(self, torus: tuple[int, ...]) -> Float[ndarray, "*M"]:
         """Return C at the lags of the torus, the shorter way round along each axis."""
         axes = [np.where(np.arange(n) <= n // 2, np.arange(n), np.arange(n) - n) for n in torus]
-        lags = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).astype(float)
-        return self._summed_over_images(lags) if self.periodic else self.covariance(lags)
+        lags = self.spacing * np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1)
+        return self._summed_over_images(lags) if self.periodic else self.covariance.at(lags)
 
     def _summed_over_images(self, lags: Float[ndarray, "*M d"]) -> Float[ndarray, "*M"]:
         """Return Σ_j C(τ + Nj), shell after shell of images, until one adds nothing."""
@@ -211,7 +215,7 @@ class FieldSampler:
         for shell in range(_MOST_SHELLS):
             images = itertools.product(range(-shell, shell + 1), repeat=len(self.size))
             outermost = (j for j in images if max(map(abs, j)) == shell)
-            added = sum(self.covariance(lags + np.multiply(j, self.size)) for j in outermost)
+            added = sum(self.covariance.at(lags + self.spacing * np.multiply(j, self.size)) for j in outermost)
             total = total + added
             if shell and np.abs(added).max() <= _ROUNDING * self._variance:
                 return total

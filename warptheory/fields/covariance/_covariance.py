@@ -14,7 +14,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import reduce
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import sympy as sp
@@ -22,6 +22,10 @@ from jaxtyping import Float
 from numpy import ndarray
 
 from warptheory.core.errors import ArgumentError
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
 
 
 class Covariance(ABC):
@@ -37,10 +41,11 @@ class Covariance(ABC):
         """Return C(τ) as a sympy expression.
 
         Args:
-            *lag: τ in pixels, one sympy expression per axis.
+            *lag: τ in pixels, one sympy expression per axis; a lone one counts along the first axis, which for
+                an isotropic field is the distance.
 
         Raises:
-            ArgumentError: not one coordinate per axis.
+            ArgumentError: another number of coordinates.
         """
 
     @abstractmethod
@@ -48,10 +53,11 @@ class Covariance(ABC):
         """Return S(ω) as a sympy expression, with a number only where there is no closed form.
 
         Args:
-            *frequency: ω in radians per pixel, one expression per axis; numbers where S is numerical.
+            *frequency: ω in radians per pixel, one expression per axis or a lone one along the first; numbers
+                where S is numerical.
 
         Raises:
-            ArgumentError: not one coordinate per axis, or a symbol where S is numerical.
+            ArgumentError: another number of coordinates, or a symbol where S is numerical.
         """
 
     @abstractmethod
@@ -59,7 +65,7 @@ class Covariance(ABC):
         """Return (2π)⁻ᵈ ∫ S(ω) ∏ ωᵢ^orderᵢ dω: λ₂ for (2, 0), λ₄₀ for (4, 0), λ₂₂ for (2, 2).
 
         Args:
-            *orders: one even or odd number ≥ 0 for each axis.
+            *orders: a whole number ≥ 0 for each axis, or a lone one for the first.
 
         Returns:
             An expression; ∞ where the integral diverges, because the field is too rough for that derivative.
@@ -78,7 +84,17 @@ class Covariance(ABC):
         """Return λ₄ = ∂ᵢ⁴C(0), the variance of the second derivative along an axis; ∞ for a rough field."""
         return self.spectral_moment(*(4 * int(i == axis) for i in range(self.dim)))
 
-    def __call__(self, lags: Float[ndarray, "*N d"]) -> Float[ndarray, "*N"]:
+    def __call__(self, distance: Float[ndarray, "*N"] | float) -> Float[ndarray, "*N"]:
+        """Return C at lags in pixels along the first axis, shape (*N): at distances, for an isotropic field.
+
+        Raises:
+            ArgumentError: a symbol without a number.
+        """
+        lags = np.zeros((*np.shape(distance), self.dim))
+        lags[..., 0] = distance
+        return self.at(lags)
+
+    def at(self, lags: Float[ndarray, "*N d"]) -> Float[ndarray, "*N"]:
         """Return C at lags in pixels, shape (*N, d), as float64 of shape (*N,).
 
         Raises:
@@ -88,6 +104,38 @@ class Covariance(ABC):
         if lags.ndim == 0 or lags.shape[-1] != self.dim:
             raise ArgumentError("lags", expected=f"shape (..., {self.dim})", received=lags.shape)
         return self._values(lags.reshape(-1, self.dim)).reshape(lags.shape[:-1])
+
+    def sample(
+        self,
+        batch: int,
+        size: Sequence[int],
+        generator: np.random.Generator,
+        spacing: float = 1.0,
+        periodic: bool = False,
+        device: "str | torch.device" = "cpu",
+        dtype: "torch.dtype | None" = None,
+    ) -> "Float[Tensor, 'B 1 *S']":
+        """Draw independent fields with this covariance, shape (batch, 1, *size); a `FieldSampler` keeps the embedding.
+
+        Args:
+            batch: number of fields B.
+            size: the grid, points along each axis.
+            generator: NumPy generator; `core.streams.Stream.generator()` gives reproducible ones.
+            spacing: distance of neighbouring points, in pixels.
+            periodic: whether the field is periodic on the grid.
+            device: device of the result.
+            dtype: torch.float64 by default, or torch.float32.
+
+        Raises:
+            ArgumentError: as `FieldSampler` and its `sample` raise.
+            NotPositiveDefinite: no torus was found on which the covariance is one.
+        """
+        import torch
+
+        from warptheory.fields.sampling import FieldSampler
+
+        sampler = FieldSampler(self, tuple(size), spacing=spacing, periodic=periodic)
+        return sampler.sample(batch, generator, device=device, dtype=dtype or torch.float64)
 
     @abstractmethod
     def _values(self, lags: Float[ndarray, "N d"]) -> Float[ndarray, "N"]:
@@ -100,9 +148,10 @@ class Covariance(ABC):
         return ProductOfCovariances(self, other)
 
     def _check_axes(self, coordinates: Sequence[Any], argument: str) -> tuple[sp.Expr, ...]:
-        if len(coordinates) != self.dim:
-            raise ArgumentError(argument, expected=f"{self.dim} coordinates", received=len(coordinates))
-        return tuple(sp.sympify(coordinate) for coordinate in coordinates)
+        if len(coordinates) not in (1, self.dim):
+            raise ArgumentError(argument, expected=f"1 or {self.dim} coordinates", received=len(coordinates))
+        rest = [0] * (self.dim - len(coordinates))
+        return tuple(sp.sympify(coordinate) for coordinate in (*coordinates, *rest))
 
 
 @dataclass(frozen=True)
@@ -136,7 +185,7 @@ class SumOfCovariances(Covariance):
         return sp.Add(*(term.spectral_moment(*orders) for term in self.terms))
 
     def _values(self, lags: Float[ndarray, "N d"]) -> Float[ndarray, "N"]:
-        return reduce(np.add, (term(lags) for term in self.terms))
+        return reduce(np.add, (term.at(lags) for term in self.terms))
 
 
 @dataclass(frozen=True)
@@ -175,17 +224,17 @@ class ProductOfCovariances(Covariance):
 
     def spectral_moment(self, *orders: int) -> sp.Expr:
         """Return the moment of a sum of two independent frequencies: Σ ∏ binomial · m₁ · m₂."""
-        self._check_axes(orders, "orders")
+        powers = [int(order) for order in self._check_axes(orders, "orders")]
         total = sp.Integer(0)
-        for part in itertools.product(*(range(order + 1) for order in orders)):
-            rest = tuple(order - p for order, p in zip(orders, part, strict=True))
+        for part in itertools.product(*(range(power + 1) for power in powers)):
+            rest = tuple(power - p for power, p in zip(powers, part, strict=True))
             moments = self.first.spectral_moment(*part), self.second.spectral_moment(*rest)
             if 0 not in moments:  # such as odd ones; zero times infinity would not be zero to sympy
-                total += math.prod(map(math.comb, orders, part)) * moments[0] * moments[1]
+                total += math.prod(map(math.comb, powers, part)) * moments[0] * moments[1]
         return total
 
     def _values(self, lags: Float[ndarray, "N d"]) -> Float[ndarray, "N"]:
-        return self.first(lags) * self.second(lags)
+        return self.first.at(lags) * self.second.at(lags)
 
 
 def _check_same_axes(terms: Sequence[Covariance]) -> None:

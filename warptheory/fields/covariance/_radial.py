@@ -83,7 +83,7 @@ class RadialCovariance(Covariance):
 
     def spectral_moment(self, *orders: int) -> sp.Expr:
         """Return the moment; with ω = Aᵀω′ it is a polynomial in those of the isotropic field."""
-        self._check_axes(orders, "orders")
+        orders = tuple(int(order) for order in self._check_axes(orders, "orders"))
         isotropic = sp.symbols(f"omega_1:{self.dim + 1}", real=True)
         mapped = self._map.T * sp.Matrix(isotropic)
         polynomial = sp.Poly(sp.Mul(*(w**order for w, order in zip(mapped, orders, strict=True))), *isotropic)
@@ -165,11 +165,9 @@ def transform_of_product(first: Covariance, second: Covariance, frequency: Seque
         raise ArgumentError(
             "frequency", expected="numbers: a product has no closed spectral density", received=frequency
         )
-    axis = np.zeros(first.dim - 1)
 
     def product(radius: float) -> float:
-        lag = np.concatenate([[radius], axis])
-        return float(first(lag) * second(lag))
+        return float(first(radius) * second(radius))
 
     length = min(factor._length for factor in (first, second) if isinstance(factor, RadialCovariance))
     return sp.Float(_transforms.transform(product, float(_norm(sp.Matrix(list(frequency)))), first.dim, length))

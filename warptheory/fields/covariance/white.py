@@ -41,10 +41,10 @@ class White(Covariance):
 
     def spectral_moment(self, *orders: int) -> sp.Expr:
         """Return σ² for the field itself, and ∞ for its derivatives, which white noise lacks."""
-        self._check_axes(orders, "orders")
-        if any(order % 2 for order in orders):
+        powers = self._check_axes(orders, "orders")
+        if any(power % 2 for power in powers):
             return sp.Integer(0)
-        return sp.oo if any(orders) else self.variance
+        return sp.oo if any(powers) else self.variance
 
     def _values(self, lags: Float[ndarray, "N d"]) -> Float[ndarray, "N"]:
         return np.where((lags == 0).all(axis=-1), float(self.variance), 0.0)
