@@ -28,7 +28,8 @@ from warptheory.fields.laws import ARGUMENT
 # Share of the variance: correlations below it are rounding, and so are negative eigenvalues.
 _ROUNDING = 2e-15
 _GROWTH = 1.5
-_MOST_GROWTH = 8
+_MOST_GROWTH = 8  # along each axis, for grids on which that is more than can always be afforded
+_ALWAYS_AFFORDABLE = 2**20  # points
 _COMPLEX = {torch.float32: torch.complex64, torch.float64: torch.complex128}
 # Arrays of the torus that live at once: noise, its transform, and the transform's workspace.
 _COPIES = 3
@@ -77,7 +78,8 @@ class FieldSampler:
     Raises:
         ArgumentError: sizes that are not positive or of another number of axes; a grid that needs more memory.
         NotPositiveDefinite: more than `tolerance` would have to be clipped on every torus that fits in memory,
-            and is at most eight times the grid; raised when the first field is drawn.
+            and is at most eight times as long as the grid, or of a million points; raised when the first
+            field is drawn.
     """
 
     covariance: Covariance
@@ -175,7 +177,8 @@ class FieldSampler:
             if clipped <= self.tolerance:
                 return torus, np.maximum(eigenvalues, 0.0), clipped
             larger = tuple(fft.next_fast_len(math.ceil(_GROWTH * n)) for n in torus)
-            if self.periodic or self._bytes(larger) > self.memory or max(larger) > _MOST_GROWTH * max(self.size):
+            most = max(_MOST_GROWTH ** len(self.size) * math.prod(self.size), _ALWAYS_AFFORDABLE)
+            if self.periodic or self._bytes(larger) > self.memory or math.prod(larger) > most:
                 raise NotPositiveDefinite(self.covariance, self.size, torus, clipped, self.tolerance)
             torus = larger
 
