@@ -178,7 +178,7 @@ def test_what_is_no_covariance_is_refused():
 
 
 def test_long_correlations_are_clipped_as_far_as_allowed():
-    """RationalQuadratic(α = 1/2) falls as 1/r: no torus that can be afforded is long enough, and the share that is lost is known."""
+    """RationalQuadratic(α = 1/2) falls as 1/r: no torus that can be afforded is long enough, and the loss is known."""
     slow = RationalQuadratic(length=6, alpha="1/2")
     with pytest.raises(NotPositiveDefinite):
         FieldSampler(slow, (16, 16)).sample(1, Stream(0, "slow").generator())
