@@ -9,6 +9,7 @@ from warptheory.fields.covariance.rational_quadratic import RationalQuadratic
 from warptheory.fields.covariance.squared_exponential import SquaredExponential
 from warptheory.fields.covariance.white import White
 from warptheory.fields.iid import IID
+from warptheory.fields.image_spectrum import ImageSpectrum
 from warptheory.fields.laws import Law
 from warptheory.fields.sampling import FieldSampler, NotPositiveDefinite
 
@@ -17,6 +18,7 @@ __all__ = [
     "Covariance",
     "Exponential",
     "FieldSampler",
+    "ImageSpectrum",
     "Law",
     "Matern",
     "NotPositiveDefinite",

@@ -1,0 +1,248 @@
+"""Spectra of images: known ones are found again within standard errors, and C and S are a pair."""
+
+import math
+
+import numpy as np
+import pytest
+import sympy as sp
+import torch
+from scipy import stats
+
+from warptheory.core.errors import ArgumentError, UnknownNameError
+from warptheory.core.streams import Stream
+from warptheory.fields import FieldSampler, ImageSpectrum, Matern, PowerLaw, White, photographs
+from warptheory.fields.image_spectrum import _radial_mean, _rings, _wavenumbers, periodogram
+
+TABLE = ImageSpectrum(np.array([0.5, 1.2, 3.3, 4.2]), np.array([[8.0, 2.0, 0.5, 0.2], [4.0, 1.0, 0.3, 0.2]]))
+CAMERA = ImageSpectrum.of_photograph("camera")
+
+
+def fields(covariance, count, size, **options):
+    sampler = FieldSampler(covariance, (size, size), **options)
+    return sampler.sample(count, Stream(3, repr(covariance)).generator())
+
+
+def bound(count):
+    """|z| of `count` normal scores, surpassed in one run of a thousand (Bonferroni)."""
+    return stats.norm.isf(0.001 / 2 / count)
+
+
+def test_parseval():
+    """The mean of the periodogram is the variance under the window, written with NumPy's own periodic Hann window."""
+    images = 3 + torch.randn(2, 12, 17, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    weights = np.outer(np.hanning(13)[:-1], np.hanning(18)[:-1])
+    x = images.numpy()
+    mean = np.array([np.average(image, weights=weights) for image in x])[:, None, None]
+    variance = np.sum(weights**2 * (x - mean) ** 2, (1, 2)) / np.sum(weights**2)
+    np.testing.assert_allclose(periodogram(images).mean((1, 2)), variance, rtol=1e-13)
+
+
+def expected_density(covariance, size):
+    """The mean of the estimate: the transform of C(m) times the autocorrelation of the window, over the rings.
+
+    On every frequency of a ring the mean's removal changes nothing, so that this is exact.
+    """
+    window = np.hanning(size + 1)[:-1]
+    overlap = np.correlate(window, window, "full") / (window @ window)
+    lags = np.arange(1 - size, size)
+    values = covariance.at(np.stack(np.meshgrid(lags, lags, indexing="ij"), -1).astype(float))
+    waves = np.exp(-2j * math.pi * np.outer(np.arange(size), lags) / size) * overlap
+    exact = (waves @ values @ waves.T).real
+    k = _wavenumbers((size, size))
+    ring, centres = _rings(k, 2 * math.pi / size)
+    return centres, _radial_mean(exact, k, ring, centres)
+
+
+@pytest.mark.parametrize(
+    "covariance",
+    [Matern(length=3), Matern(length=2, nu="5/2", variance=4), PowerLaw(length=6, exponent=3), White(variance=2)],
+    ids=repr,
+)
+def test_known_spectra_are_found(covariance):
+    """Every ring against the exact mean of the estimate, 400 fields, standard errors between them."""
+    found = ImageSpectrum.of(fields(covariance, 400, 32))
+    centres, wanted = expected_density(covariance, 32)
+    np.testing.assert_allclose(found.wavenumbers, centres, rtol=1e-14)
+    scores = (found.density - wanted) / found.density_error
+    assert np.abs(scores).max() < bound(len(scores))
+
+
+def power_law_spectrum():
+    """Four patches of 64 pixels from each of 48 periodic fields of 128."""
+    covariance = PowerLaw(length=10, exponent="5/2", inner="1/2")
+    return covariance, ImageSpectrum.of(fields(covariance, 48, 128, periodic=True), patch=64)
+
+
+def test_the_exponent_lies_within_its_error():
+    """β and A against a fit to the exact S on the same rings, four errors and the bias of the window apart.
+
+    The window raises the j-th frequency by β²/6j² or less: from 9 % at j = 3.4 to 0.6 % at j = 13 on this band. A
+    share of b at one end of log ω, and less beyond, turns the slope by b/2 and A by b at most.
+    """
+    covariance, found = power_law_spectrum()
+    band = (0.34, 1.3)
+    fit = found.power_law(band)
+    k = found.wavenumbers[(found.wavenumbers >= band[0]) & (found.wavenumbers <= band[1])]
+    slope, constant = np.polyfit(np.log(k), [math.log(covariance.spectral_density(sp.Float(w))) for w in k], 1)
+    frequency = k[0] * 64 / (2 * math.pi)
+    bias = 2.5**2 / (6 * frequency**2)
+    assert fit.band == band
+    assert 0 < fit.exponent_error < 0.05
+    assert abs(fit.exponent + slope) < 4 * fit.exponent_error + bias / 2
+    assert abs(fit.amplitude / math.exp(constant) - 1) < 4 * fit.amplitude_error / fit.amplitude + bias
+
+
+def test_errors_of_the_fit_are_the_spread_of_fits():
+    """Jackknife errors against the standard deviation between fits to 40 independent sets of 20 fields.
+
+    The deviation of 40 values is uncertain by 1/√78 = 11 %, and the mean jackknife error by less.
+    """
+    batches = fields(Matern(length=3), 800, 24).split(20)
+    fits = [ImageSpectrum.of(batch).power_law((0.6, 3.0)) for batch in batches]
+    for value in ("exponent", "amplitude"):
+        spread = np.std([getattr(fit, value) for fit in fits], ddof=1)
+        error = np.sqrt(np.mean([getattr(fit, f"{value}_error") ** 2 for fit in fits]))
+        assert error == pytest.approx(spread, rel=4 * 0.13)
+
+
+@pytest.mark.parametrize("name", [name for name in photographs.names() if name != "retina"])
+def test_photographs_are_near_inverse_squares(name):
+    """Published exponents of natural images scatter about 2; the retina, seen through the eye, is as smooth as 3.7."""
+    fit = ImageSpectrum.of_photograph(name).power_law()
+    assert 1.5 < fit.exponent < 3.5
+    assert 0 < fit.exponent_error < 0.6
+    assert fit.amplitude > 2 * fit.amplitude_error
+
+
+def test_the_variance_is_that_of_the_patches():
+    """C(0) against the mean of the periodogram, which is the variance under the window.
+
+    The rings lack |jᵢ| ≤ 1, where the density is held constant; for a field that is much shorter than the patch that
+    changes at most 9 of 32² frequencies, all near the largest density.
+    """
+    images = fields(Matern(length=1, variance=3), 200, 32)
+    found = ImageSpectrum.of(images)
+    share = 9 * found.density[0] / 32**2
+    assert float(found.variance) == pytest.approx(periodogram(images).mean(), abs=share)
+    errors = periodogram(images).mean((1, 2, 3))
+    assert float(found.variance) == pytest.approx(3, abs=share + 5 * errors.std() / math.sqrt(200))
+
+
+@pytest.mark.parametrize("spectrum", [TABLE, CAMERA], ids=["table", "camera"])
+def test_variance_moments_and_covariance_agree(spectrum):
+    """C(0) is the moment of order zero, and C falls from it by λ₂ and λ₄, by differences, extrapolated."""
+    assert float(spectrum.variance) == pytest.approx(float(spectrum.spectral_moment(0, 0)), rel=1e-12)
+    assert spectrum(0.0) == pytest.approx(float(spectrum.variance), rel=1e-12)
+    assert spectrum.spectral_moment(1, 0) == spectrum.spectral_moment(2, 3) == 0
+    assert spectrum.second_moment(0) == pytest.approx(spectrum.second_moment(1), rel=1e-12)
+
+    def slope(step):
+        return -2 * float(spectrum(step) - spectrum(0.0)) / step**2
+
+    def curvature(step):
+        return float(2 * spectrum(2 * step) - 8 * spectrum(step) + 6 * spectrum(0.0)) / step**4
+
+    # Two extrapolations leave a relative h⁶λ₈/(λ₂ 8!) or so, with ω ≤ π and h = 0.04 below 1e-8; rounding is 1e-16/h².
+    coarse, middle, fine = (slope(h) for h in (0.16, 0.08, 0.04))
+    first, second = (4 * middle - coarse) / 3, (4 * fine - middle) / 3
+    assert (16 * second - first) / 15 == pytest.approx(float(spectrum.second_moment()), rel=1e-6)
+    assert (4 * curvature(0.05) - curvature(0.1)) / 3 == pytest.approx(float(spectrum.fourth_moment()), rel=1e-3)
+
+
+@pytest.mark.parametrize("lag", [(0.0, 0.0), (1.0, 0.0), (2.0, 1.0), (-3.5, 4.25), (11.0, 7.0)])
+def test_covariance_is_the_transform_of_the_density(lag):
+    """The midpoint rule on 2000² frequencies, which errs by some (π/2000)² times curvatures and kinks of S."""
+    omega = (np.arange(2000) + 0.5) * math.pi / 2000
+    k = np.hypot(omega[:, None], omega)
+    density = np.exp(np.interp(np.log(k), np.log(TABLE.wavenumbers), np.log(TABLE.density)))
+    for position in [(3, 4), (900, 1700), (1999, 1999)]:
+        exact = density[position]
+        assert float(TABLE.spectral_density(*(sp.Float(omega[i]) for i in position))) == pytest.approx(exact, rel=1e-12)
+    total = np.cos(lag[0] * omega) @ density @ np.cos(lag[1] * omega) / 2000**2
+    assert TABLE.at(np.array(lag)) == pytest.approx(total, abs=2e-6 * float(TABLE.variance))
+    assert float(TABLE.expression(*map(sp.Float, lag))) == pytest.approx(total, abs=2e-6 * float(TABLE.variance))
+
+
+def test_grids_and_single_lags_agree():
+    """The product of waves along both axes, on a grid of lags, against single ones, far out as well."""
+    lags = np.stack(np.meshgrid(np.arange(-60, 70.0, 10), np.arange(90.0, step=7), indexing="ij"), -1)
+    together = CAMERA.at(lags)
+    scattered = np.array([[float(CAMERA.at(lag)) for lag in row[:2]] for row in lags[:2]])
+    np.testing.assert_allclose(together[:2, :2], scattered, atol=1e-12 * float(CAMERA.variance))
+    matrix = CAMERA.at(np.random.default_rng(1).uniform(0, 9, (40, 1, 2)) - np.zeros((1, 40, 2)))
+    assert matrix.shape == (40, 40)
+
+
+def test_matrices_are_positive():
+    points = np.random.default_rng(1).uniform(0, 9, (40, 2))
+    matrix = CAMERA.at(points[:, None] - points[None])
+    assert np.linalg.eigvalsh(matrix).min() > -1e-12 * len(points) * float(CAMERA.variance)
+
+
+def test_fields_are_drawn_from_it():
+    """Empirical covariances at 16 lags of 3,000 fields, within the standard errors between fields; exact embedding."""
+    sampler = FieldSampler(CAMERA, (12, 12))
+    drawn = sampler.sample(3000, Stream(2, "camera").generator())[:, 0]
+    assert sampler.clipped == 0
+    scores = []
+    for i, j in ((i, j) for i in range(4) for j in range(4)):
+        products = (drawn[:, i:, j:] * drawn[:, : 12 - i, : 12 - j]).mean((1, 2)).numpy()
+        wanted = float(CAMERA.at(np.array([i, j], dtype=float)))
+        scores.append((products.mean() - wanted) / (products.std(ddof=1) / math.sqrt(len(products))))
+    assert max(map(abs, scores)) < bound(len(scores))
+
+
+def test_images_of_any_kind():
+    """A batch, a list, float32, channels, and a rectangle have the spectra of what they contain."""
+    batch = fields(Matern(length=2), 4, 24)
+    whole = ImageSpectrum.of(batch)
+    np.testing.assert_array_equal(ImageSpectrum.of(list(batch)).density, whole.density)
+    np.testing.assert_allclose(ImageSpectrum.of(batch.float()).density, whole.density, rtol=1e-4)
+    channels = ImageSpectrum.of(batch.reshape(1, 4, 24, 24))
+    np.testing.assert_allclose(channels.density, whole.density, rtol=1e-13)
+    cut = ImageSpectrum.of([batch[0], batch[1, :, :20, :17]], patch=8)
+    assert len(cut.densities) == 9 + 4
+    assert ImageSpectrum.of(batch[..., :16]).wavenumbers[0] > 4 * math.pi / 16
+    assert "4 patches at" in repr(whole)
+
+
+X = torch.zeros(1, 1, 16, 16)
+BAD = {
+    "nothing": (lambda: ImageSpectrum.of([]), "^images: expected floating tensors"),
+    "shape": (lambda: ImageSpectrum.of(X[0]), "^images: expected floating tensors"),
+    "integers": (lambda: ImageSpectrum.of(X.int()), "^images: expected floating tensors"),
+    "sizes": (lambda: ImageSpectrum.of([X[0], X[0, :, :9]]), "^patch: expected a side, for images of different sizes"),
+    "small": (lambda: ImageSpectrum.of(X[..., :5]), "^images: expected 8 pixels or more"),
+    "large patch": (lambda: ImageSpectrum.of(X, patch=17), "^patch: expected an integer from 8 to 16"),
+    "small patch": (lambda: ImageSpectrum.of(X, patch=4), "^patch: expected an integer from 8 to 16"),
+    "grey": (lambda: ImageSpectrum.of(X), "^images: expected finite images with contrast"),
+    "nan": (lambda: ImageSpectrum.of(X * math.nan), "^images: expected finite images with contrast"),
+    "order": (lambda: ImageSpectrum(np.array([2.0, 1.0]), np.ones((1, 2))), "^wavenumbers: expected increasing"),
+    "band": (lambda: ImageSpectrum(np.array([2.0, 5.0]), np.ones((1, 2))), r"^wavenumbers: .*in \(0, √2π\]"),
+    "columns": (lambda: ImageSpectrum(np.array([1.0, 2.0]), np.ones((1, 3))), r"^densities: expected shape \(P, 2\)"),
+    "sign": (lambda: ImageSpectrum(np.array([1.0, 2.0]), -np.ones((1, 2))), "^densities: expected a positive mean"),
+    "one patch": (lambda: one_patch().power_law(), "^patches: expected two or more"),
+    "one patch's error": (lambda: one_patch().density_error, "^patches: expected two or more"),
+    "narrow band": (lambda: CAMERA.power_law((1.0, 1.01)), "^band: expected three or more of 44 wavenumbers"),
+    "symbol": (lambda: CAMERA.spectral_density(sp.Symbol("k")), "^frequency: expected numbers"),
+    "symbolic lag": (lambda: CAMERA.expression(sp.Symbol("r"), 0), "^lag: expected numbers"),
+    "axes": (lambda: CAMERA.expression(1, 2, 3), "^lag: expected 1 or 2 coordinates"),
+    "photograph": (lambda: ImageSpectrum.of_photograph("lena"), "^name: expected one of"),
+}
+
+
+def one_patch():
+    return ImageSpectrum(np.array([1.0, 2.0]), np.ones((1, 2)))
+
+
+@pytest.mark.usefixtures("as_users_call")
+@pytest.mark.parametrize("case", BAD)
+def test_bad_input(case):
+    call, message = BAD[case]
+    with pytest.raises((ArgumentError, UnknownNameError), match=message):
+        call()
+
+
+def test_beyond_the_band_there_is_nothing():
+    assert CAMERA.spectral_density(sp.Float(3.2)) == 0
+    assert CAMERA.spectral_density(sp.Float(3.1), sp.Float(3.1)) > 0

@@ -1,0 +1,354 @@
+"""The isotropic spectrum of real images, measured, and the covariance that belongs to it.
+
+With a window w and ω on the frequencies of the transform,
+
+    P(ω) = |Σₙ w(n) (x(n) − m) exp(−iωn)|² / Σ w²,    m = Σ w x / Σ w,
+
+has the mean S convolved with |W|²/(2π)² Σ w²: division by Σ w² makes up for the power that the window takes, and what
+remains is a smoothing over a frequency or so. The window is the periodic Hann window along each axis, w = sin²(πn/N):
+its transform vanishes from the second frequency on, so that taking off the mean m changes the frequencies
+|jᵢ| ≤ 1 alone, and its side lobes fall as ω⁻⁶, faster than the spectra of images. Smoothing makes a power law
+|ω|^−β larger by a share of some β²/6j² at the j-th frequency from zero.
+
+Source: P. Welch, IEEE Trans. Audio Electroacoust. 15(2), 1967 (windowed periodograms, averaged over patches);
+D. L. Ruderman, W. Bialek, Phys. Rev. Lett. 73(6), 1994 (power laws of natural images).
+"""
+
+import itertools
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import sympy as sp
+from jaxtyping import Float
+from numpy import ndarray
+from scipy import special
+from torch import Tensor
+
+from warptheory.core.errors import ArgumentError
+from warptheory.fields import photographs
+from warptheory.fields.covariance import Covariance
+from warptheory.fields.covariance._transforms import mean_over_sphere
+
+# Rings are at least one frequency wide, and this share of their radius: power laws bend little over one.
+_RING = 0.06
+_FIRST = 2  # the first frequency on which neither the mean nor its removal leaves a trace
+_SMALLEST = 8  # pixels of a patch with a few rings in it
+_CORNER = math.sqrt(2) * math.pi
+_NODES, _WEIGHTS = np.polynomial.legendre.leggauss(32)
+# 32 nodes integrate a wave of z = 28 radians to either side of a panel's middle to (ez/128)⁶⁴ < 1e−14.
+_PHASE = 56.0
+_DENSE = 8  # a grid of lags has at most so many points for each lag that is asked for
+_ELEMENTS = 2**21  # of a matrix of lags and frequencies, made at a time
+
+
+def periodogram(images: Float[Tensor, "*B H W"]) -> Float[ndarray, "*B H W"]:
+    """Return P(ω) of images, mean removed, in squared intensities times pixels², shape (*B, H, W).
+
+    The mean of P over its frequencies is Σ w²(x − m)²/Σ w², the variance under the window (Parseval).
+
+    Args:
+        images: intensities, shape (*B, H, W).
+
+    Returns:
+        P at the frequencies of the discrete transform, in its order.
+    """
+    x = images.detach().cpu().double().numpy()
+    window = np.multiply.outer(*(np.sin(np.pi * np.arange(n) / n) ** 2 for n in x.shape[-2:]))
+    mean = (window * x).sum((-2, -1), keepdims=True) / window.sum()
+    return np.abs(np.fft.fft2(window * (x - mean))) ** 2 / np.square(window).sum()
+
+
+@dataclass(frozen=True)
+class PowerLawFit:
+    """S(ω) ≈ A|ω|^−β over a band, with standard errors between patches.
+
+    Attributes:
+        amplitude: A, the density at one radian per pixel.
+        exponent: β.
+        amplitude_error: standard error of A.
+        exponent_error: standard error of β.
+        band: lowest and highest |ω| of the fit, in radians per pixel.
+    """
+
+    amplitude: float
+    exponent: float
+    amplitude_error: float
+    exponent_error: float
+    band: tuple[float, float]
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class ImageSpectrum(Covariance):
+    """The spectrum of images, isotropic on the band |ωᵢ| ≤ π of the grid and zero beyond, and its covariance.
+
+    Between the measured wavenumbers S is a power law (log–log interpolation); below the first and above the last one
+    it keeps their values. C(τ) and every moment are integrals of that density.
+
+    Attributes:
+        wavenumbers: |ω| of the rings, in radians per pixel, increasing, shape (K,).
+        densities: S on the rings, a row for each patch, shape (P, K); their mean counts.
+
+    Raises:
+        ArgumentError: wavenumbers that do not increase, densities of another shape, or a mean that is not positive.
+    """
+
+    wavenumbers: Float[ndarray, "K"]
+    densities: Float[ndarray, "P K"]
+
+    def __post_init__(self) -> None:
+        k = np.array(self.wavenumbers, dtype=float)
+        rows = np.array(self.densities, dtype=float)
+        if k.ndim != 1 or len(k) < 2 or not (k[0] > 0 and (np.diff(k) > 0).all() and k[-1] <= _CORNER):
+            raise ArgumentError("wavenumbers", expected="increasing numbers in (0, √2π]", received=k)
+        if rows.ndim != 2 or len(rows) == 0 or rows.shape[1] != len(k):
+            raise ArgumentError("densities", expected=f"shape (P, {len(k)}), P ≥ 1", received=rows.shape)
+        if not (np.isfinite(rows).all() and (rows.mean(0) > 0).all()):
+            raise ArgumentError("densities", expected="a positive mean at every wavenumber", received=rows.mean(0))
+        object.__setattr__(self, "wavenumbers", k)
+        object.__setattr__(self, "densities", rows)
+
+    def __repr__(self) -> str:
+        return f"ImageSpectrum of {len(self.densities)} patches at {self._extent}"
+
+    @classmethod
+    def of(
+        cls, images: Float[Tensor, "B C H W"] | Sequence[Float[Tensor, "_ _ _"]], patch: int | None = None
+    ) -> "ImageSpectrum":
+        """Measure the spectrum of images.
+
+        Args:
+            images: a batch, shape (B, C, H, W), or images (C, H, W) that may differ in size where they are cut.
+            patch: side of the squares without overlap into which the images are cut, in pixels; None takes each
+                image as one patch. Channels are averaged.
+
+        Raises:
+            ArgumentError: no images, of another shape, smaller than a patch, of different sizes without a patch,
+                or without contrast.
+        """
+        patches = _patches(images, patch)
+        k = _wavenumbers(patches[0].shape[-2:])
+        ring, centres = _rings(k, 2 * math.pi / min(patches[0].shape[-2:]))
+        rows = np.stack([_radial_mean(periodogram(p).mean(0), k, ring, centres) for p in patches])
+        if not (np.isfinite(rows).all() and (rows.mean(0) > 0).all()):
+            raise ArgumentError("images", expected="finite images with contrast", received="none at some frequency")
+        return cls(centres, rows)
+
+    @classmethod
+    def of_photograph(cls, name: str, patch: int = 128) -> "ImageSpectrum":
+        """Measure the spectrum of a photograph of `fields.photographs`, in grey.
+
+        Args:
+            name: a name in `photographs.names()`.
+            patch: side of the squares into which it is cut, in pixels.
+
+        Raises:
+            UnknownNameError: no photograph of that name.
+            ArgumentError: a patch that does not fit.
+        """
+        return cls.of([photographs.load(name, grey=True)], patch)
+
+    @property
+    def dim(self) -> int:
+        """The two axes of an image."""
+        return 2
+
+    @cached_property
+    def density(self) -> Float[ndarray, "K"]:
+        """S on the rings, the mean over patches, in squared intensities times pixels², shape (K,)."""
+        return np.asarray(self.densities.mean(0))
+
+    @property
+    def density_error(self) -> Float[ndarray, "K"]:
+        """Standard errors of `density` between patches, shape (K,).
+
+        Raises:
+            ArgumentError: a single patch.
+        """
+        self._check_patches()
+        return np.asarray(self.densities.std(0, ddof=1) / math.sqrt(len(self.densities)))
+
+    def power_law(self, band: tuple[float, float] | None = None) -> PowerLawFit:
+        """Fit A|ω|^−β to the density by least squares of the logarithms, each ring alike.
+
+        Args:
+            band: lowest and highest |ω| in radians per pixel. By default from twice the first ring, where the window
+                smooths |ω|⁻² by less than 3 %, to 1, beyond which lens, camera and file shape the spectrum.
+
+        Returns:
+            The fit; standard errors are those of the jackknife over patches, which takes patches as independent.
+
+        Raises:
+            ArgumentError: a band with fewer than three rings, or a single patch.
+
+        Source: B. Efron, C. Stein, Ann. Statist. 9(3), 1981 (the jackknife).
+        """
+        self._check_patches()
+        low, high = (2 * self.wavenumbers[0], 1.0) if band is None else band
+        inside = (self.wavenumbers >= low) & (self.wavenumbers <= high)
+        if inside.sum() < 3:
+            raise ArgumentError("band", expected=f"three or more of {self._extent}", received=(low, high))
+        rows, logs = self.densities[:, inside], np.log(self.wavenumbers[inside])
+        count = len(rows)
+        fits = np.polyfit(logs, np.log((rows.sum(0) - rows).T / (count - 1)), 1)
+        slope, constant = np.polyfit(logs, np.log(rows.mean(0)), 1)
+        errors = math.sqrt(count - 1) * fits.std(1)
+        amplitude = math.exp(constant)
+        return PowerLawFit(
+            amplitude, -float(slope), amplitude * float(errors[1]), float(errors[0]), (float(low), float(high))
+        )
+
+    def expression(self, *lag: Any) -> sp.Expr:
+        """Return C(τ) as a number; arguments as in `Covariance`.
+
+        Raises:
+            ArgumentError: another number of coordinates, or a symbol.
+        """
+        return sp.Float(float(self.at(np.array(self._numbers(lag, "lag")))))
+
+    def spectral_density(self, *frequency: Any) -> sp.Expr:
+        """Return S(ω) as a number, zero beyond |ωᵢ| = π; arguments as in `Covariance`.
+
+        Raises:
+            ArgumentError: another number of coordinates, or a symbol.
+        """
+        omega = self._numbers(frequency, "frequency")
+        return sp.Float(float(self._interpolated(math.hypot(*omega)))) if max(map(abs, omega)) <= math.pi else sp.S(0)
+
+    def spectral_moment(self, *orders: int) -> sp.Expr:
+        """Return (2π)⁻² ∫ S ω₁^p ω₂^q dω over the grid's band |ωᵢ| ≤ π; arguments as in `Covariance`."""
+        first, second = (int(order) for order in self._check_axes(orders, "orders"))
+        if first % 2 or second % 2:
+            return sp.Integer(0)
+        k, weights = self._disc(0.0)
+        disc = float(mean_over_sphere((first, second))) * (weights @ k ** (first + second))
+        omega, corner = self._corners(0.0)
+        return sp.Float(float(disc + corner @ (omega[0] ** first * omega[1] ** second)))
+
+    def _values(self, lags: Float[ndarray, "N d"]) -> Float[ndarray, "N"]:
+        lags = np.abs(lags)
+        distances = np.linalg.norm(lags, axis=-1)
+        reach = float(distances.max(initial=0.0))
+        different, places = np.unique(distances, return_inverse=True)
+        return self._disc_values(different, reach)[places] + self._corner_values(lags, reach)
+
+    def _disc_values(self, distances: Float[ndarray, "N"], reach: float) -> Float[ndarray, "N"]:
+        """Return (2π)⁻¹ ∫₀^π S(k) J₀(kr) k dk."""
+        k, weights = self._disc(reach)
+        parts = np.array_split(distances, 1 + distances.size * k.size // _ELEMENTS)
+        return np.concatenate([special.j0(np.multiply.outer(part, k)) @ weights for part in parts])
+
+    def _corner_values(self, lags: Float[ndarray, "N 2"], reach: float) -> Float[ndarray, "N"]:
+        """Return the part of |ω| > π: waves along both axes, which factorise on a grid of lags."""
+        omega, weights = self._corners(reach)
+        (rows, row), (columns, column) = (np.unique(axis, return_inverse=True) for axis in lags.T)
+        on_grid = rows.size * columns.size <= _DENSE * len(lags)
+        first, second = (rows, columns) if on_grid else lags.T
+        total = np.zeros((rows.size, columns.size) if on_grid else len(lags))
+        for part in np.array_split(np.arange(weights.size), 1 + (first.size + second.size) * weights.size // _ELEMENTS):
+            waves = np.cos(np.multiply.outer(first, omega[0, part])) * weights[part]
+            others = np.cos(np.multiply.outer(second, omega[1, part]))
+            total += waves @ others.T if on_grid else np.einsum("np,np->n", waves, others)
+        return total[row, column] if on_grid else total
+
+    def _disc(self, reach: float) -> tuple[Float[ndarray, "K"], Float[ndarray, "K"]]:
+        """Return nodes k in [0, π] and weights with S(k) k/2π, for waves of lags up to `reach` pixels."""
+        knots = self.wavenumbers[self.wavenumbers < math.pi]
+        k, weights = _composite([0.0, *knots, math.pi], reach)
+        return k, weights * k * self._interpolated(k) / (2 * math.pi)
+
+    def _corners(self, reach: float) -> tuple[Float[ndarray, "2 P"], Float[ndarray, "P"]]:
+        """Return frequencies, shape (2, P), and weights with S/(2π)² of the band beyond the disc, for cos · cos.
+
+        With k = π/cos φ, whose circle lies in the band between the angles φ and π/2 − φ, integrands have no roots;
+        |∂ω/∂φ| ≤ 2π, and |∂ω| ≤ π²/2 per share of the arc.
+        """
+        knots = self.wavenumbers[(self.wavenumbers > math.pi) & (self.wavenumbers < _CORNER)]
+        phi, weights = _composite([0.0, *np.arccos(math.pi / knots), math.pi / 4], 2 * math.pi * reach)
+        share, angle_weights = _composite([0.0, 1.0], math.pi**2 / 2 * reach)
+        k = (math.pi / np.cos(phi))[:, None]
+        width = (math.pi / 2 - 2 * phi)[:, None]
+        angle = phi[:, None] + width * share
+        # Four quadrants, k dk = k² tan φ dφ, and (2π)⁻².
+        weight = 4 / (2 * math.pi) ** 2 * self._interpolated(k) * k**2 * np.tan(phi)[:, None] * width
+        measure = weight * weights[:, None] * angle_weights
+        return np.stack([(k * np.cos(angle)).ravel(), (k * np.sin(angle)).ravel()]), measure.ravel()
+
+    def _interpolated(self, wavenumber: Float[ndarray, "*N"] | float) -> Float[ndarray, "*N"]:
+        """Return S at wavenumbers in radians per pixel."""
+        logarithm = np.log(np.maximum(wavenumber, self.wavenumbers[0]))
+        return np.asarray(np.exp(np.interp(logarithm, np.log(self.wavenumbers), np.log(self.density))))
+
+    def _numbers(self, coordinates: Sequence[Any], argument: str) -> list[float]:
+        checked = self._check_axes(coordinates, argument)
+        if not all(coordinate.is_number for coordinate in checked):
+            raise ArgumentError(argument, expected="numbers: a measured spectrum has no formula", received=coordinates)
+        return [float(coordinate) for coordinate in checked]
+
+    def _check_patches(self) -> None:
+        if len(self.densities) < 2:
+            raise ArgumentError("patches", expected="two or more, for errors between them", received=1)
+
+    @property
+    def _extent(self) -> str:
+        return f"{len(self.wavenumbers)} wavenumbers in [{self.wavenumbers[0]:.3g}, {self.wavenumbers[-1]:.3g}]"
+
+
+def _composite(ends: Sequence[float], reach: float) -> tuple[Float[ndarray, "K"], Float[ndarray, "K"]]:
+    """Return Gauss–Legendre nodes and weights on panels short enough for waves exp(ikr), r ≤ reach."""
+    panels = [np.linspace(low, high, 2 + int((high - low) * reach / _PHASE)) for low, high in itertools.pairwise(ends)]
+    low, high = (np.concatenate(edges) for edges in ([p[:-1] for p in panels], [p[1:] for p in panels]))
+    half = (high - low)[:, None] / 2
+    return ((low + high)[:, None] / 2 + half * _NODES).ravel(), (half * _WEIGHTS).ravel()
+
+
+def _patches(
+    images: Float[Tensor, "B C H W"] | Sequence[Float[Tensor, "_ _ _"]], patch: int | None
+) -> list[Float[Tensor, "_ P Q"]]:
+    """Return the images, or the squares into which they are cut."""
+    listed = list(images)
+    if not listed or not all(isinstance(i, Tensor) and i.ndim == 3 and i.is_floating_point() for i in listed):
+        received = [tuple(i.shape) if isinstance(i, Tensor) else type(i).__name__ for i in listed]
+        raise ArgumentError("images", expected="floating tensors (C, H, W), one or more", received=received)
+    if patch is None:
+        size, *others = sorted({tuple(image.shape[1:]) for image in listed})
+        if others:
+            raise ArgumentError("patch", expected="a side, for images of different sizes", received=(size, *others))
+        if min(size) < _SMALLEST:
+            raise ArgumentError("images", expected=f"{_SMALLEST} pixels or more along each axis", received=size)
+        return listed
+    smallest = min(min(image.shape[1:]) for image in listed)
+    if type(patch) is not int or not _SMALLEST <= patch <= smallest:
+        raise ArgumentError("patch", expected=f"an integer from {_SMALLEST} to {smallest}, to fit", received=patch)
+    cut = (image.unfold(1, patch, patch).unfold(2, patch, patch).flatten(1, 2) for image in listed)
+    return [square for squares in cut for square in squares.transpose(0, 1)]
+
+
+def _wavenumbers(size: Sequence[int]) -> Float[ndarray, "H W"]:
+    """Return |ω| of the discrete transform's frequencies, in radians per pixel, shape (H, W)."""
+    rows, columns = (2 * math.pi * np.fft.fftfreq(n) for n in size)
+    return np.hypot(rows[:, None], columns)
+
+
+def _rings(k: Float[ndarray, "H W"], lowest: float) -> tuple[ndarray, Float[ndarray, "K"]]:
+    """Return the ring of each frequency, −1 where it has none, shape (H, W), and their mean |ω|, shape (K,)."""
+    edges = [_FIRST * lowest * (1 - 1e-9)]
+    while edges[-1] < k.max():
+        edges.append(edges[-1] + max(lowest, _RING * edges[-1]))
+    found = np.searchsorted(edges, k.ravel(), side="right") - 1
+    used, counts = np.unique(found[found >= 0], return_counts=True)
+    ring = np.where(found >= 0, np.searchsorted(used, found), -1)
+    logs = np.bincount(ring[ring >= 0], np.log(k.ravel()[ring >= 0]))
+    return ring.reshape(k.shape), np.exp(logs / counts)
+
+
+def _radial_mean(
+    values: Float[ndarray, "H W"], k: Float[ndarray, "H W"], ring: ndarray, centres: Float[ndarray, "K"]
+) -> Float[ndarray, "K"]:
+    """Return the means over rings, of |ω|² times the values, so that an inverse square bends nothing; shape (K,)."""
+    inside = ring >= 0
+    total = np.bincount(ring[inside], (values * k**2)[inside])
+    return np.asarray(total / np.bincount(ring[inside]) / centres**2)
