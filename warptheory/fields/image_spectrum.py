@@ -228,6 +228,19 @@ class ImageSpectrum(Covariance):
         omega, corner = self._corners(0.0)
         return sp.Float(float(disc + corner @ (omega[0] ** first * omega[1] ** second)))
 
+    def mean_over_offsets(self, spread: float) -> float:
+        """Return E C(ε) = (2π)⁻² ∫ S(ω) exp(−|ω|²s²/2) dω, ε ~ N(0, s²I).
+
+        Args:
+            spread: s in pixels, the standard deviation along each axis.
+
+        Source: theory label C6.
+        """
+        reach = math.sqrt(_PHASE) * spread  # the exponential is no steeper than a wave of so many pixels
+        (k, weights), (omega, corner) = self._disc(reach), self._corners(reach)
+        disc = weights @ np.exp(-((k * spread) ** 2) / 2)
+        return float(disc + corner @ np.exp(-np.square(omega * spread).sum(0) / 2))
+
     def _values(self, lags: Float[ndarray, "N d"]) -> Float[ndarray, "N"]:
         lags = np.abs(lags)
         distances = np.linalg.norm(lags, axis=-1)

@@ -1,0 +1,261 @@
+"""Random-field warps: images augmented by smooth Gaussian offset fields, and how much that harms them.
+
+A plain module and not a `SamplingOperator`: its offsets are drawn anew at every call, so that it has no matrix at an
+input.
+"""
+
+import itertools
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from numpy import ndarray
+from scipy import stats
+from torch import Tensor, nn
+
+from warptheory import kernels, warping
+from warptheory.core.errors import ArgumentError
+from warptheory.core.streams import Stream
+from warptheory.fields import Covariance, FieldSampler, ImageSpectrum, SquaredExponential
+from warptheory.fields.covariance import RadialCovariance
+from warptheory.warping import boundaries
+from warptheory.warping._arguments import check_kernel_fits, check_values
+
+_FARTHEST = 9.0  # deviations of an offset; a component beyond has a probability of 1e−18
+_RELATIVE = 1e-9  # of the variance, between one refinement and the next
+_ALIKE = 1e-9  # of the variance of slopes, up to which they count as alike
+_LEVELS, _LEVELS_IN_SPACE = 7, 4
+_PANELS, _DIRECTIONS = 4, 8  # at the first level; each doubles them
+_NODES, _WEIGHTS = np.polynomial.legendre.leggauss(16)
+
+
+@dataclass(frozen=True)
+class WarpStrength:
+    """How far a random-field warp moves an image from itself.
+
+    Attributes:
+        displacement_error: E|x∘φ − x|² per pixel and channel, in squared intensities (C6).
+        relative_error: the same over 2C(0), the error against an image that has nothing in common with x.
+        slope_deviation: τ, the standard deviation of each slope ∂ⱼεᵢ, without unit; ∞ for rough offsets.
+        fold_probability: P(J < 0), the share of the image that is turned over (B7).
+    """
+
+    displacement_error: float
+    relative_error: float
+    slope_deviation: float
+    fold_probability: float
+
+
+class RandomFieldWarp(nn.Module):
+    """y(t) = x(t + ε(t)), ε drawn anew for each image: an independent Gaussian field of one covariance per axis.
+
+    All channels of an image share its offsets. The n-th call of a seed draws the same noise, on every device and after
+    a restart: the number of calls is part of the state. Processes that load data side by side need seeds of their own.
+
+    Args:
+        spread: s, the standard deviation of each component of the offsets, in pixels; 0 for no warp.
+        correlation: the length ℓ of a squared exponential, in pixels, or a covariance of the offsets, of which C/C(0)
+            counts.
+        kernel: name of the interpolation kernel.
+        boundary: name of the boundary rule.
+        dim: number d of axes, 1, 2 or 3; that of the covariance where one is given.
+        seed: seed of the offsets.
+
+    Raises:
+        ArgumentError: a spread that is negative or not finite, a length that is not positive, another number of axes,
+            or a kernel that does not go with the boundary.
+        UnknownNameError: no such kernel or boundary.
+
+    Source: P. A. Mansfield, A. Afkanpour, W. R. Morningstar, K. Singhal, Random Field Augmentations for
+        Self-Supervised Representation Learning, arXiv 2311.03629.
+    """
+
+    def __init__(
+        self,
+        spread: float = 1.0,
+        correlation: float | Covariance = 16.0,
+        kernel: str = "linear",
+        boundary: str = "border",
+        dim: int | None = None,
+        seed: int = 0,
+    ) -> None:
+        super().__init__()
+        if not 0 <= spread < math.inf:
+            raise ArgumentError("spread", expected="a finite deviation ≥ 0, in pixels", received=spread)
+        boundaries.get(boundary)
+        check_kernel_fits(kernels.get(kernel), boundary)
+        self.spread = float(spread)
+        self.correlation = _covariance(correlation, dim)
+        self.kernel = kernel
+        self.boundary = boundary
+        self.seed = seed
+        self.calls: Tensor
+        self.register_buffer("calls", torch.zeros((), dtype=torch.int64))
+        self._samplers: dict[tuple[int, ...], FieldSampler] = {}
+
+    def forward(self, x: Float[Tensor, "B C *S"]) -> Float[Tensor, "B C *S"]:
+        """Return the warped images: (B, C, *S) → (B, C, *S), of the dtype of x.
+
+        Raises:
+            ArgumentError: not a floating tensor with d spatial axes.
+            NotPositiveDefinite: offsets whose covariance no torus holds.
+        """
+        return warping.warp(x, self.offsets(x), self.kernel, self.boundary)
+
+    @torch.no_grad()
+    def offsets(self, x: Float[Tensor, "B C *S"]) -> Float[Tensor, "B d *S"]:
+        """Draw the next offsets for images (B, C, *S), in pixels, on their device, shape (B, d, *S).
+
+        Raises:
+            ArgumentError: not a floating tensor with d spatial axes.
+            NotPositiveDefinite: offsets whose covariance no torus holds.
+        """
+        dim = self.correlation.dim
+        if check_values("x", x) != dim:
+            raise ArgumentError("x", expected=f"{dim} spatial axes, as the offsets have", received=tuple(x.shape))
+        dtype = torch.float64 if x.dtype == torch.float64 else torch.float32
+        generator = Stream(self.seed, "random_field_warp", int(self.calls)).generator()
+        self.calls += 1
+        if self.spread == 0:
+            return torch.zeros(len(x), dim, *x.shape[2:], dtype=dtype, device=x.device)
+        fields = self._sampler(tuple(x.shape[2:])).sample(len(x), generator, dim, x.device, dtype)
+        return fields * (self.spread / math.sqrt(self._variance))
+
+    def strength(self, image: Covariance) -> WarpStrength:
+        """Return how strong the warp is for images of that covariance, in the continuum.
+
+        Args:
+            image: C of the images, such as `fields.ImageSpectrum.of(images)`; its mean is taken off.
+
+        Raises:
+            ArgumentError: another number of axes, or slopes of the offsets that are not alike along all axes.
+        """
+        if image.dim != self.correlation.dim:
+            raise ArgumentError("image", expected=f"a covariance on {self.correlation.dim} axes", received=image.dim)
+        error, tau = displacement_error(image, self.spread), self._slope_deviation()
+        relative = error / (2 * float(image.variance))
+        return WarpStrength(error, relative, tau, fold_probability(tau, image.dim))
+
+    def extra_repr(self) -> str:
+        """Return the arguments."""
+        return f"{self.spread}, {self.correlation}, kernel={self.kernel!r}, boundary={self.boundary!r}"
+
+    @property
+    def _variance(self) -> float:
+        return float(self.correlation.variance)
+
+    def _sampler(self, size: tuple[int, ...]) -> FieldSampler:
+        """Return the sampler of a size, whose embedding is kept."""
+        if size not in self._samplers:
+            self._samplers[size] = FieldSampler(self.correlation, size)
+        return self._samplers[size]
+
+    def _slope_deviation(self) -> float:
+        """Return τ = s √(λ₂/C(0)).
+
+        Raises:
+            ArgumentError: slopes that are not alike along all axes, or correlated.
+        """
+        axes = np.eye(self.correlation.dim, dtype=int)
+        along = [float(self.correlation.second_moment(axis)) for axis in range(len(axes))]
+        across = [float(self.correlation.spectral_moment(*map(int, i + j))) for i, j in itertools.combinations(axes, 2)]
+        if min(along) < max(along) * (1 - _ALIKE) or any(abs(moment) > _ALIKE * along[0] for moment in across):
+            raise ArgumentError("correlation", expected="slopes alike along all axes", received=(along, across))
+        return self.spread * math.sqrt(along[0] / self._variance) if self.spread else 0.0
+
+
+def displacement_error(image: Covariance, spread: float) -> float:
+    """Return E|x∘φ − x|² = 2C(0) − 2 (2π)⁻ᵈ ∫ S(ω) exp(−|ω|²s²/2) dω for Gaussian offsets.
+
+    The integral is E C(ε), the mean of C over one offset: it is taken on the side of the lags, where every
+    covariance has numbers; white noise has no values between the pixels, and differs by 2C(0).
+
+    Args:
+        image: C of the images.
+        spread: s, the standard deviation of each component of the offset, in pixels.
+
+    Raises:
+        ArgumentError: a negative spread, or a covariance whose mean over the offsets cannot be integrated.
+
+    Source: theory label C6.
+    """
+    if not 0 <= spread < math.inf:
+        raise ArgumentError("spread", expected="a finite deviation ≥ 0, in pixels", received=spread)
+    return 0.0 if spread == 0 else 2 * (float(image.variance) - _mean_over_offsets(image, spread))
+
+
+def fold_probability(tau: float, dim: int) -> float:
+    """Return P(J < 0) = ½ P(χ²_d > 1/τ²), J = det(I + ∇ε), for d² independent slopes N(0, τ²).
+
+    Args:
+        tau: τ ≥ 0, the standard deviation of each slope.
+        dim: d, 1, 2 or 3.
+
+    Source: theory label B7.
+    """
+    return 0.0 if tau == 0 else float(stats.chi2.sf(tau**-2, dim)) / 2
+
+
+def _covariance(correlation: float | Covariance, dim: int | None) -> Covariance:
+    if not isinstance(correlation, Covariance):
+        return SquaredExponential(length=_length(correlation), dim=2 if dim is None else dim)
+    if dim not in (None, correlation.dim):
+        raise ArgumentError("dim", expected=f"{correlation.dim}, as the covariance has", received=dim)
+    return correlation
+
+
+def _length(correlation: float) -> float:
+    if not isinstance(correlation, int | float) or not 0 < correlation < math.inf:
+        raise ArgumentError("correlation", expected="a length > 0 in pixels, or a covariance", received=correlation)
+    return correlation
+
+
+def _mean_over_offsets(image: Covariance, spread: float) -> float:
+    """Return E C(ε), ε ~ N(0, s²I), refined until it settles.
+
+    Raises:
+        ArgumentError: it does not.
+    """
+    if isinstance(image, ImageSpectrum):
+        return image.mean_over_offsets(spread)
+    isotropic = image.dim == 1 or (isinstance(image, RadialCovariance) and image.is_isotropic)
+    before = math.inf
+    for level in range(_LEVELS if isotropic or image.dim == 2 else _LEVELS_IN_SPACE):
+        directions, shares = _sphere(image.dim, 1 if isotropic else _DIRECTIONS * 2**level)
+        found = _polar_mean(image, spread, directions, shares, _PANELS * 2**level)
+        if abs(found - before) <= _RELATIVE * float(image.variance):
+            return found
+        before = found
+    raise ArgumentError("image", expected="a covariance that can be averaged over the offsets", received=image)
+
+
+def _polar_mean(
+    image: Covariance, spread: float, directions: Float[ndarray, "N d"], shares: Float[ndarray, "N"], panels: int
+) -> float:
+    """Return the mean of C over the direction of ε and its length s q².
+
+    The square takes the edge off covariances that leave C(0) like a root of the lag.
+    """
+    half = math.sqrt(_FARTHEST) / panels / 2
+    q = (half * (2 * np.arange(panels)[:, None] + 1 + _NODES)).ravel()
+    weights = np.tile(half * _WEIGHTS, panels) * stats.chi.pdf(q**2, image.dim) * 2 * q
+    return float(weights @ image.at(spread * np.multiply.outer(q**2, directions)) @ shares)
+
+
+def _sphere(dim: int, count: int) -> tuple[Float[ndarray, "N d"], Float[ndarray, "N"]]:
+    """Return directions, the first axis for a count of one, and their shares of the sphere.
+
+    C(−τ) = C(τ): half of the sphere will do, `count` angles, in space for each of as many heights.
+    """
+    if count == 1:
+        return np.eye(dim)[:1], np.ones(1)
+    angle = math.pi * (np.arange(count) + 0.5) / count
+    circle = np.stack([np.cos(angle), np.sin(angle)], -1)
+    if dim == 2:
+        return circle, np.full(count, 1 / count)
+    height, weight = np.polynomial.legendre.leggauss(count)
+    ring = np.sqrt(1 - height**2)[:, None, None] * circle
+    points = np.concatenate([np.broadcast_to(height[:, None, None], (count, count, 1)), ring], -1)
+    return points.reshape(-1, 3), np.repeat(weight / 2 / count, count)
