@@ -22,6 +22,26 @@ def fields(covariance, count, size, **options):
     return sampler.sample(count, Stream(3, repr(covariance)).generator())
 
 
+def test_the_window_smooths_by_as_much_as_is_said():
+    """Powers |j|^−β convolved with the periodogram of a wave, 1/6, 4/6, 1/6 along each axis: β²/6j² and higher orders."""
+    wave = torch.cos(2 * math.pi * 8 / 32 * torch.arange(32, dtype=torch.float64))[:, None].expand(32, 32)
+    power = periodogram(wave)
+    along = power[7:10, 0] / power[7:10, 0].sum()
+    np.testing.assert_allclose(along, np.array([1, 4, 1]) / 6, atol=1e-12)
+    np.testing.assert_allclose(power[8, [-1, 0, 1]] / power[8, [-1, 0, 1]].sum(), along, atol=1e-12)
+    j = np.arange(2, 40.0)
+    for beta in (2.0, 3.0):
+        shifts = np.array([-1.0, 0, 1])
+        smoothed = sum(
+            a * b * np.hypot(j + u, v) ** -beta
+            for a, u in zip(along, shifts, strict=True)
+            for b, v in zip(along, shifts, strict=True)
+        )
+        excess = (smoothed / j**-beta - 1) * 6 * j**2 / beta**2
+        assert np.abs(excess[4:] - 1).max() < 0.15  # the next order is a share (β + 2)²/j² or so
+        assert excess.max() < 2.0
+
+
 def bound(count):
     """|z| of `count` normal scores, surpassed in one run of a thousand (Bonferroni)."""
     return stats.norm.isf(0.001 / 2 / count)
@@ -112,6 +132,30 @@ def test_photographs_are_near_inverse_squares(name):
     assert 1.5 < fit.exponent < 3.5
     assert 0 < fit.exponent_error < 0.6
     assert fit.amplitude > 2 * fit.amplitude_error
+
+
+@pytest.mark.parametrize("name", ["gravel", "grass", "hubble_deep_field", "ihc"])
+@pytest.mark.parametrize("lag", [1, 3])
+def test_differences_within_photographs(name, lag):
+    """E(x(t + τ) − x(t))² = 2(C(0) − C(τ)) against the pixels themselves, mean over both axes.
+
+    Textures that are alike all over; within five standard errors between patches.
+    """
+    spectrum, image = ImageSpectrum.of_photograph(name), photographs.load(name, grey=True)
+    measured = (
+        sum(
+            float(
+                (image.narrow(a, lag, image.shape[a] - lag) - image.narrow(a, 0, image.shape[a] - lag)).square().mean()
+            )
+            for a in (1, 2)
+        )
+        / 2
+    )
+    found = [ImageSpectrum(spectrum.wavenumbers, row[None]) for row in spectrum.densities]
+    differences = np.array([2 * float(one(0.0) - one(float(lag))) for one in found])
+    error = differences.std(ddof=1) / math.sqrt(len(differences))
+    assert abs(differences.mean() - measured) < 5 * error
+    assert error < 0.08 * measured
 
 
 def test_the_variance_is_that_of_the_patches():

@@ -122,17 +122,19 @@ class ImageSpectrum(Covariance):
 
         Args:
             images: a batch, shape (B, C, H, W), or images (C, H, W) that may differ in size where they are cut.
-            patch: side of the squares without overlap into which the images are cut, in pixels; None takes each
-                image as one patch. Channels are averaged.
+            patch: side of the squares into which the images are cut, in pixels; None takes each image as one patch.
+                Where they fit, a patch is averaged with those half a side further down and right, so that the windows
+                weigh the pixels alike (Welch's overlap). Channels are averaged.
 
         Raises:
             ArgumentError: no images, of another shape, smaller than a patch, of different sizes without a patch,
                 or without contrast.
         """
         patches = _patches(images, patch)
-        k = _wavenumbers(patches[0].shape[-2:])
-        ring, centres = _rings(k, 2 * math.pi / min(patches[0].shape[-2:]))
-        rows = np.stack([_radial_mean(periodogram(p).mean(0), k, ring, centres) for p in patches])
+        size = patches[0].shape[-2:]
+        k = _wavenumbers(size)
+        ring, centres = _rings(k, 2 * math.pi / min(size))
+        rows = np.stack([_radial_mean(periodogram(p).mean((0, 1)), k, ring, centres) for p in patches])
         if not (np.isfinite(rows).all() and (rows.mean(0) > 0).all()):
             raise ArgumentError("images", expected="finite images with contrast", received="none at some frequency")
         return cls(centres, rows)
@@ -179,7 +181,7 @@ class ImageSpectrum(Covariance):
                 smooths |ω|⁻² by less than 3 %, to 1, beyond which lens, camera and file shape the spectrum.
 
         Returns:
-            The fit; standard errors are those of the jackknife over patches, which takes patches as independent.
+            The fit; standard errors are those of the jackknife over patches, which takes them as independent.
 
         Raises:
             ArgumentError: a band with fewer than three rings, or a single patch.
@@ -320,8 +322,8 @@ def _composite(ends: Sequence[float], reach: float) -> tuple[Float[ndarray, "K"]
 
 def _patches(
     images: Float[Tensor, "B C H W"] | Sequence[Float[Tensor, "_ _ _"]], patch: int | None
-) -> list[Float[Tensor, "_ P Q"]]:
-    """Return the images, or the squares into which they are cut."""
+) -> list[Float[Tensor, "_ _ P Q"]]:
+    """Return the images, or the squares into which they are cut, each with those that overlap it; (N, C, P, Q)."""
     listed = list(images)
     if not listed or not all(isinstance(i, Tensor) and i.ndim == 3 and i.is_floating_point() for i in listed):
         received = [tuple(i.shape) if isinstance(i, Tensor) else type(i).__name__ for i in listed]
@@ -332,12 +334,20 @@ def _patches(
             raise ArgumentError("patch", expected="a side, for images of different sizes", received=(size, *others))
         if min(size) < _SMALLEST:
             raise ArgumentError("images", expected=f"{_SMALLEST} pixels or more along each axis", received=size)
-        return listed
+        return [image.unsqueeze(0) for image in listed]
     smallest = min(min(image.shape[1:]) for image in listed)
     if type(patch) is not int or not _SMALLEST <= patch <= smallest:
         raise ArgumentError("patch", expected=f"an integer from {_SMALLEST} to {smallest}, to fit", received=patch)
-    cut = (image.unfold(1, patch, patch).unfold(2, patch, patch).flatten(1, 2) for image in listed)
-    return [square for squares in cut for square in squares.transpose(0, 1)]
+    return [squares for image in listed for squares in _squares(image, patch)]
+
+
+def _squares(image: Float[Tensor, "C H W"], patch: int) -> list[Float[Tensor, "_ C P P"]]:
+    """Cut an image; half-way squares go with the one above and left of them."""
+    step = (patch + 1) // 2
+    squares = image.unfold(1, patch, step).unfold(2, patch, step).movedim(0, 2)
+    rows, columns = squares.shape[:2]
+    corners = itertools.product(range(0, rows, 2), range(0, columns, 2))
+    return [squares[i : i + 2, j : j + 2].flatten(0, 1) for i, j in corners]
 
 
 def _wavenumbers(size: Sequence[int]) -> Float[ndarray, "H W"]:

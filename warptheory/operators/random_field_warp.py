@@ -23,6 +23,8 @@ from warptheory.fields.covariance import RadialCovariance
 from warptheory.warping import boundaries
 from warptheory.warping._arguments import check_kernel_fits, check_values
 
+# Share of the offsets' variance that an embedding may clip, which no image shows: lengths up to twice the image fit.
+_CLIPPED = 1e-6
 _FARTHEST = 9.0  # deviations of an offset; a component beyond has a probability of 1e−18
 _RELATIVE = 1e-9  # of the variance, between one refinement and the next
 _ALIKE = 1e-9  # of the variance of slopes, up to which they count as alike
@@ -149,7 +151,7 @@ class RandomFieldWarp(nn.Module):
     def _sampler(self, size: tuple[int, ...]) -> FieldSampler:
         """Return the sampler of a size, whose embedding is kept."""
         if size not in self._samplers:
-            self._samplers[size] = FieldSampler(self.correlation, size)
+            self._samplers[size] = FieldSampler(self.correlation, size, tolerance=_CLIPPED)
         return self._samplers[size]
 
     def _slope_deviation(self) -> float:
