@@ -23,7 +23,7 @@ def fields(covariance, count, size, **options):
 
 
 def test_the_window_smooths_by_as_much_as_is_said():
-    """Powers |j|^−β convolved with the periodogram of a wave, 1/6, 4/6, 1/6 along each axis: β²/6j² and higher orders."""
+    """Powers |j|^−β convolved with the periodogram of a wave, 1/6, 4/6, 1/6 along each axis: β²/6j² and higher."""
     wave = torch.cos(2 * math.pi * 8 / 32 * torch.arange(32, dtype=torch.float64))[:, None].expand(32, 32)
     power = periodogram(wave)
     along = power[7:10, 0] / power[7:10, 0].sum()
