@@ -128,6 +128,9 @@ class RandomFieldWarp(nn.Module):
     def strength(self, image: Covariance) -> WarpStrength:
         """Return how strong the warp is for images of that covariance, in the continuum.
 
+        Images whose spectrum reaches the grid's limit are also smoothed by the kernel, which brings them nearer to
+        themselves: on photographs the linear kernel leaves about 0.75 to 0.9 of the displacement error.
+
         Args:
             image: C of the images, such as `fields.ImageSpectrum.of(images)`; its mean is taken off.
 
