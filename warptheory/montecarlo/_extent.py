@@ -19,7 +19,7 @@ from numpy import ndarray
 from warptheory import symbolic
 from warptheory.fields.laws import Law
 from warptheory.kernels import Kernel
-from warptheory.symbolic import Field, IIDField, OffsetField, SplattedField, WarpedField
+from warptheory.symbolic import Field, InputField, OffsetField, SplattedField, WarpedField
 from warptheory.symbolic._quadrature import quadrature
 from warptheory.symbolic._terms import given_offsets
 from warptheory.symbolic._variables import Given, Index
@@ -112,7 +112,7 @@ class Axis:
 
     def _regions(self, field: Field, region: Region) -> Iterator[tuple[Field | OffsetField, Region]]:
         """Yield the regions of input and offset fields that values in a region of a field depend on."""
-        if isinstance(field, IIDField):
+        if isinstance(field, InputField):
             yield field, region
         if not isinstance(field, WarpedField | SplattedField):
             return  # what no simulation draws, it refuses by itself

@@ -8,7 +8,7 @@ because standard errors are taken between rows only.
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 import numpy as np
 import sympy as sp
@@ -19,14 +19,25 @@ from torch import Tensor
 
 from warptheory import symbolic, warping
 from warptheory.core.errors import ArgumentError
-from warptheory.fields import IID
+from warptheory.fields import IID, Covariance, FieldSampler
 from warptheory.montecarlo._extent import Axis, Values
-from warptheory.symbolic import Field, IIDField, MomentStatistic, OffsetField, SplattedField, WarpedField
+from warptheory.symbolic import (
+    Field,
+    GaussianField,
+    IIDField,
+    InputField,
+    MomentStatistic,
+    OffsetField,
+    SplattedField,
+    WarpedField,
+)
 from warptheory.symbolic._nodes import ExpectedValue, OffsetAverage
 from warptheory.symbolic._terms import given_offsets
 from warptheory.symbolic._variables import PixelValue, RandomAtom, SampledValue, SplatValue
 
 _AXIS_SIZE = {1: 64, 2: 12, 3: 6}
+# Share of C(0) that correlations across the period may add.
+_CORRELATED = 1e-7
 _MOST_PIXELS = 2**24
 
 
@@ -105,7 +116,8 @@ class Simulation:
         return {}
 
     def _new_size(self, values: Values) -> tuple[int, ...]:
-        lengths = [self._length(axis, values) for axis in range(self.dim)]
+        correlated = self._correlated(values)
+        lengths = [self._length(axis, values) + correlated for axis in range(self.dim)]
         if not math.prod(lengths) <= _MOST_PIXELS:
             raise ArgumentError(
                 "statistic",
@@ -114,6 +126,11 @@ class Simulation:
                 f"({self._described_offsets(values)})",
             )
         return tuple(map(int, lengths))
+
+    def _correlated(self, values: Values) -> int:
+        """Return beyond how many pixels the input is not correlated, so that a periodic row is like an infinite one."""
+        fields = [field for field in self._inputs if isinstance(field, GaussianField)]
+        return max((_given_covariance(field, values).range(_CORRELATED) for field in fields), default=0)
 
     def _length(self, axis: int, values: Values) -> float:
         """Return the length of an axis of the row, a whole number that may be infinite."""
@@ -157,7 +174,7 @@ class Simulation:
         """Names of the symbols that need a number before the experiment can run."""
         expressions: list[sp.Expr] = [self._moments]
         for field in self._inputs:
-            expressions += [field.mean, field.deviation]
+            expressions += field.parameters
         for source in self._sources:
             law, given = source.axis_law, self.statistic.condition
             expressions += given.symbols if given is not None and self._is_given(source) else [source.correlation]
@@ -216,8 +233,8 @@ class Simulation:
         return compiled[0], compiled[1:], parameters
 
     @cached_property
-    def _inputs(self) -> list[IIDField]:
-        return sorted((field for field in self._all_fields if isinstance(field, IIDField)), key=str)
+    def _inputs(self) -> list[InputField]:
+        return sorted((field for field in self._all_fields if isinstance(field, InputField)), key=str)
 
     @cached_property
     def _sources(self) -> list[OffsetField]:
@@ -235,7 +252,7 @@ class Simulation:
 
     def _draw_input(
         self,
-        field: IIDField,
+        field: InputField,
         generator: np.random.Generator,
         rows: int,
         size: tuple[int, ...],
@@ -243,6 +260,9 @@ class Simulation:
         device: str,
     ) -> Tensor:
         mean = symbolic.evaluate(field.mean, values)
+        if isinstance(field, GaussianField):
+            return mean + _sampler(field, size, tuple(sorted(values.items()))).sample(rows, generator, device=device)
+        assert isinstance(field, IIDField)
         deviation = symbolic.evaluate(field.deviation, values)
         if deviation == 0:
             return torch.full((rows, 1, *size), mean, dtype=torch.float64, device=device)
@@ -296,6 +316,18 @@ class Simulation:
         if order == 1:
             return _slopes(inner, offsets, field)[:, :, field.orders.index(1)]
         return _differentiated(inner, offsets, field)
+
+
+@lru_cache(maxsize=8)
+def _sampler(field: GaussianField, size: tuple[int, ...], values: tuple[tuple[str, float], ...]) -> FieldSampler:
+    """Return what draws a Gaussian field on the periodic row; its eigenvalues are worked out once."""
+    return FieldSampler(_given_covariance(field, dict(values)), size, periodic=True)
+
+
+def _given_covariance(field: GaussianField, values: Values) -> Covariance:
+    if field.covariance is None:
+        raise ArgumentError("statistic", expected="Gaussian fields whose covariance is given", received=str(field))
+    return field.covariance.subs(values)
 
 
 def _slopes(inner: Tensor, offsets: Tensor, field: WarpedField) -> Tensor:

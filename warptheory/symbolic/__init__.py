@@ -31,7 +31,17 @@ from warptheory.symbolic._statistics import (
     WideOffsets,
 )
 from warptheory.symbolic._terms import NotReducible
-from warptheory.symbolic._variables import DEVIATION, MEAN, Field, IIDField, OffsetField, SplattedField, WarpedField
+from warptheory.symbolic._variables import (
+    DEVIATION,
+    MEAN,
+    Field,
+    GaussianField,
+    IIDField,
+    InputField,
+    OffsetField,
+    SplattedField,
+    WarpedField,
+)
 
 __all__ = [
     "DEVIATION",
@@ -45,7 +55,9 @@ __all__ = [
     "ExchangeableVariance",
     "Expectation",
     "Field",
+    "GaussianField",
     "IIDField",
+    "InputField",
     "JointCumulant",
     "MomentStatistic",
     "NotConverged",
@@ -129,7 +141,7 @@ def warp_gradient(
 
 
 def _check(field: Field, offsets: OffsetField) -> None:
-    if not isinstance(field, IIDField | WarpedField | SplattedField):
+    if not isinstance(field, InputField | WarpedField | SplattedField):
         raise ArgumentError(
             "field",
             expected="an input field, or a warped or splatted one (for a sum, warp its parts with the same offsets)",

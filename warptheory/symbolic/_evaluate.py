@@ -91,7 +91,8 @@ def _value(expression: sp.Expr, environment: Environment) -> Any:
     arguments = sorted(reduced.free_symbols, key=str)
     numbers = {names[part]: value for part, value in parts.items()} | dict(environment)
     # Symbols of one name may be several: the function's own arguments are called otherwise.
-    function = sp.lambdify(arguments, reduced, "numpy", dummify=True)
+    modules = ["scipy", "numpy"] if reduced.has(sp.besselk) else "numpy"
+    function = sp.lambdify(arguments, reduced, modules, dummify=True)
     return function(*(numbers[argument] for argument in arguments))
 
 

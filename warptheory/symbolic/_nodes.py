@@ -16,6 +16,7 @@ import numpy as np
 import sympy as sp
 from numpy import ndarray
 
+from warptheory.core.errors import ArgumentError
 from warptheory.fields.laws import Law
 from warptheory.kernels import POSITION, Kernel, NoClosedFormError, PeriodicFunction
 from warptheory.symbolic._display import Displayed
@@ -27,7 +28,7 @@ from warptheory.symbolic._quadrature import (
     quadrature,
     tensor_grid,
 )
-from warptheory.symbolic._variables import OffsetField
+from warptheory.symbolic._variables import GaussianField, OffsetField
 
 
 class Side(IntEnum):
@@ -99,6 +100,80 @@ class PixelMoment(Node):
         pixels = together.reshape(-1, len(self.args) - 2, len(self.args[2]))
         moments = [np.prod([raw[count] for count in Counter(map(tuple, taps)).values()]) for taps in pixels.tolist()]
         return np.reshape(moments, together.shape[:-1])
+
+
+class FieldCovariance(Node):
+    """C(Δ) of a Gaussian field between pixels Δ apart: args (field, Δ₁, …, Δ_d)."""
+
+    def __new__(cls, *args: Any) -> "FieldCovariance":
+        """Make the node; of lags that an isotropic field cannot tell apart one is taken."""
+        field, *lag = args
+        node: FieldCovariance = super().__new__(
+            cls, field, *_representative(field.content, tuple(map(sp.sympify, lag)))
+        )
+        return node
+
+    @property
+    def field(self) -> GaussianField:
+        """The field."""
+        return self.args[0].content
+
+    @property
+    def free_symbols(self) -> set[sp.Symbol]:
+        """Symbols of the lag and of the covariance."""
+        lag = set().union(*(part.free_symbols for part in self.args[1:]))
+        return lag if self.field.covariance is None else lag | self.inserted().free_symbols
+
+    def inserted(self) -> sp.Expr:
+        """Return C(Δ) of the field's covariance, the node itself for any covariance."""
+        if self.field.covariance is None:
+            return self
+        return self.field.covariance.expression(*self.args[1:])
+
+    def display(self, *, latex: bool) -> sp.Expr:
+        """Return C(Δ)."""
+        return sp.Function("C" if self.field.name == "x" else f"C_{self.field.name}")(*self.args[1:])
+
+    def numeric(self, environment: Environment, evaluate: Evaluate) -> float | ndarray:
+        """Evaluate the covariance; lags may be arrays."""
+        if self.field.covariance is None:
+            raise ArgumentError("expression", expected="fields whose covariance is given", received=str(self))
+        lag = (evaluate(part, environment) for part in self.args[1:])
+        return evaluate(_at_symbols(self.field), {**environment, **dict(zip(_LAG, lag, strict=False))})
+
+
+class GaussianMoment(Node):
+    """E ∏ᵢ x[mᵢ] of a Gaussian field: args (field, m₁, m₂, …), each m a tuple of coordinates."""
+
+    @property
+    def free_symbols(self) -> set[sp.Symbol]:
+        """Symbols of the pixels, of the mean and of the covariance."""
+        field: GaussianField = self.args[0].content
+        places = set().union(*(place.free_symbols for place in self.args[1:]))
+        return places | field.mean.free_symbols | (_at_symbols(field).free_symbols - set(_LAG))
+
+    def display(self, *, latex: bool) -> sp.Expr:
+        """Return E(x[m₁] x[m₂] …)."""
+        x = sp.IndexedBase(self.args[0].content.name)
+        return sp.Function("E")(sp.Mul(*(sp.Indexed(x, *index) for index in self.args[1:])))
+
+    def numeric(self, environment: Environment, evaluate: Evaluate) -> float | ndarray:
+        """Sum over the pairings of the pixels, those left over giving the mean (Wick's theorem)."""
+        return evaluate(self.by_pairs(), environment)
+
+    def by_pairs(self) -> sp.Expr:
+        """Return Σ over pairings of ∏ C(mᵢ − mⱼ) times the mean of what is left over."""
+        field, pixels = self.args[0].content, self.args[1:]
+        total = sp.Integer(0)
+        for blocks in pairings(tuple(range(len(pixels)))):
+            factors = [
+                FieldCovariance(self.args[0], *(a - b for a, b in zip(pixels[block[0]], pixels[block[1]], strict=True)))
+                if len(block) == 2
+                else field.mean
+                for block in blocks
+            ]
+            total += sp.Mul(*factors)
+        return total
 
 
 class KernelValue(Node):
@@ -313,6 +388,22 @@ def kernel_label(kernel: Kernel) -> str:
     return "" if kernel.name == "linear" else f"_{kernel.name}"
 
 
+_LAG = sp.symbols("Delta_1:4", real=True)
+
+
+@cache
+def _at_symbols(field: GaussianField) -> sp.Expr:
+    return field.covariance.expression(*_LAG[: field.covariance.dim]) if field.covariance is not None else sp.nan
+
+
+def _representative(field: GaussianField, lag: tuple[sp.Expr, ...]) -> tuple[sp.Expr, ...]:
+    """Return a lag of the same covariance: whole lengths in descending order where the field is isotropic."""
+    is_isotropic = field.covariance is None or getattr(field.covariance, "is_isotropic", False)
+    if is_isotropic and all(part.is_number for part in lag):
+        return tuple(sorted((abs(part) for part in lag), reverse=True))
+    return lag
+
+
 @cache
 def _edges(kernel: Kernel) -> tuple[float, ...]:
     """Return where in a pixel the kernel's weights change their expression."""
@@ -349,6 +440,11 @@ def _raw_moments(cumulants: list[float]) -> list[float]:
             sum(float(sp.binomial(n - 1, k - 1)) * cumulants[k - 1] * moments[n - k] for k in range(1, n + 1))
         )
     return moments
+
+
+def pairings(items: tuple[int, ...]) -> list[list[tuple[int, ...]]]:
+    """Return every partition of the items into pairs and single ones."""
+    return [partition for partition in set_partitions(items) if all(len(block) <= 2 for block in partition)]
 
 
 def set_partitions(items: tuple[int, ...]) -> list[list[tuple[int, ...]]]:

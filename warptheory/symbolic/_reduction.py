@@ -13,6 +13,7 @@ import sympy as sp
 from warptheory.kernels import Kernel
 from warptheory.symbolic._nodes import (
     ExpectedValue,
+    GaussianMoment,
     KernelValue,
     OffsetAverage,
     Opaque,
@@ -30,7 +31,15 @@ from warptheory.symbolic._terms import (
     Term,
     whole_index,
 )
-from warptheory.symbolic._variables import Fraction, Index, OffsetField, PixelValue, SampledValue
+from warptheory.symbolic._variables import (
+    Fraction,
+    GaussianField,
+    Index,
+    InputField,
+    OffsetField,
+    PixelValue,
+    SampledValue,
+)
 
 Writer = Callable[[Group, Sequence[Block]], sp.Expr]
 
@@ -77,15 +86,20 @@ def _expand_warps(group: Group) -> sp.Expr:
         if isinstance(atom, PixelValue):
             place = _difference(group, whole_index(atom.index, group.dim), origin)
             pixels.setdefault(atom.field, []).append(sp.Tuple(*place))
-    moments = [
-        PixelMoment(Opaque(field.name), sp.Tuple(*(field.cumulant(r + 1) for r in range(len(places)))), *places)
-        for field, places in pixels.items()
-    ]
+    moments = [_pixel_moment(field, places) for field, places in pixels.items()]
     total = sp.Sum(sp.Mul(*weights, *moments), *((m, -sp.oo, sp.oo) for tap in taps for m in tap))
     for variable, offsets in names.items():
         if not group.is_given(variable.offsets):
             total = OffsetAverage(total, Opaque(offsets))
     return total
+
+
+def _pixel_moment(field: InputField, places: Sequence[sp.Tuple]) -> sp.Expr:
+    """Return E ∏ x[m] of a field, not yet worked out."""
+    if isinstance(field, GaussianField):
+        return GaussianMoment(Opaque(field), *places)
+    cumulants = sp.Tuple(*(field.cumulant(r + 1) for r in range(len(places))))  # type: ignore[attr-defined]
+    return PixelMoment(Opaque(field.name), cumulants, *places)
 
 
 def _weights(

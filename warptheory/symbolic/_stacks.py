@@ -34,6 +34,7 @@ from warptheory.symbolic._terms import Group, NotReducible, whole_index
 from warptheory.symbolic._variables import (
     Field,
     IIDField,
+    InputField,
     OffsetField,
     PixelValue,
     RandomAtom,
@@ -224,7 +225,7 @@ def _read(layer: Layer, lag: tuple[int, ...]) -> sp.Expr:
 
 def is_stacked(group: Group) -> bool:
     """Return whether a value comes from a layer above another one."""
-    return any(not isinstance(atom.field, IIDField) for atom in group.factors)
+    return any(not isinstance(atom.field, InputField) for atom in group.factors)
 
 
 def stacked_moment(group: Group) -> sp.Expr:

@@ -11,12 +11,13 @@ import sympy as sp
 from warptheory.core.errors import ArgumentError
 from warptheory.symbolic import _averages, _limits, _reduction
 from warptheory.symbolic._derivation import Derivation, Step
-from warptheory.symbolic._nodes import ExpectedValue, OffsetAverage, set_partitions
+from warptheory.symbolic._nodes import ExpectedValue, FieldCovariance, OffsetAverage, set_partitions
 from warptheory.symbolic._stacks import StackCovariance, is_stacked, stacked_moment
 from warptheory.symbolic._terms import Group, NotReducible, split_groups
 from warptheory.symbolic._variables import (
     Conditional,
     Field,
+    GaussianField,
     Given,
     IIDField,
     OffsetField,
@@ -410,7 +411,7 @@ def _derive(statistic: MomentStatistic) -> Derivation:
         Step("Expand over taps", _expansion_reason(statistic), rewrite(_reduction.expand_over_taps)),
         Step(
             "Use independence",
-            "joint moments of independent variables are sums over partitions into blocks that share a pixel",
+            _independence_reason(statistic),
             rewrite(_reduction.use_independence),
         ),
         Step(
@@ -420,6 +421,7 @@ def _derive(statistic: MomentStatistic) -> Derivation:
         ),
         Step("Separate the axes", "offsets along the axes are independent; collect", separated),
         Step("Average over the fraction", _averages.averaging_reason(separated, averaged), averaged),
+        Step("Insert the covariance", "C(Δ) of the field at the lags that are left", _with_covariances(averaged)),
     ]
     if averaged.has(sp.nan, sp.zoo):
         raise NotReducible(statistic, "the variance is zero, and the quotient by it is not defined")
@@ -447,7 +449,8 @@ def _check_cumulants(statistic: MomentStatistic, monomials: Iterable[sp.Expr]) -
         orders: dict[IIDField, int] = {}
         for value, power in monomial.as_powers_dict().items():
             field = input_field(value)
-            orders[field] = orders.get(field, 0) + int(power)
+            if isinstance(field, IIDField):
+                orders[field] = orders.get(field, 0) + int(power)
         deviations |= {field.deviation for field, order in orders.items() if order > 2 and field.law is None}
     if len(deviations - {sp.Integer(0)}) > 1:
         found = ", ".join(sorted(map(str, deviations)))
@@ -461,6 +464,23 @@ _STACK_REASON = (
     "|ŵ|² S + ∫(R̂ − |ŵ|²) S dθ/2π (warp) or |ŵ|² S + (R̂ − |ŵ|²)(∫S dθ/2π + μ²) (splat); with "
     "W_l = |ŵ|² and R_l = R̂ of layer l, the last layer's covariance is the integral of its spectrum"
 )
+
+
+def _with_covariances(expression: sp.Expr) -> sp.Expr:
+    """Insert the covariances of Gaussian fields that have one."""
+    inserted = {node: node.inserted() for node in expression.atoms(FieldCovariance)}
+    return expression.xreplace(inserted)
+
+
+def _independence_reason(statistic: MomentStatistic) -> str:
+    """Say by which theorem the moments of the inputs are found."""
+    values = {atom for operand in statistic.operands for atom in operand.atoms(RandomAtom)}
+    kinds = {type(input_field(value)) for value in values}
+    reasons = {
+        IIDField: "joint moments of independent variables are sums over partitions into blocks that share a pixel",
+        GaussianField: "joint moments of Gaussian variables are sums over pairings of products of C (Wick's theorem)",
+    }
+    return "; ".join(reason for kind, reason in reasons.items() if kind in kinds)
 
 
 def _expansion_reason(statistic: MomentStatistic) -> str:

@@ -14,13 +14,15 @@ import sympy as sp
 
 from warptheory.core.errors import WarpTheoryError
 from warptheory.kernels import Kernel
-from warptheory.symbolic._nodes import Side, set_partitions
+from warptheory.symbolic._nodes import FieldCovariance, Opaque, Side, pairings, set_partitions
 from warptheory.symbolic._variables import (
     Field,
     Fraction,
+    GaussianField,
     Given,
     IIDField,
     Index,
+    InputField,
     MovedValue,
     OffsetField,
     PixelValue,
@@ -156,11 +158,11 @@ class Group:
         self._check()
         if self.splatted and not self.splatted[0].site.offsets.is_shared:
             return list(_independent_summands(self))
-        return list(_independent_pixels(self))
+        return list(_terms_given_offsets(self))
 
     def _check(self) -> None:
         for atom in (*self.sampled, *self.splatted):
-            if not isinstance(atom.field, IIDField):
+            if not isinstance(atom.field, InputField):
                 raise NotReducible(
                     atom, "its input is no field of independent pixels, so that only `Var` and `Cov` are known"
                 )
@@ -171,6 +173,11 @@ class Group:
             )
         if len({atom.site.offsets.is_shared for atom in self.splatted}) > 1:
             raise NotReducible(self.monomial, "it mixes splats by shared and by independent offsets")
+        is_gaussian = any(isinstance(atom.field, GaussianField) for atom in self.splatted)
+        if is_gaussian and not all(atom.site.offsets.is_shared for atom in self.splatted):
+            raise NotReducible(
+                self.monomial, "splats of a Gaussian field by independent offsets; that needs independent pixels"
+            )
         if self.splatted and not self.splatted[0].site.offsets.is_shared and self._is_conditional:
             raise NotReducible(
                 self.monomial, "given the offsets a splat depends on all of them; a closed form needs shared offsets"
@@ -201,7 +208,7 @@ def split_groups(monomial: sp.Expr, given: Given | None) -> list[Group]:
     offsets = {source for source in (*found, given_offsets(given)) if isinstance(source, OffsetField)}
     if len({field.name for field in offsets}) < len(offsets):
         raise NotReducible(monomial, "two of its offset fields have one name; give each a name of its own")
-    inputs = {source for source in found if isinstance(source, IIDField)}
+    inputs = {source for source in found if isinstance(source, InputField)}
     if len({field.name for field in inputs}) < len(inputs):
         raise NotReducible(monomial, "two of its input fields have one name; give each a name of its own")
     groups: list[tuple[set[object], list[RandomAtom]]] = []
@@ -223,7 +230,7 @@ def _sources(atom: RandomAtom) -> set[object]:
 
 
 def _sources_of_field(field: Field) -> set[object]:
-    if isinstance(field, IIDField):
+    if isinstance(field, InputField):
         return {field}
     return {field.offsets.source} | _sources_of_field(field.field)  # type: ignore[attr-defined]
 
@@ -233,22 +240,88 @@ def whole_index(index: Index, dim: int) -> Index:
     return index if len(index) == dim else index + (sp.Integer(0),) * (dim - len(index))
 
 
-def _independent_pixels(group: Group) -> Iterator[Term]:
-    """Yield the terms given the offsets: factors of a block read the same pixel of one field.
+def _terms_given_offsets(group: Group) -> Iterator[Term]:
+    """Yield the terms of warped values, and of splats by one offset, a product over the input fields."""
+    by_field: dict[InputField, list[RandomAtom]] = {}
+    for atom in group.factors:
+        by_field.setdefault(atom.field, []).append(atom)
+    choices = [list(_products(group, field, atoms)) for field, atoms in by_field.items()]
+    for choice in itertools.product(*choices):
+        coefficient = sp.Mul(*(part for part, _ in choice))
+        if coefficient != 0:
+            yield from _terms_of(coefficient, [block for _, blocks in choice for block in blocks])
+
+
+Product = tuple[sp.Expr, list[Block | None]]
+
+
+def _products(group: Group, field: InputField, atoms: list[RandomAtom]) -> Iterator[Product]:
+    """Yield the coefficients and blocks whose sum is the moment of one field's values."""
+    if isinstance(field, IIDField):
+        return _independent_pixels(group, field, atoms)
+    if isinstance(field, GaussianField):
+        return _pairs_of_pixels(group, field, atoms)
+    raise NotReducible(group.monomial, f"no rule for moments of {field}")
+
+
+def _independent_pixels(group: Group, field: IIDField, atoms: list[RandomAtom]) -> Iterator[Product]:
+    """Yield coefficients and blocks, the factors of a block reading the same pixel.
 
     For independent pixels E ∏ x[mᵢ] = Σ over set partitions of ∏ over blocks of κ_|block|, where
     all mᵢ of a block are equal (Leonov and Shiryaev, Theory Probab. Appl. 4(3), 1959).
     """
-    by_field: dict[IIDField, list[RandomAtom]] = {}
-    for atom in group.factors:
-        by_field.setdefault(atom.field, []).append(atom)
-    choices = [[(field, partition) for partition in _partitions(atoms)] for field, atoms in by_field.items()]
-    for choice in itertools.product(*choices):
-        cumulants = sp.Mul(*(field.cumulant(len(block)) for field, partition in choice for block in partition))
-        if cumulants == 0:
-            continue
-        blocks = [_block(group, atoms, ()) for _, partition in choice for atoms in partition]
-        yield from _terms_of(cumulants, blocks)
+    for partition in _partitions(atoms):
+        cumulants = sp.Mul(*(field.cumulant(len(block)) for block in partition))
+        yield cumulants, [_block(group, block, ()) for block in partition]
+
+
+def _pairs_of_pixels(group: Group, field: GaussianField, atoms: list[RandomAtom]) -> Iterator[Product]:
+    """Yield coefficients and blocks of a Gaussian field: one factor reads pixel m, its partner m + Δ.
+
+    By Wick's theorem E ∏ x[mᵢ] is the sum over pairings of ∏ C(mᵢ − mⱼ), single ones giving the mean. Kernels of
+    finite support read few lags Δ, and a pair is the sum over them of C(Δ) times a block.
+    """
+    for pairing in pairings(tuple(range(len(atoms)))):
+        parts = [[atoms[i] for i in block] for block in pairing]
+        choices = [
+            list(_pair(group, field, part)) if len(part) == 2 else [(field.mean, _block(group, part, ()))]
+            for part in parts
+        ]
+        for choice in itertools.product(*choices):
+            coefficient = sp.Mul(*(part for part, _ in choice))
+            if coefficient != 0:
+                yield coefficient, [block for _, block in choice]
+
+
+def _pair(group: Group, field: GaussianField, atoms: list[RandomAtom]) -> Iterator[tuple[sp.Expr, Block]]:
+    """Yield C(Δ), and the block in which the second factor reads Δ pixels beyond the first."""
+    pixels = [whole_index(atom.index, group.dim) for atom in atoms if isinstance(atom, PixelValue)]
+    if len(pixels) == 2:
+        yield FieldCovariance(Opaque(field), *(a - b for a, b in zip(*pixels, strict=True))), Block((), None)
+        return
+    if pixels:
+        raise NotReducible(
+            group.monomial, "a value of a Gaussian field beside a pixel is a sum over every pixel that it may read"
+        )
+    first, second = (_reading(group, atom, ()) for atom in atoms if isinstance(atom, MovedValue))
+    if first.variable != second.variable:
+        raise NotReducible(
+            group.monomial, "values of one Gaussian field have offsets of their own; that needs shared offsets"
+        )
+    for lag in itertools.product(*(_lags(group, first, second, axis) for axis in range(group.dim))):
+        moved = tuple(index - step for index, step in zip(second.index, lag, strict=True))
+        yield FieldCovariance(Opaque(field), *lag), Block((first, replace(second, index=moved)))
+
+
+def _lags(group: Group, first: Reading, second: Reading, axis: int) -> range:
+    """Return the lags along an axis between two pixels that both readings may reach."""
+    if first.kernel.reach is None or second.kernel.reach is None:
+        raise NotReducible(group.monomial, "its kernel reads every pixel; that needs one of finite support")
+    distance = sp.expand(second.index[axis] + second.displacement[axis] - first.index[axis] - first.displacement[axis])
+    if not distance.is_number:
+        raise NotReducible(group.monomial, "its pixels have to be a known number of pixels apart")
+    reach = first.kernel.reach + second.kernel.reach
+    return range(int(sp.floor(distance)) - reach + 1, int(sp.ceiling(distance)) + reach)
 
 
 def _independent_summands(group: Group) -> Iterator[Term]:

@@ -11,7 +11,7 @@ from typing import Any
 import sympy as sp
 
 from warptheory.core.errors import ArgumentError
-from warptheory.fields import laws
+from warptheory.fields import Covariance, laws
 from warptheory.fields.laws import Law
 from warptheory.kernels import FRACTION, FractionSymbol, Kernel
 from warptheory.symbolic._display import Displayed
@@ -119,8 +119,59 @@ class PointwiseField(Field):
         return sp.sympify(self.operation(*values))
 
 
+class InputField(Field):
+    """A field x that is random in itself, not moved by offsets; its pixels are x[m].
+
+    Attributes:
+        name: the field's name; fields of different names are independent.
+        mean: mean of a pixel, a sympy expression.
+    """
+
+    name: str
+    mean: Any
+
+    @property
+    @abstractmethod
+    def parameters(self) -> list[sp.Expr]:
+        """Expressions in whose symbols the field's law is stated."""
+
+    def __getitem__(self, index: Any) -> "PixelValue":
+        return PixelValue(self, _as_index(index))
+
+
 @dataclass(frozen=True)
-class IIDField(Field):
+class GaussianField(InputField):
+    """A homogeneous Gaussian field x, read at its pixels.
+
+    Attributes:
+        name: the field's name; fields of different names are independent.
+        covariance: its covariance C, or None for any that is isotropic; results are then in terms of C(Δ).
+        mean: mean of a pixel, a sympy expression; 0 by default.
+    """
+
+    name: str = "x"
+    covariance: Covariance | None = None
+    mean: Any = 0
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "mean", parameter("mean", self.mean))
+        if self.covariance is not None and not isinstance(self.covariance, Covariance):
+            raise ArgumentError("covariance", expected="a Covariance, or None", received=repr(self.covariance))
+
+    def __str__(self) -> str:
+        return f"{self.name}:Gaussian({self.mean},{self.covariance})"
+
+    @property
+    def parameters(self) -> list[sp.Expr]:
+        """The mean, and the covariance at no lag in particular."""
+        if self.covariance is None:
+            return [self.mean]
+        lag = sp.symbols(f"Delta_1:{self.covariance.dim + 1}", real=True)
+        return [self.mean, self.covariance.expression(*lag).subs(dict.fromkeys(lag, sp.Rational(1, 3)))]
+
+
+@dataclass(frozen=True)
+class IIDField(InputField):
     """A field x of independent pixels with one law.
 
     Attributes:
@@ -148,8 +199,10 @@ class IIDField(Field):
     def __str__(self) -> str:
         return f"{self.name}:{self.law}({self.mean},{self.deviation})"
 
-    def __getitem__(self, index: Any) -> "PixelValue":
-        return PixelValue(self, _as_index(index))
+    @property
+    def parameters(self) -> list[sp.Expr]:
+        """Mean and standard deviation."""
+        return [self.mean, self.deviation]
 
     def cumulant(self, order: int) -> sp.Expr:
         """Return the cumulant of that order of a pixel, as a sympy expression."""
@@ -328,7 +381,7 @@ class PixelValue(RandomAtom):
     """The value x[m] of an input pixel."""
 
     @property
-    def field(self) -> IIDField:
+    def field(self) -> InputField:
         """The input field."""
         return self.data[0]
 
@@ -458,10 +511,10 @@ class SplattedField(Field):
         return SplatValue(self.field, Site(self.offsets, self.kernel, _index_for(self.offsets, index)), self.name)
 
 
-def input_field(value: RandomAtom) -> IIDField:
-    """Return the field of independent pixels that a value is made of."""
+def input_field(value: RandomAtom) -> InputField:
+    """Return the field that a value is made of."""
     field: Any = value.field
-    while not isinstance(field, IIDField):
+    while not isinstance(field, InputField):
         field = field.field
     return field
 

@@ -8,10 +8,11 @@ lengths in pixels and angular frequencies in radians per pixel. A model states i
 other property has a numerical route here, which a model overrides where it knows a closed form.
 """
 
+import dataclasses
 import itertools
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import reduce
 from typing import TYPE_CHECKING, Any
@@ -104,6 +105,31 @@ class Covariance(ABC):
         if lags.ndim == 0 or lags.shape[-1] != self.dim:
             raise ArgumentError("lags", expected=f"shape (..., {self.dim})", received=lags.shape)
         return self._values(lags.reshape(-1, self.dim)).reshape(lags.shape[:-1])
+
+    def subs(self, values: Mapping[str, float]) -> "Covariance":
+        """Return the covariance with numbers for its symbols, by their names; other names are ignored."""
+        inserted = {
+            field.name: _with_numbers(getattr(self, field.name), values)
+            for field in dataclasses.fields(self)  # type: ignore[arg-type]
+        }
+        return dataclasses.replace(self, **inserted)  # type: ignore[type-var]
+
+    def range(self, share: float) -> int:
+        """Return the smallest number of whole pixels from which on |C| stays below a share of C(0), along every axis.
+
+        Raises:
+            ArgumentError: it is more than a million pixels.
+        """
+        lags = np.unique(np.round(np.geomspace(1, _FARTHEST, 4000)))
+        farthest = 0
+        for axis in range(self.dim):
+            along = np.zeros((len(lags), self.dim))
+            along[:, axis] = lags
+            correlated = np.flatnonzero(np.abs(self.at(along)) > share * float(self(0.0)))
+            if len(correlated) and correlated[-1] == len(lags) - 1:
+                raise ArgumentError("covariance", expected=f"correlations that fall below {share:g}", received=self)
+            farthest = max(farthest, int(lags[correlated[-1] + 1]) if len(correlated) else 1)
+        return farthest
 
     def sample(
         self,
@@ -235,6 +261,20 @@ class ProductOfCovariances(Covariance):
 
     def _values(self, lags: Float[ndarray, "N d"]) -> Float[ndarray, "N"]:
         return self.first.at(lags) * self.second.at(lags)
+
+
+_FARTHEST = 1e6  # pixels
+
+
+def _with_numbers(value: Any, values: Mapping[str, float]) -> Any:
+    if isinstance(value, Covariance):
+        return value.subs(values)
+    if isinstance(value, tuple):
+        return tuple(_with_numbers(part, values) for part in value)
+    if isinstance(value, sp.Expr):
+        known = {symbol: sp.Float(values[symbol.name]) for symbol in value.free_symbols if symbol.name in values}
+        return value.xreplace(known)
+    return value
 
 
 def _check_same_axes(terms: Sequence[Covariance]) -> None:
