@@ -159,7 +159,7 @@ class GaussianMoment(Node):
 
     def numeric(self, environment: Environment, evaluate: Evaluate) -> float | ndarray:
         """Sum over the pairings of the pixels, those left over giving the mean (Wick's theorem)."""
-        return evaluate(self.by_pairs(), environment)
+        return np.asarray(evaluate(self.by_pairs(), environment), dtype=float)
 
     def by_pairs(self) -> sp.Expr:
         """Return Σ over pairings of ∏ C(mᵢ − mⱼ) times the mean of what is left over."""
