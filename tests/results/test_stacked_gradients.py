@@ -77,6 +77,7 @@ def test_the_wide_experiment_is_wide_and_deep_enough(dim):
     assert abs(moment / claim.theory - 1) < 0.1 * claim.smallest_effect
 
 
+@pytest.mark.slow
 def test_a_wrong_map_is_refuted():
     """A map without the share of the mean, and the fixed point of another number of axes."""
     for name, wrong in ((DEEP, 9 / 5), (WIDE, 2 * (1 - (2 / 3) ** 5))):
