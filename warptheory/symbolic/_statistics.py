@@ -421,12 +421,14 @@ def _derive(statistic: MomentStatistic) -> Derivation:
         ),
         Step("Separate the axes", "offsets along the axes are independent; collect", separated),
         Step("Average over the fraction", _averages.averaging_reason(separated, averaged), averaged),
-        Step("Insert the covariance", "C(Δ) of the field at the lags that are left", _with_covariances(averaged)),
     ]
     if averaged.has(sp.nan, sp.zoo):
         raise NotReducible(statistic, "the variance is zero, and the quotient by it is not defined")
     if separated.has(StackCovariance):
         steps = [steps[0], Step("Pass the layers", _STACK_REASON, averaged)]
+    inserted = _with_covariances(averaged)
+    if inserted != averaged:
+        steps.append(Step("Insert the covariance", "C(Δ) of the field at the lags that are left", inserted))
     # A last step that leaves an average says that it is evaluated numerically.
     kept = [
         step
