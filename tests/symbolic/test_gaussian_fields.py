@@ -8,7 +8,7 @@ import sympy as sp
 
 from warptheory import kernels, montecarlo
 from warptheory.core.errors import ArgumentError
-from warptheory.fields import Exponential, Matern, SquaredExponential
+from warptheory.fields import Exponential, ImageSpectrum, Matern, SquaredExponential
 from warptheory.symbolic import (
     Cov,
     Covariance,
@@ -105,6 +105,16 @@ def test_a_mean_is_kept():
     y = warp(shifted, pixel_wide())
     assert E(y[0]) == sp.Symbol("mu", real=True)
     assert printed(Var(y[0])) == printed(Var(warp(X, pixel_wide())[0]))
+
+
+def test_measured_spectra_of_one_size_are_told_apart():
+    """The variance is C(0) − (C(0) − C(1))/3 of its own spectrum, whichever was asked for before."""
+    wavenumbers = np.array([0.1, 1.0, 3.0])
+    for density in ([[9.0, 3.0, 1.0]], [[1.0, 3.0, 9.0]]):
+        spectrum = ImageSpectrum(wavenumbers, np.array(density))
+        found = Var(warp(GaussianField(covariance=spectrum), OffsetField("constant", dim=2, location="1/2"))[0, 0])
+        corners = spectrum.at(np.array([[0.0, 0.0], [0.0, 1.0], [1.0, 0.0], [1.0, 1.0]]))
+        assert float(found) == pytest.approx(corners.mean(), rel=1e-12)
 
 
 STATISTICS = {

@@ -14,6 +14,7 @@ Source: P. Welch, IEEE Trans. Audio Electroacoust. 15(2), 1967 (windowed periodo
 D. L. Ruderman, W. Bialek, Phys. Rev. Lett. 73(6), 1994 (power laws of natural images).
 """
 
+import hashlib
 import itertools
 import math
 from collections.abc import Sequence
@@ -112,7 +113,9 @@ class ImageSpectrum(Covariance):
         object.__setattr__(self, "densities", rows)
 
     def __repr__(self) -> str:
-        return f"ImageSpectrum of {len(self.densities)} patches at {self._extent}"
+        # This text identifies the spectrum inside expressions, so it tells measurements of one size apart.
+        digest = hashlib.blake2b(self.wavenumbers.tobytes() + self.densities.tobytes(), digest_size=8).hexdigest()
+        return f"ImageSpectrum of {len(self.densities)} patches at {self._extent} [{digest}]"
 
     @classmethod
     def of(

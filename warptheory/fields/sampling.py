@@ -11,6 +11,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import sympy as sp
@@ -30,7 +31,7 @@ _ROUNDING = 2e-15
 _GROWTH = 1.5
 _MOST_GROWTH = 8  # along each axis, for grids on which that is more than can always be afforded
 _ALWAYS_AFFORDABLE = 2**20  # points
-_COMPLEX = {torch.float32: torch.complex64, torch.float64: torch.complex128}
+_NOISE: dict[torch.dtype, np.dtype[Any]] = {torch.float32: np.dtype(np.float32), torch.float64: np.dtype(np.float64)}
 # Arrays of the torus that live at once: noise, its transform, and the transform's workspace.
 _COPIES = 3
 _CACHED = 2**18  # complex numbers: the tori of small fields are transformed together, large ones one by one
@@ -133,14 +134,12 @@ class FieldSampler:
         """
         if batch < 0 or channels < 1:
             raise ArgumentError("batch", expected="batch ≥ 0 and channels ≥ 1", received=(batch, channels))
-        if dtype not in _COMPLEX:
+        if dtype not in _NOISE:
             raise ArgumentError("dtype", expected="torch.float32 or torch.float64", received=dtype)
         quantile = None if law is None else Quantile.of(law)
         fields = torch.empty((batch * channels, *self.size), dtype=dtype, device=device)
         roots = self._roots(dtype).to(device)
-        noise = np.empty(
-            (self._block(dtype) // 2, *self.torus, 2), dtype=roots.new_empty(0, device="cpu").numpy().dtype
-        )
+        noise = np.empty((self._block(dtype) // 2, *self.torus, 2), _NOISE[dtype])
         for block in fields.split(self._block(dtype)):
             generator.standard_normal(out=noise[: -(-len(block) // 2)], dtype=noise.dtype)
             block.copy_(self._colour(torch.from_numpy(noise), roots)[: len(block)])
@@ -151,7 +150,7 @@ class FieldSampler:
     def _block(self, dtype: torch.dtype) -> int:
         """Return how many fields are made at a time: two for each complex torus that fits in memory and in a cache."""
         torus = math.prod(self.torus)
-        bound = self.memory // (_COPIES * torus * torch.empty(0, dtype=_COMPLEX[dtype]).element_size())
+        bound = self.memory // (_COPIES * torus * 2 * _NOISE[dtype].itemsize)
         return 2 * max(1, min(bound, _CACHED // torus))
 
     def _colour(self, noise: Float[Tensor, "N *M 2"], roots: Float[Tensor, "*M"]) -> Float[Tensor, "fields *S"]:

@@ -122,7 +122,7 @@ class FieldCovariance(Node):
     def free_symbols(self) -> set[sp.Symbol]:
         """Symbols of the lag and of the covariance."""
         lag = set().union(*(part.free_symbols for part in self.args[1:]))
-        return lag if self.field.covariance is None else lag | self.inserted().free_symbols
+        return lag if self.field.covariance is None else lag | self.field.covariance.free_symbols
 
     def inserted(self) -> sp.Expr:
         """Return C(Δ) of the field's covariance, the node itself for any covariance."""
@@ -138,8 +138,11 @@ class FieldCovariance(Node):
         """Evaluate the covariance; lags may be arrays."""
         if self.field.covariance is None:
             raise ArgumentError("expression", expected="fields whose covariance is given", received=str(self))
-        lag = (evaluate(part, environment) for part in self.args[1:])
-        return evaluate(_at_symbols(self.field), {**environment, **dict(zip(_LAG, lag, strict=False))})
+        lag = np.broadcast_arrays(*(evaluate(part, environment) for part in self.args[1:]))
+        given = {symbol.name: environment[symbol] for symbol in self.field.covariance.free_symbols}
+        # A lone coordinate counts along the first axis, as in expressions.
+        rest = [np.zeros_like(lag[0])] * (self.field.covariance.dim - len(lag))
+        return self.field.covariance.subs(given).at(np.stack([*lag, *rest], axis=-1).astype(float))
 
 
 class GaussianMoment(Node):
@@ -150,7 +153,7 @@ class GaussianMoment(Node):
         """Symbols of the pixels, of the mean and of the covariance."""
         field: GaussianField = self.args[0].content
         places = set().union(*(place.free_symbols for place in self.args[1:]))
-        return places | field.mean.free_symbols | (_at_symbols(field).free_symbols - set(_LAG))
+        return places.union(*(parameter.free_symbols for parameter in field.parameters))
 
     def display(self, *, latex: bool) -> sp.Expr:
         """Return E(x[m₁] x[m₂] …)."""
@@ -386,14 +389,6 @@ def _law_symbols(law: Law) -> set[sp.Symbol]:
 def kernel_label(kernel: Kernel) -> str:
     """Return the index that tells functions of a kernel from those of the linear one, which has none."""
     return "" if kernel.name == "linear" else f"_{kernel.name}"
-
-
-_LAG = sp.symbols("Delta_1:4", real=True)
-
-
-@cache
-def _at_symbols(field: GaussianField) -> sp.Expr:
-    return field.covariance.expression(*_LAG[: field.covariance.dim]) if field.covariance is not None else sp.nan
 
 
 def _representative(field: GaussianField, lag: tuple[sp.Expr, ...]) -> tuple[sp.Expr, ...]:

@@ -163,11 +163,8 @@ class GaussianField(InputField):
 
     @property
     def parameters(self) -> list[sp.Expr]:
-        """The mean, and the covariance at no lag in particular."""
-        if self.covariance is None:
-            return [self.mean]
-        lag = sp.symbols(f"Delta_1:{self.covariance.dim + 1}", real=True)
-        return [self.mean, self.covariance.expression(*lag).subs(dict.fromkeys(lag, sp.Rational(1, 3)))]
+        """The mean, and the covariance's own symbols."""
+        return [self.mean, *(self.covariance.free_symbols if self.covariance is not None else ())]
 
 
 @dataclass(frozen=True)

@@ -106,6 +106,12 @@ class Covariance(ABC):
             raise ArgumentError("lags", expected=f"shape (..., {self.dim})", received=lags.shape)
         return self._values(lags.reshape(-1, self.dim)).reshape(lags.shape[:-1])
 
+    @property
+    def free_symbols(self) -> set[sp.Symbol]:
+        """The symbols that stand for parameters."""
+        fields = dataclasses.fields(self)  # type: ignore[arg-type]
+        return set().union(*(_symbols(getattr(self, field.name)) for field in fields))
+
     def subs(self, values: Mapping[str, float]) -> "Covariance":
         """Return the covariance with numbers for its symbols, by their names; other names are ignored."""
         inserted = {
@@ -264,6 +270,12 @@ class ProductOfCovariances(Covariance):
 
 
 _FARTHEST = 1e6  # pixels
+
+
+def _symbols(value: Any) -> set[sp.Symbol]:
+    if isinstance(value, tuple):
+        return set().union(*map(_symbols, value))
+    return set(value.free_symbols) if isinstance(value, sp.Expr | Covariance) else set()
 
 
 def _with_numbers(value: Any, values: Mapping[str, float]) -> Any:
