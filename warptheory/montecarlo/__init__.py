@@ -1,5 +1,6 @@
 """Monte Carlo: estimates with standard errors, and verdicts with power; knows no theorem."""
 
+from warptheory.montecarlo._continuum import ContinuumSimulation, simulation_of
 from warptheory.montecarlo._estimate import (
     Combination,
     Estimate,
@@ -20,6 +21,7 @@ __all__ = [
     "PROFILES",
     "Claim",
     "Combination",
+    "ContinuumSimulation",
     "Estimate",
     "Experiment",
     "Moments",
@@ -32,5 +34,6 @@ __all__ = [
     "check_device",
     "estimate",
     "get_profile",
+    "simulation_of",
     "verify",
 ]

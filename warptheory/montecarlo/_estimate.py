@@ -14,6 +14,7 @@ from torch import Tensor
 
 from warptheory.core.errors import ArgumentError, WarpTheoryError
 from warptheory.core.streams import Stream
+from warptheory.montecarlo._continuum import simulation_of
 from warptheory.montecarlo._moments import Moments
 from warptheory.montecarlo._simulation import Simulation
 from warptheory.symbolic import MomentStatistic
@@ -98,7 +99,7 @@ def as_experiment(experiment: Experiment | MomentStatistic) -> Experiment:
         ArgumentError: neither an experiment nor a statistic.
     """
     if isinstance(experiment, MomentStatistic):
-        return Simulation(experiment)
+        return simulation_of(experiment)
     if isinstance(experiment, Experiment):
         return experiment
     raise ArgumentError(

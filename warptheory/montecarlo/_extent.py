@@ -16,13 +16,16 @@ import sympy as sp
 from jaxtyping import Float
 from numpy import ndarray
 
-from warptheory import symbolic
+from warptheory import kernels, symbolic
 from warptheory.fields.laws import Law
 from warptheory.kernels import Kernel
-from warptheory.symbolic import Field, InputField, OffsetField, SplattedField, WarpedField
+from warptheory.symbolic import ComposedField, Field, InputField, OffsetField, SplattedField, WarpedField
 from warptheory.symbolic._quadrature import quadrature
 from warptheory.symbolic._terms import given_offsets
 from warptheory.symbolic._variables import Given, Index
+
+# Stands for reading between the points of a grid that is fine against the field.
+EXACT_KERNEL = kernels.get("bspline3(prefilter=True)")
 
 # Share of the offsets that may be so far out that a position wraps around the axis, on each side.
 _WRAPPED = 1e-7
@@ -114,7 +117,7 @@ class Axis:
         """Yield the regions of input and offset fields that values in a region of a field depend on."""
         if isinstance(field, InputField):
             yield field, region
-        if not isinstance(field, WarpedField | SplattedField):
+        if not isinstance(field, WarpedField | SplattedField | ComposedField):
             return  # what no simulation draws, it refuses by itself
         inner = self._inner(field, region)
         source = field.offsets.source
@@ -123,10 +126,10 @@ class Axis:
             yield source, inner if isinstance(field, SplattedField) else region
         yield from self._regions(field.field, inner)
 
-    def _inner(self, field: WarpedField | SplattedField, region: Region) -> Region:
+    def _inner(self, field: WarpedField | SplattedField | ComposedField, region: Region) -> Region:
         """Return the pixels that values in a region read, or receive from, of the field that offsets move."""
         source, sign = field.offsets.source, -1 if isinstance(field, SplattedField) else 1
-        below, above = _taps(field.kernel)
+        below, above = taps(EXACT_KERNEL if isinstance(field, ComposedField) else field.kernel)
         # A warp at n reads the taps about p = n + ε; a splat at m receives from the n whose taps m is among.
         around = region.widened(below, above) if sign > 0 else region.widened(above, below)
         fixed = sign * self._fixed_part(field.offsets)
@@ -171,7 +174,7 @@ def _extent(regions: list[Region]) -> float:
 
 
 @cache
-def _taps(kernel: Kernel) -> tuple[float, float]:
+def taps(kernel: Kernel) -> tuple[float, float]:
     """Return how many pixels below and above a position are read; none for a kernel that reads the whole axis."""
     if not kernel.is_compact:
         return 1.0, 0.0

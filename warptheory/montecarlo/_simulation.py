@@ -22,6 +22,7 @@ from warptheory.core.errors import ArgumentError
 from warptheory.fields import IID, Covariance, FieldSampler
 from warptheory.montecarlo._extent import Axis, Values
 from warptheory.symbolic import (
+    ComposedField,
     Field,
     GaussianField,
     IIDField,
@@ -31,6 +32,7 @@ from warptheory.symbolic import (
     SplattedField,
     WarpedField,
 )
+from warptheory.symbolic._composition import ComposedValue, SlopeValue
 from warptheory.symbolic._nodes import ExpectedValue, OffsetAverage
 from warptheory.symbolic._terms import given_offsets
 from warptheory.symbolic._variables import PixelValue, RandomAtom, SampledValue, SplatValue
@@ -75,13 +77,13 @@ class Simulation:
         while pending:
             field = pending.pop()
             found[field] = None
-            if isinstance(field, WarpedField | SplattedField):
+            if isinstance(field, WarpedField | SplattedField | ComposedField):
                 pending.append(field.field)
         return list(found)
 
     @cached_property
-    def _moving(self) -> list[WarpedField | SplattedField]:
-        return [field for field in self._all_fields if isinstance(field, WarpedField | SplattedField)]
+    def _moving(self) -> list[WarpedField | SplattedField | ComposedField]:
+        return [field for field in self._all_fields if isinstance(field, WarpedField | SplattedField | ComposedField)]
 
     @cached_property
     def dim(self) -> int:
@@ -130,25 +132,34 @@ class Simulation:
     def _correlated(self, values: Values) -> int:
         """Return beyond how many pixels the input is not correlated, so that a periodic row is like an infinite one."""
         fields = [field for field in self._inputs if isinstance(field, GaussianField)]
-        return max((_given_covariance(field, values).range(_CORRELATED) for field in fields), default=0)
+        ranges = [_given_covariance(field, values).range(_CORRELATED) / _spacing(field, values) for field in fields]
+        correlated = [source.covariance.subs(values) for source in self._sources if source.covariance is not None]
+        return math.ceil(max([*ranges, *(covariance.range(_CORRELATED) for covariance in correlated)], default=0))
 
     def _length(self, axis: int, values: Values) -> float:
         """Return the length of an axis of the row, a whole number that may be infinite."""
         along = Axis(axis, self.statistic.condition, values)
         needed = max(
             (
-                along.pixels((_field_of(atom), _shift(atom, self.dim)[axis]) for atom in node.args[0].atoms(RandomAtom))
+                along.pixels(
+                    (_field_of(atom), _shift(atom, self.dim, values)[axis]) for atom in node.args[0].atoms(RandomAtom)
+                )
                 for node in self._monomials
             ),
             default=0.0,
         )
-        if all(field.kernel.is_compact for field in self._moving):
+        if all(isinstance(field, ComposedField) or field.kernel.is_compact for field in self._moving):
             return float(max(_AXIS_SIZE[self.dim], np.ceil(needed)))
         # Band-limited interpolation reads the whole axis, with weights that fall by distance: it gets as much again.
         # On an even axis it splits the Nyquist frequency, and Σk² falls short of its value on the infinite axis; on
         # an odd one the two agree.
         length = max(_AXIS_SIZE[self.dim], np.ceil(2 * needed))
         return float(length + 1 - length % 2)
+
+    def _read_along(self, axis: int, node: ExpectedValue, values: Values) -> list[tuple[Field, int]]:
+        """Return the fields of a monomial's values, and their pixels along an axis."""
+        atoms = node.args[0].atoms(RandomAtom)
+        return [(_field_of(atom), _shift(atom, self.dim, values)[axis]) for atom in atoms]
 
     def _described_offsets(self, values: Values) -> str:
         """Return the offset fields and what they are at some values, as text."""
@@ -178,12 +189,16 @@ class Simulation:
         for source in self._sources:
             law, given = source.axis_law, self.statistic.condition
             expressions += given.symbols if given is not None and self._is_given(source) else [source.correlation]
+            if source.covariance is not None:
+                expressions += source.covariance.free_symbols
             if not self._is_given(source):
                 expressions += [part for _, law_part in law.parts for part in (law_part.location, law_part.scale)]
         for moving in self._moving:
             expressions += moving.offsets.displacement
+        for atom in self._atoms:
+            expressions += [symbol for symbol in _index_symbols(atom) if not symbol.is_integer]
         names = {symbol.name for expression in expressions for symbol in expression.free_symbols}
-        return names - {symbol.name for atom in self._atoms for symbol in _index(atom)}
+        return names - {symbol.name for atom in self._atoms for symbol in _index_symbols(atom) if symbol.is_integer}
 
     def sample(
         self, generator: np.random.Generator, rows: int, values: Values, device: str = "cpu"
@@ -206,8 +221,7 @@ class Simulation:
         for source in self._sources:
             state[source] = self._draw_offsets(source, generator, rows, size, values, device)
         numbers = [self._value_of(atom, state, values) for atom in self._atoms]
-        ones = torch.ones((rows, *size), device=device, dtype=torch.float64)
-        columns = [(evaluate(*numbers) * ones).flatten(1).mean(1) for evaluate in self._compiled]
+        columns = [evaluate(*numbers).flatten(1).mean(1) for evaluate in self._compiled]
         return torch.stack(columns, dim=1) if columns else torch.zeros((rows, 0), dtype=torch.float64, device=device)
 
     def combine(self, means: Float[ndarray, "k"], values: Values) -> tuple[float, Float[ndarray, "k"]]:
@@ -247,6 +261,10 @@ class Simulation:
         arguments = [names[atom] for atom in self._atoms]
         return [sp.lambdify(arguments, node.args[0].xreplace(names), modules="math") for node in self._monomials]
 
+    def _sampler(self, field: GaussianField, size: tuple[int, ...], values: Values) -> FieldSampler:
+        """Return what draws a Gaussian field on the row."""
+        return periodic_sampler(field, size, tuple(sorted(values.items())))
+
     def _is_given(self, source: OffsetField) -> bool:
         return given_offsets(self.statistic.condition) == source
 
@@ -261,7 +279,7 @@ class Simulation:
     ) -> Tensor:
         mean = symbolic.evaluate(field.mean, values)
         if isinstance(field, GaussianField):
-            return mean + _sampler(field, size, tuple(sorted(values.items()))).sample(rows, generator, device=device)
+            return mean + self._sampler(field, size, values).sample(rows, generator, device=device)
         assert isinstance(field, IIDField)
         deviation = symbolic.evaluate(field.deviation, values)
         if deviation == 0:
@@ -285,12 +303,16 @@ class Simulation:
                 [symbolic.evaluate(symbol, values) for symbol in given.symbols], dtype=torch.float64, device=device
             )
             return fixed.reshape(1, -1, *[1] * source.dim).expand(shape)
+        if source.covariance is not None:
+            return self._sampler(source.component, size, values).sample(rows, generator, source.dim, device)
         drawn_shape = (rows, source.dim, *([1] * source.dim if source.is_shared else size))
         return torch.from_numpy(_correlated(source, generator, drawn_shape, values)).to(device).expand(shape)
 
     def _value_of(self, atom: RandomAtom, state: dict[object, Tensor], values: Values) -> Tensor:
         pixels = self._tensor(_field_of(atom), state, values)[:, 0]
-        return torch.roll(pixels, [-shift for shift in _shift(atom, self.dim)], dims=list(range(1, self.dim + 1)))
+        return torch.roll(
+            pixels, [-shift for shift in _shift(atom, self.dim, values)], dims=list(range(1, self.dim + 1))
+        )
 
     def _tensor(self, field: Field, state: dict[object, Tensor], values: Values) -> Tensor:
         """Return a field of the row, shape (rows, 1, *size), computed once."""
@@ -319,9 +341,25 @@ class Simulation:
 
 
 @lru_cache(maxsize=8)
-def _sampler(field: GaussianField, size: tuple[int, ...], values: tuple[tuple[str, float], ...]) -> FieldSampler:
-    """Return what draws a Gaussian field on the periodic row; its eigenvalues are worked out once."""
-    return FieldSampler(_given_covariance(field, dict(values)), size, periodic=True)
+def periodic_sampler(
+    field: GaussianField, size: tuple[int, ...], values: tuple[tuple[str, float], ...], refinement: int = 1
+) -> FieldSampler:
+    """Return what draws a Gaussian field on a periodic row; its eigenvalues are worked out once.
+
+    Args:
+        field: the field.
+        size: pixels of the row along each axis.
+        values: a number for every symbol.
+        refinement: points per pixel along each axis.
+    """
+    numbers = dict(values)
+    points = tuple(refinement * length for length in size)
+    spacing = _spacing(field, numbers) / refinement
+    return FieldSampler(_given_covariance(field, numbers), points, spacing=spacing, periodic=True)
+
+
+def _spacing(field: GaussianField, values: Values) -> float:
+    return symbolic.evaluate(field.spacing, values)
 
 
 def _given_covariance(field: GaussianField, values: Values) -> Covariance:
@@ -376,16 +414,20 @@ def _field_of(atom: RandomAtom) -> Field:
         return SplattedField(atom.field, atom.site.offsets, atom.site.kernel, atom.name)
     if isinstance(atom, SampledValue):
         return WarpedField(atom.field, atom.site.offsets, atom.site.kernel, atom.orders, atom.name, atom.knot)
+    if isinstance(atom, ComposedValue | SlopeValue):
+        return atom.whole
     raise ArgumentError("statistic", expected="values of input, warped and splatted fields", received=str(atom))
 
 
-def _index(atom: RandomAtom) -> set[sp.Symbol]:
+def _index_symbols(atom: RandomAtom) -> set[sp.Symbol]:
+    """Return the symbols of a position: of pixels where they are integers, else of points, which need a number."""
     index = atom.index if isinstance(atom, PixelValue) else atom.site.index
     return {symbol for coordinate in index for symbol in coordinate.free_symbols}
 
 
-def _shift(atom: RandomAtom, dim: int) -> tuple[int, ...]:
-    """Return the pixel of an atom with every symbolic index at the origin."""
+def _shift(atom: RandomAtom, dim: int, values: Values) -> tuple[int, ...]:
+    """Return the pixel of an atom, or that below its point, with every symbolic pixel at the origin."""
     index = atom.index if isinstance(atom, PixelValue) else atom.site.index
-    shift = tuple(int(i.subs(dict.fromkeys(i.free_symbols, 0))) for i in index)
+    known = {symbol: 0 if symbol.is_integer else values[symbol.name] for part in index for symbol in part.free_symbols}
+    shift = tuple(int(sp.floor(part.subs(known))) for part in index)
     return shift if len(shift) == dim else shift + (0,) * (dim - len(shift))

@@ -8,11 +8,11 @@ from typing import Any
 
 import sympy as sp
 
-from warptheory import kernels, symbolic
+from warptheory import kernels, montecarlo, symbolic
 from warptheory.core.cache import DERIVATION_ROOMS, cached_number
 from warptheory.core.errors import ArgumentError, UnknownNameError
 from warptheory.fields import IID, laws
-from warptheory.montecarlo import Claim, Experiment, Simulation
+from warptheory.montecarlo import Claim, Experiment
 from warptheory.symbolic import Derivation, MomentStatistic, Statistic
 
 PIXEL = sp.Symbol("n", integer=True)
@@ -88,7 +88,7 @@ def simulate(statistic: Statistic, setting: Setting) -> Experiment:
     """Return the experiment that runs a statistic of sampled values as it is written."""
     if not isinstance(statistic, MomentStatistic):
         raise ArgumentError("simulation", expected=f"an experiment for {statistic}", received="none")
-    return Simulation(statistic, setting.inputs)
+    return montecarlo.simulation_of(statistic, setting.inputs)
 
 
 @dataclass(frozen=True)

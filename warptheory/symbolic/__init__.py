@@ -11,10 +11,12 @@ Write a random experiment once, and get its moments in closed form, with the ste
 from warptheory import kernels
 from warptheory.core.errors import ArgumentError
 from warptheory.kernels import Kernel
+from warptheory.symbolic._composition import ComposedField, compose
 from warptheory.symbolic._derivation import Derivation, Step
 from warptheory.symbolic._evaluate import evaluate
 from warptheory.symbolic._quadrature import NotConverged
 from warptheory.symbolic._reduction import kernel_mean
+from warptheory.symbolic._small import SmallOffsets, SmallSpacing
 from warptheory.symbolic._statistics import (
     Cov,
     Covariance,
@@ -46,6 +48,7 @@ from warptheory.symbolic._variables import (
 __all__ = [
     "DEVIATION",
     "MEAN",
+    "ComposedField",
     "Cov",
     "Covariance",
     "Cumulant",
@@ -63,6 +66,8 @@ __all__ = [
     "NotConverged",
     "NotReducible",
     "OffsetField",
+    "SmallOffsets",
+    "SmallSpacing",
     "SplattedField",
     "Statistic",
     "Step",
@@ -70,6 +75,7 @@ __all__ = [
     "Variance",
     "WarpedField",
     "WideOffsets",
+    "compose",
     "evaluate",
     "kernel_mean",
     "splat",

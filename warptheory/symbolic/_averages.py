@@ -7,7 +7,7 @@ import sympy as sp
 
 from warptheory.fields.laws import ARGUMENT, Law
 from warptheory.kernels import NoClosedFormError, PeriodicFunction
-from warptheory.symbolic._nodes import KernelValue, OffsetAverage, Side, TapSum, sided_tap_sum
+from warptheory.symbolic._nodes import FractionMean, KernelValue, OffsetAverage, Side, TapSum, sided_tap_sum
 from warptheory.symbolic._terms import NotReducible
 from warptheory.symbolic._variables import FRACTIONS
 
@@ -23,6 +23,7 @@ def evaluate_averages(expression: sp.Expr) -> sp.Expr:
     number by quadrature.
     """
     averaged = expression.replace(lambda node: isinstance(node, OffsetAverage), closed_average)
+    averaged = averaged.replace(lambda node: isinstance(node, FractionMean), closed_mean)
     left = {node: sp.Dummy(real=True) for node in averaged.atoms(OffsetAverage)}
     return _at(averaged.xreplace(left)).xreplace({name: node for node, name in left.items()})
 
@@ -40,6 +41,15 @@ def closed_average(node: OffsetAverage) -> sp.Expr:
             return node
         total += probability * closed
     return total
+
+
+def closed_mean(node: FractionMean) -> sp.Expr:
+    """Return the mean over fractions of a sum of products of powers of them, the node itself for other functions."""
+    fractions = node.args[1:]
+    if not node.args[0].is_polynomial(*fractions):
+        return node
+    terms = sp.Poly(node.args[0], *fractions).terms()
+    return sp.Add(*(coefficient / sp.Mul(*(power + 1 for power in powers)) for powers, coefficient in terms))
 
 
 def _over_atoms(body: sp.Expr, symbol: sp.Symbol, law: Law) -> sp.Expr:
@@ -99,7 +109,7 @@ def averaging_reason(expression: sp.Expr, result: sp.Expr) -> str:
     for _, law in sorted({str(node.offsets): node.offsets.axis_law for node in averages}.items()):
         if law.atoms:
             reasons.append("the offset has finitely many values: E F(ε) is the sum over them")
-        elif _covers_pixels(law):
+        elif covers_pixels(law):
             reasons.append("every fraction is equally likely: E F(ε) = ∫F(f) df over one pixel")
         elif _is_uniform(law):
             reasons.append(
@@ -136,7 +146,7 @@ def _average_over_part(function: PeriodicFunction, law: Law) -> sp.Expr:
         values = ((function.at(sp.frac(law.location + law.scale * value)), p) for value, p in law.atoms)
         return sp.Add(*(value * probability for value, probability in values))
     if _is_uniform(law):
-        return function.mean() if _covers_pixels(law) else _average_over_interval(function, law)
+        return function.mean() if covers_pixels(law) else _average_over_interval(function, law)
     factor, term = series_term(function, law).as_coeff_Mul()
     return function.mean() + (factor * sp.Sum(term, (SERIES_INDEX, 1, sp.oo)) if factor != 0 else 0)
 
@@ -158,14 +168,14 @@ def _is_uniform(law: Law) -> bool:
     return bool(law.canonical == sp.sinc(ARGUMENT))
 
 
-def _covers_pixels(law: Law) -> bool:
+def covers_pixels(law: Law) -> bool:
     """Whether the law is uniform over a whole number of pixels, so that every fraction is equally likely."""
     return bool(law.canonical.subs(ARGUMENT, law.scale * 2 * sp.pi * _INTEGER) == 0)
 
 
 def _correlation(sums: Sequence[TapSum], law: Law, constant: sp.Expr) -> sp.Expr | None:
     """Return ∫ k⁽ᵃ⁾(u) k⁽ᵇ⁾(u + Δ) du, the mean over the fraction of a sum of two factors Δ apart."""
-    if len(sums) != 1 or len(sums[0].factors) != 2 or not _covers_pixels(law):
+    if len(sums) != 1 or len(sums[0].factors) != 2 or not covers_pixels(law):
         return None
     (first, second) = sums[0].factors
     if first[0] != second[0]:
@@ -178,7 +188,7 @@ def series_term(function: PeriodicFunction, law: Law) -> sp.Expr:
     """Return cⱼ χ(2πj) + c₋ⱼ χ(−2πj), the real j-th term of the Poisson sum, j ≥ 1."""
     if len(function.cells) == 1 and not function.cells[0].expression.free_symbols:
         return sp.Integer(0)
-    if _covers_pixels(law):
+    if covers_pixels(law):
         return sp.Integer(0)  # no harmonic is left, whatever its coefficient
     frequency = 2 * sp.pi * SERIES_INDEX
     cosine, sine = _real_and_imaginary(function.fourier_coefficient(_INTEGER).subs(_INTEGER, SERIES_INDEX))

@@ -7,7 +7,7 @@ that a test can hold every step of a derivation against the step before.
 import itertools
 import operator
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from enum import IntEnum
 from functools import cache, reduce
 from typing import Any
@@ -17,8 +17,9 @@ import sympy as sp
 from numpy import ndarray
 
 from warptheory.core.errors import ArgumentError
+from warptheory.fields import Covariance
 from warptheory.fields.laws import Law
-from warptheory.kernels import POSITION, Kernel, NoClosedFormError, PeriodicFunction
+from warptheory.kernels import POSITION, FractionSymbol, Kernel, NoClosedFormError, PeriodicFunction
 from warptheory.symbolic._display import Displayed
 from warptheory.symbolic._quadrature import (
     CorrelatedNormal,
@@ -29,6 +30,8 @@ from warptheory.symbolic._quadrature import (
     tensor_grid,
 )
 from warptheory.symbolic._variables import GaussianField, OffsetField
+
+_FRACTION_NODES = 24  # of half a pixel: exact to rounding for polynomials, and for covariances smooth over a pixel
 
 
 class Side(IntEnum):
@@ -103,15 +106,139 @@ class PixelMoment(Node):
 
 
 class FieldCovariance(Node):
-    """C(Δ) of a Gaussian field between pixels Δ apart: args (field, Δ₁, …, Δ_d)."""
+    """A derivative of c(Δ) = C(hΔ), the covariance of a Gaussian field at Δ pixels: args (field, Δ, orders).
 
-    def __new__(cls, *args: Any) -> "FieldCovariance":
-        """Make the node; of lags that an isotropic field cannot tell apart one is taken."""
-        field, *lag = args
-        node: FieldCovariance = super().__new__(
-            cls, field, *_representative(field.content, tuple(map(sp.sympify, lag)))
-        )
-        return node
+    Made by `field_covariance`.
+    """
+
+    @property
+    def field(self) -> GaussianField:
+        """The field."""
+        return self.args[0].content
+
+    @property
+    def lag(self) -> sp.Tuple:
+        """Δ in pixels, a coordinate per axis."""
+        return self.args[1]
+
+    @property
+    def orders(self) -> tuple[int, ...]:
+        """Order of the derivative along each axis."""
+        return tuple(map(int, self.args[2]))
+
+    @property
+    def free_symbols(self) -> set[sp.Symbol]:
+        """Symbols of the lag, of the spacing and of the covariance."""
+        own = self.lag.free_symbols | self.field.spacing.free_symbols
+        return own if self.field.covariance is None else own | self.field.covariance.free_symbols
+
+    def inserted(self) -> sp.Expr:
+        """Return the value for the field's covariance, the node itself for any covariance."""
+        if self.field.covariance is None:
+            return self
+        return self._expression.xreplace(dict(zip(_lag_symbols(len(self.lag)), self.lag, strict=True)))
+
+    @property
+    def _expression(self) -> sp.Expr:
+        """The derivative in the symbols of the lag."""
+        return _covariance_derivative(self.field.covariance, self.field.spacing, self.orders)
+
+    def display(self, *, latex: bool) -> sp.Expr:
+        """Return hᵏ C⁽ᵒʳᵈᵉʳˢ⁾(hΔ)."""
+        order = "".join(map(str, self.orders)) if any(self.orders) else ""
+        name = covariance_name(self.field) + (f"^({order})" if order else "")
+        spacing = self.field.spacing
+        return spacing ** sum(self.orders) * sp.Function(name)(*(spacing * part for part in self.lag))
+
+    def numeric(self, environment: Environment, evaluate: Evaluate) -> float | ndarray:
+        """Evaluate the covariance; lags may be arrays."""
+        covariance = self._known_covariance()
+        lag = np.stack(np.broadcast_arrays(*(evaluate(part, environment) for part in self.lag)), axis=-1).astype(float)
+        given = {symbol.name: environment[symbol] for symbol in covariance.free_symbols}
+        if any(self.orders):
+            symbols = _lag_symbols(len(self.lag))
+            own = {symbol: environment[symbol] for symbol in covariance.free_symbols | self.field.spacing.free_symbols}
+            compiled = sp.lambdify(symbols, self._expression.subs(own), ["scipy", "numpy"])
+            return np.broadcast_to(compiled(*np.moveaxis(lag, -1, 0)), lag.shape[:-1])
+        # A lone coordinate counts along the first axis, as in expressions.
+        rest = np.zeros((*lag.shape[:-1], covariance.dim - lag.shape[-1]))
+        spacing = float(evaluate(self.field.spacing, environment))
+        return covariance.subs(given).at(spacing * np.concatenate([lag, rest], axis=-1))
+
+    def _known_covariance(self) -> Covariance:
+        if self.field.covariance is None:
+            raise ArgumentError("expression", expected="fields whose covariance is given", received=str(self))
+        return self.field.covariance
+
+
+class SpectralMoment(Node):
+    """(2π)⁻ᵈ ∫ S(ω) ∏ ωᵢ^orderᵢ dω of a Gaussian field, per unit of length: args (field, orders).
+
+    λ₂ for (2, 0), λ₂₂ for (2, 2). Made by `field_covariance`, for derivatives at lag zero.
+    """
+
+    @property
+    def field(self) -> GaussianField:
+        """The field."""
+        return self.args[0].content
+
+    @property
+    def orders(self) -> tuple[int, ...]:
+        """The power of each frequency."""
+        return tuple(map(int, self.args[1]))
+
+    @property
+    def free_symbols(self) -> set[sp.Symbol]:
+        """Symbols of the covariance."""
+        return set() if self.field.covariance is None else self.field.covariance.free_symbols
+
+    def inserted(self) -> sp.Expr:
+        """Return the moment of the field's covariance, ∞ for a rough field; the node itself for any covariance."""
+        if self.field.covariance is None:
+            return self
+        return self.field.covariance.spectral_moment(*self.orders)
+
+    def display(self, *, latex: bool) -> sp.Expr:
+        """Return λ with the orders as its index."""
+        digits = "".join(str(order) for order in self.orders if order) or "0"
+        is_plain = tuple(sorted(self.orders, reverse=True)) == self.orders and _is_isotropic(self.field)
+        name = "lambda_" + (digits if is_plain else "".join(map(str, self.orders)))
+        of = "" if self.field.name == "x" else f"^{{{self.field.name}}}" if latex else f"^{self.field.name}"
+        return sp.Symbol(name + of, positive=True)
+
+    def numeric(self, environment: Environment, evaluate: Evaluate) -> float | ndarray:
+        """Evaluate the moment."""
+        if self.field.covariance is None:
+            raise ArgumentError("expression", expected="fields whose covariance is given", received=str(self))
+        return float(self.inserted().subs(environment))
+
+
+def field_covariance(field: GaussianField, lag: Sequence[Any], orders: Sequence[int] = ()) -> sp.Expr:
+    """Return ∂^orders c(Δ), c(Δ) = C(hΔ), as a node; at lag zero hᵏ times a spectral moment with its sign, or 0.
+
+    Args:
+        field: the field.
+        lag: Δ in pixels, a coordinate per axis; of lags that an isotropic field cannot tell apart one is taken.
+        orders: order of the derivative along each axis; none for C itself.
+    """
+    dim = len(lag) if field.covariance is None else field.covariance.dim
+    lag = (*map(sp.sympify, lag), *[sp.Integer(0)] * (dim - len(lag)))
+    orders = (*orders, *[0] * (dim - len(orders)))
+    if any(part != 0 for part in lag) or not any(orders):
+        sign, lag = _representative(field, lag, orders)
+        return sign * FieldCovariance(Opaque(field), sp.Tuple(*lag), sp.Tuple(*orders))
+    if (any(order % 2 for order in orders) and _is_isotropic(field)) or sum(orders) % 2:
+        return sp.Integer(0)
+    known = sorted(orders, reverse=True) if _is_isotropic(field) else orders
+    moment = SpectralMoment(Opaque(field), sp.Tuple(*known))
+    return (-1) ** (sum(orders) // 2) * field.spacing ** sum(orders) * moment
+
+
+class GaussianMoment(Node):
+    """E ∏ᵢ ∂^ordersᵢ x[mᵢ] of a Gaussian field: args (field, point₁, point₂, …), a point a tuple (m, orders).
+
+    Derivatives are per pixel.
+    """
 
     @property
     def field(self) -> GaussianField:
@@ -120,45 +247,17 @@ class FieldCovariance(Node):
 
     @property
     def free_symbols(self) -> set[sp.Symbol]:
-        """Symbols of the lag and of the covariance."""
-        lag = set().union(*(part.free_symbols for part in self.args[1:]))
-        return lag if self.field.covariance is None else lag | self.field.covariance.free_symbols
-
-    def inserted(self) -> sp.Expr:
-        """Return C(Δ) of the field's covariance, the node itself for any covariance."""
-        if self.field.covariance is None:
-            return self
-        return self.field.covariance.expression(*self.args[1:])
-
-    def display(self, *, latex: bool) -> sp.Expr:
-        """Return C(Δ)."""
-        return sp.Function("C" if self.field.name == "x" else f"C_{self.field.name}")(*self.args[1:])
-
-    def numeric(self, environment: Environment, evaluate: Evaluate) -> float | ndarray:
-        """Evaluate the covariance; lags may be arrays."""
-        if self.field.covariance is None:
-            raise ArgumentError("expression", expected="fields whose covariance is given", received=str(self))
-        lag = np.broadcast_arrays(*(evaluate(part, environment) for part in self.args[1:]))
-        given = {symbol.name: environment[symbol] for symbol in self.field.covariance.free_symbols}
-        # A lone coordinate counts along the first axis, as in expressions.
-        rest = [np.zeros_like(lag[0])] * (self.field.covariance.dim - len(lag))
-        return self.field.covariance.subs(given).at(np.stack([*lag, *rest], axis=-1).astype(float))
-
-
-class GaussianMoment(Node):
-    """E ∏ᵢ x[mᵢ] of a Gaussian field: args (field, m₁, m₂, …), each m a tuple of coordinates."""
-
-    @property
-    def free_symbols(self) -> set[sp.Symbol]:
-        """Symbols of the pixels, of the mean and of the covariance."""
-        field: GaussianField = self.args[0].content
+        """Symbols of the points, of the mean, the spacing and the covariance."""
         places = set().union(*(place.free_symbols for place in self.args[1:]))
-        return places.union(*(parameter.free_symbols for parameter in field.parameters))
+        return places.union(*(parameter.free_symbols for parameter in self.field.parameters))
 
     def display(self, *, latex: bool) -> sp.Expr:
         """Return E(x[m₁] x[m₂] …)."""
-        x = sp.IndexedBase(self.args[0].content.name)
-        return sp.Function("E")(sp.Mul(*(sp.Indexed(x, *index) for index in self.args[1:])))
+        return sp.Function("E")(sp.Mul(*(self._point(place, orders) for place, orders in self.args[1:])))
+
+    def _point(self, place: sp.Tuple, orders: sp.Tuple) -> sp.Expr:
+        derivative = "∂" + "".join(map(str, orders)) if any(orders) else ""
+        return sp.Indexed(sp.IndexedBase(derivative + self.field.name), *place)
 
     def numeric(self, environment: Environment, evaluate: Evaluate) -> float | ndarray:
         """Sum over the pairings of the pixels, those left over giving the mean (Wick's theorem)."""
@@ -166,17 +265,23 @@ class GaussianMoment(Node):
 
     def by_pairs(self) -> sp.Expr:
         """Return Σ over pairings of ∏ C(mᵢ − mⱼ) times the mean of what is left over."""
-        field, pixels = self.args[0].content, self.args[1:]
         total = sp.Integer(0)
-        for blocks in pairings(tuple(range(len(pixels)))):
-            factors = [
-                FieldCovariance(self.args[0], *(a - b for a, b in zip(pixels[block[0]], pixels[block[1]], strict=True)))
-                if len(block) == 2
-                else field.mean
-                for block in blocks
-            ]
-            total += sp.Mul(*factors)
+        for blocks in pairings(tuple(range(len(self.args) - 1))):
+            total += sp.Mul(*(self._block([self.args[1 + i] for i in block]) for block in blocks))
         return total
+
+    def _block(self, points: Sequence[sp.Tuple]) -> sp.Expr:
+        if len(points) == 1:
+            return sp.Integer(0) if any(points[0][1]) else self.field.mean
+        return point_covariance(self.field, *points)
+
+
+def point_covariance(field: GaussianField, first: sp.Tuple, second: sp.Tuple) -> sp.Expr:
+    """Return Cov(∂ᵃx[m], ∂ᵇx[m′]) = (−1)^|a| ∂^(a + b) c(m′ − m) for two points (m, a), (m′, b)."""
+    (place, orders), (other, other_orders) = first, second
+    lag = [b - a for a, b in zip(place, other, strict=True)]
+    together = [int(a + b) for a, b in zip(orders, other_orders, strict=True)]
+    return (-1) ** int(sum(orders)) * field_covariance(field, lag, together)
 
 
 class KernelValue(Node):
@@ -315,6 +420,48 @@ class OffsetAverage(Node):
         return found
 
 
+class FractionMean(Node):
+    """∫ of an expression over fractions in [0, 1)ᵈ: args (expression, f₁, …, f_d)."""
+
+    @property
+    def free_symbols(self) -> set[sp.Symbol]:
+        """Symbols of the expression, without the fractions."""
+        return self.args[0].free_symbols - set(self.args[1:])
+
+    @property
+    def integral(self) -> sp.Integral:
+        """The integral as sympy writes it."""
+        return sp.Integral(self.args[0], *((f, 0, 1) for f in self.args[1:]))
+
+    def display(self, *, latex: bool) -> sp.Expr:
+        """Return the integral."""
+        return self.integral
+
+    def numeric(self, environment: Environment, evaluate: Evaluate) -> float | ndarray:
+        """Integrate by Gauss–Legendre panels of half a pixel, between which kernels may have knots; a scalar."""
+        grid, mass = _fraction_grid(len(self.args) - 1)
+        inner = {**environment, **dict(zip(self.args[1:], grid, strict=True))}
+        return float(np.sum(mass * evaluate(self.args[0], inner)))
+
+
+def known_covariances(expression: sp.Expr) -> sp.Expr:
+    """Insert the covariances, and their spectral moments, of Gaussian fields that have one."""
+    inserted = {node: node.inserted() for node in expression.atoms(FieldCovariance, SpectralMoment)}
+    return expression.xreplace(inserted).replace(sp.Abs, _absolute)
+
+
+def _absolute(argument: sp.Expr) -> sp.Expr:
+    """Return |u|; without the bars where u is linear in one fraction and of one sign in (0, 1)."""
+    symbols = argument.free_symbols
+    if len(symbols) != 1 or not isinstance(next(iter(symbols)), FractionSymbol):
+        return sp.Abs(argument)
+    (fraction,) = symbols
+    ends = [argument.subs(fraction, end) for end in (0, 1)]
+    if sp.diff(argument, fraction, 2) != 0 or ends[0] * ends[1] < 0:
+        return sp.Abs(argument)
+    return argument if max(ends) > 0 else -argument
+
+
 def kernel_argument(kernel: Kernel) -> Opaque:
     """Wrap a kernel as an argument of `KernelValue` and `TapSum`."""
     return Opaque(kernel)
@@ -391,12 +538,56 @@ def kernel_label(kernel: Kernel) -> str:
     return "" if kernel.name == "linear" else f"_{kernel.name}"
 
 
-def _representative(field: GaussianField, lag: tuple[sp.Expr, ...]) -> tuple[sp.Expr, ...]:
-    """Return a lag of the same covariance: whole lengths in descending order where the field is isotropic."""
-    is_isotropic = field.covariance is None or getattr(field.covariance, "is_isotropic", False)
-    if is_isotropic and all(part.is_number for part in lag):
-        return tuple(sorted((abs(part) for part in lag), reverse=True))
-    return lag
+def covariance_name(field: GaussianField) -> str:
+    """Return C for the field x, and C with the field's name for others."""
+    return "C" if field.name == "x" else f"C_{field.name}"
+
+
+def _representative(
+    field: GaussianField, lag: tuple[sp.Expr, ...], orders: tuple[int, ...]
+) -> tuple[int, tuple[sp.Expr, ...]]:
+    """Return a lag at which a derivative has the same size, and the sign by which it differs.
+
+    A covariance is even; of an isotropic field it is so along every axis, and does not tell the axes apart.
+    """
+    if not _is_isotropic(field):
+        first = next((part for part in lag if part != 0), sp.Integer(0))
+        is_turned = first.could_extract_minus_sign()
+        return (-1) ** (sum(orders) * is_turned), tuple(-part if is_turned else part for part in lag)
+    turned = [part.could_extract_minus_sign() for part in lag]
+    sign = (-1) ** sum(order for order, is_turned in zip(orders, turned, strict=True) if is_turned)
+    lag = tuple(-part if is_turned else part for part, is_turned in zip(lag, turned, strict=True))
+    if not any(orders) and all(part.is_number for part in lag):
+        lag = tuple(sorted(lag, reverse=True))
+    return sign, lag
+
+
+def _is_isotropic(field: GaussianField) -> bool:
+    return field.covariance is None or getattr(field.covariance, "is_isotropic", False)
+
+
+@cache
+def _lag_symbols(dim: int) -> tuple[sp.Symbol, ...]:
+    return tuple(sp.Symbol(f"tau_{axis + 1}", real=True) for axis in range(dim))
+
+
+@cache
+def _covariance_derivative(covariance: Covariance, spacing: sp.Expr, orders: tuple[int, ...]) -> sp.Expr:
+    """Return a derivative of C(hΔ) in Δ, as an expression in the symbols of Δ."""
+    symbols = _lag_symbols(len(orders))
+    value = covariance.expression(*(spacing * symbol for symbol in symbols))
+    for symbol, order in zip(symbols, orders, strict=True):
+        value = sp.diff(value, symbol, order)
+    return value
+
+
+@cache
+def _fraction_grid(dim: int) -> tuple[tuple[ndarray, ...], ndarray]:
+    """Return fractions along each axis on a tensor grid, and the mass of its points."""
+    nodes, weights = np.polynomial.legendre.leggauss(_FRACTION_NODES)
+    points = np.concatenate([(nodes + 1) / 4, (nodes + 3) / 4])
+    _, grid, mass = tensor_grid(points, np.tile(weights / 4, 2), dim, equal=False)
+    return grid, mass
 
 
 @cache

@@ -97,7 +97,7 @@ def _expand_warps(group: Group) -> sp.Expr:
 def _pixel_moment(field: InputField, places: Sequence[sp.Tuple]) -> sp.Expr:
     """Return E ∏ x[m] of a field, not yet worked out."""
     if isinstance(field, GaussianField):
-        return GaussianMoment(Opaque(field), *places)
+        return GaussianMoment(Opaque(field), *(sp.Tuple(place, (0,) * len(place)) for place in places))
     cumulants = sp.Tuple(*(field.cumulant(r + 1) for r in range(len(places))))  # type: ignore[attr-defined]
     return PixelMoment(Opaque(field.name), cumulants, *places)
 

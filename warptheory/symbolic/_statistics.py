@@ -9,9 +9,15 @@ from typing import Any
 import sympy as sp
 
 from warptheory.core.errors import ArgumentError
-from warptheory.symbolic import _averages, _limits, _reduction
+from warptheory.symbolic import _averages, _continuum, _limits, _reduction, _spectra
 from warptheory.symbolic._derivation import Derivation, Step
-from warptheory.symbolic._nodes import ExpectedValue, FieldCovariance, OffsetAverage, set_partitions
+from warptheory.symbolic._nodes import (
+    ExpectedValue,
+    FractionMean,
+    OffsetAverage,
+    known_covariances,
+    set_partitions,
+)
 from warptheory.symbolic._stacks import StackCovariance, is_stacked, stacked_moment
 from warptheory.symbolic._terms import Group, NotReducible, split_groups
 from warptheory.symbolic._variables import (
@@ -426,16 +432,14 @@ def _derive(statistic: MomentStatistic) -> Derivation:
         raise NotReducible(statistic, "the variance is zero, and the quotient by it is not defined")
     if separated.has(StackCovariance):
         steps = [steps[0], Step("Pass the layers", _STACK_REASON, averaged)]
-    inserted = _with_covariances(averaged)
-    if inserted != averaged:
-        steps.append(Step("Insert the covariance", "C(Δ) of the field at the lags that are left", inserted))
+    steps += _insertions(averaged)
     # A last step that leaves an average says that it is evaluated numerically.
     kept = [
         step
         for step, before in zip(steps, [None, *steps], strict=False)
         if before is None
         or step.expression != before.expression
-        or (step is steps[-1] and step.expression.has(OffsetAverage))
+        or (step is steps[-1] and step.expression.has(OffsetAverage, FractionMean))
     ]
     return Derivation(str(statistic), tuple(kept))
 
@@ -468,10 +472,17 @@ _STACK_REASON = (
 )
 
 
-def _with_covariances(expression: sp.Expr) -> sp.Expr:
-    """Insert the covariances of Gaussian fields that have one."""
-    inserted = {node: node.inserted() for node in expression.atoms(FieldCovariance)}
-    return expression.xreplace(inserted)
+def _insertions(expression: sp.Expr) -> Iterator[Step]:
+    """Yield the steps that insert what is known of the inputs' covariances."""
+    waves = _spectra.averages_as_spectra(expression)
+    if waves != expression:
+        yield Step("Sum over waves", _spectra.REASON, waves)
+    inserted = known_covariances(waves)
+    if inserted != waves:
+        yield Step("Insert the covariance", "C(Δ) and spectral moments of the field, where they are left", inserted)
+    closed = _spectra.closed_smoothing(inserted)
+    if closed != inserted:
+        yield Step("Integrate", "Gaussian integrals over the waves", closed)
 
 
 def _independence_reason(statistic: MomentStatistic) -> str:
@@ -501,7 +512,22 @@ def _collected(expression: sp.Expr) -> sp.Expr:
 
 def _apply(rule: Callable[[Group], sp.Expr], monomial: sp.Expr, given: Given | None) -> sp.Expr:
     groups = split_groups(monomial, given)
-    return sp.Mul(*(stacked_moment(group) if is_stacked(group) else rule(group) for group in groups))
+    return sp.Mul(*(_moment_of(group, rule) for group in groups))
+
+
+def _moment_of(group: Group, rule: Callable[[Group], sp.Expr]) -> sp.Expr:
+    if _continuum.is_continuous(group):
+        return _CONTINUUM[rule](group)
+    return stacked_moment(group) if is_stacked(group) else rule(group)
+
+
+# What the steps of the algebra are where a field is read between its pixels.
+_CONTINUUM: Mapping[Callable[[Group], sp.Expr], Callable[[Group], sp.Expr]] = {
+    _reduction.expand_over_taps: _continuum.expand,
+    _reduction.use_independence: _continuum.by_pairs,
+    _reduction.name_functionals: _continuum.by_pairs,
+    _reduction.separate_axes: _continuum.average,
+}
 
 
 def _expected(expression: sp.Expr) -> sp.Expr:

@@ -14,7 +14,7 @@ import sympy as sp
 
 from warptheory.core.errors import WarpTheoryError
 from warptheory.kernels import Kernel
-from warptheory.symbolic._nodes import FieldCovariance, Opaque, Side, pairings, set_partitions
+from warptheory.symbolic._nodes import Side, field_covariance, pairings, set_partitions
 from warptheory.symbolic._variables import (
     Field,
     Fraction,
@@ -133,7 +133,7 @@ class Group:
         Raises:
             NotReducible: fields of different numbers of axes.
         """
-        dims = {atom.site.offsets.dim for atom in (*self.sampled, *self.splatted)}
+        dims = {atom.site.offsets.dim for atom in self.factors if isinstance(atom, MovedValue)}
         dims |= {len(atom.index) for atom in self.factors if isinstance(atom, PixelValue) and len(atom.index) > 1}
         if len(dims) > 1:
             raise NotReducible(self.monomial, f"its fields have {sorted(dims)} axes; they need one number of them")
@@ -171,6 +171,7 @@ class Group:
                 self.monomial,
                 "it mixes warped and splatted values that share a field; that needs the joint law of W and Wᵀ",
             )
+        self._check_correlated()
         if len({atom.site.offsets.is_shared for atom in self.splatted}) > 1:
             raise NotReducible(self.monomial, "it mixes splats by shared and by independent offsets")
         is_gaussian = any(isinstance(atom.field, GaussianField) for atom in self.splatted)
@@ -187,6 +188,14 @@ class Group:
             raise NotReducible(
                 self.monomial,
                 "conditioning on the offsets of several pixels needs a symbol for each; share the offsets",
+            )
+
+    def _check_correlated(self) -> None:
+        """Refuse what depends on how the offsets of several pixels are correlated."""
+        moved = [atom for atom in (*self.sampled, *self.splatted) if atom.site.offsets.covariance is not None]
+        if len({atom.site.index for atom in moved}) > 1 or any(isinstance(atom, SplatValue) for atom in moved):
+            raise NotReducible(
+                self.monomial, "offsets that are correlated over the pixels: known are warped values at one pixel"
             )
 
     @property
@@ -297,7 +306,7 @@ def _pair(group: Group, field: GaussianField, atoms: list[RandomAtom]) -> Iterat
     """Yield C(Δ), and the block in which the second factor reads Δ pixels beyond the first."""
     pixels = [whole_index(atom.index, group.dim) for atom in atoms if isinstance(atom, PixelValue)]
     if len(pixels) == 2:
-        yield FieldCovariance(Opaque(field), *(a - b for a, b in zip(*pixels, strict=True))), Block((), None)
+        yield field_covariance(field, [a - b for a, b in zip(*pixels, strict=True)]), Block((), None)
         return
     if pixels:
         raise NotReducible(
@@ -310,7 +319,7 @@ def _pair(group: Group, field: GaussianField, atoms: list[RandomAtom]) -> Iterat
         )
     for lag in itertools.product(*(_lags(group, first, second, axis) for axis in range(group.dim))):
         moved = tuple(index - step for index, step in zip(second.index, lag, strict=True))
-        yield FieldCovariance(Opaque(field), *lag), Block((first, replace(second, index=moved)))
+        yield field_covariance(field, lag), Block((first, replace(second, index=moved)))
 
 
 def _lags(group: Group, first: Reading, second: Reading, axis: int) -> range:

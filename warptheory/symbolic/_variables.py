@@ -141,30 +141,78 @@ class InputField(Field):
 
 @dataclass(frozen=True)
 class GaussianField(InputField):
-    """A homogeneous Gaussian field x, read at its pixels.
+    """A homogeneous Gaussian field x, read at its pixels as x[m], and between them as x(t), t = hm.
 
     Attributes:
         name: the field's name; fields of different names are independent.
         covariance: its covariance C, or None for any that is isotropic; results are then in terms of C(Δ).
         mean: mean of a pixel, a sympy expression; 0 by default.
+        spacing: distance h of neighbouring pixels, in the covariance's unit of length; 1 by default.
     """
 
     name: str = "x"
     covariance: Covariance | None = None
     mean: Any = 0
+    spacing: Any = 1
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "mean", parameter("mean", self.mean))
+        object.__setattr__(self, "spacing", parameter("spacing", self.spacing))
+        if self.spacing.is_positive is False:
+            raise ArgumentError("spacing", expected="a distance > 0", received=self.spacing)
         if self.covariance is not None and not isinstance(self.covariance, Covariance):
             raise ArgumentError("covariance", expected="a Covariance, or None", received=repr(self.covariance))
 
     def __str__(self) -> str:
-        return f"{self.name}:Gaussian({self.mean},{self.covariance})"
+        return f"{self.name}:Gaussian({self.mean},{self.covariance},{self.spacing})"
+
+    def __call__(self, *point: Any) -> "PixelValue":
+        """Return the value x(t) at a point, a real coordinate per axis, in units of length."""
+        return PixelValue(self, as_position("point", point, self.spacing))
+
+    def slope(self, axis: int = 0) -> "GaussianSlope":
+        """Return the derivative ∂ᵢx along an axis of space, counted from 0, per unit of length."""
+        return GaussianSlope(self, ()).slope(axis)
 
     @property
     def parameters(self) -> list[sp.Expr]:
-        """The mean, and the covariance's own symbols."""
-        return [self.mean, *(self.covariance.free_symbols if self.covariance is not None else ())]
+        """The mean, the spacing, and the covariance's own symbols."""
+        return [self.mean, self.spacing, *(self.covariance.free_symbols if self.covariance is not None else ())]
+
+
+@dataclass(frozen=True)
+class GaussianSlope(Field):
+    """A derivative of a Gaussian field along axes of space, read as x[m] and x(t) are.
+
+    Attributes:
+        field: the field.
+        axes: the axes, one for each order.
+    """
+
+    field: GaussianField
+    axes: tuple[int, ...]
+
+    def slope(self, axis: int = 0) -> "GaussianSlope":
+        """Return the derivative along one more axis, counted from 0.
+
+        Raises:
+            ArgumentError: no such axis.
+        """
+        dim = 3 if self.field.covariance is None else self.field.covariance.dim
+        if axis not in range(dim):
+            raise ArgumentError("axis", expected=f"an axis in 0 … {dim - 1}", received=axis)
+        return replace(self, axes=(*self.axes, axis))
+
+    def __getitem__(self, index: Any) -> sp.Expr:
+        return self._value(_as_index(index))
+
+    def __call__(self, *point: Any) -> sp.Expr:
+        """Return the value at a point, a real coordinate per axis, in units of length."""
+        return self._value(as_position("point", point, self.field.spacing))
+
+    def _value(self, position: Index) -> sp.Expr:
+        orders = tuple(self.axes.count(axis) for axis in range(max(len(position), max(self.axes, default=0) + 1)))
+        return PixelValue(self.field, position, orders) / self.field.spacing ** len(self.axes)
 
 
 @dataclass(frozen=True)
@@ -249,10 +297,13 @@ class OffsetField(Given):
         correlation: correlation of the offsets along two axes: 0, or 1 for equal offsets along all axes;
             other values, sympy expressions, for the normal law.
         displacement: what is added to the offset along each axis, sympy expressions; write `eps + Delta`.
+        covariance: K, for offsets that are a homogeneous Gaussian field, one of this covariance for each axis, in
+            pixels; `dim` and `scale` = √K(0) follow from it. None for offsets that are independent over the pixels.
 
     Raises:
         UnknownNameError: no law of that name.
-        ArgumentError: dim is not 1, 2 or 3, or a correlation that the law does not have.
+        ArgumentError: dim is not 1, 2 or 3, a correlation that the law does not have, or a covariance beside
+            another law, a scale, a location, or a correlation of the axes.
     """
 
     law: str | Law = "normal"
@@ -263,8 +314,11 @@ class OffsetField(Given):
     shared: bool = False
     correlation: Any = 0
     displacement: Index = ()
+    covariance: Covariance | None = None
 
     def __post_init__(self) -> None:
+        if self.covariance is not None:
+            self._check_covariance(self.covariance)
         law = laws.get(self.law, argument="offsets")
         if type(self.dim) is not int or self.dim not in (1, 2, 3):
             raise ArgumentError("dim", expected="1, 2 or 3", received=self.dim)
@@ -287,6 +341,24 @@ class OffsetField(Given):
         if used & set(self.symbols):
             raise ArgumentError("name", expected="a name that is not one of a parameter's symbols", received=self.name)
 
+    def _check_covariance(self, covariance: Covariance) -> None:
+        """Take the number of axes and the scale from K; refuse what contradicts it."""
+        if not isinstance(covariance, Covariance):
+            raise ArgumentError("covariance", expected="a Covariance, or None", received=repr(covariance))
+        scale = sp.sqrt(covariance.variance)
+        others = (self.law, self.location, self.shared, self.correlation)
+        if others != ("normal", None, False, 0) or self.scale not in (None, scale):
+            raise ArgumentError(
+                "covariance", expected="no other law, scale, location or correlation beside it", received=others
+            )
+        object.__setattr__(self, "dim", covariance.dim)
+        object.__setattr__(self, "scale", scale)
+
+    @property
+    def component(self) -> GaussianField:
+        """One component of offsets that have a covariance, as a field."""
+        return GaussianField(self.name, self.covariance)
+
     def __add__(self, displacement: Any) -> "OffsetField":
         """Return the same random offsets moved by a constant, one for all axes or one per axis."""
         parts = displacement if isinstance(displacement, tuple) else (displacement,) * self.dim
@@ -303,6 +375,7 @@ class OffsetField(Given):
     @cached_property
     def _text(self) -> str:
         parts = [self.name, str(self.axis_law), str(self.dim), f"shared={self.shared}", f"r={self.correlation}"]
+        parts += [str(self.covariance)] * (self.covariance is not None)
         return "/".join([*parts, *map(str, self.displacement)])
 
     def __str__(self) -> str:
@@ -327,7 +400,7 @@ class OffsetField(Given):
     @property
     def line(self) -> "OffsetField":
         """The offset along one axis, as a field of one axis."""
-        return replace(self.source, dim=1, correlation=0, displacement=())
+        return replace(self.source, dim=1, correlation=0, displacement=(), covariance=None)
 
     @property
     def symbols(self) -> Index:
@@ -375,7 +448,7 @@ class Site:
 
 
 class PixelValue(RandomAtom):
-    """The value x[m] of an input pixel."""
+    """The value x[m] of an input pixel, or of a Gaussian field or its derivative (per pixel) anywhere between them."""
 
     @property
     def field(self) -> InputField:
@@ -384,12 +457,24 @@ class PixelValue(RandomAtom):
 
     @property
     def index(self) -> Index:
-        """The pixel."""
+        """The pixel, or a position counted in pixels."""
         return self.data[1]
+
+    @property
+    def orders(self) -> tuple[int, ...]:
+        """Order of the derivative along each axis; empty for the value itself."""
+        return self.data[2] if len(self.data) > 2 else ()
+
+    @property
+    def is_pixel(self) -> bool:
+        """Whether it is a pixel, and not a derivative or a value between pixels."""
+        return not any(self.orders) and all(part.is_integer for part in self.index)
 
     def display(self, *, latex: bool) -> sp.Expr:
         """Return x[m]."""
-        return sp.Indexed(sp.IndexedBase(self.field.name), *self.index)
+        axes = "".join(str(axis + 1) for axis, order in enumerate(self.orders) for _ in range(order))
+        mark = (rf"\partial_{{{axes}}} " if latex else f"∂{axes}") if axes else ""
+        return sp.Indexed(sp.IndexedBase(mark + self.field.name), *self.index)
 
 
 class MovedValue(RandomAtom):
@@ -530,6 +615,23 @@ def _as_index(index: Any) -> Index:
     if None in expressions:
         raise ArgumentError("index", expected="whole numbers, or symbols that stand for them", received=index)
     return tuple(sp.expand(expression) for expression in expressions)
+
+
+def as_position(name: str, point: tuple[Any, ...], spacing: sp.Expr) -> Index:
+    """Return a point as real coordinates counted in pixels.
+
+    Args:
+        name: the argument that it came by.
+        point: a coordinate per axis, or one tuple of them, in units of length.
+        spacing: distance of neighbouring pixels.
+
+    Raises:
+        ArgumentError: no coordinates, or what is not a real number or expression.
+    """
+    coordinates = point[0] if len(point) == 1 and isinstance(point[0], tuple) else point
+    if not coordinates:
+        raise ArgumentError(name, expected="a real coordinate per axis", received=point)
+    return tuple(sp.expand(parameter(name, part) / spacing) for part in coordinates)
 
 
 def _coordinate(value: Any) -> sp.Expr | None:

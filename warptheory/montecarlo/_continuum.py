@@ -1,0 +1,175 @@
+"""Statistics of the continuum, run: fields drawn on a grid that is finer than the pixels stand for those between them.
+
+Values between the points of the fine grid are read by the real operator with the cardinal cubic spline, whose relative
+error is of order (spacing/length)⁴ for a field that is smooth on the scale of the fine grid.
+"""
+
+import math
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from warptheory import symbolic, warping
+from warptheory.core.errors import ArgumentError
+from warptheory.fields import FieldSampler
+from warptheory.montecarlo._extent import EXACT_KERNEL, Values
+from warptheory.montecarlo._simulation import Simulation, periodic_sampler
+from warptheory.symbolic import ComposedField, Field, GaussianField, MomentStatistic, OffsetField
+from warptheory.symbolic._composition import ComposedValue, SlopeValue
+from warptheory.symbolic._variables import PixelValue, RandomAtom, SampledValue, SplatValue
+
+
+@dataclass(frozen=True)
+class ContinuumSimulation(Simulation):
+    """An experiment that estimates a statistic with values of the continuum.
+
+    Attributes:
+        statistic: a function of moments.
+        inputs: law of the input fields whose law is left open.
+        refinement: points of the fine grid per pixel, along each axis; positions of values are multiples of its
+            inverse. Where nothing is read on the pixels' own grid, all points of the fine one are used.
+        on_points: whether offsets are rounded to points of the fine grid, at which a field is exact however rough.
+    """
+
+    refinement: int = 4
+    on_points: bool = False
+
+    def row_elements(self, values: Values) -> int:
+        """Return the number of points that a row draws."""
+        return int(np.prod(self.size(values))) * self.refinement**self.dim
+
+    @cached_property
+    def _reads_pixels(self) -> bool:
+        """Whether some value or offset lives on the pixels' grid, and not on the finer one."""
+        on_grid = any(isinstance(atom, SampledValue | SplatValue) for atom in self._atoms)
+        independent = any(not isinstance(field, GaussianField) for field in self._inputs)
+        return on_grid or independent or any(source.covariance is None for source in self._sources)
+
+    def _sampler(self, field: GaussianField, size: tuple[int, ...], values: Values) -> FieldSampler:
+        return periodic_sampler(field, size, tuple(sorted(values.items())), self.refinement)
+
+    def _draw_offsets(
+        self,
+        source: OffsetField,
+        generator: np.random.Generator,
+        rows: int,
+        size: tuple[int, ...],
+        values: Values,
+        device: str,
+    ) -> Tensor:
+        offsets = super()._draw_offsets(source, generator, rows, size, values, device)
+        return torch.round(offsets * self.refinement) / self.refinement if self.on_points else offsets
+
+    def _value_of(self, atom: RandomAtom, state: dict[object, Tensor], values: Values) -> Tensor:
+        """Return a value at every pixel, or at every point of the fine grid, shape (rows, *T)."""
+        if isinstance(atom, SampledValue | SplatValue):
+            return super()._value_of(atom, state, values)
+        if isinstance(atom, PixelValue) and not isinstance(atom.field, GaussianField):
+            return super()._value_of(atom, state, values)
+        field = self._fine(atom, state, values)
+        if isinstance(atom, ComposedValue) and atom.site.offsets.covariance is None:
+            return torch.roll(field, [-n for n in self._whole(atom, values, 1)], dims=self._axes)
+        moved = torch.roll(field, [-n for n in self._whole(atom, values, self.refinement)], dims=self._axes)
+        return self._on_pixels(moved) if self._reads_pixels else moved
+
+    def _on_pixels(self, fine: Tensor) -> Tensor:
+        """Return the points of the fine grid that are pixels."""
+        for axis in range(fine.ndim - self.dim, fine.ndim):
+            pixels = torch.arange(0, fine.shape[axis], self.refinement, device=fine.device)
+            fine = fine.index_select(axis, pixels)
+        return fine
+
+    @property
+    def _axes(self) -> list[int]:
+        return list(range(1, self.dim + 1))
+
+    def _whole(self, atom: RandomAtom, values: Values, rate: int) -> list[int]:
+        """Return the position of a value in steps of 1/rate pixel.
+
+        Raises:
+            ArgumentError: it lies between them.
+        """
+        index = atom.index if isinstance(atom, PixelValue) else atom.site.index
+        symbols = {symbol for part in index for symbol in part.free_symbols if symbol.is_integer}
+        numbers = [symbolic.evaluate(part.subs(dict.fromkeys(symbols, 0)), values) * rate for part in index]
+        steps = [round(number) for number in numbers]
+        if any(abs(number - step) > 1e-9 * max(1, abs(step)) for number, step in zip(numbers, steps, strict=True)):
+            raise ArgumentError("values", expected=f"positions at multiples of 1/{rate} pixel", received=index)
+        return steps + [0] * (self.dim - len(steps))
+
+    def _fine(self, atom: RandomAtom, state: dict[object, Tensor], values: Values) -> Tensor:
+        """Return what a value is read from, on the fine grid, or on the pixels for offsets that live there."""
+        if isinstance(atom, PixelValue):
+            orders = (*atom.orders, *[0] * (self.dim - len(atom.orders)))
+            return self._differentiated(state[atom.field], None, orders)[:, 0]
+        assert isinstance(atom, ComposedValue | SlopeValue)
+        found = self._composed(atom.whole, state, values)[:, 0]
+        return self._slope(found, atom.axis) if isinstance(atom, SlopeValue) else found
+
+    def _composed(self, field: ComposedField, state: dict[object, Tensor], values: Values) -> Tensor:
+        """Return a composed field, or its derivative in the offset per pixel, shape (rows, 1, *T)."""
+        if field not in state:
+            inner = field.field
+            source = self._composed(inner, state, values) if isinstance(inner, ComposedField) else state[inner]
+            state[field] = self._differentiated(source, self._positions(field.offsets, state, values), field.orders)
+        return state[field]
+
+    def _positions(self, offsets: OffsetField, state: dict[object, Tensor], values: Values) -> Tensor:
+        """Return offsets counted in points of the fine grid, from the point of the same number."""
+        moved = [symbolic.evaluate(part, values) for part in offsets.displacement]
+        drawn = state[offsets.source]
+        drawn = drawn + torch.tensor(moved, dtype=torch.float64, device=drawn.device).reshape(1, -1, *[1] * self.dim)
+        if offsets.covariance is not None:
+            return drawn * self.refinement
+        # One offset for each pixel n, whose point of the fine grid is refinement·n.
+        numbers = [torch.arange(length, dtype=torch.float64, device=drawn.device) for length in drawn.shape[2:]]
+        pixels = torch.stack(torch.meshgrid(*numbers, indexing="ij"))
+        return drawn * self.refinement + (self.refinement - 1) * pixels
+
+    def _differentiated(self, source: Tensor, offsets: Tensor | None, orders: tuple[int, ...]) -> Tensor:
+        """Read the fine grid at displaced points, or a derivative there per pixel."""
+        if sum(orders) > 1:
+            raise ArgumentError("statistic", expected="values and first derivatives", received=f"orders {orders}")
+        if offsets is None and not any(orders):
+            return source
+        if offsets is None:
+            offsets = torch.zeros((len(source), self.dim, *source.shape[2:]), dtype=source.dtype, device=source.device)
+        if not any(orders):
+            # On points of the fine grid linear interpolation is exact, and needs no prefilter.
+            return warping.warp(source, offsets, "linear" if self.on_points else EXACT_KERNEL, "periodic")
+        if self.on_points:
+            raise ArgumentError("statistic", expected="values, on points of the grid", received="derivatives")
+        slopes = warping.warp_gradient(source, offsets, EXACT_KERNEL, "periodic")
+        return self.refinement * slopes[:, :, orders.index(1)]
+
+    def _slope(self, field: Tensor, axis: int) -> Tensor:
+        """Return the derivative of a field on the fine grid along an axis, per pixel, by its Fourier series."""
+        length = field.shape[axis + 1]
+        frequency = 2 * math.pi * self.refinement * torch.fft.rfftfreq(length, dtype=field.dtype, device=field.device)
+        frequency[length // 2 :] *= length % 2  # of the Nyquist wave the grid sees the cosine alone
+        waves = torch.fft.rfft(field.movedim(axis + 1, -1))
+        return torch.fft.irfft(1j * frequency * waves, n=length).movedim(-1, axis + 1)
+
+    def _tensor(self, field: Field, state: dict[object, Tensor], values: Values) -> Tensor:
+        """Return a field on the pixels' grid, shape (rows, 1, *size)."""
+        if isinstance(field, GaussianField):
+            return self._on_pixels(state[field])
+        return super()._tensor(field, state, values)
+
+
+def simulation_of(statistic: MomentStatistic, inputs: str = "normal") -> Simulation:
+    """Return the experiment that runs a statistic, on a finer grid where it has values of the continuum.
+
+    Args:
+        statistic: a function of moments.
+        inputs: law of the input fields whose law is left open.
+    """
+    atoms = {atom for operand in statistic.operands for atom in operand.atoms(RandomAtom)}
+    is_continuous = any(
+        isinstance(atom, ComposedValue | SlopeValue) or (isinstance(atom, PixelValue) and not atom.is_pixel)
+        for atom in atoms
+    )
+    return ContinuumSimulation(statistic, inputs) if is_continuous else Simulation(statistic, inputs)

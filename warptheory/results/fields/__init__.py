@@ -1,0 +1,1 @@
+"""Section C: inputs that are homogeneous random fields."""

@@ -1,0 +1,48 @@
+"""The fields in which results on the continuum are stated and checked."""
+
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+
+import sympy as sp
+
+from warptheory.fields import SquaredExponential
+from warptheory.montecarlo import ContinuumSimulation, Experiment
+from warptheory.results._result import Setting
+from warptheory.symbolic import DEVIATION, GaussianField, MomentStatistic, OffsetField, Statistic
+
+LENGTH = sp.Symbol("l", positive=True)  # ℓ of the field, in pixels
+SPREAD = sp.Symbol("s", positive=True)  # √K(0) of the offsets, in pixels
+OFFSET_LENGTH = sp.Symbol("l_e", positive=True)  # ℓ of the offsets, in pixels
+LAG = sp.Symbol("t", real=True)  # in pixels
+
+# The continuum is read from a grid through this kernel.
+EXACT = ("bspline3(prefilter=True)",)
+
+# A field that is smooth on the scale of the pixel, so that the grid stands for the continuum: the cubic spline's
+# mean square error is 1e-6 of the variance at ℓ = 2. Slopes of the offsets of 0.3 deviate by s/ℓ.
+CONTINUUM: Mapping[str, float] = MappingProxyType({"l": 2.0, "s": 1.2, "l_e": 4.0, "t": 2.0})
+
+
+def smooth_field(dim: int, name: str = "x") -> GaussianField:
+    """Return a field x with C(τ) = σ² exp(−|τ|²/2ℓ²)."""
+    return GaussianField(name, SquaredExponential(length=LENGTH, variance=DEVIATION**2, dim=dim))
+
+
+def smooth_offsets(dim: int, name: str = "epsilon") -> OffsetField:
+    """Return offsets with K(τ) = s² exp(−|τ|²/2ℓ²), of the length ℓ_e."""
+    return OffsetField(name=name, covariance=SquaredExponential(length=OFFSET_LENGTH, variance=SPREAD**2, dim=dim))
+
+
+def continuum_simulation(refinement: int = 1, *, on_points: bool = False) -> Callable[[Statistic, Setting], Experiment]:
+    """Return what makes the experiment for a statistic of the continuum.
+
+    Args:
+        refinement: points of the grid per pixel, along each axis.
+        on_points: whether offsets are rounded to them, at which a field is exact however rough.
+    """
+
+    def simulation(statistic: Statistic, setting: Setting) -> Experiment:
+        assert isinstance(statistic, MomentStatistic)
+        return ContinuumSimulation(statistic, setting.inputs, refinement, on_points)
+
+    return simulation

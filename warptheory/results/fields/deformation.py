@@ -1,0 +1,54 @@
+"""C6: how far random offsets move a field from itself."""
+
+from warptheory.results._result import PIXEL, Quantity, Result, Setting
+from warptheory.results.fields._fields import (
+    CONTINUUM,
+    EXACT,
+    SPREAD,
+    continuum_simulation,
+    smooth_field,
+    smooth_offsets,
+)
+from warptheory.symbolic import Expectation, SmallOffsets, compose
+
+
+def displacement_error(setting: Setting) -> Expectation:
+    """State E (x∘φ − x)²."""
+    x = smooth_field(setting.dim)
+    return Expectation((compose(x, smooth_offsets(setting.dim))[PIXEL] - x[PIXEL]) ** 2)
+
+
+def small_offsets(setting: Setting) -> SmallOffsets:
+    """State the leading term of the displacement error for offsets that are small against the field's length."""
+    return SmallOffsets(displacement_error(setting), SPREAD)
+
+
+RESULT = Result(
+    label="C6",
+    title="Sensitivity to deformations",
+    statement=(
+        "E|x∘φ − x|² = 2C(0) − 2(2π)⁻ᵈ ∫ S(ω) exp(−|ω|²K(0)/2) dω for Gaussian offsets: about λ₂ d K(0) while they are "
+        "small against the field's length, and 2C(0) once they are large. For C(τ) = σ² exp(−|τ|²/2ℓ²) it is "
+        "2σ²(1 − (1 + K(0)/ℓ²)^(−d/2)). Bounds of deformation stability, ‖∇x‖_∞ ‖ε‖_∞, hold for every deformation and "
+        "grow without end; this is what a random one does on average."
+    ),
+    assumptions=(
+        "x is a homogeneous field with spectral density S.",
+        "The offsets are Gaussian with variance K(0) along each axis, independent of x; how they are correlated "
+        "from pixel to pixel does not matter.",
+        "x is read between its pixels without error: checked on a grid that is fine against x, by cubic splines.",
+    ),
+    source="arXiv 2511.20800, homogeneous random fields; theory label C6",
+    quantities=(
+        Quantity("displacement error", displacement_error, simulation=continuum_simulation()),
+        Quantity(
+            "displacement error, small offsets",
+            small_offsets,
+            dims=(1,),
+            values=lambda setting: {"s": 0.05},
+            simulation=continuum_simulation(2),
+        ),
+    ),
+    kernels=EXACT,
+    values=CONTINUUM,
+)

@@ -1,0 +1,42 @@
+"""C4: the variance of an interpolated field and of its offset derivative, on a grid."""
+
+from warptheory.results._result import PIXEL, Quantity, Result, Setting
+from warptheory.results.fields._fields import smooth_field
+from warptheory.symbolic import OffsetField, Variance, WarpedField, warp
+
+
+def variance(setting: Setting) -> Variance:
+    """State Var y[n]."""
+    return Variance(_warped(setting)[PIXEL])
+
+
+def offset_derivative(setting: Setting) -> Variance:
+    """State Var ∂₁y[n]."""
+    return Variance(_warped(setting).diff(0)[PIXEL])
+
+
+def _warped(setting: Setting) -> WarpedField:
+    return warp(smooth_field(setting.dim), OffsetField("uniform", setting.dim, scale="1/2"), setting.kernel)
+
+
+RESULT = Result(
+    label="C4",
+    title="Interpolation of a homogeneous field on a grid",
+    statement=(
+        "Linear interpolation at a uniform fraction, d = 1: Var y = C(0) − (C(0) − C(h))/3 and "
+        "Var(∂Wx) = 2(C(0) − C(h))/h². d = 2, isotropic C: Var y = (4C₀₀ + 4C₁₀ + C₁₁)/9 and "
+        "Var(∂₁Wx) = [(4/3)(C₀₀ − C₁₀) + (2/3)(C₁₀ − C₁₁)]/h². Other kernels weigh the lags that they "
+        "reach, by Σ over Δ of C(hΔ) ∏ᵢ ∫k(u)k(u + Δᵢ)du."
+    ),
+    assumptions=(
+        "x is a homogeneous Gaussian field of mean zero on the grid, independent of the offsets.",
+        "Every fraction of the position is equally likely.",
+    ),
+    source="arXiv 2511.20800, homogeneous random fields; theory label C4",
+    quantities=(
+        Quantity("variance", variance, kernels=("linear", "keys")),
+        Quantity("variance of the offset derivative", offset_derivative, kernels=("linear", "keys")),
+    ),
+    kernels=("linear", "keys"),
+    values={"l": 1.5},
+)

@@ -1,0 +1,183 @@
+"""Covariances averaged over random lags, as sums over waves: (2π)⁻ᵈ ∫ S(ω) cos(ω·Δ) χ(ω) dω.
+
+A normal lag has the characteristic function χ(ω) = exp(−v|ω|²/2), which smooths the covariance. The squared exponential
+stays one, by Gaussian integrals; others have their number by quadrature.
+"""
+
+import itertools
+from functools import cache
+
+import numpy as np
+import sympy as sp
+from numpy import ndarray
+from scipy import special
+
+from warptheory.core.errors import ArgumentError
+from warptheory.fields import Covariance, SquaredExponential
+from warptheory.symbolic._nodes import FieldCovariance, Node, OffsetAverage, Opaque, covariance_name
+from warptheory.symbolic._quadrature import Environment, Evaluate
+from warptheory.symbolic._variables import GaussianField, OffsetField
+
+REASON = (
+    "C(τ) = (2π)⁻ᵈ ∫ S(ω) exp(iω·τ) dω; the average of exp(iω·ε) is the characteristic function of the offset, "
+    "exp(−v|ω|²/2) for a normal one of variance v along each axis"
+)
+
+_LAST_EXPONENT = 37.0  # exp(−37) < 1e−16
+_OCTAVES = 48
+_NODES, _WEIGHTS = np.polynomial.legendre.leggauss(20)
+
+
+class SmoothedCovariance(Node):
+    """(2π)⁻ᵈ ∫ S(ω) cos(hω·Δ) exp(−v h²|ω|²/2) dω: args (field, Δ, v), the mean of C over a normal lag about hΔ.
+
+    Δ in pixels, v in pixels².
+    """
+
+    @property
+    def field(self) -> GaussianField:
+        """The field."""
+        return self.args[0].content
+
+    @property
+    def lag(self) -> sp.Tuple:
+        """Δ in pixels."""
+        return self.args[1]
+
+    @property
+    def spread(self) -> sp.Expr:
+        """The variance v of the lag along each axis, in pixels²."""
+        return self.args[2]
+
+    @property
+    def free_symbols(self) -> set[sp.Symbol]:
+        """Symbols of the lag, its variance, the spacing and the covariance."""
+        own = self.lag.free_symbols | self.spread.free_symbols | self.field.spacing.free_symbols
+        return own if self.field.covariance is None else own | self.field.covariance.free_symbols
+
+    def display(self, *, latex: bool) -> sp.Expr:
+        """Return the integral."""
+        spacing, omega = self.field.spacing, frequencies(len(self.lag))
+        density = sp.Function(covariance_name(self.field).replace("C", "S"))(*omega)
+        phase = sp.cos(sp.Add(*(w * part for w, part in zip(omega, self.lag, strict=True))) * spacing)
+        gain = sp.exp(-self.spread * spacing**2 * sp.Add(*(w**2 for w in omega)) / 2)
+        limits = ((w, -sp.oo, sp.oo) for w in omega)
+        return sp.Integral(density * phase * gain, *limits) / (2 * sp.pi) ** len(omega)
+
+    def closed(self) -> sp.Expr:
+        """Return the integral in closed form, the node itself where none is known."""
+        covariance, spacing = self.field.covariance, self.field.spacing
+        if not isinstance(covariance, SquaredExponential) or not covariance.is_isotropic:
+            return self
+        axes = (_gaussian_wave(covariance.length**2 + spacing**2 * self.spread, spacing * part) for part in self.lag)
+        # S of the squared exponential is σ² ∏ √(2π) ℓ exp(−ℓ²ωᵢ²/2).
+        return covariance.variance * sp.Mul(*(covariance.length * axis / sp.sqrt(2 * sp.pi) for axis in axes))
+
+    def numeric(self, environment: Environment, evaluate: Evaluate) -> float | ndarray:
+        """Integrate over the waves' lengths where the field is isotropic, else average over the lag; a scalar."""
+        field = self.field
+        if field.covariance is None:
+            raise ArgumentError("expression", expected="fields whose covariance is given", received=str(self))
+        covariance = field.covariance.subs(
+            {symbol.name: environment[symbol] for symbol in field.covariance.free_symbols}
+        )
+        spacing = float(evaluate(field.spacing, environment))
+        lag = spacing * np.array([float(evaluate(part, environment)) for part in self.lag])
+        variance = spacing**2 * float(evaluate(self.spread, environment))
+        if variance <= 0:
+            return float(covariance.at(lag))
+        if covariance.is_isotropic:
+            return _radial_mean(covariance, float(np.linalg.norm(lag)), variance)
+        return self._over_lags(environment, evaluate)
+
+    def _over_lags(self, environment: Environment, evaluate: Evaluate) -> float:
+        eta = OffsetField("normal", len(self.lag), scale=sp.sqrt(self.spread), name="eta")
+        moved = sp.Tuple(*(part + e for part, e in zip(self.lag, eta.symbols, strict=True)))
+        value = FieldCovariance(self.args[0], moved, sp.Tuple(*[0] * len(moved)))
+        return float(OffsetAverage(value, Opaque(eta)).numeric(environment, evaluate))
+
+
+def frequencies(dim: int) -> tuple[sp.Symbol, ...]:
+    """Return ω, or ω₁ … ω_d."""
+    names = ["omega"] if dim == 1 else [f"omega_{axis + 1}" for axis in range(dim)]
+    return tuple(sp.Symbol(name, real=True) for name in names)
+
+
+def averages_as_spectra(expression: sp.Expr) -> sp.Expr:
+    """Write every average of a covariance over one normal lag, of the same variance along all axes, by its spectrum."""
+    return expression.replace(lambda node: isinstance(node, OffsetAverage), _as_spectrum)
+
+
+def closed_smoothing(expression: sp.Expr) -> sp.Expr:
+    """Replace smoothed covariances by their closed forms, where they have one."""
+    return expression.replace(lambda node: isinstance(node, SmoothedCovariance), lambda node: node.closed())
+
+
+def _as_spectrum(node: OffsetAverage) -> sp.Expr:
+    offsets = node.offsets
+    constant, rest = node.args[0].as_independent(*offsets.symbols, as_Add=False)
+    law = offsets.axis_law
+    if not isinstance(rest, FieldCovariance) or any(rest.orders) or law.name != "normal" or offsets.correlation != 0:
+        return node
+    lag = [sp.expand(part - symbol) for part, symbol in zip(rest.lag, offsets.symbols, strict=True)]
+    if any(part.free_symbols & set(offsets.symbols) for part in lag):
+        lag = [sp.expand(part + symbol) for part, symbol in zip(rest.lag, offsets.symbols, strict=True)]
+        sign = -1
+    else:
+        sign = 1
+    if any(part.free_symbols & set(offsets.symbols) for part in lag):
+        return node
+    lag = [part + sign * law.location for part in lag]
+    return constant * SmoothedCovariance(rest.args[0], sp.Tuple(*lag), law.scale**2)
+
+
+@cache
+def _wave_integral() -> tuple[sp.Expr, sp.Symbol, sp.Symbol]:
+    """Return ∫ exp(−a ω²/2) cos(bω) dω and its symbols a and b."""
+    a, b = sp.Symbol("a", positive=True), sp.Symbol("b", real=True)
+    omega = sp.Symbol("omega", real=True)
+    whole = sp.integrate(sp.exp(-a * omega**2 / 2) * sp.exp(sp.I * b * omega), (omega, -sp.oo, sp.oo))
+    return sp.simplify(whole), a, b
+
+
+def _gaussian_wave(width: sp.Expr, lag: sp.Expr) -> sp.Expr:
+    value, a, b = _wave_integral()
+    return value.subs({a: width, b: lag})
+
+
+def _radial_mean(covariance: Covariance, distance: float, variance: float) -> float:
+    """Return (2π)⁻ᵈ ∫ S(|ω|) cos(ω·τ) exp(−v|ω|²/2) dω for |τ| = distance, on panels of octaves."""
+    dim, last = covariance.dim, float(np.sqrt(2 * _LAST_EXPONENT / variance))
+    edges = last * 2.0 ** np.arange(-_OCTAVES, 1)
+    panels = [np.zeros(1), *(_split(low, high, distance) for low, high in itertools.pairwise(edges))]
+    ends = np.concatenate([*panels, edges[-1:]])
+    low, half = ends[:-1, None], np.diff(ends)[:, None] / 2
+    k = (low + half * (1 + _NODES)).ravel()
+    weights = (half * _WEIGHTS).ravel()
+    density = spectral_values(covariance, k)
+    sphere = 2 * np.pi ** (dim / 2) / special.gamma(dim / 2)
+    terms = density * k ** (dim - 1) * _mean_over_directions(k * distance, dim) * np.exp(-variance * k**2 / 2)
+    return float(sphere / (2 * np.pi) ** dim * np.sum(weights * terms))
+
+
+def _split(low: float, high: float, distance: float) -> ndarray:
+    """Return the lower ends of panels over which a wave of that lag turns by no more than half a round."""
+    count = 1 + int((high - low) * distance / np.pi)
+    return np.linspace(low, high, count, endpoint=False)
+
+
+def spectral_values(covariance: Covariance, wavenumbers: ndarray) -> ndarray:
+    """Return S at wavenumbers along the first axis, shape (N,)."""
+    k = sp.Symbol("k", positive=True)
+    try:
+        density = sp.lambdify([k], covariance.spectral_density(k), ["scipy", "numpy"])
+    except ArgumentError:
+        return np.array([float(covariance.spectral_density(sp.Float(value))) for value in wavenumbers])
+    return np.broadcast_to(density(wavenumbers), wavenumbers.shape)
+
+
+def _mean_over_directions(z: ndarray, dim: int) -> ndarray:
+    """Return the mean of cos(z u₁) over directions u: cos z, J₀(z) or sin(z)/z."""
+    if dim == 1:
+        return np.cos(z)
+    return special.j0(z) if dim == 2 else np.sinc(z / np.pi)
