@@ -12,6 +12,7 @@ import sympy as sp
 
 from warptheory.core.errors import ArgumentError
 from warptheory.fields import Covariance, laws
+from warptheory.fields._parameters import check_dim, real
 from warptheory.fields.laws import Law
 from warptheory.kernels import FRACTION, FractionSymbol, Kernel
 from warptheory.symbolic._display import Displayed
@@ -320,8 +321,7 @@ class OffsetField(Given):
         if self.covariance is not None:
             self._check_covariance(self.covariance)
         law = laws.get(self.law, argument="offsets")
-        if type(self.dim) is not int or self.dim not in (1, 2, 3):
-            raise ArgumentError("dim", expected="1, 2 or 3", received=self.dim)
+        check_dim(self.dim)
         for name in ("location", "scale"):
             if getattr(self, name) is not None:
                 object.__setattr__(self, name, parameter(name, getattr(self, name)))
@@ -644,7 +644,7 @@ def _coordinate(value: Any) -> sp.Expr | None:
 
 
 def parameter(name: str, value: Any) -> sp.Expr:
-    """Return a parameter as an exact real expression.
+    """Return a parameter as a real expression without random variables.
 
     Args:
         name: the argument that it came by.
@@ -653,14 +653,7 @@ def parameter(name: str, value: Any) -> sp.Expr:
     Raises:
         ArgumentError: something else, or a number that is not real and finite.
     """
-    try:
-        expression = sp.sympify(value, rational=True, strict=not isinstance(value, str))
-    except (sp.SympifyError, TypeError):
-        expression = None
-    is_number = isinstance(expression, sp.Expr) and not expression.has(sp.nan) and not expression.atoms(RandomAtom)
-    if not is_number or expression.is_real is False or expression.is_finite is False:
-        raise ArgumentError(name, expected="a real number or a sympy expression", received=repr(value))
-    return expression
+    return real(name, value, without=(RandomAtom,))
 
 
 def _symbols(value: sp.Expr | None) -> set[sp.Symbol]:

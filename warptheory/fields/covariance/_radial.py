@@ -13,6 +13,7 @@ from jaxtyping import Float
 from numpy import ndarray
 
 from warptheory.core.errors import ArgumentError
+from warptheory.fields._parameters import check_dim, positive
 from warptheory.fields.covariance import _transforms
 from warptheory.fields.covariance._covariance import Covariance
 
@@ -48,8 +49,7 @@ class RadialCovariance(Covariance):
     def __post_init__(self) -> None:
         for name in ("length", "variance"):
             object.__setattr__(self, name, positive(name, getattr(self, name)))
-        if type(self.dim) is not int or self.dim not in (1, 2, 3):
-            raise ArgumentError("dim", expected="1, 2 or 3", received=self.dim)
+        check_dim(self.dim)
         if self.anisotropy is not None:
             object.__setattr__(self, "anisotropy", _matrix(self.anisotropy, self.dim))
 
@@ -171,26 +171,6 @@ def transform_of_product(first: Covariance, second: Covariance, frequency: Seque
 
     length = min(factor._length for factor in (first, second) if isinstance(factor, RadialCovariance))
     return sp.Float(_transforms.transform(product, float(_norm(sp.Matrix(list(frequency)))), first.dim, length))
-
-
-def positive(name: str, value: Any) -> sp.Expr:
-    """Return a positive parameter as an exact expression.
-
-    Args:
-        name: the argument that it came by.
-        value: a number, a sympy expression, or text that sympy reads.
-
-    Raises:
-        ArgumentError: something else, or a number that is not positive and finite.
-    """
-    try:
-        exact = repr(float(value)) if isinstance(value, float) and math.isfinite(value) else value  # 0.1 is 1/10
-        expression = sp.sympify(exact, rational=True, strict=not isinstance(exact, str))
-    except (sp.SympifyError, TypeError):
-        expression = sp.nan
-    if not isinstance(expression, sp.Expr) or expression.has(sp.nan, sp.zoo, sp.oo) or expression.is_positive is False:
-        raise ArgumentError(name, expected="a positive number or a sympy expression", received=repr(value))
-    return expression
 
 
 def _matrix(entries: Matrix, dim: int) -> tuple[tuple[sp.Expr, ...], ...]:

@@ -5,7 +5,8 @@ from typing import Any
 
 import sympy as sp
 
-from warptheory.fields.covariance._radial import RadialCovariance, positive
+from warptheory.fields._parameters import positive
+from warptheory.fields.covariance._radial import RadialCovariance
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,8 @@ import sympy as sp
 from jaxtyping import Float
 from numpy import ndarray
 
-from warptheory.fields.covariance._radial import RadialCovariance, positive
+from warptheory.fields._parameters import positive
+from warptheory.fields.covariance._radial import RadialCovariance
 
 # The trapezoidal rule in log t errs by exp(−2πw/spacing) for an integrand analytic up to the distance w = π/2.
 _SPACING = 0.25

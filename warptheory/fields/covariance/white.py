@@ -8,9 +8,8 @@ import sympy as sp
 from jaxtyping import Float
 from numpy import ndarray
 
-from warptheory.core.errors import ArgumentError
+from warptheory.fields._parameters import check_dim, positive
 from warptheory.fields.covariance._covariance import Covariance
-from warptheory.fields.covariance._radial import positive
 
 
 @dataclass(frozen=True)
@@ -27,8 +26,7 @@ class White(Covariance):
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "variance", positive("variance", self.variance))
-        if type(self.dim) is not int or self.dim not in (1, 2, 3):
-            raise ArgumentError("dim", expected="1, 2 or 3", received=self.dim)
+        check_dim(self.dim)
 
     def expression(self, *lag: Any) -> sp.Expr:
         """Return σ² ∏ δ(τᵢ); arguments and errors as in `Covariance`."""
