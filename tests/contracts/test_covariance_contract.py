@@ -6,10 +6,11 @@ import math
 import numpy as np
 import pytest
 import sympy as sp
+from scipy import integrate
 
 from warptheory.core.errors import ArgumentError
 from warptheory.fields import covariance
-from warptheory.fields.covariance import RadialCovariance, _transforms
+from warptheory.fields.covariance import Covariance, RadialCovariance, _transforms
 
 NAMES = covariance.names()
 RADIAL = [name for name in NAMES if issubclass(covariance.get(name), RadialCovariance)]
@@ -141,6 +142,59 @@ def test_sums_and_products(first, second):
             assert float(moments[1]) == pytest.approx(leibniz, rel=1e-12)
 
 
+@pytest.mark.parametrize("dim", [1, 2, 3])
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("spread", [0.4, 5.0])
+def test_mean_over_offsets_is_that_of_the_spectrum(name, dim, spread):
+    """(2π)⁻ᵈ ∫ S exp(−ω²s²/2) dω by SciPy; the mean over the lags is asked for 1e-9 of C(0)."""
+    found = build(name, dim)
+    sphere = 2 * math.pi ** (dim / 2) / math.gamma(dim / 2) / (2 * math.pi) ** dim
+
+    def integrand(k):
+        density = float(found.spectral_density(*along(sp.Float(k), dim)))
+        return sphere * density * math.exp(-((k * spread) ** 2) / 2) * k ** (dim - 1)
+
+    def total():  # the density changes at 1/ℓ, and may be infinite at zero
+        ends = [0, 1e-3, 0.1, 1, min(9 / spread, 60)]
+        return sum(integrate.quad(integrand, *panel, epsrel=1e-9)[0] for panel in itertools.pairwise(ends))
+
+    exact = 0 if name == "white" else total()  # of the field on the grid, which has no values between the pixels
+    assert found.mean_over_offsets(spread) == pytest.approx(exact, abs=1e-8 * float(VARIANCE))
+    assert Covariance._mean_over_offsets(found, spread) == pytest.approx(exact, abs=1e-8 * float(VARIANCE))
+    assert found.mean_over_offsets(0.0) == float(VARIANCE)
+
+
+@pytest.mark.parametrize("dim", [1, 2, 3])
+def test_mean_over_offsets_without_isotropy(dim):
+    """The determinant of squared exponentials against the mean over the lags; sums and products of them."""
+    first, second = (build("squared_exponential", dim, length, anisotropy=SHEAR[dim]) for length in (3, 4))
+    exact = first.mean_over_offsets(2.0)
+    accuracy = 1e-8 * float(VARIANCE) ** 2
+    assert Covariance._mean_over_offsets(first, 2.0) == pytest.approx(exact, abs=accuracy)
+    added = first + second + covariance.get("white")(dim=dim)
+    assert added.mean_over_offsets(2.0) == pytest.approx(exact + second.mean_over_offsets(2.0), rel=1e-14)
+    assert added.mean_over_offsets(0.0) == pytest.approx(float(added.variance), rel=1e-14)
+    both = build("squared_exponential", dim, sp.Rational(12, 5), anisotropy=SHEAR[dim])  # 1/ℓ² = 1/3² + 1/4²
+    wanted = float(VARIANCE) * both.mean_over_offsets(2.0)
+    assert (first * second).mean_over_offsets(2.0) == pytest.approx(wanted, abs=accuracy)
+
+
+@pytest.mark.parametrize("dim", [1, 2, 3])
+@pytest.mark.parametrize("name", RADIAL)
+def test_isotropy(name, dim):
+    """It is what C does: alike at lags of one length, for a plain field and a turned one, not for a sheared one."""
+    turn = {1: ((-2,),), 2: ((3, -4), (4, 3)), 3: ((3, -4, 0), (4, 3, 0), (0, 0, 5))}[dim]
+    plain, turned, sheared = build(name, dim), *(build(name, dim, anisotropy=a) for a in (turn, SHEAR[dim]))
+    lags = np.random.default_rng(3).normal(size=(20, dim))
+    lags /= np.linalg.norm(lags, axis=-1, keepdims=True)
+    for found in (plain, turned, plain + turned, plain * turned):
+        assert found.is_isotropic
+        np.testing.assert_allclose(found.at(lags), found(1.0), rtol=1e-12)
+    for found in (sheared, plain + sheared, sheared * plain):
+        assert found.is_isotropic == (dim == 1)
+        assert np.allclose(found.at(lags), found(1.0), rtol=1e-3) == (dim == 1)
+
+
 def build_length(name, length):
     return covariance.get(name)(length=length)
 
@@ -164,6 +218,9 @@ BAD = {
     "matrix": (lambda name: build(name, 2, anisotropy=((1, 1),)), "^anisotropy: expected a 2 × 2 matrix"),
     "sum over axes": (lambda name: build(name, 2) + build(name, 1), "^other: expected a covariance on 2 axes"),
     "sum with a number": (lambda name: build(name, 2) + 1, "^other: expected a covariance"),
+    "spread": (lambda name: build(name, 2).mean_over_offsets(-1.0), "^spread: expected a finite deviation ≥ 0, .* -1"),
+    "spread nan": (lambda name: build(name, 2).mean_over_offsets(math.nan), "^spread: expected a finite .* got nan"),
+    "spread text": (lambda name: build(name, 2).mean_over_offsets("1"), "^spread: expected a finite .* got 1"),
     "a symbol": (lambda name: build_length(name, sp.Symbol("l", positive=True))(1.0), "expected .*number"),
 }
 

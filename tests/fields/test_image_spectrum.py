@@ -207,6 +207,17 @@ def test_covariance_is_the_transform_of_the_density(lag):
     assert float(TABLE.expression(*map(sp.Float, lag))) == pytest.approx(total, abs=2e-6 * float(TABLE.variance))
 
 
+def test_isotropy_ends_with_the_square():
+    """Axis against diagonal at |τ| = 1: 0 and sinc²(1/√2) for a flat spectrum, nearly alike for a photograph."""
+    flat = ImageSpectrum(np.array([1.0, 2.0]), np.ones((1, 2)))
+    diagonal = np.array([[1, 0], [math.sqrt(0.5), math.sqrt(0.5)]])
+    np.testing.assert_allclose(flat.at(diagonal), [0, np.sinc(math.sqrt(0.5)) ** 2], atol=1e-13)
+    difference = np.diff(CAMERA.at(diagonal))[0] / float(CAMERA.variance)
+    assert 0.001 < difference < 0.005
+    assert not flat.is_isotropic
+    assert not CAMERA.is_isotropic
+
+
 def test_grids_and_single_lags_agree():
     """The product of waves along both axes, on a grid of lags, against single ones, far out as well."""
     lags = np.stack(np.meshgrid(np.arange(-60, 70.0, 10), np.arange(90.0, step=7), indexing="ij"), -1)

@@ -108,7 +108,7 @@ def test_images_keep_their_dtype(dtype):
 @pytest.mark.parametrize("dim", [1, 2, 3])
 @pytest.mark.parametrize("spread", [0.2, 1.0, 6.0])
 def test_displacement_error_of_smooth_fields_has_a_closed_form(dim, spread):
-    """2σ²(1 − ∏(1 + s²/ℓᵢ²)^−½), with another length along the last axis as well; asked for 1e-9 of σ²."""
+    """2σ²(1 − ∏(1 + s²/ℓᵢ²)^−½), with another length along the last axis as well."""
     for last in (1, 3):
         matrix = np.diag([*[1] * (dim - 1), last]).tolist()
         image = SquaredExponential(length=3, variance=2, dim=dim, anisotropy=matrix)

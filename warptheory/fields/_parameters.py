@@ -1,6 +1,7 @@
 """Parameters of fields: what sympy reads, checked, and the number of axes."""
 
 import math
+from numbers import Real
 from typing import Any
 
 import sympy as sp
@@ -49,6 +50,16 @@ def check_dim(dim: Any) -> None:
     """
     if type(dim) is not int or dim not in (1, 2, 3):
         raise ArgumentError("dim", expected="1, 2 or 3", received=dim)
+
+
+def check_spread(spread: Any) -> None:
+    """Refuse what is no standard deviation of offsets.
+
+    Raises:
+        ArgumentError: negative, not finite, or no number.
+    """
+    if not isinstance(spread, Real) or not 0 <= float(spread) < math.inf:
+        raise ArgumentError("spread", expected="a finite deviation ≥ 0, in pixels", received=spread)
 
 
 def _read(value: Any) -> sp.Expr | None:

@@ -11,26 +11,20 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from jaxtyping import Float
-from numpy import ndarray
 from scipy import stats
 from torch import Tensor, nn
 
 from warptheory import kernels, warping
 from warptheory.core.errors import ArgumentError
 from warptheory.core.streams import Stream
-from warptheory.fields import Covariance, FieldSampler, ImageSpectrum, SquaredExponential
-from warptheory.fields.covariance import RadialCovariance
+from warptheory.fields import Covariance, FieldSampler, SquaredExponential
+from warptheory.fields._parameters import check_spread
 from warptheory.warping import boundaries
 from warptheory.warping._arguments import check_kernel_fits, check_values
 
 # Share of the offsets' variance that an embedding may clip, which no image shows: lengths up to twice the image fit.
 _CLIPPED = 1e-6
-_FARTHEST = 9.0  # deviations of an offset; a component beyond has a probability of 1e−18
-_RELATIVE = 1e-9  # of the variance, between one refinement and the next
 _ALIKE = 1e-9  # of the variance of slopes, up to which they count as alike
-_LEVELS, _LEVELS_IN_SPACE = 7, 4
-_PANELS, _DIRECTIONS = 4, 8  # at the first level; each doubles them
-_NODES, _WEIGHTS = np.polynomial.legendre.leggauss(16)
 
 
 @dataclass(frozen=True)
@@ -84,8 +78,7 @@ class RandomFieldWarp(nn.Module):
         seed: int = 0,
     ) -> None:
         super().__init__()
-        if not 0 <= spread < math.inf:
-            raise ArgumentError("spread", expected="a finite deviation ≥ 0, in pixels", received=spread)
+        check_spread(spread)
         boundaries.get(boundary)
         check_kernel_fits(kernels.get(kernel), boundary)
         self.spread = float(spread)
@@ -174,8 +167,7 @@ class RandomFieldWarp(nn.Module):
 def displacement_error(image: Covariance, spread: float) -> float:
     """Return E|x∘φ − x|² = 2C(0) − 2 (2π)⁻ᵈ ∫ S(ω) exp(−|ω|²s²/2) dω for Gaussian offsets.
 
-    The integral is E C(ε), the mean of C over one offset: it is taken on the side of the lags, where every
-    covariance has numbers; white noise has no values between the pixels, and differs by 2C(0).
+    The integral is the mean of C over one offset. White noise has no values between the pixels, and differs by 2C(0).
 
     Args:
         image: C of the images.
@@ -186,9 +178,7 @@ def displacement_error(image: Covariance, spread: float) -> float:
 
     Source: theory label C6.
     """
-    if not 0 <= spread < math.inf:
-        raise ArgumentError("spread", expected="a finite deviation ≥ 0, in pixels", received=spread)
-    return 0.0 if spread == 0 else 2 * (float(image.variance) - _mean_over_offsets(image, spread))
+    return 2 * (float(image.variance) - image.mean_over_offsets(spread))
 
 
 def fold_probability(tau: float, dim: int) -> float:
@@ -215,52 +205,3 @@ def _length(correlation: float) -> float:
     if not isinstance(correlation, int | float) or not 0 < correlation < math.inf:
         raise ArgumentError("correlation", expected="a length > 0 in pixels, or a covariance", received=correlation)
     return correlation
-
-
-def _mean_over_offsets(image: Covariance, spread: float) -> float:
-    """Return E C(ε), ε ~ N(0, s²I), refined until it settles.
-
-    Raises:
-        ArgumentError: it does not.
-    """
-    if isinstance(image, ImageSpectrum):
-        return image.mean_over_offsets(spread)
-    isotropic = image.dim == 1 or (isinstance(image, RadialCovariance) and image.is_isotropic)
-    before = math.inf
-    for level in range(_LEVELS if isotropic or image.dim == 2 else _LEVELS_IN_SPACE):
-        directions, shares = _sphere(image.dim, 1 if isotropic else _DIRECTIONS * 2**level)
-        found = _polar_mean(image, spread, directions, shares, _PANELS * 2**level)
-        if abs(found - before) <= _RELATIVE * float(image.variance):
-            return found
-        before = found
-    raise ArgumentError("image", expected="a covariance that can be averaged over the offsets", received=image)
-
-
-def _polar_mean(
-    image: Covariance, spread: float, directions: Float[ndarray, "N d"], shares: Float[ndarray, "N"], panels: int
-) -> float:
-    """Return the mean of C over the direction of ε and its length s q².
-
-    The square takes the edge off covariances that leave C(0) like a root of the lag.
-    """
-    half = math.sqrt(_FARTHEST) / panels / 2
-    q = (half * (2 * np.arange(panels)[:, None] + 1 + _NODES)).ravel()
-    weights = np.tile(half * _WEIGHTS, panels) * stats.chi.pdf(q**2, image.dim) * 2 * q
-    return float(weights @ image.at(spread * np.multiply.outer(q**2, directions)) @ shares)
-
-
-def _sphere(dim: int, count: int) -> tuple[Float[ndarray, "N d"], Float[ndarray, "N"]]:
-    """Return directions, the first axis for a count of one, and their shares of the sphere.
-
-    C(−τ) = C(τ): half of the sphere will do, `count` angles, in space for each of as many heights.
-    """
-    if count == 1:
-        return np.eye(dim)[:1], np.ones(1)
-    angle = math.pi * (np.arange(count) + 0.5) / count
-    circle = np.stack([np.cos(angle), np.sin(angle)], -1)
-    if dim == 2:
-        return circle, np.full(count, 1 / count)
-    height, weight = np.polynomial.legendre.leggauss(count)
-    ring = np.sqrt(1 - height**2)[:, None, None] * circle
-    points = np.concatenate([np.broadcast_to(height[:, None, None], (count, count, 1)), ring], -1)
-    return points.reshape(-1, 3), np.repeat(weight / 2 / count, count)

@@ -563,7 +563,7 @@ def _representative(
 
 
 def _is_isotropic(field: GaussianField) -> bool:
-    return field.covariance is None or getattr(field.covariance, "is_isotropic", False)
+    return field.covariance is None or field.covariance.is_isotropic
 
 
 @cache

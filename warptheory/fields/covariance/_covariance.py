@@ -23,6 +23,8 @@ from jaxtyping import Float
 from numpy import ndarray
 
 from warptheory.core.errors import ArgumentError
+from warptheory.fields._parameters import check_spread
+from warptheory.fields.covariance._offset_mean import mean_over_offset
 
 if TYPE_CHECKING:
     import torch
@@ -107,6 +109,28 @@ class Covariance(ABC):
         return self._values(lags.reshape(-1, self.dim)).reshape(lags.shape[:-1])
 
     @property
+    def is_isotropic(self) -> bool:
+        """Whether C depends on |τ| alone, as on one axis it always does."""
+        return self.dim == 1
+
+    def mean_over_offsets(self, spread: float) -> float:
+        """Return E C(ε) = (2π)⁻ᵈ ∫ S(ω) exp(−|ω|²s²/2) dω, ε ~ N(0, s²I).
+
+        The mean is taken on the side of the lags, where every covariance has numbers, to 1e-9 of C(0), unless a
+        closed form or the spectrum gives it.
+
+        Args:
+            spread: s in pixels, the standard deviation along each axis.
+
+        Raises:
+            ArgumentError: a negative spread, a symbol without a number, or a C that cannot be integrated.
+
+        Source: theory label C6.
+        """
+        check_spread(spread)
+        return float(self.variance) if spread == 0 else self._mean_over_offsets(float(spread))
+
+    @property
     def free_symbols(self) -> set[sp.Symbol]:
         """The symbols that stand for parameters."""
         fields = dataclasses.fields(self)  # type: ignore[arg-type]
@@ -173,6 +197,13 @@ class Covariance(ABC):
     def _values(self, lags: Float[ndarray, "N d"]) -> Float[ndarray, "N"]:
         """Return C at lags in pixels."""
 
+    def _mean_over_offsets(self, spread: float) -> float:
+        """Return E C(ε) for s > 0."""
+        found = mean_over_offset(self.at, self.dim, spread, self.is_isotropic)
+        if found is None:
+            raise ArgumentError("covariance", expected="one that can be averaged over the offsets", received=self)
+        return found
+
     def __add__(self, other: "Covariance") -> "Covariance":
         return SumOfCovariances((self, other))
 
@@ -204,6 +235,11 @@ class SumOfCovariances(Covariance):
         """Number of axes."""
         return self.terms[0].dim
 
+    @property
+    def is_isotropic(self) -> bool:
+        """Whether all terms are."""
+        return all(term.is_isotropic for term in self.terms)
+
     def expression(self, *lag: Any) -> sp.Expr:
         """Return Σ Cᵢ(τ)."""
         return sp.Add(*(term.expression(*lag) for term in self.terms))
@@ -218,6 +254,9 @@ class SumOfCovariances(Covariance):
 
     def _values(self, lags: Float[ndarray, "N d"]) -> Float[ndarray, "N"]:
         return reduce(np.add, (term.at(lags) for term in self.terms))
+
+    def _mean_over_offsets(self, spread: float) -> float:
+        return math.fsum(term.mean_over_offsets(spread) for term in self.terms)
 
 
 @dataclass(frozen=True)
@@ -239,6 +278,11 @@ class ProductOfCovariances(Covariance):
     def dim(self) -> int:
         """Number of axes."""
         return self.first.dim
+
+    @property
+    def is_isotropic(self) -> bool:
+        """Whether both factors are."""
+        return self.first.is_isotropic and self.second.is_isotropic
 
     def expression(self, *lag: Any) -> sp.Expr:
         """Return C₁(τ) C₂(τ)."""

@@ -102,8 +102,11 @@ class RadialCovariance(Covariance):
 
     @property
     def is_isotropic(self) -> bool:
-        """Whether C depends on |τ| alone."""
-        return self.anisotropy is None
+        """Whether C depends on |τ| alone: without an anisotropy, or with a multiple of a rotation."""
+        if self.anisotropy is None:
+            return True
+        squares = self._map.T * self._map
+        return bool(squares == squares[0, 0] * sp.eye(self.dim))
 
     def _values(self, lags: Float[ndarray, "N d"]) -> Float[ndarray, "N"]:
         distances = np.linalg.norm(lags @ np.array(self._map.T, dtype=float), axis=-1)

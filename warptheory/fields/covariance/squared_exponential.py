@@ -1,7 +1,9 @@
 """The squared exponential (Gaussian) covariance, of fields that are smooth to every order."""
 
+import math
 from dataclasses import dataclass
 
+import numpy as np
 import sympy as sp
 
 from warptheory.fields.covariance._radial import RadialCovariance
@@ -35,3 +37,8 @@ class SquaredExponential(RadialCovariance):
     def integral_scale(self) -> sp.Expr:
         """√(π/2) ℓ."""
         return sp.sqrt(sp.pi / 2) * self.length
+
+    def _mean_over_offsets(self, spread: float) -> float:
+        """Return σ² det(I + s²AᵀA/ℓ²)^−½, which is σ² (1 + s²/ℓ²)^−d/2 of the isotropic field."""
+        scaled = np.array(self._map, dtype=float) * spread / self._length
+        return float(self._number("variance")) / math.sqrt(np.linalg.det(np.eye(self.dim) + scaled.T @ scaled))

@@ -28,6 +28,11 @@ class White(Covariance):
         object.__setattr__(self, "variance", positive("variance", self.variance))
         check_dim(self.dim)
 
+    @property
+    def is_isotropic(self) -> bool:
+        """True: C is zero at every lag but one, although the band of S is a square."""
+        return True
+
     def expression(self, *lag: Any) -> sp.Expr:
         """Return σ² ∏ δ(τᵢ); arguments and errors as in `Covariance`."""
         return self.variance * sp.Mul(*(sp.KroneckerDelta(t, 0) for t in self._check_axes(lag, "lag")))
@@ -46,3 +51,7 @@ class White(Covariance):
 
     def _values(self, lags: Float[ndarray, "N d"]) -> Float[ndarray, "N"]:
         return np.where((lags == 0).all(axis=-1), float(self.variance), 0.0)
+
+    def _mean_over_offsets(self, spread: float) -> float:
+        """Return zero: an offset almost surely is not a whole pixel."""
+        return 0.0
