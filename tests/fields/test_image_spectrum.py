@@ -1,12 +1,13 @@
 """Spectra of images: known ones are found again within standard errors, and C and S are a pair."""
 
+import itertools
 import math
 
 import numpy as np
 import pytest
 import sympy as sp
 import torch
-from scipy import stats
+from scipy import special, stats
 
 from warptheory.core.errors import ArgumentError, UnknownNameError
 from warptheory.core.streams import Stream
@@ -218,14 +219,66 @@ def test_isotropy_ends_with_the_square():
     assert not CAMERA.is_isotropic
 
 
-def test_grids_and_single_lags_agree():
-    """The product of waves along both axes, on a grid of lags, against single ones, far out as well."""
-    lags = np.stack(np.meshgrid(np.arange(-60, 70.0, 10), np.arange(90.0, step=7), indexing="ij"), -1)
-    together = CAMERA.at(lags)
-    scattered = np.array([[float(CAMERA.at(lag)) for lag in row[:2]] for row in lags[:2]])
-    np.testing.assert_allclose(together[:2, :2], scattered, atol=1e-12 * float(CAMERA.variance))
-    matrix = CAMERA.at(np.random.default_rng(1).uniform(0, 9, (40, 1, 2)) - np.zeros((1, 40, 2)))
-    assert matrix.shape == (40, 40)
+def panels(ends, most):
+    """Gauss–Legendre nodes and weights, 40 for each part of at most that length."""
+    x, w = np.polynomial.legendre.leggauss(40)
+    edges = np.concatenate([np.linspace(a, b, 2 + int((b - a) / most))[:-1] for a, b in itertools.pairwise(ends)])
+    half = np.diff(edges, append=ends[-1])[:, None] / 2
+    return (edges[:, None] + half * (1 + x)).ravel(), (half * w).ravel()
+
+
+def direct_sum(spectrum, lags):
+    """Every lag by itself: J₀ on the disc |ω| < π, and waves on its corners, k = π/cos φ between φ and π/2 − φ.
+
+    Nodes are closer than 50 radians of a wave, and at the knots of S.
+    """
+    most = 50 / (2 * math.pi * (1 + np.abs(lags).max()))
+    logs = np.log(spectrum.wavenumbers), np.log(spectrum.density)
+    k, weights = panels([0, *spectrum.wavenumbers[spectrum.wavenumbers < math.pi], math.pi], most)
+    disc = weights * k * np.exp(np.interp(np.log(k), *logs)) / (2 * math.pi)
+    beyond = spectrum.wavenumbers[(spectrum.wavenumbers > math.pi) & (spectrum.wavenumbers < math.sqrt(2) * math.pi)]
+    phi, phi_weights = panels([0, *np.arccos(math.pi / beyond), math.pi / 4], most)
+    share, share_weights = panels([0, 1], most)
+    k_corner, width = math.pi / np.cos(phi), math.pi / 2 - 2 * phi
+    angle = phi[:, None] + np.outer(width, share)
+    omega = k_corner[:, None] * np.cos(angle), k_corner[:, None] * np.sin(angle)
+    density = np.exp(np.interp(np.log(k_corner), *logs)) * k_corner**2 * np.tan(phi) * width * phi_weights
+    corner = np.outer(density, share_weights) / math.pi**2
+    return [
+        disc @ special.j0(k * math.hypot(*lag)) + np.sum(corner * np.cos(omega[0] * lag[0]) * np.cos(omega[1] * lag[1]))
+        for lag in lags
+    ]
+
+
+LATTICES = {
+    "square": (np.arange(-40, 41), np.arange(-40, 41)),
+    "rectangle": (np.arange(0, 90, 3.0), np.arange(-5, 60)),
+    "spacing": (0.37 * np.arange(60), 2.9 * np.arange(30)),
+    "row": (np.arange(150), np.zeros(1)),
+    "column": (np.zeros(1), np.arange(150)),
+    "few": (np.arange(3.0), np.array([-70, 2.5])),
+    "origin": (np.zeros(1), np.zeros(1)),
+}
+
+
+@pytest.mark.parametrize("spectrum", [TABLE, CAMERA], ids=["table", "camera"])
+@pytest.mark.parametrize("lattice", LATTICES)
+def test_covariance_is_the_direct_sum(spectrum, lattice):
+    """Lags of a lattice together, where waves are expanded in polynomials, to 1e-12 of C(0), at 25 of them."""
+    lags = np.stack(np.meshgrid(*LATTICES[lattice], indexing="ij"), -1).reshape(-1, 2).astype(float)
+    places = np.unique([0, len(lags) - 1, *np.random.default_rng(4).integers(len(lags), size=25)])
+    found = spectrum.at(lags)[places]
+    np.testing.assert_allclose(found, direct_sum(spectrum, lags[places]), atol=1e-12 * float(spectrum.variance))
+
+
+@pytest.mark.parametrize("spectrum", [TABLE, CAMERA], ids=["table", "camera"])
+@pytest.mark.parametrize(("count", "reach"), [(1, 300), (40, 20), (700, 80)])
+def test_covariance_at_scattered_lags_is_the_direct_sum(spectrum, count, reach):
+    lags = np.random.default_rng(5).uniform(-reach, reach, (count, 2))
+    found = spectrum.at(lags)[:20]
+    np.testing.assert_allclose(found, direct_sum(spectrum, lags[:20]), atol=1e-12 * float(spectrum.variance))
+    assert CAMERA.at(np.zeros((0, 2))).shape == (0,)
+    assert CAMERA.at(np.zeros((4, 3, 2))).shape == (4, 3)
 
 
 def test_matrices_are_positive():

@@ -31,6 +31,7 @@ from torch import Tensor
 
 from warptheory.core.errors import ArgumentError
 from warptheory.fields import photographs
+from warptheory.fields._waves import WaveSum, composite, interpolate
 from warptheory.fields.covariance import Covariance
 from warptheory.fields.covariance._transforms import mean_over_sphere
 
@@ -39,11 +40,11 @@ _RING = 0.06
 _FIRST = 2  # the first frequency on which neither the mean nor its removal leaves a trace
 _SMALLEST = 8  # pixels of a patch with a few rings in it
 _CORNER = math.sqrt(2) * math.pi
-_NODES, _WEIGHTS = np.polynomial.legendre.leggauss(32)
-# 32 nodes integrate a wave of z = 28 radians to either side of a panel's middle to (ez/128)⁶⁴ < 1e−14.
-_PHASE = 56.0
 _DENSE = 8  # a grid of lags has at most so many points for each lag that is asked for
-_ELEMENTS = 2**21  # of a matrix of lags and frequencies, made at a time
+_FEW = 16  # lags at which a sum over all frequencies is the shorter way
+_OCTANTS = 8
+_GAUSSIAN = 7.5  # 56 radians of a wave are as many deviations, over which 32 nodes integrate exp(−x²/2) to rounding
+_ELEMENTS = 2**17  # of a matrix of lags and frequencies, made at a time
 
 
 def periodogram(images: Float[Tensor, "*B H W"]) -> Float[ndarray, "*B H W"]:
@@ -231,7 +232,8 @@ class ImageSpectrum(Covariance):
         k, weights = self._disc(0.0)
         disc = float(mean_over_sphere((first, second))) * (weights @ k ** (first + second))
         omega, corner = self._corners(0.0)
-        return sp.Float(float(disc + corner @ (omega[0] ** first * omega[1] ** second)))
+        powers = (omega[0] ** first * omega[1] ** second + omega[1] ** first * omega[0] ** second) / 2
+        return sp.Float(float(disc + corner @ powers))
 
     @property
     def is_isotropic(self) -> bool:
@@ -242,59 +244,67 @@ class ImageSpectrum(Covariance):
         return False
 
     def _mean_over_offsets(self, spread: float) -> float:
-        reach = math.sqrt(_PHASE) * spread  # the exponential is no steeper than a wave of so many pixels
+        reach = _GAUSSIAN * spread
         (k, weights), (omega, corner) = self._disc(reach), self._corners(reach)
         disc = weights @ np.exp(-((k * spread) ** 2) / 2)
         return float(disc + corner @ np.exp(-np.square(omega * spread).sum(0) / 2))
 
     def _values(self, lags: Float[ndarray, "N d"]) -> Float[ndarray, "N"]:
         lags = np.abs(lags)
-        distances = np.linalg.norm(lags, axis=-1)
-        reach = float(distances.max(initial=0.0))
-        different, places = np.unique(distances, return_inverse=True)
-        return self._disc_values(different, reach)[places] + self._corner_values(lags, reach)
+        different, places = np.unique(np.hypot(*lags.T), return_inverse=True)
+        return self._disc_values(different)[places] + self._corner_values(lags)
 
-    def _disc_values(self, distances: Float[ndarray, "N"], reach: float) -> Float[ndarray, "N"]:
+    def _disc_values(self, distances: Float[ndarray, "N"]) -> Float[ndarray, "N"]:
         """Return (2π)⁻¹ ∫₀^π S(k) J₀(kr) k dk."""
-        k, weights = self._disc(reach)
-        parts = np.array_split(distances, 1 + distances.size * k.size // _ELEMENTS)
-        return np.concatenate([special.j0(np.multiply.outer(part, k)) @ weights for part in parts])
+        k, weights = self._disc(float(distances.max(initial=0.0)))
 
-    def _corner_values(self, lags: Float[ndarray, "N 2"], reach: float) -> Float[ndarray, "N"]:
-        """Return the part of |ω| > π: waves along both axes, which factorise on a grid of lags."""
-        omega, weights = self._corners(reach)
+        def values(r: Float[ndarray, "M"]) -> Float[ndarray, "M"]:
+            parts = np.array_split(r, 1 + r.size * k.size // _ELEMENTS)
+            return np.concatenate([special.j0(np.multiply.outer(part, k)) @ weights for part in parts])
+
+        return interpolate(values, math.pi, distances)
+
+    def _corner_values(self, lags: Float[ndarray, "N 2"]) -> Float[ndarray, "N"]:
+        """Return the part of |ω| > π: waves along both axes, the same with the axes exchanged."""
+        omega, weights = self._corners(float(np.hypot(*lags.T).max(initial=0.0)))
+        if len(lags) <= _FEW:
+            values = [weights @ np.cos(lag[:, None] * omega).prod(0) for lag in np.concatenate([lags, lags[:, ::-1]])]
+            return np.reshape(values, (2, -1)).mean(0)
+        waves = WaveSum.of(omega, weights / 2, math.pi, float(lags.max()))
         (rows, row), (columns, column) = (np.unique(axis, return_inverse=True) for axis in lags.T)
-        on_grid = rows.size * columns.size <= _DENSE * len(lags)
-        first, second = (rows, columns) if on_grid else lags.T
-        total = np.zeros((rows.size, columns.size) if on_grid else len(lags))
-        for part in np.array_split(np.arange(weights.size), 1 + (first.size + second.size) * weights.size // _ELEMENTS):
-            waves = np.cos(np.multiply.outer(first, omega[0, part])) * weights[part]
-            others = np.cos(np.multiply.outer(second, omega[1, part]))
-            total += waves @ others.T if on_grid else np.einsum("np,np->n", waves, others)
-        return total[row, column] if on_grid else total
+        if rows.size * columns.size <= _DENSE * len(lags):
+            return (waves.on_grid(rows, columns) + waves.on_grid(columns, rows).T)[row, column]
+        parts = np.array_split(lags, 1 + lags.size * waves.panels.nodes.size // _ELEMENTS)
+        return np.concatenate([waves.at_pairs(*part.T) + waves.at_pairs(*part.T[::-1]) for part in parts])
 
     def _disc(self, reach: float) -> tuple[Float[ndarray, "K"], Float[ndarray, "K"]]:
         """Return nodes k in [0, π] and weights with S(k) k/2π, for waves of lags up to `reach` pixels."""
         knots = self.wavenumbers[self.wavenumbers < math.pi]
-        k, weights = _composite([0.0, *knots, math.pi], reach)
+        k, weights = (x.ravel() for x in composite([0.0, *knots, math.pi], reach))
         return k, weights * k * self._interpolated(k) / (2 * math.pi)
 
     def _corners(self, reach: float) -> tuple[Float[ndarray, "2 P"], Float[ndarray, "P"]]:
-        """Return frequencies, shape (2, P), and weights with S/(2π)² of the band beyond the disc, for cos · cos.
+        """Return frequencies ω₁ ≥ ω₂ ≥ 0, shape (2, P), and weights with S/(2π)² of the band beyond the disc.
 
-        With k = π/cos φ, whose circle lies in the band between the angles φ and π/2 − φ, integrands have no roots;
-        |∂ω/∂φ| ≤ 2π, and |∂ω| ≤ π²/2 per share of the arc.
+        They stand for their mirror images, eight of each. With k = π/cos φ, whose circle lies in the band between the
+        angle φ and the diagonal, integrands have no roots, and |∂ω/∂φ| ≤ 2π.
         """
         knots = self.wavenumbers[(self.wavenumbers > math.pi) & (self.wavenumbers < _CORNER)]
-        phi, weights = _composite([0.0, *np.arccos(math.pi / knots), math.pi / 4], 2 * math.pi * reach)
-        share, angle_weights = _composite([0.0, 1.0], math.pi**2 / 2 * reach)
-        k = (math.pi / np.cos(phi))[:, None]
-        width = (math.pi / 2 - 2 * phi)[:, None]
-        angle = phi[:, None] + width * share
-        # Four quadrants, k dk = k² tan φ dφ, and (2π)⁻².
-        weight = 4 / (2 * math.pi) ** 2 * self._interpolated(k) * k**2 * np.tan(phi)[:, None] * width
-        measure = weight * weights[:, None] * angle_weights
-        return np.stack([(k * np.cos(angle)).ravel(), (k * np.sin(angle)).ravel()]), measure.ravel()
+        panels = composite([0.0, *np.arccos(math.pi / knots), math.pi / 4], 2 * math.pi * reach)
+        parts = [self._arcs(phi, weights, reach) for phi, weights in zip(*panels, strict=True)]
+        return np.concatenate([omega for omega, _ in parts], axis=1), np.concatenate([weight for _, weight in parts])
+
+    def _arcs(
+        self, phi: Float[ndarray, "M"], weights: Float[ndarray, "M"], reach: float
+    ) -> tuple[Float[ndarray, "2 P"], Float[ndarray, "P"]]:
+        """Return what `_corners` does, for the angles of one panel; each arc ends at the diagonal."""
+        k, width = math.pi / np.cos(phi), math.pi / 4 - phi
+        share, share_weights = (x.ravel() for x in composite([0.0, 1.0], float(k[0] * width[0]) * reach))
+        angle = phi[:, None] + np.outer(width, share)
+        omega = k[:, None] * np.stack([np.cos(angle), np.sin(angle)])
+        # k dk = k² tan φ dφ, and (2π)⁻².
+        density = _OCTANTS / (2 * math.pi) ** 2 * self._interpolated(k) * k**2 * np.tan(phi)
+        return omega.reshape(2, -1), np.outer(density * width * weights, share_weights).ravel()
 
     def _interpolated(self, wavenumber: Float[ndarray, "*N"] | float) -> Float[ndarray, "*N"]:
         """Return S at wavenumbers in radians per pixel."""
@@ -314,14 +324,6 @@ class ImageSpectrum(Covariance):
     @property
     def _extent(self) -> str:
         return f"{len(self.wavenumbers)} wavenumbers in [{self.wavenumbers[0]:.3g}, {self.wavenumbers[-1]:.3g}]"
-
-
-def _composite(ends: Sequence[float], reach: float) -> tuple[Float[ndarray, "K"], Float[ndarray, "K"]]:
-    """Return Gauss–Legendre nodes and weights on panels short enough for waves exp(ikr), r ≤ reach."""
-    panels = [np.linspace(low, high, 2 + int((high - low) * reach / _PHASE)) for low, high in itertools.pairwise(ends)]
-    low, high = (np.concatenate(edges) for edges in ([p[:-1] for p in panels], [p[1:] for p in panels]))
-    half = (high - low)[:, None] / 2
-    return ((low + high)[:, None] / 2 + half * _NODES).ravel(), (half * _WEIGHTS).ravel()
 
 
 def _patches(
