@@ -84,6 +84,12 @@ def test_numbers_depend_on_seed_and_call_alone():
     assert torch.equal(restarted.offsets(X), calls[2])
 
 
+def test_it_is_among_the_operators():
+    assert wt.operators.RandomFieldWarp is RandomFieldWarp
+    assert isinstance(RandomFieldWarp().strength(Matern()), wt.operators.WarpStrength)
+    assert {"RandomFieldWarp", "WarpStrength"} <= set(wt.operators.__all__)
+
+
 def test_the_embedding_is_kept_for_a_size():
     warp = RandomFieldWarp(1.0, 3.0)
     for x in (X, X, X[..., :5]):

@@ -1,6 +1,10 @@
-"""Dynamic sampling operators as torch layers, one file each; each knows its matrix and statistics."""
+"""Dynamic sampling operators as torch layers, one file each; each knows its matrix and statistics.
+
+Random-field warps are a layer without a matrix: their offsets are drawn anew at every call.
+"""
 
 from warptheory.operators._operator import OperatorStatistics, SamplingOperator
+from warptheory.operators.random_field_warp import RandomFieldWarp, WarpStrength
 from warptheory.operators.self_warp import SelfWarp2d
 
-__all__ = ["OperatorStatistics", "SamplingOperator", "SelfWarp2d"]
+__all__ = ["OperatorStatistics", "RandomFieldWarp", "SamplingOperator", "SelfWarp2d", "WarpStrength"]
