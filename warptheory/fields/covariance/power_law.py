@@ -86,12 +86,15 @@ class PowerLaw(RadialCovariance):
     @cached_property
     def _mixture(self) -> tuple[Float[ndarray, "nodes"], Float[ndarray, "nodes"]]:
         """Weights, summing to one, and t + w²/2 of the squared exponentials: the trapezoidal rule in log t."""
-        length, exponent, inner = (float(self._number(name)) for name in ("length", "exponent", "inner"))
-        ends = math.log(inner**2) - 2 * _TAIL / exponent, math.log(length**2 * _TAIL)
-        logarithms = np.arange(ends[0], ends[1] + _SPACING, _SPACING)
+        length, exponent, inner = (self._number(name) for name in ("length", "exponent", "inner"))
+        # The integrand is largest at t = β ℓ²/2 or before, and narrower in log t by the root of that.
+        ends = math.log(inner**2) - 2 * _TAIL / exponent, math.log(length**2 * (2 * _TAIL + exponent))
+        spacing = _SPACING / math.sqrt(1 + exponent / 4)
+        logarithms = np.arange(ends[0], ends[1] + spacing, spacing)
         t = np.exp(logarithms)
         widths = t + inner**2 / 2
-        weights = t ** (exponent / 2) * np.exp(-t / length**2) * widths ** (-self.dim / 2)
+        powers = exponent / 2 * logarithms - t / length**2 - self.dim / 2 * np.log(widths)
+        weights = np.exp(powers - powers.max())
         return weights / weights.sum(), widths
 
     @cached_property
