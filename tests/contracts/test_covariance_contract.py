@@ -101,6 +101,31 @@ def test_moments_are_derivatives_at_zero(name, dim):
             assert float(moment) == pytest.approx((4 * fine - coarse) / 3, rel=2e-3)
 
 
+@pytest.mark.parametrize("dim", [1, 2, 3])
+@pytest.mark.parametrize(
+    ("covariance_class", "nu"),
+    [("exponential", None), ("matern", "1/2"), ("matern", "4/5"), ("matern", "1"), ("matern", "3/2"), ("matern", "2")],
+)
+def test_rough_fields_have_no_derivatives(covariance_class, nu, dim):
+    """λ₂ is ∞ for ν ≤ 1, λ₄ for ν ≤ 2, and so is that of a sum and of a product with a smooth field."""
+    found = build(covariance_class, dim, **({} if nu is None else {"nu": nu}))
+    smooth = build("squared_exponential", dim)
+    for rough in (found, found + smooth, found * smooth):
+        for axis in range(dim):
+            assert (rough.second_moment(axis) == sp.oo) == (nu not in ("3/2", "2"))
+            assert rough.fourth_moment(axis) == sp.oo
+
+
+@pytest.mark.parametrize("exponent", [3, 7, 19, 41])
+def test_steep_power_laws_are_matern_covariances(exponent):
+    """Without an inner scale ν = (β − d)/2 and ℓ√(2ν); w = 1e-6 changes C by shares of w²/ℓ²."""
+    nu = sp.Rational(exponent - 2, 2)
+    steep = covariance.get("power_law")(length=2, exponent=exponent, inner=1e-6)
+    wanted = covariance.get("matern")(length=2 * sp.sqrt(2 * nu), nu=nu)
+    distances = np.array([0.5, 2.0, 5.0, 12.0])
+    np.testing.assert_allclose(steep(distances), wanted(distances), rtol=1e-6 if exponent == 3 else 1e-10)
+
+
 @pytest.mark.parametrize("name", RADIAL)
 def test_integral_scale(name):
     found = build(name, 2, **({"alpha": 2} if name == "rational_quadratic" else {}))
@@ -218,11 +243,62 @@ BAD = {
     "matrix": (lambda name: build(name, 2, anisotropy=((1, 1),)), "^anisotropy: expected a 2 × 2 matrix"),
     "sum over axes": (lambda name: build(name, 2) + build(name, 1), "^other: expected a covariance on 2 axes"),
     "sum with a number": (lambda name: build(name, 2) + 1, "^other: expected a covariance"),
+    "variance nan": (
+        lambda name: covariance.get(name)(variance=math.nan),
+        "^variance: expected a positive number .* nan",
+    ),
+    "no axes": (lambda name: covariance.get(name)(dim=0), "^dim: expected 1, 2 or 3, got 0"),
+    "axes as a float": (lambda name: covariance.get(name)(dim=2.0), "^dim: expected 1, 2 or 3, got 2.0"),
+    "an axis too many": (lambda name: build(name, 2).second_moment(2), r"^axis: expected an axis in 0 … 1, got 2"),
+    "a negative axis": (lambda name: build(name, 2).fourth_moment(-1), r"^axis: expected an axis in 0 … 1, got -1"),
+    "size": (lambda name: draw(name, size=4), r"^size: expected 2 positive integers, got \(4,\)"),
+    "size of a line": (lambda name: draw(name, size=(8,)), r"^size: expected 2 positive integers, got \(8,\)"),
+    "spacing zero": (lambda name: draw(name, spacing=0), "^spacing: expected a finite distance > 0, got 0"),
+    "spacing nan": (lambda name: draw(name, spacing=math.nan), "^spacing: expected a finite distance > 0, got nan"),
+    "spacing infinite": (
+        lambda name: draw(name, spacing=math.inf),
+        "^spacing: expected a finite distance > 0, got inf",
+    ),
+    "batch": (lambda name: draw(name, batch=-1), r"^batch: expected batch ≥ 0 .*, got \(-1, 1\)"),
+    "a symbolic mean": (
+        lambda name: covariance.get(name)(variance=sp.Symbol("v", positive=True)).mean_over_offsets(0.0),
+        "^variance: expected a number, to compute with, got v",
+    ),
+    "large grid": (
+        lambda name: draw(name, size=(2**20, 2**20)),
+        r"^memory: expected at least \d+ bytes, for a torus of \(1048576, 1048576\) pixels, got 2147483648",
+    ),
+    "a symbolic variance": (
+        lambda name: covariance.get(name)(variance=sp.Symbol("v", positive=True))(1.0),
+        "^variance: expected a number, to compute with, got v",
+    ),
     "spread": (lambda name: build(name, 2).mean_over_offsets(-1.0), "^spread: expected a finite deviation ≥ 0, .* -1"),
     "spread nan": (lambda name: build(name, 2).mean_over_offsets(math.nan), "^spread: expected a finite .* got nan"),
     "spread text": (lambda name: build(name, 2).mean_over_offsets("1"), "^spread: expected a finite .* got 1"),
     "a symbol": (lambda name: build_length(name, sp.Symbol("l", positive=True))(1.0), "expected .*number"),
 }
+
+
+def draw(name, batch=1, size=(4, 4), **options):
+    return covariance.get(name)().sample(batch, size, np.random.default_rng(0), **options)
+
+
+@pytest.mark.usefixtures("as_users_call")
+@pytest.mark.parametrize(
+    ("parameters", "message"),
+    [
+        ({"inner": 0}, "^inner: expected a positive number or a sympy expression, got 0$"),
+        ({"exponent": 2, "inner": 0}, "^inner: expected a positive number .*, got 0$"),
+        ({"inner": -1}, "^inner: expected a positive number .*, got -1$"),
+        ({"exponent": 0}, "^exponent: expected a positive number .*, got 0$"),
+        ({"length": sp.oo}, "^length: expected a positive number .*, got oo$"),
+        ({"length": math.inf}, "^length: expected a positive number .*, got inf$"),
+    ],
+)
+def test_power_laws_without_a_variance_are_refused(parameters, message):
+    """Without an inner scale ∫ S diverges at high frequencies for β ≤ d, without an outer one at low ones for β ≥ d."""
+    with pytest.raises(ArgumentError, match=message):
+        covariance.get("power_law")(**parameters)
 
 
 @pytest.mark.usefixtures("as_users_call")

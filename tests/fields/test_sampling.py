@@ -2,9 +2,11 @@
 
 import itertools
 import math
+from dataclasses import dataclass
 
 import numpy as np
 import pytest
+import sympy as sp
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -177,6 +179,28 @@ def test_what_is_no_covariance_is_refused():
     assert 0.05 < tolerant.clipped < 0.5
 
 
+@dataclass(frozen=True)
+class Tent(RadialCovariance):
+    """ρ = max(0, 1 − r/ℓ), a covariance on a line, and on no more axes: S has negative values there."""
+
+    def correlation(self, distance):
+        return sp.Max(0, 1 - distance / self.length)
+
+
+@pytest.mark.parametrize(("dim", "size"), [(1, (60,)), (2, (16, 16)), (3, (6, 6, 6))])
+def test_a_tent_is_a_covariance_on_a_line_alone(dim, size):
+    sampler = FieldSampler(Tent(length=5, dim=dim), size)
+    if dim == 1:
+        assert sampler.clipped == 0
+        assert sampler.sample(2, Stream(0, "tent").generator()).shape == (2, 1, 60)
+        return
+    with pytest.raises(
+        NotPositiveDefinite, match=rf"^Tent\(length=5.* on a grid of \({size[0]}, .* no covariance in {dim} dim"
+    ):
+        sampler.sample(1, Stream(0, "tent").generator())
+    assert 0.01 < FieldSampler(Tent(length=5, dim=dim), size, tolerance=0.5).clipped < 0.5
+
+
 def test_long_correlations_are_clipped_as_far_as_allowed():
     """RationalQuadratic(α = 1/2) falls as 1/r: no torus that can be afforded is long enough, and the loss is known."""
     slow = RationalQuadratic(length=6, alpha="1/2")
@@ -193,13 +217,38 @@ BAD = {
     "axes": (lambda: FieldSampler(COVARIANCE, (8,)), "^size: expected 2 positive integers"),
     "empty": (lambda: FieldSampler(COVARIANCE, (8, 0)), "^size: expected 2 positive integers"),
     "floats": (lambda: FieldSampler(COVARIANCE, (8.0, 8)), "^size: expected 2 positive integers"),
-    "spacing": (lambda: FieldSampler(COVARIANCE, (8, 8), spacing=0), "^spacing: expected a finite distance > 0"),
-    "batch": (lambda: draw(-1), "^batch: expected batch ≥ 0"),
+    "axes too many": (lambda: FieldSampler(COVARIANCE, (8, 8, 8)), r"^size: .* 2 positive .*, got \(8, 8, 8\)"),
+    "a number": (lambda: FieldSampler(COVARIANCE, 8), "^size: expected 2 positive integers, got 8"),
+    "truth": (lambda: FieldSampler(COVARIANCE, (True, 8)), "^size: expected 2 positive integers"),
+    "name": (lambda: FieldSampler("matern", (8, 8)), "^covariance: expected a Covariance, got 'matern'"),
+    "spacing": (lambda: FieldSampler(COVARIANCE, (8, 8), spacing=0), "^spacing: expected a finite distance > 0, got 0"),
+    "nan": (lambda: FieldSampler(COVARIANCE, (8, 8), spacing=math.nan), "^spacing: expected a finite .*, got nan"),
+    "infinity": (lambda: FieldSampler(COVARIANCE, (8, 8), spacing=math.inf), "^spacing: expected a finite .*, got inf"),
+    "text": (lambda: FieldSampler(COVARIANCE, (8, 8), spacing="1"), "^spacing: expected a finite .*, got '1'"),
+    "tolerance": (lambda: FieldSampler(COVARIANCE, (8, 8), tolerance=-1e-3), r"^tolerance: .* \[0, 1\), got -0.001"),
+    "tolerance nan": (lambda: FieldSampler(COVARIANCE, (8, 8), tolerance=math.nan), "^tolerance: .* a share .* nan"),
+    "memory": (lambda: FieldSampler(COVARIANCE, (8, 8), memory=math.nan), "^memory: expected a number of bytes .* nan"),
+    "a large grid": (
+        lambda: FieldSampler(COVARIANCE, (10**6, 10**6)),
+        r"^memory: expected at least 48000000000000 bytes, for a torus of \(1000000, 1000000\) pixels, got 2147483648",
+    ),
+    "symbol": (lambda: symbolic_draw(), "^variance: expected a number, to compute with, got v"),
+    "batch": (lambda: draw(-1), r"^batch: expected batch ≥ 0 and channels ≥ 1, got \(-1, 1\)"),
+    "a broken batch": (lambda: draw(1.5), r"^batch: expected batch ≥ 0 .*, got \(1.5, 1\)"),
+    # More than a process can address, and more than torch can count.
+    "a large batch": (lambda: draw(2**42), "^batch: expected fields that fit in memory on cpu, got .* bytes"),
+    "many channels": (lambda: draw(2**30, channels=2**30), "^batch: expected fields that fit in memory on cpu"),
+    "a huge batch": (lambda: draw(10**30), f"^batch: expected fields that fit in memory on cpu, got {10**30} of"),
     "channels": (lambda: draw(1, channels=0), "^batch: expected batch ≥ 0 and channels"),
     "dtype": (lambda: draw(1, dtype=torch.float16), "^dtype: expected torch.float32 or torch.float64"),
     "law": (lambda: draw(1, law="cauchy"), "^law: expected one of"),
     "atoms": (lambda: draw(1, law="rademacher"), "^law: expected a law with a density"),
 }
+
+
+def symbolic_draw():
+    covariance = Matern(variance=sp.Symbol("v", positive=True))
+    return covariance.sample(1, (8, 8), Stream(0, "bad").generator())
 
 
 def draw(batch, **options):

@@ -42,6 +42,17 @@ def positive(name: str, value: Any) -> sp.Expr:
     return expression
 
 
+def number(name: str, value: sp.Expr) -> float:
+    """Return the number that a parameter is.
+
+    Raises:
+        ArgumentError: it has symbols.
+    """
+    if value.free_symbols:
+        raise ArgumentError(name, expected="a number, to compute with", received=value)
+    return float(value)
+
+
 def check_dim(dim: Any) -> None:
     """Refuse a number of axes that no field has.
 

@@ -11,6 +11,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
@@ -68,10 +69,11 @@ class FieldSampler:
         periodic: whether the grid itself is the torus: C is then summed over its images, one for each period, which is
             periodic and positive definite whatever N.
         tolerance: the largest share of the variance that may be clipped away as negative eigenvalues.
-        memory: the most bytes to be used at a time.
+        memory: the most bytes to be used at a time, besides the fields themselves.
 
     Raises:
-        ArgumentError: sizes that are not positive or of another number of axes; a grid that needs more memory.
+        ArgumentError: sizes that are not positive or of another number of axes; a spacing, tolerance or memory out of
+            bounds; a grid that needs more memory.
         NotPositiveDefinite: more than `tolerance` would have to be clipped on every torus that fits in memory,
             and is at most eight times as long as the grid, or of a million points; raised when the first
             field is drawn.
@@ -85,13 +87,21 @@ class FieldSampler:
     memory: int = 2**31
 
     def __post_init__(self) -> None:
-        size = tuple(self.size)
-        if len(size) != self.covariance.dim or not all(isinstance(n, int) and n > 0 for n in size):
+        if not isinstance(self.covariance, Covariance):
+            raise ArgumentError("covariance", expected="a Covariance", received=repr(self.covariance))
+        size = tuple(self.size) if isinstance(self.size, Sequence) else (self.size,)
+        if len(size) != self.covariance.dim or not all(_is_whole(n) and n > 0 for n in size):
             raise ArgumentError("size", expected=f"{self.covariance.dim} positive integers", received=self.size)
-        object.__setattr__(self, "size", size)
-        if not 0 < self.spacing < math.inf:
-            raise ArgumentError("spacing", expected="a finite distance > 0", received=self.spacing)
-        self._check_memory(size)
+        object.__setattr__(self, "size", tuple(map(int, size)))
+        for name, expected, is_right in (
+            ("spacing", "a finite distance > 0", lambda value: 0 < value < math.inf),
+            ("tolerance", "a share in [0, 1)", lambda value: 0 <= value < 1),
+            ("memory", "a number of bytes > 0", lambda value: value > 0),
+        ):
+            value = getattr(self, name)
+            if not isinstance(value, Real) or not is_right(value):
+                raise ArgumentError(name, expected=expected, received=repr(value))
+        self._check_memory(self.size)
 
     @property
     def torus(self) -> tuple[int, ...]:
@@ -124,14 +134,15 @@ class FieldSampler:
                 mapped by its quantile. The correlation then is that of the mapped field, a little lower.
 
         Raises:
-            ArgumentError: a negative batch, another dtype, or a law without a density.
+            ArgumentError: a negative batch, or more fields than there is memory for; another dtype; a law without a
+                density; a covariance with symbols.
         """
-        if batch < 0 or channels < 1:
+        if not (_is_whole(batch) and _is_whole(channels) and batch >= 0 and channels >= 1):
             raise ArgumentError("batch", expected="batch ≥ 0 and channels ≥ 1", received=(batch, channels))
         if dtype not in _NOISE:
             raise ArgumentError("dtype", expected="torch.float32 or torch.float64", received=dtype)
         quantile = None if law is None else Quantile.of(law)
-        fields = torch.empty((batch * channels, *self.size), dtype=dtype, device=device)
+        fields = self._empty(batch * channels, torch.device(device), dtype)
         roots = self._roots(dtype).to(device)
         noise = np.empty((self._block(dtype) // 2, *self.torus, 2), _NOISE[dtype])
         for block in fields.split(self._block(dtype)):
@@ -140,6 +151,15 @@ class FieldSampler:
         if quantile is not None:
             fields = quantile.of_normal(fields, math.sqrt(self._variance))
         return fields.reshape(batch, channels, *self.size)
+
+    def _empty(self, count: int, device: torch.device, dtype: torch.dtype) -> Float[Tensor, "fields *S"]:
+        try:
+            return torch.empty((count, *self.size), dtype=dtype, device=device)
+        except (RuntimeError, TypeError) as error:  # torch counts to 2⁶³
+            needed = count * math.prod(self.size) * dtype.itemsize
+            raise ArgumentError(
+                "batch", expected=f"fields that fit in memory on {device}", received=f"{count} of {needed} bytes"
+            ) from error
 
     def _block(self, dtype: torch.dtype) -> int:
         """Return how many fields are made at a time: two for each complex torus that fits in memory and in a cache."""
@@ -218,3 +238,7 @@ class FieldSampler:
         raise ArgumentError(
             "size", expected=f"a period over {_MOST_SHELLS - 1} of which the correlations vanish", received=self.size
         )
+
+
+def _is_whole(value: Any) -> bool:
+    return isinstance(value, Integral) and not isinstance(value, bool)

@@ -23,7 +23,7 @@ from jaxtyping import Float
 from numpy import ndarray
 
 from warptheory.core.errors import ArgumentError
-from warptheory.fields._parameters import check_spread
+from warptheory.fields._parameters import check_spread, number
 from warptheory.fields.covariance._offset_mean import mean_over_offset
 
 if TYPE_CHECKING:
@@ -80,12 +80,20 @@ class Covariance(ABC):
         return self.expression(*[sp.Integer(0)] * self.dim)
 
     def second_moment(self, axis: int = 0) -> sp.Expr:
-        """Return λ₂ = −∂ᵢ²C(0), the variance of the derivative along an axis; ∞ for a rough field."""
-        return self.spectral_moment(*(2 * int(i == axis) for i in range(self.dim)))
+        """Return λ₂ = −∂ᵢ²C(0), the variance of the derivative along an axis; ∞ for a rough field.
+
+        Raises:
+            ArgumentError: no such axis.
+        """
+        return self.spectral_moment(*self._along(axis, 2))
 
     def fourth_moment(self, axis: int = 0) -> sp.Expr:
-        """Return λ₄ = ∂ᵢ⁴C(0), the variance of the second derivative along an axis; ∞ for a rough field."""
-        return self.spectral_moment(*(4 * int(i == axis) for i in range(self.dim)))
+        """Return λ₄ = ∂ᵢ⁴C(0), the variance of the second derivative along an axis; ∞ for a rough field.
+
+        Raises:
+            ArgumentError: no such axis.
+        """
+        return self.spectral_moment(*self._along(axis, 4))
 
     def __call__(self, distance: Float[ndarray, "*N"] | float) -> Float[ndarray, "*N"]:
         """Return C at lags in pixels along the first axis, shape (*N): at distances, for an isotropic field.
@@ -128,7 +136,7 @@ class Covariance(ABC):
         Source: theory label C6.
         """
         check_spread(spread)
-        return float(self.variance) if spread == 0 else self._mean_over_offsets(float(spread))
+        return number("variance", self.variance) if spread == 0 else self._mean_over_offsets(float(spread))
 
     @property
     def free_symbols(self) -> set[sp.Symbol]:
@@ -190,7 +198,8 @@ class Covariance(ABC):
 
         from warptheory.fields.sampling import FieldSampler
 
-        sampler = FieldSampler(self, tuple(size), spacing=spacing, periodic=periodic)
+        sizes = tuple(size) if isinstance(size, Sequence) else (size,)
+        sampler = FieldSampler(self, sizes, spacing=spacing, periodic=periodic)
         return sampler.sample(batch, generator, device=device, dtype=dtype or torch.float64)
 
     @abstractmethod
@@ -209,6 +218,11 @@ class Covariance(ABC):
 
     def __mul__(self, other: "Covariance") -> "Covariance":
         return ProductOfCovariances(self, other)
+
+    def _along(self, axis: int, order: int) -> list[int]:
+        if axis not in range(self.dim):
+            raise ArgumentError("axis", expected=f"an axis in 0 … {self.dim - 1}", received=axis)
+        return [order * int(i == axis) for i in range(self.dim)]
 
     def _check_axes(self, coordinates: Sequence[Any], argument: str) -> tuple[sp.Expr, ...]:
         if len(coordinates) not in (1, self.dim):

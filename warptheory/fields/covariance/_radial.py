@@ -13,7 +13,7 @@ from jaxtyping import Float
 from numpy import ndarray
 
 from warptheory.core.errors import ArgumentError
-from warptheory.fields._parameters import check_dim, positive
+from warptheory.fields._parameters import check_dim, number, positive
 from warptheory.fields.covariance import _transforms
 from warptheory.fields.covariance._covariance import Covariance
 
@@ -112,7 +112,7 @@ class RadialCovariance(Covariance):
         distances = np.linalg.norm(lags @ np.array(self._map.T, dtype=float), axis=-1)
         # Equal distances are many on a grid, and a Bessel function takes a microsecond.
         different, places = np.unique(distances, return_inverse=True)
-        return float(self.variance) * self._correlation(different)[places]
+        return self._number("variance") * self._correlation(different)[places]
 
     @property
     def _map(self) -> sp.Matrix:
@@ -120,13 +120,10 @@ class RadialCovariance(Covariance):
 
     @property
     def _length(self) -> float:
-        return float(self._number("length"))
+        return self._number("length")
 
-    def _number(self, name: str) -> sp.Expr:
-        value = getattr(self, name)
-        if value.free_symbols:
-            raise ArgumentError(name, expected="a number, to compute with", received=value)
-        return value
+    def _number(self, name: str) -> float:
+        return number(name, getattr(self, name))
 
     @cached_property
     def _correlation(self) -> Callable[[Any], Any]:

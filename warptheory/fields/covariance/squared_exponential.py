@@ -41,4 +41,4 @@ class SquaredExponential(RadialCovariance):
     def _mean_over_offsets(self, spread: float) -> float:
         """Return σ² det(I + s²AᵀA/ℓ²)^−½, which is σ² (1 + s²/ℓ²)^−d/2 of the isotropic field."""
         scaled = np.array(self._map, dtype=float) * spread / self._length
-        return float(self._number("variance")) / math.sqrt(np.linalg.det(np.eye(self.dim) + scaled.T @ scaled))
+        return self._number("variance") / math.sqrt(np.linalg.det(np.eye(self.dim) + scaled.T @ scaled))

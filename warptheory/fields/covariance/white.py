@@ -8,7 +8,7 @@ import sympy as sp
 from jaxtyping import Float
 from numpy import ndarray
 
-from warptheory.fields._parameters import check_dim, positive
+from warptheory.fields._parameters import check_dim, number, positive
 from warptheory.fields.covariance._covariance import Covariance
 
 
@@ -50,7 +50,7 @@ class White(Covariance):
         return sp.oo if any(powers) else self.variance
 
     def _values(self, lags: Float[ndarray, "N d"]) -> Float[ndarray, "N"]:
-        return np.where((lags == 0).all(axis=-1), float(self.variance), 0.0)
+        return np.where((lags == 0).all(axis=-1), number("variance", self.variance), 0.0)
 
     def _mean_over_offsets(self, spread: float) -> float:
         """Return zero: an offset almost surely is not a whole pixel."""
