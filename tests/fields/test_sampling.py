@@ -86,28 +86,6 @@ def test_spacing_scales_the_lags():
     torch.testing.assert_close(near, far, rtol=0, atol=1e-6)
 
 
-LAGS = [(i, j) for i in range(5) for j in range(4)]
-
-
-@pytest.mark.parametrize(
-    "covariance",
-    [SquaredExponential(length=3, variance=2), Exponential(length=4), Matern(length=4, nu=2), PowerLaw(length=10)],
-    ids=lambda covariance: type(covariance).__name__,
-)
-@pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
-def test_empirical_covariance_at_twenty_lags(covariance, dtype):
-    """2,000 fields: means over each field of x(t)x(t + τ), with the standard error between fields, seed 5."""
-    sampler = FieldSampler(covariance, (16, 16))
-    fields = sampler.sample(2000, Stream(5, "covariance").generator(), dtype=dtype)[:, 0].double()
-    scores = []
-    for i, j in LAGS:
-        products = (fields[:, i:, j:] * fields[:, : 16 - i, : 16 - j]).mean((1, 2)).numpy()
-        error = products.std(ddof=1) / math.sqrt(len(products))
-        scores.append((products.mean() - float(covariance.at(np.array([i, j], dtype=float)))) / error)
-    # Twenty correlated normal scores: |z| < 4.06 for all but one run in a thousand (Bonferroni).
-    assert max(map(abs, scores)) < stats.norm.isf(0.001 / 2 / len(LAGS))
-
-
 def test_pairs_are_independent_and_normal():
     """Real and imaginary part of one transform: no correlation between neighbouring fields, and Gaussian pixels."""
     sampler = FieldSampler(SquaredExponential(length=2), (8, 8))
