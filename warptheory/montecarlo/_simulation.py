@@ -59,7 +59,12 @@ class Simulation:
 
     @cached_property
     def _moments(self) -> sp.Expr:
-        return self.statistic.moments()
+        """The statistic by expected values; a mean is averaged as it is written, in which squares do not cancel."""
+        whole = self.statistic.mean_of
+        if whole is None or not whole.atoms(RandomAtom):
+            return self.statistic.moments()
+        factor, rest = whole.as_independent(*whole.atoms(RandomAtom), as_Add=False)
+        return self.statistic.moments() if rest.free_symbols else factor * ExpectedValue(rest)
 
     @cached_property
     def _monomials(self) -> list[ExpectedValue]:

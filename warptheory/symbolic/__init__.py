@@ -44,6 +44,7 @@ from warptheory.symbolic._variables import (
     SplattedField,
     WarpedField,
 )
+from warptheory.symbolic._waves import SpectralForm
 
 __all__ = [
     "DEVIATION",
@@ -68,6 +69,7 @@ __all__ = [
     "OffsetField",
     "SmallOffsets",
     "SmallSpacing",
+    "SpectralForm",
     "SplattedField",
     "Statistic",
     "Step",

@@ -133,15 +133,17 @@ class FieldCovariance(Node):
         return own if self.field.covariance is None else own | self.field.covariance.free_symbols
 
     def inserted(self) -> sp.Expr:
-        """Return the value for the field's covariance, the node itself for any covariance."""
-        if self.field.covariance is None:
+        """Return the value for the field's covariance, the node itself for any covariance, or one without a formula."""
+        covariance, spacing = self.field.covariance, self.field.spacing
+        if covariance is None:
             return self
-        return self._expression.xreplace(dict(zip(_lag_symbols(len(self.lag)), self.lag, strict=True)))
-
-    @property
-    def _expression(self) -> sp.Expr:
-        """The derivative in the symbols of the lag."""
-        return _covariance_derivative(self.field.covariance, self.field.spacing, self.orders)
+        try:
+            if not any(self.orders):
+                return covariance.expression(*(spacing * part for part in self.lag))
+            derivative = _covariance_derivative(covariance, spacing, self.orders)
+        except ArgumentError:
+            return self
+        return derivative.xreplace(dict(zip(_lag_symbols(len(self.lag)), self.lag, strict=True)))
 
     def display(self, *, latex: bool) -> sp.Expr:
         """Return hᵏ C⁽ᵒʳᵈᵉʳˢ⁾(hΔ)."""
@@ -158,7 +160,8 @@ class FieldCovariance(Node):
         if any(self.orders):
             symbols = _lag_symbols(len(self.lag))
             own = {symbol: environment[symbol] for symbol in covariance.free_symbols | self.field.spacing.free_symbols}
-            compiled = sp.lambdify(symbols, self._expression.subs(own), ["scipy", "numpy"])
+            derivative = _covariance_derivative(covariance, self.field.spacing, self.orders)
+            compiled = sp.lambdify(symbols, derivative.subs(own), ["scipy", "numpy"])
             return np.broadcast_to(compiled(*np.moveaxis(lag, -1, 0)), lag.shape[:-1])
         # A lone coordinate counts along the first axis, as in expressions.
         rest = np.zeros((*lag.shape[:-1], covariance.dim - lag.shape[-1]))

@@ -56,6 +56,11 @@ class SmallSpacing(MomentStatistic):
         """That of the statistic."""
         return self.statistic.condition
 
+    @property
+    def mean_of(self) -> sp.Expr | None:
+        """That of the statistic."""
+        return self.statistic.mean_of
+
     def moments(self) -> sp.Expr:
         """Return the statistic, at a finite spacing, in terms of expected monomials."""
         return self.statistic.moments()
@@ -124,6 +129,11 @@ class SmallOffsets(MomentStatistic):
     def condition(self) -> Given | None:
         """That of the statistic."""
         return self.statistic.condition
+
+    @property
+    def mean_of(self) -> sp.Expr | None:
+        """That of the statistic."""
+        return self.statistic.mean_of
 
     def moments(self) -> sp.Expr:
         """Return the statistic, at a finite spread, in terms of expected monomials."""

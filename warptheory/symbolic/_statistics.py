@@ -75,6 +75,11 @@ class MomentStatistic(Statistic):
         """What the statistic is conditional on: an offset field or its fraction; None averages over everything."""
         return None
 
+    @property
+    def mean_of(self) -> sp.Expr | None:
+        """The expression of which the statistic is the plain mean, None where it is another function of moments."""
+        return None
+
     def derive(self) -> Derivation:
         """Return the steps that lead to the closed form; raises as `Statistic.derive`."""
         return _derive(self)
@@ -127,6 +132,11 @@ class Expectation(_OfOneExpression):
     def operands(self) -> tuple[sp.Expr, ...]:
         """The expression."""
         return (self.expression,)
+
+    @property
+    def mean_of(self) -> sp.Expr:
+        """The expression."""
+        return self.expression
 
     def moments(self) -> sp.Expr:
         """Return E[expression] by linearity."""

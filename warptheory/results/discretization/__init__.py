@@ -1,0 +1,1 @@
+"""Section D: what a grid and a kernel make of the continuum."""

@@ -1,0 +1,33 @@
+"""D4: the mean square error of any kernel, by its error kernel."""
+
+from warptheory.results._result import Quantity, Result, Setting
+from warptheory.results.discretization._errors import error, field_on_grid, smooth_covariance, uniform_offsets
+from warptheory.results.fields._fields import continuum_simulation
+from warptheory.symbolic import Expectation, SpectralForm
+
+
+def mean_error(setting: Setting) -> SpectralForm:
+    """State E(y[n] − x(h(n + ε)))², every fraction equally likely."""
+    x = field_on_grid(smooth_covariance(setting.dim))
+    return SpectralForm(Expectation(error(setting, x, uniform_offsets(setting.dim)) ** 2))
+
+
+RESULT = Result(
+    label="D4",
+    title="The error kernel",
+    statement=(
+        "E(y − x)² = (2π)⁻ᵈ ∫ S(ω) [|1 − k̂(hω)|² + Σ_{n≠0} |k̂(hω + 2πn)|²] dω, k̂ the product over the axes: what the "
+        "kernel takes from a wave, and what it adds as images of it. The bracket is of the order |hω|^2L for a kernel "
+        "that reproduces polynomials of degree L − 1: L = 2 for linear, 3 for keys, 4 for cubic splines."
+    ),
+    assumptions=(
+        "x is a homogeneous field of mean zero with spectral density S.",
+        "The offsets are independent of x; every fraction is equally likely, and independent along the axes.",
+    ),
+    source=(
+        "arXiv 2511.20800, discretization; theory label D4; T. Blu, M. Unser, IEEE Trans. Signal Process. 47(10), 1999"
+    ),
+    quantities=(Quantity("mean error", mean_error, simulation=continuum_simulation(4)),),
+    kernels=("linear", "keys", "bspline3(prefilter=True)", "nearest", "lanczos3", "gauss(0.5)"),
+    values={"l": 1.5, "h": 1.0},
+)

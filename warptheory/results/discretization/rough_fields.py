@@ -1,0 +1,124 @@
+"""D3: the error of interpolating rough fields, and gradients that only a grid has."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import sympy as sp
+
+from warptheory.fields import Exponential, Matern
+from warptheory.results._result import PIXEL, Quantity, Result, Setting
+from warptheory.results.discretization._errors import SPACING, error, field_on_grid, uniform_offsets
+from warptheory.results.fields._fields import LENGTH, continuum_simulation
+from warptheory.symbolic import (
+    DEVIATION,
+    Expectation,
+    MomentStatistic,
+    SmallSpacing,
+    Variance,
+    compose,
+    warp,
+)
+
+_POINTS = 32  # of the fine grid per pixel; the mean of f(1 − f) over them is 1/6 but for a share 1/32²
+
+
+@dataclass(frozen=True)
+class LocalOrder(MomentStatistic):
+    """log₂ of the ratio of two errors, that of a grid and that of one twice as fine: the power of h that they follow.
+
+    Attributes:
+        coarse: the error at the spacing h.
+        fine: the error at h/2, of an independent field.
+    """
+
+    coarse: Expectation
+    fine: Expectation
+
+    @property
+    def operands(self) -> tuple[sp.Expr, ...]:
+        """Those of both."""
+        return (*self.coarse.operands, *self.fine.operands)
+
+    def moments(self) -> sp.Expr:
+        """Return log₂(E e²/E e′²)."""
+        return sp.log(self.coarse.moments() / self.fine.moments()) / sp.log(2)
+
+    def __str__(self) -> str:
+        return f"log₂ of {self.coarse} over {self.fine}"
+
+
+def mean_error(setting: Setting) -> SmallSpacing:
+    """State the leading term of E(y[n] − x(h(n + ε)))² for exponential covariance."""
+    x = field_on_grid(Exponential(length=LENGTH, variance=DEVIATION**2, dim=1))
+    return SmallSpacing(Expectation(error(setting, x, uniform_offsets(1)) ** 2), SPACING, by_formula=True)
+
+
+def local_order(nu: str) -> Callable[[Setting], LocalOrder]:
+    """Return what states the local order for the Matérn covariance of smoothness ν."""
+
+    def statistic(setting: Setting) -> LocalOrder:
+        return LocalOrder(*(_error_at(setting, nu, *grid) for grid in ((SPACING, "x"), (SPACING / 2, "z"))))
+
+    return statistic
+
+
+def _error_at(setting: Setting, nu: str, spacing: Any, name: str) -> Expectation:
+    covariance = Matern(nu=nu, length=LENGTH, variance=DEVIATION**2, dim=1)
+    return Expectation(error(setting, field_on_grid(covariance, spacing, name), uniform_offsets(1)) ** 2)
+
+
+def gradient_on_grid(setting: Setting) -> Variance:
+    """State Var ∂Wx, per unit of length, for exponential covariance."""
+    x = field_on_grid(Exponential(length=LENGTH, variance=DEVIATION**2, dim=1))
+    return Variance(warp(x, uniform_offsets(1), setting.kernel).diff(0)[PIXEL] / SPACING)
+
+
+def gradient_in_continuum(setting: Setting) -> Variance:
+    """State Var x′ for exponential covariance, which is infinite."""
+    x = field_on_grid(Exponential(length=LENGTH, variance=DEVIATION**2, dim=1))
+    return Variance(compose(x, uniform_offsets(1)).diff(0)[PIXEL] / SPACING)
+
+
+RESULT = Result(
+    label="D3",
+    title="Discretization error and gradients of rough fields",
+    statement=(
+        "Linear interpolation, d = 1. Exponential covariance: the mean square error is σ²h/(3ℓ) as h → 0. Matérn ν: it "
+        "is of the order h^min(2ν, 4). For ν ≤ 1, and so for the exponential (ν = 1/2), x has no derivative: its gradient "
+        "has infinite variance in the continuum, and only that of the grid, 2(C(0) − C(h))/h², has a meaning; it grows "
+        "without end as the grid is refined."
+    ),
+    assumptions=(
+        "x is a homogeneous Gaussian field of mean zero.",
+        "The offsets are independent of x; every fraction is equally likely.",
+        "The order is measured between the spacings h and h/2, and at h → 0 its limit is min(2ν, 4).",
+    ),
+    source="arXiv 2511.20800, discretization; theory label D3",
+    quantities=(
+        Quantity(
+            "mean error, exponential covariance",
+            mean_error,
+            values=lambda setting: {"l": 100.0},
+            simulation=continuum_simulation(_POINTS, on_points=True),
+        ),
+        *(
+            Quantity(
+                f"order between two grids, Matérn {nu}",
+                local_order(nu),
+                smallest_effect=0.02,
+                simulation=continuum_simulation(8 if nu == "5/2" else _POINTS, on_points=nu != "5/2"),
+            )
+            for nu in ("1/2", "3/2", "5/2")
+        ),
+        Quantity("gradient on the grid, exponential covariance", gradient_on_grid),
+        Quantity(
+            "gradient in the continuum, exponential covariance",
+            gradient_in_continuum,
+            checked_by=("gradient on the grid, exponential covariance",),
+        ),
+    ),
+    kernels=("linear",),
+    dims=(1,),
+    values={"l": 20.0, "h": 1.0},
+)
