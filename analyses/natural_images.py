@@ -243,7 +243,8 @@ class ErrorRow:
         measured: mean squared error of the operator.
         measured_stderr: its standard error between blocks.
         variance: of the truth: Var x, resp. the mean square of ∂x.
-        edge_share: share of the squared error in the 5 % of pixels with the largest gradient.
+        edge_pixels: share of the pixels, those with the largest gradient, that are called edges.
+        edge_share: share of the squared error at edges.
         edge_ratio: mean squared error there, over the prediction.
         excess_kurtosis: of the error.
         seed: of the Gaussian field.
@@ -262,6 +263,7 @@ class ErrorRow:
     measured: float
     measured_stderr: float
     variance: float
+    edge_pixels: float
     edge_share: float
     edge_ratio: float
     excess_kurtosis: float
@@ -375,6 +377,7 @@ def error_row(
         measured=float(squares.mean()),
         measured_stderr=between_blocks(squares),
         variance=slopes if quantity == GRADIENT else float(region.cut(inside(source.window)).var()),
+        edge_pixels=EDGES,
         edge_share=float(squares[at_edges].sum() / squares.sum()),
         edge_ratio=float(squares[at_edges].mean()) / predicted,
         excess_kurtosis=excess_kurtosis(here),
@@ -399,7 +402,8 @@ def agreement(table: pd.DataFrame, moved: pd.DataFrame) -> pd.DataFrame:
     Returns:
         Columns quantity, spectrum, kernel, n; correlation, correlation_relative; slope (of log measured on log
         predicted) and slope_stderr (the jackknife's over photographs); ratio (median of measured over predicted),
-        ratio_low and ratio_high (its quartiles), ratio_all_phases (the median with D4, resp. D5, for all phases).
+        ratio_low and ratio_high (its quartiles); correlation_all_phases and ratio_all_phases (with D4, resp. D5, for
+        all phases).
     """
     spectrum = table["spectrum"].where(table["field"] == "photograph", "Gaussian")
     rows = []
@@ -415,6 +419,7 @@ def agreement(table: pd.DataFrame, moved: pd.DataFrame) -> pd.DataFrame:
 def agreement_of(rows: pd.DataFrame) -> dict[str, float]:
     """Return the agreement of some errors."""
     predicted, measured, variance = (np.log(rows[name]) for name in ("predicted", "measured", "variance"))
+    every_phase = np.log(rows["predicted_all_phases"])
     ratio = rows["measured"] / rows["predicted"]
     images = rows["image"]
     without = [slope(predicted[images != image], measured[images != image]) for image in images.unique()]
@@ -427,6 +432,7 @@ def agreement_of(rows: pd.DataFrame) -> dict[str, float]:
         "ratio": float(ratio.median()),
         "ratio_low": float(ratio.quantile(0.25)),
         "ratio_high": float(ratio.quantile(0.75)),
+        "correlation_all_phases": float(np.corrcoef(every_phase, measured)[0, 1]),
         "ratio_all_phases": float((rows["measured"] / rows["predicted_all_phases"]).median()),
     }
 
