@@ -73,6 +73,18 @@ def test_it_is_the_sum_over_aliases(name, aliases):
     np.testing.assert_allclose(of(name, theta, 1), derivative, atol=1e-10 + tail)
 
 
+@pytest.mark.parametrize("name", ["linear", "keys", "bspline3"])
+def test_derivatives_are_correlated_exactly(name):
+    """E₁ = θ² − 2θ²k̂ + Σ_Δ cos(Δθ) ∫k′(u) k′(u + Δ) du, for continuous kernels of polynomial pieces."""
+    kernel = kernels.get(name)
+    shifts = np.arange(-2 * kernel.reach, 2 * kernel.reach + 1)
+    correlations = [float(kernel.correlation(1, 1, sp.Integer(int(shift)))) for shift in shifts]
+    theta = THETA[np.abs(THETA) > 0.2]
+    mean = sp.lambdify([FREQUENCY], kernel.spectrum, "numpy")(theta).real
+    wanted = theta**2 * (1 - 2 * mean) + np.cos(np.multiply.outer(theta, shifts)) @ correlations
+    np.testing.assert_allclose(of(name, theta, 1), wanted, atol=1e-11)
+
+
 def test_jumps_have_no_derivative():
     """The operator's derivative of the nearest neighbour is zero, whatever the spectrum of the box says."""
     np.testing.assert_allclose(of("nearest", THETA, 1), THETA**2, rtol=1e-12)
