@@ -425,21 +425,26 @@ def agreement_of(rows: pd.DataFrame) -> dict[str, float]:
     without = [slope(predicted[images != image], measured[images != image]) for image in images.unique()]
     return {
         "n": len(rows),
-        "correlation": float(np.corrcoef(predicted, measured)[0, 1]),
-        "correlation_relative": float(np.corrcoef(predicted - variance, measured - variance)[0, 1]),
+        "correlation": correlation(predicted, measured),
+        "correlation_relative": correlation(predicted - variance, measured - variance),
         "slope": slope(predicted, measured),
-        "slope_stderr": math.sqrt(len(without) - 1) * float(np.std(without)),
+        "slope_stderr": math.sqrt(len(without) - 1) * float(np.std(without)) if len(without) > 1 else math.nan,
         "ratio": float(ratio.median()),
         "ratio_low": float(ratio.quantile(0.25)),
         "ratio_high": float(ratio.quantile(0.75)),
-        "correlation_all_phases": float(np.corrcoef(every_phase, measured)[0, 1]),
+        "correlation_all_phases": correlation(every_phase, measured),
         "ratio_all_phases": float((rows["measured"] / rows["predicted_all_phases"]).median()),
     }
 
 
+def correlation(x: pd.Series, y: pd.Series) -> float:
+    """Return the correlation of x and y, NaN for a single point."""
+    return float(np.corrcoef(x, y)[0, 1]) if len(x) > 1 else math.nan
+
+
 def slope(x: pd.Series, y: pd.Series) -> float:
-    """Return the slope of the regression of y on x."""
-    return float(np.cov(x, y)[0, 1] / np.var(x, ddof=1))
+    """Return the slope of the regression of y on x, NaN for a single point."""
+    return float(np.cov(x, y)[0, 1] / np.var(x, ddof=1)) if len(x) > 1 else math.nan
 
 
 # ---- deformation ------------------------------------------------------------------------------------

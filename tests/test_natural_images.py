@@ -121,6 +121,17 @@ def test_agreement_is_that_of_logarithms():
     assert found["correlation_relative"] == pytest.approx(2 / math.hypot(2, math.log2(10)))
 
 
+def test_a_single_photograph_has_no_agreement(tables):
+    """Nothing to correlate is no number, and no warning; the plots can be drawn all the same."""
+    errors, moved = (tables[part][tables[part]["image"] == "astronaut"] for part in ("", "_displacement"))
+    found = analysis.agreement(errors, moved[:1])
+    alone = found[found["n"] == 1]
+    assert alone["correlation"].isna().all()
+    assert found["slope_stderr"].isna().all()
+    assert len(plots.plot_photographs(errors, found).axes) == 4
+    assert len(plots.plot_limits(errors, moved[:1]).axes) == 3
+
+
 def test_plots_show_every_point(tables):
     """A figure each; every photograph's point lies inside its panel, and labels say what is drawn."""
     errors = tables[""]
