@@ -16,7 +16,7 @@ from warptheory import symbolic, warping
 from warptheory.core.errors import ArgumentError
 from warptheory.fields import FieldSampler
 from warptheory.montecarlo._extent import EXACT_KERNEL, Values
-from warptheory.montecarlo._simulation import Simulation, periodic_sampler
+from warptheory.montecarlo._simulation import CORRELATED, Simulation, periodic_sampler
 from warptheory.symbolic import ComposedField, Field, GaussianField, MomentStatistic, OffsetField
 from warptheory.symbolic._composition import ComposedValue, SlopeValue
 from warptheory.symbolic._variables import PixelValue, RandomAtom, SampledValue, SplatValue
@@ -32,10 +32,17 @@ class ContinuumSimulation(Simulation):
         refinement: points of the fine grid per pixel, along each axis; positions of values are multiples of its
             inverse. Where nothing is read on the pixels' own grid, all points of the fine one are used.
         on_points: whether offsets are rounded to points of the fine grid, at which a field is exact however rough.
+        wrapped: share of C(0) that correlations across the period of a row may add.
     """
 
     refinement: int = 4
     on_points: bool = False
+    wrapped: float = CORRELATED
+
+    @property
+    def share_of_images(self) -> float:
+        """Share of C(0) that correlations across the period of a row may add."""
+        return self.wrapped
 
     def row_elements(self, values: Values) -> int:
         """Return the number of points that a row draws."""

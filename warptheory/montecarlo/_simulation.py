@@ -38,8 +38,7 @@ from warptheory.symbolic._terms import given_offsets
 from warptheory.symbolic._variables import PixelValue, RandomAtom, SampledValue, SplatValue
 
 _AXIS_SIZE = {1: 64, 2: 12, 3: 6}
-# Share of C(0) that correlations across the period may add.
-_CORRELATED = 1e-7
+CORRELATED = 1e-7
 _MOST_PIXELS = 2**24
 
 
@@ -56,6 +55,11 @@ class Simulation:
 
     statistic: MomentStatistic
     inputs: str = "normal"
+
+    @property
+    def share_of_images(self) -> float:
+        """Share of C(0) that correlations across the period of a row may add."""
+        return CORRELATED
 
     @cached_property
     def _moments(self) -> sp.Expr:
@@ -137,9 +141,13 @@ class Simulation:
     def _correlated(self, values: Values) -> int:
         """Return beyond how many pixels the input is not correlated, so that a periodic row is like an infinite one."""
         fields = [field for field in self._inputs if isinstance(field, GaussianField)]
-        ranges = [_given_covariance(field, values).range(_CORRELATED) / _spacing(field, values) for field in fields]
+        ranges = [
+            _given_covariance(field, values).range(self.share_of_images) / _spacing(field, values) for field in fields
+        ]
         correlated = [source.covariance.subs(values) for source in self._sources if source.covariance is not None]
-        return math.ceil(max([*ranges, *(covariance.range(_CORRELATED) for covariance in correlated)], default=0))
+        return math.ceil(
+            max([*ranges, *(covariance.range(self.share_of_images) for covariance in correlated)], default=0)
+        )
 
     def _length(self, axis: int, values: Values) -> float:
         """Return the length of an axis of the row, a whole number that may be infinite."""

@@ -34,8 +34,8 @@ RESULT = Result(
     label="D5",
     title="Discretization error of the offset gradient",
     statement=(
-        "E(∂ᵢWx/h − ∂ᵢx)² = (2π)⁻ᵈ ∫ S(ω) [ωᵢ²|1 − k̂(hω)|² + Σ_{n≠0} (ωᵢ + 2πnᵢ/h)² |k̂(hω + 2πn)|²] dω for a continuous "
-        "kernel. Linear interpolation: h²(f − ½)²λ₄ at the fraction f, (h²/12)λ₄ in the mean. The forward pass errs at "
+        "E(∂ᵢWx/h − ∂ᵢx)² = (2π)⁻ᵈ ∫ S(ω) [ωᵢ²|1 − k̂(hω)|² + Σ_{n≠0} (ωᵢ + 2πnᵢ/h)² |k̂(hω + 2πn)|²] dω for "
+        "continuous kernels. Linear interpolation: h²(f − ½)²λ₄ at the fraction f, (h²/12)λ₄ in the mean. The forward pass errs at "
         "h⁴, the gradient at h²: a second asymmetry of the two passes."
     ),
     assumptions=(
@@ -52,7 +52,7 @@ RESULT = Result(
             dims=(1,),
             smallest_effect=0.02,
             values=lambda setting: {"l": 10.0, "h": 0.5},
-            simulation=continuum_simulation(2),
+            simulation=continuum_simulation(),
         ),
         Quantity(
             "error given f, fine grid",
@@ -61,7 +61,7 @@ RESULT = Result(
             dims=(1,),
             smallest_effect=0.02,
             values=lambda setting: {"l": 10.0, "h": 0.5},
-            simulation=continuum_simulation(2),
+            simulation=continuum_simulation(),
         ),
     ),
     kernels=("linear", "keys", "bspline3(prefilter=True)", "lanczos3", "gauss(0.5)"),

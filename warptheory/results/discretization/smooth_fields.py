@@ -37,7 +37,7 @@ RESULT = Result(
             mean_error,
             smallest_effect=0.02,
             values=lambda setting: {"l": {1: 10.0, 2: 7.0}[setting.dim]},
-            simulation=continuum_simulation(2),
+            simulation=continuum_simulation(),
         ),
         Quantity(
             "mean error, keys",
@@ -45,10 +45,11 @@ RESULT = Result(
             kernels=("keys",),
             dims=(1,),
             smallest_effect=0.02,
-            simulation=continuum_simulation(2),
+            values=lambda setting: {"l": 30.0},
+            simulation=continuum_simulation(),
         ),
         Quantity(
-            "error given f", error_at_fraction, dims=(1,), smallest_effect=0.02, simulation=continuum_simulation(2)
+            "error given f", error_at_fraction, dims=(1,), smallest_effect=0.02, simulation=continuum_simulation()
         ),
     ),
     kernels=("linear",),

@@ -33,16 +33,20 @@ def smooth_offsets(dim: int, name: str = "epsilon") -> OffsetField:
     return OffsetField(name=name, covariance=SquaredExponential(length=OFFSET_LENGTH, variance=SPREAD**2, dim=dim))
 
 
-def continuum_simulation(refinement: int = 1, *, on_points: bool = False) -> Callable[[Statistic, Setting], Experiment]:
+def continuum_simulation(
+    refinement: int = 1, *, on_points: bool = False, wrapped: float | None = None
+) -> Callable[[Statistic, Setting], Experiment]:
     """Return what makes the experiment for a statistic of the continuum.
 
     Args:
         refinement: points of the grid per pixel, along each axis.
         on_points: whether offsets are rounded to them, at which a field is exact however rough.
+        wrapped: share of C(0) that correlations across the period may add, 1e-7 by default.
     """
 
     def simulation(statistic: Statistic, setting: Setting) -> Experiment:
         assert isinstance(statistic, MomentStatistic)
-        return ContinuumSimulation(statistic, setting.inputs, refinement, on_points)
+        chosen = {} if wrapped is None else {"wrapped": wrapped}
+        return ContinuumSimulation(statistic, setting.inputs, refinement, on_points, **chosen)
 
     return simulation
