@@ -1,0 +1,304 @@
+"""The chain of distances: covariances after many layers, on the infinite grid and on a periodic one (D6).
+
+The same number has two routes here. The covariance can be pushed through the layers, C_l = M C_{l−1}; or the distance
+of two walkers can be followed back through them, C_L(Δ) = E C₀(Δ_L), whose law passes the transposed chain.
+"""
+
+import itertools
+import math
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+
+import numpy as np
+import sympy as sp
+from numpy import ndarray
+
+from warptheory.fields import Covariance
+from warptheory.kernels import Kernel
+from warptheory.results.discretization._walkers import autocorrelation, kernel_variance, smoothed
+from warptheory.symbolic import NotConverged
+from warptheory.symbolic._nodes import Node
+from warptheory.symbolic._quadrature import Environment, Evaluate
+
+_NEGLIGIBLE = 1e-13  # share of C(0) beyond the lags that are kept
+_FARTHEST = 9.0  # deviations of the distance; what lies beyond has a probability of 1e−18
+_MOST_LAYERS = 10**5
+_SETTLED = 1e-13
+
+
+@dataclass(frozen=True)
+class Walkers:
+    """The chain of the distance of two walkers, on the lags −R … R along each axis.
+
+    Attributes:
+        kernel: the kernel k.
+        offsets: the covariance K of each component of the offsets, with numbers for its symbols.
+        reach: R, in pixels.
+    """
+
+    kernel: Kernel
+    offsets: Covariance
+    reach: int
+
+    @property
+    def lags(self) -> ndarray:
+        """The lags along an axis, shape (n,), n = 2R + 1."""
+        return np.arange(-self.reach, self.reach + 1)
+
+    @cached_property
+    def steps(self) -> tuple[ndarray, ...]:
+        """For each axis the weights of the lags after a step, by the lag before it: d arrays of shape (nᵈ, n)."""
+        axes = np.meshgrid(*[self.lags] * self.offsets.dim, indexing="ij")
+        before = np.stack([axis.ravel() for axis in axes])
+        lengths, place = np.unique((before**2).sum(0), return_inverse=True)
+        spread = 2 * (float(self.offsets(0.0)) - self.offsets(np.sqrt(lengths)))
+        moves = np.arange(-2 * self.reach, 2 * self.reach + 1)
+        table = smoothed(autocorrelation(self.kernel), moves[None, :], np.maximum(spread, 0.0)[:, None])
+        return tuple(table[place[:, None], axis[:, None] - self.lags + 2 * self.reach] for axis in before)
+
+    def push(self, covariance: ndarray) -> ndarray:
+        """Return the covariance after a layer, Σ_δ M(Δ, δ) C(δ); shapes (n, …)."""
+        first, *others = self.steps
+        pushed = np.tensordot(first, covariance, axes=1)
+        for steps in others:
+            pushed = np.einsum("an,an...->a...", steps, pushed)
+        return pushed.reshape(covariance.shape)
+
+    def move(self, law: ndarray) -> ndarray:
+        """Return the law of the distance after a step, Σ_Δ P(Δ) M(Δ, δ); shapes (n, …)."""
+        if self.offsets.dim == 1:
+            return law @ self.steps[0]
+        first, second = self.steps
+        return (law.reshape(-1, 1) * first).T @ second
+
+
+class CovarianceAfterLayers(Node):
+    """C_L(Δ) on the infinite grid: args (k, K, C₀, L, Δ₁, …, Δ_d); its number by pushing the covariance."""
+
+    @property
+    def kernel(self) -> Kernel:
+        """The kernel."""
+        return self.args[0].content
+
+    @property
+    def free_symbols(self) -> set[sp.Symbol]:
+        """Symbols of the covariances, the number of layers and the lag."""
+        own = [self.args[1].content, self.args[2].content, *self.args[3:]]
+        return set().union(*(part.free_symbols for part in own))
+
+    def display(self, *, latex: bool) -> sp.Expr:
+        """Return C_L(Δ)."""
+        return sp.Function(f"C_{self.args[3]}")(*self.args[4:])
+
+    def numeric(self, environment: Environment, evaluate: Evaluate) -> float:
+        """Apply the chain to C₀ as many times as there are layers."""
+        walkers, covariance, layers = self._numbers(environment, evaluate)
+        return float(_pushed(walkers, covariance, layers)[self._place(walkers)])
+
+    def _numbers(self, environment: Environment, evaluate: Evaluate) -> tuple[Walkers, Covariance, int]:
+        given = {symbol.name: value for symbol, value in environment.items()}
+        offsets, covariance = (part.content.subs(given) for part in self.args[1:3])
+        layers = int(evaluate(self.args[3], environment))
+        return _walkers(self.kernel, offsets, _reach(self.kernel, offsets, covariance, layers)), covariance, layers
+
+    def _place(self, walkers: Walkers) -> tuple[int, ...]:
+        return tuple(walkers.reach + int(lag) for lag in self.args[4:])
+
+
+class MeanOverWalks(CovarianceAfterLayers):
+    """E C₀(Δ_L), the distance of two walkers having started at Δ; its number from the law of the distance."""
+
+    def display(self, *, latex: bool) -> sp.Expr:
+        """Return E(C(Δ_L))."""
+        start = ", ".join(map(str, self.args[4:]))
+        distance = sp.Symbol(f"Delta_{self.args[3]}^({start})" if latex else f"Δ_{self.args[3]}({start})")
+        return sp.Function("E")(sp.Function("C")(distance))
+
+    def numeric(self, environment: Environment, evaluate: Evaluate) -> float:
+        """Apply the transposed chain to the law of the distance, and average C₀."""
+        walkers, covariance, layers = self._numbers(environment, evaluate)
+        law = np.zeros((len(walkers.lags),) * walkers.offsets.dim)
+        law[self._place(walkers)] = 1.0
+        for _ in range(layers):
+            law = walkers.move(law)
+        return float(np.sum(law * _on_lags(walkers, covariance)))
+
+
+class LayersOfGrowth(CovarianceAfterLayers):
+    """The first layer after which C_L(0) − C_L(Δ) does not grow: args as above, L the most that are tried."""
+
+    def display(self, *, latex: bool) -> sp.Expr:
+        """Return min L, of those after which the gradient variance no longer grows."""
+        return sp.Function("min")(sp.Symbol("L: G_{L+1} ≤ G_L"))
+
+    def numeric(self, environment: Environment, evaluate: Evaluate) -> float:
+        """Go through the layers.
+
+        Raises:
+            NotConverged: it still grows after the most layers that are tried.
+        """
+        walkers, covariance, most = self._numbers(environment, evaluate)
+        here, place = (walkers.reach,) * walkers.offsets.dim, self._place(walkers)
+        pushed, before = _on_lags(walkers, covariance), -math.inf
+        for layer in range(most + 1):
+            growing = float(pushed[here] - pushed[place])
+            if growing <= before:
+                return float(layer - 1)
+            pushed, before = walkers.push(pushed), growing
+        raise NotConverged(f"the gradient variance still grows after {most} layers")
+
+
+class LayersOfGrowthByWalks(LayersOfGrowth):
+    """The same layer from the laws of the distances of walkers that start together and Δ apart."""
+
+    def numeric(self, environment: Environment, evaluate: Evaluate) -> float:
+        """Go through the layers; raises as `LayersOfGrowth`."""
+        walkers, covariance, most = self._numbers(environment, evaluate)
+        together = np.zeros((len(walkers.lags),) * walkers.offsets.dim)
+        together[(walkers.reach,) * walkers.offsets.dim] = 1.0
+        apart, before = np.zeros_like(together), -math.inf
+        apart[self._place(walkers)] = 1.0
+        values = _on_lags(walkers, covariance)
+        for layer in range(most + 1):
+            growing = float(np.sum((together - apart) * values))
+            if growing <= before:
+                return float(layer - 1)
+            together, apart, before = walkers.move(together), walkers.move(apart), growing
+        raise NotConverged(f"the gradient variance still grows after {most} layers")
+
+
+@lru_cache(maxsize=4)
+def _walkers(kernel: Kernel, offsets: Covariance, reach: int) -> Walkers:
+    return Walkers(kernel, offsets, reach)
+
+
+@lru_cache(maxsize=8)
+def _pushed(walkers: Walkers, covariance: Covariance, layers: int) -> ndarray:
+    pushed = _on_lags(walkers, covariance)
+    for _ in range(layers):
+        pushed = walkers.push(pushed)
+    return pushed
+
+
+def _on_lags(walkers: Walkers, covariance: Covariance) -> ndarray:
+    lags = np.meshgrid(*[walkers.lags.astype(float)] * covariance.dim, indexing="ij")
+    return covariance.at(np.stack(lags, axis=-1))
+
+
+def _reach(kernel: Kernel, offsets: Covariance, covariance: Covariance, layers: int) -> int:
+    """Return the lags beyond which nothing reaches the first ones within the layers."""
+    a_layer = 2 * float(offsets(0.0)) + float(kernel_variance(kernel))
+    walked = _FARTHEST * math.sqrt(layers * a_layer) + len(kernel.taps)
+    return covariance.range(_NEGLIGIBLE) + math.ceil(walked)
+
+
+class Stationary(Node):
+    """What stays the same from layer to layer on a periodic axis: args (k, v(Δ), F(Δ), Δ, N, which).
+
+    Layers x ↦ Wx + f, f a field of covariance F, with the mean over the axis taken off after each: then
+    C = MC + F − c, C known up to a constant, c the growth of the mean's variance that is taken off.
+    """
+
+    @property
+    def free_symbols(self) -> set[sp.Symbol]:
+        """Symbols of v and F, without Δ."""
+        return (self.args[1].free_symbols | self.args[2].free_symbols) - {self.args[3]}
+
+    def _chain(self, environment: Environment, evaluate: Evaluate) -> tuple[ndarray, ndarray]:
+        """Return M, shape (N, N), and F, shape (N,), on the lags 0 … N − 1."""
+        period = int(self.args[4])
+        lags = np.arange(period)
+        at_lags = {**environment, self.args[3]: lags}
+        spread, force = (np.broadcast_to(evaluate(part, at_lags), period) for part in self.args[1:3])
+        return periodic_chain(self.args[0].content, np.maximum(spread, 0.0)), np.asarray(force)
+
+
+class StationaryGradient(Stationary):
+    """2(C(0) − C(which)); its number from layer after layer."""
+
+    def display(self, *, latex: bool) -> sp.Expr:
+        """Return 2(C(0) − C(which))."""
+        covariance = sp.Function("C")
+        return 2 * (covariance(0) - covariance(self.args[5]))
+
+    def numeric(self, environment: Environment, evaluate: Evaluate) -> float:
+        """Iterate until nothing changes."""
+        covariance = _iterated(*self._chain(environment, evaluate))
+        return float(2 * (covariance[0] - covariance[int(self.args[5])]))
+
+
+class StationaryPower(Stationary):
+    """P(ω) = Σ_Δ C(Δ) cos ωΔ at ω = 2π·which/N, not zero; its number from layer after layer."""
+
+    def display(self, *, latex: bool) -> sp.Expr:
+        """Return P(ω)."""
+        return sp.Function("P")(2 * sp.pi * self.args[5] / self.args[4])
+
+    def numeric(self, environment: Environment, evaluate: Evaluate) -> float:
+        """Iterate until nothing changes, and transform."""
+        return self._power(_iterated(*self._chain(environment, evaluate)))
+
+    def _power(self, covariance: ndarray) -> float:
+        return float(np.fft.fft(covariance).real[int(self.args[5])])
+
+
+class SolvedPower(StationaryPower):
+    """The same power; its number from the linear equations C = MC + F − c, C(0) = 0."""
+
+    def display(self, *, latex: bool) -> sp.Expr:
+        """Return P∞(ω)."""
+        return sp.Function("P_oo" if latex else "P_∞")(2 * sp.pi * self.args[5] / self.args[4])
+
+    def numeric(self, environment: Environment, evaluate: Evaluate) -> float:
+        """Solve the equations, and transform."""
+        chain, force = self._chain(environment, evaluate)
+        size = len(force)
+        equations = np.block(
+            [[np.eye(size) - chain, np.ones((size, 1))], [np.eye(1, size), np.zeros((1, 1))]],
+        )
+        return self._power(np.linalg.solve(equations, [*force, 0.0])[:-1])
+
+
+class MeanForce(Stationary):
+    """c = Σ_Δ π(Δ) F(Δ), π the law of the distance after many layers; its number from π."""
+
+    def display(self, *, latex: bool) -> sp.Expr:
+        """Return c."""
+        return sp.Symbol("c")
+
+    def numeric(self, environment: Environment, evaluate: Evaluate) -> float:
+        """Solve πM = π, Σπ = 1."""
+        chain, force = self._chain(environment, evaluate)
+        size = len(force)
+        equations = np.vstack([np.eye(size) - chain.T, np.ones(size)])
+        law = np.linalg.lstsq(equations, np.array([*[0.0] * size, 1.0]), rcond=None)[0]
+        return float(law @ force)
+
+
+def periodic_chain(kernel: Kernel, spread: ndarray) -> ndarray:
+    """Return M on a periodic axis.
+
+    Args:
+        kernel: the kernel k.
+        spread: v(Δ) at the lags 0 … N − 1, in pixels², shape (N,).
+
+    Returns:
+        M, shape (N, N): weights of the lags after a step, by the lag before it.
+    """
+    size, a = len(spread), autocorrelation(kernel)
+    lags = np.arange(size)
+    turns = math.ceil((len(kernel.taps) + _FARTHEST * math.sqrt(spread.max())) / size) + 1
+    images = (lags[:, None] - lags + turn * size for turn in range(-turns, turns + 1))
+    return np.sum([smoothed(a, image, spread[:, None]) for image in images], axis=0)
+
+
+def _iterated(chain: ndarray, force: ndarray) -> ndarray:
+    """Iterate C ↦ MC + F, C(0) taken off, until nothing changes."""
+    covariance = np.zeros_like(force)
+    for _ in itertools.repeat(None, _MOST_LAYERS):
+        after = chain @ covariance + force
+        after -= after[0]
+        if np.abs(after - covariance).max() <= _SETTLED * np.abs(after).max():
+            return after
+        covariance = after
+    raise NotConverged(f"the covariance still changes after {_MOST_LAYERS} layers")
