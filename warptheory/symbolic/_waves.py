@@ -107,7 +107,7 @@ class WaveProduct(Node):
         return sp.Integral(product, (f, 0, 1))
 
     def closed(self) -> sp.Expr:
-        """Return the mean by Poisson summation: by the spectrum of the kernel, and a sum over aliases for two kernels."""
+        """Return the mean by Poisson summation: the spectrum of a kernel, and a sum over aliases for two kernels."""
         (kernel, order), (other, other_order) = self.readings
         theta = self.args[4]
         sign = (-1) ** ((order - other_order) // 2)
@@ -195,8 +195,8 @@ class SpectralForm(MomentStatistic):
     """A statistic of second order, derived in the frequency domain and simulated as it is.
 
     Attributes:
-        statistic: a statistic of warped and composed values of one Gaussian field at one pixel, whose offsets make every
-            fraction equally likely.
+        statistic: a statistic of warped and composed values of one Gaussian field at one pixel, whose offsets make
+            every fraction equally likely.
     """
 
     statistic: MomentStatistic
@@ -269,8 +269,8 @@ class SpectralForm(MomentStatistic):
 
 
 _WAVES = (
-    "x(t) = ∫ exp(iω·t) dZ(ω), E dZ dZ̄ = S(ω) dω/(2π)ᵈ; a value reads r(hω) exp(iω·t) of the wave, and E r r̄′ is a mean "
-    "over the fractions, which are independent along the axes"
+    "x(t) = ∫ exp(iω·t) dZ(ω), E dZ dZ̄ = S(ω) dω/(2π)ᵈ; a value reads r(hω) exp(iω·t) of the wave, and E r r̄′ is a "
+    "mean over the fractions, which are independent along the axes"
 )
 _POISSON = (
     "Σₘ k(f − m) exp(iθ(m − f)) = Σₙ k̂(θ + 2πn) exp(2πinf) (Poisson), and harmonics of different n are orthogonal "

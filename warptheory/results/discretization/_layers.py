@@ -24,7 +24,7 @@ from warptheory.results.discretization._walkers import (
     autocorrelation,
 )
 from warptheory.symbolic import GaussianField, Step
-from warptheory.symbolic._nodes import FieldCovariance, Opaque, kernel_argument
+from warptheory.symbolic._nodes import Opaque, field_covariance, kernel_argument, known_covariances
 from warptheory.symbolic._slopes import TAU
 
 LENGTH = sp.Symbol("ell", positive=True)  # of the input's correlation, in pixels
@@ -106,7 +106,7 @@ class OneLayer:
 
     def _before(self, *lag: sp.Expr | int) -> sp.Expr:
         field = GaussianField("x", input_covariance(self.dim, self.scale))
-        return FieldCovariance(Opaque(field), *lag)
+        return field_covariance(field, lag)
 
 
 def loss_steps(kernel: Kernel, dim: int) -> tuple[Step, ...]:
@@ -114,7 +114,7 @@ def loss_steps(kernel: Kernel, dim: int) -> tuple[Step, ...]:
     layer = OneLayer(kernel, dim)
     variance = layer.before(layer.together)
     lost = 1 - layer.kept / variance
-    inserted = lost.xreplace({node: node.inserted() for node in lost.atoms(FieldCovariance)})
+    inserted = known_covariances(lost)
     return (
         Step("Condition on the offsets", _WRITTEN, 1 - layer.after(PairWeight, layer.together) / variance),
         Step("Average over the fraction", "one position: E Σₘ k(u − m) k(u − m + δ) = a(δ)", lost),

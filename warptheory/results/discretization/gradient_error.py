@@ -35,8 +35,8 @@ RESULT = Result(
     title="Discretization error of the offset gradient",
     statement=(
         "E(∂ᵢWx/h − ∂ᵢx)² = (2π)⁻ᵈ ∫ S(ω) [ωᵢ²|1 − k̂(hω)|² + Σ_{n≠0} (ωᵢ + 2πnᵢ/h)² |k̂(hω + 2πn)|²] dω for "
-        "continuous kernels. Linear interpolation: h²(f − ½)²λ₄ at the fraction f, (h²/12)λ₄ in the mean. The forward pass errs at "
-        "h⁴, the gradient at h²: a second asymmetry of the two passes."
+        "continuous kernels. Linear interpolation: h²(f − ½)²λ₄ at the fraction f, (h²/12)λ₄ in the mean. The forward "
+        "pass errs at h⁴, the gradient at h²: a second asymmetry of the two passes."
     ),
     assumptions=(
         "x is a homogeneous field of mean zero with spectral density S; λ₄ < ∞ for the leading terms.",
