@@ -16,7 +16,7 @@ from warptheory.symbolic._derivation import Derivation, Step
 from warptheory.symbolic._evaluate import evaluate
 from warptheory.symbolic._quadrature import NotConverged
 from warptheory.symbolic._reduction import kernel_mean
-from warptheory.symbolic._small import SmallOffsets, SmallSpacing
+from warptheory.symbolic._small import LeadingTerm, SmallOffsets, SmallSpacing
 from warptheory.symbolic._statistics import (
     Cov,
     Covariance,
@@ -63,6 +63,7 @@ __all__ = [
     "IIDField",
     "InputField",
     "JointCumulant",
+    "LeadingTerm",
     "MomentStatistic",
     "NotConverged",
     "NotReducible",

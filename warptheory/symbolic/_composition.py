@@ -14,10 +14,10 @@ from warptheory.symbolic._variables import (
     Field,
     GaussianField,
     Index,
+    Location,
     MovedValue,
     OffsetField,
     RandomAtom,
-    Site,
     _index_for,
     as_position,
 )
@@ -174,7 +174,7 @@ class ComposedField(Field):
         return position
 
     def _value(self, position: Index) -> ComposedValue:
-        return ComposedValue(self.field, Site(self.offsets, EXACT, position), self.orders, self.name)
+        return ComposedValue(self.field, Location(self.offsets, position), self.orders, self.name)
 
 
 @dataclass(frozen=True)
@@ -197,20 +197,8 @@ class ComposedSlope(Field):
         return self._value(self.field._position(point))
 
     def _value(self, position: Index) -> sp.Expr:
-        site = Site(self.field.offsets, EXACT, position)
+        site = Location(self.field.offsets, position)
         return SlopeValue(self.field.field, site, self.axis, self.field.name) / self.field.base.spacing
-
-
-class _Exact:
-    """Stands where a kernel would: the field is read between its pixels without one."""
-
-    name = "exact"
-
-    def __repr__(self) -> str:
-        return "exact"
-
-
-EXACT: Any = _Exact()
 
 
 def compose(field: GaussianField | ComposedField, offsets: OffsetField, name: str | None = None) -> ComposedField:

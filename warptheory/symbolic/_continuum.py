@@ -11,7 +11,6 @@ from dataclasses import dataclass, replace
 
 import sympy as sp
 
-from warptheory.kernels import Kernel
 from warptheory.symbolic._averages import covers_pixels
 from warptheory.symbolic._composition import ComposedField, ComposedValue, OffsetSlope, SlopeValue
 from warptheory.symbolic._nodes import (
@@ -262,7 +261,7 @@ class _Values:
     def _taps(self, atom: SampledValue, position: Index, moved: Index) -> Iterator[Place]:
         """Yield the taps of a warped value, their weights in the fraction of its position."""
         kernel = atom.site.kernel
-        if not isinstance(kernel, Kernel) or not kernel.is_compact or kernel.prefilter is not None:
+        if not kernel.is_compact or kernel.prefilter is not None:
             raise NotReducible(
                 self.group.monomial, f"{kernel.name} reads every pixel; `SpectralForm` has a rule for that"
             )

@@ -213,7 +213,7 @@ class SpectralMoment(Node):
         """Evaluate the moment."""
         if self.field.covariance is None:
             raise ArgumentError("expression", expected="fields whose covariance is given", received=str(self))
-        return float(self.inserted().subs(environment))
+        return float(evaluate(self.inserted(), environment))
 
 
 def field_covariance(field: GaussianField, lag: Sequence[Any], orders: Sequence[int] = ()) -> sp.Expr:
@@ -554,15 +554,24 @@ def _representative(
     A covariance is even; of an isotropic field it is so along every axis, and does not tell the axes apart.
     """
     if not _is_isotropic(field):
-        first = next((part for part in lag if part != 0), sp.Integer(0))
-        is_turned = first.could_extract_minus_sign()
+        is_turned = _is_negative(next((part for part in lag if part != 0), sp.Integer(0)))
         return (-1) ** (sum(orders) * is_turned), tuple(-part if is_turned else part for part in lag)
-    turned = [part.could_extract_minus_sign() for part in lag]
+    turned = [_is_negative(part) for part in lag]
     sign = (-1) ** sum(order for order, is_turned in zip(orders, turned, strict=True) if is_turned)
     lag = tuple(-part if is_turned else part for part, is_turned in zip(lag, turned, strict=True))
     if not any(orders) and all(part.is_number for part in lag):
         lag = tuple(sorted(lag, reverse=True))
     return sign, lag
+
+
+def _is_negative(part: sp.Expr) -> bool:
+    """Whether a coordinate is turned round: one below zero, for fractions in (0, 1), or by its leading sign."""
+    symbols = part.free_symbols
+    if symbols and all(isinstance(symbol, FractionSymbol) for symbol in symbols):
+        middle = part.subs(dict.fromkeys(symbols, sp.Rational(1, 2)))
+        if middle != 0:
+            return bool(middle < 0)
+    return bool(part.could_extract_minus_sign())
 
 
 def _is_isotropic(field: GaussianField) -> bool:

@@ -26,25 +26,14 @@ _HIGHEST = 12
 
 
 @dataclass(frozen=True)
-class SmallSpacing(MomentStatistic):
-    """The leading term of a statistic as the spacing h of a Gaussian field's grid goes to zero.
-
-    Where the field has the derivatives that are needed its covariance is expanded in spectral moments; a covariance
-    with a formula is expanded as it is, which also gives the fractional powers of rough fields.
+class LeadingTerm(MomentStatistic):
+    """The leading term of a statistic as a parameter goes to zero; it is simulated where that is small.
 
     Attributes:
-        statistic: the statistic at a finite spacing.
-        spacing: the symbol h, the spacing of the field.
-        by_formula: whether the covariance's formula is expanded, and not the general one in spectral moments.
+        statistic: the statistic at a finite value.
     """
 
     statistic: MomentStatistic
-    spacing: sp.Symbol
-    by_formula: bool = False
-
-    def __post_init__(self) -> None:
-        if not isinstance(self.spacing, sp.Symbol) or not self.spacing.is_positive:
-            raise ArgumentError("spacing", expected="a positive symbol", received=repr(self.spacing))
 
     @property
     def operands(self) -> tuple[sp.Expr, ...]:
@@ -62,12 +51,33 @@ class SmallSpacing(MomentStatistic):
         return self.statistic.mean_of
 
     def moments(self) -> sp.Expr:
-        """Return the statistic, at a finite spacing, in terms of expected monomials."""
+        """Return the statistic, at a finite value, in terms of expected monomials."""
         return self.statistic.moments()
 
     def size(self, value: float) -> float:
         """Return that of the statistic."""
         return self.statistic.size(value)
+
+
+@dataclass(frozen=True)
+class SmallSpacing(LeadingTerm):
+    """The leading term of a statistic as the spacing h of a Gaussian field's grid goes to zero.
+
+    Where the field has the derivatives that are needed its covariance is expanded in spectral moments; a covariance
+    with a formula is expanded as it is, which also gives the fractional powers of rough fields.
+
+    Attributes:
+        statistic: the statistic at a finite spacing.
+        spacing: the symbol h, the spacing of the field.
+        by_formula: whether the covariance's formula is expanded, and not the general one in spectral moments.
+    """
+
+    spacing: sp.Symbol
+    by_formula: bool = False
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.spacing, sp.Symbol) or not self.spacing.is_positive:
+            raise ArgumentError("spacing", expected="a positive symbol", received=repr(self.spacing))
 
     def derive(self) -> Derivation:
         """Return the steps of the statistic before its covariance is inserted, and the leading term.
@@ -109,7 +119,7 @@ class SmallSpacing(MomentStatistic):
 
 
 @dataclass(frozen=True)
-class SmallOffsets(MomentStatistic):
+class SmallOffsets(LeadingTerm):
     """The leading term of a statistic as the spread of normal offsets goes to zero.
 
     Attributes:
@@ -117,31 +127,7 @@ class SmallOffsets(MomentStatistic):
         spread: the symbol s, the standard deviation of the offsets.
     """
 
-    statistic: MomentStatistic
     spread: sp.Symbol
-
-    @property
-    def operands(self) -> tuple[sp.Expr, ...]:
-        """Those of the statistic."""
-        return self.statistic.operands
-
-    @property
-    def condition(self) -> Given | None:
-        """That of the statistic."""
-        return self.statistic.condition
-
-    @property
-    def mean_of(self) -> sp.Expr | None:
-        """That of the statistic."""
-        return self.statistic.mean_of
-
-    def moments(self) -> sp.Expr:
-        """Return the statistic, at a finite spread, in terms of expected monomials."""
-        return self.statistic.moments()
-
-    def size(self, value: float) -> float:
-        """Return that of the statistic."""
-        return self.statistic.size(value)
 
     def derive(self) -> Derivation:
         """Return the steps of the statistic as a sum over waves, and the leading term.
@@ -189,7 +175,7 @@ def _damping_term(node: SmoothedCovariance, order: int) -> sp.Expr:
     for powers in itertools.product(range(order + 1), repeat=dim):
         if sum(powers) == order:
             multiplicity = sp.factorial(order) / sp.Mul(*map(sp.factorial, powers))
-            total += multiplicity * field_covariance(field, node.lag, tuple(2 * power for power in powers))
+            total += multiplicity * field_covariance(field, tuple(node.lag), tuple(2 * power for power in powers))
     return (node.spread / 2) ** order / sp.factorial(order) * total
 
 

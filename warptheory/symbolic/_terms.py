@@ -23,6 +23,7 @@ from warptheory.symbolic._variables import (
     IIDField,
     Index,
     InputField,
+    KernelledValue,
     MovedValue,
     OffsetField,
     PixelValue,
@@ -312,7 +313,7 @@ def _pair(group: Group, field: GaussianField, atoms: list[RandomAtom]) -> Iterat
         raise NotReducible(
             group.monomial, "a value of a Gaussian field beside a pixel is a sum over every pixel that it may read"
         )
-    first, second = (_reading(group, atom, ()) for atom in atoms if isinstance(atom, MovedValue))
+    first, second = (_reading(group, atom, ()) for atom in atoms if isinstance(atom, KernelledValue))
     if first.variable != second.variable:
         raise NotReducible(
             group.monomial, "values of one Gaussian field have offsets of their own; that needs shared offsets"
@@ -406,11 +407,11 @@ def _block(group: Group, atoms: Sequence[RandomAtom], copy: tuple[object, ...]) 
     # A splat is summed over the pixels n of g, a warp over the pixels m of x, with the other sign.
     if is_splat and pixel is not None:
         pixel = tuple(-coordinate for coordinate in pixel)
-    moved = (atom for atom in atoms if isinstance(atom, MovedValue))
+    moved = (atom for atom in atoms if isinstance(atom, KernelledValue))
     return Block(tuple(_reading(group, atom, copy) for atom in moved), pixel)
 
 
-def _reading(group: Group, atom: MovedValue, copy: tuple[object, ...]) -> Reading:
+def _reading(group: Group, atom: KernelledValue, copy: tuple[object, ...]) -> Reading:
     offsets = atom.site.offsets
     index = whole_index(atom.site.index, group.dim)
     orders, side = (0,) * group.dim, Side.RIGHT

@@ -436,12 +436,21 @@ class Fraction(Given):
 
 
 @dataclass(frozen=True)
-class Site:
-    """Where and how a field is read or written: pixel n, displaced by offsets, through a kernel."""
+class Location:
+    """Where a field is read: pixel n, or a position counted in pixels, displaced by offsets."""
 
     offsets: OffsetField
-    kernel: Kernel
     index: Index
+
+    def __str__(self) -> str:
+        return f"{self.offsets}/{self.index}"
+
+
+@dataclass(frozen=True)
+class Site(Location):
+    """Where and how a field is read or written: through a kernel."""
+
+    kernel: Kernel
 
     def __str__(self) -> str:
         return f"{self.offsets}/{self.kernel}/{self.index}"
@@ -486,12 +495,21 @@ class MovedValue(RandomAtom):
         return self.data[0]
 
     @property
+    def site(self) -> Location:
+        """Where it is read, or arrives: the pixel and the offsets."""
+        return self.data[1]
+
+
+class KernelledValue(MovedValue):
+    """A value that a kernel has made: data (input field, site, …)."""
+
+    @property
     def site(self) -> Site:
         """Where it is read, or arrives: the pixel, the offsets and the kernel."""
         return self.data[1]
 
 
-class SampledValue(MovedValue):
+class SampledValue(KernelledValue):
     """The value y[n] of a warped field, or one of its derivatives in the offset."""
 
     @property
@@ -517,7 +535,7 @@ class SampledValue(MovedValue):
         return sp.Indexed(sp.IndexedBase(prefix + self.name), *self.site.index)
 
 
-class SplatValue(MovedValue):
+class SplatValue(KernelledValue):
     """The value (Wᵀg)[m] of a splatted field."""
 
     @property
@@ -551,7 +569,7 @@ class WarpedField(Field):
     knot: str = "right"
 
     def __getitem__(self, index: Any) -> SampledValue:
-        site = Site(self.offsets, self.kernel, _index_for(self.offsets, index))
+        site = Site(self.offsets, _index_for(self.offsets, index), self.kernel)
         return SampledValue(self.field, site, self.orders, self.name, self.knot)
 
     def diff(self, axis: int = 0, knot: str | None = None) -> "WarpedField":
@@ -590,7 +608,7 @@ class SplattedField(Field):
     name: str = "z"
 
     def __getitem__(self, index: Any) -> SplatValue:
-        return SplatValue(self.field, Site(self.offsets, self.kernel, _index_for(self.offsets, index)), self.name)
+        return SplatValue(self.field, Site(self.offsets, _index_for(self.offsets, index), self.kernel), self.name)
 
 
 def input_field(value: RandomAtom) -> InputField:

@@ -25,7 +25,7 @@ from warptheory.kernels import (
     error_kernel,
 )
 from warptheory.symbolic._averages import covers_pixels
-from warptheory.symbolic._composition import EXACT, ComposedValue
+from warptheory.symbolic._composition import ComposedValue
 from warptheory.symbolic._derivation import Derivation, Step
 from warptheory.symbolic._nodes import ExpectedValue, Node, Opaque, covariance_name, kernel_label
 from warptheory.symbolic._quadrature import Environment, Evaluate
@@ -34,6 +34,7 @@ from warptheory.symbolic._statistics import MomentStatistic
 from warptheory.symbolic._terms import NotReducible, split_groups, whole_index
 from warptheory.symbolic._variables import GaussianField, Given, RandomAtom, SampledValue
 
+EXACT = "exact"  # stands where a kernel would: the field is read between its pixels without one
 _NODES, _WEIGHTS = np.polynomial.legendre.leggauss(16)
 _HALF_PIXELS = 2  # panels of the fraction, between which kernels have their knots
 _PANELS = 8  # of a pixel, for transforms
@@ -114,10 +115,10 @@ class WaveProduct(Node):
         if (order - other_order) % 2:
             return sp.Integer(0)
         power = theta ** (order + other_order)
-        if kernel is EXACT and other is EXACT:
+        if kernel == EXACT and other == EXACT:
             return sign * power
         if EXACT in (kernel, other):
-            return sign * power * SpectrumValue(Opaque(other if kernel is EXACT else kernel), theta)
+            return sign * power * SpectrumValue(Opaque(other if kernel == EXACT else kernel), theta)
         if order and any(_jumps(k) for k in (kernel, other)):
             raise NotReducible(self, "the operator's derivative ignores the kernel's jumps, its spectrum does not")
         return sign * AliasSum(self.args[0], self.args[2], order + other_order, theta)
@@ -296,7 +297,7 @@ def _readings(statistic: SpectralForm, monomial: sp.Expr) -> tuple[GaussianField
         raise NotReducible(statistic, "its values have to be at one pixel, with the same offsets")
     if statistic.condition is not None or offsets.correlation != 0 or not covers_pixels(offsets.axis_law):
         raise NotReducible(statistic, "every fraction has to be equally likely, and independent along the axes")
-    first, second = ((atom.site.kernel, atom.orders) for atom in factors)
+    first, second = ((atom.site.kernel if isinstance(atom, SampledValue) else EXACT, atom.orders) for atom in factors)
     return field, (first, second)
 
 
@@ -342,12 +343,12 @@ def _differs(first: sp.Expr, second: sp.Expr) -> bool:
 
 def _response_name(kernel: Any, order: int) -> str:
     prime = "′" * order
-    return f"r{prime}_exact" if kernel is EXACT else f"r{prime}" + kernel_label(kernel)
+    return f"r{prime}_exact" if kernel == EXACT else f"r{prime}" + kernel_label(kernel)
 
 
 def _response(kernel: Any, order: int, theta: ndarray, fractions: ndarray) -> ndarray:
     """Return r(f) by the kernel's definition, shape (θ, f)."""
-    if kernel is EXACT:
+    if kernel == EXACT:
         return np.broadcast_to(((1j * theta) ** order)[:, None], (len(theta), len(fractions)))
     if not kernel.is_compact:
         raise NotImplementedError(f"the response of {kernel.name} by its taps")

@@ -180,8 +180,8 @@ RESULT = Result(
     label="D7",
     title="Aliasing of the warped field",
     statement=(
-        "Roughening (C3) sends power beyond the Nyquist frequency of the grid on which y is kept, even where x had "
-        "none there. The share is 1 − ∫ C_y(τ)/C(0) ∏ sin(πτᵢ/h)/πτᵢ dτ with C_y of C2; sampling folds it back as error."
+        "Roughening (C3) sends power beyond the Nyquist frequency of the grid on which y is kept, even if x had none "
+        "there. The share is 1 − ∫ C_y(τ)/C(0) ∏ sin(πτᵢ/h)/πτᵢ dτ with C_y of C2; sampling folds it back as error."
     ),
     assumptions=(
         "x is a homogeneous field of mean zero, C(τ) = σ² exp(−|τ|²/2ℓ²).",

@@ -1,0 +1,373 @@
+"""Gaussian fields between their pixels: against matrices of covariances, spectral integrals and sympy's derivatives."""
+
+import itertools
+
+import mpmath
+import numpy as np
+import pytest
+import sympy as sp
+from scipy import integrate, special
+
+from warptheory import kernels
+from warptheory.core.errors import ArgumentError
+from warptheory.fields import Exponential, Matern, PowerLaw, RationalQuadratic, SquaredExponential
+from warptheory.symbolic import (
+    Cov,
+    E,
+    Expectation,
+    GaussianField,
+    IIDField,
+    NotReducible,
+    OffsetField,
+    SmallOffsets,
+    SmallSpacing,
+    SpectralForm,
+    Var,
+    compose,
+    evaluate,
+    splat,
+    warp,
+)
+
+H, LENGTH, SPREAD = sp.symbols("h l s", positive=True)
+OFFSET_LENGTH, T = sp.Symbol("l_e", positive=True), sp.Symbol("t", real=True)
+C = sp.Function("C")
+
+
+def smooth(dim=1, **choices):
+    """A field with C = exp(−|τ|²/2ℓ²)."""
+    return GaussianField("x", SquaredExponential(length=LENGTH, dim=dim), **choices)
+
+
+def offset_field(dim=1, name="epsilon"):
+    """Offsets with K = s² exp(−|τ|²/2ℓ_e²)."""
+    return OffsetField(name=name, covariance=SquaredExponential(length=OFFSET_LENGTH, variance=SPREAD**2, dim=dim))
+
+
+def pixel_wide(dim=1):
+    """Offsets for which every fraction is equally likely."""
+    return OffsetField("uniform", dim=dim, scale="1/2")
+
+
+def taps(kernel, position, order=0):
+    """Pixels and weights of a value at a position along one axis, by the kernel's definition."""
+    reach = kernels.get(kernel).reach
+    value = sp.lambdify([kernels.POSITION], kernels.get(kernel).value(order=order), "numpy")
+    pixels = np.arange(np.floor(position) - reach, np.floor(position) + reach + 2)
+    return pixels, np.asarray(value(position - pixels), dtype=float) * np.ones_like(pixels)
+
+
+def test_error_at_a_fraction_is_the_formula_of_the_theory():
+    """Theory D1, d = 1, linear, for any covariance."""
+    x, eps, f = GaussianField("x", spacing=H), pixel_wide(), sp.Symbol("f")
+    found = sp.sympify(str(E((warp(x, eps)[0] - compose(x, eps)[0]) ** 2 | eps.fraction)), locals={"C": C})
+    h = sp.Symbol("h")
+    theory = C(0) * (1 + (1 - f) ** 2 + f**2) - 2 * (1 - f) * C(f * h) - 2 * f * C((1 - f) * h) + 2 * f * (1 - f) * C(h)
+    assert sp.expand(found - theory) == 0
+
+
+@pytest.mark.parametrize("kernel", ["linear", "keys", "bspline3", "gauss(0.5)", "nearest"])
+@pytest.mark.parametrize("order", [0, 1])
+def test_error_given_the_fraction_on_a_line(kernel, order):
+    """wᵀCw − 2wᵀc + c₀ with the matrix of covariances over the taps; derivatives by SymPy on a Matérn field."""
+    spacing, tau = 0.7, sp.Symbol("tau", positive=True)
+    covariance = Matern(nu="7/2", length=2, dim=1)
+    x, eps = GaussianField("x", covariance, spacing=sp.Rational(7, 10)), pixel_wide()
+    y, exact = warp(x, eps, kernel), compose(x, eps)
+    error = (y.diff(0)[3] - exact.diff(0)[3]) if order else y[3] - exact[3]
+    found = E(error**2 | eps.fraction)
+    derivatives = [sp.lambdify(tau, sp.diff(covariance.expression(tau), tau, n)) for n in range(3)]
+    for fraction in (0.15, 0.62):
+        m, w = taps(kernel, fraction, order)
+        lag = spacing * (fraction - m)
+        both = covariance(spacing * (m[:, None] - m))
+        cross = derivatives[order](np.abs(lag)) * np.sign(lag) ** order * spacing**order
+        own = 1.0 if order == 0 else -(spacing**2) * sp.limit(sp.diff(covariance.expression(tau), tau, 2), tau, 0)
+        exact_error = w @ both @ w - 2 * w @ cross + float(own)
+        # Cancellation of terms of order one in float64.
+        assert evaluate(found, {"f": fraction}) == pytest.approx(exact_error, abs=2e-14)
+
+
+@pytest.mark.parametrize("kernel", ["linear", "keys"])
+def test_error_given_the_fraction_in_a_plane(kernel):
+    """The same with products of weights; an anisotropic field."""
+    covariance = RationalQuadratic(length=2, alpha=1, dim=2, anisotropy=((1, 0), ("1/2", 2)))
+    x, eps = GaussianField("x", covariance), pixel_wide(2)
+    found = E((warp(x, eps, kernel)[0, 0] - compose(x, eps)[0, 0]) ** 2 | eps.fraction)
+    position = np.array([0.3, 0.85])
+    (m, w), (n, v) = taps(kernel, position[0]), taps(kernel, position[1])
+    places = np.stack(np.meshgrid(m, n, indexing="ij"), -1).reshape(-1, 2)
+    weights = np.outer(w, v).ravel()
+    both = covariance.at(places[:, None] - places)
+    exact = weights @ both @ weights - 2 * weights @ covariance.at(places - position) + 1
+    assert evaluate(found, {"f_1": 0.3, "f_2": 0.85}) == pytest.approx(exact, abs=1e-13)
+
+
+def test_mean_error_is_the_mean_over_fractions():
+    """∫ of the error at a fraction by SciPy, for a rough and a smooth field."""
+    for covariance in (Exponential(length=3, dim=1), SquaredExponential(length=2, dim=1)):
+        x, eps = GaussianField("x", covariance), pixel_wide()
+        error = (warp(x, eps)[0] - compose(x, eps)[0]) ** 2
+        given = E(error | eps.fraction)
+        mean, bound = integrate.quad(lambda f, at=given: evaluate(at, {"f": f}), 0, 1, epsabs=1e-13)
+        assert evaluate(E(error), {}) == pytest.approx(mean, abs=1e-12 + bound)
+
+
+@pytest.mark.parametrize("dim", [1, 2])
+def test_covariance_of_a_moved_field(dim):
+    """Theory C2 for the squared exponential, and C3 as its curvature at lag zero: −∂²C_y(0) = λ₂(1 + dτ²)."""
+    y = compose(smooth(dim), offset_field(dim))
+    origin, lag = (0,) * dim, (T, *[0] * (dim - 1))
+    found = Cov(y(*origin), y(*lag))
+    v = 2 * SPREAD**2 * (1 - sp.exp(-(T**2) / (2 * OFFSET_LENGTH**2)))
+    theory = (1 + v / LENGTH**2) ** sp.Rational(-dim, 2) * sp.exp(-(T**2) / (2 * (LENGTH**2 + v)))
+    assert sp.simplify(found - theory) == 0
+    curvature = -sp.limit(sp.diff(theory, T, 2), T, 0)
+    assert sp.simplify(Var(y.slope(0)(*origin)) - curvature) == 0
+    tau = SPREAD / OFFSET_LENGTH
+    assert sp.simplify(curvature - (1 + dim * tau**2) / LENGTH**2) == 0
+
+
+@pytest.mark.parametrize("dim", [1, 2, 3])
+@pytest.mark.parametrize("make", [lambda dim: Matern(nu="3/2", length=2, dim=dim), lambda dim: PowerLaw(dim=dim)])
+def test_smoothing_by_a_normal_lag(dim, make):
+    """E C(ε) by waves equals the mean over the lag's length, |ε|/s of the χ law, by SciPy; any isotropic covariance."""
+    covariance, spread = make(dim), 0.8
+    x = GaussianField("x", covariance)
+    moved = compose(x, OffsetField("normal", dim=dim, scale="4/5"))[(0,) * dim]
+    found = evaluate(E(moved * x[(0,) * dim]), {})
+    density = lambda r: 2 ** (1 - dim / 2) / special.gamma(dim / 2) * r ** (dim - 1) * np.exp(-(r**2) / 2)  # noqa: E731
+    mean, bound = integrate.quad(lambda r: density(r) * float(covariance(spread * r)), 0, 12, epsabs=1e-12, limit=200)
+    # Both quadratures settle to 1e-9 of the variance; cusps of the covariance at zero are the integrator's limit.
+    assert found == pytest.approx(mean, abs=1e-8 + bound)
+
+
+def test_fields_of_any_law_at_one_point_are_unchanged():
+    """Theory C1: moments up to the fourth, with a mean."""
+    x = GaussianField("x", SquaredExponential(length=LENGTH, variance=4, dim=1), mean=sp.Symbol("mu", real=True))
+    y = compose(x, offset_field())
+    for power in (1, 2, 3, 4):
+        assert sp.expand(E(y[0] ** power) - E(x[0] ** power)) == 0
+
+
+def test_layers_multiply_the_roughening():
+    """Theory C3: λ₂(1 + dτ²)ᴸ."""
+    for dim, layers in ((1, 4), (2, 3)):
+        field = smooth(dim)
+        for number in range(layers):
+            field = compose(field, offset_field(dim, f"e{number}"))
+        tau = SPREAD / OFFSET_LENGTH
+        expected = (1 + dim * tau**2) ** layers / LENGTH**2
+        assert sp.simplify(Var(field.slope(dim - 1)[(0,) * dim]) - expected) == 0
+
+
+def test_slopes_of_a_field_between_its_pixels():
+    """Cov(x′(0), x′(t)) = −C″(t) and Cov(x(0), x′(t)) = C′(t), per unit of length at any spacing."""
+    x = smooth(spacing=H)
+    c = sp.exp(-(T**2) / (2 * LENGTH**2))
+    assert sp.simplify(Cov(x.slope(0)(0), x.slope(0)(T)) + sp.diff(c, T, 2)) == 0
+    assert sp.simplify(Cov(x(0), x.slope(0)(T)) - sp.diff(c, T)) == 0
+    assert Cov(x[0], x.slope(0)[0]) == 0
+    plane = smooth(2)
+    assert Cov(plane.slope(0)(0, 0), plane.slope(1)(0, 0)) == 0
+    assert sp.simplify(Var(plane.slope(0).slope(1)(0, 0)) - 1 / LENGTH**4) == 0
+
+
+def test_deformation():
+    """Theory C6: the squared exponential's closed form, its small-offset law, and saturation."""
+    for dim in (1, 2, 3):
+        x = smooth(dim)
+        error = Expectation((compose(x, offset_field(dim))[(0,) * dim] - x[(0,) * dim]) ** 2)
+        closed = 2 - 2 * (1 + SPREAD**2 / LENGTH**2) ** sp.Rational(-dim, 2)
+        assert sp.simplify(error.doit() - closed) == 0
+        assert sp.simplify(SmallOffsets(error, SPREAD).doit() - dim * SPREAD**2 / LENGTH**2) == 0
+        assert sp.limit(error.doit(), SPREAD, sp.oo) == 2
+
+
+def test_independent_offsets_at_two_points():
+    """Cov(y[0], y[3]) with independent N(0, s²) offsets is C smoothed by 2s²."""
+    y = compose(smooth(), OffsetField("normal"))
+    width = LENGTH**2 + 2 * SPREAD**2
+    assert sp.simplify(Cov(y[0], y[3]) - LENGTH * sp.exp(-sp.Rational(9, 2) / width) / sp.sqrt(width)) == 0
+
+
+def test_leading_terms():
+    """Theory D2 and D5: d = 1, 2, at a fraction and in the mean; Keys' kernel by the same machinery."""
+    lambda_4, lambda_22, lambda_6 = 3 / LENGTH**4, 1 / LENGTH**4, 15 / LENGTH**6
+    f = kernels.FRACTION
+    x, eps = smooth(spacing=H), pixel_wide()
+    y, exact = warp(x, eps), compose(x, eps)
+    value, gradient = y[0] - exact[0], (y.diff(0)[0] - exact.diff(0)[0]) / H
+    cases = {
+        Expectation(value**2): H**4 * lambda_4 / 120,
+        Expectation(value**2 | eps.fraction): H**4 * f**2 * (1 - f) ** 2 * lambda_4 / 4,
+        Expectation(gradient**2): H**2 * lambda_4 / 12,
+        Expectation(gradient**2 | eps.fraction): H**2 * (f - sp.Rational(1, 2)) ** 2 * lambda_4,
+        Expectation((warp(x, eps, "keys")[0] - exact[0]) ** 2): H**6 * lambda_6 / 7560,
+    }
+    for statistic, expected in cases.items():
+        assert sp.simplify(SmallSpacing(statistic, H).doit() - expected) == 0
+    plane, eps = smooth(2, spacing=H), pixel_wide(2)
+    error = warp(plane, eps)[0, 0] - compose(plane, eps)[0, 0]
+    expected = H**4 / 4 * (2 * lambda_4 / 30 + lambda_22 / 18)
+    assert sp.simplify(SmallSpacing(Expectation(error**2), H).doit() - expected) == 0
+
+
+def test_leading_term_of_keys_in_many_digits():
+    """The mean error from matrices in 60 digits, over the leading term, tends to one as h²."""
+    mpmath.mp.dps = 60
+    weight = [
+        sp.lambdify(kernels.FRACTION, kernels.get("keys").taps[tap].at(kernels.FRACTION), "mpmath")
+        for tap in (-1, 0, 1, 2)
+    ]
+
+    def ratio(h):
+        c = lambda t: mpmath.exp(-((h * t) ** 2) / 2)  # noqa: E731
+
+        def error(f):
+            w = [part(f) for part in weight]
+            both = sum(a * b * c(i - j) for (i, a), (j, b) in itertools.product(enumerate(w, -1), repeat=2))
+            return 1 + both - 2 * sum(a * c(f - i) for i, a in enumerate(w, -1))
+
+        return mpmath.quad(error, [0, 1]) / (h**6 * 15 / mpmath.mpf(7560))
+
+    coarse, fine = (abs(ratio(mpmath.mpf(h)) - 1) for h in ("0.02", "0.01"))
+    mpmath.mp.dps = 15
+    assert fine < 1e-2
+    assert float(coarse / fine) == pytest.approx(4, rel=1e-2)
+
+
+def test_rough_fields_by_their_formula():
+    """Theory D3: σ²h/(3ℓ) for the exponential, and the power h^2ν of Matérn 3/2."""
+    eps = pixel_wide()
+    for covariance, expected in (
+        (Exponential(length=LENGTH, variance=4, dim=1), 4 * H / (3 * LENGTH)),
+        (Matern(nu="3/2", length=LENGTH, dim=1), 2 * sp.sqrt(3) * H**3 / (15 * LENGTH**3)),
+    ):
+        x = GaussianField("x", covariance, spacing=H)
+        error = Expectation((warp(x, eps)[0] - compose(x, eps)[0]) ** 2)
+        assert sp.simplify(SmallSpacing(error, H, by_formula=True).doit() - expected) == 0
+        with pytest.raises(NotReducible, match=r"lambda_4.*infinite"):
+            SmallSpacing(error, H).doit()
+
+
+@pytest.mark.parametrize("nu", ["3/10", "1/2", "1", "6/5", "3/2", "19/10", "3"])
+def test_order_of_matern_fields(nu):
+    """Theory D3, any ν: log₂ of the error's ratio tends to min(2ν, 4), in 50 digits from D1 with Bessel functions."""
+    mpmath.mp.dps = 50
+    order = mpmath.mpf(sp.Rational(nu).p) / sp.Rational(nu).q
+
+    def c(r):
+        z = mpmath.sqrt(2 * order) * abs(r)
+        return mpmath.mpf(1) if r == 0 else 2 ** (1 - order) / mpmath.gamma(order) * z**order * mpmath.besselk(order, z)
+
+    def error(h):
+        return mpmath.quad(
+            lambda f: (
+                (1 + (1 - f) ** 2 + f**2) - 2 * (1 - f) * c(f * h) - 2 * f * c((1 - f) * h) + 2 * f * (1 - f) * c(h)
+            ),
+            [0, mpmath.mpf(1) / 2, 1],
+        )
+
+    spacing = mpmath.mpf(10) ** -6
+    found = mpmath.log(error(spacing) / error(spacing / 2), 2)
+    mpmath.mp.dps = 15
+    # The next power of h is 2 higher for rough fields, and |4 − 2ν| away: (10⁻⁶)^0.2 for ν = 19/10.
+    distance = min(2.0, abs(4 - 2 * float(order))) or 1.0
+    assert float(found) == pytest.approx(min(2 * float(order), 4), abs=100 * 10 ** (-6 * distance))
+
+
+def test_gradients_of_rough_fields_are_infinite():
+    """The continuum has none for ν ≤ 1 and the exponential; the grid's is 2(C(0) − C(h))/h²."""
+    eps = pixel_wide()
+    for covariance in (Exponential(length=2, dim=1), Matern(nu="1/2", dim=1), Matern(nu=1, dim=1)):
+        x = GaussianField("x", covariance, spacing=H)
+        assert Var(compose(x, eps).diff(0)[0] / H) == sp.oo
+        assert Var(x.slope(0)(0)) == sp.oo
+        on_grid = evaluate(Var(warp(x, eps).diff(0)[0] / H), {"h": 0.3})
+        assert on_grid == pytest.approx(2 * (1 - float(covariance(0.3))) / 0.09, rel=1e-12)
+    assert Var(GaussianField("x", Matern(nu="3/2", dim=1)).slope(0)(0)).is_finite
+
+
+@pytest.mark.parametrize(("dim", "kernel"), [(1, "linear"), (1, "keys"), (1, "bspline3"), (2, "linear")])
+@pytest.mark.parametrize("order", [0, 1])
+def test_waves_and_lags_agree(dim, kernel, order):
+    """Theory D4 and D5: the same statistic by its error kernel, and by covariances at lags averaged over the fraction."""
+    x, eps, n = smooth(dim, spacing=H), pixel_wide(dim), (0,) * dim
+    y, exact = warp(x, eps, kernel), compose(x, eps)
+    error = y.diff(0)[n] - exact.diff(0)[n] if order else y[n] - exact[n]
+    statistic, values = Expectation(error**2 / H ** (2 * order)), {"l": 1.5, "h": 0.8}
+    steps = SpectralForm(statistic).derive().steps[1:]
+    numbers = [evaluate(step.expression, values) for step in steps]
+    # All are quadratures to 1e-12; the lag side and sums over aliases cancel terms of order one.
+    np.testing.assert_allclose(numbers, evaluate(statistic.doit(), values), rtol=1e-9, atol=1e-13)
+
+
+def test_the_cardinal_spline_by_waves():
+    """Its error by the matrix of covariances over 80 taps, whose weights solve the interpolation conditions."""
+    covariance = SquaredExponential(length=1, dim=1)
+    x, eps = GaussianField("x", covariance), pixel_wide()
+    found = SpectralForm(Expectation((warp(x, eps, "bspline3(prefilter=True)")[0] - compose(x, eps)[0]) ** 2)).doit()
+    pixels = np.arange(-40, 41)
+    spline = sp.lambdify([kernels.POSITION], kernels.get("bspline3").value(), "numpy")
+    samples = np.array([[float(spline(float(a - b))) for b in pixels] for a in pixels])
+    both = covariance(np.abs(pixels[:, None] - pixels).astype(float))
+
+    def error(f):
+        gathered = np.array([float(spline(f - m)) for m in pixels])
+        w = np.linalg.solve(samples.T, gathered)
+        return w @ both @ w - 2 * w @ covariance(np.abs(f - pixels)) + 1
+
+    nodes, weights = np.polynomial.legendre.leggauss(20)
+    direct = sum(weight / 2 * error((1 + node) / 2) for node, weight in zip(nodes, weights, strict=True))
+    assert evaluate(found, {}) == pytest.approx(direct, rel=1e-9)
+
+
+X = smooth()
+TWO_LAYERS = compose(compose(X, offset_field()), offset_field(name="e"))
+REFUSED = {
+    "kernel that reads every pixel": lambda: E(
+        (warp(X, pixel_wide(), "bspline3(prefilter=True)")[0] - compose(X, pixel_wide())[0]) ** 2
+    ),
+    "fourth moment of layers": lambda: E(TWO_LAYERS[0] ** 4),
+    "slope of independent offsets": lambda: Var(compose(X, OffsetField("normal")).slope(0)[0]),
+    "two layers at two points": lambda: Cov(
+        *(compose(compose(X, offset_field()), offset_field(name="e"))[n] for n in (0, 1))
+    ),
+    "independent uniform offsets at two points": lambda: Cov(*(compose(X, OffsetField("uniform"))[n] for n in (0, 1))),
+    "correlated offsets through a kernel": lambda: Cov(*(warp(X, offset_field())[n] for n in (0, 1))),
+    "splat by correlated offsets": lambda: Var(splat(X, offset_field())[0]),
+    "pixel beside two layers": lambda: E(TWO_LAYERS[0] * X[0]),
+    "waves of other fractions": lambda: SpectralForm(Expectation(warp(X, OffsetField("normal"))[0] ** 2)).doit(),
+    "waves of two pixels": lambda: SpectralForm(
+        Expectation(warp(X, pixel_wide())[0] * warp(X, pixel_wide())[1])
+    ).doit(),
+    "waves and a jump": lambda: SpectralForm(Expectation(warp(X, pixel_wide(), "nearest").diff(0)[0] ** 2)).doit(),
+    "small offsets without a spectrum": lambda: SmallOffsets(Expectation(X[0] ** 2), SPREAD).doit(),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_what_has_no_rule_is_refused(name):
+    with pytest.raises((NotReducible, kernels.NoClosedFormError)):
+        REFUSED[name]()
+
+
+@pytest.mark.usefixtures("as_users_call")
+def test_bad_input_names_the_argument():
+    for argument, call in {
+        "spacing": lambda: GaussianField("x", spacing=0),
+        "covariance": lambda: OffsetField(covariance="matern"),
+        "axis": lambda: compose(X, offset_field()).slope(1),
+        "point": lambda: compose(X, offset_field())(0, 0),
+        "field": lambda: compose(IIDField("x"), offset_field()),
+        "offsets": lambda: compose(X, offset_field(2)),
+    }.items():
+        with pytest.raises(ArgumentError, match=argument):
+            call()
+    with pytest.raises(ArgumentError, match="offsets"):
+        compose(compose(X, offset_field()), offset_field())
+    with pytest.raises(ArgumentError, match="covariance"):
+        OffsetField("uniform", covariance=SquaredExponential(dim=1))
+    with pytest.raises(ArgumentError, match="field"):
+        compose(X, offset_field()).diff(0).slope(0)
