@@ -14,8 +14,9 @@ from warptheory.fields import SquaredExponential
 from warptheory.kernels import NoClosedFormError
 from warptheory.results._result import Setting
 from warptheory.results.discretization import _balance, _equilibrium, _power, numerical_diffusion
-from warptheory.results.discretization._chain import Walkers, periodic_chain
+from warptheory.results.discretization._chain import Walkers
 from warptheory.results.discretization._diffusion_experiments import WaveExperiment
+from warptheory.results.discretization._stationary import periodic_chain
 from warptheory.results.discretization._walkers import (
     PairWeight,
     SmoothedWeight,

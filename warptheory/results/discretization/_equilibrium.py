@@ -3,7 +3,7 @@
 import sympy as sp
 
 from warptheory.kernels import Kernel
-from warptheory.results.discretization._chain import MeanForce, SolvedPower, StationaryGradient, StationaryPower
+from warptheory.results.discretization._stationary import MeanForce, SolvedPower, StationaryGradient, StationaryPower
 from warptheory.results.discretization._walkers import autocorrelation
 from warptheory.symbolic import Step
 from warptheory.symbolic._nodes import Node, kernel_argument

@@ -97,7 +97,7 @@ RESULT = Result(
         "covariance K per component; the layers' offsets are independent of each other and of the input. (Without the "
         "shared one the error is of the order exp(−π²(K(0) + K(Δ))): the mean of two pixels' offsets takes its place.)",
         "The input is homogeneous, C its covariance; a periodic grid, or one without an edge.",
-        "k is made of finitely many polynomials and a partition of unity; its even moments enter.",
+        "k is even, a partition of unity, and made of finitely many polynomials.",
         "Continuum: one axis, small slopes, fields smooth on the scale of the grid, lags below those of K and F.",
         "Equilibrium: the mean over the axis is taken off after each layer, since walkers of compressible offsets stay "
         "together and variance that is fed in gathers there: c a layer of it, and χ − c reaches the grid.",
