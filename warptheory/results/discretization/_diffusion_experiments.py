@@ -131,8 +131,8 @@ class LayersExperiment:
         return (_SIZE if self.smooth else _SMALL_SIZE)[self.dim]
 
     def row_elements(self, values: Values) -> int:
-        """Return the number of pixels of a row, over its layers."""
-        return (1 + self.dim * self._number(values)) * int(self.size**self.dim)
+        """Return the number of pixels of a row: those held at a time, for its layers follow one another."""
+        return int(self.size**self.dim)
 
     def sample(
         self, generator: np.random.Generator, rows: int, values: Values, device: str = "cpu"
