@@ -9,7 +9,8 @@ from warptheory.symbolic import evaluate
 
 
 def test_labels_and_patterns():
-    assert results.labels() == [f"A{n}" for n in range(1, 13)] + [f"B{n}" for n in range(1, 9)]
+    sections = {"A": 12, "B": 8, "C": 6, "D": 7}
+    assert results.labels() == [f"{name}{n}" for name, last in sections.items() for n in range(1, last + 1)]
     assert [result.label for result in results.match(["A[12]", "A7"])] == ["A1", "A2", "A7"]
 
 

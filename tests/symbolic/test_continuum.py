@@ -292,7 +292,7 @@ def test_gradients_of_rough_fields_are_infinite():
 @pytest.mark.parametrize(("dim", "kernel"), [(1, "linear"), (1, "keys"), (1, "bspline3"), (2, "linear")])
 @pytest.mark.parametrize("order", [0, 1])
 def test_waves_and_lags_agree(dim, kernel, order):
-    """Theory D4 and D5: the same statistic by its error kernel, and by covariances at lags averaged over the fraction."""
+    """Theory D4, D5: one statistic by its error kernel, and by covariances at lags averaged over the fraction."""
     x, eps, n = smooth(dim, spacing=H), pixel_wide(dim), (0,) * dim
     y, exact = warp(x, eps, kernel), compose(x, eps)
     error = y.diff(0)[n] - exact.diff(0)[n] if order else y[n] - exact[n]
