@@ -354,3 +354,22 @@ def test_bad_input(case):
 def test_beyond_the_band_there_is_nothing():
     assert CAMERA.spectral_density(sp.Float(3.2)) == 0
     assert CAMERA.spectral_density(sp.Float(3.1), sp.Float(3.1)) > 0
+
+
+@pytest.mark.parametrize("spacing", [1.0, 0.5, 2.0])
+def test_periodic_fields_have_the_spectrum_itself(spacing):
+    """Eigenvalues on a torus are sums of S over aliases; sampled fields have the covariance that they transform to."""
+    spectrum = ImageSpectrum(np.array([0.3, 1.0, 2.0, 4.0]), np.array([[9.0, 4.0, 2.0, 1.0]]))
+    size = (64, 64)
+    eigenvalues = spectrum.torus_spectrum(size, spacing)
+    assert (eigenvalues >= 0).all()
+    on_torus = np.fft.ifft2(eigenvalues).real
+    if spacing <= 1:
+        # The mean over frequencies is the midpoint sum of (2π)⁻² ∫ S over the band, of cells 2π/64h wide.
+        assert on_torus[0, 0] == pytest.approx(float(spectrum.variance), rel=2e-2)
+    sampler = FieldSampler(spectrum, size, spacing=spacing, periodic=True)
+    fields = sampler.sample(400, np.random.default_rng(5))[:, 0]
+    for lag in ((0, 0), (1, 0), (3, 2)):
+        products = (fields * fields.roll((-lag[0], -lag[1]), (1, 2))).mean((1, 2)).numpy()
+        error = products.std(ddof=1) / np.sqrt(len(products))
+        assert abs(products.mean() - on_torus[lag]) < 4.5 * error

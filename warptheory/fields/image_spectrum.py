@@ -38,6 +38,7 @@ from warptheory.fields.covariance._transforms import mean_over_sphere
 # Rings are at least one frequency wide, and this share of their radius: power laws bend little over one.
 _RING = 0.06
 _FIRST = 2  # the first frequency on which neither the mean nor its removal leaves a trace
+_EDGE = 1e-9  # radians per pixel
 _SMALLEST = 8  # pixels of a patch with a few rings in it
 _CORNER = math.sqrt(2) * math.pi
 _DENSE = 8  # a grid of lags has at most so many points for each lag that is asked for
@@ -224,6 +225,21 @@ class ImageSpectrum(Covariance):
         omega = self._numbers(frequency, "frequency")
         return sp.Float(float(self._interpolated(math.hypot(*omega)))) if max(map(abs, omega)) <= math.pi else sp.S(0)
 
+    def torus_spectrum(self, size: Sequence[int], spacing: float) -> Float[ndarray, "*M"]:
+        """Return S summed over the aliases of each frequency, over the area of a point; arguments as in `Covariance`.
+
+        Of a wave on the edge of the band, |ωᵢ| = π, half the power belongs to either sign.
+        """
+        whole = 2 * math.pi / spacing
+        aliases = range(-math.ceil(spacing) - 1, math.ceil(spacing) + 2)
+        axes = [whole * np.fft.fftfreq(n) for n in size]
+        total = np.zeros(tuple(size))
+        for shift in itertools.product(aliases, repeat=len(size)):
+            omega = np.meshgrid(*(axis + whole * j for axis, j in zip(axes, shift, strict=True)), indexing="ij")
+            share = np.prod([_share_of_band(part) for part in omega], axis=0)
+            total += share * self._interpolated(np.hypot(*omega))
+        return total / spacing ** len(size)
+
     def spectral_moment(self, *orders: int) -> sp.Expr:
         """Return (2π)⁻² ∫ S ω₁^p ω₂^q dω over the grid's band |ωᵢ| ≤ π; arguments as in `Covariance`."""
         first, second = (int(order) for order in self._check_axes(orders, "orders"))
@@ -324,6 +340,12 @@ class ImageSpectrum(Covariance):
     @property
     def _extent(self) -> str:
         return f"{len(self.wavenumbers)} wavenumbers in [{self.wavenumbers[0]:.3g}, {self.wavenumbers[-1]:.3g}]"
+
+
+def _share_of_band(omega: Float[ndarray, "*N"]) -> Float[ndarray, "*N"]:
+    """Return 1 for |ω| < π, 1/2 at the edge, and 0 beyond."""
+    beyond = np.abs(omega) - math.pi
+    return np.where(np.abs(beyond) < _EDGE, 0.5, np.where(beyond < 0, 1.0, 0.0))
 
 
 def _patches(

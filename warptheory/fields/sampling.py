@@ -185,7 +185,7 @@ class FieldSampler:
         torus = self.size if self.periodic else tuple(map(self._first_torus, range(len(self.size))))
         self._check_memory(torus)
         while True:
-            eigenvalues = np.asarray(fft.fftn(self._on_torus(torus)).real)
+            eigenvalues = self._eigenvalues(torus)
             clipped = float(-np.minimum(eigenvalues, 0.0).sum() / np.abs(eigenvalues).sum())
             if clipped <= self.tolerance:
                 return torus, np.maximum(eigenvalues, 0.0), clipped
@@ -194,6 +194,10 @@ class FieldSampler:
             if self.periodic or self._bytes(larger) > self.memory or math.prod(larger) > most:
                 raise NotPositiveDefinite(self.covariance, self.size, torus, clipped, self.tolerance)
             torus = larger
+
+    def _eigenvalues(self, torus: tuple[int, ...]) -> Float[ndarray, "*M"]:
+        known = self.covariance.torus_spectrum(torus, self.spacing) if self.periodic else None
+        return np.asarray(fft.fftn(self._on_torus(torus)).real) if known is None else known
 
     @staticmethod
     def _bytes(torus: Sequence[int]) -> int:

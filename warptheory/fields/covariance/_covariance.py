@@ -202,6 +202,17 @@ class Covariance(ABC):
         sampler = FieldSampler(self, sizes, spacing=spacing, periodic=periodic)
         return sampler.sample(batch, generator, device=device, dtype=dtype or torch.float64)
 
+    def torus_spectrum(self, size: Sequence[int], spacing: float) -> Float[ndarray, "*M"] | None:
+        """Return the eigenvalues of Σⱼ C(τ + Nj) on a torus, in the order of the discrete transform; here None.
+
+        A covariance whose spectrum is its definition, and whose images take long to add up, has them from that.
+
+        Args:
+            size: points of the torus along each axis, shape (*M).
+            spacing: distance of neighbouring points, in pixels.
+        """
+        return None
+
     @abstractmethod
     def _values(self, lags: Float[ndarray, "N d"]) -> Float[ndarray, "N"]:
         """Return C at lags in pixels."""
