@@ -12,7 +12,7 @@ inputs (splat) are independent.
 
 import itertools
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import sympy as sp
@@ -206,7 +206,7 @@ def smoothing(layer: Layer, theta: sp.Symbol) -> sp.Expr:
 
 def reading(layer: Layer, theta: sp.Symbol) -> sp.Expr:
     """Return R̂(θ) = Σⱼ E[Σₘ k(ε − m) k(ε + j − m)] cos jθ along one axis."""
-    line = replace(layer.offsets, dim=1)
+    line = layer.offsets.line
     kernel = kernel_argument(layer.kernel)
 
     def correlation(j: int) -> sp.Expr:

@@ -102,6 +102,7 @@ RESULT = Result(
         Quantity(
             "mean error, exponential covariance",
             mean_error,
+            smallest_effect=0.02,
             simulation=continuum_simulation(_POINTS, on_points=True, wrapped=_WRAPPED),
         ),
         Quantity(
