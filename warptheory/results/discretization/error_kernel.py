@@ -33,6 +33,7 @@ RESULT = Result(
             "mean error, cubic spline",
             mean_error,
             kernels=("bspline3(prefilter=True)",),
+            dims=(1,),
             # What stands for the truth errs in the same way, and by the fourth power of the refinement less.
             simulation=continuum_simulation(8),
         ),
