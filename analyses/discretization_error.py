@@ -5,8 +5,8 @@ one unit, frequencies ω in radians per pixel. Fields have mean 0 and variance 1
 
 - D4, D5: fields of squared-exponential covariance, ℓ = 1.5. Beside D4's spectral form, the same number "on the lag
   side": Σ ww′C(h(m − m′)) − 2Σ wC(h(f − m)) + C(0), integrated over the fraction f with the kernel's own weights w.
-- D3: Matérn fields of ℓ = 1 are drawn on a grid eight times as fine, exactly, and the coarse grid is warped to all of its
-  points, linearly. The lag side at these eight fractions is the theory.
+- D3: Matérn fields of ℓ = 1 are drawn on a grid eight times as fine, exactly, and the coarse one is warped to all
+  of its points, linearly. The lag side at these eight fractions is the theory.
 - D6: the power that a wave keeps. D7: the share of a warped field beyond the Nyquist frequency, h = 2.
 
 Writes also `discretization_orders.parquet`: slopes of log error against log h, expected and fitted, by weighted least
@@ -59,7 +59,7 @@ ROUGH: dict[str, Covariance] = {
 }
 ROUGH_ORDERS = {"exponential": 1, "Matérn 1/2": 1, "Matérn 1": 2, "Matérn 3/2": 3, "Matérn 5/2": 4}  # min(2ν, 4)
 ROUGH_ERROR = "mean error, rough field"
-ROUGH_SPACINGS = tuple(2.0**-power for power in range(2, 9))
+ROUGH_SPACINGS = tuple(2.0**-power for power in range(2, 8))
 ROUGH_FINE = 2.0**-5  # spacings up to here count for the orders
 FRACTIONS = 8  # of a pixel
 PIXELS = 64  # of a row; beyond them lie one more on each side

@@ -19,8 +19,14 @@ from warptheory.montecarlo import check_device, get_profile
 from warptheory.report import write_report
 from warptheory.results import Result
 
-ANALYSES = ("warped_image", "iid_statistics", "backward_asymmetry", "operator_accuracy")
-CURVES = ("iid_statistics", "backward_asymmetry")  # analyses that can be thinned out
+CURVES = (  # analyses that can be thinned out
+    "iid_statistics",
+    "backward_asymmetry",
+    "random_fields",
+    "discretization_error",
+    "natural_images",
+)
+ANALYSES = ("warped_image", *CURVES, "operator_accuracy")
 BENCHMARKS = ("warp",)
 FIGURES = ("figure1_warped_image",)
 

@@ -12,7 +12,9 @@ if os.environ.get("WARPTHEORY_TEST_SHAPES") != "off":
     jaxtyping.install_import_hook("warptheory", "beartype.beartype")
 
 import importlib.util
+import json
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 import torch
@@ -37,3 +39,34 @@ def as_users_call() -> Iterator[None]:
     jaxtyping.config.update("jaxtyping_disable", True)
     yield
     jaxtyping.config.update("jaxtyping_disable", False)
+
+
+@pytest.fixture(scope="session")
+def reproduced(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the folder of one run of the driver on a few results, every fourth value of the curves, seed 1.
+
+    The workers of a parallel run share it: the first makes it, the others wait. Beside it lies `run.json`: whether all
+    claims held, and the shares that were reported.
+    """
+    import fcntl
+
+    base = tmp_path_factory.getbasetemp()
+    shared = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "reproduced"
+    shared.mkdir(exist_ok=True)
+    folder, summary = shared / "out", shared / "run.json"
+    with (shared / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not summary.is_file():
+            from warptheory.core.checkout import load_script
+
+            shares: list[float] = []
+            holds = load_script("paper_repro", "driver", "driver").run(
+                folder,
+                seed=1,
+                labels=("A2", "A3", "A7"),
+                rounds=1,
+                thin=4,
+                on_progress=lambda share, name: shares.append(share),
+            )
+            summary.write_text(json.dumps({"holds": holds, "shares": shares}))
+    return folder

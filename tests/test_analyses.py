@@ -14,7 +14,7 @@ FOLDER = Path(warptheory.__file__).parents[1] / "analyses"
 
 COLUMNS = ["result", "quantity", "kernel", "dim", "given", "parameter", "value"]
 COLUMNS += ["theory", "estimate", "stderr", "n", "seed"]
-CURVES = ("iid_statistics", "backward_asymmetry")
+CURVES = ("iid_statistics", "backward_asymmetry", "random_fields", "discretization_error")
 # Derived for ever finer grids: at the finite ones that are simulated it may be a few percent off.
 LIMIT = "growth of the backward gain per doubling of the resolution"
 
@@ -36,13 +36,9 @@ def test_curves_explain_themselves_as_scripts(script):
 
 
 @pytest.fixture(scope="module")
-def curves(tmp_path_factory):
-    """Every fourth value of all curves, read back from their records."""
-    from warptheory.core.checkout import load_script
-
-    folder = tmp_path_factory.mktemp("curves")
-    paths = [load_script("analyses", name, "analysis").run(folder, seed=1, thin=4) for name in CURVES]
-    return {path.stem: records.read_table(path) for path in paths}
+def curves(reproduced):
+    """The records of the shared run: every fourth value of all curves."""
+    return {name: records.read_table(reproduced / "records" / f"{name}.parquet") for name in CURVES}
 
 
 @pytest.mark.parametrize("name", CURVES)
@@ -93,6 +89,55 @@ def test_the_gain_grows_with_the_resolution(curves):
     simulated = backward[backward["parameter"] == "N"]
     for _, rows in simulated[simulated["result"] == "B7"].groupby("given"):
         assert rows.sort_values("value")["estimate"].is_monotonic_increasing
+
+
+def test_both_sides_of_the_error_kernel_agree(curves):
+    """D4 by its spectral form, and by covariances between points integrated over the fraction."""
+    table = curves["discretization_error"]
+    lags = table[table["quantity"] == "mean error, on the lag side"].set_index(["kernel", "value"])["theory"]
+    rows = table[(table["result"] == "D4") & table["quantity"].str.startswith("mean error")]
+    rows = rows[rows["quantity"] != "mean error, on the lag side"].set_index(["kernel", "value"])["theory"]
+    common = lags.index.intersection(rows.index)
+    assert len(common) >= 9
+    # The sum of covariances of size one cancels down to the error, which is 1e-9 for keys at the finest spacing.
+    assert rows[common].to_numpy() == pytest.approx(lags[common].to_numpy(), rel=1e-6, abs=1e-15)
+
+
+def test_orders_are_those_expected(reproduced):
+    orders = records.read_table(reproduced / "records" / "discretization_orders.parquet")
+    exact, simulated = (orders[orders["source"] == name] for name in ("closed form", "simulation"))
+    # At the finest spacings the closed forms are within half a percent of a power of h.
+    assert exact["fitted"].to_numpy() == pytest.approx(exact["expected"].to_numpy(), abs=0.01)
+    assert sorted(exact["expected"]) == [1, 1, 2, 2, 3, 3, 4]
+    assert ((simulated["fitted"] - simulated["closed_form"]).abs() <= 4.9 * simulated["stderr"]).all()
+    assert (simulated["stderr"] < 0.05).all()
+    rough = simulated[simulated["result"] == "D3"].set_index("field")
+    assert rough["expected"].to_dict() == {
+        "exponential": 1,
+        "Matérn 1/2": 1,
+        "Matérn 1": 2,
+        "Matérn 3/2": 3,
+        "Matérn 5/2": 4,
+    }
+    # Between these spacings the closed forms fall short of the limit by less than 0.05.
+    assert ((rough["fitted"] - rough["expected"]).abs() <= 4.9 * rough["stderr"] + 0.05).all()
+
+
+def test_what_grids_and_worst_cases_bound(curves):
+    """No grid holds more than the ceiling, linear interpolation keeps less, and no draw goes beyond the worst case."""
+    fields = curves["random_fields"]
+    ceiling = fields.loc[fields["quantity"] == "largest gradient variance on the grid", "theory"].item()
+    layers = fields[fields["quantity"] == "gradient variance on the grid after L layers"]
+    assert ceiling == 2
+    assert (layers["estimate"].dropna() < ceiling).all()
+    simulated = layers[layers["n"] > 0].pivot(index="value", columns="kernel", values="estimate")
+    assert (simulated["linear"] < simulated["bspline3(prefilter=True)"]).all()
+    moved = fields[fields["quantity"] == "displacement error"].groupby(["dim", "value"])["theory"].first()
+    bound = fields[fields["quantity"] == "worst case of the displacement error"]
+    bound = bound.groupby(["dim", "value"])["estimate"].first()
+    common = moved.index.intersection(bound.index)
+    assert len(common) >= 10
+    assert (bound[common] > 4 * moved[common]).all()
 
 
 def test_the_warped_image_is_the_operator_on_the_photograph(tmp_path):

@@ -258,7 +258,8 @@ def test_help_has_an_example(warptheory, command):
         (("figure", "1", "--out", "/dev/null/x"), "Error: out: expected a folder that can be written to"),
         (
             ("analyse", "nothing"),
-            "Error: name: expected one of backward_asymmetry, iid_statistics, operator_accuracy, warped_image, got",
+            "Error: name: expected one of backward_asymmetry, discretization_error, iid_statistics, natural_images, "
+            "operator_accuracy, random_fields, warped_image, got",
         ),
         (("reproduce", "--out", "/dev/null/x"), "Error: out: expected a folder that can be written to"),
     ],

@@ -10,10 +10,11 @@ import pandas as pd
 import pytest
 
 from warptheory import report
-from warptheory.core.checkout import load_script
 from warptheory.core.errors import ArgumentError
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+TABLES = ("random_fields", "discretization_error", "discretization_orders")
+TABLES += tuple(f"natural_images{part}" for part in ("", "_agreement", "_displacement", "_edges"))
 FLAGS = (
     "--headless",
     "--no-sandbox",
@@ -38,17 +39,10 @@ PROBE = """<script>addEventListener("load", () => {
 });</script>"""
 
 
-@pytest.fixture(scope="module")
-def reproduced(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("out")
-    shares = []
-    driver = load_script("paper_repro", "driver", "driver")
-    holds = driver.run(
-        folder, labels=("A2", "A3", "A7"), rounds=1, thin=16, on_progress=lambda share, name: shares.append(share)
-    )
-    assert holds
-    assert shares == sorted(shares)
-    return folder
+def test_everything_holds_and_progress_only_grows(reproduced):
+    run = json.loads((reproduced.parent / "run.json").read_text())
+    assert run["holds"]
+    assert run["shares"] == sorted(run["shares"])
 
 
 def test_everything_is_written(reproduced):
@@ -60,6 +54,7 @@ def test_everything_is_written(reproduced):
         *(f"records/{stem}" for stem in ("derivations.json", "verdicts.parquet", "verdicts.json", "expected.parquet")),
         *(f"records/{stem}" for stem in ("expected.json", "iid_statistics.parquet", "iid_statistics.json")),
         *(f"records/{stem}" for stem in ("backward_asymmetry.parquet", "backward_asymmetry.json")),
+        *(f"records/{stem}{suffix}" for stem in TABLES for suffix in (".parquet", ".json")),
         *(f"records/{stem}" for stem in ("warped_image.safetensors", "warped_image.json")),
         *(f"records/{stem}" for stem in ("operator_accuracy.parquet", "operator_accuracy.json", "warp_cpu.json")),
     }
@@ -115,9 +110,9 @@ def test_the_page_opens_in_a_browser(reproduced, tmp_path):
     assert min(seen["formulas"]) > 5  # pixels: an element that the browser does not know has no height
     assert len(seen["tables"]) == len(results) + 2  # the operator's timings; values from elsewhere
     assert min(seen["tables"]) >= 3
-    assert (
-        seen["images"] == [True] * 9
-    )  # claims, two of the forward and three of the backward pass, speed, accuracy, Figure 1
+    # Claims, two of the forward and three of the backward pass, two each of fields, errors and photographs; speed,
+    # accuracy, Figure 1.
+    assert seen["images"] == [True] * 15
     assert seen["wide"] <= 0
     assert seen["fetched"] == []
 

@@ -12,8 +12,11 @@ from matplotlib.figure import Figure
 
 from warptheory.core import records
 from warptheory.report._backward import plot_reading, plot_slopes, plot_two_passes
+from warptheory.report._discretization import plot_errors, plot_orders
 from warptheory.report._iid import plot_displacement, plot_forward
+from warptheory.report._natural_images import plot_limits, plot_photographs
 from warptheory.report._plots import plot_accuracy, plot_deviations, plot_speed
+from warptheory.report._random_fields import plot_interpolated_fields, plot_moved_fields
 
 
 def write_report(folder: Path, figures: Sequence[Mapping[str, str]]) -> Path:
@@ -32,6 +35,13 @@ def write_report(folder: Path, figures: Sequence[Mapping[str, str]]) -> Path:
     expected = records.read_table(source / "expected.parquet")
     iid = records.read_table(source / "iid_statistics.parquet")
     backward = records.read_table(source / "backward_asymmetry.parquet")
+    fields = records.read_table(source / "random_fields.parquet")
+    errors = records.read_table(source / "discretization_error.parquet")
+    orders = records.read_table(source / "discretization_orders.parquet")
+    images = {
+        name: records.read_table(source / f"natural_images{name}.parquet")
+        for name in ("", "_agreement", "_displacement")
+    }
     results = records.read_json(source / "derivations.json")
     manifest = records.read_json(source / "verdicts.json")
     benchmark = _benchmark(source)
@@ -51,6 +61,15 @@ def write_report(folder: Path, figures: Sequence[Mapping[str, str]]) -> Path:
                 "two_passes": _svg(plot_two_passes(backward)),
                 "reading": _svg(plot_reading(backward)),
                 "slopes": _svg(plot_slopes(backward)),
+            },
+            fields={
+                "moved": _svg(plot_moved_fields(fields)),
+                "interpolated": _svg(plot_interpolated_fields(fields)),
+            },
+            discretization={"errors": _svg(plot_errors(errors)), "orders": _svg(plot_orders(errors, orders))},
+            photographs={
+                "agreement": _svg(plot_photographs(images[""], images["_agreement"])),
+                "limits": _svg(plot_limits(images[""], images["_displacement"])),
             },
             accuracy=_svg(plot_accuracy(records.read_table(source / "operator_accuracy.parquet"))),
             benchmark={**benchmark, "plot": _svg(plot_speed(pd.DataFrame(benchmark["results"])))},
