@@ -17,11 +17,11 @@ _KERNELS = {
     _SPLINE: ("mean error, cubic spline", Look("bspline3, prefiltered", ORANGE, marker="D")),
 }
 _FIELDS = {
-    "exponential": Look("exponential", GREY, "--", "v", hollow=True),
     "Matérn 1/2": Look("Matérn 1/2", BLUE),
     "Matérn 1": Look("Matérn 1", GREEN, marker="^"),
     "Matérn 3/2": Look("Matérn 3/2", VERMILION, marker="s"),
     "Matérn 5/2": Look("Matérn 5/2", ORANGE, marker="D"),
+    "exponential": Look("exponential", GREY, "--", "v", hollow=True),
 }
 
 
