@@ -25,7 +25,7 @@ from warptheory.symbolic._spectra import frequencies
 _NODES, _WEIGHTS = np.polynomial.legendre.leggauss(16)
 _REACH = 8.5  # standard deviations of the widest Gaussian in C_y; beyond, it is below 1e-15
 _PERIOD = {1: 128, 2: 32}  # spacings h of a row along each axis
-_REFINEMENT = 3  # points per spacing
+_REFINEMENT = {1: 6, 2: 3}  # points per spacing
 
 
 def share_beyond_nyquist(setting: Setting) -> DerivedStatistic:
@@ -133,7 +133,7 @@ class BandOfCovariance(_Band):
 class SpectrumExperiment:
     """The share of a warped field's power beyond the Nyquist frequency of a grid, on one that is finer.
 
-    x and ε are drawn at a spacing of h/3 on a torus, and x is read with cubic splines; at the Nyquist frequency
+    x and ε are drawn at a spacing of h/6 on a circle, or h/3 on a torus, and x is read with cubic splines; at the Nyquist frequency
     itself half the power counts.
 
     Attributes:
@@ -144,7 +144,7 @@ class SpectrumExperiment:
 
     def row_elements(self, values: Mapping[str, float]) -> int:
         """Return the number of points."""
-        return int((_PERIOD[self.dim] * _REFINEMENT) ** self.dim)
+        return int((_PERIOD[self.dim] * _REFINEMENT[self.dim]) ** self.dim)
 
     @property
     def symbols(self) -> Set[str]:
@@ -155,7 +155,7 @@ class SpectrumExperiment:
         self, generator: np.random.Generator, rows: int, values: Mapping[str, float], device: str = "cpu"
     ) -> Float[Tensor, "rows"]:
         """Return the power beyond the Nyquist frequency over C(0) for each row, shape (rows,)."""
-        size, spacing = (_PERIOD[self.dim] * _REFINEMENT,) * self.dim, values["h"] / _REFINEMENT
+        size, spacing = (_PERIOD[self.dim] * _REFINEMENT[self.dim],) * self.dim, values["h"] / _REFINEMENT[self.dim]
         variance = values["sigma"] ** 2
         field = SquaredExponential(values["l"], variance, self.dim)
         offsets = SquaredExponential(values["l_e"], values["s"] ** 2, self.dim)
@@ -168,7 +168,7 @@ class SpectrumExperiment:
     def _within(self, length: int, power: Tensor) -> Tensor:
         """Return 1 at frequencies within the band, 1/2 on its edge, and 0 beyond, shape (*S)."""
         frequency = torch.fft.fftfreq(length, device=power.device).abs() * length
-        edge = length // _REFINEMENT / 2
+        edge = length // _REFINEMENT[self.dim] / 2
         line = torch.where(frequency < edge, 1.0, torch.where(frequency == edge, 0.5, 0.0)).to(power.dtype)
         whole = torch.ones((), dtype=power.dtype, device=power.device)
         for _ in range(self.dim):
@@ -186,7 +186,7 @@ RESULT = Result(
     assumptions=(
         "x is a homogeneous field of mean zero, C(τ) = σ² exp(−|τ|²/2ℓ²).",
         "The components of the offsets are independent homogeneous Gaussian fields, K(τ) = s² exp(−|τ|²/2ℓ_e²).",
-        "x is read between its pixels without error: checked on a grid three times as fine, by cubic splines.",
+        "x is read between its pixels without error: checked on a grid three to six times as fine, by cubic splines.",
     ),
     source="arXiv 2511.20800, discretization; theory label D7",
     quantities=(

@@ -30,7 +30,8 @@ RESULT = Result(
     statement=(
         "∂ⱼy = Σᵢ (δᵢⱼ + ∂ⱼεᵢ)(∂ᵢx)∘φ, so that λ₂(y) = Var ∂ⱼy = λ₂(x)(1 + dτ²) for an isotropic field, τ² = Var ∂ⱼεᵢ, "
         "while Var y stays C(0). L layers with independent offsets have λ₂(x)(1 + dτ²)ᴸ: offset gradients grow "
-        "exponentially with depth, until the grid stops them at 2C(0)/h² (C4 with C(h) = 0)."
+        "exponentially with depth. On a grid they stay below 2C(0)/h² while C(h) ≥ 0 (C4), and interpolation, which "
+        "takes power from high frequencies, stops them earlier (D6)."
     ),
     assumptions=(
         "x is a homogeneous isotropic field with a variance of its slopes.",
