@@ -6,7 +6,7 @@ composed fields are taken apart by the chain rule first.
 """
 
 import itertools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import sympy as sp
@@ -114,6 +114,8 @@ def _differentiated(group: Group, atom: RandomAtom) -> Iterator[tuple[list[Offse
         yield [], atom
         return
     offsets, dim = atom.site.offsets, atom.site.offsets.dim
+    if offsets.covariance is not None:
+        _check_slope(group, atom)
     for component in range(dim):
         orders = tuple(int(axis == component) for axis in range(dim))
         inner = ComposedValue(atom.field, atom.site, orders, atom.name)
@@ -124,6 +126,20 @@ def _differentiated(group: Group, atom: RandomAtom) -> Iterator[tuple[list[Offse
         if offsets.covariance is not None:
             position = whole_index(atom.site.index, dim)
             yield [OffsetSlope(offsets.source, component, atom.axis, position)], inner
+
+
+def _check_slope(group: Group, atom: SlopeValue) -> None:
+    """Refuse slopes of offsets that are not independent of the offsets of the values beside them.
+
+    Raises:
+        NotReducible: given offsets, or values at another pixel: only at one point are ε and its slope independent.
+    """
+    source = atom.site.offsets.source
+    if group.is_given(source):
+        raise NotReducible(group.monomial, "slopes, given the offsets; known are values, given these")
+    moved = [other.site for other in group.factors if isinstance(other, MovedValue)]
+    if len({whole_index(site.index, group.dim) for site in moved if site.offsets.source == source}) > 1:
+        raise NotReducible(group.monomial, "slopes beside values at other points; known are slopes at one point")
 
 
 def slope_moment(slopes: Sequence[OffsetSlope]) -> sp.Expr:
@@ -267,7 +283,8 @@ class _Values:
             )
         if atom.knot != "right":
             raise NotReducible(self.group.monomial, "derivatives beside values of the continuum are right-hand ones")
-        fractions = moved if self._is_fraction() else tuple(map(sp.frac, moved))
+        is_fraction = self._is_fraction() and not any(atom.site.offsets.displacement)
+        fractions = moved if is_fraction else tuple(map(sp.frac, moved))
         for tap in itertools.product(kernel.taps, repeat=self._dim):
             weight = sp.Integer(1)
             for axis, fraction in enumerate(fractions):
@@ -280,11 +297,28 @@ class _Values:
     def _by_pairs(self) -> sp.Expr:
         """Return the moment given the offsets."""
         by_field: dict[object, list[RandomAtom]] = {}
+        if self._is_fraction() and any(isinstance(atom, PixelValue) for atom in self.atoms):
+            raise NotReducible(
+                self.group.monomial,
+                "given the fraction alone, the whole part of the offset is not known; give both",
+            )
         for atom in self.atoms:
             by_field.setdefault(atom.field, []).append(atom)
         if len({input_field(atom) for atom in self.atoms}) < len(by_field):
             raise NotReducible(self.group.monomial, "values of a field beside those of the same field composed twice")
+        self._check_layers(by_field)
         return sp.Mul(*(self._of_field(field, atoms) for field, atoms in by_field.items()))
+
+    def _check_layers(self, by_field: Mapping[object, Sequence[RandomAtom]]) -> None:
+        """Refuse derivatives of two composed fields that share the offsets of an inner layer: they are dependent."""
+        composed = [
+            field
+            for field, atoms in by_field.items()
+            if isinstance(field, ComposedField) and any(any(getattr(atom, "orders", ())) for atom in atoms)
+        ]
+        layers = [source for field in composed for source in _layers(field)]
+        if len(set(layers)) < len(layers):
+            raise NotReducible(self.group.monomial, "derivatives of fields that share the offsets of an inner layer")
 
     def _of_field(self, field: object, atoms: Sequence[RandomAtom]) -> sp.Expr:
         if isinstance(field, ComposedField):
@@ -314,6 +348,8 @@ class _Values:
             raise NotReducible(
                 self.group.monomial, "of fields composed several times only pairs of values at one point are known"
             )
+        if any(self.group.is_given(source) for source in _layers(field)):
+            raise NotReducible(self.group.monomial, "given the offsets of an inner layer")
         origin = (sp.Integer(0),) * self._dim
         inner = [_inner_value(field, origin, atom.orders) for atom in moved]
         if None in inner:
@@ -356,8 +392,9 @@ class _Values:
             raise NotReducible(self.group.monomial, "two composed values with offsets of different fields")
         if self.group.is_given(field):
             raise NotReducible(self.group.monomial, "given the offsets of several pixels; that needs a symbol for each")
+        scale = _spread_of_difference(self.group, field, lag)
         eta = replace(
-            OffsetField("normal", field.dim, scale=_spread_of_difference(self.group, field, lag), name="eta"),
+            OffsetField("normal", field.dim, scale=scale, name="eta", correlation=field.correlation),
             displacement=tuple(b - a for a, b in zip(field.displacement, other.displacement, strict=True)),
         )
         moved = tuple(n + e + d for n, e, d in zip(lag, eta.symbols, eta.displacement, strict=True))
@@ -384,6 +421,12 @@ def _covariance(field: GaussianField, first: Place, second: Place) -> sp.Expr:
     lag = [sp.expand(b - a) for a, b in zip(first.position, second.position, strict=True)]
     together = [a + b for a, b in zip(first.orders, second.orders, strict=True)]
     return (-1) ** sum(first.orders) * field_covariance(field, lag, together)
+
+
+def _layers(field: ComposedField) -> list[OffsetField]:
+    """Return the offset fields of a composed field, not displaced."""
+    inner = _layers(field.field) if isinstance(field.field, ComposedField) else []
+    return [field.offsets.source, *inner]
 
 
 def _inner_value(field: ComposedField, position: Index, orders: tuple[int, ...]) -> RandomAtom | None:

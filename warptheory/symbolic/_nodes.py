@@ -395,8 +395,7 @@ class OffsetAverage(Node):
             dim, grid, mass = tensor_grid(points, weights, self.offsets.dim, equal=correlation == 1)
         else:
             law = CorrelatedNormal.of(self.offsets, environment, evaluate)
-            # A function of period one has a Fourier series; a value at a given pixel has none.
-            if law.has_series and not self.args[0].has(KernelValue):
+            if law.has_series and self._is_periodic():
                 return correlated_average(self.args[0], self.offsets.symbols, law, knots, environment, evaluate)
             (grid, mass), dim = law.quadrature(knots), law.dim
         # What is fixed while the offsets are averaged, such as the taps of a sum, keeps its axes in front.
@@ -407,6 +406,12 @@ class OffsetAverage(Node):
         inner = {**fixed, **dict(zip(self.offsets.symbols, grid, strict=True))}
         averaged = np.sum(mass * evaluate(self.args[0], inner), axis=tuple(range(-dim, 0)))
         return averaged if averaged.ndim else float(averaged)
+
+    def _is_periodic(self) -> bool:
+        """Whether the expression is of period one: a value at a given pixel, or a covariance at a lag, is not."""
+        fractions = {node: sp.Dummy() for node in self.args[0].atoms(TapSum, sp.frac)}
+        rest: sp.Expr = self.args[0].xreplace(fractions)
+        return not rest.free_symbols & set(self.offsets.symbols)
 
     def _knots(self, environment: Environment, evaluate: Evaluate) -> set[float]:
         """Return the fractions of the offset at which a kernel has a knot, in [0, 1)."""
@@ -420,6 +425,10 @@ class OffsetAverage(Node):
             whole = {s: sp.Integer(0) for s in position.free_symbols if s in own or s.is_integer}
             move = float(evaluate(position.xreplace(whole), environment))
             found |= {(edge - move) % 1.0 for edge in _edges(kernel)}
+        inner = {0.0, *_inner_knots(self.args[0])}
+        for position in {node.args[0] for node in self.args[0].atoms(sp.frac)}:
+            move = float(evaluate(position.xreplace(dict.fromkeys(own, sp.Integer(0))), environment))
+            found |= {(edge - move) % 1.0 for edge in inner}
         return found
 
 
@@ -441,8 +450,8 @@ class FractionMean(Node):
         return self.integral
 
     def numeric(self, environment: Environment, evaluate: Evaluate) -> float | ndarray:
-        """Integrate by Gauss–Legendre panels of half a pixel, between which kernels may have knots; a scalar."""
-        grid, mass = _fraction_grid(len(self.args) - 1)
+        """Integrate by Gauss–Legendre panels of half a pixel, cut where kernels have knots; a scalar."""
+        grid, mass = _fraction_grid(len(self.args) - 1, tuple(sorted(_inner_knots(self.args[0]))))
         inner = {**environment, **dict(zip(self.args[1:], grid, strict=True))}
         return float(np.sum(mass * evaluate(self.args[0], inner)))
 
@@ -593,12 +602,20 @@ def _covariance_derivative(covariance: Covariance, spacing: sp.Expr, orders: tup
     return value
 
 
+def _inner_knots(expression: sp.Expr) -> set[float]:
+    """Return the numbers in (0, 1) at which the pieces of an expression in fractions change."""
+    sides = {side for condition in expression.atoms(sp.core.relational.Relational) for side in condition.args}
+    return {float(side) for side in sides if side.is_number and 0 < side < 1}
+
+
 @cache
-def _fraction_grid(dim: int) -> tuple[tuple[ndarray, ...], ndarray]:
-    """Return fractions along each axis on a tensor grid, and the mass of its points."""
+def _fraction_grid(dim: int, knots: tuple[float, ...]) -> tuple[tuple[ndarray, ...], ndarray]:
+    """Return fractions along each axis on a tensor grid, with panels cut at the knots, and the mass of its points."""
     nodes, weights = np.polynomial.legendre.leggauss(_FRACTION_NODES)
-    points = np.concatenate([(nodes + 1) / 4, (nodes + 3) / 4])
-    _, grid, mass = tensor_grid(points, np.tile(weights / 4, 2), dim, equal=False)
+    edges = np.array(sorted({0.0, 0.5, 1.0, *knots}))
+    low, half = edges[:-1, None], np.diff(edges)[:, None] / 2
+    points = (low + half * (1 + nodes)).ravel()
+    _, grid, mass = tensor_grid(points, (half * weights).ravel(), dim, equal=False)
     return grid, mass
 
 

@@ -233,6 +233,7 @@ class SpectralForm(MomentStatistic):
         """
         moments = self.moments()
         monomials = sorted(moments.atoms(ExpectedValue), key=str)
+        _check_linear(self, moments, monomials)
         readings = {node: _readings(self, node.args[0]) for node in monomials}
         field, dim = _common_field(self, readings.values())
         theta = tuple(sp.Symbol(f"theta_{axis + 1}" if dim > 1 else "theta", real=True) for axis in range(dim))
@@ -280,6 +281,18 @@ _POISSON = (
 _COLLECT = "1 − 2k̂ + Σₙ |k̂(θ + 2πn)|² = |1 − k̂|² + Σ_{n≠0} |k̂(θ + 2πn)|²: the error kernel"
 
 Reading = tuple[Any, tuple[int, ...]]
+
+
+def _check_linear(statistic: SpectralForm, moments: sp.Expr, monomials: Sequence[sp.Expr]) -> None:
+    """Check that a statistic is a sum of multiples of expected values.
+
+    Raises:
+        NotReducible: a term without one, or a product of several.
+    """
+    marks = [sp.Dummy() for _ in monomials]
+    marked = sp.expand(moments.xreplace(dict(zip(monomials, marks, strict=True))))
+    if not marked.is_polynomial(*marks) or any(sum(powers) != 1 for powers in sp.Poly(marked, *marks).monoms()):
+        raise NotReducible(statistic, "it has to be a sum of multiples of second moments, without other terms")
 
 
 def _readings(statistic: SpectralForm, monomial: sp.Expr) -> tuple[GaussianField, tuple[Reading, Reading]]:
