@@ -133,8 +133,8 @@ class BandOfCovariance(_Band):
 class SpectrumExperiment:
     """The share of a warped field's power beyond the Nyquist frequency of a grid, on one that is finer.
 
-    x and ε are drawn at a spacing of h/6 on a circle, or h/3 on a torus, and x is read with cubic splines; at the Nyquist frequency
-    itself half the power counts.
+    x and ε are drawn at a spacing of h/6 on a circle, or h/3 on a torus, and x is read with cubic splines; at the
+    Nyquist frequency itself half the power counts.
 
     Attributes:
         dim: number d of axes.
