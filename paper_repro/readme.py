@@ -119,7 +119,8 @@ def fields_table(benchmark: dict[str, Any]) -> str:
     footer = (
         f"One field of {'×'.join(map(str, settings['size']))} of a squared exponential, length "
         f"{settings['length_px']:g} pixels, by GSTools' randomization method with its default modes; medians of "
-        f"{settings['rounds']} rounds on {settings['device_name']}, {settings['threads']} threads; a volume of {volume}."
+        f"{settings['rounds']} rounds on {settings['device_name']}, {settings['threads']} threads. "
+        f"A volume of {volume}."
     )
     return "\n".join([*lines, "", footer])
 

@@ -17,46 +17,20 @@ from warptheory.symbolic._nodes import (
     known_covariances,
 )
 from warptheory.symbolic._spectra import SmoothedCovariance
-from warptheory.symbolic._statistics import MomentStatistic
+from warptheory.symbolic._statistics import MomentStatistic, Rederived
 from warptheory.symbolic._terms import NotReducible
-from warptheory.symbolic._variables import Given
 
 # Powers of the parameter that are looked through for the first that does not vanish.
 _HIGHEST = 12
 
 
 @dataclass(frozen=True)
-class LeadingTerm(MomentStatistic):
+class LeadingTerm(Rederived):
     """The leading term of a statistic as a parameter goes to zero; it is simulated where that is small.
 
     Attributes:
         statistic: the statistic at a finite value.
     """
-
-    statistic: MomentStatistic
-
-    @property
-    def operands(self) -> tuple[sp.Expr, ...]:
-        """Those of the statistic."""
-        return self.statistic.operands
-
-    @property
-    def condition(self) -> Given | None:
-        """That of the statistic."""
-        return self.statistic.condition
-
-    @property
-    def mean_of(self) -> sp.Expr | None:
-        """That of the statistic."""
-        return self.statistic.mean_of
-
-    def moments(self) -> sp.Expr:
-        """Return the statistic, at a finite value, in terms of expected monomials."""
-        return self.statistic.moments()
-
-    def size(self, value: float) -> float:
-        """Return that of the statistic."""
-        return self.statistic.size(value)
 
 
 @dataclass(frozen=True)

@@ -294,7 +294,41 @@ class ExchangeableVariance(MomentStatistic):
 
 
 @dataclass(frozen=True)
-class WideOffsets(MomentStatistic):
+class Rederived(MomentStatistic):
+    """A statistic that is derived another way, or in a limit, and simulated as it is.
+
+    Attributes:
+        statistic: the statistic.
+    """
+
+    statistic: MomentStatistic
+
+    @property
+    def operands(self) -> tuple[sp.Expr, ...]:
+        """Those of the statistic."""
+        return self.statistic.operands
+
+    @property
+    def condition(self) -> Given | None:
+        """That of the statistic."""
+        return self.statistic.condition
+
+    @property
+    def mean_of(self) -> sp.Expr | None:
+        """That of the statistic."""
+        return self.statistic.mean_of
+
+    def moments(self) -> sp.Expr:
+        """Return the statistic in terms of expected monomials."""
+        return self.statistic.moments()
+
+    def size(self, value: float) -> float:
+        """Return that of the statistic."""
+        return self.statistic.size(value)
+
+
+@dataclass(frozen=True)
+class WideOffsets(Rederived):
     """The limit of a statistic as the scale of the offsets grows without bound.
 
     Attributes:
@@ -302,7 +336,6 @@ class WideOffsets(MomentStatistic):
         scale: the symbol that grows, the scale of one or more offset fields.
     """
 
-    statistic: MomentStatistic
     scale: sp.Symbol
 
     def __post_init__(self) -> None:
@@ -317,20 +350,6 @@ class WideOffsets(MomentStatistic):
             raise ArgumentError(
                 "scale", expected=f"the symbol in a scale of the offset fields: {known}", received=repr(self.scale)
             )
-
-    @property
-    def operands(self) -> tuple[sp.Expr, ...]:
-        """Those of the statistic."""
-        return self.statistic.operands
-
-    @property
-    def condition(self) -> Given | None:
-        """That of the statistic."""
-        return self.statistic.condition
-
-    def moments(self) -> sp.Expr:
-        """Return the statistic, at a finite scale, in terms of expected monomials."""
-        return self.statistic.moments()
 
     def derive(self) -> Derivation:
         """Return the steps of the statistic, and the limit as the last one; raises as `Statistic.derive`."""
@@ -363,10 +382,6 @@ class WideOffsets(MomentStatistic):
                 while isinstance(field, WarpedField | SplattedField):
                     yield field.offsets
                     field = field.field
-
-    def size(self, value: float) -> float:
-        """Return that of the statistic."""
-        return self.statistic.size(value)
 
     def __str__(self) -> str:
         return f"lim ({self.scale} → ∞) of {self.statistic}"

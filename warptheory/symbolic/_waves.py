@@ -30,9 +30,9 @@ from warptheory.symbolic._derivation import Derivation, Step
 from warptheory.symbolic._nodes import ExpectedValue, Node, Opaque, covariance_name, kernel_label
 from warptheory.symbolic._quadrature import Environment, Evaluate
 from warptheory.symbolic._spectra import frequencies, spectral_values
-from warptheory.symbolic._statistics import MomentStatistic
+from warptheory.symbolic._statistics import Rederived
 from warptheory.symbolic._terms import NotReducible, split_groups, whole_index
-from warptheory.symbolic._variables import GaussianField, Given, RandomAtom, SampledValue
+from warptheory.symbolic._variables import GaussianField, RandomAtom, SampledValue
 
 EXACT = "exact"  # stands where a kernel would: the field is read between its pixels without one
 _NODES, _WEIGHTS = np.polynomial.legendre.leggauss(16)
@@ -192,38 +192,13 @@ class ErrorKernel(Node):
 
 
 @dataclass(frozen=True)
-class SpectralForm(MomentStatistic):
+class SpectralForm(Rederived):
     """A statistic of second order, derived in the frequency domain and simulated as it is.
 
     Attributes:
         statistic: a statistic of warped and composed values of one Gaussian field at one pixel, whose offsets make
             every fraction equally likely.
     """
-
-    statistic: MomentStatistic
-
-    @property
-    def operands(self) -> tuple[sp.Expr, ...]:
-        """Those of the statistic."""
-        return self.statistic.operands
-
-    @property
-    def condition(self) -> Given | None:
-        """That of the statistic."""
-        return self.statistic.condition
-
-    @property
-    def mean_of(self) -> sp.Expr | None:
-        """That of the statistic."""
-        return self.statistic.mean_of
-
-    def moments(self) -> sp.Expr:
-        """Return the statistic in terms of expected monomials."""
-        return self.statistic.moments()
-
-    def size(self, value: float) -> float:
-        """Return that of the statistic."""
-        return self.statistic.size(value)
 
     def derive(self) -> Derivation:
         """Return the steps that lead to an integral over the spectral density.
