@@ -23,6 +23,7 @@ from warptheory.symbolic import (
     SmallSpacing,
     SpectralForm,
     Var,
+    Variance,
     compose,
     evaluate,
     splat,
@@ -364,6 +365,8 @@ def test_the_cardinal_spline_by_waves():
 
 X = smooth()
 TWO_LAYERS = compose(compose(X, offset_field()), offset_field(name="e"))
+DISPLACED = (X[0] - compose(X, OffsetField("normal", scale=SPREAD))[0]) ** 2
+Y_ERROR = (GaussianField("u")[0] - compose(GaussianField("u"), OffsetField("normal", scale=LENGTH, name="e"))[0]) ** 2
 REFUSED = {
     "kernel that reads every pixel": lambda: E(
         (warp(X, pixel_wide(), "bspline3(prefilter=True)")[0] - compose(X, pixel_wide())[0]) ** 2
@@ -394,6 +397,21 @@ REFUSED = {
     "pixel beside a composed value given the fraction": lambda: E(
         X[0] * compose(X, OffsetField("normal"))[0] | OffsetField("normal").fraction
     ),
+    "small spacing of another field": lambda: SmallSpacing(Expectation(compose(X, pixel_wide())[0] * X[1]), H).doit(),
+    "small spacing at fixed points": lambda: SmallSpacing(
+        Expectation((smooth(spacing=H)(T) - smooth(spacing=H)(0)) ** 2), H
+    ).doit(),
+    "small spacing and normal offsets": lambda: SmallSpacing(
+        Expectation((smooth(spacing=H)[0] - compose(smooth(spacing=H), OffsetField("normal"))[0]) ** 2), H
+    ).doit(),
+    "small spacing of a slope by other offsets": lambda: SmallSpacing(
+        Variance(compose(smooth(spacing=H), offset_field()).slope(0)[0]), H
+    ).doit(),
+    "small offsets of two kinds": lambda: SmallOffsets(Expectation(DISPLACED + Y_ERROR), SPREAD).doit(),
+    "small offsets, multiplied": lambda: SmallOffsets(Expectation(DISPLACED * Y_ERROR), SPREAD).doit(),
+    "small offsets and their spread elsewhere": lambda: SmallOffsets(
+        Expectation((X[0] - (1 + SPREAD) * compose(X, OffsetField("normal", scale=SPREAD))[0]) ** 2), SPREAD
+    ).doit(),
     "small offsets without a spectrum": lambda: SmallOffsets(Expectation(X[0] ** 2), SPREAD).doit(),
 }
 

@@ -12,6 +12,7 @@ from warptheory.symbolic._derivation import Derivation, Step
 from warptheory.symbolic._nodes import (
     FieldCovariance,
     FractionMean,
+    OffsetAverage,
     SpectralMoment,
     field_covariance,
     known_covariances,
@@ -59,20 +60,48 @@ class SmallSpacing(LeadingTerm):
         Raises:
             NotReducible: no term up to the 12th power, or a field too rough for the expansion in spectral moments.
         """
-        steps = [step for step in self.statistic.derive().steps if step.expression.has(FieldCovariance)]
+        steps = [step for step in self.statistic.derive().steps if step.expression.has(FieldCovariance, SpectralMoment)]
+        if not steps:
+            raise NotReducible(self, "it has no covariance to expand")
         finite = steps[-1].expression
+        self._check_averages(finite)
         if self.by_formula:
             return Derivation(str(self), (*steps, *self._by_formula(finite)))
-        self._check_linear(finite)
+        self._check_powers(finite)
         leading = _leading(finite, self.spacing)
         steps.append(Step("Expand in the spacing", _TAYLOR, leading))
         return Derivation(str(self), (*steps, *inserted_moments(self, leading)))
 
-    def _check_linear(self, finite: sp.Expr) -> None:
-        marks = {node: sp.Dummy() * sp.Symbol("t") for node in finite.atoms(FieldCovariance)}
-        marked = finite.replace(lambda node: isinstance(node, FractionMean), lambda node: node.args[0]).xreplace(marks)
-        if sp.degree(sp.expand(marked), sp.Symbol("t")) > 1:
-            raise NotReducible(self, "products of covariances; known are the expansions of second moments")
+    def _check_averages(self, finite: sp.Expr) -> None:
+        """Check that all covariances are of fields on this grid, at lags of pixels, averaged over fractions alone.
+
+        Raises:
+            NotReducible: other fields, lags or averages.
+        """
+        if finite.has(OffsetAverage, SmoothedCovariance):
+            raise NotReducible(self, "averages over offsets; known are offsets for which fractions are equally likely")
+        nodes = finite.atoms(FieldCovariance, SpectralMoment)
+        if any(node.field.spacing != self.spacing for node in nodes):
+            raise NotReducible(self, f"a field whose spacing is not {self.spacing}, or offsets with a covariance")
+        if any(self.spacing in node.lag.free_symbols for node in finite.atoms(FieldCovariance)):
+            raise NotReducible(self, f"points whose distance in pixels depends on {self.spacing}; known are pixels")
+
+    def _check_powers(self, finite: sp.Expr) -> None:
+        """Check that every term is a covariance, or a derivative of one per pixel, times one common power of h.
+
+        Raises:
+            NotReducible: terms of other kinds, which would mix the orders.
+        """
+        bare = finite.replace(lambda node: isinstance(node, FractionMean), lambda node: node.args[0])
+        marks = {node: sp.Dummy() for node in bare.atoms(FieldCovariance)}
+        marks |= {node: sp.Dummy() / self.spacing ** sum(node.orders) for node in bare.atoms(SpectralMoment)}
+        dummies = [symbol for mark in marks.values() for symbol in mark.free_symbols - {self.spacing}]
+        marked = sp.expand(bare.xreplace(marks))
+        if not marked.is_polynomial(*dummies) or any(sum(p) != 1 for p in sp.Poly(marked, *dummies).monoms()):
+            raise NotReducible(self, "products of covariances, or terms without one; known are second moments")
+        powers = {term.as_coeff_exponent(self.spacing) for term in sp.Add.make_args(marked)}
+        if len({power for _, power in powers}) > 1 or any(rest.has(self.spacing) for rest, _ in powers):
+            raise NotReducible(self, f"coefficients of different powers of {self.spacing}")
 
     def _by_formula(self, finite: sp.Expr) -> Iterator[Step]:
         inserted = known_covariances(finite)
@@ -114,9 +143,28 @@ class SmallOffsets(LeadingTerm):
         found = [number for number, step in enumerate(whole) if step.expression.has(SmoothedCovariance)]
         if not found:
             raise NotReducible(self, "it needs normal offsets by which a covariance is smoothed")
+        self._check(whole[found[0]].expression)
         leading = self._leading(whole[found[0]].expression)
         steps = [*whole[: found[0] + 1], Step("Expand in the spread", _EXPONENTIAL, leading)]
         return Derivation(str(self), (*steps, *inserted_moments(self, leading)))
+
+    def _check(self, expression: sp.Expr) -> None:
+        """Check that s is in the variances of lags alone, as a factor s² of each, and that nothing is multiplied.
+
+        Raises:
+            NotReducible: another dependence on s, products of smoothed covariances, or other averages.
+        """
+        marks = {node: sp.Dummy() for node in expression.atoms(SmoothedCovariance)}
+        marked = sp.expand(expression.xreplace(marks))
+        dummies = list(marks.values())
+        if not marked.is_polynomial(*dummies) or any(sum(p) > 1 for p in sp.Poly(marked, *dummies).monoms()):
+            raise NotReducible(self, "products of smoothed covariances; known are second moments")
+        if any(self.spread in sp.simplify(node.spread / self.spread**2).free_symbols for node in marks):
+            raise NotReducible(self, f"lags whose variance is not in proportion to {self.spread}²")
+        if self.spread in marked.free_symbols.union(*(node.lag.free_symbols for node in marks)):
+            raise NotReducible(self, f"{self.spread} has to be the spread of the offsets alone")
+        if marked.has(OffsetAverage):
+            raise NotReducible(self, "averages over offsets other than of a covariance")
 
     def _leading(self, expression: sp.Expr) -> sp.Expr:
         total = sp.Integer(0)
@@ -181,7 +229,9 @@ def _leading(expression: sp.Expr, spacing: sp.Symbol) -> sp.Expr:
     The expression is linear in the covariance, as second moments are, so that each order can be had by itself.
     """
     for order in range(0, _HIGHEST + 1, 2):
-        moments = {node: node if sum(node.orders) == order else 0 for node in expression.atoms(SpectralMoment)}
+        moments = {
+            node: node if sum(node.orders) == order else sp.Integer(0) for node in expression.atoms(SpectralMoment)
+        }
         expanded = expression.xreplace(moments).replace(
             lambda node: isinstance(node, FieldCovariance), lambda node, n=order: _taylor_term(node, n)
         )
