@@ -49,6 +49,14 @@ STATISTICS = {
         (warp(smooth(), OffsetField("normal"))[2] - compose(smooth(), OffsetField("normal"))[2]) ** 2
     ),
     "displaced": lambda: Covariance(compose(smooth(), NORMAL)[0], compose(smooth(), NORMAL + sp.Rational(1, 2))[0]),
+    "slope moved by one offset": lambda: Variance(
+        compose(smooth(), OffsetField("normal", scale=SPREAD, shared=True)).slope(0)[0]
+    ),
+    "error of correlated offsets": lambda: Expectation(
+        warp(smooth(), offsets())[0] ** 2 + compose(smooth(), offsets())[0] * warp(smooth(), offsets())[0]
+    ),
+    "given correlated offsets": lambda: Expectation(smooth()[0] * compose(smooth(), offsets())[0] | offsets()),
+    "lone coordinate in a plane": lambda: Variance(smooth(2).slope(1)[0]),
     "spacing": lambda: Covariance(*(smooth(spacing=2)(t) for t in (0, T))),
 }
 
@@ -57,7 +65,7 @@ STATISTICS = {
 def test_the_operator_agrees_with_the_algebra(name):
     """Within five standard errors, seed 4; the cubic spline's error at ℓ = 3 pixels and four points each is 1e-9."""
     statistic = STATISTICS[name]()
-    values = {**VALUES, "sigma": 1.0, "mu": 0.0}
+    values = {**VALUES, "epsilon": 1.3, "sigma": 1.0, "mu": 0.0}
     simulation = ContinuumSimulation(statistic, refinement=4 if name == "spacing" else 2)
     estimate = montecarlo.estimate(simulation, values, rtol=2e-2, seed=4, label=name)
     assert abs(estimate.value - evaluate(statistic.doit(), values)) < 5 * estimate.stderr

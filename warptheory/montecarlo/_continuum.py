@@ -17,7 +17,15 @@ from warptheory.core.errors import ArgumentError
 from warptheory.fields import FieldSampler
 from warptheory.montecarlo._extent import EXACT_KERNEL, Values
 from warptheory.montecarlo._simulation import CORRELATED, Simulation, periodic_sampler
-from warptheory.symbolic import ComposedField, Field, GaussianField, MomentStatistic, OffsetField
+from warptheory.symbolic import (
+    ComposedField,
+    Field,
+    GaussianField,
+    MomentStatistic,
+    OffsetField,
+    SplattedField,
+    WarpedField,
+)
 from warptheory.symbolic._composition import ComposedValue, SlopeValue
 from warptheory.symbolic._variables import PixelValue, RandomAtom, SampledValue, SplatValue
 
@@ -67,7 +75,10 @@ class ContinuumSimulation(Simulation):
         values: Values,
         device: str,
     ) -> Tensor:
-        offsets = super()._draw_offsets(source, generator, rows, size, values, device)
+        # Offsets that have a covariance live on the fine grid, those that are given too.
+        drawn_size = size if source.covariance is None else tuple(self.refinement * length for length in size)
+        is_drawn_fine = source.covariance is not None and not self._is_given(source)
+        offsets = super()._draw_offsets(source, generator, rows, size if is_drawn_fine else drawn_size, values, device)
         return torch.round(offsets * self.refinement) / self.refinement if self.on_points else offsets
 
     def _value_of(self, atom: RandomAtom, state: dict[object, Tensor], values: Values) -> Tensor:
@@ -77,7 +88,7 @@ class ContinuumSimulation(Simulation):
         if isinstance(atom, PixelValue) and not isinstance(atom.field, GaussianField):
             return super()._value_of(atom, state, values)
         field = self._fine(atom, state, values)
-        if isinstance(atom, ComposedValue) and atom.site.offsets.covariance is None:
+        if isinstance(atom, ComposedValue | SlopeValue) and atom.site.offsets.covariance is None:
             return torch.roll(field, [-n for n in self._whole(atom, values, 1)], dims=self._axes)
         moved = torch.roll(field, [-n for n in self._whole(atom, values, self.refinement)], dims=self._axes)
         return self._on_pixels(moved) if self._reads_pixels else moved
@@ -113,6 +124,9 @@ class ContinuumSimulation(Simulation):
             orders = (*atom.orders, *[0] * (self.dim - len(atom.orders)))
             return self._differentiated(state[atom.field], None, orders)[:, 0]
         assert isinstance(atom, ComposedValue | SlopeValue)
+        if isinstance(atom, SlopeValue) and atom.site.offsets.covariance is None:
+            # One offset moves all points, so that the slope is that of the field, moved.
+            return self._composed(atom.whole.diff(atom.axis), state, values)[:, 0]
         found = self._composed(atom.whole, state, values)[:, 0]
         return self._slope(found, atom.axis) if isinstance(atom, SlopeValue) else found
 
@@ -165,6 +179,13 @@ class ContinuumSimulation(Simulation):
         if isinstance(field, GaussianField):
             return self._on_pixels(state[field])
         return super()._tensor(field, state, values)
+
+    def _moved(self, field: Field, state: dict[object, Tensor], values: Values) -> Tensor:
+        """Return a warped or splatted field; its offsets are those of the pixels."""
+        if isinstance(field, WarpedField | SplattedField) and field.offsets.covariance is not None:
+            source = field.offsets.source
+            state = {**state, source: self._on_pixels(state[source])}
+        return super()._moved(field, state, values)
 
 
 def simulation_of(statistic: MomentStatistic, inputs: str = "normal") -> Simulation:

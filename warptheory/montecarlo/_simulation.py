@@ -101,7 +101,7 @@ class Simulation:
         Raises:
             ArgumentError: fields of different numbers of axes.
         """
-        pixels = {len(atom.index) for atom in self._atoms if isinstance(atom, PixelValue)}
+        pixels = {_axes_of(atom) for atom in self._atoms if isinstance(atom, PixelValue)}
         dims = {field.offsets.dim for field in self._moving} or pixels or {1}
         if len(dims) > 1:
             raise ArgumentError("statistic", expected="fields of one number of axes", received=f"{sorted(dims)} axes")
@@ -430,6 +430,12 @@ def _field_of(atom: RandomAtom) -> Field:
     if isinstance(atom, ComposedValue | SlopeValue):
         return atom.whole
     raise ArgumentError("statistic", expected="values of input, warped and splatted fields", received=str(atom))
+
+
+def _axes_of(atom: PixelValue) -> int:
+    """Return the number of axes of a value's field: its covariance's, where that is known, else of its position."""
+    covariance = atom.field.covariance if isinstance(atom.field, GaussianField) else None
+    return len(atom.index) if covariance is None else covariance.dim
 
 
 def _index_symbols(atom: RandomAtom) -> set[sp.Symbol]:
