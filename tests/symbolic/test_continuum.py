@@ -10,7 +10,7 @@ from scipy import integrate, special
 
 from warptheory import kernels
 from warptheory.core.errors import ArgumentError
-from warptheory.fields import Exponential, Matern, PowerLaw, RationalQuadratic, SquaredExponential
+from warptheory.fields import Exponential, Matern, PowerLaw, RationalQuadratic, SquaredExponential, White
 from warptheory.symbolic import (
     Cov,
     E,
@@ -24,6 +24,7 @@ from warptheory.symbolic import (
     SpectralForm,
     Var,
     Variance,
+    WideOffsets,
     compose,
     evaluate,
     splat,
@@ -367,6 +368,7 @@ X = smooth()
 TWO_LAYERS = compose(compose(X, offset_field()), offset_field(name="e"))
 DISPLACED = (X[0] - compose(X, OffsetField("normal", scale=SPREAD))[0]) ** 2
 Y_ERROR = (GaussianField("u")[0] - compose(GaussianField("u"), OffsetField("normal", scale=LENGTH, name="e"))[0]) ** 2
+WHITE = GaussianField("x", White(dim=1))
 REFUSED = {
     "kernel that reads every pixel": lambda: E(
         (warp(X, pixel_wide(), "bspline3(prefilter=True)")[0] - compose(X, pixel_wide())[0]) ** 2
@@ -412,6 +414,13 @@ REFUSED = {
     "small offsets and their spread elsewhere": lambda: SmallOffsets(
         Expectation((X[0] - (1 + SPREAD) * compose(X, OffsetField("normal", scale=SPREAD))[0]) ** 2), SPREAD
     ).doit(),
+    "white noise between its pixels": lambda: Cov(WHITE[0], compose(WHITE, OffsetField("normal"))[0]),
+    "white part between pixels": lambda: Var(
+        compose(GaussianField("x", White(dim=1) + SquaredExponential(length=2, dim=1)), OffsetField("normal"))[0]
+    ),
+    "wide offsets of the continuum": lambda: WideOffsets(
+        Expectation(compose(X, OffsetField("normal", scale=SPREAD))[0] ** 2), SPREAD
+    ).doit(),
     "small offsets without a spectrum": lambda: SmallOffsets(Expectation(X[0] ** 2), SPREAD).doit(),
 }
 
@@ -426,6 +435,7 @@ def test_what_has_no_rule_is_refused(name):
 def test_bad_input_names_the_argument():
     for argument, call in {
         "spacing": lambda: GaussianField("x", spacing=0),
+        "index": lambda: GaussianField("x", SquaredExponential(dim=1))[0, 0],
         "covariance": lambda: OffsetField(covariance="matern"),
         "axis": lambda: compose(X, offset_field()).slope(1),
         "point": lambda: compose(X, offset_field())(0, 0),

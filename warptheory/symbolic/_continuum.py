@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 
 import sympy as sp
 
+from warptheory.fields import Covariance, White
 from warptheory.symbolic._averages import covers_pixels
 from warptheory.symbolic._composition import ComposedField, ComposedValue, OffsetSlope, SlopeValue
 from warptheory.symbolic._nodes import (
@@ -325,6 +326,8 @@ class _Values:
             return self._of_composed(field, atoms)
         if not isinstance(field, GaussianField):
             raise NotReducible(self.group.monomial, "values of the continuum need Gaussian fields")
+        if _has_white_part(field.covariance):
+            raise NotReducible(self.group.monomial, "white noise lives on the pixels, and has no values between them")
         total = sp.Integer(0)
         for blocks in pairings(tuple(range(len(atoms)))):
             total += sp.Mul(*(self._block(field, [atoms[i] for i in block]) for block in blocks))
@@ -421,6 +424,15 @@ def _covariance(field: GaussianField, first: Place, second: Place) -> sp.Expr:
     lag = [sp.expand(b - a) for a, b in zip(first.position, second.position, strict=True)]
     together = [a + b for a, b in zip(first.orders, second.orders, strict=True)]
     return (-1) ** sum(first.orders) * field_covariance(field, lag, together)
+
+
+def _has_white_part(part: object) -> bool:
+    """Whether a covariance is that of white noise, or a sum or product with one."""
+    if isinstance(part, tuple):
+        return any(map(_has_white_part, part))
+    if not isinstance(part, Covariance):
+        return False
+    return isinstance(part, White) or any(map(_has_white_part, vars(part).values()))
 
 
 def _layers(field: ComposedField) -> list[OffsetField]:

@@ -10,6 +10,7 @@ import sympy as sp
 
 from warptheory.core.errors import ArgumentError
 from warptheory.symbolic import _averages, _continuum, _limits, _reduction, _spectra
+from warptheory.symbolic._composition import ComposedField, ComposedValue, SlopeValue
 from warptheory.symbolic._derivation import Derivation, Step
 from warptheory.symbolic._nodes import (
     ExpectedValue,
@@ -26,6 +27,7 @@ from warptheory.symbolic._variables import (
     GaussianField,
     Given,
     IIDField,
+    MovedValue,
     OffsetField,
     RandomAtom,
     SampledValue,
@@ -354,6 +356,8 @@ class WideOffsets(Rederived):
     def derive(self) -> Derivation:
         """Return the steps of the statistic, and the limit as the last one; raises as `Statistic.derive`."""
         self._check_offsets()
+        if any(operand.has(ComposedValue, SlopeValue) for operand in self.operands):
+            raise NotReducible(self, "values of the continuum; known are limits of warped and splatted ones")
         finite = self.statistic.derive()
         limit = Step(
             "Take the limit of wide offsets",
@@ -376,10 +380,10 @@ class WideOffsets(Rederived):
     def _offsets(self) -> Iterator[OffsetField]:
         """Yield the offset fields of every layer."""
         for operand in self.operands:
-            for atom in operand.atoms(SampledValue, SplatValue):
+            for atom in operand.atoms(MovedValue):
                 yield atom.site.offsets
                 field = atom.field
-                while isinstance(field, WarpedField | SplattedField):
+                while isinstance(field, WarpedField | SplattedField | ComposedField):
                     yield field.offsets
                     field = field.field
 
@@ -524,8 +528,14 @@ def _independence_reason(statistic: MomentStatistic) -> str:
 def _expansion_reason(statistic: MomentStatistic) -> str:
     """Say what is inserted for the values that occur."""
     atoms = {type(atom) for operand in statistic.operands for atom in operand.atoms(RandomAtom)}
-    formulas = {SampledValue: "y[n] = Σ k(ε − m) x[n + m]", SplatValue: "z[m] = Σ k(n + ε[n] − m) g[n]"}
+    formulas = {
+        SampledValue: "y[n] = Σ k(ε − m) x[n + m]",
+        SplatValue: "z[m] = Σ k(n + ε[n] − m) g[n]",
+        ComposedValue: "(x∘φ)(t) = x(t + ε(t))",
+        SlopeValue: "∂ⱼ(x∘φ) = Σᵢ (δᵢⱼ + ∂ⱼεᵢ) (∂ᵢx)∘φ",
+    }
     inserted = " and ".join(formula for kind, formula in formulas.items() if kind in atoms)
+    inserted = inserted or "write the values at their places"
     return f"{inserted}; condition on the offsets, which are independent of the input"
 
 

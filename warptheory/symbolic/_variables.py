@@ -167,9 +167,21 @@ class GaussianField(InputField):
     def __str__(self) -> str:
         return f"{self.name}:Gaussian({self.mean},{self.covariance},{self.spacing})"
 
+    def __getitem__(self, index: Any) -> "PixelValue":
+        return PixelValue(self, self._checked("index", _as_index(index)))
+
     def __call__(self, *point: Any) -> "PixelValue":
-        """Return the value x(t) at a point, a real coordinate per axis, in units of length."""
-        return PixelValue(self, as_position("point", point, self.spacing))
+        """Return the value x(t) at a point, a real coordinate per axis, in units of length.
+
+        Raises:
+            ArgumentError: another number of coordinates than the covariance has axes.
+        """
+        return PixelValue(self, self._checked("point", as_position("point", point, self.spacing)))
+
+    def _checked(self, name: str, position: Index) -> Index:
+        if self.covariance is not None and len(position) not in (1, self.covariance.dim):
+            raise ArgumentError(name, expected=f"1 or {self.covariance.dim} coordinates", received=position)
+        return position
 
     def slope(self, axis: int = 0) -> "GaussianSlope":
         """Return the derivative ∂ᵢx along an axis of space, counted from 0, per unit of length."""
@@ -205,11 +217,11 @@ class GaussianSlope(Field):
         return replace(self, axes=(*self.axes, axis))
 
     def __getitem__(self, index: Any) -> sp.Expr:
-        return self._value(_as_index(index))
+        return self._value(self.field[index].index)
 
     def __call__(self, *point: Any) -> sp.Expr:
         """Return the value at a point, a real coordinate per axis, in units of length."""
-        return self._value(as_position("point", point, self.field.spacing))
+        return self._value(self.field(*point).index)
 
     def _value(self, position: Index) -> sp.Expr:
         orders = tuple(self.axes.count(axis) for axis in range(max(len(position), max(self.axes, default=0) + 1)))
