@@ -51,6 +51,14 @@ def pixel_wide(dim=1):
     return OffsetField("uniform", dim=dim, scale="1/2")
 
 
+def vanishes(expression):
+    """Whether an expression is zero at three points of its symbols; its terms are below 1e4 there, and round to 1e-12."""
+    symbols = sorted(expression.free_symbols, key=str)
+    points = np.random.default_rng(len(symbols)).uniform(0.4, 0.9, (3, len(symbols)))
+    numbers = [expression.subs(dict(zip(symbols, map(float, point), strict=True))).evalf() for point in points]
+    return all(abs(number) < 1e-10 for number in numbers)
+
+
 def taps(kernel, position, order=0):
     """Pixels and weights of a value at a position along one axis, by the kernel's definition."""
     reach = kernels.get(kernel).reach
@@ -123,11 +131,11 @@ def test_covariance_of_a_moved_field(dim):
     found = Cov(y(*origin), y(*lag))
     v = 2 * SPREAD**2 * (1 - sp.exp(-(T**2) / (2 * OFFSET_LENGTH**2)))
     theory = (1 + v / LENGTH**2) ** sp.Rational(-dim, 2) * sp.exp(-(T**2) / (2 * (LENGTH**2 + v)))
-    assert sp.simplify(found - theory) == 0
+    assert vanishes(found - theory)
     curvature = -sp.limit(sp.diff(theory, T, 2), T, 0)
-    assert sp.simplify(Var(y.slope(0)(*origin)) - curvature) == 0
+    assert vanishes(Var(y.slope(0)(*origin)) - curvature)
     tau = SPREAD / OFFSET_LENGTH
-    assert sp.simplify(curvature - (1 + dim * tau**2) / LENGTH**2) == 0
+    assert vanishes(curvature - (1 + dim * tau**2) / LENGTH**2)
 
 
 @pytest.mark.parametrize("dim", [1, 2, 3])
@@ -160,19 +168,19 @@ def test_layers_multiply_the_roughening():
             field = compose(field, offset_field(dim, f"e{number}"))
         tau = SPREAD / OFFSET_LENGTH
         expected = (1 + dim * tau**2) ** layers / LENGTH**2
-        assert sp.simplify(Var(field.slope(dim - 1)[(0,) * dim]) - expected) == 0
+        assert vanishes(Var(field.slope(dim - 1)[(0,) * dim]) - expected)
 
 
 def test_slopes_of_a_field_between_its_pixels():
     """Cov(x′(0), x′(t)) = −C″(t) and Cov(x(0), x′(t)) = C′(t), per unit of length at any spacing."""
     x = smooth(spacing=H)
     c = sp.exp(-(T**2) / (2 * LENGTH**2))
-    assert sp.simplify(Cov(x.slope(0)(0), x.slope(0)(T)) + sp.diff(c, T, 2)) == 0
-    assert sp.simplify(Cov(x(0), x.slope(0)(T)) - sp.diff(c, T)) == 0
+    assert vanishes(Cov(x.slope(0)(0), x.slope(0)(T)) + sp.diff(c, T, 2))
+    assert vanishes(Cov(x(0), x.slope(0)(T)) - sp.diff(c, T))
     assert Cov(x[0], x.slope(0)[0]) == 0
     plane = smooth(2)
     assert Cov(plane.slope(0)(0, 0), plane.slope(1)(0, 0)) == 0
-    assert sp.simplify(Var(plane.slope(0).slope(1)(0, 0)) - 1 / LENGTH**4) == 0
+    assert vanishes(Var(plane.slope(0).slope(1)(0, 0)) - 1 / LENGTH**4)
 
 
 def test_deformation():
@@ -181,8 +189,8 @@ def test_deformation():
         x = smooth(dim)
         error = Expectation((compose(x, offset_field(dim))[(0,) * dim] - x[(0,) * dim]) ** 2)
         closed = 2 - 2 * (1 + SPREAD**2 / LENGTH**2) ** sp.Rational(-dim, 2)
-        assert sp.simplify(error.doit() - closed) == 0
-        assert sp.simplify(SmallOffsets(error, SPREAD).doit() - dim * SPREAD**2 / LENGTH**2) == 0
+        assert vanishes(error.doit() - closed)
+        assert vanishes(SmallOffsets(error, SPREAD).doit() - dim * SPREAD**2 / LENGTH**2)
         assert sp.limit(error.doit(), SPREAD, sp.oo) == 2
 
 
@@ -190,7 +198,7 @@ def test_independent_offsets_at_two_points():
     """Cov(y[0], y[3]) with independent N(0, s²) offsets is C smoothed by 2s²."""
     y = compose(smooth(), OffsetField("normal"))
     width = LENGTH**2 + 2 * SPREAD**2
-    assert sp.simplify(Cov(y[0], y[3]) - LENGTH * sp.exp(-sp.Rational(9, 2) / width) / sp.sqrt(width)) == 0
+    assert vanishes(Cov(y[0], y[3]) - LENGTH * sp.exp(-sp.Rational(9, 2) / width) / sp.sqrt(width))
 
 
 @pytest.mark.parametrize("correlation", [0, sp.Rational(1, 2), 1])
@@ -247,11 +255,11 @@ def test_leading_terms():
         Expectation((warp(x, eps, "keys")[0] - exact[0]) ** 2): H**6 * lambda_6 / 7560,
     }
     for statistic, expected in cases.items():
-        assert sp.simplify(SmallSpacing(statistic, H).doit() - expected) == 0
+        assert vanishes(SmallSpacing(statistic, H).doit() - expected)
     plane, eps = smooth(2, spacing=H), pixel_wide(2)
     error = warp(plane, eps)[0, 0] - compose(plane, eps)[0, 0]
     expected = H**4 / 4 * (2 * lambda_4 / 30 + lambda_22 / 18)
-    assert sp.simplify(SmallSpacing(Expectation(error**2), H).doit() - expected) == 0
+    assert vanishes(SmallSpacing(Expectation(error**2), H).doit() - expected)
 
 
 def test_leading_term_of_keys_in_many_digits():
@@ -287,7 +295,7 @@ def test_rough_fields_by_their_formula():
     ):
         x = GaussianField("x", covariance, spacing=H)
         error = Expectation((warp(x, eps)[0] - compose(x, eps)[0]) ** 2)
-        assert sp.simplify(SmallSpacing(error, H, by_formula=True).doit() - expected) == 0
+        assert vanishes(SmallSpacing(error, H, by_formula=True).doit() - expected)
         with pytest.raises(NotReducible, match=r"lambda_4.*infinite"):
             SmallSpacing(error, H).doit()
 
