@@ -52,7 +52,7 @@ def pixel_wide(dim=1):
 
 
 def vanishes(expression):
-    """Whether an expression is zero at three points of its symbols; its terms are below 1e4 there, and round to 1e-12."""
+    """Whether an expression is zero at three points of its symbols; terms are below 1e4 there and round to 1e-12."""
     symbols = sorted(expression.free_symbols, key=str)
     points = np.random.default_rng(len(symbols)).uniform(0.4, 0.9, (3, len(symbols)))
     numbers = [expression.subs(dict(zip(symbols, map(float, point), strict=True))).evalf() for point in points]
