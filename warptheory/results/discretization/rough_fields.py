@@ -88,9 +88,9 @@ RESULT = Result(
     title="Discretization error and gradients of rough fields",
     statement=(
         "Linear interpolation, d = 1. Exponential covariance: the mean square error is σ²h/(3ℓ) as h → 0. Matérn ν: it "
-        "is of the order h^min(2ν, 4). For ν ≤ 1, and so for the exponential (ν = 1/2), x has no derivative: its "
-        "gradient has infinite variance in the continuum, and only that of the grid, 2(C(0) − C(h))/h², has a meaning; "
-        "it grows without end as the grid is refined."
+        "is of the order h^min(2ν, 4), at ν = 2 up to a logarithm. For ν ≤ 1, and so for the exponential (ν = 1/2), x "
+        "has no derivative: its gradient has infinite variance in the continuum, and only that of the grid, "
+        "2(C(0) − C(h))/h², has a meaning; it grows without end as the grid is refined."
     ),
     assumptions=(
         "x is a homogeneous Gaussian field of mean zero.",
