@@ -226,7 +226,7 @@ class ImageSpectrum(Covariance):
         return sp.Float(float(self._interpolated(math.hypot(*omega)))) if max(map(abs, omega)) <= math.pi else sp.S(0)
 
     def torus_spectrum(self, size: Sequence[int], spacing: float) -> Float[ndarray, "*M"]:
-        """Return S summed over the aliases of each frequency, over the area of a point; arguments as in `Covariance`.
+        """Return S summed over the aliases of each frequency, over the area of a point, shape (*M).
 
         Of a wave on the edge of the band, |ωᵢ| = π, half the power belongs to either sign.
         """
