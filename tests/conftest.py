@@ -1,20 +1,23 @@
 """Every test runs with shapes and types checked: jaxtyping and beartype watch each call of the library."""
 
+import importlib.util
 import os
+from pathlib import Path
 
 import jaxtyping
 
 # A test that plants an error must neither read nor leave theories in the user's cache.
 os.environ["WARPTHEORY_CACHE"] = "off"
 
-# Code that torch traces is checked without the hook, in a process of its own (tests/tracing).
+# Code that torch traces is checked without the hook, in a process of its own (tests/tracing). The algebra has no arrays
+# whose shapes could be wrong, calls itself a million times, and is checked by mypy: it is left alone.
 if os.environ.get("WARPTHEORY_TEST_SHAPES") != "off":
-    jaxtyping.install_import_hook("warptheory", "beartype.beartype")
+    package = Path(importlib.util.find_spec("warptheory").origin).parent
+    rooms = sorted(path.parent.name for path in package.glob("*/__init__.py") if path.parent.name != "symbolic")
+    jaxtyping.install_import_hook([f"warptheory.{room}" for room in rooms], "beartype.beartype")
 
-import importlib.util
 import json
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 import torch

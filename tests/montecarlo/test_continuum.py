@@ -11,6 +11,7 @@ from warptheory.fields import Exponential, SquaredExponential
 from warptheory.montecarlo import ContinuumSimulation, simulation_of
 from warptheory.symbolic import (
     Covariance,
+    ExcessKurtosis,
     Expectation,
     GaussianField,
     IIDField,
@@ -57,6 +58,9 @@ STATISTICS = {
     ),
     "given correlated offsets": lambda: Expectation(smooth()[0] * compose(smooth(), offsets())[0] | offsets()),
     "lone coordinate in a plane": lambda: Variance(smooth(2).slope(1)[0]),
+    "shared offsets below others": lambda: Variance(compose(compose(smooth(), shared("u")), offsets()).slope(0)[0]),
+    "shared offsets above others": lambda: Variance(compose(compose(smooth(), offsets()), shared("u")).slope(0)[0]),
+    "two shared offsets": lambda: Variance(compose(compose(smooth(), shared("u")), shared("w")).diff(0)[0]),
     "spacing": lambda: Covariance(*(smooth(spacing=2)(t) for t in (0, T))),
 }
 
@@ -103,3 +107,36 @@ def test_small_errors_do_not_cancel():
     rows = ContinuumSimulation(statistic, refinement=1).sample(Stream(0, "t").generator(), 4, {})
     assert rows.shape == (4, 1)
     assert torch.all((rows > 0) & (rows < 1e-15))
+
+
+def test_fourth_moments_of_small_differences_have_a_standard_error():
+    """For a displacement s ≪ ℓ the difference is ε·x′, of excess kurtosis 6 but for shares of s²/ℓ² = 1e-9."""
+    x = GaussianField("x", SquaredExponential(length=3, dim=1))
+    small = OffsetField(covariance=SquaredExponential(length=4, variance="1/100000000", dim=1))
+    difference = compose(x, small)[0] - x[0]
+    estimate = montecarlo.estimate(ExcessKurtosis(difference), {}, rtol=0.05, seed=1)
+    assert estimate.stderr > 0.1
+    assert abs(estimate.value - 6) < 5 * estimate.stderr
+
+
+@pytest.mark.parametrize(
+    ("statistic", "message"),
+    [
+        (lambda: Variance(compose(compose(smooth(), independent("u")), offsets())[0]), "^statistic: .* composed again"),
+        (lambda: Variance(compose(smooth(), independent("u")).slope(0)[0]), "^statistic: expected a slope .* got u,"),
+        (lambda: Variance(smooth()[sp.Symbol("n")]), "^values: expected a number for n"),
+        (lambda: Variance(compose(smooth(), offsets())[sp.Symbol("n")]), "^values: expected a number for n"),
+    ],
+)
+def test_what_no_grid_can_show_is_refused(statistic, message):
+    """Offsets that change from pixel to pixel say nothing of what lies between these, nor a symbol of where it is."""
+    with pytest.raises(ArgumentError, match=message):
+        montecarlo.estimate(statistic(), VALUES, rtol=0.1)
+
+
+def shared(name):
+    return OffsetField("normal", scale=1, name=name, shared=True)
+
+
+def independent(name):
+    return OffsetField("normal", scale=1, name=name)

@@ -193,7 +193,7 @@ def test_simulation_of_pixels_and_symbols():
             "^rtol: expected rtol, atol ≥ 0 and not both 0, got rtol=0.0, atol=0.0$",
         ),
         (lambda: estimate(Normal(), {}, rtol=-1.0), "^rtol: expected"),
-        (lambda: estimate(MEAN, {}), "^values: expected a number for mu, got values for nothing$"),
+        (lambda: estimate(MEAN, {}), "^values: expected a number for mu, sigma, got values for nothing$"),
         (
             lambda: estimate(CONDITIONAL, {"mu": 0.0, "sigma": 1.0}),
             "^values: expected a number for f, got values for mu, sigma$",

@@ -352,7 +352,10 @@ def test_spectrum_of_the_equilibrium_is_the_continuums_for_small_slopes():
 
 def test_continuum_of_the_equilibrium_by_scipy():
     tau, chi, omega = 0.3, 0.7, 0.8
-    curvature = lambda r: 2 * chi / (tau**2 * r**2 + 1 / 3)  # noqa: E731
+
+    def curvature(r):
+        return 2 * chi / (tau**2 * r**2 + 1 / 3)
+
     transform = 2 * integrate.quad(curvature, 0, np.inf, weight="cos", wvar=omega)[0]
     assert D6.evaluate("spectrum at equilibrium, continuum", tau=tau, chi=chi, omega=omega) == pytest.approx(transform)
     assert D6.evaluate("gradient variance at equilibrium, continuum", chi=chi) == pytest.approx(6 * chi)

@@ -1,12 +1,13 @@
 """Gaussian fields between their pixels: against matrices of covariances, spectral integrals and sympy's derivatives."""
 
 import itertools
+from functools import cache
 
 import mpmath
 import numpy as np
 import pytest
 import sympy as sp
-from scipy import integrate, special
+from scipy import integrate, stats
 
 from warptheory import kernels
 from warptheory.core.errors import ArgumentError
@@ -62,9 +63,14 @@ def vanishes(expression):
 def taps(kernel, position, order=0):
     """Pixels and weights of a value at a position along one axis, by the kernel's definition."""
     reach = kernels.get(kernel).reach
-    value = sp.lambdify([kernels.POSITION], kernels.get(kernel).value(order=order), "numpy")
     pixels = np.arange(np.floor(position) - reach, np.floor(position) + reach + 2)
-    return pixels, np.asarray(value(position - pixels), dtype=float) * np.ones_like(pixels)
+    return pixels, np.asarray(definition(kernel, order)(position - pixels), dtype=float) * np.ones_like(pixels)
+
+
+@cache
+def definition(kernel, order):
+    """The kernel, or a derivative of it, as a function of NumPy arrays."""
+    return sp.lambdify([kernels.POSITION], kernels.get(kernel).value(order=order), "numpy")
 
 
 def test_error_at_a_fraction_is_the_formula_of_the_theory():
@@ -76,8 +82,10 @@ def test_error_at_a_fraction_is_the_formula_of_the_theory():
     assert sp.expand(found - theory) == 0
 
 
-@pytest.mark.parametrize("kernel", ["linear", "keys", "bspline3", "gauss(0.5)", "nearest"])
-@pytest.mark.parametrize("order", [0, 1])
+@pytest.mark.parametrize(
+    ("kernel", "order"),
+    [*itertools.product(["linear", "keys", "bspline3", "nearest"], [0, 1]), ("gauss(0.5)", 0)],
+)
 def test_error_given_the_fraction_on_a_line(kernel, order):
     """wᵀCw − 2wᵀc + c₀ with the matrix of covariances over the taps; derivatives by SymPy on a Matérn field."""
     spacing, tau = 0.7, sp.Symbol("tau", positive=True)
@@ -146,8 +154,9 @@ def test_smoothing_by_a_normal_lag(dim, make):
     x = GaussianField("x", covariance)
     moved = compose(x, OffsetField("normal", dim=dim, scale="4/5"))[(0,) * dim]
     found = evaluate(E(moved * x[(0,) * dim]), {})
-    density = lambda r: 2 ** (1 - dim / 2) / special.gamma(dim / 2) * r ** (dim - 1) * np.exp(-(r**2) / 2)  # noqa: E731
-    mean, bound = integrate.quad(lambda r: density(r) * float(covariance(spread * r)), 0, 12, epsabs=1e-12, limit=200)
+    mean, bound = integrate.quad(
+        lambda r: stats.chi.pdf(r, dim) * float(covariance(spread * r)), 0, 12, epsabs=1e-12, limit=200
+    )
     # Both quadratures settle to 1e-9 of the variance; cusps of the covariance at zero are the integrator's limit.
     assert found == pytest.approx(mean, abs=1e-8 + bound)
 
@@ -271,7 +280,8 @@ def test_leading_term_of_keys_in_many_digits():
     ]
 
     def ratio(h):
-        c = lambda t: mpmath.exp(-((h * t) ** 2) / 2)  # noqa: E731
+        def c(t):
+            return mpmath.exp(-((h * t) ** 2) / 2)
 
         def error(f):
             w = [part(f) for part in weight]

@@ -145,9 +145,10 @@ class FieldSampler:
         fields = self._empty(batch * channels, torch.device(device), dtype)
         roots = self._roots(dtype).to(device)
         noise = np.empty((self._block(dtype) // 2, *self.torus, 2), _NOISE[dtype])
-        for block in fields.split(self._block(dtype)):
-            generator.standard_normal(out=noise[: -(-len(block) // 2)], dtype=noise.dtype)
-            block.copy_(self._colour(torch.from_numpy(noise), roots)[: len(block)])
+        for block in fields.split(self._block(dtype)) if len(fields) else ():
+            drawn = noise[: -(-len(block) // 2)]
+            generator.standard_normal(out=drawn, dtype=drawn.dtype)
+            block.copy_(self._colour(torch.from_numpy(drawn), roots)[: len(block)])
         if quantile is not None:
             fields = quantile.of_normal(fields, math.sqrt(self._variance))
         return fields.reshape(batch, channels, *self.size)

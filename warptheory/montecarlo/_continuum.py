@@ -26,7 +26,7 @@ from warptheory.symbolic import (
     SplattedField,
     WarpedField,
 )
-from warptheory.symbolic._composition import ComposedValue, SlopeValue
+from warptheory.symbolic._composition import ComposedValue, SlopeValue, is_of_continuum
 from warptheory.symbolic._variables import PixelValue, RandomAtom, SampledValue, SplatValue
 
 
@@ -61,7 +61,7 @@ class ContinuumSimulation(Simulation):
         """Whether some value or offset lives on the pixels' grid, and not on the finer one."""
         on_grid = any(isinstance(atom, SampledValue | SplatValue) for atom in self._atoms)
         independent = any(not isinstance(field, GaussianField) for field in self._inputs)
-        return on_grid or independent or any(source.covariance is None for source in self._sources)
+        return on_grid or independent or not all(map(_is_fine, self._sources))
 
     def _sampler(self, field: GaussianField, size: tuple[int, ...], values: Values) -> FieldSampler:
         return periodic_sampler(field, size, tuple(sorted(values.items())), self.refinement)
@@ -75,10 +75,10 @@ class ContinuumSimulation(Simulation):
         values: Values,
         device: str,
     ) -> Tensor:
-        # Offsets that have a covariance live on the fine grid, those that are given too.
-        drawn_size = size if source.covariance is None else tuple(self.refinement * length for length in size)
-        is_drawn_fine = source.covariance is not None and not self._is_given(source)
-        offsets = super()._draw_offsets(source, generator, rows, size if is_drawn_fine else drawn_size, values, device)
+        # A sampler of offsets that have a covariance counts the pixels itself.
+        is_sampled = source.covariance is not None and not self._is_given(source)
+        rate = self.refinement if _is_fine(source) and not is_sampled else 1
+        offsets = super()._draw_offsets(source, generator, rows, tuple(rate * n for n in size), values, device)
         return torch.round(offsets * self.refinement) / self.refinement if self.on_points else offsets
 
     def _value_of(self, atom: RandomAtom, state: dict[object, Tensor], values: Values) -> Tensor:
@@ -88,7 +88,7 @@ class ContinuumSimulation(Simulation):
         if isinstance(atom, PixelValue) and not isinstance(atom.field, GaussianField):
             return super()._value_of(atom, state, values)
         field = self._fine(atom, state, values)
-        if isinstance(atom, ComposedValue | SlopeValue) and atom.site.offsets.covariance is None:
+        if isinstance(atom, ComposedValue | SlopeValue) and not _is_fine(atom.site.offsets):
             return torch.roll(field, [-n for n in self._whole(atom, values, 1)], dims=self._axes)
         moved = torch.roll(field, [-n for n in self._whole(atom, values, self.refinement)], dims=self._axes)
         return self._on_pixels(moved) if self._reads_pixels else moved
@@ -124,26 +124,26 @@ class ContinuumSimulation(Simulation):
             orders = (*atom.orders, *[0] * (self.dim - len(atom.orders)))
             return self._differentiated(state[atom.field], None, orders)[:, 0]
         assert isinstance(atom, ComposedValue | SlopeValue)
-        if isinstance(atom, SlopeValue) and atom.site.offsets.covariance is None:
-            # One offset moves all points, so that the slope is that of the field, moved.
-            return self._composed(atom.whole.diff(atom.axis), state, values)[:, 0]
         found = self._composed(atom.whole, state, values)[:, 0]
-        return self._slope(found, atom.axis) if isinstance(atom, SlopeValue) else found
+        if isinstance(atom, ComposedValue):
+            return found
+        _check_fine(atom.site.offsets, "a slope")
+        return self._slope(found, atom.axis)
 
     def _composed(self, field: ComposedField, state: dict[object, Tensor], values: Values) -> Tensor:
         """Return a composed field, or its derivative in the offset per pixel, shape (rows, 1, *T)."""
         if field not in state:
             inner = field.field
+            if isinstance(inner, ComposedField):
+                _check_fine(inner.offsets, "a field that is composed again")
             source = self._composed(inner, state, values) if isinstance(inner, ComposedField) else state[inner]
             state[field] = self._differentiated(source, self._positions(field.offsets, state, values), field.orders)
         return state[field]
 
     def _positions(self, offsets: OffsetField, state: dict[object, Tensor], values: Values) -> Tensor:
         """Return offsets counted in points of the fine grid, from the point of the same number."""
-        moved = [symbolic.evaluate(part, values) for part in offsets.displacement]
-        drawn = state[offsets.source]
-        drawn = drawn + torch.tensor(moved, dtype=torch.float64, device=drawn.device).reshape(1, -1, *[1] * self.dim)
-        if offsets.covariance is not None:
+        drawn = self._displaced(offsets, state, values)
+        if _is_fine(offsets):
             return drawn * self.refinement
         # One offset for each pixel n, whose point of the fine grid is refinement·n.
         numbers = [torch.arange(length, dtype=torch.float64, device=drawn.device) for length in drawn.shape[2:]]
@@ -182,10 +182,29 @@ class ContinuumSimulation(Simulation):
 
     def _moved(self, field: Field, state: dict[object, Tensor], values: Values) -> Tensor:
         """Return a warped or splatted field; its offsets are those of the pixels."""
-        if isinstance(field, WarpedField | SplattedField) and field.offsets.covariance is not None:
+        if isinstance(field, WarpedField | SplattedField) and _is_fine(field.offsets):
             source = field.offsets.source
             state = {**state, source: self._on_pixels(state[source])}
         return super()._moved(field, state, values)
+
+
+def _is_fine(offsets: OffsetField) -> bool:
+    """Whether offsets live on the fine grid: those that have a covariance, and one offset for all points."""
+    return offsets.covariance is not None or offsets.is_shared
+
+
+def _check_fine(offsets: OffsetField, of_what: str) -> None:
+    """Check that offsets are known between the pixels.
+
+    Raises:
+        ArgumentError: they are independent from pixel to pixel.
+    """
+    if not _is_fine(offsets):
+        raise ArgumentError(
+            "statistic",
+            expected=f"{of_what} to have offsets that are shared or have a covariance",
+            received=f"{offsets.name}, independent from pixel to pixel",
+        )
 
 
 def simulation_of(statistic: MomentStatistic, inputs: str = "normal") -> Simulation:
@@ -196,8 +215,4 @@ def simulation_of(statistic: MomentStatistic, inputs: str = "normal") -> Simulat
         inputs: law of the input fields whose law is left open.
     """
     atoms = {atom for operand in statistic.operands for atom in operand.atoms(RandomAtom)}
-    is_continuous = any(
-        isinstance(atom, ComposedValue | SlopeValue) or (isinstance(atom, PixelValue) and not atom.is_pixel)
-        for atom in atoms
-    )
-    return ContinuumSimulation(statistic, inputs) if is_continuous else Simulation(statistic, inputs)
+    return (ContinuumSimulation if any(map(is_of_continuum, atoms)) else Simulation)(statistic, inputs)

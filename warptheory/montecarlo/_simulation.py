@@ -63,16 +63,18 @@ class Simulation:
 
     @cached_property
     def _moments(self) -> sp.Expr:
-        """The statistic by expected values; a mean is averaged as it is written, in which squares do not cancel."""
-        whole = self.statistic.mean_of
-        if whole is None or not whole.atoms(RandomAtom):
-            return self.statistic.moments()
-        factor, rest = whole.as_independent(*whole.atoms(RandomAtom), as_Add=False)
-        return self.statistic.moments() if rest.free_symbols else factor * ExpectedValue(rest)
+        """The statistic by expected values of whole expressions, in which large monomials do not cancel."""
+        return self.statistic.moments(_whole)
+
+    @cached_property
+    def _averaged(self) -> list[ExpectedValue]:
+        """The expressions whose means are estimated, one for each column."""
+        return sorted(self._moments.atoms(ExpectedValue), key=str)
 
     @cached_property
     def _monomials(self) -> list[ExpectedValue]:
-        return sorted(self._moments.atoms(ExpectedValue), key=str)
+        """The products of values that have to meet in a row."""
+        return sorted(self.statistic.moments().atoms(ExpectedValue), key=str)
 
     @cached_property
     def _atoms(self) -> list[RandomAtom]:
@@ -153,12 +155,7 @@ class Simulation:
         """Return the length of an axis of the row, a whole number that may be infinite."""
         along = Axis(axis, self.statistic.condition, values)
         needed = max(
-            (
-                along.pixels(
-                    (_field_of(atom), _shift(atom, self.dim, values)[axis]) for atom in node.args[0].atoms(RandomAtom)
-                )
-                for node in self._monomials
-            ),
+            (along.pixels(self._read_along(axis, node, values)) for node in self._monomials),
             default=0.0,
         )
         if all(isinstance(field, ComposedField) or field.kernel.is_compact for field in self._moving):
@@ -234,7 +231,8 @@ class Simulation:
         for source in self._sources:
             state[source] = self._draw_offsets(source, generator, rows, size, values, device)
         numbers = [self._value_of(atom, state, values) for atom in self._atoms]
-        columns = [evaluate(*numbers).flatten(1).mean(1) for evaluate in self._compiled]
+        given = [float(values[symbol.name]) for symbol in self._coefficients]
+        columns = [evaluate(*numbers, *given).flatten(1).mean(1) for evaluate in self._compiled]
         return torch.stack(columns, dim=1) if columns else torch.zeros((rows, 0), dtype=torch.float64, device=device)
 
     def combine(self, means: Float[ndarray, "k"], values: Values) -> tuple[float, Float[ndarray, "k"]]:
@@ -245,13 +243,9 @@ class Simulation:
 
     @cached_property
     def _combination(self) -> tuple[Callable[..., float], list[Callable[..., float]], list[sp.Symbol]]:
-        names = {node: sp.Dummy() for node in self._monomials}
-        # Functionals of a kernel are numbers here.
-        functionals = {
-            part: sp.Float(symbolic.evaluate(part, {})) for part in self._moments.atoms(sp.Integral, OffsetAverage)
-        }
-        expression = self._moments.xreplace({**names, **functionals})
-        arguments = [names[node] for node in self._monomials]
+        names = {node: sp.Dummy() for node in self._averaged}
+        expression = _without_functionals(self._moments.xreplace(names))
+        arguments = [names[node] for node in self._averaged]
         parameters = sorted(expression.free_symbols - set(arguments), key=str)
         compiled = [
             sp.lambdify([*arguments, *parameters], part, modules="math")
@@ -268,11 +262,16 @@ class Simulation:
         return sorted({field.offsets.source for field in self._moving}, key=str)
 
     @cached_property
+    def _coefficients(self) -> list[sp.Symbol]:
+        """Symbols in the averaged expressions."""
+        return sorted({symbol for node in self._averaged for symbol in node.args[0].free_symbols}, key=str)
+
+    @cached_property
     def _compiled(self) -> list[Callable[..., Tensor]]:
-        # Monomials are polynomials, so plain Python arithmetic evaluates them on tensors.
+        # Averaged expressions are polynomials, so plain Python arithmetic evaluates them on tensors.
         names = {atom: sp.Dummy() for atom in self._atoms}
-        arguments = [names[atom] for atom in self._atoms]
-        return [sp.lambdify(arguments, node.args[0].xreplace(names), modules="math") for node in self._monomials]
+        arguments = [*(names[atom] for atom in self._atoms), *self._coefficients]
+        return [sp.lambdify(arguments, node.args[0].xreplace(names), modules="math") for node in self._averaged]
 
     def _sampler(self, field: GaussianField, size: tuple[int, ...], values: Values) -> FieldSampler:
         """Return what draws a Gaussian field on the row."""
@@ -333,16 +332,19 @@ class Simulation:
             state[field] = self._moved(field, state, values)
         return state[field]
 
+    def _displaced(self, offsets: OffsetField, state: dict[object, Tensor], values: Values) -> Tensor:
+        """Return the drawn offsets with their displacement, in pixels."""
+        drawn = state[offsets.source]
+        if not any(offsets.displacement):
+            return drawn
+        moved = [symbolic.evaluate(part, values) for part in offsets.displacement]
+        return drawn + torch.tensor(moved, dtype=torch.float64, device=drawn.device).reshape(1, -1, *[1] * offsets.dim)
+
     def _moved(self, field: Field, state: dict[object, Tensor], values: Values) -> Tensor:
         if not isinstance(field, WarpedField | SplattedField):
             raise ArgumentError("statistic", expected="input, warped and splatted fields", received=str(field))
         inner = self._tensor(field.field, state, values)
-        offsets = state[field.offsets.source]
-        if any(field.offsets.displacement):
-            moved = [symbolic.evaluate(part, values) for part in field.offsets.displacement]
-            offsets = offsets + torch.tensor(moved, dtype=torch.float64, device=offsets.device).reshape(
-                1, -1, *[1] * field.offsets.dim
-            )
+        offsets = self._displaced(field.offsets, state, values)
         if isinstance(field, SplattedField):
             return warping.splat(inner, offsets, kernel=field.kernel, boundary="periodic")
         order = sum(field.orders)
@@ -417,6 +419,17 @@ def _correlated(
         return drawn
     matrix = np.linalg.cholesky((1 - correlation) * np.eye(source.dim) + correlation)
     return location + np.einsum("ij,bj...->bi...", matrix, drawn - location)
+
+
+def _whole(expression: sp.Expr) -> sp.Expr:
+    """Return the expected value of an expression, not taken apart."""
+    return ExpectedValue(_without_functionals(expression)) if expression.atoms(RandomAtom) else expression
+
+
+def _without_functionals(expression: sp.Expr) -> sp.Expr:
+    """Return an expression with numbers for the functionals of kernels."""
+    parts = expression.atoms(sp.Integral, OffsetAverage)
+    return expression.xreplace({part: sp.Float(symbolic.evaluate(part, {})) for part in parts})
 
 
 def _field_of(atom: RandomAtom) -> Field:

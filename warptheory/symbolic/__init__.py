@@ -18,6 +18,7 @@ from warptheory.symbolic._quadrature import NotConverged
 from warptheory.symbolic._reduction import kernel_mean
 from warptheory.symbolic._small import LeadingTerm, SmallOffsets, SmallSpacing
 from warptheory.symbolic._statistics import (
+    Averaging,
     Cov,
     Covariance,
     Cumulant,
@@ -31,6 +32,7 @@ from warptheory.symbolic._statistics import (
     Var,
     Variance,
     WideOffsets,
+    by_linearity,
 )
 from warptheory.symbolic._terms import NotReducible
 from warptheory.symbolic._variables import (
@@ -49,6 +51,7 @@ from warptheory.symbolic._waves import SpectralForm
 __all__ = [
     "DEVIATION",
     "MEAN",
+    "Averaging",
     "ComposedField",
     "Cov",
     "Covariance",
@@ -78,6 +81,7 @@ __all__ = [
     "Variance",
     "WarpedField",
     "WideOffsets",
+    "by_linearity",
     "compose",
     "evaluate",
     "kernel_mean",
@@ -97,7 +101,7 @@ def warp(field: Field, offsets: OffsetField, kernel: str | Kernel = "linear", na
         name: the name to print; y for the field x, and Wz for a field z.
 
     Raises:
-        ArgumentError: a sum or product of fields, or no offset field.
+        ArgumentError: a sum or product of fields, no offset field, or one of another number of axes.
         UnknownNameError: no kernel of that name.
     """
     _check(field, offsets)
@@ -116,7 +120,7 @@ def splat(
         name: the name to print; z for the field g, and Wᵀx for a field x.
 
     Raises:
-        ArgumentError: a sum or product of fields, or no offset field.
+        ArgumentError: a sum or product of fields, no offset field, or one of another number of axes.
         UnknownNameError: no kernel of that name.
     """
     _check(field, offsets)
@@ -158,6 +162,9 @@ def _check(field: Field, offsets: OffsetField) -> None:
         )
     if not isinstance(offsets, OffsetField):
         raise ArgumentError("offsets", expected="an OffsetField", received=repr(offsets))
+    covariance = field.covariance if isinstance(field, GaussianField) else None
+    if covariance is not None and covariance.dim != offsets.dim:
+        raise ArgumentError("offsets", expected=f"offsets along {covariance.dim} axes", received=offsets.dim)
 
 
 def _warped_name(field: Field) -> str:

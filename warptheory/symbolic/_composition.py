@@ -10,6 +10,7 @@ from typing import Any
 import sympy as sp
 
 from warptheory.core.errors import ArgumentError
+from warptheory.symbolic._display import written
 from warptheory.symbolic._variables import (
     Field,
     GaussianField,
@@ -17,9 +18,11 @@ from warptheory.symbolic._variables import (
     Location,
     MovedValue,
     OffsetField,
+    PixelValue,
     RandomAtom,
     _index_for,
     as_position,
+    derivative_marks,
 )
 
 
@@ -31,6 +34,11 @@ class _OfComposition(MovedValue):
         """The field that is composed."""
         return self.data[0]
 
+    @property
+    def name(self) -> str:
+        """Name of the composed field."""
+        return self.data[3]
+
 
 class ComposedValue(_OfComposition):
     """The value of x∘φ, or one of its derivatives in the offset, per pixel: data (field, site, orders, name)."""
@@ -41,19 +49,13 @@ class ComposedValue(_OfComposition):
         return self.data[2]
 
     @property
-    def name(self) -> str:
-        """Name of the composed field."""
-        return self.data[3]
-
-    @property
     def whole(self) -> "ComposedField":
         """The composed field, or derivative of one, that it is a value of."""
         return ComposedField(self.field, self.site.offsets, self.orders, self.name)
 
     def display(self, *, latex: bool) -> sp.Expr:
         """Return y[n], or ∂ᵢy[n]."""
-        axes = [axis + 1 for axis, order in enumerate(self.orders) for _ in range(order)]
-        prefix = "".join(rf"\partial_{{{axis}}} " if latex else f"∂{axis}" for axis in axes)
+        prefix = derivative_marks(self.orders, latex=latex)
         return sp.Indexed(sp.IndexedBase(prefix + self.name), *self.site.index)
 
 
@@ -64,11 +66,6 @@ class SlopeValue(_OfComposition):
     def axis(self) -> int:
         """The axis j."""
         return self.data[2]
-
-    @property
-    def name(self) -> str:
-        """Name of the composed field."""
-        return self.data[3]
 
     @property
     def whole(self) -> "ComposedField":
@@ -106,7 +103,8 @@ class OffsetSlope(RandomAtom):
 
     def display(self, *, latex: bool) -> sp.Expr:
         """Return ∂ⱼεᵢ[n]."""
-        name = self.offsets.name if self.offsets.dim == 1 else f"{self.offsets.name}_{self.component + 1}"
+        component = "" if self.offsets.dim == 1 else f"_{self.component + 1}"
+        name = written(self.offsets.name + component, latex=latex)
         mark = rf"\partial_{{{self.axis + 1}}} " if latex else f"∂{self.axis + 1}"
         return sp.Indexed(sp.IndexedBase(mark + name), *self.position)
 
@@ -131,6 +129,12 @@ class ComposedField(Field):
     def base(self) -> GaussianField:
         """The innermost field."""
         return self.field if isinstance(self.field, GaussianField) else self.field.base
+
+    @property
+    def layers(self) -> tuple[OffsetField, ...]:
+        """The offset fields of all layers, the outermost first, not displaced."""
+        inner = self.field.layers if isinstance(self.field, ComposedField) else ()
+        return (self.offsets.source, *inner)
 
     def __getitem__(self, index: Any) -> ComposedValue:
         return self._value(_index_for(self.offsets, index))
@@ -219,11 +223,11 @@ def compose(field: GaussianField | ComposedField, offsets: OffsetField, name: st
     base = field if isinstance(field, GaussianField) else field.base
     if base.covariance is not None and base.covariance.dim != offsets.dim:
         raise ArgumentError("offsets", expected=f"offsets along {base.covariance.dim} axes", received=offsets.dim)
-    if isinstance(field, ComposedField) and offsets.name in _names(field):
+    if isinstance(field, ComposedField) and offsets.name in {layer.name for layer in field.layers}:
         raise ArgumentError("offsets", expected="a name of their own for every layer", received=offsets.name)
     return ComposedField(field, offsets, (0,) * offsets.dim, name or f"{field.name}∘φ")
 
 
-def _names(field: ComposedField) -> set[str]:
-    inner = _names(field.field) if isinstance(field.field, ComposedField) else set()
-    return {field.offsets.name, *inner}
+def is_of_continuum(atom: RandomAtom) -> bool:
+    """Return whether a value is of the continuum: a composed one, a slope, or a value between pixels."""
+    return isinstance(atom, _OfComposition) or (isinstance(atom, PixelValue) and not atom.is_pixel)

@@ -13,7 +13,13 @@ import sympy as sp
 
 from warptheory.fields import Covariance, White
 from warptheory.symbolic._averages import covers_pixels
-from warptheory.symbolic._composition import ComposedField, ComposedValue, OffsetSlope, SlopeValue
+from warptheory.symbolic._composition import (
+    ComposedField,
+    ComposedValue,
+    OffsetSlope,
+    SlopeValue,
+    is_of_continuum,
+)
 from warptheory.symbolic._nodes import (
     ExpectedValue,
     FractionMean,
@@ -64,10 +70,7 @@ class Place:
 
 def is_continuous(group: Group) -> bool:
     """Return whether a group has values of the continuum: composed ones, slopes, or values between pixels."""
-    return any(
-        isinstance(atom, ComposedValue | SlopeValue) or (isinstance(atom, PixelValue) and not atom.is_pixel)
-        for atom in group.factors
-    )
+    return any(map(is_of_continuum, group.factors))
 
 
 def expand(group: Group) -> sp.Expr:
@@ -317,7 +320,7 @@ class _Values:
             for field, atoms in by_field.items()
             if isinstance(field, ComposedField) and any(any(getattr(atom, "orders", ())) for atom in atoms)
         ]
-        layers = [source for field in composed for source in _layers(field)]
+        layers = [source for field in composed for source in field.layers]
         if len(set(layers)) < len(layers):
             raise NotReducible(self.group.monomial, "derivatives of fields that share the offsets of an inner layer")
 
@@ -339,7 +342,7 @@ class _Values:
             return sp.Add(*(p.weight * (0 if any(p.orders) else field.mean) for p in choices[0]))
         return sp.Add(
             *(
-                first.weight * second.weight * _covariance(field, first, second)
+                first.weight * second.weight * point_covariance(field, first.point, second.point)
                 for first, second in itertools.product(*choices)
             )
         )
@@ -351,7 +354,7 @@ class _Values:
             raise NotReducible(
                 self.group.monomial, "of fields composed several times only pairs of values at one point are known"
             )
-        if any(self.group.is_given(source) for source in _layers(field)):
+        if any(self.group.is_given(source) for source in field.layers):
             raise NotReducible(self.group.monomial, "given the offsets of an inner layer")
         origin = (sp.Integer(0),) * self._dim
         inner = [_inner_value(field, origin, atom.orders) for atom in moved]
@@ -401,11 +404,8 @@ class _Values:
             displacement=tuple(b - a for a, b in zip(field.displacement, other.displacement, strict=True)),
         )
         moved = tuple(n + e + d for n, e, d in zip(lag, eta.symbols, eta.displacement, strict=True))
-        places = (
-            Place(sp.Integer(1), position, atom.orders)
-            for atom, position in zip(self.atoms, ((sp.Integer(0),) * self._dim, moved), strict=True)
-        )
-        value = _covariance(first.field, *places)
+        origin = (sp.Integer(0),) * self._dim
+        value = point_covariance(first.field, sp.Tuple(origin, first.orders), sp.Tuple(moved, second.orders))
         mean = sp.Mul(*(0 if any(atom.orders) else first.field.mean for atom in self.atoms))
         return OffsetAverage(value, Opaque(eta.source)) + mean
 
@@ -420,12 +420,6 @@ def _spread_of_difference(group: Group, field: OffsetField, lag: Index) -> sp.Ex
     return sp.sqrt(2) * field.axis_law.scale
 
 
-def _covariance(field: GaussianField, first: Place, second: Place) -> sp.Expr:
-    lag = [sp.expand(b - a) for a, b in zip(first.position, second.position, strict=True)]
-    together = [a + b for a, b in zip(first.orders, second.orders, strict=True)]
-    return (-1) ** sum(first.orders) * field_covariance(field, lag, together)
-
-
 def _has_white_part(part: object) -> bool:
     """Whether a covariance is that of white noise, or a sum or product with one."""
     if isinstance(part, tuple):
@@ -433,12 +427,6 @@ def _has_white_part(part: object) -> bool:
     if not isinstance(part, Covariance):
         return False
     return isinstance(part, White) or any(map(_has_white_part, vars(part).values()))
-
-
-def _layers(field: ComposedField) -> list[OffsetField]:
-    """Return the offset fields of a composed field, not displaced."""
-    inner = _layers(field.field) if isinstance(field.field, ComposedField) else []
-    return [field.offsets.source, *inner]
 
 
 def _inner_value(field: ComposedField, position: Index, orders: tuple[int, ...]) -> RandomAtom | None:

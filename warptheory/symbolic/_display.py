@@ -3,6 +3,7 @@
 from typing import Any
 
 import sympy as sp
+from sympy.printing.pretty.pretty_symbology import pretty_symbol
 
 
 class Displayed:
@@ -24,3 +25,8 @@ class Displayed:
 
     def _mathml_presentation(self, printer: Any) -> Any:
         return printer._print(self.display(latex=False))
+
+
+def written(name: str, *, latex: bool) -> str:
+    """Return the name of a symbol as it is written: ε₁, or its LaTeX, for epsilon_1."""
+    return f"{{{sp.latex(sp.Symbol(name))}}}" if latex else str(pretty_symbol(name))

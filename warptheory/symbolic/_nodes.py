@@ -20,12 +20,13 @@ from warptheory.core.errors import ArgumentError
 from warptheory.fields import Covariance
 from warptheory.fields.laws import Law
 from warptheory.kernels import POSITION, FractionSymbol, Kernel, NoClosedFormError, PeriodicFunction
-from warptheory.symbolic._display import Displayed
+from warptheory.symbolic._display import Displayed, written
 from warptheory.symbolic._quadrature import (
     CorrelatedNormal,
     Environment,
     Evaluate,
     correlated_average,
+    gauss_legendre,
     quadrature,
     tensor_grid,
 )
@@ -130,7 +131,7 @@ class FieldCovariance(Node):
     def free_symbols(self) -> set[sp.Symbol]:
         """Symbols of the lag, of the spacing and of the covariance."""
         own = self.lag.free_symbols | self.field.spacing.free_symbols
-        return own if self.field.covariance is None else own | self.field.covariance.free_symbols
+        return own | self.field.covariance_symbols
 
     def inserted(self) -> sp.Expr:
         """Return the value for the field's covariance, the node itself for any covariance, or one without a formula."""
@@ -148,7 +149,7 @@ class FieldCovariance(Node):
     def display(self, *, latex: bool) -> sp.Expr:
         """Return hᵏ C⁽ᵒʳᵈᵉʳˢ⁾(hΔ)."""
         order = "".join(map(str, self.orders)) if any(self.orders) else ""
-        name = covariance_name(self.field) + (f"^({order})" if order else "")
+        name = covariance_name(self.field, latex=latex) + (f"^({order})" if order else "")
         spacing = self.field.spacing
         return spacing ** sum(self.orders) * sp.Function(name)(*(spacing * part for part in self.lag))
 
@@ -193,7 +194,7 @@ class SpectralMoment(Node):
     @property
     def free_symbols(self) -> set[sp.Symbol]:
         """Symbols of the covariance."""
-        return set() if self.field.covariance is None else self.field.covariance.free_symbols
+        return self.field.covariance_symbols
 
     def inserted(self) -> sp.Expr:
         """Return the moment of the field's covariance, ∞ for a rough field; the node itself for any covariance."""
@@ -206,8 +207,9 @@ class SpectralMoment(Node):
         digits = "".join(str(order) for order in self.orders if order) or "0"
         is_plain = tuple(sorted(self.orders, reverse=True)) == self.orders and _is_isotropic(self.field)
         name = "lambda_" + (digits if is_plain else "".join(map(str, self.orders)))
-        of = "" if self.field.name == "x" else f"^{{{self.field.name}}}" if latex else f"^{self.field.name}"
-        return sp.Symbol(name + of, positive=True)
+        if self.field.name == "x":
+            return sp.Symbol(name, positive=True)
+        return sp.Symbol(f"{written(name, latex=latex)}({written(self.field.name, latex=latex)})", positive=True)
 
     def numeric(self, environment: Environment, evaluate: Evaluate) -> float | ndarray:
         """Evaluate the moment."""
@@ -282,7 +284,7 @@ class GaussianMoment(Node):
 def point_covariance(field: GaussianField, first: sp.Tuple, second: sp.Tuple) -> sp.Expr:
     """Return Cov(∂ᵃx[m], ∂ᵇx[m′]) = (−1)^|a| ∂^(a + b) c(m′ − m) for two points (m, a), (m′, b)."""
     (place, orders), (other, other_orders) = first, second
-    lag = [b - a for a, b in zip(place, other, strict=True)]
+    lag = [sp.expand(b - a) for a, b in zip(place, other, strict=True)]
     together = [int(a + b) for a, b in zip(orders, other_orders, strict=True)]
     return (-1) ** int(sum(orders)) * field_covariance(field, lag, together)
 
@@ -383,8 +385,8 @@ class OffsetAverage(Node):
         return (self.args[0].free_symbols - set(self.offsets.symbols)) | own
 
     def display(self, *, latex: bool) -> sp.Expr:
-        """Return E_ε(expression)."""
-        return sp.Function("E_" + ("epsilon" if latex else "ε"))(self.args[0])
+        """Return E_ε(expression), by the offset's name."""
+        return sp.Function(f"E_{written(self.offsets.name, latex=latex)}")(self.args[0])
 
     def numeric(self, environment: Environment, evaluate: Evaluate) -> float | ndarray:
         """Integrate against the law's density, or sum over its atoms, on a tensor grid."""
@@ -550,9 +552,9 @@ def kernel_label(kernel: Kernel) -> str:
     return "" if kernel.name == "linear" else f"_{kernel.name}"
 
 
-def covariance_name(field: GaussianField) -> str:
-    """Return C for the field x, and C with the field's name for others."""
-    return "C" if field.name == "x" else f"C_{field.name}"
+def covariance_name(field: GaussianField, *, latex: bool, letter: str = "C") -> str:
+    """Return C for the field x, and C with the field's name for others; another letter for what belongs to C."""
+    return letter if field.name == "x" else f"{letter}_{written(field.name, latex=latex)}"
 
 
 def _representative(
@@ -611,11 +613,8 @@ def _inner_knots(expression: sp.Expr) -> set[float]:
 @cache
 def _fraction_grid(dim: int, knots: tuple[float, ...]) -> tuple[tuple[ndarray, ...], ndarray]:
     """Return fractions along each axis on a tensor grid, with panels cut at the knots, and the mass of its points."""
-    nodes, weights = np.polynomial.legendre.leggauss(_FRACTION_NODES)
-    edges = np.array(sorted({0.0, 0.5, 1.0, *knots}))
-    low, half = edges[:-1, None], np.diff(edges)[:, None] / 2
-    points = (low + half * (1 + nodes)).ravel()
-    _, grid, mass = tensor_grid(points, (half * weights).ravel(), dim, equal=False)
+    points, weights = gauss_legendre(np.array(sorted({0.0, 0.5, 1.0, *knots})), _FRACTION_NODES)
+    _, grid, mass = tensor_grid(points.ravel(), weights.ravel(), dim, equal=False)
     return grid, mass
 
 

@@ -125,7 +125,7 @@ class CorrelatedNormal:
                 f"{12 * count:.3g} points along each of {self.dim} axes is too large"
             )
         ends = np.linspace(self.location - reach, self.location + reach, int(np.ceil(2 * reach / self.narrowest)) + 1)
-        points, weights = (part.ravel() for part in _gauss_legendre(_split(ends, knots)))
+        points, weights = (part.ravel() for part in gauss_legendre(_split(ends, knots)))
         grid = np.meshgrid(*[points] * self.dim, indexing="ij")
         moved = (np.stack(grid) - self.location) / self.scale
         quadratic = np.einsum("a...,ab,b...->...", moved, np.linalg.inv(self.matrix), moved)
@@ -163,7 +163,7 @@ def _fourier_coefficients(
 ) -> ndarray:
     """Return ∫ F(f) e^{−2πij·f} df over [0, 1)ᵈ for |jᵢ| ≤ harmonics."""
     panels = max(2, 2 * int(np.ceil(harmonics / 8)))
-    points, weights = (part.ravel() for part in _gauss_legendre(_split(np.linspace(0, 1, panels + 1), knots), 24))
+    points, weights = (part.ravel() for part in gauss_legendre(_split(np.linspace(0, 1, panels + 1), knots), 24))
     grid = np.meshgrid(*[points] * len(symbols), indexing="ij")
     values = np.asarray(evaluate(expression, {**environment, **dict(zip(symbols, grid, strict=True))}))
     values = np.broadcast_to(values, grid[0].shape)
@@ -189,7 +189,7 @@ def _quadrature_of_part(
             f"{law.name} offsets of scale {scale:g} extend over {ends[-1] - ends[0]:.3g} pixels, and averages over "
             f"more than {_MOST_PIXELS} are not integrated pixel by pixel; `WideOffsets` takes the limit"
         )
-    points, lengths = _gauss_legendre(_split(ends, knots))
+    points, lengths = gauss_legendre(_split(ends, knots))
     weights = lengths * _compiled(law.density)((points - location) / scale) / scale
     heavy = weights.sum(axis=1) > _NO_MASS
     return points[heavy].ravel(), weights[heavy].ravel()
@@ -202,8 +202,8 @@ def _split(ends: ndarray, knots: Iterable[float]) -> ndarray:
     return np.unique(np.concatenate([breaks[(breaks >= ends[0]) & (breaks <= ends[-1])], ends]))
 
 
-def _gauss_legendre(edges: ndarray, count: int = 12) -> tuple[ndarray, ndarray]:
-    """Return points and weights for the panels between edges, each of shape (panels, count)."""
+def gauss_legendre(edges: ndarray, count: int = 12) -> tuple[ndarray, ndarray]:
+    """Return Gauss–Legendre points and weights for the panels between edges, each of shape (panels, count)."""
     nodes, weights = np.polynomial.legendre.leggauss(count)
     centres, halves = (edges[1:] + edges[:-1]) / 2, np.diff(edges) / 2
     return centres[:, None] + halves[:, None] * nodes, halves[:, None] * weights
@@ -213,7 +213,7 @@ def _gauss_legendre(edges: ndarray, count: int = 12) -> tuple[ndarray, ndarray]:
 def _massive_interval(density: sp.Expr) -> ndarray:
     """Return the ends of the half scales about a law's centre, from the first to the last that has mass."""
     ends = np.arange(-2 * _REACH, 2 * _REACH + 1) / 2
-    points, lengths = _gauss_legendre(ends)
+    points, lengths = gauss_legendre(ends)
     heavy = np.flatnonzero((lengths * _compiled(density)(points)).sum(axis=1) > _NO_MASS)
     return ends[heavy[0] : heavy[-1] + 2]
 

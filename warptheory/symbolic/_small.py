@@ -125,6 +125,8 @@ class SmallSpacing(LeadingTerm):
 class SmallOffsets(LeadingTerm):
     """The leading term of a statistic as the spread of normal offsets goes to zero.
 
+    Of a statistic that does not vanish with the offsets this is its value without them.
+
     Attributes:
         statistic: the statistic at a finite spread.
         spread: the symbol s, the standard deviation of the offsets.

@@ -15,17 +15,12 @@ from scipy import special
 from warptheory.core.errors import ArgumentError
 from warptheory.fields import Covariance, SquaredExponential
 from warptheory.symbolic._nodes import FieldCovariance, Node, OffsetAverage, Opaque, covariance_name
-from warptheory.symbolic._quadrature import Environment, Evaluate
+from warptheory.symbolic._quadrature import Environment, Evaluate, gauss_legendre
 from warptheory.symbolic._variables import GaussianField, OffsetField
-
-REASON = (
-    "C(τ) = (2π)⁻ᵈ ∫ S(ω) exp(iω·τ) dω; the average of exp(iω·ε) is the characteristic function of the offset, "
-    "exp(−v|ω|²/2) for a normal one of variance v along each axis"
-)
 
 _LAST_EXPONENT = 37.0  # exp(−37) < 1e−16
 _OCTAVES = 48
-_NODES, _WEIGHTS = np.polynomial.legendre.leggauss(20)
+_NODES = 20  # of a panel
 
 
 class SmoothedCovariance(Node):
@@ -53,12 +48,12 @@ class SmoothedCovariance(Node):
     def free_symbols(self) -> set[sp.Symbol]:
         """Symbols of the lag, its variance, the spacing and the covariance."""
         own = self.lag.free_symbols | self.spread.free_symbols | self.field.spacing.free_symbols
-        return own if self.field.covariance is None else own | self.field.covariance.free_symbols
+        return own | self.field.covariance_symbols
 
     def display(self, *, latex: bool) -> sp.Expr:
         """Return the integral."""
         spacing, omega = self.field.spacing, frequencies(len(self.lag))
-        density = sp.Function(covariance_name(self.field).replace("C", "S"))(*omega)
+        density = sp.Function(covariance_name(self.field, latex=latex, letter="S"))(*omega)
         phase = sp.cos(sp.Add(*(w * part for w, part in zip(omega, self.lag, strict=True))) * spacing)
         gain = sp.exp(-self.spread * spacing**2 * sp.Add(*(w**2 for w in omega)) / 2)
         limits = ((w, -sp.oo, sp.oo) for w in omega)
@@ -108,6 +103,15 @@ def averages_as_spectra(expression: sp.Expr) -> sp.Expr:
     return expression.replace(lambda node: isinstance(node, OffsetAverage), _as_spectrum)
 
 
+def reason(expression: sp.Expr) -> str:
+    """Say what an average over a lag becomes, and what the variances of these lags are."""
+    found = sorted({str(node.spread) for node in expression.atoms(SmoothedCovariance)})
+    return (
+        "C(τ) = (2π)⁻ᵈ ∫ S(ω) exp(iω·τ) dω; the average of exp(iω·η) over a lag η is its characteristic function, "
+        f"exp(−v|ω|²/2) for a normal one of variance v along each axis, here v = {' and '.join(found)}"
+    )
+
+
 def closed_smoothing(expression: sp.Expr) -> sp.Expr:
     """Replace smoothed covariances by their closed forms, where they have one."""
     return expression.replace(lambda node: isinstance(node, SmoothedCovariance), lambda node: node.closed())
@@ -119,16 +123,19 @@ def _as_spectrum(node: OffsetAverage) -> sp.Expr:
     law = offsets.axis_law
     if not isinstance(rest, FieldCovariance) or any(rest.orders) or law.name != "normal" or offsets.correlation != 0:
         return node
-    lag = [sp.expand(part - symbol) for part, symbol in zip(rest.lag, offsets.symbols, strict=True)]
-    if any(part.free_symbols & set(offsets.symbols) for part in lag):
-        lag = [sp.expand(part + symbol) for part, symbol in zip(rest.lag, offsets.symbols, strict=True)]
-        sign = -1
-    else:
-        sign = 1
-    if any(part.free_symbols & set(offsets.symbols) for part in lag):
+    lag = [_about(part, symbol, law.location) for part, symbol in zip(rest.lag, offsets.symbols, strict=True)]
+    if any(part is None or part.free_symbols & set(offsets.symbols) for part in lag):
         return node
-    lag = [part + sign * law.location for part in lag]
     return constant * SmoothedCovariance(rest.args[0], sp.Tuple(*lag), law.scale**2)
+
+
+def _about(part: sp.Expr, symbol: sp.Symbol, mean: sp.Expr) -> sp.Expr | None:
+    """Return the mean of a coordinate of a lag that is ± an offset from it, None for another one."""
+    for sign in (1, -1):
+        rest = sp.expand(part - sign * symbol)
+        if symbol not in rest.free_symbols:
+            return rest + sign * mean
+    return None
 
 
 @cache
@@ -151,9 +158,7 @@ def _radial_mean(covariance: Covariance, distance: float, variance: float) -> fl
     edges = last * 2.0 ** np.arange(-_OCTAVES, 1)
     panels = [np.zeros(1), *(_split(low, high, distance) for low, high in itertools.pairwise(edges))]
     ends = np.concatenate([*panels, edges[-1:]])
-    low, half = ends[:-1, None], np.diff(ends)[:, None] / 2
-    k = (low + half * (1 + _NODES)).ravel()
-    weights = (half * _WEIGHTS).ravel()
+    k, weights = (part.ravel() for part in gauss_legendre(ends, _NODES))
     density = spectral_values(covariance, k)
     sphere = 2 * np.pi ** (dim / 2) / special.gamma(dim / 2)
     terms = density * k ** (dim - 1) * _mean_over_directions(k * distance, dim) * np.exp(-variance * k**2 / 2)

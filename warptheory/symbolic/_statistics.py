@@ -16,6 +16,7 @@ from warptheory.symbolic._nodes import (
     ExpectedValue,
     FractionMean,
     OffsetAverage,
+    SpectralMoment,
     known_covariances,
     set_partitions,
 )
@@ -59,6 +60,24 @@ class Statistic(ABC):
         return abs(value)
 
 
+def by_linearity(expression: sp.Expr) -> sp.Expr:
+    """Return E[expression] by linearity, as a sum over expected monomials."""
+    atoms = sorted(expression.atoms(RandomAtom), key=str)
+    if not atoms:
+        return expression
+    if not expression.is_polynomial(*atoms):
+        raise NotReducible(expression, "it has to be a polynomial in the random variables")
+    total = sp.Integer(0)
+    for powers, coefficient in sp.Poly(expression, *atoms).terms():
+        monomial = sp.Mul(*(atom**power for atom, power in zip(atoms, powers, strict=True)))
+        total += coefficient * (ExpectedValue(monomial) if monomial != 1 else 1)
+    return total
+
+
+# What stands for the expected value of an expression.
+Averaging = Callable[[sp.Expr], sp.Expr]
+
+
 @dataclass(frozen=True)
 class MomentStatistic(Statistic):
     """A statistic that is a function of moments of random expressions."""
@@ -69,17 +88,17 @@ class MomentStatistic(Statistic):
         """The random expressions that the statistic is of."""
 
     @abstractmethod
-    def moments(self) -> sp.Expr:
-        """Return the statistic in terms of expected monomials, `ExpectedValue` nodes."""
+    def moments(self, expected: Averaging = by_linearity) -> sp.Expr:
+        """Return the statistic in terms of expected values.
+
+        Args:
+            expected: what stands for the expected value of an expression: sums over expected monomials by default, for
+                the algebra; a simulation averages whole expressions, in which large monomials do not cancel.
+        """
 
     @property
     def condition(self) -> Given | None:
         """What the statistic is conditional on: an offset field or its fraction; None averages over everything."""
-        return None
-
-    @property
-    def mean_of(self) -> sp.Expr | None:
-        """The expression of which the statistic is the plain mean, None where it is another function of moments."""
         return None
 
     def derive(self) -> Derivation:
@@ -135,14 +154,9 @@ class Expectation(_OfOneExpression):
         """The expression."""
         return (self.expression,)
 
-    @property
-    def mean_of(self) -> sp.Expr:
-        """The expression."""
-        return self.expression
-
-    def moments(self) -> sp.Expr:
-        """Return E[expression] by linearity."""
-        return _expected(self.expression)
+    def moments(self, expected: Averaging = by_linearity) -> sp.Expr:
+        """Return E[expression]."""
+        return expected(self.expression)
 
     def __str__(self) -> str:
         return f"E[{self.expression}{_given_text(self.given)}]"
@@ -162,9 +176,9 @@ class Variance(_OfOneExpression):
         """The expression, twice: a variance is a covariance with itself."""
         return (self.expression, self.expression)
 
-    def moments(self) -> sp.Expr:
+    def moments(self, expected: Averaging = by_linearity) -> sp.Expr:
         """Return E[a²] − E[a]²."""
-        return _expected(self.expression**2) - _expected(self.expression) ** 2
+        return expected(self.expression**2) - expected(self.expression) ** 2
 
     def __str__(self) -> str:
         return f"Var[{self.expression}{_given_text(self.given)}]"
@@ -192,9 +206,9 @@ class Covariance(_Conditional):
         """The two expressions."""
         return (self.first, self.second)
 
-    def moments(self) -> sp.Expr:
+    def moments(self, expected: Averaging = by_linearity) -> sp.Expr:
         """Return E[ab] − E[a] E[b]."""
-        return _expected(self.first * self.second) - _expected(self.first) * _expected(self.second)
+        return expected(self.first * self.second) - expected(self.first) * expected(self.second)
 
     def __str__(self) -> str:
         return f"Cov[{self.first}, {self.second}{_given_text(self.given)}]"
@@ -225,12 +239,12 @@ class JointCumulant(_Conditional):
         """The expressions."""
         return self.expressions
 
-    def moments(self) -> sp.Expr:
+    def moments(self, expected: Averaging = by_linearity) -> sp.Expr:
         """Return Σ over set partitions of (−1)^(blocks−1) (blocks−1)! ∏ E[product over a block]."""
         total = sp.Integer(0)
         for partition in set_partitions(tuple(range(len(self.expressions)))):
             sign = (-1) ** (len(partition) - 1) * math.factorial(len(partition) - 1)
-            total += sign * sp.Mul(*(_expected(sp.Mul(*(self.expressions[i] for i in b))) for b in partition))
+            total += sign * sp.Mul(*(expected(sp.Mul(*(self.expressions[i] for i in b))) for b in partition))
         return total
 
     def __str__(self) -> str:
@@ -251,9 +265,9 @@ class ExcessKurtosis(_OfOneExpression):
         """The expression, four times."""
         return (self.expression,) * 4
 
-    def moments(self) -> sp.Expr:
+    def moments(self, expected: Averaging = by_linearity) -> sp.Expr:
         """Return κ₄/Var² in terms of expected monomials."""
-        return JointCumulant(*self.operands).moments() / Variance(self.expression).moments() ** 2
+        return JointCumulant(*self.operands).moments(expected) / Variance(self.expression).moments(expected) ** 2
 
     def size(self, value: float) -> float:
         """Return E(y − Ey)⁴/Var² = 3 + value: an error of the fourth moment is relative to that moment."""
@@ -286,10 +300,10 @@ class ExchangeableVariance(MomentStatistic):
         """The two terms."""
         return (self.first, self.second)
 
-    def moments(self) -> sp.Expr:
+    def moments(self, expected: Averaging = by_linearity) -> sp.Expr:
         """Return C·Var[first] + C(C − 1)·Cov[first, second]."""
-        pairs = self.count * (self.count - 1) * Covariance(self.first, self.second).moments()
-        return self.count * Variance(self.first).moments() + pairs
+        pairs = self.count * (self.count - 1) * Covariance(self.first, self.second).moments(expected)
+        return self.count * Variance(self.first).moments(expected) + pairs
 
     def __str__(self) -> str:
         return f"Var[{self.first} + {self.second} + … ({self.count} terms)]"
@@ -315,14 +329,9 @@ class Rederived(MomentStatistic):
         """That of the statistic."""
         return self.statistic.condition
 
-    @property
-    def mean_of(self) -> sp.Expr | None:
-        """That of the statistic."""
-        return self.statistic.mean_of
-
-    def moments(self) -> sp.Expr:
+    def moments(self, expected: Averaging = by_linearity) -> sp.Expr:
         """Return the statistic in terms of expected monomials."""
-        return self.statistic.moments()
+        return self.statistic.moments(expected)
 
     def size(self, value: float) -> float:
         """Return that of the statistic."""
@@ -441,6 +450,9 @@ def _derive(statistic: MomentStatistic) -> Derivation:
 
     separated = _collected(rewrite(_reduction.separate_axes))
     averaged = _averages.evaluate_averages(separated)
+    averages = separated.atoms(OffsetAverage, FractionMean)
+    if averages and averages == averaged.atoms(OffsetAverage, FractionMean):
+        averaged = separated  # none had a closed form
     steps = [
         Step("Moments", "write the statistic by expectations of monomials", moments),
         Step("Expand over taps", _expansion_reason(statistic), rewrite(_reduction.expand_over_taps)),
@@ -505,7 +517,7 @@ def _insertions(expression: sp.Expr) -> Iterator[Step]:
     """Yield the steps that insert what is known of the inputs' covariances."""
     waves = _spectra.averages_as_spectra(expression)
     if waves != expression:
-        yield Step("Sum over waves", _spectra.REASON, waves)
+        yield Step("Sum over waves", _spectra.reason(waves), waves)
     inserted = known_covariances(waves)
     if inserted != waves:
         yield Step("Insert the covariance", "C(Δ) and spectral moments of the field, where they are left", inserted)
@@ -540,7 +552,11 @@ def _expansion_reason(statistic: MomentStatistic) -> str:
 
 
 def _collected(expression: sp.Expr) -> sp.Expr:
-    """Collect terms; in a quotient, those of numerator and denominator apart."""
+    """Collect terms; in a quotient, those of numerator and denominator apart; spectral moments alone as factors."""
+    moments = {node: sp.Dummy() for node in expression.atoms(SpectralMoment)}
+    bare = expression.xreplace(moments)
+    if moments and bare.is_polynomial(*moments.values()) and bare.free_symbols <= set(moments.values()):
+        return sp.factor(expression)
     numerator, denominator = sp.fraction(expression, exact=True)
     return sp.factor_terms(sp.expand(numerator)) / sp.factor_terms(sp.expand(denominator))
 
@@ -563,20 +579,6 @@ _CONTINUUM: Mapping[Callable[[Group], sp.Expr], Callable[[Group], sp.Expr]] = {
     _reduction.name_functionals: _continuum.by_pairs,
     _reduction.separate_axes: _continuum.average,
 }
-
-
-def _expected(expression: sp.Expr) -> sp.Expr:
-    """Return E[expression] by linearity, as a sum over expected monomials."""
-    atoms = sorted(expression.atoms(RandomAtom), key=str)
-    if not atoms:
-        return expression
-    if not expression.is_polynomial(*atoms):
-        raise NotReducible(expression, "it has to be a polynomial in the random variables")
-    total = sp.Integer(0)
-    for powers, coefficient in sp.Poly(expression, *atoms).terms():
-        monomial = sp.Mul(*(atom**power for atom, power in zip(atoms, powers, strict=True)))
-        total += coefficient * (ExpectedValue(monomial) if monomial != 1 else 1)
-    return total
 
 
 def _unpacked(written: Mapping[str, Any], given: Given | None) -> tuple[tuple[sp.Expr, ...], Given | None]:

@@ -188,9 +188,14 @@ class GaussianField(InputField):
         return GaussianSlope(self, ()).slope(axis)
 
     @property
+    def covariance_symbols(self) -> set[sp.Symbol]:
+        """The covariance's own symbols; none for any covariance."""
+        return set() if self.covariance is None else self.covariance.free_symbols
+
+    @property
     def parameters(self) -> list[sp.Expr]:
         """The mean, the spacing, and the covariance's own symbols."""
-        return [self.mean, self.spacing, *(self.covariance.free_symbols if self.covariance is not None else ())]
+        return [self.mean, self.spacing, *self.covariance_symbols]
 
 
 @dataclass(frozen=True)
@@ -542,8 +547,7 @@ class SampledValue(KernelledValue):
     def display(self, *, latex: bool) -> sp.Expr:
         """Return y[n], or ∂ᵢy[n]; a derivative that is not the right-hand one is marked ∂⁻ or ∂°."""
         mark = {"right": "", "left": "^{-}" if latex else "⁻", "central": r"^{\circ}" if latex else "°"}[self.knot]
-        axes = [axis + 1 for axis, order in enumerate(self.orders) for _ in range(order)]
-        prefix = "".join(rf"\partial{mark}_{{{axis}}} " if latex else f"∂{mark}{axis}" for axis in axes)
+        prefix = derivative_marks(self.orders, mark, latex=latex)
         return sp.Indexed(sp.IndexedBase(prefix + self.name), *self.site.index)
 
 
@@ -621,6 +625,12 @@ class SplattedField(Field):
 
     def __getitem__(self, index: Any) -> SplatValue:
         return SplatValue(self.field, Site(self.offsets, _index_for(self.offsets, index), self.kernel), self.name)
+
+
+def derivative_marks(orders: tuple[int, ...], side: str = "", *, latex: bool) -> str:
+    """Return ∂ᵢ for each order of a derivative, with the mark of its side, to be printed before a name."""
+    axes = [axis + 1 for axis, order in enumerate(orders) for _ in range(order)]
+    return "".join(rf"\partial{side}_{{{axis}}} " if latex else f"∂{side}{axis}" for axis in axes)
 
 
 def input_field(value: RandomAtom) -> InputField:

@@ -28,14 +28,14 @@ from warptheory.symbolic._averages import covers_pixels
 from warptheory.symbolic._composition import ComposedValue
 from warptheory.symbolic._derivation import Derivation, Step
 from warptheory.symbolic._nodes import ExpectedValue, Node, Opaque, covariance_name, kernel_label
-from warptheory.symbolic._quadrature import Environment, Evaluate
+from warptheory.symbolic._quadrature import Environment, Evaluate, gauss_legendre
 from warptheory.symbolic._spectra import frequencies, spectral_values
 from warptheory.symbolic._statistics import Rederived
 from warptheory.symbolic._terms import NotReducible, split_groups, whole_index
 from warptheory.symbolic._variables import GaussianField, RandomAtom, SampledValue
 
 EXACT = "exact"  # stands where a kernel would: the field is read between its pixels without one
-_NODES, _WEIGHTS = np.polynomial.legendre.leggauss(16)
+_NODES = 16  # of a panel
 _HALF_PIXELS = 2  # panels of the fraction, between which kernels have their knots
 _PANELS = 8  # of a pixel, for transforms
 _NEAR = 1.0  # radians per pixel, below which closed spectra cancel
@@ -58,12 +58,12 @@ class SpectralIntegral(Node):
     def free_symbols(self) -> set[sp.Symbol]:
         """Symbols of the covariance, the spacing and the response."""
         own = (self.args[1].free_symbols - set(self.args[2:])) | self.field.spacing.free_symbols
-        return own if self.field.covariance is None else own | self.field.covariance.free_symbols
+        return own | self.field.covariance_symbols
 
     def display(self, *, latex: bool) -> sp.Expr:
         """Return the integral."""
         omega = frequencies(len(self.args) - 2)
-        density = sp.Function(covariance_name(self.field).replace("C", "S"))(*omega)
+        density = sp.Function(covariance_name(self.field, latex=latex, letter="S"))(*omega)
         scaled = {theta: self.field.spacing * w for theta, w in zip(self.args[2:], omega, strict=True)}
         limits = ((w, -sp.oo, sp.oo) for w in omega)
         return sp.Integral(density * self.args[1].xreplace(scaled), *limits) / (2 * sp.pi) ** len(omega)
@@ -126,8 +126,7 @@ class WaveProduct(Node):
     def numeric(self, environment: Environment, evaluate: Evaluate) -> float | ndarray:
         """Sum the taps at Gauss–Legendre fractions; of the shape of θ."""
         theta = np.asarray(evaluate(self.args[4], environment), dtype=float)
-        fractions = np.concatenate([(panel + (1 + _NODES) / 2) / _HALF_PIXELS for panel in range(_HALF_PIXELS)])
-        shares = np.tile(_WEIGHTS / 2 / _HALF_PIXELS, _HALF_PIXELS)
+        fractions, shares = _panels_of_pixel(_HALF_PIXELS)
         flat = theta.ravel()
         first, second = (_response(kernel, order, flat, fractions) for kernel, order in self.readings)
         return ((first * second.conj()).real @ shares).reshape(theta.shape)
@@ -346,6 +345,12 @@ def _response(kernel: Any, order: int, theta: ndarray, fractions: ndarray) -> nd
     return gathered / _prefilter_response(kernel, theta)[:, None]
 
 
+def _panels_of_pixel(count: int) -> tuple[ndarray, ndarray]:
+    """Return fractions in [0, 1) and their weights, on equal panels."""
+    points, weights = gauss_legendre(np.linspace(0, 1, count + 1), _NODES)
+    return points.ravel(), weights.ravel()
+
+
 def _prefilter_response(kernel: Kernel, theta: ndarray) -> ndarray:
     samples = kernel.prefilter or (sp.Integer(1),)
     radius = len(samples) // 2
@@ -388,8 +393,7 @@ def _spectrum(kernel: Kernel, theta: ndarray) -> ndarray:
 
 def _transform_of_taps(kernel: Kernel, theta: ndarray) -> ndarray:
     """Return ∫ k(u) cos θu du by Gauss–Legendre panels of the fraction; kernels are even."""
-    fractions = np.concatenate([(panel + (1 + _NODES) / 2) / _PANELS for panel in range(_PANELS)])
-    shares = np.tile(_WEIGHTS / 2 / _PANELS, _PANELS)
+    fractions, shares = _panels_of_pixel(_PANELS)
     total = np.zeros(theta.shape)
     for tap in kernel.taps:
         total += np.cos(np.multiply.outer(theta, fractions - tap)) @ (shares * _weight(kernel, tap, 0)(fractions))
@@ -415,8 +419,8 @@ def _wavenumbers(density: Callable[[ndarray], ndarray], spacing: float) -> tuple
         for low, high in itertools.pairwise(edges)
     ]
     ends = np.concatenate([np.zeros(1), *panels, edges[-1:]])
-    low, half = ends[:-1, None], np.diff(ends)[:, None] / 2
-    return (low + half * (1 + _NODES)).ravel(), (half * _WEIGHTS).ravel()
+    points, weights = gauss_legendre(ends, _NODES)
+    return points.ravel(), weights.ravel()
 
 
 def _directions(dim: int) -> tuple[ndarray, ndarray]:

@@ -1,30 +1,9 @@
-"""The discretization error of a warped field, and the fields in which results on it are stated and checked."""
-
-from typing import Any
+"""The discretization error of a warped field, and of its offset derivative."""
 
 import sympy as sp
 
-from warptheory.fields import Covariance, SquaredExponential
 from warptheory.results._result import PIXEL, Setting
-from warptheory.results.fields._fields import LENGTH
-from warptheory.symbolic import DEVIATION, GaussianField, OffsetField, compose, warp
-
-SPACING = sp.Symbol("h", positive=True)
-
-
-def field_on_grid(covariance: Covariance, spacing: Any = SPACING, name: str = "x") -> GaussianField:
-    """Return a field that the grid samples at a spacing h."""
-    return GaussianField(name, covariance, spacing=spacing)
-
-
-def smooth_covariance(dim: int) -> SquaredExponential:
-    """Return C(τ) = σ² exp(−|τ|²/2ℓ²)."""
-    return SquaredExponential(length=LENGTH, variance=DEVIATION**2, dim=dim)
-
-
-def uniform_offsets(dim: int) -> OffsetField:
-    """Return offsets for which every fraction is equally likely."""
-    return OffsetField("uniform", dim, scale="1/2")
+from warptheory.symbolic import GaussianField, OffsetField, compose, warp
 
 
 def error(setting: Setting, x: GaussianField, offsets: OffsetField) -> sp.Expr:

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Mapping, Set
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import sympy as sp
@@ -14,15 +15,14 @@ from torch import Tensor
 from warptheory import warping
 from warptheory.fields import FieldSampler, SquaredExponential
 from warptheory.results._result import Quantity, Result, Setting
-from warptheory.results.discretization._errors import SPACING
-from warptheory.results.fields._fields import EXACT, smooth_field, smooth_offsets
+from warptheory.results.fields._fields import EXACT, SPACING, smooth_field, smooth_offsets
 from warptheory.symbolic import Covariance, Step, compose
 from warptheory.symbolic._nodes import Node
-from warptheory.symbolic._quadrature import Environment, Evaluate
+from warptheory.symbolic._quadrature import Environment, Evaluate, gauss_legendre
 from warptheory.symbolic._slopes import DerivedStatistic
 from warptheory.symbolic._spectra import frequencies
 
-_NODES, _WEIGHTS = np.polynomial.legendre.leggauss(16)
+_NODES = 16  # of a panel
 _REACH = 8.5  # standard deviations of the widest Gaussian in C_y; beyond, it is below 1e-15
 _PERIOD = {1: 128, 2: 32}  # spacings h of a row along each axis
 _REFINEMENT = {1: 6, 2: 3}  # points per spacing
@@ -75,12 +75,10 @@ class _Band(Node):
         widest = math.hypot(environment[_symbol(self, "l")], math.sqrt(2) * environment[_symbol(self, "s")])
         panel = min(environment[_symbol(self, "l")], environment[_symbol(self, "l_e")], spacing) / 2
         count = math.ceil(_REACH * widest / panel)
-        low = panel * np.arange(count)[:, None]
-        points = (low + panel / 2 * (1 + _NODES)).ravel()
-        weights = 2 * np.tile(panel / 2 * _WEIGHTS, count)
+        points, weights = (part.ravel() for part in gauss_legendre(panel * np.arange(count + 1), _NODES))
         grid = np.meshgrid(*[points] * len(self.lags), indexing="ij")
         values = evaluate(self.args[0], {**environment, **dict(zip(self.lags, grid, strict=True))})
-        return points, weights, values, spacing
+        return points, 2 * weights, values, spacing
 
 
 def _symbol(node: Node, name: str) -> sp.Symbol:
@@ -101,9 +99,8 @@ class BandOfSpectrum(_Band):
         """Transform the correlation at Gauss–Legendre frequencies, and add these up; a scalar."""
         points, weights, values, spacing = self._sampled(environment, evaluate)
         panels = max(8, math.ceil(points[-1] / spacing))
-        low = np.arange(panels)[:, None]
-        omega = (np.pi / spacing / panels * (low + (1 + _NODES) / 2)).ravel()
-        shares = np.tile(np.pi / spacing / panels * _WEIGHTS / 2, panels) / np.pi
+        omega, lengths = (part.ravel() for part in gauss_legendre(np.linspace(0, np.pi / spacing, panels + 1), _NODES))
+        shares = lengths / np.pi
         wave = np.cos(np.multiply.outer(omega, points)) * weights
         for _ in self.lags:  # each pass transforms the first axis, and moves it to the end
             values = np.tensordot(values, wave, axes=(0, 1))
@@ -127,6 +124,12 @@ class BandOfCovariance(_Band):
         for _ in self.lags:
             values = np.tensordot(values, window, axes=(0, 0))
         return float(values)
+
+
+@lru_cache(maxsize=4)
+def _torus_sampler(covariance: SquaredExponential, size: tuple[int, ...], spacing: float) -> FieldSampler:
+    """Return what draws fields on a torus; every chunk asks for it, and its eigenvalues are worked out once."""
+    return FieldSampler(covariance, size, spacing, periodic=True)
 
 
 @dataclass(frozen=True)
@@ -159,8 +162,8 @@ class SpectrumExperiment:
         variance = values["sigma"] ** 2
         field = SquaredExponential(values["l"], variance, self.dim)
         offsets = SquaredExponential(values["l_e"], values["s"] ** 2, self.dim)
-        x = FieldSampler(field, size, spacing, periodic=True).sample(rows, generator, device=device)
-        moved = FieldSampler(offsets, size, spacing, periodic=True).sample(rows, generator, self.dim, device)
+        x = _torus_sampler(field, size, spacing).sample(rows, generator, device=device)
+        moved = _torus_sampler(offsets, size, spacing).sample(rows, generator, self.dim, device)
         y = warping.warp(x, moved / spacing, EXACT[0], "periodic")[:, 0]
         power = torch.fft.fftn(y, dim=tuple(range(1, y.ndim))).abs().square() / math.prod(size) ** 2
         return (power * (1 - self._within(size[0], power))).flatten(1).sum(1) / variance

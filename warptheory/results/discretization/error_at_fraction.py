@@ -2,8 +2,14 @@
 
 from warptheory.fields import Exponential
 from warptheory.results._result import Quantity, Result, Setting
-from warptheory.results.discretization._errors import error, field_on_grid, smooth_covariance, uniform_offsets
-from warptheory.results.fields._fields import LENGTH, continuum_simulation
+from warptheory.results.discretization._errors import error
+from warptheory.results.fields._fields import (
+    LENGTH,
+    continuum_simulation,
+    field_on_grid,
+    smooth_covariance,
+    uniform_offsets,
+)
 from warptheory.symbolic import DEVIATION, Expectation
 
 # Points per pixel: the fraction of 0.3 is one of them.
@@ -53,5 +59,5 @@ RESULT = Result(
         Quantity("mean error", mean_error, simulation=continuum_simulation(4)),
     ),
     kernels=("linear",),
-    values={"l": 1.5, "h": 1.0},
+    values={"l": 1.8, "h": 1.2},
 )

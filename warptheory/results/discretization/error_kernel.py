@@ -1,8 +1,8 @@
 """D4: the mean square error of any kernel, by its error kernel."""
 
 from warptheory.results._result import Quantity, Result, Setting
-from warptheory.results.discretization._errors import error, field_on_grid, smooth_covariance, uniform_offsets
-from warptheory.results.fields._fields import continuum_simulation
+from warptheory.results.discretization._errors import error
+from warptheory.results.fields._fields import continuum_simulation, field_on_grid, smooth_covariance, uniform_offsets
 from warptheory.symbolic import Expectation, SpectralForm
 
 
@@ -46,5 +46,5 @@ RESULT = Result(
         ),
     ),
     kernels=("linear", "keys"),
-    values={"l": 1.5, "h": 1.0},
+    values={"l": 1.8, "h": 1.2},
 )

@@ -1,14 +1,14 @@
 """D5: the error of the offset gradient."""
 
 from warptheory.results._result import Quantity, Result, Setting
-from warptheory.results.discretization._errors import (
+from warptheory.results.discretization._errors import derivative_error
+from warptheory.results.fields._fields import (
     SPACING,
-    derivative_error,
+    continuum_simulation,
     field_on_grid,
     smooth_covariance,
     uniform_offsets,
 )
-from warptheory.results.fields._fields import continuum_simulation
 from warptheory.symbolic import Expectation, SmallSpacing, SpectralForm
 
 
@@ -65,5 +65,5 @@ RESULT = Result(
         ),
     ),
     kernels=("linear", "keys", "bspline3(prefilter=True)", "lanczos3", "gauss(0.5)"),
-    values={"l": 1.5, "h": 1.0},
+    values={"l": 1.8, "h": 1.2},
 )

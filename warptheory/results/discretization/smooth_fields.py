@@ -1,8 +1,14 @@
 """D2: the error of interpolating smooth fields, to leading order in the spacing of the grid."""
 
 from warptheory.results._result import Quantity, Result, Setting
-from warptheory.results.discretization._errors import SPACING, error, field_on_grid, smooth_covariance, uniform_offsets
-from warptheory.results.fields._fields import continuum_simulation
+from warptheory.results.discretization._errors import error
+from warptheory.results.fields._fields import (
+    SPACING,
+    continuum_simulation,
+    field_on_grid,
+    smooth_covariance,
+    uniform_offsets,
+)
 from warptheory.symbolic import Expectation, SmallSpacing
 
 
@@ -24,7 +30,7 @@ RESULT = Result(
     statement=(
         "For linear interpolation of a field with λ₄ < ∞ on a grid of spacing h → 0 the mean square error is "
         "(h⁴/120)λ₄ for d = 1, (h⁴/4)[(λ₄₀ + λ₀₄)/30 + λ₂₂/18] for d = 2, and (h⁴/4)f²(1 − f)²λ₄ at the fraction f. "
-        "Keys' kernel, which reproduces parabolas, has (h⁶/7560)λ₆ for d = 1 (D4 checks it)."
+        "Keys' kernel, which reproduces parabolas, has (h⁶/7560)λ₆ for d = 1."
     ),
     assumptions=(
         "x is a homogeneous Gaussian field of mean zero, smooth enough for the spectral moment that occurs.",
@@ -37,6 +43,15 @@ RESULT = Result(
             mean_error,
             smallest_effect=0.02,
             values=lambda setting: {"l": {1: 10.0, 2: 7.0}[setting.dim]},
+            simulation=continuum_simulation(),
+        ),
+        Quantity(
+            "mean error, parabolas exact",
+            mean_error,
+            kernels=("keys",),
+            dims=(1,),
+            smallest_effect=0.02,
+            values=lambda setting: {"l": 32.0},
             simulation=continuum_simulation(),
         ),
         Quantity(

@@ -2,10 +2,11 @@
 
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
+from typing import Any
 
 import sympy as sp
 
-from warptheory.fields import SquaredExponential
+from warptheory.fields import Covariance, SquaredExponential
 from warptheory.montecarlo import ContinuumSimulation, Experiment
 from warptheory.results._result import Setting
 from warptheory.symbolic import DEVIATION, GaussianField, MomentStatistic, OffsetField, Statistic
@@ -14,6 +15,7 @@ LENGTH = sp.Symbol("l", positive=True)  # ℓ of the field, in pixels
 SPREAD = sp.Symbol("s", positive=True)  # √K(0) of the offsets, in pixels
 OFFSET_LENGTH = sp.Symbol("l_e", positive=True)  # ℓ of the offsets, in pixels
 LAG = sp.Symbol("t", real=True)  # in pixels
+SPACING = sp.Symbol("h", positive=True)  # of the grid, in the unit of the field's length
 
 # The continuum is read from a grid through this kernel.
 EXACT = ("bspline3(prefilter=True)",)
@@ -24,12 +26,27 @@ CONTINUUM: Mapping[str, float] = MappingProxyType({"l": 2.0, "s": 1.2, "l_e": 4.
 
 
 def smooth_field(dim: int, name: str = "x") -> GaussianField:
-    """Return a field x with C(τ) = σ² exp(−|τ|²/2ℓ²)."""
-    return GaussianField(name, SquaredExponential(length=LENGTH, variance=DEVIATION**2, dim=dim))
+    """Return a field x with C(τ) = σ² exp(−|τ|²/2ℓ²), on a grid of spacing 1."""
+    return field_on_grid(smooth_covariance(dim), 1, name)
+
+
+def field_on_grid(covariance: Covariance, spacing: Any = SPACING, name: str = "x") -> GaussianField:
+    """Return a field that the grid samples at a spacing h."""
+    return GaussianField(name, covariance, spacing=spacing)
+
+
+def smooth_covariance(dim: int) -> SquaredExponential:
+    """Return C(τ) = σ² exp(−|τ|²/2ℓ²)."""
+    return SquaredExponential(length=LENGTH, variance=DEVIATION**2, dim=dim)
+
+
+def uniform_offsets(dim: int) -> OffsetField:
+    """Return offsets for which every fraction is equally likely."""
+    return OffsetField("uniform", dim, scale="1/2")
 
 
 def smooth_offsets(dim: int, name: str = "epsilon") -> OffsetField:
-    """Return offsets with K(τ) = s² exp(−|τ|²/2ℓ²), of the length ℓ_e."""
+    """Return offsets with K(τ) = s² exp(−|τ|²/2ℓ_e²)."""
     return OffsetField(name=name, covariance=SquaredExponential(length=OFFSET_LENGTH, variance=SPREAD**2, dim=dim))
 
 

@@ -44,7 +44,6 @@ RESULT = Result(
         Quantity(
             "displacement error, small offsets",
             small_offsets,
-            dims=(1,),
             values=lambda setting: {"s": 0.05},
             simulation=continuum_simulation(2),
         ),

@@ -1,8 +1,8 @@
 """C4: the variance of an interpolated field and of its offset derivative, on a grid."""
 
 from warptheory.results._result import PIXEL, Quantity, Result, Setting
-from warptheory.results.fields._fields import smooth_field
-from warptheory.symbolic import OffsetField, Variance, WarpedField, warp
+from warptheory.results.fields._fields import SPACING, field_on_grid, smooth_covariance, uniform_offsets
+from warptheory.symbolic import Variance, WarpedField, warp
 
 
 def variance(setting: Setting) -> Variance:
@@ -11,12 +11,12 @@ def variance(setting: Setting) -> Variance:
 
 
 def offset_derivative(setting: Setting) -> Variance:
-    """State Var ∂₁y[n]."""
-    return Variance(_warped(setting).diff(0)[PIXEL])
+    """State Var ∂₁y[n]/h, of the derivative per unit of length."""
+    return Variance(_warped(setting).diff(0)[PIXEL] / SPACING)
 
 
 def _warped(setting: Setting) -> WarpedField:
-    return warp(smooth_field(setting.dim), OffsetField("uniform", setting.dim, scale="1/2"), setting.kernel)
+    return warp(field_on_grid(smooth_covariance(setting.dim)), uniform_offsets(setting.dim), setting.kernel)
 
 
 RESULT = Result(
@@ -29,7 +29,7 @@ RESULT = Result(
         "reach, by Σ over Δ of C(hΔ) ∏ᵢ ∫k(u)k(u + Δᵢ)du."
     ),
     assumptions=(
-        "x is a homogeneous Gaussian field of mean zero on the grid, independent of the offsets.",
+        "x is a homogeneous Gaussian field of mean zero on a grid of spacing h, independent of the offsets.",
         "Every fraction of the position is equally likely.",
     ),
     source="arXiv 2511.20800, homogeneous random fields; theory label C4",
@@ -38,5 +38,5 @@ RESULT = Result(
         Quantity("variance of the offset derivative", offset_derivative, kernels=("linear", "keys")),
     ),
     kernels=("linear", "keys"),
-    values={"l": 1.5},
+    values={"l": 1.8, "h": 1.2},
 )
