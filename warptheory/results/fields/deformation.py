@@ -49,5 +49,6 @@ RESULT = Result(
         ),
     ),
     kernels=EXACT,
-    values=CONTINUUM,
+    # The shorter the offsets are correlated, the more a row of pixels says.
+    values={**CONTINUUM, "l_e": 1.0},
 )

@@ -27,5 +27,5 @@ RESULT = Result(
     source="arXiv 2511.20800, homogeneous random fields; theory label C2",
     quantities=(Quantity("covariance", covariance, simulation=continuum_simulation()),),
     kernels=EXACT,
-    values=CONTINUUM,
+    values={**CONTINUUM, "l_e": 2.5},
 )
