@@ -72,3 +72,14 @@ def test_what_the_support_leaves_out_is_below_rounding(sigma):
         found = ours[pixel].numpy() if pixel in ours else 0.0
         # Plus the rounding of exponents up to 37 (= 53 ln 2), which the exponential turns into relative errors.
         np.testing.assert_allclose(found, weight, atol=2**-52, rtol=40 * 2**-52)
+
+
+@pytest.mark.parametrize("sigma", [0.001, 0.01, 0.1])
+def test_functionals_of_a_narrow_step(sigma):
+    """Two taps share the weight as p(1 − p), p′ = p(1 − p)/σ²: δ̄ = 1/3σ² and ρ̄ = 1 − 2σ², but for exp(−1/2σ²).
+
+    The quadrature is asked for 1e-13 of each of its panels.
+    """
+    found = kernels.get(f"gauss({sigma})").functionals().as_floats()
+    assert found["delta_bar"] == pytest.approx(1 / (3 * sigma**2), rel=1e-11)
+    assert found["rho_bar"] == pytest.approx(1 - 2 * sigma**2, abs=1e-12)
