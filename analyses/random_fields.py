@@ -46,10 +46,11 @@ CONTINUUM = "gradient variance of the continuum after L layers"
 CEILING = "largest gradient variance on the grid"
 WORST_CASE = "worst case of the displacement error"
 REGION = {1: (256,), 2: (64, 64)}  # pixels
+PIXEL_SPACING: Mapping[str, float] = {"h": 1.0}  # lengths in pixels
 
 
 def moved_covariance() -> Iterator[Curve]:
-    """Yield the covariance of a moved field against the lag, for several spreads of the offsets (C2)."""
+    """Yield the covariance of a moved field against the lag along every axis, for spreads of the offsets (C2)."""
     result, values, simulated = results.get("C2"), grid(0.0, 10.0, 41), (0.0, 4.0, 1.0, 8.0, 2.0)
     for spread in LAG_SPREADS:
         for dim in DIMS if spread == 1 else (1,):
@@ -78,7 +79,7 @@ def interpolation() -> Iterator[Curve]:
     for kernel in ("linear", "keys"):
         for quantity in ("variance", "variance of the offset derivative"):
             for dim in DIMS if kernel == "linear" else (1,):  # of keys on two axes the derivation takes long
-                yield Curve(result, quantity, "l", LENGTHS, SIMULATED_LENGTHS, kernel, dim, rtol=1.5e-2)
+                yield Curve(result, quantity, "l", LENGTHS, SIMULATED_LENGTHS, kernel, dim, PIXEL_SPACING, rtol=1.5e-2)
 
 
 def worst_cases(seed: int, device: str, thin: int) -> Iterator[Point]:
@@ -133,7 +134,7 @@ def layers(seed: int, device: str, thin: int) -> Iterator[Point]:
     growth = one.theory(spread) / slopes
     continuum = Curve(results.get("C3"), CONTINUUM, "L", kernel=SPLINE, given=LAYERED)
     yield from (replace(continuum.at(float(n)), theory=slopes * growth**n) for n in LAYERS)
-    white = Curve(results.get("C4"), "variance of the offset derivative", "l")
+    white = Curve(results.get("C4"), "variance of the offset derivative", "l", given=PIXEL_SPACING)
     yield replace(Curve(results.get("C4"), CEILING, "L").at(math.inf), theory=white.theory(1e-3))
     chain = Curve(results.get("D6"), "growth of the gradient variance in L layers", "L", given=LAYERED)
     on_grid = Curve(results.get("D6"), ON_GRID, "L", given=LAYERED)

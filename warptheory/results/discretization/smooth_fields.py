@@ -51,7 +51,7 @@ RESULT = Result(
             kernels=("keys",),
             dims=(1,),
             smallest_effect=0.02,
-            values=lambda setting: {"l": 32.0},
+            values=lambda setting: {"l": 40.0},
             simulation=continuum_simulation(),
         ),
         Quantity(

@@ -6,9 +6,9 @@ from warptheory.symbolic import Covariance, compose
 
 
 def covariance(setting: Setting) -> Covariance:
-    """State Cov(y(0), y(τ)), τ = (t, t/2, …)."""
+    """State Cov(y(0), y(τ)), τ = (t, t, …)."""
     y = compose(smooth_field(setting.dim), smooth_offsets(setting.dim))
-    return Covariance(y(*[0] * setting.dim), y(*(LAG / (1 + axis) for axis in range(setting.dim))))
+    return Covariance(y(*[0] * setting.dim), y(*[LAG] * setting.dim))
 
 
 RESULT = Result(
