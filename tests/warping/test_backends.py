@@ -76,11 +76,20 @@ def test_equals_the_reference(dim, boundary, kind, backend):
         assert_agreement(make_case(dim, kind, batch=batch_for(backend)), boundary, knot, backend)
 
 
-@pytest.mark.parametrize(
-    ("dim", "backend"), [(1, "cpu"), (2, "cpu"), (3, "cpu"), pytest.param(2, "triton", marks=NEEDS_TRITON)]
-)
-@pytest.mark.parametrize("channels_last", [False, True])
-@pytest.mark.parametrize(("channels", "groups"), [(1, 1), (2, 2), (3, 1), (6, 2), (13, 1), (40, 2)])
+def every_layout() -> list:
+    """All dimensions, channels and layouts; many channels take Triton's interpreter seconds."""
+    cases = []
+    for channels_last, (channels, groups) in itertools.product(
+        [False, True], [(1, 1), (2, 2), (3, 1), (6, 2), (13, 1), (40, 2)]
+    ):
+        rest = (channels, groups, channels_last)
+        cases += [pytest.param(dim, *rest, "cpu", id=f"{dim}-{rest}-cpu") for dim in (1, 2, 3)]
+        marks = [*NEEDS_TRITON, *([pytest.mark.slow] if channels > 6 else [])]
+        cases.append(pytest.param(2, *rest, "triton", id=f"2-{rest}-triton", marks=marks))
+    return cases
+
+
+@pytest.mark.parametrize(("dim", "channels", "groups", "channels_last", "backend"), every_layout())
 def test_layouts_channels_and_groups(dim, channels, groups, channels_last, backend):
     case = make_case(
         dim, "white", channels=channels, groups=groups, channels_last=channels_last, batch=batch_for(backend)
@@ -138,9 +147,16 @@ VIEWS = {
 }
 
 
-@pytest.mark.parametrize("backend", FAST)
+@pytest.mark.parametrize(
+    ("channels", "backend"),
+    [
+        (2, "cpu"),
+        (12, "cpu"),
+        pytest.param(2, "triton", marks=NEEDS_TRITON),
+        pytest.param(12, "triton", marks=[*NEEDS_TRITON, pytest.mark.slow]),
+    ],
+)
 @pytest.mark.parametrize("view", VIEWS)
-@pytest.mark.parametrize("channels", [2, 12])
 def test_views_are_read_as_they_are(channels, view, backend):
     case = make_case(2, channels=channels)
     x, g = VIEWS[view](case.x), VIEWS[view](case.g)
