@@ -84,7 +84,11 @@ def test_error_at_a_fraction_is_the_formula_of_the_theory():
 
 @pytest.mark.parametrize(
     ("kernel", "order"),
-    [*itertools.product(["linear", "keys", "bspline3", "nearest"], [0, 1]), ("gauss(0.5)", 0)],
+    [
+        *itertools.product(["linear", "keys", "bspline3", "nearest"], [0, 1]),
+        ("gauss(0.5)", 0),
+        pytest.param("gauss(0.5)", 1, marks=pytest.mark.slow),
+    ],
 )
 def test_error_given_the_fraction_on_a_line(kernel, order):
     """wᵀCw − 2wᵀc + c₀ with the matrix of covariances over the taps; derivatives by SymPy on a Matérn field."""

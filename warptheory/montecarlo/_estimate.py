@@ -18,6 +18,7 @@ from warptheory.montecarlo._continuum import simulation_of
 from warptheory.montecarlo._moments import Moments
 from warptheory.montecarlo._simulation import Simulation
 from warptheory.symbolic import MomentStatistic
+from warptheory.symbolic._evaluate import check_values
 
 # A chunk holds about this many pixels: large enough that torch's overhead is small, small enough for
 # the caches, and never more than a few megabytes.
@@ -149,7 +150,7 @@ def estimate(
         raise ArgumentError("rtol", expected="rtol, atol ≥ 0 and not both 0", received=f"rtol={rtol}, atol={atol}")
     check_device(device)
     runnable = as_experiment(experiment)
-    _check_values(runnable.symbols, values)
+    check_values(runnable.symbols, values)
     name = str(experiment) if label is None else label
     elements = runnable.row_elements(values)
     rows = max(1, _CHUNK_ELEMENTS // elements)
@@ -173,21 +174,6 @@ def estimate(
             if on_progress is not None:
                 on_progress(1.0 if reached else min(1.0, chunk / min(needed, most_chunks)))
     return Estimate(value, stderr, moments.n, seed, name, reached, size)
-
-
-def _check_values(symbols: Set[str], values: Mapping[str, float]) -> None:
-    """Check that every symbol has a number.
-
-    Raises:
-        ArgumentError: one that has none.
-    """
-    missing = sorted(symbols - set(values))
-    if missing:
-        raise ArgumentError(
-            "values",
-            expected=f"a number for {', '.join(missing)}",
-            received=f"values for {', '.join(sorted(values)) or 'nothing'}",
-        )
 
 
 def _value(experiment: Experiment, moments: Moments, values: Mapping[str, float]) -> tuple[float, float]:

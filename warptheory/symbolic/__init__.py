@@ -162,9 +162,8 @@ def _check(field: Field, offsets: OffsetField) -> None:
         )
     if not isinstance(offsets, OffsetField):
         raise ArgumentError("offsets", expected="an OffsetField", received=repr(offsets))
-    covariance = field.covariance if isinstance(field, GaussianField) else None
-    if covariance is not None and covariance.dim != offsets.dim:
-        raise ArgumentError("offsets", expected=f"offsets along {covariance.dim} axes", received=offsets.dim)
+    if isinstance(field, GaussianField):
+        field.check_axes(offsets)
 
 
 def _warped_name(field: Field) -> str:

@@ -1,7 +1,7 @@
 """Numbers from expressions: closed forms, series, and every intermediate step of a derivation."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from typing import Any
 
 import numpy as np
@@ -22,6 +22,25 @@ _MOST_TERMS = 2**22
 # limit has to be clear to the accepted accuracy.
 _NEGLIGIBLE = 1e-13
 _ACCEPTED = 1e-9
+
+
+def check_values(symbols: Set[str], values: Mapping[str, float]) -> None:
+    """Check that every symbol has a number.
+
+    Args:
+        symbols: names of the symbols.
+        values: numbers, by name.
+
+    Raises:
+        ArgumentError: a symbol that has none.
+    """
+    missing = sorted(symbols - set(values))
+    if missing:
+        raise ArgumentError(
+            "values",
+            expected=f"a number for {', '.join(missing)}",
+            received=f"values for {', '.join(sorted(values)) or 'nothing'}",
+        )
 
 
 def evaluate(expression: Any, values: Mapping[str, float]) -> float:
@@ -46,13 +65,7 @@ def evaluate(expression: Any, values: Mapping[str, float]) -> float:
             "expression", expected="no random variables (take their expectation first)", received=expression
         )
     symbols = expression.free_symbols
-    missing = sorted({symbol.name for symbol in symbols} - set(values))
-    if missing:
-        raise ArgumentError(
-            "values",
-            expected=f"a number for {', '.join(missing)}",
-            received=f"values for {', '.join(sorted(values)) or 'nothing'}",
-        )
+    check_values({symbol.name for symbol in symbols}, values)
     if expression.is_Number:
         return float(expression)
     environment = {symbol: float(values[symbol.name]) for symbol in symbols}

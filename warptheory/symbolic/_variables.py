@@ -183,6 +183,15 @@ class GaussianField(InputField):
             raise ArgumentError(name, expected=f"1 or {self.covariance.dim} coordinates", received=position)
         return position
 
+    def check_axes(self, offsets: "OffsetField") -> None:
+        """Check that offsets move along as many axes as the covariance has, where it is known.
+
+        Raises:
+            ArgumentError: another number of axes.
+        """
+        if self.covariance is not None and self.covariance.dim != offsets.dim:
+            raise ArgumentError("offsets", expected=f"offsets along {self.covariance.dim} axes", received=offsets.dim)
+
     def slope(self, axis: int = 0) -> "GaussianSlope":
         """Return the derivative ∂ᵢx along an axis of space, counted from 0, per unit of length."""
         return GaussianSlope(self, ()).slope(axis)
