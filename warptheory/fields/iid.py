@@ -1,7 +1,8 @@
 """Fields of independent, identically distributed pixels."""
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import sympy as sp
@@ -12,6 +13,11 @@ from torch import Tensor
 from warptheory.core.errors import ArgumentError
 from warptheory.fields import laws
 from warptheory.fields.laws import Law
+
+
+@lru_cache(maxsize=64, typed=True)
+def _standardised(law: str | Law, mean: Hashable, deviation: Hashable) -> Law:
+    return laws.get(law).standardised(mean, deviation)
 
 
 @dataclass(frozen=True)
@@ -25,13 +31,13 @@ class IID:
     """
 
     law: str | Law = "normal"
-    mean: object = 0
-    deviation: object = 1
+    mean: Hashable = 0
+    deviation: Hashable = 1
 
     @property
     def pixel(self) -> Law:
         """The law of one pixel."""
-        return laws.get(self.law).standardised(self.mean, self.deviation)
+        return _standardised(self.law, self.mean, self.deviation)
 
     @property
     def variance(self) -> sp.Expr:

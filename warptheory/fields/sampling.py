@@ -22,6 +22,7 @@ from scipy import fft
 from torch import Tensor
 
 from warptheory.core.errors import ArgumentError, WarpTheoryError
+from warptheory.core.normals import NormalNumbers
 from warptheory.fields._quantile import Quantile
 from warptheory.fields.covariance import Covariance
 
@@ -109,6 +110,11 @@ class FieldSampler:
         return self._embedding[0]
 
     @property
+    def eigenvalues(self) -> Float[ndarray, "*M"]:
+        """Eigenvalues of the covariance on the torus, shape (*M); their mean is the variance of a pixel."""
+        return self._embedding[1]
+
+    @property
     def clipped(self) -> float:
         """Share of the variance that was clipped as negative eigenvalues; 0 where the embedding is exact."""
         return self._embedding[2] if self._embedding[2] > _ROUNDING else 0.0
@@ -144,10 +150,11 @@ class FieldSampler:
         quantile = None if law is None else Quantile.of(law)
         fields = self._empty(batch * channels, torch.device(device), dtype)
         roots = self._roots(dtype).to(device)
+        numbers = NormalNumbers(generator)
         noise = np.empty((self._block(dtype) // 2, *self.torus, 2), _NOISE[dtype])
         for block in fields.split(self._block(dtype)) if len(fields) else ():
             drawn = noise[: -(-len(block) // 2)]
-            generator.standard_normal(out=drawn, dtype=drawn.dtype)
+            numbers.fill(drawn)
             block.copy_(self._colour(torch.from_numpy(drawn), roots)[: len(block)])
         if quantile is not None:
             fields = quantile.of_normal(fields, math.sqrt(self._variance))

@@ -4,9 +4,9 @@ from functools import cache
 
 from warptheory.core.catalogue import build_entry, entry_modules
 from warptheory.core.errors import ArgumentError
-from warptheory.fields.laws._law import ARGUMENT, Law
+from warptheory.fields.laws._law import ARGUMENT, Law, scaled
 
-__all__ = ["ARGUMENT", "Law", "get", "names"]
+__all__ = ["ARGUMENT", "Law", "get", "names", "scaled"]
 
 
 def names() -> list[str]:

@@ -22,6 +22,7 @@ class Law:
         name: the law's name in the catalogue.
         canonical: characteristic function E exp(itZ), a sympy expression in `ARGUMENT`.
         draw: (generator, shape) → float64 samples of Z of that shape.
+        of_uniform: maps numbers that are uniform on (0, 1) to values of Z, float64, of the same shape.
         density: density of Z in `ARGUMENT`, or None where Z has atoms.
         atoms: pairs (value, probability) of a discrete Z; empty where Z has a density.
         components: pairs (probability, law of Z) of a mixture; empty for other laws.
@@ -33,6 +34,7 @@ class Law:
     name: str
     canonical: sp.Expr
     draw: Callable[[np.random.Generator, tuple[int, ...]], Float[ndarray, "..."]]
+    of_uniform: Callable[[Float[ndarray, "..."]], Float[ndarray, "..."]]
     source: str
     density: sp.Expr | None = None
     atoms: tuple[tuple[sp.Expr, sp.Expr], ...] = ()
@@ -144,7 +146,7 @@ class Law:
         """
         shift = self._number("location", location)
         stretch = self._number("scale", scale)
-        return shift + stretch * self.draw(generator, shape)
+        return scaled(self.draw(generator, shape), shift, stretch)
 
     def _number(self, parameter: str, given: float | None) -> float:
         value = getattr(self, parameter) if given is None else sp.Float(given)
@@ -160,6 +162,14 @@ class Law:
     @cached_property
     def _cumulants_up_to_four(self) -> tuple[sp.Expr, ...]:
         return _cumulants(self.canonical, 4) if not self.components else _mixed_cumulants(self.components, 4)
+
+
+def scaled(canonical: Float[ndarray, "..."], location: float, scale: float) -> Float[ndarray, "..."]:
+    """Return location + scale·Z, shape (*shape) as that of Z, in whose memory it is."""
+    canonical *= scale
+    if location != 0:
+        canonical += location
+    return canonical
 
 
 def _mixed_cumulants(components: tuple[tuple[sp.Expr, Law], ...], order: int) -> tuple[sp.Expr, ...]:

@@ -13,6 +13,7 @@ def constant() -> Law:
         canonical=sp.Integer(1),
         atoms=((sp.Integer(0), sp.Integer(1)),),
         draw=lambda generator, shape: np.zeros(shape),
+        of_uniform=np.zeros_like,
         location=sp.Symbol("c", real=True),
         source="The point mass",
     )

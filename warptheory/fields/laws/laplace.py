@@ -1,5 +1,6 @@
 """The Laplace (two-sided exponential) law."""
 
+import numpy as np
 import sympy as sp
 
 from warptheory.fields.laws._law import ARGUMENT, Law
@@ -12,6 +13,7 @@ def laplace() -> Law:
         canonical=1 / (1 + ARGUMENT**2),
         density=sp.exp(-sp.Abs(ARGUMENT)) / 2,
         draw=lambda generator, shape: generator.laplace(size=shape),
+        of_uniform=lambda u: np.where(u < 0.5, np.log(2 * u), -np.log(2 * (1 - u))),
         scale=sp.Symbol("b", positive=True),
         source="N. L. Johnson, S. Kotz, N. Balakrishnan, Continuous Univariate Distributions 2, 1995, chapter 24",
     )

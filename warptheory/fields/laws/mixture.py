@@ -42,6 +42,7 @@ def mixture(components: Components | None = None, name: str = "mixture") -> Law:
         density=None if None in densities else sp.Add(*densities),
         components=weighted,
         draw=lambda generator, shape: _draw(weighted, generator, shape),
+        of_uniform=lambda u: _of_uniform(weighted, u),
         scale=sp.Symbol("s", positive=True),
         source="J. W. Tukey, in Contributions to Probability and Statistics, 1960, p. 448 (the contaminated normal)",
     )
@@ -67,3 +68,21 @@ def _draw(
 ) -> ndarray:
     chosen = generator.choice(len(components), size=shape, p=[float(p) for p, _ in components])
     return np.choose(chosen, [law.sample(generator, shape) for _, law in components])
+
+
+def _of_uniform(components: tuple[tuple[sp.Expr, Law], ...], uniform: ndarray) -> ndarray:
+    """Return values of the mixture: the interval is shared out, and each part stretched to one of its own."""
+    values, start = np.empty_like(uniform), 0.0
+    ends = np.cumsum([float(probability) for probability, _ in components])
+    chosen = np.minimum(np.searchsorted(ends, uniform, side="right"), len(components) - 1)
+    for number, (end, (_, law)) in enumerate(zip(ends, components, strict=True)):
+        here = chosen == number
+        inside = (uniform[here] - start) / (end - start)
+        values[here] = float(law.location) + float(law.scale) * law.of_uniform(_opened(inside))
+        start = end
+    return values
+
+
+def _opened(uniform: ndarray) -> ndarray:
+    """Return numbers of the open interval (0, 1); rounding may have reached an end."""
+    return np.clip(uniform, np.finfo(float).tiny, 1 - np.finfo(float).epsneg)

@@ -1,5 +1,6 @@
 """The Rademacher law: a fair sign."""
 
+import numpy as np
 import sympy as sp
 
 from warptheory.fields.laws._law import ARGUMENT, Law
@@ -13,6 +14,7 @@ def rademacher() -> Law:
         canonical=sp.cos(ARGUMENT),
         atoms=((sp.Integer(-1), half), (sp.Integer(1), half)),
         draw=lambda generator, shape: 2.0 * generator.integers(0, 2, shape) - 1.0,
+        of_uniform=lambda u: np.where(u < 0.5, -1.0, 1.0),
         scale=sp.Symbol("r", positive=True),
         source="N. L. Johnson, A. W. Kemp, S. Kotz, Univariate Discrete Distributions, 2005, section 3.2",
     )

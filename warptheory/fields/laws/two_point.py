@@ -25,6 +25,7 @@ def two_point(probability: object = sp.Rational(1, 4)) -> Law:
         canonical=1 - p + p * sp.exp(sp.I * ARGUMENT),
         atoms=((sp.Integer(0), 1 - p), (sp.Integer(1), p)),
         draw=lambda generator, shape: (generator.random(shape) < float(p)).astype(float),
+        of_uniform=lambda u: (u >= 1 - float(p)).astype(float),
         scale=sp.Symbol("r", positive=True),
         source="N. L. Johnson, A. W. Kemp, S. Kotz, Univariate Discrete Distributions, 2005, section 3.2",
     )
