@@ -1,7 +1,8 @@
 """Reproduce every figure, table and verdict, and write the report.
 
 Everything goes below one folder: `records/` holds what was computed, next to it lie the figures (PDF
-and PNG) and `report.html`, which are drawn from the records alone.
+and PNG) and `report.html`, which are drawn from the records alone. `chunks/` keeps finished simulations: after an
+interruption the same command goes on from there.
 """
 
 import tomllib
@@ -42,8 +43,9 @@ def run(
     labels: tuple[str, ...] = ("*",),
     rounds: int = 9,
     thin: int = 1,
+    workers: int | None = None,
 ) -> bool:
-    """Reproduce everything into `out`; return whether every claim held.
+    """Reproduce everything into `out`; return whether every claim held and every planted error was refused.
 
     Args:
         out: output folder.
@@ -54,6 +56,7 @@ def run(
         labels: labels or patterns of the results to include.
         rounds: interleaved rounds of the timings.
         thin: of the curves, compute every `thin`-th value only.
+        workers: number of processes that simulate claims; None takes one for each core.
 
     Raises:
         ArgumentError: a folder that cannot be written, an unknown profile or device.
@@ -70,15 +73,17 @@ def run(
     expected = compare_expected()
     manifest = records.Manifest(records.command_line(), seed, device, {"profile": asdict(chosen)})
     records.write_table(source / "expected.parquet", expected, manifest)
-    verdicts = results.check(
-        everything,
-        seed=seed,
-        device=device,
-        profile=chosen,
-        workers=None,
-        on_progress=_part_of(report, 0.05, 0.6),
-    )
+    run: dict[str, Any] = {
+        "seed": seed,
+        "device": device,
+        "profile": chosen,
+        "workers": workers,
+        "out": folder / "chunks",
+    }
+    verdicts = results.check(everything, **run, on_progress=_of_campaign(_part_of(report, 0.05, 0.35)))
     records.write_table(source / "verdicts.parquet", verdicts, manifest)
+    planted = results.power(everything, **run, on_progress=_of_campaign(_part_of(report, 0.35, 0.6)))
+    records.write_table(source / "power.parquet", planted, manifest)
     for number, name in enumerate(ANALYSES):
         _part_of(report, 0.6, 0.7)(number / len(ANALYSES), name)
         thinned = {"thin": thin} if name in CURVES else {}
@@ -91,7 +96,11 @@ def run(
     figures = [draw_figure(name, folder, seed, device) for name in FIGURES]
     write_report(folder, figures)
     report(1.0, "done")
-    return bool((verdicts["verdict"] == "verified").all() and expected["agrees"].all())
+    return bool((verdicts["verdict"] == "verified").all() and planted["refused"].all() and expected["agrees"].all())
+
+
+def _of_campaign(report: Progress) -> Callable[[results.Progress], None]:
+    return lambda done: report(done.share, done.name)
 
 
 def _part_of(report: Progress, start: float, end: float) -> Progress:

@@ -26,7 +26,23 @@ def verdict_table(verdicts: pd.DataFrame) -> str:
             f"| {row['estimate']:.6g} ± {row['stderr']:.2g} | {row['n']} | {row['power']:.4f} | {row['verdict']} |"
         )
     counts = ", ".join(f"{count} {verdict}" for verdict, count in verdicts["verdict"].value_counts().items())
-    footer = f"All claims of that run (seed {verdicts['seed'].iloc[0]}, z = {verdicts['z'].iloc[0]:.2f}): {counts}."
+    footer = (
+        f"All claims of that run (seed {verdicts['seed'].iloc[0]}, z = {verdicts['z'].iloc[0]:.2f}): {counts}. Rows "
+        "are independent: realisations of all fields, or sets of offsets that cover their law evenly."
+    )
+    return "\n".join([*lines, "", footer])
+
+
+def power_table(planted: pd.DataFrame) -> str:
+    """Return a Markdown table of the planted errors, and of how many were refused."""
+    lines = ["| planted error | refused |", "|---|---|"]
+    for kind, found in planted.groupby("error", sort=False):
+        lines.append(f"| {kind} | {found['refused'].sum()} of {len(found)} |")
+    footer = (
+        f"Planted in the closed forms of {planted['result'].nunique()} results, in every setting in which they are "
+        f"checked (seed {planted['seed'].iloc[0]:.0f}): scaled by the smallest error that matters, a term dropped, the "
+        "sign of a term flipped where that changes the value by as much."
+    )
     return "\n".join([*lines, "", footer])
 
 
@@ -125,6 +141,37 @@ def fields_table(benchmark: dict[str, Any]) -> str:
     return "\n".join([*lines, "", footer])
 
 
+def monte_carlo_table(benchmark: dict[str, Any]) -> str:
+    """Return Markdown tables of the simulations against NumPy, and of the gain of every result."""
+    lines = ["| result | NumPy | samples per second, ours over NumPy's |", "|---|---|---|"]
+    for row in benchmark["samples_per_second"]:
+        threads = f"{row['threads']} thread{'s' if row['threads'] > 1 else ''}"
+        lines.append(f"| {row['result']} | {row['method']}, {threads} | {_spread(row['ratio'], 2)} |")
+    reached = benchmark["time_to_precision"]
+    time = (
+        f"{reached['result']} to a standard error of {reached['stderr']:.1e}, one core each: NumPy takes "
+        f"{_spread(reached['ratio'], 0)} times as long."
+    )
+    gains = ["| result | reduction | variance × time, plain over reduced |", "|---|---|---|"]
+    for row in benchmark["gains"]:
+        gain = (
+            "infinite" if row["gain"] is None else f"{row['gain']:.2g}" if row["gain"] < 100 else f"{row['gain']:.0f}"
+        )
+        kind = "none: an experiment of its own" if row["reduction"] == "none" else row["reduction"]
+        gains.append(f"| {row['result']} {row['quantity']} | {kind} | {'' if row['reduction'] == 'none' else gain} |")
+    settings = benchmark["settings"]
+    footer = (
+        f"Medians of {settings['rounds']} interleaved rounds, in brackets the lowest and the highest, on "
+        f"{settings['device_name']} ({benchmark['machine']}), {settings['workers']} workers, float64, load average "
+        f"{settings['load_average']:.1f}; gains are measured once, in the first setting of each result."
+    )
+    return "\n".join([*lines, "", time, "", *gains, "", footer])
+
+
+def _spread(found: dict[str, float], digits: int) -> str:
+    return f"{found['median']:.{digits}f} ({found['lowest']:.{digits}f} to {found['highest']:.{digits}f})"
+
+
 def replace_block(text: str, name: str, content: str) -> str:
     """Replace what stands between a block's markers."""
     begin, end = f"<!-- {name}: begin -->", f"<!-- {name}: end -->"
@@ -142,10 +189,12 @@ def main() -> None:
     text = readme.read_text(encoding="utf-8")
     blocks = {
         "verdicts": verdict_table(records.read_table(arguments.records / "verdicts.parquet")),
+        "power": power_table(records.read_table(arguments.records / "power.parquet")),
         "accuracy": accuracy_table(records.read_table(arguments.records / "operator_accuracy.parquet")),
         "speed": speed_table(records.read_json(arguments.benchmarks / "warp_cpu.json")),
         "orders": orders_table(records.read_table(arguments.records / "discretization_orders.parquet")),
         "photographs": photographs_table(records.read_table(arguments.records / "natural_images_agreement.parquet")),
+        "monte_carlo": monte_carlo_table(records.read_json(arguments.benchmarks / "monte_carlo_cpu.json")),
         "fields": fields_table(records.read_json(arguments.benchmarks / "fields_cpu.json")),
     }
     for name, content in blocks.items():

@@ -1,7 +1,7 @@
 """What every result has to satisfy; a new result is checked by these tests without an edit."""
 
 import itertools
-from dataclasses import asdict, replace
+from dataclasses import asdict
 
 import mpmath
 import numpy as np
@@ -11,6 +11,7 @@ import torch
 
 import warptheory as wt
 from warptheory import kernels, montecarlo, results
+from warptheory.montecarlo import Judgement
 from warptheory.symbolic import IIDField, LeadingTerm, MomentStatistic, WideOffsets, evaluate
 from warptheory.symbolic._nodes import ExpectedValue, FractionMean, KernelValue, OffsetAverage, known_covariances
 from warptheory.symbolic._variables import Fraction, RandomAtom, SampledValue
@@ -114,15 +115,18 @@ def test_is_documented(result):
 
 @pytest.mark.parametrize(("result", "quantity", "setting"), CLAIMS)
 def test_simulation_verifies_it_and_refutes_a_planted_error(result, quantity, setting):
-    """The same machinery, the same family of claims; the planted formula is too large (d = 1) or too small."""
+    """The same machinery, the same family of claims, two estimates; planted formulas are too large and too small."""
     claim = result.claim(quantity.name, **asdict(setting))
-    truth = montecarlo.verify(claim, family=len(CLAIMS))
+    judgement = Judgement(claim, seed=0, z=montecarlo.allowed_deviation(len(CLAIMS)), twice=True)
+    while not judgement.is_done:
+        for chunk in judgement.estimation.wanted:
+            (moments,) = judgement.estimation.batch(range(chunk, chunk + 1)).run()
+            judgement.add(judgement.estimation.label, chunk, moments)
+    truth = judgement.verdict
     assert truth.verdict == "verified", str(truth)
     assert truth.power >= montecarlo.POWER
-    wrong = claim.theory + (1 if setting.dim == 1 else -1) * claim.absolute_effect
-    planted = replace(claim, theory=wrong, size=claim.absolute_effect / claim.smallest_effect)
-    found = montecarlo.verify(planted, family=len(CLAIMS))
-    assert found.verdict == "refuted", str(found)
+    for sign in (1, -1):
+        assert judgement.refuses(claim.theory + sign * claim.absolute_effect), str(truth)
 
 
 @pytest.mark.parametrize(("result", "quantity", "setting"), DERIVATIONS)

@@ -10,7 +10,9 @@ from scipy import stats
 
 from warptheory import montecarlo, results
 from warptheory.core.errors import ArgumentError
-from warptheory.montecarlo import Claim, NotFiniteError, allowed_deviation, estimate, verify
+from warptheory.montecarlo import Claim, Judgement, NotFiniteError, allowed_deviation, estimate, verify
+from warptheory.montecarlo._chunks import ChunkPlan
+from warptheory.montecarlo._verdict import student_deviation
 from warptheory.symbolic import Covariance, ExcessKurtosis, Expectation, IIDField, OffsetField, Variance, warp
 
 MEAN = Expectation(IIDField()[0])
@@ -65,6 +67,7 @@ def test_too_small_a_run_is_undecided_never_a_pass():
 
 def test_one_outlying_run_is_not_a_refutation():
     """A deviation that fresh numbers do not confirm leaves the claim undecided."""
+    first = ChunkPlan.of(Normal().row_elements({}), 2**31)
 
     @dataclass(frozen=True)
     class FirstRunOff(Normal):
@@ -72,7 +75,7 @@ def test_one_outlying_run_is_not_a_refutation():
 
         def sample(self, generator, rows, values, device="cpu"):
             values["rows"] += rows
-            mean = 1.1 if values["rows"] <= 4096 * 16 else 1.0
+            mean = 1.1 if values["rows"] <= first.rows * first.fewest else 1.0
             return torch.from_numpy(generator.normal(mean, 0.001, rows))
 
     verdict = verify(Claim("outlier", 1.0, FirstRunOff(), values={"rows": 0.0}))
@@ -87,6 +90,81 @@ def test_a_theory_of_zero_has_an_absolute_effect():
     assert verify(replace(claim, theory=0.0, experiment=Normal(mean=0.01))).verdict == "refuted"
 
 
+@pytest.mark.parametrize("z", [1.0, 1.96, 4.0, 5.2])
+@pytest.mark.parametrize("n", [2, 4, 64, 5000])
+def test_widening_is_that_of_students_law(z, n):
+    """The quantile that has the same tail as z; SciPy's two routines agree to ten digits."""
+    widened = student_deviation(z, n)
+    assert widened == pytest.approx(stats.t(n - 1).isf(stats.norm.sf(z)), rel=1e-9)
+    assert widened > z
+    assert student_deviation(z, 10**9) == pytest.approx(z, rel=1e-6)
+
+
+def test_fewer_than_two_rows_refuse_nothing():
+    assert student_deviation(4.0, 1) == student_deviation(4.0, 0) == math.inf
+
+
+@dataclass(frozen=True)
+class Exact(Normal):
+    """Rows that do not scatter."""
+
+    def sample(self, generator, rows, values, device="cpu"):
+        return torch.full((rows,), self.mean, dtype=torch.float64)
+
+
+def test_one_percent_of_the_smallest_effect_is_allowed():
+    """Of an effect of 0.05 a distance of 0.0005 and no more, where there is no standard error."""
+    for distance, verdict in ((0.000499, "verified"), (-0.000499, "verified"), (0.000501, "refuted")):
+        claim = Claim("exact", 1.0, Exact(mean=1 + distance), smallest_effect=0.05)
+        found = verify(claim)
+        assert (found.verdict, found.stderr, found.power) == (verdict, 0.0, 1.0)
+
+
+def test_the_allowance_is_added_to_the_widened_standard_errors():
+    judgement = judged(Claim("mean", 1.0, Normal(), smallest_effect=0.5), twice=True)
+    first, second = judgement.estimates
+    reach = [student_deviation(3.0, one.n) * one.stderr + 0.005 for one in (first, second)]
+    below = min(first.value - reach[0], second.value - reach[1])
+    assert judgement.refuses(below - 1e-9)
+    assert not judgement.refuses(below + 1e-9)
+    above = max(first.value + reach[0], second.value + reach[1])
+    assert judgement.refuses(above + 1e-9)
+    assert not judgement.refuses(above - 1e-9)
+
+
+def judged(claim, **choices):
+    """Return a judgement at z = 3 that has come to its end."""
+    judgement = Judgement(claim, 1, 3.0, **choices)
+    while not judgement.is_done:
+        assert not judgement.refuses(1e9)  # before the end nothing is refused
+        for chunk in judgement.estimation.wanted:
+            (moments,) = judgement.estimation.batch(range(chunk, chunk + 1)).run()
+            judgement.add(judgement.estimation.label, chunk, moments)
+    return judgement
+
+
+def test_two_estimates_are_made_where_asked_for():
+    """A true claim has one estimate, or two of different streams; the verdict is the same."""
+    claim = Claim("true", 1.0, Normal(), smallest_effect=0.5)
+    once, twice = judged(claim), judged(claim, twice=True)
+    assert [one.label for one in once.estimates] == ["true"]
+    assert [one.label for one in twice.estimates] == ["true", "true/again"]
+    assert twice.estimates[0] == once.estimates[0]
+    assert twice.estimates[0].value != twice.estimates[1].value
+    assert once.verdict.verdict == twice.verdict.verdict == "verified"
+    assert twice.refuses(1.5)
+    assert not twice.refuses(1.0)
+    assert once.refuses(1.5)
+
+
+def test_a_wrong_claim_refuses_itself():
+    judgement = judged(Claim("wrong", 2.0, Normal(), smallest_effect=0.1))
+    assert len(judgement.estimates) == 2
+    assert judgement.verdict.verdict == "refuted"
+    assert judgement.refuses(2.0)
+    assert not judgement.refuses(1.0)
+
+
 def test_false_refusals_are_as_rare_as_stated():
     """At level 0.05 a true claim leaves ±z in 5 % of 1000 runs: 50 ± 6.9; allowed 4 of these."""
     z = allowed_deviation(1, 0.05)
@@ -99,7 +177,7 @@ def test_estimates_of_a_result_are_calibrated():
     """(estimate − theory)/stderr over 60 seeds is standard normal (Kolmogorov–Smirnov at 1e-4)."""
     claim = results.get("A2").claim(inputs="exponential")
     found = [
-        estimate(claim.experiment, claim.values, rtol=1.0, seed=seed, label=claim.label, max_elements=1)
+        estimate(claim.experiment, claim.values, rtol=1.0, seed=seed, label=claim.label, max_elements=1, plain=True)
         for seed in range(60)
     ]
     scores = [(e.value - claim.theory) / e.stderr for e in found]
@@ -149,12 +227,18 @@ ZEROS = {
 def test_a_value_of_zero_is_estimated_relative_to_its_size(name):
     """4·stderr ≤ rtol·size: the deviation σ² of a product of two pixels, or at least the 3 of E(x − μ)⁴/σ⁴."""
     experiment, size = ZEROS[name]
-    found = estimate(experiment, {"s": 0.5}, rtol=2e-3, max_elements=2**27)
+    found = estimate(experiment, {"s": 0.5}, rtol=2e-3, max_elements=2**27, plain=True)
     assert found.reached
     assert found.is_zero
     assert abs(found.value) <= 4 * found.stderr <= 2e-3 * found.size
     assert size / 3 <= found.size <= 3 * size
     assert f"not told from zero at a size of {found.size:.3g}" in str(found)
+
+
+def test_a_zero_that_follows_from_the_offsets_alone_is_exact():
+    """Independent channels have no covariance given their offsets; nothing scatters then."""
+    found = estimate(Covariance(*CHANNELS), {"s": 0.5}, rtol=2e-3)
+    assert (found.value, found.stderr, found.reached, found.is_zero) == (0.0, 0.0, True, True)
 
 
 def test_a_small_value_is_told_from_zero():
@@ -220,5 +304,5 @@ def test_bad_input(call, message):
 
 
 def test_a_broken_experiment_is_named():
-    with pytest.raises(NotFiniteError, match="^broken: chunk 0 of seed 3 returned NaN or infinity$"):
+    with pytest.raises(NotFiniteError, match="^broken: chunk 0 of seed 3: the experiment returned NaN or infinity$"):
         estimate(Broken(), {}, seed=3, label="broken")

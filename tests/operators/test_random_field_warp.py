@@ -157,12 +157,12 @@ def test_displacement_error_of_white_noise_and_none():
 
 @pytest.mark.parametrize("spread", [0.4, 1.5])
 def test_measured_displacement_error(spread):
-    """Within five standard errors of C6, 250 images: no other error is left.
+    """Within five standard errors of C6, 350 images: no other error is left.
 
     The sinc kernel is exact for periodic fields whose spectrum ends below π: ℓ = 2 leaves exp(−2π²) of it beyond.
     """
     image = SquaredExponential(length=2, variance=3)
-    x = images(image, 250, (20, 20), periodic=True)
+    x = images(image, 350, (20, 20), periodic=True)
     warp = RandomFieldWarp(spread, 5.0, kernel="sinc", boundary="periodic")
     mean, error = mean_and_error((warp(x) - x) ** 2)
     strength = warp.strength(image)

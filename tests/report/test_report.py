@@ -52,6 +52,8 @@ def test_everything_is_written(reproduced):
         "figure1_warped_image.pdf",
         "figure1_warped_image.png",
         *(f"records/{stem}" for stem in ("derivations.json", "verdicts.parquet", "verdicts.json", "expected.parquet")),
+        *(f"records/{stem}" for stem in ("power.parquet", "power.json")),
+        *(f"chunks/{stem}" for stem in ("chunks.sqlite", "configuration.json", "lock")),
         *(f"records/{stem}" for stem in ("expected.json", "iid_statistics.parquet", "iid_statistics.json")),
         *(f"records/{stem}" for stem in ("backward_asymmetry.parquet", "backward_asymmetry.json")),
         *(f"records/{stem}{suffix}" for stem in TABLES for suffix in (".parquet", ".json")),
@@ -108,7 +110,7 @@ def test_the_page_opens_in_a_browser(reproduced, tmp_path):
     steps = sum(1 + len(quantity["steps"]) for result in results for quantity in result["quantities"])
     assert len(seen["formulas"]) == steps
     assert min(seen["formulas"]) > 5  # pixels: an element that the browser does not know has no height
-    assert len(seen["tables"]) == len(results) + 2  # the operator's timings; values from elsewhere
+    assert len(seen["tables"]) == len(results) + 3  # planted errors; the operator's timings; values from elsewhere
     assert min(seen["tables"]) >= 3
     # Claims, two of the forward and three of the backward pass, two each of fields, errors and photographs; speed,
     # accuracy, Figure 1.

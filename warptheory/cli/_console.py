@@ -1,10 +1,16 @@
-"""What commands print with: a console, and a progress bar that is silent when nobody watches."""
+"""What commands print with: a console, a progress bar that is silent when nobody watches, tables as JSON."""
 
+import json
+import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
 
 console = Console(highlight=False)
 _notes = Console(stderr=True, highlight=False)
@@ -21,3 +27,10 @@ def progress_bar(title: str) -> Iterator[Callable[[float, str], None]]:
             progress.update(task, completed=share, description=f"{title}: {name}")
 
         yield update
+
+
+def print_json(table: "DataFrame") -> None:
+    """Print a JSON object for each row, numbers that are not finite as null."""
+    for row in table.to_dict(orient="records"):
+        finite = {name: None if isinstance(x, float) and not math.isfinite(x) else x for name, x in row.items()}
+        print(json.dumps(finite, ensure_ascii=False))

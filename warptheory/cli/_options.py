@@ -14,6 +14,19 @@ Kernel = Annotated[str | None, typer.Option(help="Interpolation kernel, by name.
 Dim = Annotated[int | None, typer.Option(help="Number of spatial axes: 1, 2 or 3.")]
 Offsets = Annotated[str | None, typer.Option(help="Law of the offsets, by name.")]
 Workers = Annotated[int | None, typer.Option(help="Number of processes; by default one for each core.", min=1)]
+Scheduler = Annotated[
+    str | None,
+    typer.Option(help="Who works: processes (default), threads, serial, dask, or the tcp:// address of a cluster."),
+]
+Fresh = Annotated[bool, typer.Option("--fresh", help="Forget what the folder holds, and start over.")]
+Plain = Annotated[
+    bool, typer.Option("--plain", help="Draw everything independently, without any reduction of the variance.")
+]
+Replay = Annotated[
+    int | None,
+    typer.Option("--replay", min=0, metavar="CHUNK", help="Run this chunk of each claim alone, and print its means."),
+]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object a line instead, for scripts.")]
 Inputs = Annotated[str | None, typer.Option(help="Law of the input pixels, by name.")]
 
 DEFAULT_OUT = Path("paper_repro/out")

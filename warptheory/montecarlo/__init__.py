@@ -1,39 +1,67 @@
 """Monte Carlo: estimates with standard errors, and verdicts with power; knows no theorem."""
 
+from warptheory.montecarlo._campaign import Campaign, Job, Outcome, Trial
+from warptheory.montecarlo._chunks import ChunkError, NotFiniteError
+from warptheory.montecarlo._conditional import ConditionalSimulation
 from warptheory.montecarlo._continuum import ContinuumSimulation, simulation_of
+from warptheory.montecarlo._controls import ControlledSimulation
 from warptheory.montecarlo._estimate import (
-    Combination,
     Estimate,
-    Experiment,
-    NotFiniteError,
-    as_experiment,
+    Estimation,
+    Measurement,
     check_device,
     estimate,
 )
+from warptheory.montecarlo._experiment import Combination, Experiment, as_experiment
 from warptheory.montecarlo._moments import Moments
+from warptheory.montecarlo._points import DESIGNS
 from warptheory.montecarlo._profile import PROFILES, Profile, get_profile
+from warptheory.montecarlo._quantiles import Quantiles
 from warptheory.montecarlo._simulation import Simulation
-from warptheory.montecarlo._verdict import FAMILY_LEVEL, POWER, Claim, Verdict, allowed_deviation, verify
+from warptheory.montecarlo._store import ChunkStore, chunk_store
+from warptheory.montecarlo._summary import Summary, summarise
+from warptheory.montecarlo._variance_reduction import reduced
+from warptheory.montecarlo._verdict import FAMILY_LEVEL, POWER, Claim, Judgement, Verdict, allowed_deviation, verify
+from warptheory.montecarlo._workers import Workers, workers
 
 __all__ = [
+    "DESIGNS",
     "FAMILY_LEVEL",
     "POWER",
     "PROFILES",
+    "Campaign",
+    "ChunkError",
+    "ChunkStore",
     "Claim",
     "Combination",
+    "ConditionalSimulation",
     "ContinuumSimulation",
+    "ControlledSimulation",
     "Estimate",
+    "Estimation",
     "Experiment",
+    "Job",
+    "Judgement",
+    "Measurement",
     "Moments",
     "NotFiniteError",
+    "Outcome",
     "Profile",
+    "Quantiles",
     "Simulation",
+    "Summary",
+    "Trial",
     "Verdict",
+    "Workers",
     "allowed_deviation",
     "as_experiment",
     "check_device",
+    "chunk_store",
     "estimate",
     "get_profile",
+    "reduced",
     "simulation_of",
+    "summarise",
     "verify",
+    "workers",
 ]

@@ -60,7 +60,7 @@ class ContinuumSimulation(Simulation):
     def _reads_pixels(self) -> bool:
         """Whether some value or offset lives on the pixels' grid, and not on the finer one."""
         on_grid = any(isinstance(atom, SampledValue | SplatValue) for atom in self._atoms)
-        independent = any(not isinstance(field, GaussianField) for field in self._inputs)
+        independent = any(not isinstance(field, GaussianField) for field in self.input_fields)
         return on_grid or independent or not all(map(_is_fine, self._sources))
 
     def _sampler(self, field: GaussianField, size: tuple[int, ...], values: Values) -> FieldSampler:

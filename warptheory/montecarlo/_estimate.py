@@ -1,62 +1,24 @@
 """Estimation to a requested precision, chunk by chunk, each chunk from its own random stream."""
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Set
-from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
-from jaxtyping import Float
-from numpy import ndarray
-from torch import Tensor
 
-from warptheory.core.errors import ArgumentError, WarpTheoryError
-from warptheory.core.streams import Stream
-from warptheory.montecarlo._continuum import simulation_of
+from warptheory.core.errors import ArgumentError
+from warptheory.montecarlo._chunks import Batch, ChunkPlan, SupportsExperiment, experiment_of
+from warptheory.montecarlo._controls import Controlled, ControlledSimulation, corrected
+from warptheory.montecarlo._experiment import Combination, Experiment, as_experiment
 from warptheory.montecarlo._moments import Moments
 from warptheory.montecarlo._simulation import Simulation
 from warptheory.symbolic import MomentStatistic
 from warptheory.symbolic._evaluate import check_values
 
-# A chunk holds about this many pixels: large enough that torch's overhead is small, small enough for
-# the caches, and never more than a few megabytes.
-_CHUNK_ELEMENTS = 2**16
-_FEWEST_CHUNKS = 16
-_FEWEST_ROWS = 64  # fewer would leave the standard error itself uncertain
 DEFAULT_MAX_ELEMENTS = 2**31
 # A value of fewer standard errors cannot be told from zero: one in 16,000 that are zero would seem not to be.
 _DISTINCT = 4.0
-
-
-@runtime_checkable
-class Experiment(Protocol):
-    """Anything that can be estimated: independent, unbiased rows from a random stream."""
-
-    def row_elements(self, values: Mapping[str, float]) -> int:
-        """Return the number of pixels that a row draws; it bounds the memory of a chunk."""
-
-    @property
-    def symbols(self) -> Set[str]:
-        """Names of the symbols that need a number before the experiment can run."""
-
-    def sample(
-        self, generator: np.random.Generator, rows: int, values: Mapping[str, float], device: str = "cpu"
-    ) -> Float[Tensor, "rows"] | Float[Tensor, "rows k"]:
-        """Draw independent rows: estimates, shape (rows,), or what they are functions of, shape (rows, k)."""
-
-
-@runtime_checkable
-class Combination(Protocol):
-    """An experiment whose value is a function of the means of its columns, such as a variance of two moments."""
-
-    def combine(self, means: Float[ndarray, "k"], values: Mapping[str, float]) -> tuple[float, Float[ndarray, "k"]]:
-        """Return the function's value and its gradient, shape (k,), at means of shape (k,)."""
-
-
-class NotFiniteError(WarpTheoryError):
-    """An experiment returned NaN or infinity; the message names the chunk's stream."""
 
 
 @dataclass(frozen=True)
@@ -93,19 +55,128 @@ class Estimate:
         return f"{self.label}: {self.value:.6g} ± {self.stderr:.1g} ({zero}{limit}n = {self.n}, seed {self.seed})"
 
 
-def as_experiment(experiment: Experiment | MomentStatistic) -> Experiment:
-    """Return the experiment itself, or the simulation of a symbolic statistic.
+@dataclass
+class Estimation:
+    """An estimate in the making: it says which chunks it wants, takes what they gave, and stops when that is enough.
 
-    Raises:
-        ArgumentError: neither an experiment nor a statistic.
+    Chunks are merged in the order of their numbers, and the precision is looked at after numbers of chunks that depend
+    on what was merged alone. So the estimate is the same whoever runs the chunks, and in whatever order they come.
+
+    Attributes:
+        experiment: the experiment.
+        values: a number for every symbol, by name.
+        rtol: relative precision that is asked for.
+        atol: absolute precision that is asked for, in the unit of the estimate.
+        seed: the seed.
+        label: name of the random stream.
+        device: device on which the operator runs.
+        max_elements: limit on the number of pixels drawn.
+        source: what workers make the experiment of, if not the experiment itself.
+        plain: whether the experiment is run as it is, without any reduction of its variance.
     """
-    if isinstance(experiment, MomentStatistic):
-        return simulation_of(experiment)
-    if isinstance(experiment, Experiment):
-        return experiment
-    raise ArgumentError(
-        "experiment", expected="a symbolic statistic or an Experiment", received=type(experiment).__name__
-    )
+
+    experiment: Experiment
+    values: Mapping[str, float]
+    rtol: float
+    atol: float
+    seed: int
+    label: str
+    device: str = "cpu"
+    max_elements: int = DEFAULT_MAX_ELEMENTS
+    source: Experiment | SupportsExperiment | None = None
+    plain: bool = False
+    moments: Moments = field(default_factory=Moments, init=False)
+    merged: int = field(default=0, init=False)
+    _early: dict[int, Moments] = field(default_factory=dict, init=False)
+
+    def __post_init__(self) -> None:
+        if not (self.rtol >= 0 and self.atol >= 0 and self.rtol + self.atol > 0):
+            received = f"rtol={self.rtol}, atol={self.atol}"
+            raise ArgumentError("rtol", expected="rtol, atol ≥ 0 and not both 0", received=received)
+        check_values(self.experiment.symbols, self.values)
+        self._run = experiment_of(self.experiment, self.values, self.plain)
+        self.plan = ChunkPlan.of(self._run.row_elements(self.values), self.max_elements)
+        self._value, self._stderr, self._size = math.nan, math.inf, math.nan
+        self._needed = float(self.plan.fewest)
+        self._next_look = min(self.plan.fewest, self.plan.most)
+        self.is_done = self.reached = False
+
+    @property
+    def wanted(self) -> range:
+        """Numbers of the chunks until the next look at the precision; none when it is done."""
+        return range(self.merged, self.merged if self.is_done else self._next_look)
+
+    def batch(self, chunks: range) -> Batch:
+        """Return the work of running some chunks."""
+        source = self.experiment if self.source is None else self.source
+        return Batch(source, self.values, self.seed, self.label, self.plan.rows, chunks, self.device, self.plain)
+
+    def add(self, chunk: int, moments: Moments) -> None:
+        """Take what a chunk gave; chunks may come in any order, and more than once."""
+        if chunk >= self.merged:
+            self._early[chunk] = moments
+        while not self.is_done and self.merged in self._early:
+            self.moments = self.moments.merge(self._early.pop(self.merged))
+            self.merged += 1
+            if self.merged == self._next_look:
+                self._look()
+
+    def _look(self) -> None:
+        """Compare the precision with what is asked for, and plan the next look."""
+        self._value, self._stderr = _value(self._run, self.moments, self.values)
+        self._size = _size(self._run, self.moments.n, self._value, self._stderr, self.values)
+        target = self.target
+        self.reached = self._stderr <= target
+        self.is_done = self.reached or self.merged >= self.plan.most
+        # The variance is known to a few percent by now, so the number of chunks is as well.
+        excess = self._stderr / target if target > 0 else math.inf
+        self._needed = self.merged * excess * excess  # a square that may overflow, to infinity
+        ahead = max(self.merged + 1, math.ceil(min(1.02 * self._needed, 2 * self.merged)))
+        self._next_look = min(ahead, self.plan.most)
+
+    @property
+    def target(self) -> float:
+        """The standard error that is asked for; NaN before the first look."""
+        return max(self.rtol * abs(self._value), self.rtol * self._size / _DISTINCT, self.atol)
+
+    @property
+    def share(self) -> float:
+        """Share of the work that is done, in [0, 1]."""
+        return 1.0 if self.is_done else min(1.0, self.merged / min(max(self._needed, 1.0), self.plan.most))
+
+    @property
+    def estimate(self) -> Estimate:
+        """What has been estimated up to the last look."""
+        n = self.moments.n
+        return Estimate(self._value, self._stderr, n, self.seed, self.label, self.reached, self._size)
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """One estimate in the making, beside the number that a theory gives for it.
+
+    Attributes:
+        theory: the number; NaN where there is none.
+        estimation: the estimate.
+    """
+
+    theory: float
+    estimation: Estimation
+
+    @property
+    def is_done(self) -> bool:
+        """Whether no more chunks are wanted."""
+        return self.estimation.is_done
+
+    @property
+    def share(self) -> float:
+        """Share of the work that is done, in [0, 1]."""
+        return self.estimation.share
+
+    def add(self, label: str, chunk: int, moments: Moments) -> None:
+        """Take what a chunk of the stream gave."""
+        if label == self.estimation.label:
+            self.estimation.add(chunk, moments)
 
 
 def estimate(
@@ -118,6 +189,7 @@ def estimate(
     label: str | None = None,
     device: str = "cpu",
     max_elements: int = DEFAULT_MAX_ELEMENTS,
+    plain: bool = False,
     on_progress: Callable[[float], None] | None = None,
 ) -> Estimate:
     """Estimate the mean of an experiment until its standard error is small enough.
@@ -140,44 +212,34 @@ def estimate(
         label: name of the random stream; by default the experiment's own text.
         device: torch device on which the operator runs.
         max_elements: limit on the number of pixels drawn.
+        plain: whether to draw everything independently. By default a statistic has its variance reduced where that is
+            possible: its mean given the offsets is summed exactly, offsets are spread evenly, and n counts sets of
+            them, or what is known of the input corrects the estimate.
         on_progress: called with the share of the work that is done, in [0, 1].
 
     Raises:
         ArgumentError: rtol and atol not positive, an unknown device, or a symbol without a value.
         NotFiniteError: the experiment returned NaN or infinity.
     """
-    if not (rtol >= 0 and atol >= 0 and rtol + atol > 0):
-        raise ArgumentError("rtol", expected="rtol, atol ≥ 0 and not both 0", received=f"rtol={rtol}, atol={atol}")
     check_device(device)
     runnable = as_experiment(experiment)
-    check_values(runnable.symbols, values)
     name = str(experiment) if label is None else label
-    elements = runnable.row_elements(values)
-    rows = max(1, _CHUNK_ELEMENTS // elements)
-    most_chunks = max(_FEWEST_CHUNKS, max_elements // (rows * elements))
-    fewest = max(_FEWEST_CHUNKS, math.ceil(_FEWEST_ROWS / rows))
-    moments, chunk, next_check, reached = Moments(), 0, fewest, False
-    value, stderr, size = math.nan, math.inf, math.nan
-    with _one_thread():
-        while not reached and chunk < most_chunks:
-            moments = moments.merge(_run_chunk(runnable, Stream(seed, name, chunk), rows, values, device))
-            chunk += 1
-            if chunk < next_check and chunk < most_chunks:
-                continue
-            value, stderr = _value(runnable, moments, values)
-            size = _size(runnable, moments.n, value, stderr, values)
-            target = max(rtol * abs(value), rtol * size / _DISTINCT, atol)
-            reached = stderr <= target
-            # The variance is known to a few percent by now, so the number of chunks is as well.
-            needed = chunk if reached else chunk * (stderr / target) ** 2 if target > 0 else most_chunks
-            next_check = max(chunk + 1, math.ceil(min(1.02 * needed, 2 * chunk)))
-            if on_progress is not None:
-                on_progress(1.0 if reached else min(1.0, chunk / min(needed, most_chunks)))
-    return Estimate(value, stderr, moments.n, seed, name, reached, size)
+    estimation = Estimation(runnable, values, rtol, atol, seed, name, device, max_elements, plain=plain)
+    while not estimation.is_done:
+        for chunk in estimation.wanted:
+            (moments,) = estimation.batch(range(chunk, chunk + 1)).run()
+            estimation.add(chunk, moments)
+        if on_progress is not None:
+            on_progress(estimation.share)
+    return estimation.estimate
 
 
 def _value(experiment: Experiment, moments: Moments, values: Mapping[str, float]) -> tuple[float, float]:
     """Return the value that the means give, and its standard error."""
+    if isinstance(experiment, Controlled):
+        means, covariance = corrected(moments, experiment.controls)
+        value, gradient = experiment.combine(means, values)
+        return value, float(np.sqrt(max(0.0, gradient @ covariance @ gradient)))
     if isinstance(experiment, Combination):
         value, gradient = experiment.combine(moments.mean, values)
         return value, moments.standard_error(gradient)
@@ -188,25 +250,11 @@ def _size(experiment: Experiment, rows: int, value: float, stderr: float, values
     """Return the size that the precision of a value is relative to: |value|, unless it cannot be told from zero."""
     if abs(value) > _DISTINCT * stderr:
         return abs(value)
-    if not isinstance(experiment, Simulation):
+    if not isinstance(experiment, Simulation | ControlledSimulation):
         return stderr * math.sqrt(rows)
     # The pixels of a row scatter like independent ones, but for neighbours that share taps.
     own = experiment.statistic.size(value)
     return max(own, stderr * math.sqrt(rows * experiment.row_elements(values)))
-
-
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    """Let torch compute on one thread: a chunk's tensors are too small to gain from more.
-
-    On a machine that others use too, threads that wait for each other cost up to fifty times the work.
-    """
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def check_device(device: str) -> None:
@@ -221,10 +269,3 @@ def check_device(device: str) -> None:
         raise ArgumentError(
             "device", expected="a device that torch can use here, such as cpu", received=repr(device)
         ) from error
-
-
-def _run_chunk(experiment: Experiment, stream: Stream, rows: int, values: Mapping[str, float], device: str) -> Moments:
-    sample = experiment.sample(stream.generator(), rows, values, device)
-    if not bool(torch.isfinite(sample).all()):
-        raise NotFiniteError(f"{stream.label}: chunk {stream.chunk} of seed {stream.seed} returned NaN or infinity")
-    return Moments.of(sample)

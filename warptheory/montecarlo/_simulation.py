@@ -15,11 +15,13 @@ import sympy as sp
 import torch
 from jaxtyping import Float
 from numpy import ndarray
+from scipy import fft
 from torch import Tensor
 
 from warptheory import symbolic, warping
 from warptheory.core.errors import ArgumentError
 from warptheory.fields import IID, Covariance, FieldSampler
+from warptheory.fields.laws import scaled
 from warptheory.montecarlo._extent import Axis, Values
 from warptheory.symbolic import (
     ComposedField,
@@ -35,7 +37,7 @@ from warptheory.symbolic import (
 from warptheory.symbolic._composition import ComposedValue, SlopeValue
 from warptheory.symbolic._nodes import ExpectedValue, OffsetAverage
 from warptheory.symbolic._terms import given_offsets
-from warptheory.symbolic._variables import PixelValue, RandomAtom, SampledValue, SplatValue
+from warptheory.symbolic._variables import Index, PixelValue, RandomAtom, SampledValue, SplatValue, input_field
 
 _AXIS_SIZE = {1: 64, 2: 12, 3: 6}
 CORRELATED = 1e-7
@@ -57,14 +59,19 @@ class Simulation:
     inputs: str = "normal"
 
     @property
+    def shortest(self) -> int:
+        """The least number of pixels of a row along an axis, which share the cost of calling the operator."""
+        return _AXIS_SIZE[self.dim]
+
+    @property
     def share_of_images(self) -> float:
         """Share of C(0) that correlations across the period of a row may add."""
         return CORRELATED
 
     @cached_property
     def _moments(self) -> sp.Expr:
-        """The statistic by expected values of whole expressions, in which large monomials do not cancel."""
-        return self.statistic.moments(_whole)
+        """The statistic by expected values of whole expressions about their centres, in which nothing large cancels."""
+        return self.statistic.centred(_centre).moments(_whole)
 
     @cached_property
     def _averaged(self) -> list[ExpectedValue]:
@@ -84,7 +91,7 @@ class Simulation:
     def _all_fields(self) -> list[Field]:
         """Every field that a value is read from or derived from."""
         found: dict[Field, None] = {}
-        pending: list[Field] = [_field_of(atom) for atom in self._atoms]
+        pending: list[Field] = [field_of(atom) for atom in self._atoms]
         while pending:
             field = pending.pop()
             found[field] = None
@@ -131,6 +138,8 @@ class Simulation:
     def _new_size(self, values: Values) -> tuple[int, ...]:
         correlated = self._correlated(values)
         lengths = [self._length(axis, values) + correlated for axis in range(self.dim)]
+        if correlated and self._is_compact:
+            lengths = [_transformable(length) for length in lengths]
         if not math.prod(lengths) <= _MOST_PIXELS:
             raise ArgumentError(
                 "statistic",
@@ -142,7 +151,7 @@ class Simulation:
 
     def _correlated(self, values: Values) -> int:
         """Return beyond how many pixels the input is not correlated, so that a periodic row is like an infinite one."""
-        fields = [field for field in self._inputs if isinstance(field, GaussianField)]
+        fields = [field for field in self.input_fields if isinstance(field, GaussianField)]
         ranges = [
             _given_covariance(field, values).range(self.share_of_images) / _spacing(field, values) for field in fields
         ]
@@ -158,18 +167,23 @@ class Simulation:
             (along.pixels(self._read_along(axis, node, values)) for node in self._monomials),
             default=0.0,
         )
-        if all(isinstance(field, ComposedField) or field.kernel.is_compact for field in self._moving):
-            return float(max(_AXIS_SIZE[self.dim], np.ceil(needed)))
+        if self._is_compact:
+            return float(max(self.shortest, np.ceil(needed)))
         # Band-limited interpolation reads the whole axis, with weights that fall by distance: it gets as much again.
         # On an even axis it splits the Nyquist frequency, and Σk² falls short of its value on the infinite axis; on
         # an odd one the two agree.
-        length = max(_AXIS_SIZE[self.dim], np.ceil(2 * needed))
+        length = max(self.shortest, np.ceil(2 * needed))
         return float(length + 1 - length % 2)
+
+    @property
+    def _is_compact(self) -> bool:
+        """Whether values read no more than a few pixels."""
+        return all(isinstance(field, ComposedField) or field.kernel.is_compact for field in self._moving)
 
     def _read_along(self, axis: int, node: ExpectedValue, values: Values) -> list[tuple[Field, int]]:
         """Return the fields of a monomial's values, and their pixels along an axis."""
         atoms = node.args[0].atoms(RandomAtom)
-        return [(_field_of(atom), _shift(atom, self.dim, values)[axis]) for atom in atoms]
+        return [(field_of(atom), shift_of(atom, self.dim, values)[axis]) for atom in atoms]
 
     def _described_offsets(self, values: Values) -> str:
         """Return the offset fields and what they are at some values, as text."""
@@ -194,7 +208,7 @@ class Simulation:
     def symbols(self) -> set[str]:
         """Names of the symbols that need a number before the experiment can run."""
         expressions: list[sp.Expr] = [self._moments]
-        for field in self._inputs:
+        for field in self.input_fields:
             expressions += field.parameters
         for source in self._sources:
             law, given = source.axis_law, self.statistic.condition
@@ -224,16 +238,34 @@ class Simulation:
         Returns:
             Estimates, shape (rows, k), float64, a column for each moment of the statistic.
         """
+        return self.columns(self.draw(generator, rows, values, device), rows, values)
+
+    def draw(self, generator: np.random.Generator, rows: int, values: Values, device: str) -> dict[object, Tensor]:
+        """Draw every input and every offset field.
+
+        Args:
+            generator: source of every random number.
+            rows: number of realisations.
+            values: a number for every symbol, by name.
+            device: device of the result.
+
+        Returns:
+            By field, inputs of shape (rows, 1, *size), and offsets without displacement of shape (rows, d, *size).
+        """
         size = self.size(values)
         state: dict[object, Tensor] = {}
-        for field in self._inputs:
+        for field in self.input_fields:
             state[field] = self._draw_input(field, generator, rows, size, values, device)
         for source in self._sources:
             state[source] = self._draw_offsets(source, generator, rows, size, values, device)
+        return state
+
+    def columns(self, state: dict[object, Tensor], rows: int, values: Values) -> Float[Tensor, "rows k"]:
+        """Return the means over the pixels of each row, shape (rows, k), of the fields that `draw` returns."""
         numbers = [self._value_of(atom, state, values) for atom in self._atoms]
         given = [float(values[symbol.name]) for symbol in self._coefficients]
         columns = [evaluate(*numbers, *given).flatten(1).mean(1) for evaluate in self._compiled]
-        return torch.stack(columns, dim=1) if columns else torch.zeros((rows, 0), dtype=torch.float64, device=device)
+        return torch.stack(columns, dim=1) if columns else torch.zeros((rows, 0), dtype=torch.float64)
 
     def combine(self, means: Float[ndarray, "k"], values: Values) -> tuple[float, Float[ndarray, "k"]]:
         """Return the statistic and its gradient, shape (k,), at moments of shape (k,)."""
@@ -254,7 +286,8 @@ class Simulation:
         return compiled[0], compiled[1:], parameters
 
     @cached_property
-    def _inputs(self) -> list[InputField]:
+    def input_fields(self) -> list[InputField]:
+        """The input fields that values come from."""
         return sorted((field for field in self._all_fields if isinstance(field, InputField)), key=str)
 
     @cached_property
@@ -273,6 +306,14 @@ class Simulation:
         arguments = [*(names[atom] for atom in self._atoms), *self._coefficients]
         return [sp.lambdify(arguments, node.args[0].xreplace(names), modules="math") for node in self._averaged]
 
+    def mean_and_variance(self, field: InputField, values: Values) -> tuple[float, float]:
+        """Return the mean and the variance of a pixel of an input as it is drawn."""
+        mean = number(field.mean, values)
+        if isinstance(field, GaussianField):
+            return mean, float(self._sampler(field, self.size(values), values).eigenvalues.mean())
+        assert isinstance(field, IIDField)
+        return mean, number(field.deviation, values) ** 2
+
     def _sampler(self, field: GaussianField, size: tuple[int, ...], values: Values) -> FieldSampler:
         """Return what draws a Gaussian field on the row."""
         return periodic_sampler(field, size, tuple(sorted(values.items())))
@@ -289,11 +330,11 @@ class Simulation:
         values: Values,
         device: str,
     ) -> Tensor:
-        mean = symbolic.evaluate(field.mean, values)
+        mean = number(field.mean, values)
         if isinstance(field, GaussianField):
             return mean + self._sampler(field, size, values).sample(rows, generator, device=device)
         assert isinstance(field, IIDField)
-        deviation = symbolic.evaluate(field.deviation, values)
+        deviation = number(field.deviation, values)
         if deviation == 0:
             return torch.full((rows, 1, *size), mean, dtype=torch.float64, device=device)
         return IID(field.law or self.inputs, mean, deviation).sample(rows, size, generator, device=device)
@@ -308,23 +349,27 @@ class Simulation:
         device: str,
     ) -> Tensor:
         """Draw ε without its displacement, shape (rows, d, *size)."""
-        shape = (rows, source.dim, *size)
-        given = self.statistic.condition
-        if given is not None and self._is_given(source):
-            fixed = torch.tensor(
-                [symbolic.evaluate(symbol, values) for symbol in given.symbols], dtype=torch.float64, device=device
-            )
-            return fixed.reshape(1, -1, *[1] * source.dim).expand(shape)
+        if self._is_given(source):
+            return self._given_offsets(source, rows, size, values, device)
         if source.covariance is not None:
             return self._sampler(source.component, size, values).sample(rows, generator, source.dim, device)
-        drawn_shape = (rows, source.dim, *([1] * source.dim if source.is_shared else size))
-        return torch.from_numpy(_correlated(source, generator, drawn_shape, values)).to(device).expand(shape)
+        drawn = correlated(source, lambda shape: source.axis_law.draw(generator, shape), rows, size, values)
+        return torch.from_numpy(drawn).to(device).expand(rows, source.dim, *size)
+
+    def _given_offsets(
+        self, source: OffsetField, rows: int, size: tuple[int, ...], values: Values, device: str
+    ) -> Tensor:
+        """Return the offsets that the statistic is conditional on, shape (rows, d, *size)."""
+        given = self.statistic.condition
+        assert given is not None
+        fixed = [number(symbol, values) for symbol in given.symbols]
+        one = torch.tensor(fixed, dtype=torch.float64, device=device).reshape(1, -1, *[1] * source.dim)
+        return one.expand(rows, source.dim, *size)
 
     def _value_of(self, atom: RandomAtom, state: dict[object, Tensor], values: Values) -> Tensor:
-        pixels = self._tensor(_field_of(atom), state, values)[:, 0]
-        return torch.roll(
-            pixels, [-shift for shift in _shift(atom, self.dim, values)], dims=list(range(1, self.dim + 1))
-        )
+        pixels = self._tensor(field_of(atom), state, values)[:, 0]
+        shifts = [-shift for shift in shift_of(atom, self.dim, values)]
+        return torch.roll(pixels, shifts, dims=list(range(1, self.dim + 1))) if any(shifts) else pixels
 
     def _tensor(self, field: Field, state: dict[object, Tensor], values: Values) -> Tensor:
         """Return a field of the row, shape (rows, 1, *size), computed once."""
@@ -337,7 +382,7 @@ class Simulation:
         drawn = state[offsets.source]
         if not any(offsets.displacement):
             return drawn
-        moved = [symbolic.evaluate(part, values) for part in offsets.displacement]
+        moved = [number(part, values) for part in offsets.displacement]
         return drawn + torch.tensor(moved, dtype=torch.float64, device=drawn.device).reshape(1, -1, *[1] * offsets.dim)
 
     def _moved(self, field: Field, state: dict[object, Tensor], values: Values) -> Tensor:
@@ -352,7 +397,10 @@ class Simulation:
             return warping.warp(inner, offsets, field.kernel, "periodic")
         if order == 1:
             return _slopes(inner, offsets, field)[:, :, field.orders.index(1)]
-        return _differentiated(inner, offsets, field)
+        return self._higher_derivative(inner, offsets, field)
+
+    def _higher_derivative(self, inner: Tensor, offsets: Tensor, field: WarpedField) -> Tensor:
+        return differentiated(inner, offsets, field)
 
 
 @lru_cache(maxsize=8)
@@ -371,6 +419,11 @@ def periodic_sampler(
     points = tuple(refinement * length for length in size)
     spacing = _spacing(field, numbers) / refinement
     return FieldSampler(_given_covariance(field, numbers), points, spacing=spacing, periodic=True)
+
+
+def _transformable(length: float) -> float:
+    """Return the next length, if it is finite, that a Fourier transform takes apart into small factors."""
+    return float(fft.next_fast_len(int(length))) if length <= _MOST_PIXELS else length
 
 
 def _spacing(field: GaussianField, values: Values) -> float:
@@ -393,8 +446,17 @@ def _slopes(inner: Tensor, offsets: Tensor, field: WarpedField) -> Tensor:
     return 2 * central - right
 
 
-def _differentiated(inner: Tensor, offsets: Tensor, field: WarpedField) -> Tensor:
-    """Return a higher derivative in the offset, as automatic differentiation of the operator gives it."""
+def differentiated(inner: Tensor, offsets: Tensor, field: WarpedField) -> Float[Tensor, "B C *T"]:
+    """Return a higher derivative in the offset, as automatic differentiation of the operator gives it.
+
+    Args:
+        inner: what is read, shape (B, C, *S).
+        offsets: the offsets, shape (B, d, *T).
+        field: the warped field, whose orders count the derivatives along each axis; at least two in all.
+
+    Returns:
+        Derivatives, shape (B, 1, *T); summed over the channels, of which there should be one.
+    """
     axes = [axis for axis, order in enumerate(field.orders) for _ in range(order)]
     moving = offsets.detach().clone().requires_grad_()
     slopes = _slopes(inner, moving, field)[:, :, axes[0]]
@@ -405,20 +467,70 @@ def _differentiated(inner: Tensor, offsets: Tensor, field: WarpedField) -> Tenso
     return slopes.detach()
 
 
-def _correlated(
-    source: OffsetField, generator: np.random.Generator, shape: tuple[int, ...], values: Values
+def number(expression: sp.Expr, values: Values) -> float:
+    """Return the value of a parameter; what has been worked out is remembered from chunk to chunk.
+
+    Args:
+        expression: the parameter.
+        values: a number for every symbol, by name.
+    """
+    return _number(expression, tuple(values.items()))
+
+
+@lru_cache(maxsize=1024)
+def _number(expression: sp.Expr, values: tuple[tuple[str, float], ...]) -> float:
+    return symbolic.evaluate(expression, dict(values))
+
+
+def drawn_shape(source: OffsetField, size: tuple[int, ...], values: Values) -> tuple[int, ...]:
+    """Return the shape (d, *T) of the independent numbers that one realisation of an offset field is made of.
+
+    Args:
+        source: the offset field.
+        size: pixels of the row along each axis.
+        values: a number for every symbol, by name.
+    """
+    axes = 1 if number(source.correlation, values) == 1 else source.dim
+    return (axes, *([1] * source.dim if source.is_shared else size))
+
+
+def correlated(
+    source: OffsetField,
+    draw: Callable[[tuple[int, ...]], Float[ndarray, "..."]],
+    rows: int,
+    size: tuple[int, ...],
+    values: Values,
 ) -> Float[ndarray, "rows d *T"]:
-    """Draw offsets of shape (rows, d, *T), correlated between the axes as the field says."""
+    """Return offsets of shape (rows, d, *T) without displacement, correlated between the axes as the field says.
+
+    Args:
+        source: the offset field.
+        draw: returns values of the canonical law, of a given shape.
+        rows: number of realisations.
+        size: pixels of the row along each axis; T is 1 along each of them where one offset moves all pixels.
+        values: a number for every symbol, by name.
+    """
     law = source.axis_law
-    location, scale = symbolic.evaluate(law.location, values), symbolic.evaluate(law.scale, values)
-    correlation = symbolic.evaluate(source.correlation, values)
+    location, scale = number(law.location, values), number(law.scale, values)
+    correlation = number(source.correlation, values)
+    drawn = draw((rows, *drawn_shape(source, size, values)))
     if correlation == 1:
-        return np.broadcast_to(law.sample(generator, (shape[0], 1, *shape[2:]), location, scale), shape).copy()
-    drawn = law.sample(generator, shape, location, scale)
-    if correlation == 0:
-        return drawn
-    matrix = np.linalg.cholesky((1 - correlation) * np.eye(source.dim) + correlation)
-    return location + np.einsum("ij,bj...->bi...", matrix, drawn - location)
+        drawn = np.repeat(drawn, source.dim, axis=1)
+    elif correlation != 0:
+        matrix = np.linalg.cholesky((1 - correlation) * np.eye(source.dim) + correlation)
+        drawn = np.einsum("ij,bj...->bi...", matrix, drawn)
+    return scaled(drawn, location, scale)
+
+
+def is_slope(atom: RandomAtom) -> bool:
+    """Return whether a value is a derivative, which the mean of its input does not add to."""
+    return isinstance(atom, SlopeValue) or any(getattr(atom, "orders", ()))
+
+
+def _centre(expression: sp.Expr) -> sp.Expr:
+    """Return what an expression is where every value is its input's mean, or 0 for a slope."""
+    atoms = expression.atoms(RandomAtom)
+    return expression.xreplace({atom: sp.S.Zero if is_slope(atom) else input_field(atom).mean for atom in atoms})
 
 
 def _whole(expression: sp.Expr) -> sp.Expr:
@@ -432,8 +544,15 @@ def _without_functionals(expression: sp.Expr) -> sp.Expr:
     return expression.xreplace({part: sp.Float(symbolic.evaluate(part, {})) for part in parts})
 
 
-def _field_of(atom: RandomAtom) -> Field:
-    """Return the field that a value belongs to, without its pixel."""
+def field_of(atom: RandomAtom) -> Field:
+    """Return the field that a value belongs to, without its pixel.
+
+    Args:
+        atom: the value.
+
+    Raises:
+        ArgumentError: a value of no field that can be drawn.
+    """
     if isinstance(atom, PixelValue):
         return atom.field
     if isinstance(atom, SplatValue):
@@ -457,9 +576,21 @@ def _index_symbols(atom: RandomAtom) -> set[sp.Symbol]:
     return {symbol for coordinate in index for symbol in coordinate.free_symbols}
 
 
-def _shift(atom: RandomAtom, dim: int, values: Values) -> tuple[int, ...]:
-    """Return the pixel of an atom, or that below its point, with every symbolic pixel at the origin."""
+def shift_of(atom: RandomAtom, dim: int, values: Values) -> tuple[int, ...]:
+    """Return the pixel of a value, or that below its point, with every symbolic pixel at the origin.
+
+    Args:
+        atom: the value.
+        dim: number of axes.
+        values: a number for every symbol, by name.
+    """
     index = atom.index if isinstance(atom, PixelValue) else atom.site.index
-    known = {symbol: 0 if symbol.is_integer else values[symbol.name] for part in index for symbol in part.free_symbols}
-    shift = tuple(int(sp.floor(part.subs(known))) for part in index)
+    shift = _floored(index, tuple(values.items()))
     return shift if len(shift) == dim else shift + (0,) * (dim - len(shift))
+
+
+@lru_cache(maxsize=1024)
+def _floored(index: Index, values: tuple[tuple[str, float], ...]) -> tuple[int, ...]:
+    numbers = dict(values)
+    known = {symbol: 0 if symbol.is_integer else numbers[symbol.name] for part in index for symbol in part.free_symbols}
+    return tuple(int(sp.floor(part.subs(known))) for part in index)

@@ -54,6 +54,7 @@ def write_report(folder: Path, figures: Sequence[Mapping[str, str]]) -> Path:
                 {**result, "claims": _rows(verdicts[verdicts["result"] == result["label"]])} for result in results
             ],
             counts=verdicts["verdict"].value_counts().to_dict(),
+            power=_power(records.read_table(source / "power.parquet")),
             expected=_rows(expected),
             deviations=_svg(plot_deviations(verdicts)),
             iid={"forward": _svg(plot_forward(iid)), "displacement": _svg(plot_displacement(iid))},
@@ -79,6 +80,22 @@ def write_report(folder: Path, figures: Sequence[Mapping[str, str]]) -> Path:
     path = folder / "report.html"
     records.write_text(path, page)
     return path
+
+
+def _power(planted: pd.DataFrame) -> dict[str, Any]:
+    """Return how many planted errors of each kind were refused, by result, and those that were not."""
+    kinds = list(planted["error"].dropna().unique())
+    rows = [
+        {
+            "result": result,
+            "counts": [
+                (int(found[found["error"] == kind]["refused"].sum()), int((found["error"] == kind).sum()))
+                for kind in kinds
+            ],
+        }
+        for result, found in planted.groupby("result", sort=False)
+    ]
+    return {"kinds": kinds, "rows": rows, "total": len(planted), "refused": int(planted["refused"].sum())}
 
 
 def _benchmark(source: Path) -> dict[str, Any]:

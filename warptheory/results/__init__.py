@@ -10,10 +10,28 @@ from functools import cache
 
 from warptheory.core.catalogue import entry_modules
 from warptheory.core.errors import UnknownNameError
-from warptheory.results._check import check
+from warptheory.results._check import Case, Progress, check, replay
+from warptheory.results._power import power
 from warptheory.results._result import DEFAULT_VALUES, PIXEL, Quantity, Result, Setting
+from warptheory.results._sweep import Choice, sweep
 
-__all__ = ["DEFAULT_VALUES", "PIXEL", "Quantity", "Result", "Setting", "check", "get", "labels", "match"]
+__all__ = [
+    "DEFAULT_VALUES",
+    "PIXEL",
+    "Case",
+    "Choice",
+    "Progress",
+    "Quantity",
+    "Result",
+    "Setting",
+    "check",
+    "get",
+    "labels",
+    "match",
+    "power",
+    "replay",
+    "sweep",
+]
 
 
 @cache

@@ -4,7 +4,7 @@ The points of many curves make a table with one row each, which analyses record 
 """
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -16,7 +16,9 @@ import sympy as sp
 
 from warptheory import montecarlo, symbolic
 from warptheory.core import records
-from warptheory.montecarlo import Experiment
+from warptheory.core.errors import WarpTheoryError
+from warptheory.montecarlo import Estimation, Experiment, Measurement
+from warptheory.results._check import campaign
 from warptheory.results._result import DEFAULT_VALUES, Quantity, Result, Setting
 from warptheory.symbolic import Statistic
 from warptheory.symbolic._nodes import Node
@@ -99,12 +101,10 @@ class Curve:
             thin: keep every `thin`-th value only, and as many of the simulated ones.
         """
         simulated = self.simulated[::thin]
+        jobs = [CurveJob(self, value, seed, device) for value in sorted(simulated)]
+        measured = dict(zip(sorted(simulated), measure(jobs), strict=True))
         for value in sorted({*self.values[::thin], *simulated}):
-            point = replace(self.at(value), theory=self.theory(value))
-            if value in simulated:
-                numbers = self._numbers(value)
-                point = simulate(point, self._experiment, numbers, self.rtol, self.atol, seed=seed, device=device)
-            yield point
+            yield measured[value] if value in measured else replace(self.at(value), theory=self.theory(value))
 
     def at(self, value: float) -> Point:
         """Return the point at a value of the parameter, still without its numbers."""
@@ -113,7 +113,7 @@ class Curve:
 
     def theory(self, value: float) -> float:
         """Return the closed form's number."""
-        numbers = self._numbers(value)
+        numbers = self.numbers(value)
         if self._compiled is None:
             return symbolic.evaluate(self._closed_form, numbers)
         symbols = sorted(self._closed_form.free_symbols, key=str)
@@ -123,7 +123,8 @@ class Curve:
         """Return the limit of an infinite parameter, for a quantity that is the limit; nothing is simulated."""
         return replace(self.at(math.inf), theory=self.theory(math.inf))
 
-    def _numbers(self, value: float) -> dict[str, float]:
+    def numbers(self, value: float) -> dict[str, float]:
+        """Return a number for every symbol, at a value of the parameter."""
         defaults = {**DEFAULT_VALUES, **self.result.values, **self._chosen.values(self._setting), **STANDARD}
         given = {name: choice for name, choice in self.given.items() if not isinstance(choice, str)}
         return {**defaults, **given, self.parameter: value}
@@ -142,7 +143,8 @@ class Curve:
         return self._chosen.experiment(self._setting)
 
     @cached_property
-    def _experiment(self) -> Experiment:
+    def experiment(self) -> Experiment:
+        """What is simulated."""
         return self._chosen.simulation(self._statistic, self._setting)
 
     @cached_property
@@ -162,6 +164,53 @@ class Curve:
         symbols = sorted(form.free_symbols, key=str)
         compiled: Callable[..., float] = sp.lambdify(symbols, form.rewrite(sp.floor), "numpy")
         return compiled
+
+
+@dataclass(frozen=True)
+class CurveJob:
+    """A point of a curve that is simulated.
+
+    Attributes:
+        curve: the curve.
+        value: value of its parameter.
+        seed: seed of every random number.
+        device: torch device on which the operator runs.
+    """
+
+    curve: Curve
+    value: float
+    seed: int
+    device: str
+
+    def prepare(self) -> float:
+        """Return the closed form's number."""
+        return self.curve.theory(self.value)
+
+    def trial(self, prepared: float) -> Measurement:
+        """Return the estimate in the making."""
+        curve, name = self.curve, self.curve.at(self.value).name
+        experiment, values = curve.experiment, curve.numbers(self.value)
+        return Measurement(
+            prepared, Estimation(experiment, values, curve.rtol, curve.atol, self.seed, name, self.device)
+        )
+
+
+def measure(jobs: Sequence[CurveJob]) -> Iterator[Point]:
+    """Yield the points of jobs, one after the other, with the closed form's number and the estimate of each.
+
+    Args:
+        jobs: the jobs, run in this process: curves may hold results that nobody else knows by name.
+
+    Raises:
+        WarpTheoryError: a point that cannot be worked out.
+    """
+    for job, outcome in zip(jobs, campaign(jobs, {}, 1, "serial", None, fresh=False), strict=True):
+        if outcome.reason:
+            raise WarpTheoryError(outcome.reason)
+        assert isinstance(outcome.trial, Measurement)
+        found = outcome.trial.estimation.estimate
+        point = replace(job.curve.at(job.value), theory=outcome.trial.theory)
+        yield replace(point, estimate=found.value, stderr=found.stderr, n=found.n)
 
 
 def simulate(

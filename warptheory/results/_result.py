@@ -4,7 +4,7 @@ import itertools
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, fields, replace
 from types import MappingProxyType
-from typing import Any
+from typing import Any, NamedTuple
 
 import sympy as sp
 
@@ -189,6 +189,11 @@ class Result:
         """
         return self.quantity(quantity).experiment(self.setting_of(quantity, **choices)).derive()
 
+    def closed_form(self, quantity: str | None = None, **values: Any) -> tuple[sp.Expr, Mapping[str, float]]:
+        """Return a quantity's closed form, and a number for every symbol; arguments and errors as in `evaluate`."""
+        posed = self._posed(quantity, values)
+        return posed.statistic.doit(), posed.values
+
     @property
     def expression(self) -> sp.Expr:
         """The closed form of the first quantity in the default setting."""
@@ -214,39 +219,55 @@ class Result:
         Raises:
             ArgumentError: a name that is neither a choice nor a symbol of the closed form.
         """
-        return self._number(quantity, values)[0]
+        return self._theory(*self._posed(quantity, values))
 
-    def claim(self, quantity: str | None = None, **values: Any) -> Claim:
+    def claim(self, quantity: str | None = None, theory: float | None = None, **values: Any) -> Claim:
         """Return the claim that a quantity makes for a setting, ready for `montecarlo.verify`.
 
         Args:
             quantity: name of the quantity; the first one by default.
+            theory: the number that `evaluate` gives, where it is known already; by default it is derived.
             **values: as in `evaluate`.
 
         Raises:
             ArgumentError: a quantity that others stand for, or a name as in `evaluate`.
         """
-        setting, chosen = self._setting_from(quantity, values), self.quantity(quantity)
-        if chosen.checked_by:
-            expected = f"one that can be drawn: for {chosen.name!r} stand {' and '.join(map(repr, chosen.checked_by))}"
-            raise ArgumentError("quantity", expected=expected, received=repr(chosen.name))
-        theory, statistic, everything = self._number(quantity, values)
-        experiment = chosen.simulation(statistic, setting)
+        posed = self._posed(quantity, values)
+        chosen, setting, statistic, _ = posed
+        experiment, values_drawn = self._simulation(posed)
+        number = self._theory(*posed) if theory is None else theory
         return Claim(
             label=self._claim_label(chosen, setting, _numbers(values)),
-            theory=theory,
+            theory=number,
             experiment=experiment,
-            values={name: float(everything[name]) for name in sorted(experiment.symbols)},
+            values=values_drawn,
             smallest_effect=chosen.smallest_effect,
-            size=statistic.size(theory),
+            size=statistic.size(number),
         )
+
+    def simulation(self, quantity: str | None = None, **values: Any) -> tuple[Experiment, dict[str, float]]:
+        """Return the experiment of the claim that `claim` returns, and its values; arguments and errors as there."""
+        return self._simulation(self._posed(quantity, values))
+
+    def setting_at(self, quantity: str | None = None, **values: Any) -> Setting:
+        """Return the setting in which `evaluate` evaluates a quantity; arguments and errors as there."""
+        return self._posed(quantity, values).setting
+
+    @staticmethod
+    def _simulation(posed: "_Posed") -> tuple[Experiment, dict[str, float]]:
+        if posed.quantity.checked_by:
+            others = " and ".join(map(repr, posed.quantity.checked_by))
+            expected = f"one that can be drawn: for {posed.quantity.name!r} stand {others}"
+            raise ArgumentError("quantity", expected=expected, received=repr(posed.quantity.name))
+        experiment = posed.quantity.simulation(posed.statistic, posed.setting)
+        return experiment, {name: float(posed.values[name]) for name in sorted(experiment.symbols)}
 
     def _setting_from(self, quantity: str | None, values: Mapping[str, Any]) -> Setting:
         """Return the setting that is among choices and numbers."""
         return self.setting_of(quantity, **{name: value for name, value in values.items() if name in _CHOICES})
 
-    def _number(self, quantity: str | None, values: Mapping[str, Any]) -> tuple[float, Statistic, dict[str, float]]:
-        """Return what the closed form gives, its statistic, and a number for every symbol.
+    def _posed(self, quantity: str | None, values: Mapping[str, Any]) -> "_Posed":
+        """Return a quantity in a setting, with a number for every symbol.
 
         Raises:
             UnknownNameError: a name that is neither a choice nor a symbol that has a default.
@@ -257,12 +278,14 @@ class Result:
         for name in numbers:
             if name not in defaults:
                 raise UnknownNameError("values", name, {*defaults, *_CHOICES})
-        statistic = chosen.experiment(setting)
         everything = {**defaults, **numbers}
         everything |= _higher_cumulants(setting.inputs, everything)
-        request = [self.label, chosen.name, str(setting), str(sorted(everything.items()))]
-        theory = cached_number(request, DERIVATION_ROOMS, lambda: symbolic.evaluate(statistic.doit(), everything))
-        return theory, statistic, everything
+        return _Posed(chosen, setting, chosen.experiment(setting), everything)
+
+    def _theory(self, quantity: Quantity, setting: Setting, statistic: Statistic, values: Mapping[str, float]) -> float:
+        """Return what the closed form gives."""
+        request = [self.label, quantity.name, str(setting), str(sorted(values.items()))]
+        return cached_number(request, DERIVATION_ROOMS, lambda: symbolic.evaluate(statistic.doit(), values))
 
     def _claim_label(self, quantity: Quantity, setting: Setting, numbers: Mapping[str, float]) -> str:
         law = f" {setting.offsets} offsets," if self.offsets else ""
@@ -296,6 +319,15 @@ class Result:
         yield from itertools.starmap(
             Setting, itertools.product(some_kernels[1:], planar, laws_of_offsets[:1], laws_of_input[:1])
         )
+
+
+class _Posed(NamedTuple):
+    """A quantity in a setting: its statistic, and a number for every symbol."""
+
+    quantity: Quantity
+    setting: Setting
+    statistic: Statistic
+    values: Mapping[str, float]
 
 
 def _allows(known: tuple[Any, ...], choice: Any) -> bool:

@@ -77,6 +77,9 @@ def by_linearity(expression: sp.Expr) -> sp.Expr:
 # What stands for the expected value of an expression.
 Averaging = Callable[[sp.Expr], sp.Expr]
 
+# What is about as large as an expression, a constant.
+Centre = Callable[[sp.Expr], sp.Expr]
+
 
 @dataclass(frozen=True)
 class MomentStatistic(Statistic):
@@ -95,6 +98,14 @@ class MomentStatistic(Statistic):
             expected: what stands for the expected value of an expression: sums over expected monomials by default, for
                 the algebra; a simulation averages whole expressions, in which large monomials do not cancel.
         """
+
+    def centred(self, centre: Centre) -> "MomentStatistic":
+        """Return the same statistic of its expressions less constants, where it does not depend on those.
+
+        Args:
+            centre: returns a constant for an expression; one near its mean leaves nothing large to cancel.
+        """
+        return self
 
     @property
     def condition(self) -> Given | None:
@@ -180,6 +191,10 @@ class Variance(_OfOneExpression):
         """Return E[a²] − E[a]²."""
         return expected(self.expression**2) - expected(self.expression) ** 2
 
+    def centred(self, centre: Centre) -> "Variance":
+        """Return the variance of the expression less a constant."""
+        return Variance(self.expression - centre(self.expression), self.given)
+
     def __str__(self) -> str:
         return f"Var[{self.expression}{_given_text(self.given)}]"
 
@@ -209,6 +224,10 @@ class Covariance(_Conditional):
     def moments(self, expected: Averaging = by_linearity) -> sp.Expr:
         """Return E[ab] − E[a] E[b]."""
         return expected(self.first * self.second) - expected(self.first) * expected(self.second)
+
+    def centred(self, centre: Centre) -> "Covariance":
+        """Return the covariance of both expressions less constants."""
+        return Covariance(self.first - centre(self.first), self.second - centre(self.second), self.given)
 
     def __str__(self) -> str:
         return f"Cov[{self.first}, {self.second}{_given_text(self.given)}]"
@@ -247,6 +266,12 @@ class JointCumulant(_Conditional):
             total += sign * sp.Mul(*(expected(sp.Mul(*(self.expressions[i] for i in b))) for b in partition))
         return total
 
+    def centred(self, centre: Centre) -> "JointCumulant":
+        """Return the cumulant of the expressions less constants; of one alone, its mean, as it is."""
+        if len(self.expressions) == 1:
+            return self
+        return JointCumulant(*(part - centre(part) for part in self.expressions), given=self.given)
+
     def __str__(self) -> str:
         return f"κ[{', '.join(map(str, self.expressions))}{_given_text(self.given)}]"
 
@@ -268,6 +293,10 @@ class ExcessKurtosis(_OfOneExpression):
     def moments(self, expected: Averaging = by_linearity) -> sp.Expr:
         """Return κ₄/Var² in terms of expected monomials."""
         return JointCumulant(*self.operands).moments(expected) / Variance(self.expression).moments(expected) ** 2
+
+    def centred(self, centre: Centre) -> "ExcessKurtosis":
+        """Return the excess kurtosis of the expression less a constant."""
+        return ExcessKurtosis(self.expression - centre(self.expression), self.given)
 
     def size(self, value: float) -> float:
         """Return E(y − Ey)⁴/Var² = 3 + value: an error of the fourth moment is relative to that moment."""
@@ -305,6 +334,10 @@ class ExchangeableVariance(MomentStatistic):
         pairs = self.count * (self.count - 1) * Covariance(self.first, self.second).moments(expected)
         return self.count * Variance(self.first).moments(expected) + pairs
 
+    def centred(self, centre: Centre) -> "ExchangeableVariance":
+        """Return the variance of the sum of the terms less constants."""
+        return ExchangeableVariance(self.first - centre(self.first), self.second - centre(self.second), self.count)
+
     def __str__(self) -> str:
         return f"Var[{self.first} + {self.second} + … ({self.count} terms)]"
 
@@ -332,6 +365,10 @@ class Rederived(MomentStatistic):
     def moments(self, expected: Averaging = by_linearity) -> sp.Expr:
         """Return the statistic in terms of expected monomials."""
         return self.statistic.moments(expected)
+
+    def centred(self, centre: Centre) -> MomentStatistic:
+        """Return the statistic that is simulated, centred."""
+        return self.statistic.centred(centre)
 
     def size(self, value: float) -> float:
         """Return that of the statistic."""

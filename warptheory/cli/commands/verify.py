@@ -1,16 +1,27 @@
 """`warptheory verify`: simulate what results claim, and judge it."""
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from warptheory.cli import _options as options
 
-EXAMPLES = "Examples:  warptheory verify A4  ·  warptheory verify 'A*' --kernel nearest --dim 3 --out records"
+if TYPE_CHECKING:
+    from pandas import DataFrame
+
+    from warptheory.results import Progress
+
+EXAMPLES = (
+    "Examples:  warptheory verify A4  ·  warptheory verify 'A*' --kernel nearest --dim 3 --out records  ·  "
+    "warptheory verify --all --power"
+)
 
 
 def command(
-    patterns: Annotated[list[str], typer.Argument(metavar="RESULT...", help="Labels or patterns, such as A4 or 'A*'.")],
+    patterns: Annotated[
+        list[str] | None, typer.Argument(metavar="RESULT...", help="Labels or patterns, such as A4 or 'A*'.")
+    ] = None,
+    everything: Annotated[bool, typer.Option("--all", help="Every result that is registered.")] = False,
     kernel: options.Kernel = None,
     dim: options.Dim = None,
     offsets: options.Offsets = None,
@@ -19,19 +30,52 @@ def command(
     device: options.Device = "cpu",
     profile: options.Profile = "quick",
     workers: options.Workers = None,
+    scheduler: options.Scheduler = None,
     out: options.Out = None,
+    fresh: options.Fresh = False,
+    plain: options.Plain = False,
+    power: Annotated[
+        bool, typer.Option("--power", help="Plant errors in every closed form instead; all have to be refused.")
+    ] = False,
+    as_json: options.Json = False,
+    replay: options.Replay = None,
 ) -> None:
-    """Verify results by simulation; exit code 0 only if every claim is verified."""
+    """Verify results by simulation; exit code 0 only if every claim is verified, or every planted error refused.
+
+    With --out finished chunks are kept: after an interruption the same command goes on from there.
+    """
     from warptheory import results
-    from warptheory.cli._console import progress_bar
+    from warptheory.cli._console import print_json, progress_bar
     from warptheory.core import records
+    from warptheory.core.errors import ArgumentError
     from warptheory.montecarlo import get_profile
 
+    if everything == bool(patterns):
+        raise ArgumentError("RESULT", expected="labels or patterns, or --all", received=patterns or "none")
+    matched = results.match(["*"] if everything else patterns or [])
+    if replay is not None:
+        table = results.replay(
+            matched,
+            replay,
+            kernel=kernel,
+            dim=dim,
+            offsets=offsets,
+            inputs=inputs,
+            seed=seed,
+            device=device,
+            plain=plain,
+        )
+        _print_replay(table)
+        raise typer.Exit(int((table["failure"] != "").any()))
     chosen = get_profile(profile)
     folder = None if out is None else records.output_folder(out)
     with progress_bar("verify") as update:
-        table = results.check(
-            results.match(patterns),
+
+        def show(done: results.Progress) -> None:
+            update(done.share, f"{done.name}{_precision(done)}")
+
+        table = (results.power if power else results.check)(
+            matched,
             kernel=kernel,
             dim=dim,
             offsets=offsets,
@@ -39,24 +83,71 @@ def command(
             seed=seed,
             device=device,
             profile=chosen,
+            plain=plain,
             workers=workers,
-            on_progress=update,
+            scheduler=scheduler,
+            out=folder,
+            fresh=fresh,
+            on_progress=show,
         )
-    for row in table.itertuples():
+    if as_json:
+        print_json(table)
+    else:
+        (_print_power if power else _print_text)(table, seed)
+    if folder is not None:
+        settings = {"profile": profile, "results": patterns or ["*"], "plain": plain}
+        path = folder / ("power.parquet" if power else "verdicts.parquet")
+        records.write_table(path, table, records.Manifest(records.command_line(), seed, device, settings))
+        typer.echo(f"written: {path}", err=True)
+    if not (table["refused"] if power else table["verdict"] == "verified").all():
+        raise typer.Exit(1)
+
+
+def _print_replay(table: "DataFrame") -> None:
+    """Print what a chunk gave, a line for each column of each claim's experiment."""
+    for row in table.to_dict(orient="records"):
+        found = row["failure"] or f"mean {row['mean']:.17g}, deviation {row['deviation']:.6g} of {row['rows']:.0f} rows"
+        column = "" if row["failure"] else f", column {row['column']:.0f}"
+        print(f"{row['label']}, chunk {row['chunk']}{column}: {found}")
+
+
+def _precision(done: "Progress") -> str:
+    """Return the estimate, its standard error and what is asked of that."""
+    found = done.estimate
+    return "" if found is None else f", {found.value:.5g} ± {found.stderr:.1g}, to be {done.target:.1g}"
+
+
+def _print_power(table: "DataFrame", seed: int) -> None:
+    """Print a line for each planted error, and how many of each kind were refused."""
+    for row in table.to_dict(orient="records"):
+        name = f"{row['result']} {row['quantity']}, {row['kernel']}, d={row['dim']}, {row['offsets']} offsets"
+        if row["reason"]:
+            print(f"not judged: {name}, {row['inputs']} input: {row['reason']}")
+            continue
+        error = f"{row['error']} {row['term']}".rstrip()
+        numbers = f"{row['planted']:.6g} for {row['theory']:.6g}, estimates {row['value_1']:.6g}, {row['value_2']:.6g}"
+        print(f"{'refused' if row['refused'] else 'NOT REFUSED'}: {name}, {row['inputs']} input: {error}: {numbers}")
+    print()
+    for kind, found in table.dropna(subset="error").groupby("error", sort=False) if "error" in table else ():
+        print(f"{kind}: {found['refused'].sum()} of {len(found)} refused")
+    print(f"{table['refused'].sum()} of {len(table)} planted errors refused; seed {seed}")
+
+
+def _print_text(table: "DataFrame", seed: int) -> None:
+    """Print two lines for each claim, and what they are together."""
+    for row in table.to_dict(orient="records"):
+        if row["reason"]:
+            name = f"{row['result']} {row['quantity']}, {row['kernel']}, d={row['dim']}"
+            print(f"{name}\n    {row['verdict']}: {row['reason']}")
+            continue
+        numbers = f"theory {row['theory']:.6g}, estimate {row['estimate']:.6g} ± {row['stderr']:.2g} (standard error)"
         print(
-            f"{row.label}, at {row.values}\n"
-            f"    {row.verdict}: theory {row.theory:.6g}, estimate {row.estimate:.6g} ± {row.stderr:.2g} "
-            f"(standard error), n = {row.n} rows, power {row.power:.4f}"
+            f"{row['label']}, at {row['values']}\n"
+            f"    {row['verdict']}: {numbers}, n = {row['n']} rows, power {row['power']:.4f}"
         )
     counts = ", ".join(f"{count} {verdict}" for verdict, count in table["verdict"].value_counts().items())
     relative = table["smallest_effect"]
     print(
-        f"\n{counts}; z = {table['z'].iloc[0]:.2f} for {len(table)} claims together; "
+        f"\n{counts}; z = {table['z'].max():.2f} for {len(table)} claims together; "
         f"smallest error that matters {relative.min():.2%} to {relative.max():.2%}; seed {seed}"
     )
-    if folder is not None:
-        manifest = records.Manifest(records.command_line(), seed, device, {"profile": profile, "results": patterns})
-        records.write_table(folder / "verdicts.parquet", table, manifest)
-        typer.echo(f"written: {folder / 'verdicts.parquet'}", err=True)
-    if not (table["verdict"] == "verified").all():
-        raise typer.Exit(1)

@@ -120,12 +120,12 @@ def at_a_small_step(statistic: Statistic, setting: Setting) -> Experiment:
 
 
 def small_step(setting: Setting) -> Mapping[str, float]:
-    """Return a step at which the second difference is within 0.1 % of the second derivative.
+    """Return a step at which the second difference is within 0.001 % of the second derivative.
 
     The linear kernel's loss is a cubic about the displacement, whose second difference is the derivative at any step
     that stays within the pixel; the scatter of a wide one is less.
     """
-    return {"step": 0.2 if setting.kernel == "linear" else 0.04}
+    return {"step": 0.2 if setting.kernel == "linear" else 0.0005}
 
 
 def automatic_curvature(setting: Setting) -> Expectation:

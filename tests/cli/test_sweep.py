@@ -1,0 +1,66 @@
+"""`warptheory sweep` and `verify --power`, run in the process."""
+
+import json
+
+import pandas as pd
+import pytest
+
+from warptheory.cli.commands.sweep import _parameter
+from warptheory.core.errors import ArgumentError
+
+pytestmark = pytest.mark.usefixtures("as_users_call")
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("s=0.1,0.4", ("s", [0.1, 0.4])),
+        ("s=0:1:3", ("s", [0.0, 0.5, 1.0])),
+        ("s=0.1:10:3:log", ("s", [0.1, 1.0, 10.0])),
+        ("dim=1,2", ("dim", [1, 2])),
+        ("kernel=linear, bspline3(prefilter=True)", ("kernel", ["linear", "bspline3(prefilter=True)"])),
+        ("kernel=lanczos(1,2),keys", ("kernel", ["lanczos(1,2)", "keys"])),
+    ],
+)
+def test_parameters_are_read(text, expected):
+    name, values = _parameter("over", text)
+    assert name == expected[0]
+    assert values == (pytest.approx(expected[1]) if name == "s" else expected[1])
+
+
+@pytest.mark.parametrize("text", ["s", "s=", "=1", "s=one", "s=0:1", "s=0:1:1", "s=0:1:3:log", "s=1:2:3:4", "dim=1.5"])
+def test_parameters_that_make_no_sense_are_refused(text):
+    with pytest.raises(ArgumentError, match="^over: expected"):
+        _parameter("over", text)
+
+
+def test_a_sweep_is_printed_and_recorded(warptheory, tmp_path):
+    asked = ("sweep", "A4", "--over", "s=0.2,0.6", "--given", "sigma=1", "--rtol", "5e-3", "--workers", "1")
+    code, out, errors = warptheory(*asked, "--out", tmp_path)
+    assert code == 0
+    assert "sweep.parquet" in errors
+    table = pd.read_parquet(tmp_path / "sweep.parquet")
+    assert table["s"].tolist() == [0.2, 0.6]
+    assert f"{table['theory'][0]:.6f}" in out
+    manifest = json.loads((tmp_path / "sweep.json").read_text())
+    assert (manifest["rows"], manifest["seed"]) == (2, 0)
+    code, out, _ = warptheory(*asked, "--json")
+    assert [json.loads(line)["estimate"] for line in out.splitlines()] == table["estimate"].tolist()
+
+
+def test_planted_errors_are_printed_and_recorded(warptheory, tmp_path):
+    asked = ("verify", "A4", "--kernel", "linear", "--dim", "1", "--offsets", "normal", "--power")
+    code, out, _ = warptheory(*asked, "--out", tmp_path)
+    assert code == 0
+    table = pd.read_parquet(tmp_path / "power.parquet")
+    assert table["refused"].all()
+    assert out.count("refused: A4 variance") == len(table)
+    assert f"{len(table)} of {len(table)} planted errors refused" in out
+    assert "NOT REFUSED" not in out
+
+
+def test_verify_takes_labels_or_all_of_them(warptheory):
+    for asked in ((), ("A4", "--all")):
+        code, _, errors = warptheory("verify", *asked)
+        assert code == 2
+        assert "labels or patterns, or --all" in errors

@@ -1,0 +1,165 @@
+"""Campaigns: the same verdicts whoever works, in whatever order, after whatever interruption."""
+
+import random
+import re
+import threading
+from concurrent.futures import Executor, Future
+
+import pytest
+
+from tests.montecarlo.jobs import MeanJob
+from warptheory import montecarlo
+from warptheory.core.errors import ArgumentError
+from warptheory.core.streams import Stream
+from warptheory.montecarlo import Campaign, Verdict, Workers, chunk_store, workers
+from warptheory.montecarlo._workers import InTurn
+
+JOBS = [*(MeanJob(f"one {i}") for i in range(5)), MeanJob("two", 2.0), MeanJob("barely", 1.2)]
+
+
+class Shuffled(Executor):
+    """Does nothing until it has been given enough, or for a moment nothing; then all of it, in random order."""
+
+    def __init__(self, seed):
+        self.random, self.waiting, self.lock = random.Random(seed), [], threading.Lock()
+
+    def submit(self, function, /, *args, **kwargs):
+        future = Future()
+        with self.lock:
+            self.waiting.append((future, function, args, kwargs))
+        threading.Timer(0.02, self.work).start()
+        return future
+
+    def work(self):
+        with self.lock:
+            given, self.waiting = self.waiting, []
+        self.random.shuffle(given)
+        for future, function, args, kwargs in given:
+            if future.set_running_or_notify_cancel():
+                future.set_result(function(*args, **kwargs))
+
+    def shutdown(self, wait=True, *, cancel_futures=False):
+        pass
+
+
+def verdicts(hands, jobs=JOBS, store=None):
+    with chunk_store(store, {}) as chunks:
+        outcomes = list(Campaign(jobs, hands, chunks).run())
+    assert sorted(outcome.number for outcome in outcomes) == list(range(len(jobs)))
+    ordered = sorted(outcomes, key=lambda outcome: outcome.number)
+    return [Verdict.of(outcome.trial, outcome.reason) for outcome in ordered]
+
+
+@pytest.fixture(scope="module")
+def alone():
+    with workers("serial") as hands:
+        return verdicts(hands)
+
+
+def test_verdicts_are_those_of_verify(alone):
+    for job, verdict in zip(JOBS, alone, strict=True):
+        claim = job.trial(job.prepare()).claim
+        again = montecarlo.verify(claim, level=2 * 3.167124183311998e-05)  # z = 4 for a family of one
+        assert again.z == pytest.approx(4.0)
+        assert (again.verdict, again.estimate, again.stderr, again.n) == (
+            verdict.verdict,
+            verdict.estimate,
+            verdict.stderr,
+            verdict.n,
+        )
+    assert [verdict.verdict for verdict in alone] == ["verified"] * 5 + ["refuted"] * 2
+
+
+@pytest.mark.parametrize(("scheduler", "count"), [("threads", 1), ("threads", 4), ("processes", 2)])
+def test_the_number_of_workers_does_not_matter(alone, scheduler, count):
+    with workers(scheduler, count) as hands:
+        assert verdicts(hands) == alone
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_the_order_of_chunks_does_not_matter(alone, seed):
+    assert verdicts(Workers(4, lambda: Shuffled(seed))) == alone
+
+
+def test_an_estimation_takes_chunks_in_any_order_and_more_than_once():
+    job = MeanJob("one 0")
+    whole, shuffled = (job.trial(1.0).estimation for _ in range(2))
+    order = random.Random(1)
+    while not whole.is_done:
+        chunks = list(whole.wanted)
+        assert list(shuffled.wanted) == chunks
+        found = dict(zip(chunks, whole.batch(range(chunks[0], chunks[-1] + 1)).run(), strict=True))
+        for chunk in chunks:
+            whole.add(chunk, found[chunk])
+        order.shuffle(chunks)
+        for chunk in [*chunks, *chunks[:3]]:
+            shuffled.add(chunk, found[chunk])
+    assert shuffled.is_done
+    assert shuffled.estimate == whole.estimate
+
+
+@pytest.mark.parametrize(
+    ("trouble", "cause"),
+    [
+        ("nan", "the experiment returned NaN or infinity"),
+        ("raises", "ZeroDivisionError: no such number"),
+        ("memory", "MemoryError"),
+        ("preparation", "ArithmeticError: this cannot be derived"),
+    ],
+)
+@pytest.mark.parametrize("scheduler", ["serial", "threads"])
+def test_what_goes_wrong_is_told_and_the_others_go_on(alone, trouble, cause, scheduler):
+    jobs = [*JOBS[:3], MeanJob("bad", trouble=trouble), *JOBS[3:]]
+    with workers(scheduler, 2 if scheduler == "threads" else 1) as hands:
+        found = verdicts(hands, jobs)
+    bad = found.pop(3)
+    assert found == alone
+    assert bad.verdict == "undecided"
+    assert cause in bad.reason
+    if trouble != "preparation":
+        assert bad.reason.startswith("bad: chunk ")
+        assert " of seed 0: " in bad.reason
+
+
+def test_a_chunk_that_kills_its_worker_is_named(alone):
+    """It is found by running what was on its way again, alone; the workers are replaced."""
+    jobs = [JOBS[0], MeanJob("bad", trouble="dies"), JOBS[5]]
+    with workers("processes", 2) as hands:
+        found = verdicts(hands, jobs)
+    assert [found[0], found[2]] == [alone[0], alone[5]]
+    assert re.fullmatch(r"bad: chunk \d+ of seed 0: the process that ran it died; .*", found[1].reason)
+    chunk = int(re.search(r"chunk (\d+)", found[1].reason)[1])
+    first = Stream(0, "bad", chunk).generator().standard_normal()
+    assert first > 1.2  # it is the chunk that does it
+
+
+def test_finished_chunks_are_not_run_again(tmp_path, alone):
+    first = verdicts(workers_that_count(counted := []), store=tmp_path)
+    again = verdicts(workers_that_count(recounted := []), store=tmp_path)
+    assert first == again == alone
+    assert len(counted) > len(JOBS)
+    assert sum(batch is not None for batch in recounted) == 0
+
+
+def workers_that_count(calls):
+    class Counting(InTurn):
+        def submit(self, function, /, *args, **kwargs):
+            calls.append(args[1])
+            return super().submit(function, *args, **kwargs)
+
+    return Workers(2, Counting)
+
+
+@pytest.mark.usefixtures("as_users_call")
+@pytest.mark.parametrize(
+    ("scheduler", "count", "message"),
+    [
+        ("mpi", 1, "^scheduler: expected one of serial, threads, processes, dask, or the address of a cluster"),
+        ("threads", 0, "^workers: expected a number ≥ 1, got 0"),
+        ("tcp://127.0.0.1:9", 1, "^scheduler: expected the address of a running cluster"),
+    ],
+)
+def test_bad_workers_are_refused(scheduler, count, message, monkeypatch):
+    monkeypatch.setattr("warptheory.montecarlo._workers._SECONDS_TO_ANSWER", 1)
+    with pytest.raises(ArgumentError, match=message), workers(scheduler, count):
+        pass

@@ -1,0 +1,129 @@
+"""`warptheory sweep`: a quantity over a grid of values, theory and simulation side by side."""
+
+import math
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from warptheory.cli import _options as options
+
+if TYPE_CHECKING:
+    from warptheory.results import Choice, Progress
+
+EXAMPLES = "Example:  warptheory sweep A4 --over s=0.1:1:10 --over kernel=linear,keys --rtol 1e-3 --out records"
+_WORDS = ("kernel", "offsets", "inputs")
+
+
+def command(
+    label: Annotated[str, typer.Argument(metavar="RESULT", help="Label of the result, such as A4.")],
+    over: Annotated[
+        list[str],
+        typer.Option(help="NAME=VALUES: first:last:count, the same with :log for a geometric grid, or a list a,b,c."),
+    ],
+    quantity: Annotated[str | None, typer.Option(help="Name of the quantity; the result's first by default.")] = None,
+    given: Annotated[list[str] | None, typer.Option(help="NAME=VALUE: the same at every point.")] = None,
+    rtol: Annotated[float, typer.Option(help="Relative precision of each estimate.")] = 1e-2,
+    atol: Annotated[float, typer.Option(help="Absolute precision; the coarser of the two decides.")] = 0.0,
+    seed: options.Seed = 0,
+    device: options.Device = "cpu",
+    plain: options.Plain = False,
+    workers: options.Workers = None,
+    scheduler: options.Scheduler = None,
+    out: options.Out = None,
+    fresh: options.Fresh = False,
+    as_json: options.Json = False,
+) -> None:
+    """Work out a quantity at every point of a grid, by its closed form and by simulation.
+
+    With --out the table is written as Parquet, and finished chunks are kept: after an interruption the same command
+    goes on from there. Exit code 0 only if every point reached the precision.
+    """
+    from warptheory import results
+    from warptheory.cli._console import print_json, progress_bar
+    from warptheory.core import records
+
+    folder = None if out is None else records.output_folder(out)
+    with progress_bar("sweep") as update:
+
+        def show(done: "Progress") -> None:
+            update(done.share, done.name)
+
+        table = results.sweep(
+            label,
+            quantity,
+            over=dict(_parameter("over", text) for text in over),
+            given={name: values[0] for name, values in (_parameter("given", text) for text in given or ())},
+            rtol=rtol,
+            atol=atol,
+            seed=seed,
+            device=device,
+            plain=plain,
+            workers=workers,
+            scheduler=scheduler,
+            out=folder,
+            fresh=fresh,
+            on_progress=show,
+        )
+    if as_json:
+        print_json(table)
+    else:
+        print(table.drop(columns="reason").to_string(index=False))
+        for row in table[table["reason"] != ""].to_dict(orient="records"):
+            print(f"not simulated: {row['reason']}")
+    if folder is not None:
+        manifest = records.Manifest(records.command_line(), seed, device, {"rtol": rtol, "atol": atol, "plain": plain})
+        records.write_table(folder / "sweep.parquet", table, manifest)
+        typer.echo(f"written: {folder / 'sweep.parquet'}", err=True)
+    if not table["reached"].all():
+        raise typer.Exit(1)
+
+
+def _parameter(option: str, text: str) -> "tuple[str, list[Choice]]":
+    """Return the name and the values of a parameter.
+
+    Raises:
+        ArgumentError: not NAME=VALUES, or values that are no numbers where numbers are expected.
+    """
+    from warptheory.core.errors import ArgumentError
+
+    name, equals, values = text.partition("=")
+    if not (name and equals and values):
+        raise ArgumentError(option, expected="NAME=VALUES, such as s=0.1:1:10", received=repr(text))
+    if name in _WORDS:
+        return name, [word.strip() for word in _split(values)]
+    try:
+        found: list[Choice] = []
+        found += [int(number) for number in values.split(",")] if name == "dim" else _numbers(values)
+        return name, found
+    except ValueError as error:
+        expected = f"numbers for {name}: a,b,c or first:last:count or first:last:count:log"
+        raise ArgumentError(option, expected=expected, received=repr(values)) from error
+
+
+def _split(values: str) -> list[str]:
+    """Return the parts between commas, but for those in parentheses, which belong to a kernel's name."""
+    parts, depth = [""], 0
+    for character in values:
+        depth += {"(": 1, ")": -1}.get(character, 0)
+        if character == "," and depth == 0:
+            parts.append("")
+        else:
+            parts[-1] += character
+    return parts
+
+
+def _numbers(values: str) -> list[float]:
+    """Return a list of numbers, or an arithmetic or geometric grid.
+
+    Raises:
+        ValueError: no numbers, or no such grid.
+    """
+    if ":" not in values:
+        return [float(number) for number in values.split(",")]
+    first, last, count, *kind = values.split(":")
+    low, high, steps = float(first), float(last), int(count) - 1
+    if steps < 1 or kind not in ([], ["log"]) or (kind and not (low > 0 and high > 0)):
+        raise ValueError(values)
+    if not kind:
+        return [low + (high - low) * n / steps for n in range(steps + 1)]
+    return [low * math.exp(math.log(high / low) * n / steps) for n in range(steps + 1)]

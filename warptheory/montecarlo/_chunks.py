@@ -1,0 +1,154 @@
+"""Chunks: the unit of work, a pure function of an experiment and of the address of a random stream.
+
+Whoever runs a chunk, on whatever machine and after however many restarts, gets the same moments to the last bit.
+"""
+
+import math
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cache
+from typing import Protocol, runtime_checkable
+
+import torch
+
+from warptheory.core.errors import ArgumentError, WarpTheoryError
+from warptheory.core.streams import Stream
+from warptheory.montecarlo._experiment import Experiment
+from warptheory.montecarlo._moments import Moments
+from warptheory.montecarlo._variance_reduction import reduced
+
+# A chunk holds about this many pixels: large enough that torch's overhead is small, small enough for
+# the caches, and never more than a few megabytes.
+CHUNK_ELEMENTS = 2**17
+FEWEST_CHUNKS = 2
+_FEWEST_ROWS = 64  # fewer would leave the standard error itself uncertain
+
+
+class ChunkError(WarpTheoryError):
+    """A chunk could not be run; the message names its stream and its number, by which it can be run alone.
+
+    Attributes:
+        label: name of the random stream.
+        seed: the seed.
+        chunk: number of the chunk.
+        cause: what went wrong.
+    """
+
+    def __init__(self, label: str, seed: int, chunk: int, cause: str) -> None:
+        super().__init__(f"{label}: chunk {chunk} of seed {seed}: {cause}")
+        self.label, self.seed, self.chunk, self.cause = label, seed, chunk, cause
+
+
+class NotFiniteError(ChunkError):
+    """A chunk in which the experiment returned NaN or infinity."""
+
+
+@runtime_checkable
+class SupportsExperiment(Protocol):
+    """What stands for an experiment that is made where it is run, such as a reference to a quantity of a result."""
+
+    def experiment(self) -> Experiment:
+        """Return the experiment."""
+
+
+@dataclass(frozen=True)
+class ChunkPlan:
+    """How an estimation is cut into chunks.
+
+    Attributes:
+        rows: rows of a chunk.
+        fewest: number of chunks before the first look at the precision.
+        most: number of chunks at which an estimation stops, whatever its precision.
+    """
+
+    rows: int
+    fewest: int
+    most: int
+
+    @classmethod
+    def of(cls, elements: int, max_elements: int) -> "ChunkPlan":
+        """Return the plan for rows of so many pixels, of which at most `max_elements` are drawn in all."""
+        rows = max(1, CHUNK_ELEMENTS // elements)
+        most = max(FEWEST_CHUNKS, max_elements // (rows * elements))
+        return cls(rows, max(FEWEST_CHUNKS, math.ceil(_FEWEST_ROWS / rows)), most)
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Neighbouring chunks of one stream, to be run one after the other.
+
+    Attributes:
+        source: the experiment, or what makes it.
+        values: a number for every symbol, by name.
+        seed: the seed.
+        label: name of the random stream.
+        rows: rows of a chunk.
+        chunks: numbers of the chunks.
+        device: device on which the operator runs.
+        plain: whether the experiment is run as it is, without any reduction of its variance.
+    """
+
+    source: Experiment | SupportsExperiment
+    values: Mapping[str, float]
+    seed: int
+    label: str
+    rows: int
+    chunks: range
+    device: str = "cpu"
+    plain: bool = False
+
+    def run(self) -> list[Moments]:
+        """Return the moments of each chunk.
+
+        Raises:
+            ChunkError: the experiment raised, ran out of memory, or returned NaN or infinity.
+        """
+        _keep_memory()
+        with one_thread():
+            return [self._run(chunk) for chunk in self.chunks]
+
+    def _run(self, chunk: int) -> Moments:
+        stream = Stream(self.seed, self.label, chunk)
+        try:
+            experiment = experiment_of(self.source, self.values, self.plain)
+            sample = experiment.sample(stream.generator(), self.rows, self.values, self.device)
+        except ArgumentError:
+            raise
+        except Exception as error:
+            raise ChunkError(self.label, self.seed, chunk, f"{type(error).__name__}: {error}") from error
+        if not bool(torch.isfinite(sample).all()):
+            raise NotFiniteError(self.label, self.seed, chunk, "the experiment returned NaN or infinity")
+        return Moments.of(sample)
+
+
+@cache
+def _keep_memory() -> None:
+    """Let the allocator keep what chunks free, once per process.
+
+    Until it has freed a large tensor glibc returns the memory of each to the system, and to touch its pages anew costs
+    as much as to compute what is written there.
+    """
+    torch.empty(2**23 - 2**12).fill_(0.0)  # just below 32 MiB, the largest size that glibc learns from
+
+
+def experiment_of(
+    source: Experiment | SupportsExperiment, values: Mapping[str, float], plain: bool = False
+) -> Experiment:
+    """Return the experiment that is run: made if need be, and with less variance unless it is to be plain."""
+    experiment = source.experiment() if isinstance(source, SupportsExperiment) else source
+    return experiment if plain else reduced(experiment, values)
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Let torch compute on one thread: a chunk's tensors are too small to gain from more.
+
+    On a machine that others use too, threads that wait for each other cost up to fifty times the work.
+    """
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

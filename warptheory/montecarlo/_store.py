@@ -1,0 +1,170 @@
+"""Finished chunks on disk: what a killed run has done is there when the same run is started again.
+
+A folder belongs to one configuration, whose text lies beside the chunks, and to one process at a time, which holds a
+lock that the system releases when it ends, however it ends. Chunks are committed by SQLite, whole or not at all.
+"""
+
+import json
+import os
+import sqlite3
+from collections.abc import Iterator, Mapping
+from contextlib import closing, contextmanager
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy import ndarray
+
+from warptheory.core import records
+from warptheory.core.errors import ArgumentError
+from warptheory.montecarlo._moments import Moments
+
+CHUNKS, CONFIGURATION, LOCK = "chunks.sqlite", "configuration.json", "lock"
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS chunk (
+    label TEXT NOT NULL, seed TEXT NOT NULL, number INTEGER NOT NULL, rows INTEGER NOT NULL, sums BLOB NOT NULL,
+    PRIMARY KEY (label, seed, number)
+) WITHOUT ROWID
+"""
+
+
+class ChunkStore:
+    """The finished chunks of a run.
+
+    Attributes:
+        folder: the folder that they are in; None keeps nothing.
+    """
+
+    def __init__(self, folder: Path | None, connection: sqlite3.Connection | None) -> None:
+        self.folder = folder
+        self._connection = connection
+
+    def load(self, label: str, seed: int) -> dict[int, Moments]:
+        """Return the finished chunks of a stream, by number."""
+        if self._connection is None:
+            return {}
+        rows = self._connection.execute(
+            "SELECT number, rows, sums FROM chunk WHERE label = ? AND seed = ?", (label, str(seed))
+        )
+        return {number: _unpacked(count, sums) for number, count, sums in rows}
+
+    def save(self, label: str, seed: int, chunks: Mapping[int, Moments]) -> None:
+        """Keep finished chunks of a stream, by number, all of them or none."""
+        if self._connection is None:
+            return
+        with self._connection:
+            self._connection.executemany(
+                "INSERT OR REPLACE INTO chunk VALUES (?, ?, ?, ?, ?)",
+                [(label, str(seed), number, part.n, _packed(part)) for number, part in chunks.items()],
+            )
+
+
+@contextmanager
+def chunk_store(folder: Path | None, configuration: Mapping[str, Any], *, fresh: bool = False) -> Iterator[ChunkStore]:
+    """Open the chunks of a run, and hold its folder until they are closed.
+
+    Args:
+        folder: where they are kept; None keeps nothing.
+        configuration: everything that the chunks depend on, as JSON has it.
+        fresh: whether to forget what the folder holds.
+
+    Raises:
+        ArgumentError: a folder that cannot be written, that another process is using, or that holds the chunks of
+            another configuration.
+    """
+    if folder is None:
+        yield ChunkStore(None, None)
+        return
+    place = records.output_folder(folder)
+    with _held(place):
+        if fresh:
+            for name in (CHUNKS, f"{CHUNKS}-journal", CONFIGURATION):
+                (place / name).unlink(missing_ok=True)
+        _check_configuration(place, configuration)
+        with closing(_connect(place)) as connection:
+            yield ChunkStore(place, connection)
+
+
+@contextmanager
+def _held(folder: Path) -> Iterator[None]:
+    """Hold a folder's lock.
+
+    Raises:
+        ArgumentError: another process holds it.
+    """
+    import fcntl
+
+    with (folder / LOCK).open("a+", encoding="utf-8") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            lock.seek(0)
+            holder = lock.read().strip() or "another process"
+            raise ArgumentError(
+                "out", expected="a folder that no other run is using", received=f"{folder}, in use by {holder}"
+            ) from error
+        lock.truncate(0)
+        lock.write(f"process {os.getpid()}")
+        lock.flush()
+        yield
+
+
+def _check_configuration(folder: Path, configuration: Mapping[str, Any]) -> None:
+    """Write down the configuration, or compare it with the one that is there.
+
+    Raises:
+        ArgumentError: another one.
+    """
+    path, text = folder / CONFIGURATION, json.loads(json.dumps(configuration))
+    if not path.is_file():
+        records.write_json(path, {"sha256": _digest(text), "configuration": text})
+        return
+    known = records.read_json(path)
+    if known.get("sha256") == _digest(text):
+        return
+    before = known.get("configuration", {})
+    changed = sorted(name for name in {*before, *text} if before.get(name) != text.get(name))
+    told = "; ".join(f"{name} was {before.get(name)!r} and is {text.get(name)!r}" for name in changed)
+    raise ArgumentError(
+        "out",
+        expected="a folder of the same run, or an empty one (--fresh starts over)",
+        received=f"{folder}, in which {told}",
+    )
+
+
+def _digest(configuration: Any) -> str:
+    return sha256(json.dumps(configuration, sort_keys=True).encode()).hexdigest()
+
+
+def _connect(folder: Path) -> sqlite3.Connection:
+    """Open the database.
+
+    Raises:
+        ArgumentError: the file is no database, or damaged.
+    """
+    connection = sqlite3.connect(folder / CHUNKS)
+    try:
+        connection.execute(_SCHEMA)
+        connection.commit()
+    except sqlite3.DatabaseError as error:
+        connection.close()
+        received = f"{folder / CHUNKS}: {error}"
+        raise ArgumentError(
+            "out", expected="chunks of an earlier run (--fresh starts over)", received=received
+        ) from error
+    return connection
+
+
+def _packed(moments: Moments) -> bytes:
+    """Return the sums as little-endian float64: mean, third, fourth, and the scatter matrix."""
+    parts = (moments.mean, moments.third, moments.fourth, moments.scatter.ravel())
+    return np.concatenate(parts).astype("<f8").tobytes()
+
+
+def _unpacked(count: int, sums: bytes) -> Moments:
+    numbers: ndarray = np.frombuffer(sums, dtype="<f8").astype(float)
+    columns = round((9 + 4 * len(numbers)) ** 0.5 - 3) // 2  # 3k + k² numbers
+    mean, third, fourth, scatter = np.split(numbers, [columns, 2 * columns, 3 * columns])
+    return Moments(count, mean, scatter.reshape(columns, columns), third, fourth)

@@ -1,0 +1,34 @@
+"""Which variance reduction an experiment gets: conditioning on its offsets where that is possible, else controls.
+
+The reduced experiment estimates the same number from the same statistic with the same operator; a *plain* run leaves it
+as it is.
+"""
+
+from collections.abc import Mapping
+from functools import lru_cache
+
+from warptheory.montecarlo._conditional import ConditionalSimulation
+from warptheory.montecarlo._controls import ControlledSimulation
+from warptheory.montecarlo._experiment import Experiment
+from warptheory.montecarlo._simulation import Simulation
+
+
+def reduced(experiment: Experiment, values: Mapping[str, float]) -> Experiment:
+    """Return an experiment of smaller variance in the same time, or the experiment itself if none is known.
+
+    Args:
+        experiment: the experiment.
+        values: a number for every symbol, by name.
+    """
+    return _reduced(experiment, tuple(sorted(values.items()))) if isinstance(experiment, Simulation) else experiment
+
+
+@lru_cache(maxsize=64)
+def _reduced(simulation: Simulation, values: tuple[tuple[str, float], ...]) -> Experiment:
+    if isinstance(simulation, ConditionalSimulation):
+        return simulation
+    conditional = ConditionalSimulation(simulation.statistic, simulation.inputs)
+    if type(simulation) is Simulation and conditional.is_possible(dict(values)):
+        return conditional
+    scatters = any(simulation.mean_and_variance(field, dict(values))[1] > 0 for field in simulation.input_fields)
+    return ControlledSimulation(simulation) if scatters else simulation

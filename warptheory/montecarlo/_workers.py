@@ -1,0 +1,103 @@
+"""Who runs chunks: this process, its threads, other processes, or a Dask cluster; all of them as executors."""
+
+import multiprocessing
+import os
+from collections.abc import Callable, Iterator
+from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from warptheory.core.errors import ArgumentError
+
+LOCAL = ("serial", "threads", "processes", "dask")
+_SECONDS_TO_ANSWER = 10
+_CLUSTER_PREFIXES = ("tcp://", "tls://", "ws://", "wss://")
+
+
+@dataclass(frozen=True)
+class Workers:
+    """Workers that are at hand.
+
+    Attributes:
+        count: how many tasks they do at a time.
+        open: returns an executor of them, and a new one after its workers have died.
+    """
+
+    count: int
+    open: Callable[[], Executor]
+
+
+class InTurn(Executor):
+    """Does each task at once, in this process."""
+
+    def submit(self, function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future:
+        """Return what the function returns, as a future that is done."""
+        future: Future = Future()
+        try:
+            future.set_result(function(*args, **kwargs))
+        except Exception as error:
+            future.set_exception(error)
+        return future
+
+
+@contextmanager
+def workers(scheduler: str | None = None, count: int | None = None) -> Iterator[Workers]:
+    """Make workers ready, and dismiss them in the end.
+
+    Args:
+        scheduler: "serial", "threads", "processes", "dask" (a cluster on this machine, started here), or the address of
+            a running cluster, such as tcp://host:8786; by default processes, or serial for one worker.
+        count: number of workers; by default one for each core.
+
+    Raises:
+        ArgumentError: another scheduler, a cluster that does not answer, or Dask is not installed.
+    """
+    number = count if count is not None else os.cpu_count() or 1
+    if number < 1:
+        raise ArgumentError("workers", expected="a number ≥ 1", received=number)
+    chosen = scheduler or ("serial" if number == 1 else "processes")
+    if chosen == "serial":
+        yield Workers(1, InTurn)
+    elif chosen == "threads":
+        yield Workers(number, lambda: ThreadPoolExecutor(number))
+    elif chosen == "processes":
+        # Forked copies of a process whose libraries run threads may never wake up.
+        yield Workers(number, lambda: ProcessPoolExecutor(number, multiprocessing.get_context("spawn")))
+    elif chosen == "dask" or chosen.startswith(_CLUSTER_PREFIXES):
+        with _cluster(None if chosen == "dask" else chosen, number) as found:
+            yield found
+    else:
+        expected = f"one of {', '.join(LOCAL)}, or the address of a cluster, such as tcp://host:8786"
+        raise ArgumentError("scheduler", expected=expected, received=repr(scheduler))
+
+
+@contextmanager
+def _cluster(address: str | None, count: int) -> Iterator[Workers]:
+    """Connect to a Dask cluster, or start one on this machine.
+
+    Raises:
+        ArgumentError: Dask is not installed, or nobody answers.
+    """
+    try:
+        from distributed import Client, LocalCluster
+    except ImportError as error:
+        raise ArgumentError(
+            "scheduler", expected="Dask, of the extra warptheory[cluster]", received="an environment without it"
+        ) from error
+    if address is None:
+        with (
+            LocalCluster(n_workers=count, threads_per_worker=1, dashboard_address=None) as cluster,
+            Client(cluster) as client,
+        ):
+            yield Workers(count, lambda: client.get_executor(pure=False))
+        return
+    try:
+        client = Client(address, timeout=_SECONDS_TO_ANSWER)
+    except (OSError, TimeoutError, ValueError) as error:
+        raise ArgumentError(
+            "scheduler", expected="the address of a running cluster", received=f"{address}: {error}"
+        ) from error
+    with client:
+        found = sum(client.nthreads().values())
+        yield Workers(max(1, found), lambda: client.get_executor(pure=False))
