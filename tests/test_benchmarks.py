@@ -1,0 +1,49 @@
+"""The benchmark of the Monte Carlo engine writes its record; how fast anything is, no test says."""
+
+import numpy as np
+import pytest
+
+from warptheory import results
+from warptheory.core import records
+from warptheory.core.checkout import load_script
+
+monte_carlo = load_script("benchmarks", "monte_carlo", "benchmark")
+
+
+@pytest.fixture(scope="module")
+def path(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("benchmark")
+    small = {"duration": 1e-3, "precision": 1e-2, "elements": 2**12, "labels": ["A2", "A4", "B4", "C2"]}
+    return monte_carlo.run(folder, seed=3, rounds=1, **small)
+
+
+def test_record(path):
+    record = records.read_json(path)
+    assert path.name == "monte_carlo_cpu.json"
+    assert (record["seed"], record["settings"]["rounds"]) == (3, 1)
+    assert {row["result"] for row in record["samples_per_second"]} == {"A4", "B3", "C2"}
+    for row in (*record["samples_per_second"], record["time_to_precision"]):
+        assert 0 < row["ratio"]["lowest"] <= row["ratio"]["median"] <= row["ratio"]["highest"]
+    assert [row["reduction"] for row in record["gains"]] == ["conditioning", "conditioning", "none", "controls"]
+    assert [row["gain"] is None for row in record["gains"]] == [True, False, False, False]
+    assert record["gains"][2]["gain"] == 1
+
+
+def test_summary(path):
+    text = monte_carlo.summary(path)
+    assert "samples per second" in text
+    assert "A4" in text
+    assert "conditioning" in text
+
+
+@pytest.mark.parametrize("comparison", monte_carlo.COMPARISONS, ids=lambda comparison: comparison.method)
+def test_peer_draws_what_the_result_is_about(comparison):
+    """NumPy's code estimates the same number, within 5 of its standard errors over blocks."""
+    peer = comparison.peer(np.random.default_rng(1), 2**13)
+    case = monte_carlo.first_case(comparison.result)
+    means = np.array([peer() for _ in range(200)])
+    found = means[:, 1] - means[:, 0] ** 2 if comparison.result != "C2" else means[:, 1]
+    error = found.std(ddof=1) / np.sqrt(len(found))
+    # The square of a block's mean has a mean of its own, variance/samples.
+    bias = found.std(ddof=1) / np.sqrt(peer.samples)
+    assert abs(found.mean() - results.get(case.result).evaluate(case.quantity)) < 5 * error + bias
