@@ -468,7 +468,7 @@ def gain_of(label: str, seed: int, device: str, elements: int) -> Gain:
     claim, setting = case.claim(theory=0.0), case.setting
     name = reduction_of(montecarlo.reduced(claim.experiment, claim.values))
     if name == "none":
-        return Gain(label, case.quantity, setting, name, 1.0, "an experiment of its own, which runs as it is")
+        return Gain(label, case.quantity, setting, name, 1.0, "it runs as it is")
 
     def timed(most: int, *, plain: bool) -> tuple[float, montecarlo.Estimate]:
         start = time.perf_counter()

@@ -157,7 +157,7 @@ def monte_carlo_table(benchmark: dict[str, Any]) -> str:
         gain = (
             "infinite" if row["gain"] is None else f"{row['gain']:.2g}" if row["gain"] < 100 else f"{row['gain']:.0f}"
         )
-        kind = "none: an experiment of its own" if row["reduction"] == "none" else row["reduction"]
+        kind = "none, it runs as it is" if row["reduction"] == "none" else row["reduction"]
         gains.append(f"| {row['result']} {row['quantity']} | {kind} | {'' if row['reduction'] == 'none' else gain} |")
     settings = benchmark["settings"]
     footer = (
