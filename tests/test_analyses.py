@@ -8,6 +8,7 @@ import pytest
 
 import warptheory
 from warptheory.core import records
+from warptheory.montecarlo._simulation import CORRELATED
 
 FOLDER = Path(warptheory.__file__).parents[1] / "analyses"
 
@@ -60,7 +61,10 @@ def test_points_lie_on_their_curves(name, curves):
     slack = 0.03 * points["theory"].where(points["quantity"] == LIMIT, 0.0)
     # B6 is a statement on the continuum: the grid's kernel changes its gains by a few parts in ten thousand.
     slack += 1e-3 * points["theory"].where(points["result"] == "B6", 0.0)
-    assert ((points["estimate"] - points["theory"]).abs() <= 4.9 * points["stderr"] + slack + 1e-12).all()
+    # Rows are periodic: of a field, whose variance is one, correlations of 1e-7 may reach around them, in both values
+    # of a difference. Where nothing scatters given the offsets, that is all that is left.
+    slack += 2 * CORRELATED
+    assert ((points["estimate"] - points["theory"]).abs() <= 4.9 * points["stderr"] + slack).all()
 
 
 def test_curves_fall_and_rise_as_they_should(curves):
