@@ -118,10 +118,7 @@ def test_simulation_verifies_it_and_refutes_a_planted_error(result, quantity, se
     """The same machinery, the same family of claims, two estimates; planted formulas are too large and too small."""
     claim = result.claim(quantity.name, **asdict(setting))
     judgement = Judgement(claim, seed=0, z=montecarlo.allowed_deviation(len(CLAIMS)), twice=True)
-    while not judgement.is_done:
-        for chunk in judgement.estimation.wanted:
-            (moments,) = judgement.estimation.batch(range(chunk, chunk + 1)).run()
-            judgement.add(judgement.estimation.label, chunk, moments)
+    montecarlo.run_here(judgement)
     truth = judgement.verdict
     assert truth.verdict == "verified", str(truth)
     assert truth.power >= montecarlo.POWER

@@ -34,7 +34,6 @@ _BITS_OF_ROOT_HALF = np.float64(math.sqrt(0.5)).view(np.uint64)
 _UP_TO_ONE = _BITS_OF_ONE - _BITS_OF_ROOT_HALF
 _EXPONENT_OF_ONE = 2.0**52 + 1023
 _SPARE = np.uint64(12)  # low bits of a word that its fraction does not need
-_ONE_BIT = np.uint64(1)
 
 _LOG_TWO = math.log(2)
 # Σ s²ᵏ/(2k + 1) for |s| ≤ tan²(π/8) and the series of cos(θ) and sin(θ) for |θ| ≤ π/4, in 2⁻⁵³.

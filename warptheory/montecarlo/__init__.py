@@ -1,6 +1,6 @@
 """Monte Carlo: estimates with standard errors, and verdicts with power; knows no theorem."""
 
-from warptheory.montecarlo._campaign import Campaign, Job, Outcome, Trial
+from warptheory.montecarlo._campaign import Campaign, Job, Outcome
 from warptheory.montecarlo._chunks import ChunkError, NotFiniteError
 from warptheory.montecarlo._conditional import ConditionalSimulation
 from warptheory.montecarlo._continuum import ContinuumSimulation, simulation_of
@@ -9,8 +9,10 @@ from warptheory.montecarlo._estimate import (
     Estimate,
     Estimation,
     Measurement,
+    Trial,
     check_device,
     estimate,
+    run_here,
 )
 from warptheory.montecarlo._experiment import Combination, Experiment, as_experiment
 from warptheory.montecarlo._moments import Moments
@@ -60,6 +62,7 @@ __all__ = [
     "estimate",
     "get_profile",
     "reduced",
+    "run_here",
     "simulation_of",
     "summarise",
     "verify",

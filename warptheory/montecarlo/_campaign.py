@@ -13,33 +13,13 @@ from typing import Any, Protocol, runtime_checkable
 
 from warptheory.core.errors import WarpTheoryError
 from warptheory.montecarlo._chunks import Batch, ChunkError
-from warptheory.montecarlo._estimate import Estimation
+from warptheory.montecarlo._estimate import Trial
 from warptheory.montecarlo._moments import Moments
 from warptheory.montecarlo._store import ChunkStore
 from warptheory.montecarlo._workers import Workers
 
 _SECONDS = 1.0  # that a worker is given to do at a time
 _FIRST_CHUNKS = 4  # while it is not known how long a chunk takes
-
-
-@runtime_checkable
-class Trial(Protocol):
-    """One or several estimates in the making, one after the other, such as a `Judgement`."""
-
-    @property
-    def estimation(self) -> Estimation:
-        """The estimate that is in the making."""
-
-    @property
-    def is_done(self) -> bool:
-        """Whether no more chunks are wanted."""
-
-    @property
-    def share(self) -> float:
-        """Share of the work that is done, in [0, 1]."""
-
-    def add(self, label: str, chunk: int, moments: Moments) -> None:
-        """Take what a chunk of a stream gave."""
 
 
 @runtime_checkable

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -179,6 +180,42 @@ class Measurement:
             self.estimation.add(chunk, moments)
 
 
+@runtime_checkable
+class Trial(Protocol):
+    """One or several estimates in the making, one after the other, such as a `Judgement`."""
+
+    @property
+    def estimation(self) -> Estimation:
+        """The estimate that is in the making."""
+
+    @property
+    def is_done(self) -> bool:
+        """Whether no more chunks are wanted."""
+
+    @property
+    def share(self) -> float:
+        """Share of the work that is done, in [0, 1]."""
+
+    def add(self, label: str, chunk: int, moments: Moments) -> None:
+        """Take what a chunk of a stream gave."""
+
+
+def run_here(trial: Trial, on_progress: Callable[[float], None] | None = None) -> None:
+    """Run the chunks of a trial one after the other, in this process, until it wants no more.
+
+    Args:
+        trial: the trial.
+        on_progress: called with the share of the work that is done, in [0, 1].
+    """
+    while not trial.is_done:
+        estimation = trial.estimation
+        for chunk in estimation.wanted:
+            (moments,) = estimation.batch(range(chunk, chunk + 1)).run()
+            trial.add(estimation.label, chunk, moments)
+        if on_progress is not None:
+            on_progress(trial.share)
+
+
 def estimate(
     experiment: Experiment | MomentStatistic,
     values: Mapping[str, float],
@@ -225,12 +262,7 @@ def estimate(
     runnable = as_experiment(experiment)
     name = str(experiment) if label is None else label
     estimation = Estimation(runnable, values, rtol, atol, seed, name, device, max_elements, plain=plain)
-    while not estimation.is_done:
-        for chunk in estimation.wanted:
-            (moments,) = estimation.batch(range(chunk, chunk + 1)).run()
-            estimation.add(chunk, moments)
-        if on_progress is not None:
-            on_progress(estimation.share)
+    run_here(Measurement(math.nan, estimation), on_progress)
     return estimation.estimate
 
 

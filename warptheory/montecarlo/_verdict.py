@@ -22,7 +22,7 @@ from scipy import special
 
 from warptheory.core.errors import ArgumentError
 from warptheory.montecarlo._chunks import SupportsExperiment
-from warptheory.montecarlo._estimate import DEFAULT_MAX_ELEMENTS, Estimate, Estimation
+from warptheory.montecarlo._estimate import DEFAULT_MAX_ELEMENTS, Estimate, Estimation, run_here
 from warptheory.montecarlo._experiment import Experiment, as_experiment
 from warptheory.montecarlo._moments import Moments
 
@@ -101,10 +101,10 @@ class Verdict:
     reason: str = ""
 
     @classmethod
-    def undecided(cls, reason: str, label: str = "") -> "Verdict":
+    def undecided(cls, reason: str) -> "Verdict":
         """Return the verdict on a claim that could not even be made."""
         nan = math.nan
-        return cls("undecided", label, nan, nan, nan, 0, 0.0, nan, nan, 0, reason)
+        return cls("undecided", "", nan, nan, nan, 0, 0.0, nan, nan, 0, reason)
 
     @classmethod
     def of(cls, judgement: "Judgement | None", reason: str = "") -> "Verdict":
@@ -182,12 +182,7 @@ def verify(
         ArgumentError: not a claim, a smallest effect that is not positive, an unknown device.
     """
     judgement = Judgement(_as_claim(claim), seed, allowed_deviation(family, level), device, max_elements, plain=plain)
-    while not judgement.is_done:
-        for chunk in judgement.estimation.wanted:
-            (moments,) = judgement.estimation.batch(range(chunk, chunk + 1)).run()
-            judgement.add(judgement.estimation.label, chunk, moments)
-        if on_progress is not None:
-            on_progress(judgement.share)
+    run_here(judgement, on_progress)
     return judgement.verdict
 
 
