@@ -1,9 +1,11 @@
 """Time the Monte Carlo engine against vectorised NumPy of the same experiments, and its variance reduction.
 
-Samples per second are those of plain runs on as many workers as the machine has cores, NumPy having as many threads;
-the time to a standard error is variance × time, each with the fastest way that it has. Both run in turn in one run.
-The ratio of each round is taken, and medians over the rounds are written as JSON. A table has the gain of every
-result: variance × time of its plain run over that of its reduced one.
+Samples per second are those of plain runs on as many workers as the machine has cores. NumPy computes in two ways: by
+whole arrays of 2²⁰ samples, as the experiment reads when it is written down, on the one thread that it uses; and tuned,
+in blocks of 2¹³ samples with every array kept and computed in place, on one thread and on as many as cores. The time
+to a standard error is variance × time, each with the fastest way that it has. Both run in turn in one run. The
+ratio of each round is taken, and medians over the rounds are written as JSON. A table has the gain of every result:
+variance × time of its plain run over that of its reduced one.
 """
 
 import argparse
@@ -29,7 +31,8 @@ from warptheory.results._check import Plan
 
 ROUNDS = 9
 SECONDS = 0.5  # of a measurement
-BLOCK = 2**13  # samples that NumPy holds at a time: of the sizes from 2¹² to 2²⁰ the fastest
+WHOLE = 2**20  # samples of whole arrays
+BLOCK = 2**13  # samples of NumPy's tuned code: of the sizes from 2¹² to 2²⁰ the fastest
 PRECISION = 1e-5  # relative standard error that the reduced run is asked for
 VARIANCE_BLOCKS = 2000  # over which the variance of NumPy's estimate is taken
 GAIN_ELEMENTS = 2**20  # pixels or weights of a run in the table of gains
@@ -39,7 +42,7 @@ _RELATIVE_ROUNDING = 1e-12  # a standard error below this share of the value is 
 
 
 class Peer(Protocol):
-    """NumPy code of an experiment, which keeps its buffers: their pages are touched once."""
+    """NumPy code of an experiment."""
 
     samples: int
 
@@ -47,8 +50,41 @@ class Peer(Protocol):
         """Draw a block of samples; return the two means that the statistic is a function of."""
 
 
-class WarpedValues:
+class WholeWarpedValues:
     """A4: values of a long periodic row of independent pixels, read at random offsets by linear interpolation."""
+
+    def __init__(self, generator: np.random.Generator, samples: int) -> None:
+        self.generator, self.samples = generator, samples
+
+    def __call__(self) -> tuple[float, float]:
+        """Return the mean, and the mean square."""
+        size = self.samples
+        pixels = self.generator.normal(DEFAULT_VALUES["mu"], DEFAULT_VALUES["sigma"], size)
+        positions = np.arange(size) + self.generator.normal(0, DEFAULT_VALUES["s"], size)
+        below = np.floor(positions)
+        fractions, index = positions - below, below.astype(int)
+        values = (1 - fractions) * pixels[index % size] + fractions * pixels[(index + 1) % size]
+        return float(values.mean()), float((values**2).mean())
+
+
+class WholeResponseToOnes:
+    """B3: what ones at random offsets add to the pixels of a long periodic row."""
+
+    def __init__(self, generator: np.random.Generator, samples: int) -> None:
+        self.generator, self.samples = generator, samples
+
+    def __call__(self) -> tuple[float, float]:
+        """Return the mean, and the mean square."""
+        size = self.samples
+        positions = np.arange(size) + self.generator.normal(0, DEFAULT_VALUES["s"], size)
+        below = np.floor(positions)
+        fractions, index = positions - below, below.astype(int)
+        row = np.bincount(index % size, 1 - fractions, size) + np.bincount((index + 1) % size, fractions, size)
+        return float(row.mean()), float((row**2).mean())
+
+
+class WarpedValues:
+    """A4 in blocks: values of a long periodic row of independent pixels, read at random offsets."""
 
     def __init__(self, generator: np.random.Generator, samples: int) -> None:
         self.generator, self.samples = generator, samples
@@ -72,7 +108,7 @@ class WarpedValues:
 
 
 class ResponseToOnes:
-    """B3: what ones at random offsets add to the pixels of a long periodic row."""
+    """B3 in blocks: what ones at random offsets add to the pixels of a long periodic row."""
 
     margin = 8
 
@@ -100,20 +136,54 @@ class ResponseToOnes:
         return float(row.mean()), float(row @ row) / self.samples
 
 
-class MovedField:
+class WholeMovedField:
     """C2: rows of a Gaussian field, made in Fourier space with the spline's prefilter, read at offsets made alike."""
 
     length = 80  # beyond which neither field is correlated; a product of small primes
-    margin = 12
 
     def __init__(self, generator: np.random.Generator, samples: int) -> None:
-        rows = max(2, samples // self.length // 2 * 2)
-        self.generator, self.samples = generator, rows * self.length
+        self.rows = max(2, samples // self.length // 2 * 2)
+        self.generator, self.samples = generator, self.rows * self.length
         values = {**DEFAULT_VALUES, **results.get("C2").values}
         waves = 2 * np.pi * np.arange(self.length) / self.length
         self.field = self._roots(values["sigma"], values["l"]) / ((2 + np.cos(waves)) / 3)
         self.offsets = self._roots(values["s"], values["l_e"])
         self.lag = int(values["t"])
+
+    def __call__(self) -> tuple[float, float]:
+        """Return the mean, and the mean product of two values at the lag."""
+        coefficients = self._fields(self.field)
+        positions = np.arange(self.length) + self._fields(self.offsets)
+        below = np.floor(positions)
+        fractions, index = positions - below, below.astype(int)
+        weights = _outer(1 - fractions), _inner(fractions), _inner(1 - fractions), _outer(fractions)
+        values = sum(
+            weight * np.take_along_axis(coefficients, (index + tap) % self.length, 1)
+            for tap, weight in enumerate(weights, start=-1)
+        )
+        return float(np.mean(values)), float((values * np.roll(values, -self.lag, 1)).mean())
+
+    def _fields(self, roots: Float[ndarray, "N"]) -> Float[ndarray, "rows N"]:
+        """Return rows of a field, two for each transform, shape (rows, N)."""
+        noise = self.generator.standard_normal((2, self.rows // 2, self.length))
+        waves = np.fft.fft(roots * (noise[0] + 1j * noise[1]))
+        return np.concatenate((waves.real, waves.imag))
+
+    def _roots(self, deviation: float, length: float) -> Float[ndarray, "N"]:
+        """Return the roots of the eigenvalues of a squared-exponential covariance on the row, shape (N,)."""
+        distance = np.minimum(np.arange(self.length), self.length - np.arange(self.length))
+        covariance = deviation**2 * np.exp(-(distance**2) / (2 * length**2))
+        return np.sqrt(np.maximum(np.fft.fft(covariance).real, 0) / self.length)
+
+
+class MovedField(WholeMovedField):
+    """C2 in blocks: the same, on rows with margins in place of a period."""
+
+    margin = 12
+
+    def __init__(self, generator: np.random.Generator, samples: int) -> None:
+        super().__init__(generator, samples)
+        rows = self.rows
         self.noise = np.empty((rows // 2, self.length, 2))
         self.coefficients = np.empty((rows, self.length + 2 * self.margin))
         self.places, self.left, self.other, self.total = np.empty((4, rows, self.length))
@@ -145,12 +215,6 @@ class MovedField:
         products += np.vdot(total[:, : self.lag], total[:, -self.lag :])
         return float(total.mean()), float(products) / self.samples
 
-    def _roots(self, deviation: float, length: float) -> Float[ndarray, "N"]:
-        """Return the roots of the eigenvalues of a squared-exponential covariance on the row, shape (N,)."""
-        distance = np.minimum(np.arange(self.length), self.length - np.arange(self.length))
-        covariance = deviation**2 * np.exp(-(distance**2) / (2 * length**2))
-        return np.sqrt(np.maximum(np.fft.fft(covariance).real, 0) / self.length)
-
     def _draw(self, roots: Float[ndarray, "N"], out: Float[ndarray, "rows N"]) -> None:
         """Draw rows of a field, two for each transform, into an array of shape (rows, N)."""
         self.generator.standard_normal(out=self.noise)
@@ -162,7 +226,7 @@ class MovedField:
 
 
 class TwoPoints:
-    """C2: a Gaussian field at no more than the two displaced points, given their distance; nothing is interpolated."""
+    """C2 in blocks: a Gaussian field at the two displaced points alone, given their distance."""
 
     def __init__(self, generator: np.random.Generator, samples: int) -> None:
         self.generator, self.samples = generator, samples
@@ -221,18 +285,31 @@ def _inner(u: Float[ndarray, "*n"]) -> Float[ndarray, "*n"]:
 
 @dataclass(frozen=True)
 class Comparison:
-    """An experiment that both run: the first quantity of a result in its first setting, and NumPy code of it."""
+    """An experiment that both run: the first quantity of a result in its first setting, and NumPy code of it.
+
+    Attributes:
+        result: label of the result.
+        method: how NumPy draws the same values.
+        peer: makes NumPy's code for a number of samples.
+        samples: that number.
+        is_threaded: whether NumPy's code is also run on as many threads as the machine has cores.
+    """
 
     result: str
     method: str
     peer: Callable[[np.random.Generator, int], Peer]
+    samples: int = BLOCK
+    is_threaded: bool = True
 
 
 COMPARISONS = (
-    Comparison("A4", "rows of pixels", WarpedValues),
-    Comparison("B3", "rows of pixels", ResponseToOnes),
-    Comparison("C2", "rows of fields", MovedField),
-    Comparison("C2", "pairs of points", TwoPoints),
+    Comparison("A4", "whole arrays", WholeWarpedValues, WHOLE, is_threaded=False),
+    Comparison("A4", "tuned, rows of pixels", WarpedValues),
+    Comparison("B3", "whole arrays", WholeResponseToOnes, WHOLE, is_threaded=False),
+    Comparison("B3", "tuned, rows of pixels", ResponseToOnes),
+    Comparison("C2", "whole arrays", WholeMovedField, WHOLE, is_threaded=False),
+    Comparison("C2", "tuned, rows of fields", MovedField),
+    Comparison("C2", "tuned, pairs of points", TwoPoints),
 )
 
 
@@ -255,7 +332,7 @@ class PeerRun:
 
     def __init__(self, comparison: Comparison, seed: int, threads: int) -> None:
         generators = np.random.default_rng(seed).spawn(threads)
-        self.peers = [comparison.peer(generator, BLOCK) for generator in generators]
+        self.peers = [comparison.peer(generator, comparison.samples) for generator in generators]
         self.threads = ThreadPoolExecutor(threads)
 
     def samples_per_second(self, duration: float) -> float:
@@ -332,6 +409,7 @@ class Throughput:
         result: label of the result.
         quantity: its quantity.
         method: how NumPy draws the same values.
+        samples: that NumPy's code holds at a time.
         threads: of NumPy.
         ratio: ours over NumPy's.
         ours: samples per second.
@@ -341,6 +419,7 @@ class Throughput:
     result: str
     quantity: str
     method: str
+    samples: int
     threads: int
     ratio: Spread
     ours: Spread
@@ -403,8 +482,11 @@ def throughputs(
     seed: int, device: str, rounds: int, duration: float, workers: int, report: Callable[[float, str], None]
 ) -> list[Throughput]:
     """Measure plain samples per second of both, in turn."""
-    counts = sorted({1, workers})
-    peers = {(name, count): PeerRun(name, seed, count) for name in COMPARISONS for count in counts}
+    peers = {
+        (name, count): PeerRun(name, seed, count)
+        for name in COMPARISONS
+        for count in sorted({1, workers if name.is_threaded else 1})
+    }
     found: dict[object, list[float]] = {key: [] for key in (*peers, *(name.result for name in COMPARISONS))}
     with montecarlo.workers("processes", workers) as hands, hands.open() as executor:
         labels = dict.fromkeys(name.result for name in COMPARISONS)
@@ -422,6 +504,7 @@ def throughputs(
             name.result,
             engines[name.result].case.quantity,
             name.method,
+            name.samples,
             count,
             Spread.of([ours / theirs for ours, theirs in zip(found[name.result], found[name, count], strict=True)]),
             Spread.of(found[name.result]),
@@ -435,7 +518,7 @@ def time_to_precision(
     seed: int, device: str, rounds: int, duration: float, precision: float, report: Callable[[float, str], None]
 ) -> TimeToPrecision:
     """Measure the time to the same standard error of A4, in turn."""
-    comparison, case = COMPARISONS[0], first_case("A4", seed, device)
+    comparison, case = next(one for one in COMPARISONS if one.peer is WarpedValues), first_case("A4", seed, device)
     claim = case.claim(theory=0.0)
     variance = peer_variance(comparison, seed)
     peer = PeerRun(comparison, seed, 1)
@@ -457,7 +540,7 @@ def time_to_precision(
 
 def peer_variance(comparison: Comparison, seed: int, blocks: int = VARIANCE_BLOCKS) -> float:
     """Return the variance of NumPy's estimate of a variance, times its number of samples; from many short blocks."""
-    peer = comparison.peer(np.random.default_rng(seed), BLOCK)
+    peer = comparison.peer(np.random.default_rng(seed), comparison.samples)
     means = np.array([peer() for _ in range(blocks)])
     return float(np.var(means[:, 1] - means[:, 0] ** 2, ddof=1)) * peer.samples
 
@@ -543,7 +626,6 @@ def run(
     settings = {
         "rounds": rounds,
         "workers": workers,
-        "numpy_block": BLOCK,
         "seconds_a_measurement": duration,
         "precision": precision,
         "elements": elements,
@@ -564,10 +646,10 @@ def run(
 def summary(path: Path) -> str:
     """Return a record of `run` as tables for the terminal."""
     record = records.read_json(path)
-    lines = [f"{'':4}{'NumPy':18}{'threads':>8}{'ratio':>8}   samples per second, ours / NumPy"]
+    lines = [f"{'':4}{'NumPy':24}{'threads':>8}{'ratio':>8}   samples per second, ours / NumPy"]
     for row in record["samples_per_second"]:
         rates = f"{row['ours']['median'] / 1e6:.1f} / {row['peer']['median'] / 1e6:.1f} million"
-        lines.append(f"{row['result']:4}{row['method']:18}{row['threads']:>8}{_spread(row['ratio'], 2)}   {rates}")
+        lines.append(f"{row['result']:4}{row['method']:24}{row['threads']:>8}{_spread(row['ratio'], 2)}   {rates}")
     row = record["time_to_precision"]
     seconds_of_both = f"{row['peer_seconds']['median']:.3g} s / {row['ours_seconds']['median']:.3g} s"
     times = f"{_spread(row['ratio'], 0).strip()}, {seconds_of_both}"

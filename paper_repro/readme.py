@@ -146,7 +146,9 @@ def monte_carlo_table(benchmark: dict[str, Any]) -> str:
     lines = ["| result | NumPy | samples per second, ours over NumPy's |", "|---|---|---|"]
     for row in benchmark["samples_per_second"]:
         threads = f"{row['threads']} thread{'s' if row['threads'] > 1 else ''}"
-        lines.append(f"| {row['result']} | {row['method']}, {threads} | {_spread(row['ratio'], 2)} |")
+        lines.append(
+            f"| {row['result']} | {row['method']}, {row['samples']} at a time, {threads} | {_spread(row['ratio'], 2)} |"
+        )
     reached = benchmark["time_to_precision"]
     time = (
         f"{reached['result']} to a standard error of {reached['stderr']:.1e}, one core each: NumPy takes "

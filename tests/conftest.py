@@ -6,6 +6,10 @@ from pathlib import Path
 
 import jaxtyping
 
+# Workers of a parallel run have a core each, where threads of BLAS that wait for each other cost five times the work.
+# This is for libraries that are loaded from now on, and for processes that tests start; for others see below.
+os.environ["OPENBLAS_NUM_THREADS"] = "1"
+
 # A test that plants an error must neither read nor leave theories in the user's cache.
 os.environ["WARPTHEORY_CACHE"] = "off"
 
@@ -16,10 +20,12 @@ if os.environ.get("WARPTHEORY_TEST_SHAPES") != "off":
     rooms = sorted(path.parent.name for path in package.glob("*/__init__.py") if path.parent.name != "symbolic")
     jaxtyping.install_import_hook([f"warptheory.{room}" for room in rooms], "beartype.beartype")
 
-import json
+import subprocess
+import sys
 from collections.abc import Iterator
 
 import pytest
+import threadpoolctl
 import torch
 from hypothesis import settings
 
@@ -34,6 +40,7 @@ settings.load_profile("warptheory")
 
 # The tests' tensors are small, and threads that wait for each other on a shared machine are slow.
 torch.set_num_threads(1)
+threadpoolctl.threadpool_limits(1, user_api="blas")
 
 
 @pytest.fixture
@@ -46,31 +53,17 @@ def as_users_call() -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def reproduced(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return the folder of one run of the driver on a few results, every fourth value of the curves, seed 1.
-
-    The workers of a parallel run share it: the first makes it, the others wait. Beside it lies `run.json`: whether all
-    claims held, and the shares that were reported.
-    """
-    import fcntl
-
-    base = tmp_path_factory.getbasetemp()
-    shared = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "reproduced"
-    shared.mkdir(exist_ok=True)
-    folder, summary = shared / "out", shared / "run.json"
-    with (shared / "lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not summary.is_file():
-            from warptheory.core.checkout import load_script
-
-            shares: list[float] = []
-            holds = load_script("paper_repro", "driver", "driver").run(
-                folder,
-                seed=1,
-                labels=("A2", "A3", "A7"),
-                rounds=1,
-                thin=4,
-                workers=1,  # others would have to import everything first
-                on_progress=lambda share, name: shares.append(share),
-            )
-            summary.write_text(json.dumps({"holds": holds, "shares": shares}))
+    """Return the folder of one run of the driver, see `tests/reproduction.py`; `run.json` lies beside it."""
+    folder = tmp_path_factory.mktemp("reproduced") / "out"
+    subprocess.run([sys.executable, str(Path(__file__).with_name("reproduction.py")), str(folder)], check=True)
     return folder
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put tests that share the driver's run on one worker, and what takes longest first: no worker has to wait."""
+    for item in items:
+        if "reproduced" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.xdist_group("reproduced"))
+    items.sort(
+        key=lambda item: "reproduced" not in getattr(item, "fixturenames", ()) and "tracing" not in item.path.parts
+    )

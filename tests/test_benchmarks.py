@@ -36,7 +36,9 @@ def test_summary(path):
     assert "conditioning" in text
 
 
-@pytest.mark.parametrize("comparison", monte_carlo.COMPARISONS, ids=lambda comparison: comparison.method)
+@pytest.mark.parametrize(
+    "comparison", monte_carlo.COMPARISONS, ids=lambda comparison: f"{comparison.result}, {comparison.method}"
+)
 def test_peer_draws_what_the_result_is_about(comparison):
     """NumPy's code estimates the same number, within 5 of its standard errors over blocks."""
     peer = comparison.peer(np.random.default_rng(1), 2**13)

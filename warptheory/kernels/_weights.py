@@ -2,19 +2,21 @@
 
 import itertools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
 
+import numpy as np
 import sympy as sp
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
+from numpy import ndarray
 from torch import Tensor
 
 from warptheory.core.errors import ArgumentError
 from warptheory.kernels._dirichlet import dirichlet_weights
 from warptheory.kernels._kernel import Kernel
-from warptheory.kernels._periodic import FRACTION
+from warptheory.kernels._periodic import FRACTION, PeriodicFunction
 from warptheory.kernels._sinc import SincDerivative
 
 SIDES = ("left", "right")
@@ -61,6 +63,43 @@ def tap_weights(
             "size", expected=f"the number of pixels of the periodic axis, which {kernel.name} reads", received=size
         )
     return dirichlet_weights(fraction, order, size)
+
+
+@dataclass(frozen=True)
+class PolynomialTaps:
+    """Weights that are polynomials in the fraction f on each cell of [0, 1), as numbers.
+
+    Attributes:
+        taps: the pixels j that are read, shape (K,), int64.
+        upper: upper ends of the cells, ascending, the last of them 1, shape (cells,).
+        coefficients: of fⁿ, f⁰ first, n < powers, of each cell and tap, shape (cells, K, powers).
+    """
+
+    taps: Int[ndarray, "K"]
+    upper: Float[ndarray, "cells"]
+    coefficients: Float[ndarray, "cells K powers"]
+
+
+@cache
+def polynomial_taps(kernel: Kernel, order: int = 0) -> PolynomialTaps | None:
+    """Return the weights k⁽ᵒʳᵈᵉʳ⁾(f − j) as polynomials, arrays over (cells, K, powers); None if they are none.
+
+    Args:
+        kernel: a compact kernel.
+        order: number of derivatives in f, from 0 on.
+    """
+    weights = _derivatives(kernel, order)
+    cells = [[weight.on(low, high) for weight in weights.values()] for low, high in _cells(weights)]
+    if not all(expression.is_polynomial(FRACTION) for cell in cells for expression in cell):
+        return None
+    polynomials = [[sp.Poly(expression, FRACTION) for expression in cell] for cell in cells]
+    degree = max(0, *(polynomial.degree() for cell in polynomials for polynomial in cell))
+    powers = range(int(degree) + 1)
+    return PolynomialTaps(
+        np.array(list(weights), np.int64),
+        np.array([float(high) for _, high in _cells(weights)]),
+        np.array([[[float(p.coeff_monomial(FRACTION**n)) for n in powers] for p in cell] for cell in polynomials]),
+    )
 
 
 @dataclass(frozen=True)
@@ -111,15 +150,26 @@ class _CompiledTaps:
 
 @cache
 def _compile(kernel: Kernel, order: int) -> _CompiledTaps:
+    taps = _derivatives(kernel, order)
+    cells = tuple(
+        _CompiledCell(float(low), float(high), _compile_cell([weight.on(low, high) for weight in taps.values()]))
+        for low, high in _cells(taps)
+    )
+    return _CompiledTaps(tuple(taps), cells)
+
+
+def _derivatives(kernel: Kernel, order: int) -> dict[int, PeriodicFunction]:
+    """Return the derivatives of the weights, by tap."""
     taps = dict(kernel.taps)
     for _ in range(order):
         taps = {tap: weight.differentiate() for tap, weight in taps.items()}
+    return taps
+
+
+def _cells(taps: Mapping[int, PeriodicFunction]) -> list[tuple[sp.Expr, sp.Expr]]:
+    """Return the intervals of [0, 1) on which every weight is one expression."""
     edges = sorted({edge for weight in taps.values() for cell in weight.cells for edge in (cell.lower, cell.upper)})
-    cells = tuple(
-        _CompiledCell(float(low), float(high), _compile_cell([weight.on(low, high) for weight in taps.values()]))
-        for low, high in itertools.pairwise(edges)
-    )
-    return _CompiledTaps(tuple(taps), cells)
+    return list(itertools.pairwise(edges))
 
 
 def _compile_cell(expressions: list[sp.Expr]) -> Callable[[Tensor], list[Tensor]]:

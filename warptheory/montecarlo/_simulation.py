@@ -264,7 +264,7 @@ class Simulation:
         """Return the means over the pixels of each row, shape (rows, k), of the fields that `draw` returns."""
         numbers = [self._value_of(atom, state, values) for atom in self._atoms]
         given = [float(values[symbol.name]) for symbol in self._coefficients]
-        columns = [evaluate(*numbers, *given).flatten(1).mean(1) for evaluate in self._compiled]
+        columns = [column.flatten(1).mean(1) for column in self._compiled(*numbers, *given)]
         return torch.stack(columns, dim=1) if columns else torch.zeros((rows, 0), dtype=torch.float64)
 
     def combine(self, means: Float[ndarray, "k"], values: Values) -> tuple[float, Float[ndarray, "k"]]:
@@ -300,11 +300,13 @@ class Simulation:
         return sorted({symbol for node in self._averaged for symbol in node.args[0].free_symbols}, key=str)
 
     @cached_property
-    def _compiled(self) -> list[Callable[..., Tensor]]:
-        # Averaged expressions are polynomials, so plain Python arithmetic evaluates them on tensors.
+    def _compiled(self) -> Callable[..., list[Tensor]]:
+        # Averaged expressions are polynomials, so plain Python arithmetic evaluates them on tensors; together, for
+        # they share values less their centres.
         names = {atom: sp.Dummy() for atom in self._atoms}
         arguments = [*(names[atom] for atom in self._atoms), *self._coefficients]
-        return [sp.lambdify(arguments, node.args[0].xreplace(names), modules="math") for node in self._averaged]
+        expressions = [node.args[0].xreplace(names) for node in self._averaged]
+        return sp.lambdify(arguments, expressions, modules="math", cse=True)
 
     def mean_and_variance(self, field: InputField, values: Values) -> tuple[float, float]:
         """Return the mean and the variance of a pixel of an input as it is drawn."""

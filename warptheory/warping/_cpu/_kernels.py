@@ -14,6 +14,7 @@ A unit takes one of three ways, by where the channels of a pixel lie:
 from typing import Any, NamedTuple
 
 import numpy as np
+from numba import carray
 from numba.cpython.unsafe.tuple import tuple_setitem
 
 from warptheory.warping._cpu._channels import (
@@ -29,7 +30,7 @@ from warptheory.warping._cpu._channels import (
 )
 from warptheory.warping._cpu._compile import callee
 from warptheory.warping._cpu._lanes import register_bytes
-from warptheory.warping._cpu._memory import clear, read, write
+from warptheory.warping._cpu._memory import as_pointer, clear, read, write
 from warptheory.warping._cpu._plan import NOTHING, offset_gradients, plan_line
 from warptheory.warping._cpu._transpose import pack, unpack, unpack_add
 
@@ -498,20 +499,24 @@ def _centre_knots(problem, task, image, group, first, count, work, is_packed, re
 
 
 @callee
-def _differentiate_unit(problem, task, image, group, start, stop, work, real):
-    """Add one unit to the image gradient, and store its offset gradients; returns the workspace, perhaps grown."""
-    itemsize, channels, size = real.itemsize, problem.counts[2], problem.size
+def _stage_unit(problem, task, image, group, start, stop, work, real):
+    """Add one unit by packed lines if these are few enough; return whether they were, and the workspace."""
+    itemsize, size = real.itemsize, problem.size
     lanes = REGISTER_BYTES // itemsize
+    steps = _packed_steps(size, lanes)
+    _plan_pixels(work.unit_plan, problem, task.offsets, image, group, start, stop - start, steps, -1, itemsize)
+    low, high = _line_range(work.unit_plan, stop - start)
+    if (high - low) * (_product(size) // size[0]) * lanes > problem.scratch:
+        return False, work
+    work.products[:] = 0
+    return True, _differentiate_staged(problem, task, image, group, start, stop, low, high, work, real)
+
+
+@callee
+def _differentiate_unit(problem, task, image, group, start, stop, is_staged, work, real):
+    """Add one unit to the image gradient, and store its offset gradients; what is staged has been summed already."""
+    itemsize, channels, size = real.itemsize, problem.counts[2], problem.size
     is_packed = task.source.strides[1] == 1 and channels > 1
-    is_staged = False
-    if _may_stage(problem, is_packed, lanes, FEW_GRADIENTS):
-        steps = _packed_steps(size, lanes)
-        _plan_pixels(work.unit_plan, problem, task.offsets, image, group, start, stop - start, steps, -1, itemsize)
-        low, high = _line_range(work.unit_plan, stop - start)
-        is_staged = (high - low) * (_product(size) // size[0]) * lanes <= problem.scratch
-        if is_staged:
-            work.products[:] = 0
-            work = _differentiate_staged(problem, task, image, group, start, stop, low, high, work, real)
     steps = _axis_steps(task.source.strides, size)
     first = group * channels
     for block in range(start, stop, BLOCK):
@@ -519,16 +524,17 @@ def _differentiate_unit(problem, task, image, group, start, stop, work, real):
         if is_staged and not task.needs_offsets:
             continue
         _plan_pixels(work.block_plan, problem, task.offsets, image, group, block, count, steps, -1, itemsize)
-        products = work.products[block - start :] if is_staged else work.products
+        column = block - start if is_staged else 0
         if not is_staged:
-            products[:count] = 0
+            if task.needs_offsets:
+                work.products[:count] = 0
             step = task.gradient.strides[2] * itemsize
             _accumulate(
                 task,
                 work.block_plan,
                 0,
                 count,
-                products,
+                work.products,
                 _at(task.image_gradient, image, first, itemsize),
                 _at(task.source, image, first, itemsize),
                 task.source.strides[1],
@@ -542,17 +548,16 @@ def _differentiate_unit(problem, task, image, group, start, stop, work, real):
             )
         if task.needs_offsets:
             addresses = _axis_addresses(task.offset_gradient, image, group, block, size, itemsize)
+            products = work.products[column:]
             offset_gradients(work.block_plan, products, count, addresses, task.offset_gradient.strides[3], size)
             if task.central_knots:
                 _centre_knots(problem, task, image, group, block, count, work, is_packed, real)
-    return work
 
 
 @callee
-def _new_workspace(problem, task, real):
+def _new_workspace(problem, may_stage, real):
     pixels = _product(problem.grid)
     lanes = REGISTER_BYTES // real.itemsize
-    may_stage = _may_stage(problem, task.source.strides[1] == 1 and problem.counts[2] > 1, lanes, FEW_GRADIENTS)
     columns = min(max(problem.unit, BLOCK) if may_stage else BLOCK, pixels)
     return Workspace(
         _new_plan(columns if may_stage else 0, problem.size, real),
@@ -565,9 +570,34 @@ def _new_workspace(problem, task, real):
     )
 
 
+@callee
+def _borrowed(array):
+    """Return an array without its owner: to count owners at every call would cost more than small images do."""
+    return carray(as_pointer(_address(array)), array.shape, array.dtype)
+
+
+@callee
+def _borrowed_workspace(work):
+    (a, b, c), (d, e, f, g) = work.unit_plan, work.block_plan
+    return Workspace(
+        (_borrowed(a), _borrowed(b), _borrowed(c)),
+        (_borrowed(d), _borrowed(e), _borrowed(f), _borrowed(g)),
+        _borrowed(work.products),
+        work.image,
+        work.image_gradient,
+        _borrowed(work.gradient),
+        _borrowed(work.row),
+    )
+
+
 # What a task of each pass does: a whole image; any stripe, where none touches another's pixels; the search
 # for the lines that a stripe touches; the stripes of one colour; the images that two colours do not part.
 WHOLE_IMAGES, ANY_STRIPE, FIND_RANGES, EVEN_STRIPES, ODD_STRIPES, DEPENDENT_IMAGES = range(6)
+
+
+@callee
+def _keep(owner):
+    """Do nothing; whoever calls it keeps its memory until then."""
 
 
 @callee
@@ -581,7 +611,10 @@ def differentiate_tasks(first, last, mode, ranges, problem, task, real):
     by_image = mode in (WHOLE_IMAGES, DEPENDENT_IMAGES)
     length = pixels if by_image else problem.stripe
     stripes = (pixels + length - 1) // length
-    work = _new_workspace(problem, task, real)
+    is_packed = task.source.strides[1] == 1 and problem.counts[2] > 1
+    may_stage = _may_stage(problem, is_packed, REGISTER_BYTES // real.itemsize, FEW_GRADIENTS)
+    owner = _new_workspace(problem, may_stage, real)
+    work = _borrowed_workspace(owner)
     for number in range(first, last):
         image, group, stripe = number // (stripes * groups), number // stripes % groups, number % stripes
         start = stripe * length
@@ -599,7 +632,11 @@ def differentiate_tasks(first, last, mode, ranges, problem, task, real):
         if mode == DEPENDENT_IMAGES and _is_two_coloured(ranges[image, group]):
             continue
         for unit in range(start, stop, problem.unit):
-            work = _differentiate_unit(problem, task, image, group, unit, min(unit + problem.unit, stop), work, real)
+            end, is_staged = min(unit + problem.unit, stop), False
+            if may_stage:
+                is_staged, work = _stage_unit(problem, task, image, group, unit, end, work, real)
+            _differentiate_unit(problem, task, image, group, unit, end, is_staged, work, real)
+    _keep(owner)
 
 
 @callee

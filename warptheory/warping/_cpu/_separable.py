@@ -20,10 +20,12 @@ from numba import carray
 from torch import Tensor
 
 from warptheory.kernels import Kernel
+from warptheory.kernels._weights import polynomial_taps
 from warptheory.warping import boundaries
 from warptheory.warping._cpu import _entries, _threads
 from warptheory.warping._cpu._compile import c_function, callee
 from warptheory.warping._cpu._memory import as_pointer
+from warptheory.warping._cpu._polynomials import bases_and_weights
 from warptheory.warping._cpu._threads import Entry
 from warptheory.warping._reference import weighted_taps
 from warptheory.warping.boundaries import Boundary
@@ -114,10 +116,16 @@ def _axis_taps(
     offset: Float[Tensor, "N 1 *T"], axis: int, size: int, kernel: Kernel, boundary: Boundary, order: int, knot: str
 ) -> AxisTaps:
     """Return the taps of one axis, to which the loop applies the boundary rule."""
-    sides = list(weighted_taps(offset, axis, size, kernel, boundary, order, knot))
-    taps = np.array([tap for tap, _ in sides[0][1]], np.int64)
-    bases = torch.stack([base for base, _ in sides])
-    weights = torch.stack([weight for _, pairs in sides for _, weight in pairs])
+    polynomials = polynomial_taps(kernel, order)
+    if polynomials is not None:
+        sides = 2 if order > 0 and knot == "central" else 1
+        return AxisTaps(
+            size, polynomials.taps, *bases_and_weights(polynomials, offset, axis, size, boundary, sides, order)
+        )
+    found = list(weighted_taps(offset, axis, size, kernel, boundary, order, knot))
+    taps = np.array([tap for tap, _ in found[0][1]], np.int64)
+    bases = torch.stack([base for base, _ in found])
+    weights = torch.stack([weight for _, pairs in found for _, weight in pairs])
     return AxisTaps(size, taps, bases.flatten(1), weights.flatten(1))
 
 
@@ -188,25 +196,31 @@ def _plan_axis(axis: Any, first: Any, last: Any, boundary: Any, stride: Any, pla
     size, taps, bases, table = axis
     pixels, weights, counts = plan
     if taps.size == 0:
-        pixels[:, 0], weights[:, 0], counts[:] = 0, 1, 1
         return
-    counts[:] = 0
-    for row in range(table.shape[0]):
-        tap, side = taps[row % taps.size], row // taps.size
-        for position in range(first, last):
-            pixel = _pixel(bases[side, position] + tap, size, boundary)
-            # Written in any case, and then overwritten: a jump would be hard to foresee.
-            place = counts[position - first]
-            pixels[position - first, place] = pixel * stride
-            weights[position - first, place] = table[row, position]
-            counts[position - first] = place + (pixel >= 0)
+    lowest, highest = taps.min(), taps.max()
+    for n in range(first, last):
+        place, count = n - first, 0
+        for side in range(bases.shape[0]):
+            base = bases[side, n]
+            if base + lowest >= 0 and base + highest < size:  # as nearly all are: nothing to foresee
+                for tap in range(taps.size):
+                    pixels[place, count] = (base + taps[tap]) * stride
+                    weights[place, count] = table[side * taps.size + tap, n]
+                    count += 1
+            else:
+                for tap in range(taps.size):
+                    pixel = _pixel(base + taps[tap], size, boundary)
+                    pixels[place, count] = pixel * stride
+                    weights[place, count] = table[side * taps.size + tap, n]
+                    count += pixel >= 0
+        counts[place] = count
 
 
 @callee
 def _scratch(axis: Any, real: Any) -> Any:
-    """Return room for the plan of a block of positions along one axis."""
+    """Return room for the plan of a block of positions along one axis: one tap at pixel 0, which an axis lacks."""
     most = max(1, axis[3].shape[0])
-    return np.empty((_BLOCK, most), np.uint64), np.empty((_BLOCK, most), real.dtype), np.empty(_BLOCK, np.int64)
+    return np.zeros((_BLOCK, most), np.uint64), np.ones((_BLOCK, most), real.dtype), np.ones(_BLOCK, np.int64)
 
 
 @callee
@@ -221,8 +235,11 @@ def _plan(axes: Any, first: Any, last: Any, boundary: Any, plans: Any) -> None:
 def _gather_block(first: Any, last: Any, y: Any, x: Any, plans: Any) -> None:
     (pixels0, weights0, counts0), (pixels1, weights1, counts1), (pixels2, weights2, counts2) = plans
     zero = y.dtype.type(0)
+    field, place = first // y.shape[2], first % y.shape[2] - 1
     for n in range(last - first):
-        field, place = (first + n) // y.shape[2], (first + n) % y.shape[2]
+        place += 1
+        if place == y.shape[2]:
+            field, place = field + 1, 0
         for channel in range(y.shape[1]):
             total = zero
             for i in range(counts0[n]):
@@ -240,8 +257,11 @@ def _gather_block(first: Any, last: Any, y: Any, x: Any, plans: Any) -> None:
 @callee
 def _scatter_block(first: Any, last: Any, found: Any, g: Any, plans: Any) -> None:
     (pixels0, weights0, counts0), (pixels1, weights1, counts1), (pixels2, weights2, counts2) = plans
+    field, place = first // g.shape[2], first % g.shape[2] - 1
     for n in range(last - first):
-        field, place = (first + n) // g.shape[2], (first + n) % g.shape[2]
+        place += 1
+        if place == g.shape[2]:
+            field, place = field + 1, 0
         for channel in range(g.shape[1]):
             for i in range(counts0[n]):
                 plane = weights0[n, i] * g[field, channel, place]
@@ -253,8 +273,65 @@ def _scatter_block(first: Any, last: Any, found: Any, g: Any, plans: Any) -> Non
 
 
 @callee
+def _gather_rows(first: Any, last: Any, y: Any, x: Any, boundary: Any, axis: Any) -> None:
+    """Gather some positions of images of one axis, for which a plan would be as much work as the sum."""
+    size, taps, bases, weights = axis
+    lowest, highest = taps.min(), taps.max()
+    field, place = first // y.shape[2], first % y.shape[2] - 1
+    for n in range(first, last):
+        place += 1
+        if place == y.shape[2]:
+            field, place = field + 1, 0
+        for channel in range(y.shape[1]):
+            total = y.dtype.type(0)
+            for side in range(bases.shape[0]):
+                base, row = bases[side, n], side * taps.size
+                if base + lowest >= 0 and base + highest < size:  # as nearly all are: nothing to foresee
+                    for tap in range(taps.size):
+                        total += weights[row + tap, n] * x[field, channel, np.uint64(base + taps[tap])]
+                else:
+                    for tap in range(taps.size):
+                        pixel = _pixel(base + taps[tap], size, boundary)
+                        if pixel >= 0:
+                            total += weights[row + tap, n] * x[field, channel, pixel]
+            y[field, channel, place] = total
+
+
+@callee
+def _scatter_rows(first: Any, last: Any, found: Any, g: Any, boundary: Any, axis: Any) -> None:
+    """Scatter some positions of images of one axis."""
+    size, taps, bases, weights = axis
+    lowest, highest = taps.min(), taps.max()
+    field, place = first // g.shape[2], first % g.shape[2] - 1
+    for n in range(first, last):
+        place += 1
+        if place == g.shape[2]:
+            field, place = field + 1, 0
+        for channel in range(g.shape[1]):
+            value = g[field, channel, place]
+            for side in range(bases.shape[0]):
+                base, row = bases[side, n], side * taps.size
+                if base + lowest >= 0 and base + highest < size:
+                    for tap in range(taps.size):
+                        found[field, channel, np.uint64(base + taps[tap])] += weights[row + tap, n] * value
+                else:
+                    for tap in range(taps.size):
+                        pixel = _pixel(base + taps[tap], size, boundary)
+                        if pixel >= 0:
+                            found[field, channel, pixel] += weights[row + tap, n] * value
+
+
+@callee
+def _has_one_axis(axes: Any) -> Any:
+    return axes[0][1].size == 0 and axes[1][1].size == 0
+
+
+@callee
 def _gather_positions(first: Any, last: Any, y: Any, x: Any, boundary: Any, axes: Any) -> None:
     """Gather some positions, counted through all fields; y is (fields, channels, N) and x (fields, channels, M)."""
+    if _has_one_axis(axes):
+        _gather_rows(first, last, y, x, boundary, axes[2])
+        return
     plans = _scratch(axes[0], y), _scratch(axes[1], y), _scratch(axes[2], y)
     for start in range(first, last, _BLOCK):
         stop = min(start + _BLOCK, last)
@@ -265,6 +342,9 @@ def _gather_positions(first: Any, last: Any, y: Any, x: Any, boundary: Any, axes
 @callee
 def _scatter_positions(first: Any, last: Any, found: Any, g: Any, boundary: Any, axes: Any) -> None:
     """Scatter some positions, counted as in `_gather_positions`; `found` is (fields, channels, M)."""
+    if _has_one_axis(axes):
+        _scatter_rows(first, last, found, g, boundary, axes[2])
+        return
     plans = _scratch(axes[0], g), _scratch(axes[1], g), _scratch(axes[2], g)
     for start in range(first, last, _BLOCK):
         stop = min(start + _BLOCK, last)
