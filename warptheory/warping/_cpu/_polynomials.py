@@ -84,12 +84,13 @@ def _split(offsets: Any, first: Any, last: Any, from_left: Any, grid: Any, bases
         offset = offsets[n]
         wild = _is_wild(offset)
         tame = offsets.dtype.type(0) if wild else offset
-        truncated = np.int64(tame)
-        back = tame - offsets.dtype.type(truncated)
-        whole = truncated - (back <= 0 if from_left else back < 0)
-        fractions[n - first] = tame - offsets.dtype.type(whole)
+        # ⌊ε⌋, or ⌈ε⌉ − 1 from the left, in the offsets' own dtype
+        truncated = offsets.dtype.type(np.int64(tame))
+        is_above = tame <= truncated if from_left else tame < truncated
+        whole = truncated - offsets.dtype.type(is_above)
+        fractions[n - first] = tame - whole
         edge = -int(WILD) if is_zeros else (size - 1 if offset > 0 else 0)
-        bases[n] = edge if wild else coordinate + whole
+        bases[n] = edge if wild else coordinate + np.int64(whole)
         place += 1
         if place == step:
             place, coordinate = 0, coordinate + 1
