@@ -21,6 +21,17 @@ def test_affine_offsets_have_a_known_jacobian(dim):
     assert slope_deviation(offsets).item() == pytest.approx(slopes.square().mean().sqrt().item())
 
 
+def test_slopes_are_per_pixel_of_the_image():
+    """Offsets of every second row and third column: an affine map has the slopes that it has on all pixels."""
+    slopes = torch.tensor([[0.2, -1.1], [0.4, 0.3]], dtype=torch.float64)
+    lattice = torch.stack(torch.meshgrid(*[torch.arange(12.0, dtype=torch.float64)] * 2, indexing="ij"))
+    offsets = torch.einsum("ij,j...->i...", slopes, lattice)[None]
+    found = jacobian_determinant(offsets[:, :, ::2, ::3], (2.0, 3.0))
+    # Differences of numbers below 16, over a step.
+    torch.testing.assert_close(found, torch.linalg.det(torch.eye(2) + slopes).expand(1, 5, 3), rtol=0, atol=1e-14)
+    assert slope_deviation(offsets[:, :, ::2, ::3], (2.0, 3.0)).item() == pytest.approx(slope_deviation(offsets).item())
+
+
 def test_a_sine_folds_where_its_slope_is_below_minus_one():
     """ε = τ·L/2π·sin(2πt/L) folds on a share arccos(1/τ)/π of a period."""
     length, tau = 10_000, 1.5

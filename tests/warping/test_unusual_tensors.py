@@ -161,3 +161,17 @@ def test_volumes_whose_lines_do_not_fit_the_scratch():
     """A line of a volume is a plane; a large one is not staged, and costs no plan of its own."""
     case = make_case(3, "smooth", batch=1, channels=5, size=(3, 200, 210), grid=(3, 200, 210))
     agree(lambda backend: wt.warp(case.x, case.offsets, backend=backend))
+
+
+def test_function_modes_see_a_warp_as_they_see_functions_of_torch():
+    class Mode(torch.overrides.TorchFunctionMode):
+        def __torch_function__(self, func, types, args=(), kwargs=None):
+            seen.append(func)
+            return func(*args, **(kwargs or {}))
+
+    case, seen = make_case(2, channels=4, **SMALL), []
+    expected = wt.warp(case.x, case.offsets, "keys", "border", knot="central")
+    with Mode():
+        found = wt.warp(case.x, case.offsets, "keys", "border", knot="central")
+    assert seen.count(wt.warp) == 1
+    assert torch.equal(found, expected)

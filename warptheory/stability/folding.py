@@ -1,30 +1,34 @@
 """Slopes and folds of an offset field: where the map t ↦ t + ε(t) turns back on itself."""
 
+from collections.abc import Sequence
+
 from jaxtyping import Float
 from torch import Tensor
 
 from warptheory.warping.jacobian import jacobian_determinant, offset_jacobian
 
 
-def fold_fraction(offsets: Float[Tensor, "B d *T"]) -> Float[Tensor, ""]:
+def fold_fraction(offsets: Float[Tensor, "B d *T"], spacing: Sequence[float] | None = None) -> Float[Tensor, ""]:
     """Return the share of pixels with J ≤ 0, a scalar in [0, 1].
 
     Args:
         offsets: ε in pixels, shape (B, d, *T).
+        spacing: distance in pixels of neighbours of T, as in `offset_jacobian`.
 
     Raises:
         ArgumentError: not a floating tensor of that shape.
     """
-    return (jacobian_determinant(offsets) <= 0).to(offsets.dtype).mean()
+    return (jacobian_determinant(offsets, spacing) <= 0).to(offsets.dtype).mean()
 
 
-def slope_deviation(offsets: Float[Tensor, "B d *T"]) -> Float[Tensor, ""]:
+def slope_deviation(offsets: Float[Tensor, "B d *T"], spacing: Sequence[float] | None = None) -> Float[Tensor, ""]:
     """Return τ, the root mean square of the slopes ∂ⱼεᵢ over all i, j and pixels, without unit.
 
     Args:
         offsets: ε in pixels, shape (B, d, *T).
+        spacing: distance in pixels of neighbours of T, as in `offset_jacobian`.
 
     Raises:
         ArgumentError: not a floating tensor of that shape.
     """
-    return offset_jacobian(offsets).square().mean().sqrt()
+    return offset_jacobian(offsets, spacing).square().mean().sqrt()

@@ -20,6 +20,7 @@ from functools import lru_cache
 import torch
 from jaxtyping import Float
 from torch import Tensor
+from torch.overrides import handle_torch_function, has_torch_function_variadic
 
 from warptheory import kernels
 from warptheory.core.errors import ArgumentError
@@ -80,6 +81,9 @@ def warp(
 
     Source: arXiv 2511.20800, y(t) = x(t + ε(t)); at knots: result A10.
     """
+    # Function modes see the call, as they see those of torch.nn.functional.
+    if has_torch_function_variadic(x, offsets):
+        return handle_torch_function(warp, (x, offsets), x, offsets, kernel, boundary, knot=knot, backend=backend)
     dim, rule = _prepare("x", x, offsets, kernel, boundary, knot, backend)
     filtered = _prefilter.coefficients(x, rule.kernel, boundary)
     return _operator.gather(filtered, offsets, (0,) * dim, rule)

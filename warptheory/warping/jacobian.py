@@ -1,5 +1,7 @@
 """The Jacobian of the sampling map t ↦ t + ε(t): its slopes, and how much it stretches or folds."""
 
+from collections.abc import Sequence
+
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -7,11 +9,15 @@ from torch import Tensor
 from warptheory.core.errors import ArgumentError
 
 
-def offset_jacobian(offsets: Float[Tensor, "B d *T"]) -> Float[Tensor, "B d d *N"]:
+def offset_jacobian(
+    offsets: Float[Tensor, "B d *T"], spacing: Sequence[float] | None = None
+) -> Float[Tensor, "B d d *N"]:
     """Return the forward differences ∂ⱼεᵢ of an offset field, without unit.
 
     Args:
         offsets: ε in pixels, shape (B, d, *T), each axis of T at least 2 long.
+        spacing: along each axis, the distance in pixels of what neighbours of T read without offsets, such as the
+            stride of a convolution; None for 1.
 
     Returns:
         Entry [:, i, j] is ∂ⱼεᵢ on the pixels that have a next neighbour along every axis,
@@ -30,19 +36,30 @@ def offset_jacobian(offsets: Float[Tensor, "B d *T"]) -> Float[Tensor, "B d d *N
     differences = [torch.diff(offsets, dim=2 + axis) for axis in range(dim)]
     for axis, length in enumerate(offsets.shape[2:]):
         differences = [difference.narrow(2 + axis, 0, length - 1) for difference in differences]
+    if spacing is not None:
+        differences = [difference / step for difference, step in zip(differences, _steps(spacing, dim), strict=True)]
     return torch.stack(differences, dim=2)
 
 
-def jacobian_determinant(offsets: Float[Tensor, "B d *T"]) -> Float[Tensor, "B *N"]:
+def _steps(spacing: Sequence[float], dim: int) -> Sequence[float]:
+    if len(spacing) != dim or not all(step > 0 for step in spacing):
+        raise ArgumentError("spacing", expected=f"{dim} positive numbers", received=tuple(spacing))
+    return spacing
+
+
+def jacobian_determinant(
+    offsets: Float[Tensor, "B d *T"], spacing: Sequence[float] | None = None
+) -> Float[Tensor, "B *N"]:
     """Return J = det(I + ∇ε) by forward differences, shape (B, *(T − 1)); J ≤ 0 is a fold.
 
     Args:
         offsets: ε in pixels, shape (B, d, *T).
+        spacing: distance in pixels of neighbours of T, as in `offset_jacobian`.
 
     Raises:
         ArgumentError: not a floating tensor of that shape.
     """
-    slopes = offset_jacobian(offsets)
+    slopes = offset_jacobian(offsets, spacing)
     dim = slopes.shape[1]
     identity = torch.eye(dim, dtype=slopes.dtype, device=slopes.device)
     return _determinant(slopes + identity.reshape(1, dim, dim, *[1] * dim))
