@@ -1,5 +1,30 @@
 """Conditions for stable training, and the state of real offset fields."""
 
+from warptheory.stability._sampling._layouts import OffsetOutput
 from warptheory.stability.folding import fold_fraction, jacobian_determinant, offset_jacobian, slope_deviation
+from warptheory.stability.monitoring import LayerStatistics, Monitor, monitor
+from warptheory.stability.points import (
+    OffsetField,
+    SamplingPoints,
+    offset_fields,
+    receptive_field,
+    sampling_points,
+    write_points,
+)
 
-__all__ = ["fold_fraction", "jacobian_determinant", "offset_jacobian", "slope_deviation"]
+__all__ = [
+    "LayerStatistics",
+    "Monitor",
+    "OffsetField",
+    "OffsetOutput",
+    "SamplingPoints",
+    "fold_fraction",
+    "jacobian_determinant",
+    "monitor",
+    "offset_fields",
+    "offset_jacobian",
+    "receptive_field",
+    "sampling_points",
+    "slope_deviation",
+    "write_points",
+]

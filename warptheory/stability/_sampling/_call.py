@@ -1,0 +1,98 @@
+"""One sampling operation of a model, in one convention for all libraries."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from warptheory.stability._sampling._layouts import Lattice, OffsetLayout
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where in a model a sampling operation ran.
+
+    Attributes:
+        layer: dotted name of the innermost module that was running, empty for the model itself.
+        call: number of the operation among those that ran in that module, from 0.
+        depth: number of the operation among all of the pass, from 0.
+    """
+
+    layer: str
+    call: int
+    depth: int
+
+
+@dataclass(frozen=True, eq=False)
+class SamplingCall:
+    """What a sampling operation read, where, and how.
+
+    F offset fields are G offset groups, each of as many taps: field f belongs to group f // taps.
+
+    Attributes:
+        operator: name of the operation.
+        x: what is sampled, shape (B, C, *S); None where only offsets are known.
+        y: the outcome, shape (B, D, *T); None where it is not known.
+        raw: the tensor that holds the offsets, as the caller passed it.
+        layout: how it holds them.
+        lattice: where samples lie without offsets.
+        kernel: interpolation kernel, by the catalogue's name or itself.
+        boundary: name of the boundary rule, or "mirror" for a mirror at the centres of the outermost pixels.
+        taps: fields of an offset group.
+        mask: factors on the samples, shape (B, F, *T); None for ones.
+        filters: weights of a convolution, shape (D, C/groups, *K); None for none.
+    """
+
+    operator: str
+    x: Tensor | None
+    y: Tensor | None
+    raw: Tensor
+    layout: OffsetLayout
+    lattice: Lattice
+    kernel: Any = "linear"
+    boundary: str = "zeros"
+    taps: int = 1
+    mask: Tensor | None = None
+    filters: Tensor | None = None
+
+    def offsets(self, images: int | None = None) -> Float[Tensor, "B F d *T"]:
+        """Return the offsets of the first images, detached, shape (B, F, d, *T), pixels, in float32 at least."""
+        raw = self.raw.detach()[:images]
+        wide = torch.promote_types(raw.dtype, torch.float32)
+        return self.layout.offsets(raw.to(wide))
+
+    def positions(self, offsets: Float[Tensor, "B F d *T"]) -> Float[Tensor, "B F d *T"]:
+        """Return the positions that offsets (B, F, d, *T) lead to, in pixels of x, same shape."""
+        return offsets if offsets.numel() == 0 else offsets + self.lattice.identity(offsets)
+
+
+@dataclass(frozen=True)
+class FunctionSource:
+    """A function that torch's function modes see.
+
+    Attributes:
+        function: the function itself.
+        read: makes a `SamplingCall` of the output and the arguments of a call.
+    """
+
+    function: Callable[..., Any]
+    read: Callable[..., SamplingCall]
+
+
+@dataclass(frozen=True)
+class AutogradSource:
+    """A `torch.autograd.Function`, whose calls no mode sees: its `forward` is replaced while a model is watched.
+
+    Attributes:
+        function: the class.
+        read: as of `FunctionSource`.
+    """
+
+    function: type[torch.autograd.Function]
+    read: Callable[..., SamplingCall]
+
+
+Source = FunctionSource | AutogradSource

@@ -1,0 +1,191 @@
+"""How libraries lay offsets out in a tensor; each layout turns them into pixels (B, F, d, *T), axis 0 first."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal, Protocol, runtime_checkable
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from warptheory.core.errors import ArgumentError
+
+
+@runtime_checkable
+class OffsetLayout(Protocol):
+    """Turns a tensor as a library takes it, and its gradient, into F offset fields in pixels."""
+
+    def offsets(self, raw: Float[Tensor, "B *R"]) -> Float[Tensor, "B F d *T"]:
+        """Return the offsets (B, F, d, *T) of a tensor (B, *R), in pixels of the sampled image."""
+
+    def gradient(self, gradient: Float[Tensor, "B *R"]) -> Float[Tensor, "B F d *T"]:
+        """Return ∂L/∂ε (B, F, d, *T), per pixel, of the gradient (B, *R) of that tensor."""
+
+
+@dataclass(frozen=True)
+class PixelOffsets:
+    """The layout of `warp`: (B, d, *T) or (B, G, d, *T), in pixels.
+
+    Attributes:
+        dim: number d of axes.
+    """
+
+    dim: int
+
+    def offsets(self, raw: Float[Tensor, "B *R"]) -> Float[Tensor, "B F d *T"]:
+        """Return the offsets (B, G, d, *T)."""
+        return raw.unsqueeze(1) if raw.ndim == self.dim + 2 else raw
+
+    def gradient(self, gradient: Float[Tensor, "B *R"]) -> Float[Tensor, "B F d *T"]:
+        """Return the gradient (B, G, d, *T)."""
+        return self.offsets(gradient)
+
+
+@dataclass(frozen=True)
+class NormalisedGrid:
+    """The layout of `grid_sample`: absolute positions (B, *T, d) in [−1, 1], the last axis of the image first.
+
+    Offsets count from the identity grid of the output's size, whose positions `Lattice.of_resize` gives.
+
+    Attributes:
+        size: spatial size S of the image.
+        align_corners: whether ±1 are the centres of the outermost pixels, or their outer edges.
+    """
+
+    size: tuple[int, ...]
+    align_corners: bool
+
+    def offsets(self, raw: Float[Tensor, "B *R"]) -> Float[Tensor, "B F d *T"]:
+        """Return position − identity (B, 1, d, *T), in pixels."""
+        grid = raw.flip(-1).movedim(-1, 1)
+        lattice = Lattice.of_resize(self.size, tuple(grid.shape[2:]), self.align_corners)
+        size = grid.new_tensor(self.size).reshape(-1, *[1] * len(self.size))
+        positions = (grid + 1) / 2 * (size - 1) if self.align_corners else ((grid + 1) * size - 1) / 2
+        return (positions - lattice.identity(grid)).unsqueeze(1)
+
+    def gradient(self, gradient: Float[Tensor, "B *R"]) -> Float[Tensor, "B F d *T"]:
+        """Return the gradient (B, 1, d, *T), per pixel; zero along an axis on which nothing can move."""
+        found = gradient.flip(-1).movedim(-1, 1)
+        lengths = [n - 1 if self.align_corners else n for n in self.size]
+        scale = found.new_tensor([2 / length if length else 0.0 for length in lengths])
+        return (found * scale.reshape(-1, *[1] * len(self.size))).unsqueeze(1)
+
+
+@dataclass(frozen=True)
+class OffsetOutput:
+    """How a module's output holds offsets; the default is that of deformable convolutions, [dy₀, dx₀, dy₁, dx₁, …].
+
+    Attributes:
+        order: "pairs" for [dy₀, dx₀, dy₁, dx₁, …], "planes" for [dy₀, dy₁, …, dx₀, dx₁, …].
+        last_axis_first: whether dx comes before dy.
+        channels: first and last + 1 channel that hold offsets, where others hold masks; None for all.
+        channels_last: whether the output is (B, *T, C), and not (B, C, *T).
+        scale: pixels per unit of the output.
+        dim: number d of axes.
+
+    Raises:
+        ArgumentError: no such order, no axes, or a scale that is zero or not finite.
+    """
+
+    order: Literal["pairs", "planes"] = "pairs"
+    last_axis_first: bool = False
+    channels: tuple[int, int] | None = None
+    channels_last: bool = False
+    scale: float = 1.0
+    dim: int = 2
+
+    def __post_init__(self) -> None:
+        if self.order not in ("pairs", "planes"):
+            raise ArgumentError("order", expected="'pairs' or 'planes'", received=repr(self.order))
+        if self.dim < 1:
+            raise ArgumentError("dim", expected="a positive integer", received=self.dim)
+        if not 0 < abs(self.scale) < float("inf"):
+            raise ArgumentError("scale", expected="a finite number other than zero", received=self.scale)
+
+    def offsets(self, raw: Float[Tensor, "B *R"]) -> Float[Tensor, "B F d *T"]:
+        """Return the offsets (B, F, d, *T), in pixels."""
+        return self._fields(raw) * self.scale if self.scale != 1 else self._fields(raw)
+
+    def gradient(self, gradient: Float[Tensor, "B *R"]) -> Float[Tensor, "B F d *T"]:
+        """Return the gradient (B, F, d, *T), per pixel."""
+        return self._fields(gradient) / self.scale if self.scale != 1 else self._fields(gradient)
+
+    def _fields(self, raw: Tensor) -> Tensor:
+        values = raw.movedim(-1, 1) if self.channels_last else raw
+        if self.channels is not None:
+            values = values[:, slice(*self.channels)]
+        if values.ndim != self.dim + 2 or values.shape[1] % self.dim:
+            raise ArgumentError(
+                "modules",
+                expected=f"outputs with {self.dim} axes and a multiple of {self.dim} channels of offsets",
+                received=f"shape {tuple(raw.shape)}",
+            )
+        pairs = self.order == "pairs"
+        fields = values.unflatten(1, (-1, self.dim) if pairs else (self.dim, -1))
+        fields = fields if pairs else fields.transpose(1, 2)
+        return fields.flip(2) if self.last_axis_first else fields
+
+
+@dataclass(frozen=True)
+class Lattice:
+    """Where samples lie without offsets: output pixel n of field f reads at origins[f] + spacing·n, in pixels.
+
+    Attributes:
+        spacing: along each of the d axes.
+        origins: for each of the F fields, a position of d coordinates; one position stands for all fields.
+    """
+
+    spacing: tuple[float, ...]
+    origins: tuple[tuple[float, ...], ...]
+
+    @classmethod
+    def unit(cls, dim: int) -> "Lattice":
+        """Return the lattice on which output pixel n reads input pixel n."""
+        return cls((1.0,) * dim, ((0.0,) * dim,))
+
+    @classmethod
+    def of_resize(cls, size: Sequence[int], grid: Sequence[int], align_corners: bool) -> "Lattice":
+        """Return the lattice of `affine_grid`'s identity, which spreads a grid over an image of another size.
+
+        An axis of one pixel has no spacing, and stands for 1.
+        """
+        if align_corners:
+            spacing = [(s - 1) / (t - 1) if t > 1 and s > 1 else 1.0 for s, t in zip(size, grid, strict=True)]
+            origin = [0.0 if t > 1 else (s - 1) / 2 for s, t in zip(size, grid, strict=True)]
+        else:
+            spacing = [s / t for s, t in zip(size, grid, strict=True)]
+            origin = [(step - 1) / 2 for step in spacing]
+        return cls(tuple(spacing), (tuple(origin),))
+
+    @classmethod
+    def of_convolution(
+        cls,
+        kernel_size: Sequence[int],
+        geometry: tuple[Sequence[int], Sequence[int], Sequence[int]],
+        groups: int,
+    ) -> "Lattice":
+        """Return the lattice of a convolution's taps, last axis fastest, repeated for each offset group.
+
+        The geometry is stride, padding and dilation, along each axis.
+        """
+        stride, padding, dilation = geometry
+        taps = torch.cartesian_prod(*[torch.arange(n) for n in kernel_size]).reshape(-1, len(kernel_size)).tolist()
+        origins = [
+            tuple(float(step * t - pad) for t, step, pad in zip(tap, dilation, padding, strict=True)) for tap in taps
+        ]
+        return cls(tuple(map(float, stride)), tuple(origins) * groups)
+
+    @property
+    def is_unit(self) -> bool:
+        """Whether output pixel n reads input pixel n."""
+        return self == Lattice.unit(len(self.spacing))
+
+    def identity(self, like: Float[Tensor, "*GdT"]) -> Float[Tensor, "F d *T"]:
+        """Return the positions without offsets, shape (F, d, *T), for a grid like that of (…, d, *T)."""
+        dim = len(self.spacing)
+        axes = [
+            step * torch.arange(n, dtype=like.dtype, device=like.device)
+            for step, n in zip(self.spacing, like.shape[-dim:], strict=True)
+        ]
+        steps = torch.stack(torch.meshgrid(*axes, indexing="ij"))
+        return steps + like.new_tensor(self.origins).reshape(-1, dim, *[1] * dim)

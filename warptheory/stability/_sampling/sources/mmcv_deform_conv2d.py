@@ -1,0 +1,57 @@
+"""mmcv's deformable convolutions, plain and modulated: autograd functions around compiled code."""
+
+import sys
+from collections.abc import Callable
+from typing import Any
+
+from torch import Tensor
+from torch.nn.modules.utils import _pair
+
+from warptheory.stability._sampling._call import AutogradSource, SamplingCall
+from warptheory.stability._sampling._convolution import deformable_convolution
+
+
+def sources() -> list[AutogradSource]:
+    """Return the classes of those modules of mmcv that are loaded."""
+    known: dict[tuple[str, str], Callable[..., SamplingCall]] = {
+        ("mmcv.ops.deform_conv", "DeformConv2dFunction"): _read,
+        ("mmcv.ops.modulated_deform_conv", "ModulatedDeformConv2dFunction"): _read_modulated,
+    }
+    found = [(getattr(sys.modules.get(module), name, None), read) for (module, name), read in known.items()]
+    return [AutogradSource(function, read) for function, read in found if function is not None]
+
+
+def _read(
+    output: Tensor,
+    x: Tensor,
+    offset: Tensor,
+    weight: Tensor,
+    stride: Any = 1,
+    padding: Any = 0,
+    dilation: Any = 1,
+    groups: int = 1,
+    deform_groups: int = 1,
+    *_: Any,
+) -> SamplingCall:
+    geometry = (_pair(stride), _pair(padding), _pair(dilation))
+    # The output has no place in the graph before the function returns: no gradient could be read from it.
+    tensors = (x, output.detach(), offset, weight)
+    return deformable_convolution("mmcv deform_conv2d", tensors, None, geometry, deform_groups)
+
+
+def _read_modulated(
+    output: Tensor,
+    x: Tensor,
+    offset: Tensor,
+    mask: Tensor,
+    weight: Tensor,
+    bias: Tensor | None = None,
+    stride: Any = 1,
+    padding: Any = 0,
+    dilation: Any = 1,
+    groups: int = 1,
+    deform_groups: int = 1,
+) -> SamplingCall:
+    geometry = (_pair(stride), _pair(padding), _pair(dilation))
+    tensors = (x, output.detach(), offset, weight)
+    return deformable_convolution("mmcv modulated_deform_conv2d", tensors, mask, geometry, deform_groups)

@@ -1,0 +1,312 @@
+"""Which points of the image an output pixel samples, and with which weight: for any model the monitor understands.
+
+>>> import torch
+>>> from warptheory import networks, stability
+>>> model = networks.selfwarp_resnet(8, width=4)
+>>> image = torch.zeros(1, 3, 16, 16)
+>>> points = stability.sampling_points(model, image, pixel=(2, 3), layer="blocks.2.warp")
+>>> points.positions                        # through three warps, in pixels of the image
+array([[4., 6.]])
+
+Two views are offered. `sampling_points` composes the warps: a sample of the upper layer is carried down to the layer
+below, where it is displaced again, and so on. A deformable convolution splits a point into its taps; a plain
+convolution or a pooling leads to the centre of its window, and a shortcut around a warp is not followed. These are the
+positions that the offsets stand for. `receptive_field` is the truth about all that the output pixel reads, shortcuts
+and taps of plain convolutions included: the gradient of that pixel in the image. Drawn under the points, it shows what
+the composition leaves out.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from warptheory import warping
+from warptheory.core import records
+from warptheory.core.errors import ArgumentError
+from warptheory.stability._sampling._call import SamplingCall
+from warptheory.stability._sampling._layouts import OffsetOutput
+from warptheory.stability._sampling._passage import Passage, follow
+from warptheory.stability._sampling._watch import check_modules
+
+LIMIT = 4096
+
+
+@dataclass(frozen=True, eq=False)
+class SamplingPoints:
+    """The points that one output pixel samples.
+
+    Attributes:
+        layer: dotted name of the layer whose output pixel it is.
+        pixel: index of the output pixel on the layer's own grid.
+        start: the same place on the grid of `positions`, if nothing were displaced.
+        positions: where samples are taken, in pixels of the image (or of the layer's input), shape (N, d).
+        weights: share of each sample, shape (N,), positive and with sum 1 (0 if all masks are).
+        size: size of the grid on which the positions lie.
+        layers: the layers that were followed, from above.
+        kept: share of the weight that these points hold, 1 unless their number was limited.
+    """
+
+    layer: str
+    pixel: tuple[int, ...]
+    start: tuple[float, ...]
+    positions: Float[np.ndarray, "N d"]
+    weights: Float[np.ndarray, "N"]
+    size: tuple[int, ...]
+    layers: tuple[str, ...]
+    kept: float
+
+    def table(self) -> pd.DataFrame:
+        """Return a row for each point: layer, pixel, start and position along each axis, weight, size."""
+        constant: dict[str, Any] = {"layer": self.layer, "layers": len(self.layers), "kept": self.kept}
+        for axis, values in enumerate(zip(self.pixel, self.start, self.size, strict=True)):
+            constant |= {f"{name}{axis}": value for name, value in zip(("pixel", "start", "size"), values, strict=True)}
+        columns = {f"position{axis}": self.positions[:, axis] for axis in range(self.positions.shape[1])}
+        return pd.DataFrame({**columns, "weight": self.weights}).assign(**constant)
+
+
+@dataclass(frozen=True, eq=False)
+class OffsetField:
+    """The offsets of one layer at one image.
+
+    Attributes:
+        layer: dotted name of the layer.
+        call: number of the operation among those of the layer.
+        depth: number of the operation among all.
+        operator: name of the operation.
+        offsets: ε for each of F fields (offset groups × taps), in pixels of the layer's input, shape (F, d, *T).
+        positions: where they lead to, in the same pixels, same shape.
+        size: size of the layer's input, empty where it is not known.
+    """
+
+    layer: str
+    call: int
+    depth: int
+    operator: str
+    offsets: Float[np.ndarray, "F d *T"]
+    positions: Float[np.ndarray, "F d *T"]
+    size: tuple[int, ...]
+
+
+def sampling_points(
+    model: nn.Module,
+    image: Float[Tensor, "1 C *S"],
+    pixel: Sequence[int],
+    layer: str | None = None,
+    *,
+    call: int = 0,
+    below: bool = True,
+    modules: Mapping[str, OffsetOutput] | None = None,
+    limit: int = LIMIT,
+) -> SamplingPoints:
+    """Return the points that an output pixel of a layer samples, through it or through all sampling layers below.
+
+    The model runs once, in evaluation mode, and is left as it was. Layers below are those that ran before; between
+    pixels the offsets of a layer are interpolated linearly.
+
+    Args:
+        model: any torch model.
+        image: one image, shape (1, C, *S).
+        pixel: index of the output pixel, on the grid of the layer's output.
+        layer: dotted name of the sampling layer; None for the last that ran.
+        call: which of the operations in that layer.
+        below: whether to follow the points down to the image; else they are on the layer's input.
+        modules: as for `monitor`; outputs of which only offsets are known are not followed.
+        limit: most points to keep; the heaviest are.
+
+    Returns:
+        Positions in pixels and weights. A warp has one point for each offset group, of equal weight. A tap of a
+        deformable convolution weighs |mask| times the norm of its filters.
+
+    Raises:
+        ArgumentError: more than one image, a pixel outside the grid, a model without sampling operations, no points.
+        UnknownNameError: no sampling operation ran in that layer.
+    """
+    _check_image(image)
+    if limit < 1:
+        raise ArgumentError("limit", expected="a positive integer", received=limit)
+    with torch.no_grad():
+        passage, _ = follow(model, image, check_modules(model, modules))
+        top = passage.find(layer, call)
+        start = _start(passage, top, pixel)
+        followed = [top]
+        if below:
+            followed += [number for number in reversed(range(top)) if passage.calls[number].x is not None]
+        return _compose(passage, followed, start, below, limit)
+
+
+def _compose(passage: Passage, followed: list[int], start: Tensor, below: bool, limit: int) -> SamplingPoints:
+    """Carry a point through the layers, the upper ones first."""
+    top = followed[0]
+    points, still, weights = start, start, start.new_ones(1)
+    kept = 1.0
+    for number, lower in zip(followed, [*followed[1:], None], strict=True):
+        points, weights, share = _heaviest(*_sample(passage.calls[number], points, weights), limit)
+        kept *= share
+        lattice = passage.calls[number].lattice
+        still = still * still.new_tensor(lattice.spacing) + still.new_tensor(lattice.origins).mean(0)
+        size = passage.size_of_input(number)
+        if below:
+            points, size = passage.descend(points, number, lower)
+            still, _ = passage.descend(still, number, lower)
+    return SamplingPoints(
+        layer=passage.places[top].layer,
+        pixel=tuple(int(index) for index in start[0]),
+        start=tuple(still[0].tolist()),
+        positions=points.numpy(force=True),
+        weights=weights.numpy(force=True),
+        size=size,
+        layers=tuple(passage.places[number].layer for number in followed),
+        kept=kept,
+    )
+
+
+def _sample(
+    call: SamplingCall, points: Float[Tensor, "N d"], weights: Float[Tensor, "N"]
+) -> tuple[Float[Tensor, "M d"], Float[Tensor, "M"]]:
+    """Split each point on the output of a layer into those that it reads from the input."""
+    fields = call.offsets(1)[0].to(points.dtype)
+    dim = points.shape[1]
+    offsets = _interpolate(fields.flatten(0, 1), points).unflatten(0, fields.shape[:2])
+    origins = points.new_tensor(call.lattice.origins)[:, :, None]
+    positions = offsets + points.new_tensor(call.lattice.spacing)[:, None] * points.T + origins
+    shares = weights * _shares(call, points)
+    total = shares.sum()
+    shares = shares / total if total > 0 else shares
+    return positions.transpose(1, 2).reshape(-1, dim), shares.flatten()
+
+
+def _shares(call: SamplingCall, points: Float[Tensor, "N d"]) -> Float[Tensor, "F N"]:
+    """Return how much each field counts at each point."""
+    count = call.offsets(1).shape[1]
+    shares = points.new_ones(count, len(points))
+    if call.filters is not None:
+        norms = call.filters.detach().to(points.dtype).flatten(2).square().sum((0, 1)).sqrt()
+        shares = shares * norms.repeat(count // call.taps)[:, None]
+    if call.mask is not None:
+        shares = shares * _interpolate(call.mask.detach()[0].to(points.dtype), points).abs()
+    return shares
+
+
+def _interpolate(values: Float[Tensor, "C *T"], points: Float[Tensor, "N d"]) -> Float[Tensor, "C N"]:
+    """Read values at points by linear interpolation, the nearest pixel's outside."""
+    line = torch.zeros_like(points)
+    line[:, 0] = torch.arange(len(points), dtype=points.dtype, device=points.device)
+    offsets = (points - line).T.reshape(1, points.shape[1], len(points), *[1] * (points.shape[1] - 1))
+    return warping.warp(values[None], offsets.to(values.dtype), boundary="border")[0].flatten(1)
+
+
+def _heaviest(positions: Tensor, weights: Tensor, limit: int) -> tuple[Tensor, Tensor, float]:
+    """Keep so many points, the heaviest; return their share of the weight as well."""
+    if len(weights) <= limit:
+        return positions, weights, 1.0
+    chosen = weights.argsort(descending=True, stable=True)[:limit].sort().values
+    share = float(weights[chosen].sum() / weights.sum()) if weights.sum() > 0 else 1.0
+    return positions[chosen], weights[chosen] / (share or 1.0), share
+
+
+def _start(passage: Passage, top: int, pixel: Sequence[int]) -> Float[Tensor, "1 d"]:
+    offsets = passage.calls[top].offsets(1)
+    grid = tuple(offsets.shape[3:])
+    if len(pixel) != len(grid) or not all(0 <= index < n for index, n in zip(pixel, grid, strict=True)):
+        raise ArgumentError("pixel", expected=f"a pixel of the grid {grid}", received=tuple(pixel))
+    return offsets.new_tensor([list(pixel)], dtype=torch.float64)
+
+
+def _check_image(image: Tensor) -> None:
+    if not isinstance(image, Tensor) or image.ndim < 3 or len(image) != 1:
+        received = tuple(image.shape) if isinstance(image, Tensor) else type(image).__name__
+        raise ArgumentError("image", expected="one image, shape (1, C, *S)", received=received)
+
+
+def offset_fields(
+    model: nn.Module, image: Float[Tensor, "1 C *S"], modules: Mapping[str, OffsetOutput] | None = None
+) -> list[OffsetField]:
+    """Return the offsets of every sampling operation of a model at an image, in the order in which they ran.
+
+    Args:
+        model: any torch model; it runs once, in evaluation mode, and is left as it was.
+        image: one image, shape (1, C, *S).
+        modules: as for `monitor`.
+
+    Raises:
+        ArgumentError: more than one image.
+        UnknownNameError: no module of that name.
+    """
+    _check_image(image)
+    with torch.no_grad():
+        passage, _ = follow(model, image, check_modules(model, modules))
+        found: list[OffsetField] = []
+        for place, each in zip(passage.places, passage.calls, strict=True):
+            offsets = each.offsets(1)
+            positions = each.positions(offsets)
+            size = passage.size_of_input(len(found))
+            arrays = (offsets[0].numpy(force=True), positions[0].numpy(force=True))
+            found.append(OffsetField(place.layer, place.call, place.depth, each.operator, *arrays, size))
+    return found
+
+
+def receptive_field(
+    model: nn.Module,
+    image: Float[Tensor, "1 C *S"],
+    pixel: Sequence[int],
+    layer: str | None = None,
+    *,
+    call: int = 0,
+) -> Float[np.ndarray, "*S"]:
+    """Return how strongly an output pixel of a layer depends on each pixel of the image, exactly: shape (*S,).
+
+    The root of Σ (∂y_c/∂x_k)² over channels c of the pixel and k of the image, offsets and shortcuts included. It takes
+    a backward pass for each channel.
+
+    Args:
+        model: any torch model; it runs in evaluation mode, and is left as it was, gradients included.
+        image: one image, shape (1, C, *S).
+        pixel: index of the output pixel, on the grid of the layer's output.
+        layer: dotted name of the sampling layer; None for the last that ran.
+        call: which of the operations in that layer.
+
+    Raises:
+        ArgumentError: more than one image, a pixel outside the grid, a model without sampling operations, an outcome
+            whose gradient cannot be taken (mmcv's operations).
+        UnknownNameError: no sampling operation ran in that layer.
+    """
+    _check_image(image)
+    with torch.enable_grad():
+        leaf = image.detach().clone().requires_grad_()
+        passage, _ = follow(model, leaf, {})
+        top = passage.find(layer, call)
+        _start(passage, top, pixel)
+        outcome = passage.calls[top].y
+        if outcome is None or not outcome.requires_grad:
+            raise ArgumentError("layer", expected="an outcome with a gradient", received=passage.calls[top].operator)
+        values = outcome[0].flatten(1)[:, int(np.ravel_multi_index(tuple(pixel), outcome.shape[2:]))]
+        energy = torch.zeros_like(leaf[0, 0])
+        for value in values:
+            (gradient,) = torch.autograd.grad(value, leaf, retain_graph=True)
+            energy += gradient[0].square().sum(0)
+    return energy.sqrt().numpy(force=True)
+
+
+def write_points(path: Path, points: Sequence[SamplingPoints], command: str = "sampling_points") -> None:
+    """Write points as a record: one Parquet table with a manifest, which `core.records.read_table` reads.
+
+    Args:
+        path: file ending in .parquet.
+        points: what `sampling_points` returned, for one or several pixels of one image.
+        command: what the manifest says of how it came about.
+
+    Raises:
+        ArgumentError: no points.
+    """
+    if not points:
+        raise ArgumentError("points", expected="at least one result of sampling_points", received="none")
+    table = pd.concat([each.table() for each in points], ignore_index=True)
+    settings = {"layers": list(points[0].layers)}
+    records.write_table(path, table, records.Manifest(command, 0, "cpu", settings))
