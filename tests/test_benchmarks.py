@@ -1,4 +1,4 @@
-"""The benchmark of the Monte Carlo engine writes its record; how fast anything is, no test says."""
+"""Benchmarks write their records; how fast anything is, no test says."""
 
 import numpy as np
 import pytest
@@ -49,3 +49,15 @@ def test_peer_draws_what_the_result_is_about(comparison):
     # The square of a block's mean has a mean of its own, variance/samples.
     bias = found.std(ddof=1) / np.sqrt(peer.samples)
     assert abs(found.mean() - results.get(case.result).evaluate(case.quantity)) < 5 * error + bias
+
+
+def test_monitor_overhead(tmp_path):
+    script = load_script("benchmarks", "monitor", "benchmark")
+    path = script.run(tmp_path, seed=3, rounds=2, depth=8, width=2, batch=4)
+    record = records.read_json(path)
+    assert path.name == "monitor_overhead_cpu.json"
+    assert (record["settings"]["rounds"], record["settings"]["batch"]) == (2, 4)
+    results = record["results"]
+    for kind in ("counted", "recorded", "at_interval"):
+        assert 0 < results[kind]["lowest"] <= results[kind]["median"] <= results[kind]["highest"]
+    assert "a step that is recorded" in script.summary(path)

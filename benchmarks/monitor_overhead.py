@@ -1,0 +1,144 @@
+"""Time a training step of a self-warp ResNet-20 with and without the monitor.
+
+Three kinds of step run in turn in one process, on the same tensors: without a monitor, with one that only counts the
+step, and with one that records it. The ratios of each round are taken, and medians over the rounds are written as JSON.
+What the monitor costs at an interval n is a recorded step and n − 1 counted ones, over n plain ones.
+"""
+
+import argparse
+import statistics
+import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import asdict
+from pathlib import Path
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from warptheory import networks, stability
+from warptheory.core import records
+from warptheory.stability.monitoring import IMAGES, INTERVAL
+
+ROUNDS = 9
+WARM_UP = 2
+HEAD_DEVIATION = 0.05  # of the head's weights, which gives offsets of about a pixel
+
+
+class Training:
+    """A model, a batch and an optimizer that leaves the weights where they are."""
+
+    def __init__(self, depth: int, width: int, batch: int, seed: int, device: str) -> None:
+        generator = torch.Generator().manual_seed(seed)
+        self.model = networks.selfwarp_resnet(depth, width=width, seed=seed).to(device)
+        with torch.no_grad():
+            for parameter in self.model.parameter_groups()["warping"]:
+                parameter.copy_(HEAD_DEVIATION * torch.randn(parameter.shape, generator=generator))
+        images = torch.randn(batch, 3, 32, 32, generator=generator)
+        self.images = images.to(device).contiguous(memory_format=torch.channels_last)
+        self.labels: Tensor = (torch.arange(batch) % 10).to(device)
+        self.optimizer = torch.optim.SGD(self.model.parameters(), lr=0.0, momentum=0.9)
+        self.device = device
+
+    def seconds(self, watch: AbstractContextManager[object]) -> float:
+        """Return the seconds of one step inside a context."""
+        with watch:
+            self._wait()
+            start = time.perf_counter()
+            loss = functional.cross_entropy(self.model(self.images), self.labels)
+            self.optimizer.zero_grad()
+            loss.backward()
+            self.optimizer.step()
+            self._wait()
+            return time.perf_counter() - start
+
+    def _wait(self) -> None:
+        if self.device.startswith("cuda"):
+            torch.cuda.synchronize()
+
+
+def run(
+    out: Path,
+    seed: int = 0,
+    device: str = "cpu",
+    rounds: int = ROUNDS,
+    on_progress: Callable[[float, str], None] | None = None,
+    *,
+    depth: int = 20,
+    width: int = 16,
+    batch: int = 128,
+) -> Path:
+    """Time the steps and write `monitor_overhead_<device>.json`; return its path."""
+    training = Training(depth, width, batch, seed, device)
+    kinds: dict[str, Callable[[], AbstractContextManager[object]]] = {
+        "plain": nullcontext,
+        "counted": lambda: stability.monitor(training.model, interval=2, first_step=1),
+        "recorded": lambda: stability.monitor(training.model, interval=1),
+    }
+    samples = []
+    for number in range(rounds + WARM_UP):
+        if on_progress is not None:
+            on_progress(number / (rounds + WARM_UP), "steps")
+        # Turned round each time, so that none always follows the same.
+        order = list(kinds) if number % 2 else list(reversed(kinds))
+        samples.append({kind: training.seconds(kinds[kind]()) for kind in order})
+    samples = samples[WARM_UP:]
+    results: dict[str, object] = {
+        f"{kind}_seconds": statistics.median(sample[kind] for sample in samples) for kind in kinds
+    }
+    for kind in ("counted", "recorded"):
+        results[kind] = _spread([sample[kind] / sample["plain"] for sample in samples])
+    shares = [
+        ((INTERVAL - 1) * sample["counted"] + sample["recorded"]) / (INTERVAL * sample["plain"]) for sample in samples
+    ]
+    results["at_interval"] = _spread(shares)
+    settings = {
+        "model": f"selfwarp_resnet({depth}, width={width})",
+        "batch": batch,
+        "interval": INTERVAL,
+        "images": IMAGES,
+        "rounds": rounds,
+        "threads": torch.get_num_threads(),
+        "device_name": torch.cuda.get_device_name() if device.startswith("cuda") else records.processor(),
+    }
+    manifest = records.Manifest("benchmarks/monitor_overhead.py", seed, device, settings)
+    path = records.output_folder(out) / f"monitor_overhead_{device.partition(':')[0]}.json"
+    records.write_json(path, {**asdict(manifest), "results": results})
+    return path
+
+
+def _spread(ratios: list[float]) -> dict[str, float]:
+    return {"median": statistics.median(ratios), "lowest": min(ratios), "highest": max(ratios)}
+
+
+def summary(path: Path) -> str:
+    """Return a record of `run` as a table for the terminal."""
+    record = records.read_json(path)
+    results, settings = record["results"], record["settings"]
+    names = {
+        "counted": "a step that is counted",
+        "recorded": "a step that is recorded",
+        "at_interval": f"on average at an interval of {settings['interval']}",
+    }
+    lines = [f"{settings['model']}, batch {settings['batch']}: {1e3 * results['plain_seconds']:.0f} ms a step without"]
+    for name, text in names.items():
+        ratio = results[name]
+        lines.append(f"{text:36}{ratio['median']:>7.3f}   ({ratio['lowest']:.3f} … {ratio['highest']:.3f})")
+    return "\n".join(lines)
+
+
+def main() -> None:
+    """Time the steps, write the record and print it."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rounds", type=int, default=ROUNDS)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results")
+    arguments = parser.parse_args()
+    path = run(arguments.out, arguments.seed, arguments.device, arguments.rounds)
+    print(summary(path))
+
+
+if __name__ == "__main__":
+    main()
