@@ -1,52 +1,124 @@
 """Self-warp: the offsets are computed from the very input that is warped."""
 
+import math
+from abc import abstractmethod
+from typing import ClassVar
+
+import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from warptheory.core.errors import ArgumentError
+from warptheory.operators._offset_field import OffsetField, check_number
 from warptheory.operators._operator import SamplingOperator
+from warptheory.operators._thin_convolution import ThinConvolution2d
 
 
-class SelfWarp2d(SamplingOperator):
-    """y(t) = x(t + α (w∗x)(t)): a convolution head computes the offsets, then the input is warped by them.
+class SelfWarp(SamplingOperator):
+    """y(t) = x(t + ε(t)) with ε = α(w∗x): a convolution, the head, computes the offsets by which its input is warped.
 
-    The head starts at zero, so that a new layer is the identity.
+    The head starts at zero, so that a new layer is the identity. `head` computes w∗x, and `field` makes the offsets of
+    it: a forward hook on `field` sees the offsets that were used, shape (B, G, d, *S).
 
     Args:
         channels: number C of input channels.
-        groups: number G of offset groups; C/G channels share their offsets.
-        kernel_size: odd size of the head's filters.
-        scale: α, pixels of offset per unit of the head's output.
+        groups: number G of offset groups; C/G successive channels share their offsets. 1: all share one field, and
+            with it the sum of their offset gradients (theory F3); "channels": every channel has its own.
+        kernel_size: odd size of the head's filters: how far the head looks.
+        scale: α, pixels of offset per unit of the head's output. With a head that starts at zero, α² acts as a
+            factor on the learning rate of the offsets (theory G5).
         kernel: name of the interpolation kernel.
         boundary: name of the boundary rule.
+        head_gain: h ≥ 0: the head's filters are drawn from a normal law such that the filter of each component of
+            the offsets has E‖w‖² = h². At h = 1 a layer multiplies gradient energies by 1 + α²dλ₂ (theory F3); the
+            default 0 adds nothing at the start. Biases are 0.
+        lipschitz: L > 0: offsets are shrunk, image by image and group by group, until no slope of theirs leaves the
+            bound: at L < 1 nothing folds (theory F1, G1). None: no bound.
+        smoothing: σ ≥ 0 in pixels of a Gaussian that smooths the offsets, and so lowers their slopes τ, on which
+            folds, roughening and backward energy depend (theory G1, G3, G4). 0: none.
+        gradient_scale: m ≥ 0, a factor on the gradient that reaches the offsets, and through them head and input;
+            what the layer returns is unchanged. On the head's weights it acts as a learning rate multiplied by m does
+            under gradient descent; unlike that, it also weakens the second path to the input, by m² in energy
+            (theory F3, G2).
 
     Raises:
-        ArgumentError: groups that do not divide the channels, or an even kernel size.
+        ArgumentError: groups that do not divide the channels, an even kernel size, a negative gain, smoothing or
+            gradient scale, or a bound that is not positive.
 
     Source: arXiv 2511.20800, self-warp networks; theory section F.
     """
 
+    dim: ClassVar[int]
+
     def __init__(
         self,
         channels: int,
-        groups: int = 1,
+        groups: int | str = 1,
         kernel_size: int = 3,
         scale: float = 1.0,
         kernel: str = "linear",
         boundary: str = "border",
+        *,
+        head_gain: float = 0.0,
+        lipschitz: float | None = None,
+        smoothing: float = 0.0,
+        gradient_scale: float = 1.0,
     ) -> None:
         super().__init__(kernel, boundary)
-        if groups < 1 or channels % groups:
-            raise ArgumentError("groups", expected=f"a divisor of the {channels} channels", received=groups)
-        if kernel_size < 1 or kernel_size % 2 == 0:
+        if not isinstance(kernel_size, int) or kernel_size < 1 or kernel_size % 2 == 0:
             raise ArgumentError("kernel_size", expected="an odd positive integer", received=kernel_size)
-        self.groups = groups
-        self.scale = scale
-        self.head = nn.Conv2d(channels, 2 * groups, kernel_size, padding=kernel_size // 2)
-        nn.init.zeros_(self.head.weight)
-        if self.head.bias is not None:
-            nn.init.zeros_(self.head.bias)
+        self.groups = _group_count(groups, channels)
+        self.head_gain = check_number("head_gain", head_gain)
+        self.head = self._convolution(channels, self.dim * self.groups, kernel_size)
+        self.field = OffsetField(self.dim, scale, lipschitz, smoothing, gradient_scale)
+        self.reset_head()
 
-    def offsets(self, x: Float[Tensor, "B C H W"]) -> Float[Tensor, "B G 2 H W"]:
-        """Return α(w∗x) at an input (B, C, H, W), in pixels, shape (B, G, 2, H, W)."""
-        return self.scale * self.head(x).unflatten(1, (self.groups, 2))
+    @staticmethod
+    @abstractmethod
+    def _convolution(channels: int, outputs: int, kernel_size: int) -> nn.Conv1d | nn.Conv2d:
+        """Return a convolution that keeps the size of its input, along d axes."""
+
+    @torch.no_grad()
+    def reset_head(self, generator: torch.Generator | None = None) -> None:
+        """Set the head to its start: filters of `head_gain`, drawn by a generator or by torch's own; no bias."""
+        weight, bias = self.head.weight, self.head.bias
+        weight.zero_()
+        if self.head_gain > 0:
+            # One component's filter has as many weights as weight[0].
+            weight.normal_(std=self.head_gain / math.sqrt(weight[0].numel()), generator=generator)
+        if bias is not None:
+            bias.zero_()
+
+    def offsets(self, x: Float[Tensor, "B C *S"]) -> Float[Tensor, "B G d *S"]:
+        """Return the offsets at an input (B, C, *S), in pixels, shape (B, G, d, *S)."""
+        offsets: Tensor = self.field(self.head(x))
+        return offsets
+
+
+class SelfWarp1d(SelfWarp):
+    """Self-warp of signals (B, C, N); arguments as in `SelfWarp`."""
+
+    dim = 1
+
+    @staticmethod
+    def _convolution(channels: int, outputs: int, kernel_size: int) -> nn.Conv1d:
+        return nn.Conv1d(channels, outputs, kernel_size, padding=kernel_size // 2)
+
+
+class SelfWarp2d(SelfWarp):
+    """Self-warp of images (B, C, H, W); arguments as in `SelfWarp`."""
+
+    dim = 2
+
+    @staticmethod
+    def _convolution(channels: int, outputs: int, kernel_size: int) -> nn.Conv2d:
+        return ThinConvolution2d(channels, outputs, kernel_size)
+
+
+def _group_count(groups: int | str, channels: int) -> int:
+    if groups == "channels":
+        return channels
+    if not isinstance(groups, int) or groups < 1 or channels % groups:
+        expected = f'a divisor of the {channels} channels, or "channels"'
+        raise ArgumentError("groups", expected=expected, received=repr(groups))
+    return groups

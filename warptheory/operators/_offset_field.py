@@ -1,0 +1,157 @@
+"""From the output of a head to the offsets of a layer: scale, smoothing, a bound on slopes, a factor on gradients."""
+
+import math
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn import functional
+
+from warptheory.core.errors import ArgumentError
+
+# Weights of the Gaussian beyond so many deviations, 3e-4 of the largest, are left out.
+_DEVIATIONS = 4
+
+
+class OffsetField(nn.Module):
+    """ε from α, the head's output and the options: scaled, then smoothed, then bounded; hooks see the offsets here.
+
+    Args:
+        dim: number d of axes.
+        scale: α, pixels of offset per unit of the head's output.
+        lipschitz: see `bound_slopes`; None sets no bound.
+        smoothing: see `smooth`; 0 does not.
+        gradient_scale: see `scale_gradient`.
+
+    Raises:
+        ArgumentError: a number that is not finite, a negative one where it makes no sense, or a bound that is not
+            positive.
+    """
+
+    def __init__(
+        self,
+        dim: int,
+        scale: float = 1.0,
+        lipschitz: float | None = None,
+        smoothing: float = 0.0,
+        gradient_scale: float = 1.0,
+    ) -> None:
+        super().__init__()
+        self.dim = dim
+        self.scale = check_number("scale", scale, least=-math.inf)
+        self.smoothing = check_number("smoothing", smoothing)
+        self.gradient_scale = check_number("gradient_scale", gradient_scale)
+        self.lipschitz = None if lipschitz is None else check_number("lipschitz", lipschitz)
+        if self.lipschitz == 0:
+            raise ArgumentError("lipschitz", expected="a bound > 0, or None", received=lipschitz)
+
+    def forward(self, found: Float[Tensor, "B Gd *T"]) -> Float[Tensor, "B G d *T"]:
+        """Return the offsets in pixels, shape (B, G, d, *T), of a head's output, shape (B, G·d, *T)."""
+        offsets = found.unflatten(1, (-1, self.dim))
+        if self.scale != 1:
+            offsets = self.scale * offsets
+        if self.smoothing > 0:
+            offsets = smooth(offsets, self.smoothing)
+        if self.lipschitz is not None:
+            offsets = bound_slopes(offsets, self.lipschitz)
+        return offsets if self.gradient_scale == 1 else scale_gradient(offsets, self.gradient_scale)
+
+    def extra_repr(self) -> str:
+        """Return the arguments."""
+        options = f"lipschitz={self.lipschitz}, smoothing={self.smoothing}, gradient_scale={self.gradient_scale}"
+        return f"{self.dim}, scale={self.scale}, {options}"
+
+
+def smooth(offsets: Float[Tensor, "B G d *T"], deviation: float) -> Float[Tensor, "B G d *T"]:
+    """Smooth offsets (B, G, d, *T) by a Gaussian along each axis.
+
+    Beyond an edge the offset of the edge continues, so that constants stay. Every result is an average of offsets, and
+    every slope one of slopes: neither grows.
+
+    Args:
+        offsets: ε in pixels.
+        deviation: σ > 0 of the Gaussian, in pixels.
+    """
+    radius = math.ceil(_DEVIATIONS * deviation)
+    places = torch.arange(-radius, radius + 1, dtype=offsets.dtype, device=offsets.device)
+    weights = torch.exp(-(places**2) / (2 * deviation**2))
+    weights = weights / weights.sum()
+    for axis in range(3, offsets.ndim):
+        rows = offsets.movedim(axis, -1)
+        padded = functional.pad(rows.reshape(-1, 1, rows.shape[-1]), (radius, radius), mode="replicate")
+        offsets = functional.conv1d(padded, weights[None, None]).reshape(rows.shape).movedim(-1, axis)
+    return offsets
+
+
+def bound_slopes(offsets: Float[Tensor, "B G d *T"], bound: float) -> Float[Tensor, "B G d *T"]:
+    """Shrink offsets (B, G, d, *T), by one factor for each image and group, until `lipschitz_constant` ≤ bound.
+
+    Fields within the bound stay as they are, bit for bit. With a bound L < 1 the map t ↦ t + ε(t) does not fold, and
+    J ≥ (1 − L)ᵈ. The factor is differentiated too; where a field reaches the bound its derivative jumps.
+
+    Args:
+        offsets: ε in pixels.
+        bound: L > 0, without unit.
+
+    Source: theory labels F1 and G1.
+    """
+    excess = (_squared_constant(offsets) / bound**2).clamp_min(1)
+    return offsets / excess.sqrt().reshape(*offsets.shape[:2], *[1] * (offsets.ndim - 2))
+
+
+def lipschitz_constant(offsets: Float[Tensor, "B G d *T"]) -> Float[Tensor, "B G"]:
+    """Return a bound on the Lipschitz constant of each offset field (B, G, d, *T), shape (B, G), without unit.
+
+    It is √Σⱼ maxₙ |ε(n + eⱼ) − ε(n)|². Each column of a Jacobian, be it of forward or backward differences or that
+    of the field interpolated linearly between pixels, is an average of such differences along its axis: the Frobenius
+    norm of the Jacobian is at most this, anywhere.
+    """
+    return _squared_constant(offsets).sqrt()
+
+
+def _squared_constant(offsets: Tensor) -> Tensor:
+    total = offsets.new_zeros(offsets.shape[:2])
+    for axis in range(3, offsets.ndim):
+        if offsets.shape[axis] > 1:
+            total = total + torch.diff(offsets, dim=axis).square().sum(2).flatten(2).amax(2)
+    return total
+
+
+def scale_gradient(values: Float[Tensor, "*S"], factor: float) -> Float[Tensor, "*S"]:
+    """Return values of any shape (*S) as they are, whose gradient is multiplied by a factor on its way back."""
+    scaled: Tensor = _ScaledGradient.apply(values, factor)
+    return scaled
+
+
+class _ScaledGradient(torch.autograd.Function):
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(values: Tensor, factor: float) -> Tensor:
+        return values.view_as(values)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor, float], output: Tensor) -> None:
+        ctx.factor = inputs[1]
+
+    @staticmethod
+    def backward(ctx: Any, g: Tensor) -> tuple[Tensor, None]:
+        return ctx.factor * g, None
+
+    @staticmethod
+    def jvp(ctx: Any, tangent: Tensor, _: None) -> Tensor:
+        return ctx.factor * tangent
+
+
+def check_number(argument: str, value: object, least: float = 0.0) -> float:
+    """Return a finite number from `least` on, as a float.
+
+    Raises:
+        ArgumentError: anything else.
+    """
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    if not is_number or not math.isfinite(value) or value < least:  # type: ignore[arg-type, operator]
+        expected = "a finite number" if math.isinf(least) else f"a finite number ≥ {least:g}"
+        raise ArgumentError(argument, expected=expected, received=repr(value))
+    return float(value)  # type: ignore[arg-type]
