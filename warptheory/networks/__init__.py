@@ -1,5 +1,70 @@
-"""SelfWarp ResNets and their plain twins."""
+"""Networks whose layers warp their own input, one family a file, each with its plain twin by the same code.
 
+>>> from warptheory import networks
+>>> networks.names()[:3]
+['net1d', 'selfwarp-net1d', 'resnet20']
+>>> twins = [networks.build(name, classes=10, channels_in=3) for name in ("resnet20", "selfwarp-resnet20")]
+>>> [len(twin.parameter_groups()["warping"]) for twin in twins]
+[0, 18]
+"""
+
+from typing import Any
+
+from warptheory.core.catalogue import entry_modules, load_entry
+from warptheory.core.errors import ArgumentError, UnknownNameError
+from warptheory.networks._family import Family
+from warptheory.networks._network import WarpedNetwork
+from warptheory.networks.selfwarp_net1d import SelfWarpNet1d, selfwarp_net1d
 from warptheory.networks.selfwarp_resnet import ResidualBlock, SelfWarpResNet, selfwarp_resnet
 
-__all__ = ["ResidualBlock", "SelfWarpResNet", "selfwarp_resnet"]
+__all__ = [
+    "Family",
+    "ResidualBlock",
+    "SelfWarpNet1d",
+    "SelfWarpResNet",
+    "WarpedNetwork",
+    "build",
+    "names",
+    "selfwarp_net1d",
+    "selfwarp_resnet",
+]
+
+_WARPED = "selfwarp-"
+
+
+def names() -> list[str]:
+    """Return the names of networks, plain and warped; residual networks of other depths 6n + 2 exist too."""
+    plain = [name for family in _families() for name in family.names]
+    return [prefix + name for name in plain for prefix in ("", _WARPED)]
+
+
+def build(name: str, *, classes: int, channels_in: int, **options: Any) -> WarpedNetwork:
+    """Build a network by its name.
+
+    Args:
+        name: a name in `names()`, or that of a residual network of another depth, such as "selfwarp-resnet26".
+        classes: number of classes.
+        channels_in: number of channels of an image or signal.
+        options: of the network, such as width, seed, placement, or of its self-warps, such as scale, lipschitz; see
+            `selfwarp_resnet`, `selfwarp_net1d` and `operators.SelfWarp`. A plain twin takes them too.
+
+    Raises:
+        UnknownNameError: no such network or option.
+        ArgumentError: a depth or an option that does not fit.
+    """
+    plain = name.removeprefix(_WARPED) if isinstance(name, str) else ""
+    for family in _families():
+        arguments = family.arguments(plain)
+        if arguments is not None:
+            given = {"warp": plain != name, **arguments}
+            taken = next((option for option in options if option in given), None)
+            if taken is not None:
+                expected = f"to be said by the name {name!r} alone"
+                raise ArgumentError(taken, expected=expected, received=repr(options[taken]))
+            return family.builder(classes=classes, channels_in=channels_in, **given, **options)
+    raise UnknownNameError("name", name, names())
+
+
+def _families() -> list[Family]:
+    """Return every family: the entries of this folder."""
+    return [load_entry(__name__, entry, "name").FAMILY for entry in sorted(entry_modules(__name__))]

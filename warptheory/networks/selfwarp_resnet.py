@@ -1,106 +1,155 @@
-"""The CIFAR family of residual networks, with or without self-warp in front of each block."""
+"""The CIFAR family of residual networks, with or without self-warps in its blocks."""
+
+from collections.abc import Mapping
+from typing import Any
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
-from warptheory.core.errors import ArgumentError
+from warptheory.core.errors import ArgumentError, UnknownNameError
+from warptheory.networks._family import Family
+from warptheory.networks._network import WarpedNetwork, check_count, check_options, initialise
 from warptheory.operators import SelfWarp2d
+
+PLACEMENTS = ("branch", "both", "between")
+# What mixes pixels in a block, and the size of its filters.
+MIXINGS = {"convolution": 3, "pointwise": 1}
 
 
 class ResidualBlock(nn.Module):
-    """Two 3×3 convolutions with a shortcut, whose branch reads the (warped) input of the block.
+    """Two convolutions with a shortcut, and a self-warp.
 
     Args:
         channels_in: number of input channels.
         channels: number of output channels.
         stride: stride of the first convolution.
-        warp: whether the branch warps its input by offsets computed from it.
+        placement: what reads warped values: the "branch", "both" branch and shortcut, or the second convolution only,
+            the warp being "between" the two.
+        size: size of the convolutions' filters.
+        warp: options of the self-warp; None for a block without.
     """
 
-    def __init__(self, channels_in: int, channels: int, stride: int, *, warp: bool) -> None:
+    def __init__(
+        self,
+        channels_in: int,
+        channels: int,
+        stride: int,
+        placement: str = "branch",
+        size: int = 3,
+        warp: Mapping[str, Any] | None = None,
+    ) -> None:
         super().__init__()
-        self.warp = SelfWarp2d(channels_in) if warp else nn.Identity()
-        self.first = nn.Conv2d(channels_in, channels, 3, stride, padding=1, bias=False)
+        warped = channels if placement == "between" else channels_in
+        self.warp = nn.Identity() if warp is None else SelfWarp2d(warped, **warp)
+        self.first = nn.Conv2d(channels_in, channels, size, stride, padding=size // 2, bias=False)
         self.first_norm = nn.BatchNorm2d(channels)
-        self.second = nn.Conv2d(channels, channels, 3, padding=1, bias=False)
+        self.second = nn.Conv2d(channels, channels, size, padding=size // 2, bias=False)
         self.second_norm = nn.BatchNorm2d(channels)
+        self.placement = placement
         self.stride = stride
         self.padding = channels - channels_in
 
     def forward(self, x: Float[Tensor, "B C H W"]) -> Float[Tensor, "B D h w"]:
         """Return the block's output, shape (B, channels, H/stride, W/stride)."""
-        branch = functional.relu(self.first_norm(self.first(self.warp(x))))
-        branch = self.second_norm(self.second(branch))
-        # The parameter-free shortcut of the paper ("option A"): subsample, and pad channels with zeros.
-        shortcut = functional.pad(x[:, :, :: self.stride, :: self.stride], (0, 0, 0, 0, 0, self.padding))
-        return functional.relu(branch + shortcut)
+        is_between = self.placement == "between"
+        entering = x if is_between else self.warp(x)
+        branch = functional.relu(self.first_norm(self.first(entering)))
+        branch = self.second_norm(self.second(self.warp(branch) if is_between else branch))
+        return functional.relu(branch + self._shortcut(entering if self.placement == "both" else x))
+
+    def _shortcut(self, x: Tensor) -> Tensor:
+        """Subsample, and pad channels with zeros: the paper's shortcut without parameters ("option A")."""
+        return functional.pad(x[:, :, :: self.stride, :: self.stride], (0, 0, 0, 0, 0, self.padding))
 
 
-class SelfWarpResNet(nn.Module):
-    """A residual network of depth 6n + 2 for small images.
-
-    Args:
-        depth: number of weighted layers, 6n + 2: 20, 32, 44, 56, 110.
-        classes: number of classes.
-        channels_in: number of image channels.
-        width: channels of the first stage; the next ones have two and four times as many.
-        warp: self-warp in front of each branch; False gives the plain twin, by the same code.
-
-    Raises:
-        ArgumentError: a depth that is not 6n + 2.
-
-    Source: K. He et al., CVPR 2016, section 4.2 (the plain twin); arXiv 2511.20800 (self-warp).
-    """
+class SelfWarpResNet(WarpedNetwork):
+    """A residual network of depth 6n + 2 for small images; arguments as in `selfwarp_resnet`."""
 
     def __init__(
-        self, depth: int, classes: int = 10, channels_in: int = 3, width: int = 16, *, warp: bool = True
+        self,
+        depth: int,
+        classes: int = 10,
+        channels_in: int = 3,
+        width: int = 16,
+        *,
+        warp: bool = True,
+        placement: str = "branch",
+        mixing: str = "convolution",
+        **options: Any,
     ) -> None:
         super().__init__()
-        blocks, rest = divmod(depth - 2, 6)
+        blocks, rest = divmod(check_count("depth", depth) - 2, 6)
         if rest or blocks < 1:
             raise ArgumentError("depth", expected="6n + 2 with n ≥ 1 (20, 32, 44, 56, 110)", received=depth)
-        self.stem = nn.Conv2d(channels_in, width, 3, padding=1, bias=False)
+        _check_choice("placement", placement, PLACEMENTS)
+        _check_choice("mixing", mixing, tuple(MIXINGS))
+        check_options(options)
+        channels = check_count("width", width)
+        self.stem = nn.Conv2d(check_count("channels_in", channels_in), width, 3, padding=1, bias=False)
         self.stem_norm = nn.BatchNorm2d(width)
         stages: list[nn.Module] = []
-        channels = width
         for stage in range(3):
             for block in range(blocks):
                 stride = 2 if stage > 0 and block == 0 else 1
-                stages.append(ResidualBlock(channels, width * 2**stage, stride, warp=warp))
+                sizes = (channels, width * 2**stage, stride)
+                stages.append(ResidualBlock(*sizes, placement, MIXINGS[mixing], options if warp else None))
                 channels = width * 2**stage
         self.blocks = nn.Sequential(*stages)
-        self.classifier = nn.Linear(channels, classes)
+        self.classifier = nn.Linear(channels, check_count("classes", classes))
 
     def forward(self, x: Float[Tensor, "B C H W"]) -> Float[Tensor, "B K"]:
         """Return the class scores of images (B, C, H, W), shape (B, classes)."""
         features = self.blocks(functional.relu(self.stem_norm(self.stem(x))))
         return self.classifier(features.mean((2, 3)))
 
-    def parameter_groups(self) -> dict[str, list[nn.Parameter]]:
-        """Return the parameters in two groups: "warping" computes offsets, "rest" is everything else."""
-        warping = [p for module in self.modules() if isinstance(module, SelfWarp2d) for p in module.parameters()]
-        chosen = set(map(id, warping))
-        return {"warping": warping, "rest": [p for p in self.parameters() if id(p) not in chosen]}
-
 
 def selfwarp_resnet(
-    depth: int = 20, classes: int = 10, channels_in: int = 3, width: int = 16, *, warp: bool = True, seed: int = 0
+    depth: int = 20,
+    classes: int = 10,
+    channels_in: int = 3,
+    width: int = 16,
+    *,
+    warp: bool = True,
+    placement: str = "branch",
+    mixing: str = "convolution",
+    seed: int = 0,
+    **options: Any,
 ) -> SelfWarpResNet:
-    """Build a `SelfWarpResNet` with reproducible weights: images (B, channels_in, H, W) → (B, classes).
+    """Build a residual network with reproducible weights: images (B, channels_in, H, W) → (B, classes).
 
     Args:
-        depth: 6n + 2.
+        depth: number of weighted layers, 6n + 2: 20, 32, 44, 56, 110. Heads of warps do not count.
         classes: number of classes.
         channels_in: number of image channels.
-        width: channels of the first stage.
-        warp: False gives the plain twin.
-        seed: seed of the initial weights; the global generator is left as it was.
+        width: channels of the first stage; the next ones have two and four times as many.
+        warp: a self-warp in each block; False gives the plain twin, whose other weights are the same.
+        placement: what reads warped values: "branch", the residual branch, while the shortcut leaves pixels where they
+            are; "both", branch and shortcut, so that what a block passes on is moved too; "between", the second
+            convolution of the branch only.
+        mixing: "convolution", 3×3 in the blocks; "pointwise", 1×1, so that pixels are mixed by warps alone. The stem,
+            which makes features of the image's channels, stays 3×3.
+        seed: seed of the initial weights; torch's own generators are left as they were.
+        options: of every self-warp, such as groups, scale, head_gain, lipschitz; see `operators.SelfWarp`.
 
     Raises:
-        ArgumentError: a depth that is not 6n + 2.
+        ArgumentError: a depth that is not 6n + 2, or an argument that does not fit.
+        UnknownNameError: no such placement, mixing or option.
+
+    Source: K. He et al., CVPR 2016, section 4.2 (the plain twin); arXiv 2511.20800 (self-warp).
     """
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        return SelfWarpResNet(depth, classes, channels_in, width, warp=warp)
+        network = SelfWarpResNet(
+            depth, classes, channels_in, width, warp=warp, placement=placement, mixing=mixing, **options
+        )
+    initialise(network, seed)
+    return network
+
+
+def _check_choice(argument: str, value: str, choices: tuple[str, ...]) -> None:
+    if value not in choices:
+        raise UnknownNameError(argument, value, choices)
+
+
+FAMILY = Family("resnet(?P<depth>[0-9]{1,4})", tuple(f"resnet{n}" for n in (20, 32, 44, 56, 110)), selfwarp_resnet)

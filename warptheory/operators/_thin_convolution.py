@@ -11,6 +11,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
+from torch.nn.grad import conv2d_weight
 
 # Values of the widest register, in float32; output channels that at least half fill it gain nothing.
 _REGISTER = 16
@@ -80,7 +81,7 @@ class _ThinConvolution(torch.autograd.Function):
         needs_x, needs_weight, needs_bias = ctx.needs_input_grad
         swapped, padding = weight.flip(2, 3).transpose(0, 1), weight.shape[2] // 2
         dx = functional.conv2d(g, swapped, padding=padding) if needs_x else None
-        found = torch.nn.grad.conv2d_weight(g, swapped.shape, x, padding=padding) if needs_weight else None
+        found = conv2d_weight(g, swapped.shape, x, padding=padding) if needs_weight else None
         dweight = None if found is None else found.transpose(0, 1).flip(2, 3)
         return dx, dweight, g.sum((0, 2, 3)) if needs_bias else None
 

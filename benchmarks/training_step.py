@@ -1,0 +1,195 @@
+"""Time a training step of ResNet-20: plain, with self-warps, and with the same offsets in `F.grid_sample`.
+
+One step is forward pass, backward pass and SGD with momentum, on one batch in channels-last. The three
+networks have the same weights and take turns in one process; ratios are taken in each round, and their
+medians written as JSON. Heads of the warps are drawn, not zero, so that pixels do move.
+"""
+
+import argparse
+import statistics
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn import functional
+
+import warptheory as wt
+from warptheory.core import records
+from warptheory.networks import selfwarp_resnet
+from warptheory.operators import SelfWarp2d
+
+DEPTH = 20
+WIDTH = 16
+BATCH = 128
+SIZE = 32
+ROUNDS = 9
+WARM_UP = 2
+HEAD_GAIN = 0.5  # pixels, of features of unit energy
+LEARNING_RATE = 1e-3  # small, so that the networks stay what they are
+# What is said of a round: one step's time over another's.
+RATIOS = {
+    "self-warp over plain": ("self-warp", "plain"),
+    "grid_sample over plain": ("grid_sample", "plain"),
+    "grid_sample over self-warp": ("grid_sample", "self-warp"),
+}
+
+
+class GridSampleWarp(nn.Module):
+    """A self-warp that reads its input by torch's `grid_sample`; the head is the same.
+
+    Args:
+        layer: the self-warp whose offsets are taken, one group, linear kernel, boundary "border".
+    """
+
+    def __init__(self, layer: SelfWarp2d) -> None:
+        super().__init__()
+        self.layer = layer
+
+    def forward(self, x: Float[Tensor, "B C H W"]) -> Float[Tensor, "B C H W"]:
+        """Return the warped images, shape (B, C, H, W)."""
+        height, width = x.shape[2:]
+        offsets = self.layer.offsets(x)[:, 0]
+        rows = torch.arange(height, dtype=x.dtype, device=x.device)[:, None] + offsets[:, 0]
+        columns = torch.arange(width, dtype=x.dtype, device=x.device) + offsets[:, 1]
+        grid = torch.stack([(2 * columns + 1) / width - 1, (2 * rows + 1) / height - 1], dim=-1)
+        return functional.grid_sample(x, grid, padding_mode="border", align_corners=False)
+
+
+@dataclass(frozen=True)
+class Training:
+    """A network, its optimiser and the batch it sees."""
+
+    network: nn.Module
+    optimizer: torch.optim.Optimizer
+    images: Tensor
+    labels: Tensor
+
+    def step(self) -> None:
+        """Take one step."""
+        self.optimizer.zero_grad()
+        functional.cross_entropy(self.network(self.images), self.labels).backward()
+        self.optimizer.step()
+
+    def seconds(self) -> float:
+        """Return the seconds that one step takes."""
+        _wait(self.images)
+        start = time.perf_counter()
+        self.step()
+        _wait(self.images)
+        return time.perf_counter() - start
+
+
+def network(name: str, depth: int, width: int, seed: int) -> nn.Module:
+    """Return the network of one name in `RATIOS`, of the same weights as the others."""
+    found = selfwarp_resnet(depth, width=width, warp=name != "plain", head_gain=HEAD_GAIN, seed=seed)
+    if name == "grid_sample":
+        for block in found.blocks:
+            block.warp = GridSampleWarp(block.warp)
+    return found
+
+
+def trainings(depth: int, width: int, batch: int, size: int, seed: int, device: str) -> dict[str, Training]:
+    """Return the three networks with their optimisers, and a batch of random images and labels."""
+    generator = torch.Generator().manual_seed(seed)
+    images = torch.randn(batch, 3, size, size, generator=generator)
+    labels = torch.randint(10, (batch,), generator=generator).to(device)
+    images = images.to(device).contiguous(memory_format=torch.channels_last)
+    found = {}
+    for name in ("plain", "self-warp", "grid_sample"):
+        model = network(name, depth, width, seed).to(device, memory_format=torch.channels_last)
+        optimizer = torch.optim.SGD(model.parameters(), LEARNING_RATE, momentum=0.9)
+        found[name] = Training(model, optimizer, images, labels)
+    return found
+
+
+def _wait(like: Tensor) -> None:
+    if like.is_cuda:
+        torch.cuda.synchronize(like.device)
+
+
+def _settle_allocator() -> None:
+    """Bring the allocator into the state of a training process, which has freed large tensors before."""
+    torch.empty(2**23 - 2**12).fill_(0.0)  # just below 32 MiB, the largest size that glibc learns from
+
+
+def run(
+    out: Path,
+    seed: int = 0,
+    device: str = "cpu",
+    rounds: int = ROUNDS,
+    on_progress: Callable[[float, str], None] | None = None,
+    *,
+    depth: int = DEPTH,
+    width: int = WIDTH,
+    batch: int = BATCH,
+    size: int = SIZE,
+) -> Path:
+    """Time the networks in turn, and write `training_step_<device>.json`; return its path."""
+    _settle_allocator()
+    trained = trainings(depth, width, batch, size, seed, device)
+    samples = []
+    for number in range(rounds + WARM_UP):
+        if on_progress is not None:
+            on_progress(number / (rounds + WARM_UP), f"round {number + 1}")
+        samples.append({name: training.seconds() for name, training in trained.items()})
+    samples = samples[WARM_UP:]
+    settings = {
+        "depth": depth,
+        "width": width,
+        "batch": batch,
+        "size": size,
+        "layout": "channels-last",
+        "dtype": "float32",
+        "head_gain": HEAD_GAIN,
+        "rounds": rounds,
+        "threads": torch.get_num_threads(),
+        "backend": wt.warping.backend(torch.zeros(1, 1, 4, 4, device=device)).name,
+        "device_name": torch.cuda.get_device_name() if device.startswith("cuda") else records.processor(),
+    }
+    results = {
+        "warps": depth // 6 * 3,
+        "seconds": {name: _spread([sample[name] for sample in samples]) for name in trained},
+        "ratios": {
+            name: _spread([sample[over] / sample[under] for sample in samples])
+            for name, (over, under) in RATIOS.items()
+        },
+        "share_of_the_step": _spread([1 - sample["plain"] / sample["self-warp"] for sample in samples]),
+    }
+    manifest = records.Manifest("benchmarks/training_step.py", seed, device, settings)
+    path = records.output_folder(out) / f"training_step_{device.partition(':')[0]}.json"
+    records.write_json(path, {**asdict(manifest), **results})
+    return path
+
+
+def _spread(values: list[float]) -> dict[str, float]:
+    return {"median": statistics.median(values), "lowest": min(values), "highest": max(values)}
+
+
+def summary(path: Path) -> str:
+    """Return a record of `run` as a table for the terminal."""
+    record = records.read_json(path)
+    lines = [f"{name:28}{1e3 * found['median']:>8.1f} ms a step" for name, found in record["seconds"].items()]
+    shares = {f"share of the {record['warps']} warps": record["share_of_the_step"]}
+    for name, found in {**record["ratios"], **shares}.items():
+        lines.append(f"{name:28}{found['median']:>8.3f}   ({found['lowest']:.3f} … {found['highest']:.3f})")
+    return "\n".join(lines)
+
+
+def main() -> None:
+    """Time the networks, write the record and print it."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rounds", type=int, default=ROUNDS)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results")
+    arguments = parser.parse_args()
+    path = run(arguments.out, arguments.seed, arguments.device, arguments.rounds)
+    print(summary(path))
+
+
+if __name__ == "__main__":
+    main()
