@@ -19,7 +19,7 @@ from torch.nn import functional
 
 import warptheory as wt
 from warptheory.core import records
-from warptheory.networks import selfwarp_resnet
+from warptheory.networks import ResidualBlock, selfwarp_resnet
 from warptheory.operators import SelfWarp2d
 
 DEPTH = 20
@@ -86,8 +86,8 @@ class Training:
 def network(name: str, depth: int, width: int, seed: int) -> nn.Module:
     """Return the network of one name in `RATIOS`, of the same weights as the others."""
     found = selfwarp_resnet(depth, width=width, warp=name != "plain", head_gain=HEAD_GAIN, seed=seed)
-    if name == "grid_sample":
-        for block in found.blocks:
+    for block in found.blocks if name == "grid_sample" else ():
+        if isinstance(block, ResidualBlock) and isinstance(block.warp, SelfWarp2d):
             block.warp = GridSampleWarp(block.warp)
     return found
 
@@ -100,7 +100,8 @@ def trainings(depth: int, width: int, batch: int, size: int, seed: int, device: 
     images = images.to(device).contiguous(memory_format=torch.channels_last)
     found = {}
     for name in ("plain", "self-warp", "grid_sample"):
-        model = network(name, depth, width, seed).to(device, memory_format=torch.channels_last)
+        model = network(name, depth, width, seed).to(device)
+        model.to(memory_format=torch.channels_last)  # type: ignore[call-overload] # torch declares it in part
         optimizer = torch.optim.SGD(model.parameters(), LEARNING_RATE, momentum=0.9)
         found[name] = Training(model, optimizer, images, labels)
     return found

@@ -42,7 +42,7 @@ class ResidualBlock(nn.Module):
     ) -> None:
         super().__init__()
         warped = channels if placement == "between" else channels_in
-        self.warp = nn.Identity() if warp is None else SelfWarp2d(warped, **warp)
+        self.warp: nn.Module = nn.Identity() if warp is None else SelfWarp2d(warped, **warp)
         self.first = nn.Conv2d(channels_in, channels, size, stride, padding=size // 2, bias=False)
         self.first_norm = nn.BatchNorm2d(channels)
         self.second = nn.Conv2d(channels, channels, size, padding=size // 2, bias=False)

@@ -1,7 +1,6 @@
 """From the output of a head to the offsets of a layer: scale, smoothing, a bound on slopes, a factor on gradients."""
 
 import math
-from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -119,29 +118,10 @@ def _squared_constant(offsets: Tensor) -> Tensor:
 
 
 def scale_gradient(values: Float[Tensor, "*S"], factor: float) -> Float[Tensor, "*S"]:
-    """Return values of any shape (*S) as they are, whose gradient is multiplied by a factor on its way back."""
-    scaled: Tensor = _ScaledGradient.apply(values, factor)
-    return scaled
-
-
-class _ScaledGradient(torch.autograd.Function):
-    generate_vmap_rule = True
-
-    @staticmethod
-    def forward(values: Tensor, factor: float) -> Tensor:
-        return values.view_as(values)
-
-    @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Tensor, float], output: Tensor) -> None:
-        ctx.factor = inputs[1]
-
-    @staticmethod
-    def backward(ctx: Any, g: Tensor) -> tuple[Tensor, None]:
-        return ctx.factor * g, None
-
-    @staticmethod
-    def jvp(ctx: Any, tangent: Tensor, _: None) -> Tensor:
-        return ctx.factor * tangent
+    """Return finite values of any shape (*S) as they are, whose gradient is multiplied by a factor on its way back."""
+    constant = values.detach()
+    # What is added is zero, exactly; its derivative is the factor, in every mode and to any order.
+    return constant + factor * (values - constant)
 
 
 def check_number(argument: str, value: object, least: float = 0.0) -> float:
