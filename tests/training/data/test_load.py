@@ -8,7 +8,7 @@ pytestmark = pytest.mark.usefixtures("as_users_call")
 
 
 def test_the_catalogue():
-    assert {"cifar10", "cifar100", "digits", "mnist1d", "patches"} <= set(data.names())
+    assert {"cifar10", "cifar100", "digits", "folder", "mnist1d", "patches"} <= set(data.names())
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,174 @@
+"""Any images that lie in one folder per class."""
+
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from numpy import ndarray
+from PIL import Image, ImageOps
+from torch import Tensor
+from torch.nn import functional
+
+from warptheory.core.errors import ArgumentError
+from warptheory.core.streams import Stream
+from warptheory.training.data._arguments import check_flag, check_integer, check_share
+from warptheory.training.data._dataset import Dataset, LabelledImages
+from warptheory.training.data._normalise import normalise_channels
+from warptheory.training.data._split import stratified_split
+
+Files = dict[str, list[Path]]  # image files by class
+Split = tuple[tuple[str, ...], LabelledImages, LabelledImages]  # names of classes, images to train, images to test
+
+_PARTS = ("train", "test")
+_SUFFIXES = {".bmp", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"}
+_FORMATS = ("BMP", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
+_SIXTEEN_BITS = 2**16 - 1
+_EIGHT_BITS = 2**8 - 1
+_LUMINANCE = (0.2125, 0.7154, 0.0721)  # ITU-R BT.709, as for the photographs
+
+
+def folder(
+    *, data_dir: Path | None = None, seed: int = 0, size: int = 32, colour: bool = True, test_share: float = 0.2
+) -> Dataset:
+    """Read the images of a folder, whose sub-folders are the classes.
+
+    The images lie in DIR/train/CLASS and DIR/test/CLASS, or in DIR/CLASS, and are then split at random within
+    each class. BMP, JPEG, PNG, PGM, PPM, TIFF and WebP are read; files with other endings and hidden ones are left
+    alone. The central square of an image, turned upright, is resized; transparency is shown on white;
+    of a file with several images, the first is read.
+
+    Args:
+        data_dir: the folder.
+        seed: seed of the split.
+        size: side of the resized images, in pixels.
+        colour: three channels, equal ones where an image is grey; otherwise one, the luminance.
+        test_share: share of the images of each class to test on, where the folder has no split.
+
+    Returns:
+        Images of shape (N, 3, size, size), or (N, 1, size, size), each channel of mean zero and variance one over
+        the training images; classes in alphabetical order.
+
+    Raises:
+        ArgumentError: no such folder, fewer than two classes, a class without images, a folder where an image
+            should be, a file that cannot be read, or a link that leaves the folder.
+    """
+    check_flag("colour", colour)
+    check_integer("size", size)
+    check_share("test_share", test_share)
+    if data_dir is None or not data_dir.is_dir():
+        raise ArgumentError("data_dir", expected="a folder of images", received=data_dir)
+    read = partial(_read_class_folders, size=size, channels=3 if colour else 1)
+    if all((data_dir / part).is_dir() for part in _PARTS):
+        classes, train, test = _published_split(data_dir, read)
+    else:
+        classes, train, test = _random_split(data_dir, read, test_share, Stream(seed, "folder/split").generator())
+    train_images, test_images = normalise_channels(train.images, test.images)
+    return Dataset(
+        "folder", classes, LabelledImages(train_images, train.labels), LabelledImages(test_images, test.labels)
+    )
+
+
+def _published_split(root: Path, read: Callable[[Files], LabelledImages]) -> Split:
+    train, test = (_image_files(root / part, root) for part in _PARTS)
+    if different := sorted(train.keys() ^ test.keys()):
+        raise ArgumentError(
+            "data_dir", expected="the same classes in train and test", received=f"{', '.join(different)} in one of them"
+        )
+    return tuple(train), read(train), read(test)
+
+
+def _random_split(
+    root: Path, read: Callable[[Files], LabelledImages], test_share: float, generator: np.random.Generator
+) -> Split:
+    files = _image_files(root, root)
+    for name, paths in files.items():
+        if len(paths) == 1:
+            raise _unusable(root / name, "two images of each class, to train and to test", "one image")
+    whole = read(files)
+    train, test = (
+        LabelledImages(whole.images[part], whole.labels[part])
+        for part in stratified_split(whole.labels, test_share, generator)
+    )
+    return tuple(files), train, test
+
+
+def _image_files(parent: Path, root: Path) -> Files:
+    """Return the images in each class folder of `parent`, all of which must lie inside `root`."""
+    folders = [path for path in _visible(parent) if path.is_dir()]
+    if len(folders) < 2:
+        raise _unusable(parent, "folders of at least two classes", f"{len(folders)} folders")
+    return {folder.name: _images_of_class(folder, root) for folder in folders}
+
+
+def _images_of_class(folder: Path, root: Path) -> list[Path]:
+    _check_inside(folder, root)
+    images = []
+    for path in _visible(folder):
+        _check_inside(path, root)
+        if path.exists() and not path.is_file():
+            raise _unusable(path, "class folders that hold images", "a folder, or no file")
+        if path.suffix.lower() in _SUFFIXES:
+            images.append(path)
+    if not images:
+        raise _unusable(folder, "images in each class folder", "none")
+    return images
+
+
+def _visible(folder: Path) -> list[Path]:
+    try:
+        return sorted(path for path in folder.iterdir() if not path.name.startswith("."))
+    except OSError as error:
+        raise _unusable(folder, "a folder that can be read", error.strerror) from error
+
+
+def _check_inside(path: Path, root: Path) -> None:
+    try:
+        place = path.resolve()
+    except (OSError, RuntimeError) as error:  # links in a circle
+        raise _unusable(path, "files and folders", error) from error
+    if not place.is_relative_to(root.resolve()):
+        raise _unusable(path, "files and folders inside data_dir", f"a link to {place}")
+
+
+def _read_class_folders(files: Files, size: int, channels: int) -> LabelledImages:
+    images = [_read_image(path, size, channels) for paths in files.values() for path in paths]
+    counts = torch.tensor([len(paths) for paths in files.values()])
+    return LabelledImages(torch.stack(images), torch.arange(len(files)).repeat_interleave(counts))
+
+
+def _read_image(path: Path, size: int, channels: int) -> Float[Tensor, "C S S"]:
+    try:
+        with Image.open(path, formats=_FORMATS) as image:
+            pixels = _pixels(_central_square(ImageOps.exif_transpose(image)))
+    except Exception as error:  # what decoders raise on damaged files is not documented
+        raise _unusable(path, f"an image ({', '.join(_FORMATS)})", error) from error
+    planes = torch.from_numpy(pixels).permute(2, 0, 1)
+    if channels == 1:
+        planes = torch.tensordot(torch.tensor([_LUMINANCE]), planes, dims=1)
+    # Bilinear between the pixels of a small image; of a large one, each pixel is a mean over its surroundings.
+    return functional.interpolate(planes.unsqueeze(0), (size, size), mode="bilinear", antialias=True)[0]
+
+
+def _central_square(image: Image.Image) -> Image.Image:
+    side = min(image.size)
+    left, upper = ((length - side) // 2 for length in image.size)
+    return image.crop((left, upper, left + side, upper + side))
+
+
+def _pixels(image: Image.Image) -> Float[ndarray, "H W 3"]:
+    """Return intensities of red, green and blue in [0, 1], float32."""
+    if image.mode.startswith("I;16"):
+        grey = np.asarray(image).astype(np.float32) / _SIXTEEN_BITS
+        return np.repeat(grey[..., None], 3, axis=2)
+    if image.mode in ("I", "F"):
+        raise ValueError("its numbers have no known range")
+    pixels = np.asarray(image.convert("RGBA"), np.float32) / _EIGHT_BITS
+    colour, opacity = pixels[..., :3], pixels[..., 3:]
+    return colour * opacity + (1 - opacity)
+
+
+def _unusable(path: Path, expected: str, received: object) -> ArgumentError:
+    return ArgumentError("data_dir", expected=expected, received=f"{path}: {received}")
