@@ -4,23 +4,20 @@ A folder belongs to one configuration, whose text lies beside the chunks, and to
 lock that the system releases when it ends, however it ends. Chunks are committed by SQLite, whole or not at all.
 """
 
-import json
-import os
 import sqlite3
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
-from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy import ndarray
 
-from warptheory.core import records
+from warptheory.core import records, run_folders
 from warptheory.core.errors import ArgumentError
 from warptheory.montecarlo._moments import Moments
 
-CHUNKS, CONFIGURATION, LOCK = "chunks.sqlite", "configuration.json", "lock"
+CHUNKS = "chunks.sqlite"
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS chunk (
@@ -78,64 +75,13 @@ def chunk_store(folder: Path | None, configuration: Mapping[str, Any], *, fresh:
         yield ChunkStore(None, None)
         return
     place = records.output_folder(folder)
-    with _held(place):
+    with run_folders.held(place):
         if fresh:
-            for name in (CHUNKS, f"{CHUNKS}-journal", CONFIGURATION):
+            for name in (CHUNKS, f"{CHUNKS}-journal", run_folders.CONFIGURATION):
                 (place / name).unlink(missing_ok=True)
-        _check_configuration(place, configuration)
+        run_folders.check_configuration(place, configuration)
         with closing(_connect(place)) as connection:
             yield ChunkStore(place, connection)
-
-
-@contextmanager
-def _held(folder: Path) -> Iterator[None]:
-    """Hold a folder's lock.
-
-    Raises:
-        ArgumentError: another process holds it.
-    """
-    import fcntl
-
-    with (folder / LOCK).open("a+", encoding="utf-8") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            lock.seek(0)
-            holder = lock.read().strip() or "another process"
-            raise ArgumentError(
-                "out", expected="a folder that no other run is using", received=f"{folder}, in use by {holder}"
-            ) from error
-        lock.truncate(0)
-        lock.write(f"process {os.getpid()}")
-        lock.flush()
-        yield
-
-
-def _check_configuration(folder: Path, configuration: Mapping[str, Any]) -> None:
-    """Write down the configuration, or compare it with the one that is there.
-
-    Raises:
-        ArgumentError: another one.
-    """
-    path, text = folder / CONFIGURATION, json.loads(json.dumps(configuration))
-    if not path.is_file():
-        records.write_json(path, {"sha256": _digest(text), "configuration": text})
-        return
-    known = records.read_json(path)
-    if known.get("sha256") == _digest(text):
-        return
-    before = known.get("configuration", {})
-    changed = sorted(name for name in {*before, *text} if before.get(name) != text.get(name))
-    told = "; ".join(f"{name} was {before.get(name)!r} and is {text.get(name)!r}" for name in changed)
-    raise ArgumentError(
-        "out",
-        expected="a folder of the same run, or an empty one (--fresh starts over)",
-        received=f"{folder}, in which {told}",
-    )
-
-
-def _digest(configuration: Any) -> str:
-    return sha256(json.dumps(configuration, sort_keys=True).encode()).hexdigest()
 
 
 def _connect(folder: Path) -> sqlite3.Connection:

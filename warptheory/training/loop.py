@@ -1,103 +1,276 @@
 """One readable training loop."""
 
-from dataclasses import dataclass
+import math
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from time import perf_counter
+from typing import Any, Protocol, runtime_checkable
 
+import pandas as pd
 import torch
 from jaxtyping import Float, Int
-from torch import Tensor, nn
+from torch import Tensor, distributed, nn
 from torch.nn import functional
 
-from warptheory.core.errors import ArgumentError, WarpTheoryError
+from warptheory.core.errors import ArgumentError, UnknownNameError
 from warptheory.core.streams import Stream
+from warptheory.training.batches import draw_batch
+from warptheory.training.checkpoint import Checkpoint, Checkpoints, restore_state, state_tensors
+from warptheory.training.diagnosis import diverged
+from warptheory.training.metrics import TrainingStep, history_of_table, history_table
+from warptheory.training.optimizers import build_optimizer, gradient_norms, set_learning_rate
+from warptheory.training.precision import Precision
+from warptheory.training.processes import Processes
+from warptheory.training.schedules import learning_rate_factor
+from warptheory.training.settings import TrainingSettings
+
+LabelledTensors = tuple[Float[Tensor, "M C *S"], Int[Tensor, " M"]]
 
 
-class DivergedError(WarpTheoryError):
-    """The loss is no longer finite; the message names the step."""
+@runtime_checkable
+class Monitor(Protocol):
+    """What the loop asks of a monitor, such as `stability.monitor`: the rows that it has recorded."""
 
-
-@dataclass(frozen=True)
-class TrainingStep:
-    """What one step of training measured, before its update.
-
-    Attributes:
-        step: number of the step, from 0.
-        loss: mean cross-entropy of the batch, in nats.
-        accuracy: share of the batch that is classified correctly.
-    """
-
-    step: int
-    loss: float
-    accuracy: float
+    def table(self) -> pd.DataFrame:
+        """Return a row for each record, with a column "step"."""
 
 
 def fit(
     model: nn.Module,
     images: Float[Tensor, "N C *S"],
-    labels: Int[Tensor, "N"],
+    labels: Int[Tensor, " N"],
+    settings: TrainingSettings | None = None,
     *,
-    steps: int,
-    batch: int = 64,
-    learning_rate: float = 0.05,
-    warping_multiplier: float = 0.1,
-    seed: int = 0,
+    test: LabelledTensors | None = None,
+    evaluation_interval: int | None = None,
+    checkpoints: Checkpoints | None = None,
+    monitor: Monitor | None = None,
+    on_step: Callable[[TrainingStep], None] | None = None,
+    **chosen: Any,
 ) -> list[TrainingStep]:
-    """Train a classifier by SGD with momentum 0.9 and a cosine schedule, in place.
+    """Train a classifier in place.
+
+    The weights that come out depend on the settings, the model, the data and the device, and not on interruptions.
+    In processes that torch.distributed joined each trains on its share of every batch, and gradients and batch
+    statistics are those of the whole batch: losses are those of one process, up to rounding.
 
     Args:
-        model: a classifier; its `parameter_groups()`, if it has them, are "warping" and "rest", else all
-            its parameters are "rest".
-        images: training images, shape (N, C, *S).
+        model: a classifier, on the device that trains it; its `parameter_groups()`, if it has them, are "warping" and
+            "rest", else all its parameters are "rest".
+        images: training images, shape (N, C, *S), float32, on any device.
         labels: their classes, shape (N,).
-        steps: number of updates.
-        batch: images per update.
-        learning_rate: learning rate of the group "rest".
-        warping_multiplier: factor on the learning rate of the group "warping".
-        seed: seed of the order of the images.
+        settings: of the run; made of `chosen` if there are none.
+        test: images (M, C, *S) and labels (M,) that the model is evaluated on after the last step.
+        evaluation_interval: steps between evaluations on `test`, besides the last one.
+        checkpoints: where the run's state is kept, and from where it goes on if there is one.
+        monitor: what it recorded is kept in checkpoints, and told if training diverges.
+        on_step: called after every step.
+        chosen: fields of `TrainingSettings`, by name, such as steps=300; they replace those of `settings`.
 
     Returns:
-        One `TrainingStep` per update.
+        One `TrainingStep` per update, those before an interruption included.
 
     Raises:
-        ArgumentError: no steps, or more images in a batch than there are.
-        DivergedError: the loss became infinite or NaN.
+        ArgumentError: settings that cannot be used, images and labels that do not belong together, a batch with more
+            images than there are, or a checkpoint of another model.
+        DivergedError: the loss or a gradient became infinite or NaN.
     """
-    if steps < 1:
-        raise ArgumentError("steps", expected="a positive integer", received=steps)
-    if not 1 <= batch <= len(images):
-        raise ArgumentError("batch", expected=f"an integer in 1 … {len(images)}", received=batch)
-    grouped = getattr(model, "parameter_groups", None)
-    groups = grouped() if callable(grouped) else {"rest": list(model.parameters())}
-    rates = {"warping": learning_rate * warping_multiplier, "rest": learning_rate}
-    optimizer = torch.optim.SGD(
-        [{"params": parameters, "lr": rates[name]} for name, parameters in groups.items() if parameters], momentum=0.9
-    )
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
-    generator = Stream(seed, "training order").generator()
-    history = []
+    settings = _settings(settings, chosen)
+    processes = Processes.current()
+    _check_data(images, labels, settings, processes)
+    _check_evaluation(test, evaluation_interval)
+    run = _Run(model, settings, processes, checkpoints, monitor)
+    history = run.resume()
     model.train()
-    for step in range(steps):
-        chosen = torch.from_numpy(generator.choice(len(images), batch, replace=False)).to(images.device)
-        scores = model(images[chosen])
-        loss = functional.cross_entropy(scores, labels[chosen])
-        if not torch.isfinite(loss):
-            raise DivergedError(
-                f"loss is {loss.item()} at step {step}; a smaller learning_rate or warping_multiplier may help"
-            )
-        accuracy = (scores.argmax(1) == labels[chosen]).float().mean()
-        history.append(TrainingStep(step, loss.item(), accuracy.item()))
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-        schedule.step()
+    with processes.parallel(model) as parallel, _reproducible(run.device):
+        for step in range(len(history), settings.steps):
+            started = perf_counter()
+            factor = learning_rate_factor(settings.schedule, step, settings.steps, settings.warm_up)
+            set_learning_rate(run.optimizer, settings.learning_rate * factor)
+            inputs, truth = draw_batch(images, labels, settings, step, processes, run.device)
+            _seed_model(settings.seed, step, processes.rank)
+            loss, right = run.forward(parallel, inputs, truth)
+            loss_value, accuracy_value, norms = run.backward(loss, right)
+            measured = TrainingStep(step, loss_value, accuracy_value, settings.learning_rate * factor, norms)
+            run.check(measured, history)
+            run.update(norms)
+            speed = settings.batch / (perf_counter() - started)
+            tested = run.evaluate(test, step, evaluation_interval)
+            measured = replace(measured, images_per_second=speed, test_accuracy=tested)
+            history.append(measured)
+            run.keep(history)
+            if on_step is not None:
+                on_step(measured)
     return history
 
 
 @torch.no_grad()
-def accuracy(model: nn.Module, images: Float[Tensor, "N C *S"], labels: Int[Tensor, "N"], batch: int = 256) -> float:
-    """Return the share of images (N, C, *S) with labels (N,) that a classifier gets right."""
+def accuracy(model: nn.Module, images: Float[Tensor, "N C *S"], labels: Int[Tensor, " N"], batch: int = 256) -> float:
+    """Return the share of images (N, C, *S) with labels (N,) that a classifier gets right, in evaluation mode."""
+    return _count_right(model, images, labels, batch) / len(images)
+
+
+class _Run:
+    """A model in training: its optimizer, its precision, and how its state is kept."""
+
+    def __init__(
+        self,
+        model: nn.Module,
+        settings: TrainingSettings,
+        processes: Processes,
+        checkpoints: Checkpoints | None,
+        monitor: Monitor | None,
+    ) -> None:
+        self.optimizer = build_optimizer(
+            model,
+            settings.optimizer,
+            momentum=settings.momentum,
+            weight_decay=settings.weight_decay,
+            warping_multiplier=settings.warping_multiplier,
+        )
+        self.device = next(model.parameters()).device
+        self._precision = Precision(settings.precision, self.device)
+        self._model, self._settings, self._processes = model, settings, processes
+        self._checkpoints, self._monitor = checkpoints, monitor
+
+    def resume(self) -> list[TrainingStep]:
+        """Take the state of the last checkpoint, if there is one; return the steps before it."""
+        checkpoint = None if self._checkpoints is None else self._checkpoints.latest()
+        if checkpoint is None:
+            return []
+        restore_state(self._model, self.optimizer, checkpoint.tensors)
+        self._precision.scaler.load_state_dict(dict(checkpoint.scalars))
+        return history_of_table(checkpoint.tables["metrics"])
+
+    def forward(self, parallel: nn.Module, inputs: Tensor, truth: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the mean loss of this process's images, and the share of them that is classified correctly."""
+        with self._precision.autocast():
+            scores = parallel(inputs).float()
+        loss = functional.cross_entropy(scores, truth)
+        return loss, (scores.argmax(1) == truth).float().mean()
+
+    def backward(self, loss: Tensor, right: Tensor) -> tuple[float, float, dict[str, float]]:
+        """Compute the gradients; return loss and accuracy of the whole batch, and the norms by parameter group."""
+        self.optimizer.zero_grad()
+        self._precision.scaler.scale(loss).backward()
+        self._precision.scaler.unscale_(self.optimizer)
+        norms = gradient_norms(self.optimizer)
+        means = self._processes.mean(torch.stack([loss.detach(), right]))
+        # One transfer: on a GPU, each would wait for the whole step.
+        loss_value, accuracy_value, *values = torch.cat([means, torch.stack([*norms.values()])]).tolist()
+        return loss_value, accuracy_value, dict(zip(norms, values, strict=True))
+
+    def check(self, measured: TrainingStep, history: list[TrainingStep]) -> None:
+        """Raise DivergedError if the loss or a gradient is not finite."""
+        finite = all(map(math.isfinite, measured.gradient_norms.values())) or self._precision.may_skip()
+        if not (finite and math.isfinite(measured.loss)):
+            raise self._diverged(measured, history)
+
+    def update(self, norms: dict[str, float]) -> None:
+        """Clip the gradients, if asked to, and update the weights."""
+        if self._settings.clip is not None:
+            norm = torch.tensor(math.hypot(*norms.values()), device=self.device)
+            torch.nn.utils.clip_grads_with_norm_(self._model.parameters(), self._settings.clip, norm)
+        self._precision.scaler.step(self.optimizer)
+        self._precision.scaler.update()
+
+    def evaluate(self, test: LabelledTensors | None, step: int, interval: int | None) -> float | None:
+        """Return the accuracy on the test images after a step, if it is due."""
+        last = step + 1 == self._settings.steps
+        if test is None or not (last or (interval is not None and (step + 1) % interval == 0)):
+            return None
+        images, labels = test
+        rank, count = self._processes.rank, self._processes.count
+        right = torch.tensor(_count_right(self._model, images[rank::count], labels[rank::count]), device=self.device)
+        if count > 1:
+            distributed.all_reduce(right)
+        return right.item() / len(images)
+
+    def keep(self, history: list[TrainingStep]) -> None:
+        """Write a checkpoint, if it is due; raise DivergedError if a number in it is not finite."""
+        done = len(history)
+        if self._checkpoints is None or not self._checkpoints.due(done, self._settings.steps):
+            return
+        tensors = state_tensors(self._model, self.optimizer)
+        if not all(bool(tensor.isfinite().all()) for tensor in tensors.values()):
+            raise self._diverged(history[-1], history[:-1])
+        if self._processes.rank > 0:
+            return
+        tables = {"metrics": history_table(history)}
+        if self._monitor is not None:
+            tables["monitor"] = self._monitor.table()
+        self._checkpoints.save(Checkpoint(done, tensors, self._precision.scaler.state_dict(), tables))
+
+    def _diverged(self, measured: TrainingStep, history: list[TrainingStep]) -> Exception:
+        monitored = None if self._monitor is None else self._monitor.table()
+        checkpoint = None if self._checkpoints is None else self._checkpoints.latest_path()
+        return diverged(measured, history, monitored, checkpoint)
+
+
+def _settings(settings: TrainingSettings | None, chosen: dict[str, Any]) -> TrainingSettings:
+    known = TrainingSettings.__dataclass_fields__
+    for name in chosen:
+        if name not in known:
+            raise UnknownNameError("chosen", name, known)
+    if settings is not None:
+        return replace(settings, **chosen)
+    if "steps" not in chosen:
+        raise ArgumentError("steps", expected="a positive integer", received="nothing")
+    return TrainingSettings(**chosen)
+
+
+def _check_data(images: Tensor, labels: Tensor, settings: TrainingSettings, processes: Processes) -> None:
+    if images.ndim < 2 or not images.is_floating_point():
+        shape = f"{images.dtype} {tuple(images.shape)}"
+        raise ArgumentError("images", expected="real numbers of shape (N, C, *S)", received=shape)
+    _check_labels("labels", images, labels)
+    if settings.batch > len(images):
+        raise ArgumentError("batch", expected=f"an integer in 1 … {len(images)}", received=settings.batch)
+    processes.share(settings.batch)
+
+
+def _check_labels(argument: str, images: Tensor, labels: Tensor) -> None:
+    if labels.shape != images.shape[:1] or labels.dtype != torch.int64:
+        expected, received = f"int64 of shape ({len(images)},)", f"{labels.dtype} {tuple(labels.shape)}"
+        raise ArgumentError(argument, expected=expected, received=received)
+
+
+def _check_evaluation(test: LabelledTensors | None, interval: int | None) -> None:
+    if test is not None:
+        _check_labels("test", *test)
+        if len(test[0]) == 0:
+            raise ArgumentError("test", expected="at least one image", received="none")
+    if interval is not None and not (isinstance(interval, int) and interval >= 1 and test is not None):
+        raise ArgumentError(
+            "evaluation_interval", expected="a positive integer, with images to test on", received=interval
+        )
+
+
+def _count_right(model: nn.Module, images: Tensor, labels: Tensor, batch: int = 256) -> int:
+    """Return how many images a classifier gets right in evaluation mode; its mode is as before afterwards."""
+    training, device = model.training, next(model.parameters()).device
     model.eval()
-    right = sum(
-        int((model(part).argmax(1) == truth).sum())
-        for part, truth in zip(images.split(batch), labels.split(batch), strict=True)
-    )
-    return right / len(images)
+    with torch.no_grad():
+        right = sum(
+            int((model(part.to(device)).argmax(1) == truth.to(device)).sum())
+            for part, truth in zip(images.split(batch), labels.split(batch), strict=True)
+        )
+    model.train(training)
+    return right
+
+
+@contextmanager
+def _reproducible(device: torch.device) -> Iterator[None]:
+    """Let cuDNN repeat itself, and leave torch's global generators as they were."""
+    devices = [device] if device.type == "cuda" else []
+    with (
+        torch.random.fork_rng(devices=devices),
+        torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True),
+    ):
+        yield
+
+
+def _seed_model(seed: int, step: int, rank: int) -> None:
+    """Make what the model draws by torch's global generator, as dropout does, a function of (seed, step, rank)."""
+    torch.manual_seed(int(Stream(seed, f"model noise/{rank}", step).generator().integers(2**63)))

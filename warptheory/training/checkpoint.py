@@ -1,0 +1,223 @@
+"""Checkpoints: all that a run needs to go on as if it had never stopped.
+
+A checkpoint is a folder of safetensors (weights, buffers, the optimizer's state), Parquet (what was measured so far)
+and JSON (the step, what else the state holds, and the digest of each file). It is filled under another name, and
+renamed when it is complete, so that a process that is killed leaves whole checkpoints behind, whenever that happens.
+The last two are kept.
+"""
+
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from hashlib import file_digest, sha256
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from warptheory.core import records, run_folders
+from warptheory.core.errors import ArgumentError
+from warptheory.training.processes import Processes
+
+FOLDER = "checkpoints"
+_TENSORS, _MANIFEST, _KEPT = "state.safetensors", "checkpoint.json", 2
+_MODEL, _OPTIMIZER = "model", "optimizer"
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """The state of a run between two steps.
+
+    Attributes:
+        step: number of updates that were done.
+        tensors: weights and buffers of the model, and the optimizer's state, by name.
+        scalars: what else decides how the run goes on, such as the scale of a loss.
+        tables: what was measured so far, by name.
+    """
+
+    step: int
+    tensors: Mapping[str, Tensor]
+    scalars: Mapping[str, Any] = field(default_factory=dict)
+    tables: Mapping[str, pd.DataFrame] = field(default_factory=dict)
+
+
+class Checkpoints:
+    """The checkpoints of one run.
+
+    Args:
+        folder: where they are kept; it has to exist.
+        interval: steps from one to the next.
+
+    Raises:
+        ArgumentError: an interval below one.
+    """
+
+    def __init__(self, folder: Path, interval: int = 100) -> None:
+        if not (isinstance(interval, int) and interval >= 1):
+            raise ArgumentError("interval", expected="a positive integer", received=interval)
+        self.folder = folder
+        self.interval = interval
+
+    def due(self, done: int, steps: int) -> bool:
+        """Whether a checkpoint is written after so many steps of all of them."""
+        return done % self.interval == 0 or done == steps
+
+    def save(self, checkpoint: Checkpoint) -> Path:
+        """Write a checkpoint, whole or not at all, and forget all but the last two."""
+        path = self.folder / f"step-{checkpoint.step:09d}"
+        temporary = Path(tempfile.mkdtemp(dir=self.folder, prefix=".writing-"))
+        try:
+            _write(checkpoint, temporary)
+            temporary.replace(path)
+        except BaseException:
+            shutil.rmtree(temporary, ignore_errors=True)
+            raise
+        for old in self._paths()[:-_KEPT]:
+            shutil.rmtree(old)
+        return path
+
+    def latest_path(self) -> Path | None:
+        """Return the folder of the last checkpoint that is whole, None if there is none."""
+        return next((path for path in reversed(self._paths()) if _is_whole(path)), None)
+
+    def latest(self) -> Checkpoint | None:
+        """Return the last checkpoint that is whole, None if there is none; damaged ones are passed over."""
+        path = self.latest_path()
+        return None if path is None else _read(path)
+
+    def _paths(self) -> list[Path]:
+        return sorted(self.folder.glob("step-*"))
+
+
+@contextmanager
+def open_checkpoints(
+    folder: str | Path,
+    configuration: Mapping[str, Any],
+    *,
+    interval: int = 100,
+    resume: bool = False,
+    fresh: bool = False,
+) -> Iterator[Checkpoints]:
+    """Open the checkpoints of a run, and hold its folder until the context ends.
+
+    Args:
+        folder: the run's folder, seen by all its processes; created if need be.
+        configuration: everything that the weights depend on, as JSON has it.
+        interval: steps from one checkpoint to the next.
+        resume: whether to go on from the last checkpoint in the folder; if there is none, the run starts.
+        fresh: whether to forget what the folder holds.
+
+    Raises:
+        ArgumentError: a folder that cannot be written, that another process is using, that holds another
+            configuration, or that holds checkpoints when neither resume nor fresh is asked for.
+    """
+    if resume and fresh:
+        raise ArgumentError("fresh", expected="either --resume or --fresh", received="both")
+    place, processes = records.output_folder(folder), Processes.current()
+    checkpoints = Checkpoints(place / FOLDER, interval)
+    with ExitStack() as stack:
+        with processes.first_alone():
+            if processes.rank == 0:
+                stack.enter_context(run_folders.held(place))
+                _prepare(place, configuration, resume=resume, fresh=fresh)
+        yield checkpoints
+
+
+def state_tensors(model: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
+    """Return copies of a model's weights and buffers and of its optimizer's state, on the CPU."""
+    found = {f"{_MODEL}.{name}": tensor for name, tensor in model.state_dict().items()}
+    for index, state in optimizer.state_dict()["state"].items():
+        found |= {f"{_OPTIMIZER}.{index}.{name}": x for name, x in state.items() if isinstance(x, Tensor)}
+    return {name: tensor.detach().to("cpu", copy=True).contiguous() for name, tensor in found.items()}
+
+
+def restore_state(model: nn.Module, optimizer: torch.optim.Optimizer, tensors: Mapping[str, Tensor]) -> None:
+    """Set a model and its optimizer to the state that `state_tensors` returned.
+
+    Raises:
+        ArgumentError: the state of another model.
+    """
+    weights: dict[str, Tensor] = {}
+    state: dict[int, dict[str, Tensor]] = {}
+    for path, tensor in tensors.items():
+        owner, _, name = path.partition(".")
+        if owner == _MODEL:
+            weights[name] = tensor
+            continue
+        index, _, name = name.partition(".")
+        state.setdefault(int(index), {})[name] = tensor
+    try:
+        model.load_state_dict(weights)
+    except RuntimeError as error:
+        raise ArgumentError("model", expected="the model of the checkpoint", received=error) from error
+    optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
+    _lay_out(optimizer)
+
+
+def fingerprint(model: nn.Module) -> str:
+    """Return the SHA-256 of a model's weights and buffers: equal if and only if they are, to the last bit."""
+    digest = sha256()
+    for name, tensor in sorted(model.state_dict().items()):
+        plain = tensor.detach().cpu().contiguous()
+        digest.update(f"{name} {plain.dtype} {tuple(plain.shape)}\n".encode())
+        digest.update(plain.reshape(-1).view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()
+
+
+def _lay_out(optimizer: torch.optim.Optimizer) -> None:
+    """Give the state the parameters' order in memory, on which the rounding of vectorised updates may depend."""
+    for parameter, state in optimizer.state.items():
+        for name, value in state.items():
+            if isinstance(value, Tensor) and value.shape == parameter.shape:
+                state[name] = torch.empty_like(parameter, dtype=value.dtype).copy_(value)
+
+
+def _prepare(folder: Path, configuration: Mapping[str, Any], *, resume: bool, fresh: bool) -> None:
+    """Clear what is to be forgotten and what a killed run left half written, and check what is there."""
+    kept = folder / FOLDER
+    if fresh:
+        shutil.rmtree(kept, ignore_errors=True)
+        (folder / run_folders.CONFIGURATION).unlink(missing_ok=True)
+    kept.mkdir(exist_ok=True)
+    for unfinished in kept.glob(".writing-*"):
+        shutil.rmtree(unfinished, ignore_errors=True)
+    run_folders.check_configuration(folder, configuration)
+    there = Checkpoints(kept).latest_path()
+    if there is not None and not resume:
+        raise ArgumentError(
+            "out", expected="an empty folder, or --resume to go on, or --fresh to start over", received=f"{there}"
+        )
+
+
+def _write(checkpoint: Checkpoint, folder: Path) -> None:
+    save_file(dict(checkpoint.tensors), folder / _TENSORS)
+    for name, table in checkpoint.tables.items():
+        table.to_parquet(folder / f"{name}.parquet", index=False)
+    digests = {path.name: _digest(path) for path in sorted(folder.iterdir())}
+    manifest = {"step": checkpoint.step, "scalars": dict(checkpoint.scalars), "sha256": digests}
+    records.write_json(folder / _MANIFEST, manifest)
+
+
+def _is_whole(folder: Path) -> bool:
+    """Whether every file of a checkpoint is there, with the content that was written."""
+    try:
+        digests = records.read_json(folder / _MANIFEST)["sha256"]
+        return all(_digest(folder / name) == digest for name, digest in digests.items())
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return False
+
+
+def _read(folder: Path) -> Checkpoint:
+    manifest = records.read_json(folder / _MANIFEST)
+    tables = {path.stem: pd.read_parquet(path) for path in folder.glob("*.parquet")}
+    return Checkpoint(manifest["step"], load_file(folder / _TENSORS), manifest["scalars"], tables)
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,82 @@
+"""What training measures at every step, as records."""
+
+import dataclasses
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pandas as pd
+
+from warptheory.core.errors import ArgumentError
+
+_NORM = "gradient_norm_"
+
+
+@dataclass(frozen=True)
+class TrainingStep:
+    """What one step of training measured; all but `test_accuracy` before its update.
+
+    Attributes:
+        step: number of the step, from 0.
+        loss: mean cross-entropy of the batch, in nats.
+        accuracy: share of the batch that is classified correctly.
+        learning_rate: learning rate of the group "rest".
+        gradient_norms: norm of the gradient of each parameter group, before it is clipped.
+        test_accuracy: share of the test images that are classified correctly after the update; None where that was
+            not asked for.
+        images_per_second: images of the batch over the time of the step. Steps that differ in it alone are equal.
+    """
+
+    step: int
+    loss: float
+    accuracy: float
+    learning_rate: float
+    gradient_norms: Mapping[str, float] = field(default_factory=dict)
+    test_accuracy: float | None = None
+    images_per_second: float = field(default=math.nan, compare=False)
+
+
+def history_table(history: Sequence[TrainingStep]) -> pd.DataFrame:
+    """Return a row for each step, with a column `gradient_norm_GROUP` for each parameter group."""
+    rows = []
+    for measured in history:
+        row = {name.name: getattr(measured, name.name) for name in dataclasses.fields(measured)}
+        norms = {f"{_NORM}{name}": norm for name, norm in row.pop("gradient_norms").items()}
+        rows.append({**row, **norms})
+    return pd.DataFrame(rows).astype({"test_accuracy": float}) if rows else pd.DataFrame()
+
+
+def history_of_table(table: pd.DataFrame) -> list[TrainingStep]:
+    """Return the steps of a table that `history_table` made."""
+    history = []
+    for row in table.to_dict(orient="records"):
+        norms = {str(name).removeprefix(_NORM): row.pop(name) for name in list(row) if str(name).startswith(_NORM)}
+        tested = row.pop("test_accuracy")
+        named = {str(name): value for name, value in row.items()}
+        accuracy = None if math.isnan(tested) else tested
+        history.append(TrainingStep(**named, gradient_norms=norms, test_accuracy=accuracy))
+    return history
+
+
+@contextmanager
+def tensorboard_log(folder: Path) -> Iterator[Callable[[TrainingStep], None]]:
+    """Yield a function that logs a step for TensorBoard, into a folder.
+
+    Raises:
+        ArgumentError: the package tensorboard is not installed.
+    """
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError as error:
+        raise ArgumentError(
+            "tensorboard", expected="the package tensorboard (pip install tensorboard)", received=str(error)
+        ) from error
+    with SummaryWriter(str(folder)) as writer:
+
+        def log(measured: TrainingStep) -> None:
+            for name, value in history_table([measured]).drop(columns="step").iloc[0].dropna().items():
+                writer.add_scalar(str(name), value, measured.step)
+
+        yield log

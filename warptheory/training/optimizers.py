@@ -1,0 +1,89 @@
+"""Optimizers over a model's parameter groups, with a learning-rate multiplier for "warping"."""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from warptheory.core.errors import ArgumentError, UnknownNameError
+
+Groups = list[dict[str, Any]]
+
+
+def _sgd(groups: Groups, momentum: float) -> torch.optim.Optimizer:
+    return torch.optim.SGD(groups, momentum=momentum)
+
+
+def _adamw(groups: Groups, momentum: float) -> torch.optim.Optimizer:
+    return torch.optim.AdamW(groups, betas=(momentum, 0.999))
+
+
+_OPTIMIZERS: dict[str, Callable[[Groups, float], torch.optim.Optimizer]] = {"adamw": _adamw, "sgd": _sgd}
+
+
+def names() -> tuple[str, ...]:
+    """Return the names of the optimizers."""
+    return tuple(_OPTIMIZERS)
+
+
+def parameter_groups(model: nn.Module) -> dict[str, list[nn.Parameter]]:
+    """Return a model's own parameter groups, or all its parameters as "rest"; groups that are empty are left out."""
+    own = getattr(model, "parameter_groups", None)
+    groups: dict[str, list[nn.Parameter]] = own() if callable(own) else {"rest": list(model.parameters())}
+    return {name: parameters for name, parameters in groups.items() if parameters}
+
+
+def build_optimizer(
+    model: nn.Module,
+    name: str,
+    *,
+    momentum: float = 0.9,
+    weight_decay: float = 0.0,
+    warping_multiplier: float = 1.0,
+) -> torch.optim.Optimizer:
+    """Return the optimizer of a model; its learning rate is set before each step, by `set_learning_rate`.
+
+    Args:
+        model: its `parameter_groups()`, if it has them, name its parameters.
+        name: "sgd" or "adamw".
+        momentum: momentum of sgd; decay rate of the first moment of adamw.
+        weight_decay: of filters and matrices; vectors (biases, BatchNorm's parameters) have none.
+        warping_multiplier: factor on the learning rate of the group "warping".
+
+    Raises:
+        ArgumentError: an unknown name, or a model without parameters.
+
+    Source: I. Loshchilov, F. Hutter, ICLR 2019 (AdamW).
+    """
+    if name not in _OPTIMIZERS:
+        raise UnknownNameError("optimizer", name, _OPTIMIZERS)
+    multipliers = {"warping": warping_multiplier}
+    groups = [
+        {"params": chosen, "name": group, "weight_decay": decay, "multiplier": multipliers.get(group, 1.0)}
+        for group, parameters in parameter_groups(model).items()
+        for chosen, decay in _by_weight_decay(parameters, weight_decay)
+        if chosen
+    ]
+    if not groups:
+        raise ArgumentError("model", expected="a model with parameters", received=type(model).__name__)
+    return _OPTIMIZERS[name](groups, momentum)
+
+
+def set_learning_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
+    """Set the learning rate of the group "rest", and of each group its multiple."""
+    for group in optimizer.param_groups:
+        group["lr"] = rate * group["multiplier"]
+
+
+def gradient_norms(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
+    """Return the norm of the gradient of each named group, a scalar each."""
+    gradients: dict[str, list[Tensor]] = {}
+    for group in optimizer.param_groups:
+        found = [parameter.grad for parameter in group["params"] if parameter.grad is not None]
+        gradients.setdefault(group["name"], []).extend(found)
+    return {name: torch.nn.utils.get_total_norm(found) for name, found in gradients.items()}
+
+
+def _by_weight_decay(parameters: list[nn.Parameter], decay: float) -> list[tuple[list[nn.Parameter], float]]:
+    return [([p for p in parameters if p.ndim > 1], decay), ([p for p in parameters if p.ndim <= 1], 0.0)]
