@@ -17,10 +17,10 @@ _notes = Console(stderr=True, highlight=False)
 
 
 @contextmanager
-def progress_bar(title: str) -> Iterator[Callable[[float, str], None]]:
-    """Show a progress bar on a terminal's standard error; yield its update (share in [0, 1], name)."""
+def progress_bar(title: str, *, shown: bool = True) -> Iterator[Callable[[float, str], None]]:
+    """Show a progress bar on a terminal's standard error, unless hidden; yield its update (share in [0, 1], name)."""
     columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=_notes, transient=True, disable=not _notes.is_terminal) as progress:
+    with Progress(*columns, console=_notes, transient=True, disable=not (shown and _notes.is_terminal)) as progress:
         task = progress.add_task(title, total=1.0)
 
         def update(share: float, name: str) -> None:

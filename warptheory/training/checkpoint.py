@@ -73,12 +73,16 @@ class Checkpoints:
         temporary = Path(tempfile.mkdtemp(dir=self.folder, prefix=".writing-"))
         try:
             _write(checkpoint, temporary)
+            if path.exists():  # damaged, or else the run would have gone on from there
+                shutil.rmtree(path)
             temporary.replace(path)
         except BaseException:
             shutil.rmtree(temporary, ignore_errors=True)
             raise
-        for old in self._paths()[:-_KEPT]:
-            shutil.rmtree(old)
+        kept = [other for other in self._paths() if other <= path][-_KEPT:]
+        for other in self._paths():
+            if other not in kept:
+                shutil.rmtree(other)
         return path
 
     def latest_path(self) -> Path | None:
@@ -96,17 +100,17 @@ class Checkpoints:
 
 @contextmanager
 def open_checkpoints(
-    folder: str | Path,
+    folder: str | Path | None,
     configuration: Mapping[str, Any],
     *,
     interval: int = 100,
     resume: bool = False,
     fresh: bool = False,
-) -> Iterator[Checkpoints]:
+) -> Iterator[Checkpoints | None]:
     """Open the checkpoints of a run, and hold its folder until the context ends.
 
     Args:
-        folder: the run's folder, seen by all its processes; created if need be.
+        folder: the run's folder, seen by all its processes; created if need be. None keeps nothing.
         configuration: everything that the weights depend on, as JSON has it.
         interval: steps from one checkpoint to the next.
         resume: whether to go on from the last checkpoint in the folder; if there is none, the run starts.
@@ -118,6 +122,9 @@ def open_checkpoints(
     """
     if resume and fresh:
         raise ArgumentError("fresh", expected="either --resume or --fresh", received="both")
+    if folder is None:
+        yield None
+        return
     place, processes = records.output_folder(folder), Processes.current()
     checkpoints = Checkpoints(place / FOLDER, interval)
     with ExitStack() as stack:

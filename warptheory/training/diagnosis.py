@@ -11,6 +11,7 @@ from warptheory.core.errors import WarpTheoryError
 from warptheory.training.metrics import TrainingStep
 
 _RECENT = 20
+_SHOWN = ("layer", "offset_deviation", "slope_deviation", "fold_fraction", "offset_gradient_variance")
 _ADVICE = "a smaller learning_rate or warping_multiplier, warm_up steps, or clip=1.0 may help"
 
 
@@ -22,13 +23,13 @@ class DivergedError(WarpTheoryError):
 
     Args:
         message: all of that.
-        step: number of the step, from 0.
+        history: what was measured up to that step, which is the last.
         checkpoint: the last checkpoint, whose numbers are finite, if there is one.
     """
 
-    def __init__(self, message: str, *, step: int, checkpoint: Path | None = None) -> None:
+    def __init__(self, message: str, *, history: Sequence[TrainingStep], checkpoint: Path | None = None) -> None:
         super().__init__(message)
-        self.step = step
+        self.history = tuple(history)
         self.checkpoint = checkpoint
 
 
@@ -49,10 +50,9 @@ def diverged(
     lines = [f"{_headline(diverging)} at step {diverging.step}; {_ADVICE}"]
     lines += _growth(diverging.gradient_norms, history)
     if monitored is not None and len(monitored):
-        last = monitored[monitored["step"] == monitored["step"].max()] if "step" in monitored else monitored.tail(1)
-        lines.append(f"what the monitor recorded last:\n{last.to_string(index=False, float_format='{:.3g}'.format)}")
+        lines.append(_last_record(monitored))
     lines.append(f"last good checkpoint: {checkpoint or 'none was written'}")
-    return DivergedError("\n".join(lines), step=diverging.step, checkpoint=checkpoint)
+    return DivergedError("\n".join(lines), history=[*history, diverging], checkpoint=checkpoint)
 
 
 def _headline(diverging: TrainingStep) -> str:
@@ -62,6 +62,12 @@ def _headline(diverging: TrainingStep) -> str:
         if not math.isfinite(norm):
             return f"norm of the gradient of {name!r} is {norm} (loss {diverging.loss:.4g})"
     return f"a weight is not finite after the update (loss {diverging.loss:.4g})"
+
+
+def _last_record(monitored: pd.DataFrame) -> str:
+    step = monitored["step"].max()
+    rows = monitored.loc[monitored["step"] == step, [name for name in _SHOWN if name in monitored]]
+    return f"the monitor at step {step}:\n{rows.to_string(index=False, float_format='{:.3g}'.format)}"
 
 
 def _growth(norms: Mapping[str, float], history: Sequence[TrainingStep]) -> list[str]:

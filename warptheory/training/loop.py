@@ -80,7 +80,7 @@ def fit(
     processes = Processes.current()
     _check_data(images, labels, settings, processes)
     _check_evaluation(test, evaluation_interval)
-    run = _Run(model, settings, processes, checkpoints, monitor)
+    run = _Run(model, labels, settings, processes, checkpoints, monitor)
     history = run.resume()
     model.train()
     with processes.parallel(model) as parallel, _reproducible(run.device):
@@ -117,6 +117,7 @@ class _Run:
     def __init__(
         self,
         model: nn.Module,
+        labels: Tensor,
         settings: TrainingSettings,
         processes: Processes,
         checkpoints: Checkpoints | None,
@@ -131,6 +132,7 @@ class _Run:
         )
         self.device = next(model.parameters()).device
         self._precision = Precision(settings.precision, self.device)
+        self._labels = range(int(labels.min()), int(labels.max()) + 1)
         self._model, self._settings, self._processes = model, settings, processes
         self._checkpoints, self._monitor = checkpoints, monitor
 
@@ -147,6 +149,7 @@ class _Run:
         """Return the mean loss of this process's images, and the share of them that is classified correctly."""
         with self._precision.autocast():
             scores = parallel(inputs).float()
+        self._check_classes(scores.shape[1])
         loss = functional.cross_entropy(scores, truth)
         return loss, (scores.argmax(1) == truth).float().mean()
 
@@ -202,6 +205,11 @@ class _Run:
             tables["monitor"] = self._monitor.table()
         self._checkpoints.save(Checkpoint(done, tensors, self._precision.scaler.state_dict(), tables))
 
+    def _check_classes(self, classes: int) -> None:
+        if self._labels.start < 0 or self._labels.stop > classes:
+            found = f"{self._labels.start} … {self._labels.stop - 1}"
+            raise ArgumentError("labels", expected=f"classes 0 … {classes - 1} of the model", received=found)
+
     def _diverged(self, measured: TrainingStep, history: list[TrainingStep]) -> Exception:
         monitored = None if self._monitor is None else self._monitor.table()
         checkpoint = None if self._checkpoints is None else self._checkpoints.latest_path()
@@ -212,7 +220,7 @@ def _settings(settings: TrainingSettings | None, chosen: dict[str, Any]) -> Trai
     known = TrainingSettings.__dataclass_fields__
     for name in chosen:
         if name not in known:
-            raise UnknownNameError("chosen", name, known)
+            raise UnknownNameError(name, name, known)
     if settings is not None:
         return replace(settings, **chosen)
     if "steps" not in chosen:

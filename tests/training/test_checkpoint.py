@@ -1,0 +1,192 @@
+"""Checkpoints: runs that are interrupted, in this process or by a kill, end in the very weights."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import torch
+
+import warptheory
+from warptheory.core.errors import ArgumentError
+from warptheory.training import (
+    Checkpoint,
+    Checkpoints,
+    DivergedError,
+    fingerprint,
+    fit,
+    history_table,
+    open_checkpoints,
+)
+
+pytestmark = pytest.mark.usefixtures("as_users_call")
+
+CHOSEN = {"steps": 9, "batch": 20, "augment": ("flip", "crop"), "warm_up": 2}
+
+
+class InterruptedRunError(Exception):
+    pass
+
+
+def train(folder, model, task, stop=None, interval=2, **options):
+    def interrupt(measured):
+        if measured.step == stop:
+            raise InterruptedRunError
+
+    with open_checkpoints(folder, {}, interval=interval, resume=True) as checkpoints:
+        return fit(model, *task, checkpoints=checkpoints, on_step=interrupt, **{**CHOSEN, **options})
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last], ids=["contiguous", "channels-last"])
+def test_interrupted_at_every_step(optimizer, layout, tiny, task, tmp_path):
+    """Weights, buffers and everything that was measured are those of the run that nothing interrupted."""
+    whole = tiny().to(memory_format=layout)
+    history = fit(whole, *task, test=task, evaluation_interval=4, optimizer=optimizer, **CHOSEN)
+    for stop in range(9):
+        folder = tmp_path / str(stop)
+        for when in (stop, None):
+            model = tiny().to(memory_format=layout)
+            try:
+                found = train(folder, model, task, when, optimizer=optimizer, test=task, evaluation_interval=4)
+            except InterruptedRunError:
+                assert when == stop
+        assert fingerprint(model) == fingerprint(whole)
+        assert found == history
+
+
+def test_a_finished_run_is_not_trained_again(tiny, task, tmp_path):
+    histories = [train(tmp_path, tiny(), task) for _ in range(2)]
+    assert histories[0] == histories[1]
+    assert sorted(path.name for path in (tmp_path / "checkpoints").iterdir()) == ["step-000000008", "step-000000009"]
+
+
+def test_metrics_are_kept_exactly(tiny, task, tmp_path):
+    history = train(tmp_path, tiny(), task)
+    table = pd.read_parquet(tmp_path / "checkpoints" / "step-000000009" / "metrics.parquet")
+    pd.testing.assert_frame_equal(table, history_table(history), check_exact=True)
+    assert {"step", "loss", "accuracy", "learning_rate", "gradient_norm_warping", "images_per_second"} <= set(table)
+
+
+@pytest.mark.parametrize("name", ["state.safetensors", "metrics.parquet", "checkpoint.json"])
+@pytest.mark.parametrize("damage", ["cut", "changed", "missing"])
+def test_a_damaged_checkpoint_is_passed_over(name, damage, tiny, task, tmp_path):
+    whole = tiny()
+    train(tmp_path, whole, task)
+    path = tmp_path / "checkpoints" / "step-000000009" / name
+    content = path.read_bytes()
+    if damage == "missing":
+        path.unlink()
+    else:
+        middle = len(content) // 2
+        other = bytes([content[middle] ^ 255])
+        path.write_bytes(content[:middle] if damage == "cut" else content[:middle] + other + content[middle + 1 :])
+    assert Checkpoints(tmp_path / "checkpoints").latest().step == 8
+    model = tiny()
+    train(tmp_path, model, task)
+    assert fingerprint(model) == fingerprint(whole)
+
+
+def test_damaged_checkpoints_of_later_steps_do_not_outlive_good_ones(tmp_path):
+    checkpoints = Checkpoints(tmp_path)
+    for step in (12, 14):
+        (tmp_path / f"step-{step:09d}").mkdir()
+    for step in (2, 4, 6):
+        checkpoints.save(Checkpoint(step, {"model.weight": torch.zeros(2)}))
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["step-000000004", "step-000000006"]
+
+
+def test_a_failed_write_leaves_the_checkpoints_alone(tiny, task, tmp_path, monkeypatch):
+    train(tmp_path, tiny(), task)
+    checkpoints = Checkpoints(tmp_path / "checkpoints")
+    with pytest.raises(TypeError):
+        checkpoints.save(Checkpoint(10, {"weight": torch.zeros(2)}, {"scale": object()}))
+    assert sorted(path.name for path in checkpoints.folder.iterdir()) == ["step-000000008", "step-000000009"]
+
+
+def test_divergence_keeps_the_last_good_checkpoint(tiny, task, tmp_path):
+    images, labels = task
+    model = tiny()
+    with pytest.raises(DivergedError) as caught:
+        train(tmp_path, model, (images, labels), steps=9, stop=None, interval=3, learning_rate=1e30)
+    path = caught.value.checkpoint
+    assert path is None or Checkpoints(tmp_path / "checkpoints").latest() is not None
+    assert str(caught.value).endswith(f"last good checkpoint: {path or 'none was written'}")
+
+
+def test_weights_that_are_not_finite_are_never_written(tiny, task, tmp_path):
+    """The update after the third step overflows; the checkpoint that is due is not written."""
+
+    def overflow(measured):
+        if measured.step == 1:
+            with torch.no_grad():
+                model.last.bias.fill_(torch.inf)
+                model.norm.weight.fill_(0)
+
+    model = tiny()
+    with open_checkpoints(tmp_path, {}, interval=1) as checkpoints, pytest.raises(DivergedError) as caught:
+        fit(model, *task, checkpoints=checkpoints, on_step=overflow, **CHOSEN)
+    assert caught.value.checkpoint == tmp_path / "checkpoints" / "step-000000002"
+
+
+def test_a_folder_belongs_to_one_run(tmp_path):
+    def opened(configuration, **options):
+        with open_checkpoints(tmp_path, configuration, **options) as checkpoints:
+            return checkpoints
+
+    checkpoints = opened({"seed": 0})
+    checkpoints.save(Checkpoint(1, {"model.weight": torch.zeros(2)}))
+    with pytest.raises(ArgumentError, match="^out: expected an empty folder, or --resume to go on, or --fresh"):
+        opened({"seed": 0})
+    with pytest.raises(ArgumentError, match="^out: expected a folder of the same run.* seed was 0 and is 1"):
+        opened({"seed": 1}, resume=True)
+    assert opened({"seed": 0}, resume=True).latest().step == 1
+    with pytest.raises(ArgumentError, match="^fresh: expected either --resume or --fresh"):
+        opened({"seed": 0}, resume=True, fresh=True)
+    (tmp_path / "checkpoints" / ".writing-of-a-killed-run").mkdir()
+    assert opened({"seed": 1}, fresh=True).latest() is None
+    assert list((tmp_path / "checkpoints").iterdir()) == []
+    with pytest.raises(ArgumentError, match="^interval: expected a positive integer, got 0$"):
+        opened({"seed": 1}, interval=0)
+    with opened_twice(tmp_path), pytest.raises(ArgumentError, match="no other run is using"):
+        opened({"seed": 1})
+
+
+def opened_twice(folder):
+    return open_checkpoints(folder, {"seed": 1})
+
+
+def test_another_model_is_refused(tiny, task, tmp_path):
+    train(tmp_path, tiny(), task)
+    with pytest.raises(ArgumentError, match="^model: expected the model of the checkpoint"):
+        train(tmp_path, torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(36, 3)), task)
+
+
+def test_no_folder_keeps_nothing():
+    with open_checkpoints(None, {}) as checkpoints:
+        assert checkpoints is None
+
+
+def test_fingerprints_see_every_bit(tiny):
+    models = [tiny(), tiny(), tiny(), tiny()]
+    with torch.no_grad():
+        models[1].first.weight[0, 0, 0, 0] = models[1].first.weight[0, 0, 0, 0].nextafter(torch.tensor(9.0))
+    models[2].norm.running_mean[0] = -0.0
+    prints = [fingerprint(model) for model in models]
+    assert prints[0] == prints[3]
+    assert len(set(prints)) == 3
+
+
+def test_killed_at_three_moments(tmp_path):
+    """SIGKILL between steps, while a checkpoint is half written, and before old ones are removed: the same weights."""
+    script = Path(__file__).with_name("killed_runs.py")
+    environment = {**os.environ, "PYTHONPATH": str(Path(warptheory.__file__).parent.parent)}
+    command = [sys.executable, script, tmp_path]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    prints = json.loads(done.stdout)
+    assert set(prints) == {"undisturbed", "between steps", "half written", "before removal"}
+    assert len(set(prints.values())) == 1, prints

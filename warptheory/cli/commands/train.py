@@ -1,0 +1,147 @@
+"""`warptheory train`: train a network, with or without warps, on real or synthetic images."""
+
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from warptheory.cli import _options as options
+
+if TYPE_CHECKING:
+    from warptheory.training import TrainingStep
+
+EXAMPLES = (
+    "Examples:  warptheory train --model selfwarp-resnet20 --data patches --steps 300 --out run  ·  "
+    "warptheory train --data patches --steps 300 --out run --resume  ·  "
+    "torchrun --nproc-per-node=2 -m warptheory train --data digits --steps 200"
+)
+
+Assignments = list[str] | None
+
+
+def command(
+    model: Annotated[str, typer.Option(help="Network, by name: selfwarp-resnet20, resnet20, net1d …")] = (
+        "selfwarp-resnet20"
+    ),
+    data: Annotated[str, typer.Option(help="Data set, by name: patches, digits, mnist1d, cifar10 …")] = "patches",
+    steps: Annotated[int, typer.Option(help="Number of updates.")] = 300,
+    batch: Annotated[int, typer.Option(help="Images per update, over all processes together.")] = 128,
+    width: Annotated[int | None, typer.Option(help="Channels of the first stage.")] = None,
+    model_option: Annotated[Assignments, typer.Option(metavar="NAME=VALUE", help="Option of the network.")] = None,
+    data_option: Annotated[Assignments, typer.Option(metavar="NAME=VALUE", help="Option of the data set.")] = None,
+    data_dir: Annotated[Path | None, typer.Option(help="Folder of the data set's files.")] = None,
+    download: Annotated[bool, typer.Option("--download", help="Fetch the data set's files, by checksum.")] = False,
+    optimizer: Annotated[str, typer.Option(help="sgd or adamw.")] = "sgd",
+    learning_rate: Annotated[float, typer.Option(help="Largest learning rate; about 0.001 suits adamw.")] = 0.05,
+    warping_multiplier: Annotated[float, typer.Option(help="Factor on the learning rate of offsets.")] = 0.1,
+    momentum: Annotated[float, typer.Option(help="Momentum; of adamw, decay rate of the first moment.")] = 0.9,
+    weight_decay: Annotated[float, typer.Option(help="Weight decay of filters and matrices.")] = 1e-4,
+    schedule: Annotated[str, typer.Option(help="cosine, step or constant.")] = "cosine",
+    warm_up: Annotated[int, typer.Option(help="First steps, in which the learning rate grows.")] = 0,
+    augment: Annotated[list[str] | None, typer.Option(help="flip or crop; may be given twice.")] = None,
+    clip: Annotated[float | None, typer.Option(help="Largest norm of the gradient.")] = None,
+    precision: Annotated[str, typer.Option(help="fp32, or mixed with bf16, or with fp16 on a GPU.")] = "fp32",
+    seed: options.Seed = 0,
+    device: options.Device = "cpu",
+    out: options.Out = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on from the last checkpoint in --out; start if there is none.")
+    ] = False,
+    fresh: options.Fresh = False,
+    checkpoint_every: Annotated[int, typer.Option(help="Steps from one checkpoint to the next.")] = 100,
+    evaluate_every: Annotated[int | None, typer.Option(help="Steps between evaluations on test images.")] = None,
+    monitor_every: Annotated[int, typer.Option(help="Steps between records of every warp; 0 for none.", min=0)] = 10,
+    tensorboard: Annotated[bool, typer.Option("--tensorboard", help="Also log for TensorBoard, into --out.")] = False,
+) -> None:
+    """Train a network, and print its accuracy on the test images.
+
+    With --out, metrics, monitor and weights are written there, and checkpoints: --resume goes on from the last one,
+    to the same weights, to the last bit, as without an interruption. Exit code 1 if training diverges.
+    """
+    from warptheory import training
+    from warptheory.cli._console import progress_bar
+    from warptheory.stability import monitor
+
+    settings = training.TrainingSettings(
+        steps=steps,
+        batch=batch,
+        learning_rate=learning_rate,
+        warping_multiplier=warping_multiplier,
+        optimizer=optimizer,
+        momentum=momentum,
+        weight_decay=weight_decay,
+        schedule=schedule,
+        warm_up=warm_up,
+        augment=tuple(augment or ()),
+        clip=clip,
+        precision=precision,
+        seed=seed,
+    )
+    chosen = _assignments("model_option", model_option) | ({} if width is None else {"width": width})
+    run = training.TrainingRun(
+        model, data, settings, chosen, _assignments("data_option", data_option), data_dir, download
+    )
+    with (
+        training.joined_processes(device) as (processes, place),
+        progress_bar("train", shown=processes.rank == 0) as update,
+    ):
+
+        def show(measured: "TrainingStep") -> None:
+            scores = f"loss {measured.loss:.3f}, accuracy {measured.accuracy:.2f}"
+            update((measured.step + 1) / steps, f"{scores}, {measured.images_per_second:.0f} images/s")
+
+        trained = training.train(
+            run,
+            device=place,
+            out=out,
+            resume=resume,
+            fresh=fresh,
+            checkpoint_interval=checkpoint_every,
+            evaluation_interval=evaluate_every,
+            tensorboard=tensorboard,
+            watch=None if monitor_every == 0 else partial(monitor, interval=monitor_every),
+            on_step=show,
+        )
+        if processes.rank > 0:
+            return
+    _print(run, trained)
+    if out is not None:
+        typer.echo(f"written: {out}", err=True)
+
+
+def _print(run: "TrainingRun", trained: "TrainedModel") -> None:
+    """Print what the run came to."""
+    last, settings = trained.history[-1], run.settings
+    print(f"{run.model} on {run.data}: {settings.steps} steps of {settings.batch} images; seed {settings.seed}")
+    print(f"last batch: loss {last.loss:.4g}, accuracy {last.accuracy:.3f}; {trained.images_per_second:.0f} images/s")
+    print(f"test accuracy: {trained.test_accuracy:.4f} of {trained.tested} images in {trained.classes} classes")
+
+
+def _assignments(option: str, texts: list[str] | None) -> dict[str, bool | int | float | str]:
+    """Return options by name.
+
+    Raises:
+        ArgumentError: not NAME=VALUE.
+    """
+    from warptheory.core.errors import ArgumentError
+
+    found = {}
+    for text in texts or ():
+        name, equals, value = text.partition("=")
+        if not (name and equals and value):
+            raise ArgumentError(option, expected="NAME=VALUE, such as width=8", received=repr(text))
+        found[name.replace("-", "_")] = _value(value)
+    return found
+
+
+def _value(text: str) -> bool | int | float | str:
+    """Return a number or true or false where the text is one, else the text."""
+    if text in ("true", "false"):
+        return text == "true"
+    for kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            continue
+    return text

@@ -1,0 +1,244 @@
+"""A training run by the names of its parts: network, data, settings; and the records that it leaves."""
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack
+from dataclasses import asdict, dataclass, field, replace
+from hashlib import sha256
+from pathlib import Path
+from statistics import median
+from typing import Any, Protocol, runtime_checkable
+
+import pandas as pd
+import torch
+from torch import Tensor, nn
+
+from warptheory import networks
+from warptheory.core import records
+from warptheory.core.errors import ArgumentError
+from warptheory.training import data
+from warptheory.training.checkpoint import Checkpoints, fingerprint, open_checkpoints
+from warptheory.training.data import Dataset, LabelledImages
+from warptheory.training.diagnosis import DivergedError
+from warptheory.training.loop import Monitor, fit
+from warptheory.training.metrics import TrainingStep, history_table, tensorboard_log
+from warptheory.training.processes import Processes
+from warptheory.training.settings import TrainingSettings
+
+OnStep = Callable[[TrainingStep], None]
+
+
+@runtime_checkable
+class Watch(Protocol):
+    """What makes a monitor of a model whose next step has a number, such as `stability.monitor`."""
+
+    def __call__(self, model: nn.Module, *, first_step: int) -> AbstractContextManager[Monitor]:
+        """Return the monitor; its table has columns "step" and "training"."""
+
+
+@dataclass(frozen=True)
+class TrainingRun:
+    """What is trained on what, and how.
+
+    Attributes:
+        model: name of a network in `networks.names()`.
+        data: name of a data set in `data.names()`.
+        settings: of the run; their seed is also that of the initial weights, and of what the data set draws.
+        model_options: options of the network, such as width.
+        data_options: options of the data set, such as the size of patches.
+        data_dir: folder of the files, for data that are read from files.
+        download: fetch the files if they are not there.
+    """
+
+    model: str
+    data: str
+    settings: TrainingSettings
+    model_options: Mapping[str, Any] = field(default_factory=dict)
+    data_options: Mapping[str, Any] = field(default_factory=dict)
+    data_dir: Path | None = None
+    download: bool = False
+
+    def load_data(self) -> Dataset:
+        """Return the data set."""
+        seed = self.settings.seed
+        return data.load(self.data, data_dir=self.data_dir, download=self.download, seed=seed, **self.data_options)
+
+    def build_model(self, dataset: Dataset) -> nn.Module:
+        """Return the network for a data set, with its initial weights."""
+        options: dict[str, Any] = {"seed": self.settings.seed, **self.model_options}
+        channels = dataset.train.images.shape[1]
+        return networks.build(self.model, classes=len(dataset.classes), channels_in=channels, **options)
+
+    def configuration(self, dataset: Dataset) -> dict[str, Any]:
+        """Return everything that the weights depend on, as JSON has it: the data by their digest."""
+        digest = sha256(dataset.train.images.contiguous().numpy().data)
+        digest.update(dataset.train.labels.contiguous().numpy().data)
+        network = {"model": self.model, "model_options": dict(self.model_options)}
+        return {**network, "data": self.data, "data_sha256": digest.hexdigest(), **asdict(self.settings)}
+
+
+@dataclass(frozen=True)
+class TrainedModel:
+    """What a run came to.
+
+    Attributes:
+        model: the trained network.
+        history: one entry per step, those before an interruption included.
+        monitored: what the monitor recorded, None without one.
+        classes: number of classes.
+        tested: number of test images.
+    """
+
+    model: nn.Module
+    history: Sequence[TrainingStep]
+    monitored: pd.DataFrame | None
+    classes: int
+    tested: int
+
+    @property
+    def test_accuracy(self) -> float | None:
+        """Share of the test images that the trained network classifies correctly."""
+        return self.history[-1].test_accuracy
+
+    @property
+    def images_per_second(self) -> float:
+        """Median over the steps."""
+        return median(step.images_per_second for step in self.history)
+
+
+def train(
+    run: TrainingRun,
+    *,
+    device: torch.device,
+    out: str | Path | None = None,
+    resume: bool = False,
+    fresh: bool = False,
+    checkpoint_interval: int = 100,
+    evaluation_interval: int | None = None,
+    tensorboard: bool = False,
+    watch: Watch | None = None,
+    on_step: OnStep | None = None,
+) -> TrainedModel:
+    """Train a network on a data set, and leave records of it.
+
+    Inside `joined_processes` the processes train the network together, and the first one writes.
+
+    Args:
+        run: what is trained on what.
+        device: where to train, such as the one that `joined_processes` yields.
+        out: folder of checkpoints, metrics.parquet, monitor.parquet, weights.safetensors and their manifests; None
+            writes nothing.
+        resume: go on from the last checkpoint in the folder, or start if there is none.
+        fresh: forget what the folder holds.
+        checkpoint_interval: steps from one checkpoint to the next.
+        evaluation_interval: steps between evaluations on the test images, besides the last one.
+        tensorboard: also log every step for TensorBoard, into the folder.
+        watch: makes the monitor of the model, such as `stability.monitor`.
+        on_step: called after every step, in the first process.
+
+    Raises:
+        ArgumentError: names or options that cannot be used, or a folder that holds something else.
+        DivergedError: the loss or a gradient became infinite or NaN; the metrics so far are written.
+    """
+    if out is None and (resume or fresh or tensorboard):
+        raise ArgumentError("out", expected="a folder, for --resume, --fresh and --tensorboard", received="none")
+    processes = Processes.current()
+    with ExitStack() as stack:
+        with processes.first_alone():
+            dataset = run.load_data()
+        configuration = run.configuration(dataset)
+        checkpoints = stack.enter_context(
+            open_checkpoints(out, configuration, interval=checkpoint_interval, resume=resume, fresh=fresh)
+        )
+        model = run.build_model(dataset).to(device)
+        listeners = [] if on_step is None else [on_step]
+        if tensorboard and out is not None and processes.rank == 0:
+            listeners.append(stack.enter_context(tensorboard_log(Path(out) / "tensorboard")))
+        monitor = None if watch is None else _watched(stack, watch, model, checkpoints)
+        write = _Records(Path(out), configuration, device) if out is not None and processes.rank == 0 else None
+        try:
+            history = fit(
+                model,
+                *_moved(dataset.train, device),
+                run.settings,
+                test=_moved(dataset.test, device),
+                evaluation_interval=evaluation_interval,
+                checkpoints=checkpoints,
+                monitor=monitor,
+                on_step=_together(listeners) if processes.rank == 0 else None,
+            )
+        except DivergedError as error:
+            if write is not None:
+                write.metrics(error.history)
+            raise
+        monitored = None if monitor is None else monitor.table()
+        trained = TrainedModel(model, history, monitored, len(dataset.classes), len(dataset.test.images))
+        if write is not None:
+            write.everything(trained)
+    return trained
+
+
+class _ContinuedMonitor:
+    """A monitor of training steps that goes on where another one stopped."""
+
+    def __init__(self, before: Sequence[pd.DataFrame], monitor: Monitor) -> None:
+        self._before, self._monitor = before, monitor
+
+    def table(self) -> pd.DataFrame:
+        """Return the rows of both that were recorded in training."""
+        found = self._monitor.table()
+        # A table without rows has columns without types, which would spoil those of the others.
+        parts = [part for part in (*self._before, found[found["training"]]) if len(part)]
+        return pd.concat(parts, ignore_index=True) if parts else found
+
+
+def _watched(stack: ExitStack, watch: Watch, model: nn.Module, checkpoints: Checkpoints | None) -> Monitor:
+    """Start a monitor, and put the rows that the last checkpoint holds before its own."""
+    last = None if checkpoints is None else checkpoints.latest()
+    monitor = stack.enter_context(watch(model, first_step=0 if last is None else last.step))
+    before = [] if last is None or "monitor" not in last.tables else [last.tables["monitor"]]
+    return _ContinuedMonitor(before, monitor)
+
+
+class _Records:
+    """The records of a run, in its folder."""
+
+    def __init__(self, folder: Path, configuration: Mapping[str, Any], device: torch.device) -> None:
+        self._folder = folder
+        self._manifest = records.Manifest(
+            records.command_line(), configuration["seed"], _device_name(device), {**configuration, **_surroundings()}
+        )
+
+    def metrics(self, history: Sequence[TrainingStep]) -> None:
+        """Write what every step measured."""
+        records.write_table(self._folder / "metrics.parquet", history_table(history), self._manifest)
+
+    def everything(self, trained: TrainedModel) -> None:
+        """Write metrics, what the monitor recorded, and the weights."""
+        self.metrics(trained.history)
+        if trained.monitored is not None:
+            records.write_table(self._folder / "monitor.parquet", trained.monitored, self._manifest)
+        found = {"test_accuracy": trained.test_accuracy, "weights_sha256": fingerprint(trained.model)}
+        manifest = replace(self._manifest, settings={**self._manifest.settings, **found})
+        weights = {name: tensor.detach().cpu().numpy() for name, tensor in trained.model.state_dict().items()}
+        records.write_arrays(self._folder / "weights.safetensors", weights, manifest)
+
+
+def _surroundings() -> dict[str, int]:
+    """Return what the last bit of the weights depends on, besides the configuration and the device."""
+    return {"processes": Processes.current().count, "threads": torch.get_num_threads()}
+
+
+def _device_name(device: torch.device) -> str:
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else records.processor()
+
+
+def _moved(images: LabelledImages, device: torch.device) -> tuple[Tensor, Tensor]:
+    return images.images.to(device), images.labels.to(device)
+
+
+def _together(listeners: Sequence[OnStep]) -> OnStep:
+    def call(measured: TrainingStep) -> None:
+        for listener in listeners:
+            listener(measured)
+
+    return call
