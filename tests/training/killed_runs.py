@@ -9,7 +9,9 @@ import signal
 import sys
 from pathlib import Path
 
+import pyarrow.parquet  # noqa: F401
 import torch
+import torch._dynamo  # with the line above, what torch and pandas would load in every process
 from conftest import Tiny
 
 from warptheory.training import checkpoint, fingerprint, fit, open_checkpoints

@@ -1,18 +1,39 @@
 """Batch normalisation by the statistics of the whole batch, when each process has a share of it.
 
 torch.nn.SyncBatchNorm does this on GPUs alone. Here the mean and the variance are sums over processes that can be
-differentiated, so that any backend of torch.distributed will do.
+differentiated, by any backend of torch.distributed.
 """
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, distributed, nn
-from torch.distributed.nn.functional import all_reduce
 from torch.nn import functional
 from torch.nn.modules.batchnorm import _BatchNorm
+
+
+class _SumOverProcesses(torch.autograd.Function):
+    """The sum over processes, in each of them; so is the gradient, as every process's loss depends on each summand."""
+
+    @staticmethod
+    def forward(ctx: Any, values: Tensor) -> Tensor:
+        total = values.contiguous().clone()
+        distributed.all_reduce(total)
+        return total
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
+        total = gradient.contiguous().clone()
+        distributed.all_reduce(total)
+        return total
+
+
+def _sum(values: Tensor) -> Tensor:
+    total: Tensor = _SumOverProcesses.apply(values)
+    return total
 
 
 class SynchronisedBatchNorm(nn.Module):
@@ -53,9 +74,9 @@ class SynchronisedBatchNorm(nn.Module):
         count = distributed.get_world_size()
         exact = x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
         axes = [0, *range(2, x.ndim)]
-        mean = all_reduce(exact.mean(axes, keepdim=True)) / count
+        mean = _sum(exact.mean(axes, keepdim=True)) / count
         centred = exact - mean
-        variance = all_reduce(centred.square().mean(axes, keepdim=True)) / count
+        variance = _sum(centred.square().mean(axes, keepdim=True)) / count
         if self.training:
             self._update(mean.detach().flatten(), variance.detach().flatten(), count * x.numel() // x.shape[1])
         return centred, variance

@@ -136,7 +136,10 @@ def open_checkpoints(
 
 
 def state_tensors(model: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
-    """Return copies of a model's weights and buffers and of its optimizer's state, on the CPU."""
+    """Return copies of a model's weights and buffers and of its optimizer's state, on the CPU, each of its own shape.
+
+    Names begin with "model." or "optimizer.": model.stem.weight of shape (D, C, 3, 3), optimizer.0.momentum_buffer.
+    """
     found = {f"{_MODEL}.{name}": tensor for name, tensor in model.state_dict().items()}
     for index, state in optimizer.state_dict()["state"].items():
         found |= {f"{_OPTIMIZER}.{index}.{name}": x for name, x in state.items() if isinstance(x, Tensor)}
@@ -145,6 +148,11 @@ def state_tensors(model: nn.Module, optimizer: torch.optim.Optimizer) -> dict[st
 
 def restore_state(model: nn.Module, optimizer: torch.optim.Optimizer, tensors: Mapping[str, Tensor]) -> None:
     """Set a model and its optimizer to the state that `state_tensors` returned.
+
+    Args:
+        model: built as when the state was taken.
+        optimizer: likewise.
+        tensors: by name, each of the shape that it had, such as (D, C, 3, 3).
 
     Raises:
         ArgumentError: the state of another model.

@@ -148,10 +148,10 @@ class _Run:
     def forward(self, parallel: nn.Module, inputs: Tensor, truth: Tensor) -> tuple[Tensor, Tensor]:
         """Return the mean loss of this process's images, and the share of them that is classified correctly."""
         with self._precision.autocast():
-            scores = parallel(inputs).float()
+            scores = self._precision.exact(parallel(inputs))
         self._check_classes(scores.shape[1])
         loss = functional.cross_entropy(scores, truth)
-        return loss, (scores.argmax(1) == truth).float().mean()
+        return loss, (scores.argmax(1) == truth).to(loss.dtype).mean()
 
     def backward(self, loss: Tensor, right: Tensor) -> tuple[float, float, dict[str, float]]:
         """Compute the gradients; return loss and accuracy of the whole batch, and the norms by parameter group."""

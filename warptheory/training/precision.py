@@ -1,6 +1,8 @@
 """Mixed precision: which type a step computes in, and the scale of its loss."""
 
 import torch
+from jaxtyping import Float
+from torch import Tensor
 
 from warptheory.core.errors import ArgumentError, UnknownNameError
 
@@ -39,6 +41,10 @@ class Precision:
     def autocast(self) -> torch.autocast:
         """Return the context in which a step computes."""
         return torch.autocast(self._device.type, _TYPES[self._name], enabled=self._name != "fp32")
+
+    def exact(self, scores: Float[Tensor, "B K"]) -> Float[Tensor, "B K"]:
+        """Return class scores (B, K) at least in float32, in which the loss is summed."""
+        return scores.float() if scores.dtype in (torch.bfloat16, torch.float16) else scores
 
     def may_skip(self) -> bool:
         """Whether gradients that are not finite are a sign of a loss scale that is too large, and no more."""
