@@ -6,6 +6,7 @@ from warptheory.training.diagnosis import DivergedError
 from warptheory.training.loop import Monitor, accuracy, fit
 from warptheory.training.metrics import TrainingStep, history_table, tensorboard_log
 from warptheory.training.processes import Processes, joined_processes
+from warptheory.training.runs import TrainedModel, TrainingRun, train
 from warptheory.training.settings import TrainingSettings
 
 __all__ = [
@@ -14,6 +15,8 @@ __all__ = [
     "DivergedError",
     "Monitor",
     "Processes",
+    "TrainedModel",
+    "TrainingRun",
     "TrainingSettings",
     "TrainingStep",
     "accuracy",
@@ -24,4 +27,5 @@ __all__ = [
     "joined_processes",
     "open_checkpoints",
     "tensorboard_log",
+    "train",
 ]

@@ -1,0 +1,165 @@
+"""`warptheory train`: its records, going on after interruptions, several processes, divergence."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from safetensors.numpy import load_file
+
+import warptheory as package
+
+pytestmark = pytest.mark.usefixtures("as_users_call")
+
+REPOSITORY = Path(package.__file__).parent.parent
+QUICK = ("train", "--model", "selfwarp-resnet8", "--data", "digits", "--width", 4, "--batch", 32)
+
+
+def weights_digest(folder):
+    return json.loads((folder / "weights.json").read_text())["settings"]["weights_sha256"]
+
+
+def test_records_and_going_on(warptheory, tmp_path):
+    """A run of two sittings leaves the records of one; the folder refuses what would spoil it."""
+    whole, halves = tmp_path / "whole", tmp_path / "halves"
+    common = (*QUICK, "--steps", 6, "--augment", "crop", "--clip", 1, "--monitor-every", 2)
+    code, out, err = warptheory(*common, "--out", whole)
+    assert code == 0, err
+    assert "selfwarp-resnet8 on digits: 6 steps of 32 images" in out
+    metrics, monitored = (pd.read_parquet(whole / f"{name}.parquet") for name in ("metrics", "monitor"))
+    assert metrics["step"].tolist() == list(range(6))
+    assert f"test accuracy: {metrics['test_accuracy'].iloc[-1]:.4f} of" in out
+    assert sorted(set(monitored["step"])) == [0, 2, 4]
+    manifest = json.loads((whole / "metrics.json").read_text())
+    assert manifest["settings"]["model"] == "selfwarp-resnet8"
+    assert manifest["settings"]["augment"] == ["crop"]
+    assert load_file(whole / "weights.safetensors")["stem.weight"].shape == (4, 1, 3, 3)
+
+    stop_after(4, warptheory, (*common, "--checkpoint-every", 2, "--out", halves))
+    code, _, err = warptheory(*common, "--out", halves)
+    assert code == 2
+    assert "--resume to go on" in " ".join(err.split())
+    code, _, err = warptheory(*common, "--out", halves, "--resume", "--seed", 1)
+    assert code == 2
+    assert "seed was 0 and is 1" in " ".join(err.split())
+    assert warptheory(*common, "--checkpoint-every", 2, "--out", halves, "--resume")[0] == 0
+    assert weights_digest(halves) == weights_digest(whole)
+    times = "images_per_second"
+    resumed = pd.read_parquet(halves / "metrics.parquet").drop(columns=times)
+    pd.testing.assert_frame_equal(resumed, metrics.drop(columns=times), check_exact=True)
+    pd.testing.assert_frame_equal(pd.read_parquet(halves / "monitor.parquet"), monitored, check_exact=True)
+    assert warptheory(*common, "--out", halves, "--fresh", "--seed", 1)[0] == 0
+    assert weights_digest(halves) != weights_digest(whole)
+
+
+def stop_after(step, warptheory, arguments):
+    """Interrupt a run as Ctrl-C does, at the start of a step."""
+    from warptheory.training import loop
+
+    draw = loop.draw_batch
+
+    def interrupted(images, labels, settings, number, *others):
+        if number == step:
+            raise KeyboardInterrupt
+        return draw(images, labels, settings, number, *others)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(loop, "draw_batch", interrupted)
+        assert warptheory(*arguments)[0] == 130
+
+
+def test_divergence_ends_with_one(warptheory, tmp_path):
+    rates = ("--learning-rate", 1e20, "--schedule", "constant")
+    code, _, err = warptheory(*QUICK, "--steps", 50, *rates, "--checkpoint-every", 1, "--out", tmp_path)
+    assert code == 1
+    assert "Error: " in err
+    assert "the monitor at step 0:" in err
+    assert "blocks.0.warp" in err
+    assert "last good checkpoint: " in err
+    assert not (tmp_path / "weights.safetensors").exists()
+    assert len(pd.read_parquet(tmp_path / "metrics.parquet"))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--steps", 0), "steps: expected a positive integer, got 0"),
+        (("--batch", 5000), "batch: expected an integer in 1 … "),
+        (("--learning-rate", "-1"), "learning_rate: expected a finite positive number"),
+        (("--optimizer", "adam"), "optimizer: expected one of adamw, sgd"),
+        (("--schedule", "steps"), "did you mean 'step'"),
+        (("--augment", "mixup"), "augment: expected one of crop, flip"),
+        (("--precision", "fp16"), "precision: expected fp32 or bf16 on a CPU"),
+        (("--device", "tpu0"), "device: expected "),
+        (("--model", "selfwarp-resnet21"), "expected"),
+        (("--model-option", "lipschitz"), "model_option: expected NAME=VALUE"),
+        (("--model-option", "sped=2"), "sped"),
+        (("--data", "digit"), "did you mean 'digits'"),
+        (("--data-option", "colour=true"), "colour: expected"),
+        (("--data-dir", "nowhere"), "data_dir: expected"),
+        (("--download",), "download: expected"),
+        (("--resume",), "out: expected a folder, for --resume"),
+        (("--tensorboard",), "out: expected a folder"),
+        (("--evaluate-every", 0), "evaluation_interval: expected a positive integer"),
+    ],
+    ids=str,
+)
+def test_bad_usage(arguments, message, warptheory):
+    code, out, err = warptheory(*QUICK, "--steps", 1, *arguments)
+    assert (code, out) == (2, "")
+    assert message in " ".join(err.split())
+
+
+def test_options_of_the_network_and_the_data(warptheory, tmp_path):
+    options = ("--model-option", "scale=0.5", "--data-option", "train_per_class=4", "--data-option", "test_per_class=2")
+    patches = ("train", "--model", "selfwarp-resnet8", "--width", 4, "--steps", 1, "--batch", 8, *options)
+    code, _, err = warptheory(*patches, "--monitor-every", 0, "--out", tmp_path)
+    assert code == 0, err
+    manifest = json.loads((tmp_path / "metrics.json").read_text())
+    assert manifest["settings"]["model_options"] == {"scale": 0.5, "width": 4}
+    assert not (tmp_path / "monitor.parquet").exists()
+
+
+def in_a_process(*arguments, launcher=()):
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, *launcher, "-m", "warptheory", *map(str, arguments)]
+    return subprocess.Popen(
+        command, cwd=REPOSITORY, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+
+
+@pytest.mark.slow
+def test_killed_from_outside(tmp_path):
+    """SIGKILL as soon as the first, the second and the fourth checkpoint are there: the same weights in the end."""
+    common = (*QUICK, "--steps", 40, "--checkpoint-every", 5, "--resume", "--out")
+    assert in_a_process(*common, tmp_path / "whole").wait() == 0
+    folder = tmp_path / "killed"
+    for step in (5, 10, 20):
+        process = in_a_process(*common, folder)
+        while not list((folder / "checkpoints").glob(f"step-{step:09d}")):
+            assert process.poll() is None
+            time.sleep(0.001)
+        process.send_signal(signal.SIGKILL)
+        assert process.wait() == -signal.SIGKILL
+    assert in_a_process(*common, folder).wait() == 0
+    assert weights_digest(folder) == weights_digest(tmp_path / "whole")
+
+
+@pytest.mark.slow
+def test_torchrun(tmp_path):
+    """Two processes print once, and end near the weights of one: rounding grows over five steps, to 1e-3 at most."""
+    common = (*QUICK, "--steps", 5, "--out")
+    launcher = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2")
+    together = in_a_process(*common, tmp_path / "two", launcher=launcher)
+    out, err = together.communicate(timeout=300)
+    assert together.returncode == 0, err
+    assert out.count("test accuracy") == 1
+    assert in_a_process(*common, tmp_path / "one").wait() == 0
+    one, two = (pd.read_parquet(tmp_path / name / "metrics.parquet") for name in ("one", "two"))
+    assert two["loss"].tolist() == pytest.approx(one["loss"].tolist(), rel=1e-3)
+    assert json.loads((tmp_path / "two" / "weights.json").read_text())["settings"]["processes"] == 2
