@@ -1,18 +1,22 @@
 """`warptheory train`: its records, going on after interruptions, several processes, divergence."""
 
+import inspect
 import json
 import os
 import signal
 import subprocess
 import sys
 import time
+from dataclasses import asdict
 from pathlib import Path
 
 import pandas as pd
 import pytest
-from safetensors.numpy import load_file
+from safetensors.torch import load_file
 
 import warptheory as package
+from warptheory import networks
+from warptheory.training import TrainingSettings, fingerprint
 
 pytestmark = pytest.mark.usefixtures("as_users_call")
 
@@ -38,7 +42,9 @@ def test_records_and_going_on(warptheory, tmp_path):
     manifest = json.loads((whole / "metrics.json").read_text())
     assert manifest["settings"]["model"] == "selfwarp-resnet8"
     assert manifest["settings"]["augment"] == ["crop"]
-    assert load_file(whole / "weights.safetensors")["stem.weight"].shape == (4, 1, 3, 3)
+    model = networks.build("selfwarp-resnet8", classes=10, channels_in=1, width=4)
+    model.load_state_dict(load_file(whole / "weights.safetensors"))
+    assert fingerprint(model) == weights_digest(whole)
 
     stop_after(4, warptheory, (*common, "--checkpoint-every", 2, "--out", halves))
     code, _, err = warptheory(*common, "--out", halves)
@@ -163,3 +169,12 @@ def test_torchrun(tmp_path):
     one, two = (pd.read_parquet(tmp_path / name / "metrics.parquet") for name in ("one", "two"))
     assert two["loss"].tolist() == pytest.approx(one["loss"].tolist(), rel=1e-3)
     assert json.loads((tmp_path / "two" / "weights.json").read_text())["settings"]["processes"] == 2
+
+
+def test_defaults_are_those_of_the_settings():
+    """But for the batch, which is that of the paper whose networks the command trains by default."""
+    from warptheory.cli.commands.train import command
+
+    defaults = {name: value.default for name, value in inspect.signature(command).parameters.items()}
+    settings = asdict(TrainingSettings(steps=300, batch=128))
+    assert {name: defaults[name] or () if name == "augment" else defaults[name] for name in settings} == settings

@@ -270,13 +270,15 @@ def _count_right(model: nn.Module, images: Tensor, labels: Tensor, batch: int = 
 
 @contextmanager
 def _reproducible(device: torch.device) -> Iterator[None]:
-    """Let cuDNN repeat itself, and leave torch's global generators as they were."""
-    devices = [device] if device.type == "cuda" else []
-    with (
-        torch.random.fork_rng(devices=devices),
-        torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True),
-    ):
-        yield
+    """Let cuDNN repeat itself, and leave torch's global generators and settings as they were."""
+    cudnn = torch.backends.cudnn
+    before = cudnn.benchmark, cudnn.deterministic
+    try:
+        cudnn.benchmark, cudnn.deterministic = False, True
+        with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+            yield
+    finally:
+        cudnn.benchmark, cudnn.deterministic = before
 
 
 def _seed_model(seed: int, step: int, rank: int) -> None:
