@@ -150,7 +150,8 @@ def train(
             open_checkpoints(out, configuration, interval=checkpoint_interval, resume=resume, fresh=fresh)
         )
         # Channels last is the order in which convolutions and warps of several channels are fastest.
-        model = run.build_model(dataset).to(device).to(memory_format=torch.channels_last)
+        model = run.build_model(dataset).to(device)
+        model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stubs omit it
         listeners = [] if on_step is None else [on_step]
         if tensorboard and out is not None and processes.rank == 0:
             listeners.append(stack.enter_context(tensorboard_log(Path(out) / "tensorboard")))

@@ -9,7 +9,7 @@ import typer
 from warptheory.cli import _options as options
 
 if TYPE_CHECKING:
-    from warptheory.training import TrainingStep
+    from warptheory.training import TrainedModel, TrainingRun, TrainingStep
 
 EXAMPLES = (
     "Examples:  warptheory train --model selfwarp-resnet20 --data patches --steps 300 --out run  ·  "
