@@ -1,8 +1,8 @@
 """Reproduce every figure, table and verdict, and write the report.
 
 Everything goes below one folder: `records/` holds what was computed, next to it lie the figures (PDF
-and PNG) and `report.html`, which are drawn from the records alone. `chunks/` keeps finished simulations: after an
-interruption the same command goes on from there.
+and PNG) and `report.html`, which are drawn from the records alone. `chunks/` keeps finished simulations, `training/`
+finished training runs and checkpoints: after an interruption the same command goes on from there.
 """
 
 import tomllib
@@ -28,8 +28,9 @@ CURVES = (  # analyses that can be thinned out
     "natural_images",
 )
 ANALYSES = ("warped_image", *CURVES, "operator_accuracy")
-BENCHMARKS = ("warp",)
-FIGURES = ("figure1_warped_image",)
+TRAININGS = ("selfwarp_training", "warped_through_network")
+BENCHMARKS = ("warp", "training_step", "monitor_overhead")
+FIGURES = ("figure1_warped_image", "figure2_training", "figure5_warped_through_network")
 
 Progress = Callable[[float, str], None]
 
@@ -44,6 +45,8 @@ def run(
     rounds: int = 9,
     thin: int = 1,
     workers: int | None = None,
+    seeds: int = 3,
+    most_steps: int | None = None,
 ) -> bool:
     """Reproduce everything into `out`; return whether every claim held and every planted error was refused.
 
@@ -57,6 +60,8 @@ def run(
         rounds: interleaved rounds of the timings.
         thin: of the curves, compute every `thin`-th value only.
         workers: number of processes that simulate claims; None takes one for each core.
+        seeds: number of seeds with which networks are trained and compared.
+        most_steps: of every training run, at most so many steps.
 
     Raises:
         ArgumentError: a folder that cannot be written, an unknown profile or device.
@@ -80,18 +85,21 @@ def run(
         "workers": workers,
         "out": folder / "chunks",
     }
-    verdicts = results.check(everything, **run, on_progress=_of_campaign(_part_of(report, 0.05, 0.35)))
+    verdicts = results.check(everything, **run, on_progress=_of_campaign(_part_of(report, 0.05, 0.2)))
     records.write_table(source / "verdicts.parquet", verdicts, manifest)
-    planted = results.power(everything, **run, on_progress=_of_campaign(_part_of(report, 0.35, 0.6)))
+    planted = results.power(everything, **run, on_progress=_of_campaign(_part_of(report, 0.2, 0.35)))
     records.write_table(source / "power.parquet", planted, manifest)
     for number, name in enumerate(ANALYSES):
-        _part_of(report, 0.6, 0.7)(number / len(ANALYSES), name)
+        _part_of(report, 0.35, 0.45)(number / len(ANALYSES), name)
         thinned = {"thin": thin} if name in CURVES else {}
         load_script("analyses", name, "analysis").run(source, seed, device, **thinned)
-    for name in BENCHMARKS:
-        load_script("benchmarks", name, "benchmark").run(
-            source, seed, device, rounds, on_progress=_part_of(report, 0.7, 0.95)
-        )
+    compared, carried = (load_script("analyses", name, "analysis") for name in TRAININGS)
+    shortened = {} if most_steps is None else {"most_steps": most_steps}
+    compared.run(source, seed, device, _part_of(report, 0.45, 0.75), seeds=seeds, **shortened)
+    carried.run(source, seed, device, _part_of(report, 0.75, 0.8), **shortened)
+    for number, name in enumerate(BENCHMARKS):
+        part = _part_of(report, 0.8 + 0.05 * number, 0.85 + 0.05 * number)
+        load_script("benchmarks", name, "benchmark").run(source, seed, device, rounds, on_progress=part)
     report(0.95, "figures and report")
     figures = [draw_figure(name, folder, seed, device) for name in FIGURES]
     write_report(folder, figures)

@@ -10,6 +10,7 @@ import pandas as pd
 
 from warptheory.core import records
 from warptheory.core.checkout import checkout_folder
+from warptheory.report import accuracy_summary
 
 
 def verdict_table(verdicts: pd.DataFrame) -> str:
@@ -170,6 +171,38 @@ def monte_carlo_table(benchmark: dict[str, Any]) -> str:
     return "\n".join([*lines, "", time, "", *gains, "", footer])
 
 
+def networks_table(accuracy: pd.DataFrame) -> str:
+    """Return a Markdown table of the networks with and without warps."""
+    lines = ["| data | network | steps × batch | test accuracy | lowest to highest |", "|---|---|---|---|---|"]
+    for row in accuracy_summary(accuracy).to_dict(orient="records"):
+        lines.append(
+            f"| {row['data']} | {row['network']} | {row['steps']:.0f} × {row['batch']:.0f} "
+            f"| {100 * row['mean']:.1f} ± {100 * row['std']:.1f} % | {100 * row['min']:.1f} to {100 * row['max']:.1f} % |"
+        )
+    seeds = sorted(accuracy["seed"].unique())
+    footer = (
+        f"Mean ± standard deviation over {len(seeds)} seeds ({seeds[0]} to {seeds[-1]}) of weights, order and patches. "
+        "Images are classified by the photograph that they come from (patches), or by the digit."
+    )
+    return "\n".join([*lines, "", footer])
+
+
+def step_table(step: dict[str, Any], monitor: dict[str, Any]) -> str:
+    """Return a Markdown table of what warps and the monitor add to a training step."""
+    settings = step["settings"]
+    lines = ["| time of a training step | ratio |", "|---|---|"]
+    lines += [f"| {name} | {_spread(found, 2)} |" for name, found in step["ratios"].items()]
+    lines.append(f"| share of the {step['warps']} self-warps in the step | {_spread(step['share_of_the_step'], 2)} |")
+    watched = f"with the monitor over without, on average at an interval of {monitor['settings']['interval']}"
+    lines.append(f"| {watched} | {_spread(monitor['results']['at_interval'], 3)} |")
+    footer = (
+        f"ResNet-{settings['depth']}, width {settings['width']}, batch {settings['batch']}, {settings['layout']}, "
+        f"{settings['dtype']}; medians of {settings['rounds']} interleaved rounds, in brackets the lowest and the "
+        f"highest, on {settings['device_name']} ({step['machine']}), {settings['threads']} threads."
+    )
+    return "\n".join([*lines, "", footer])
+
+
 def _spread(found: dict[str, float], digits: int) -> str:
     return f"{found['median']:.{digits}f} ({found['lowest']:.{digits}f} to {found['highest']:.{digits}f})"
 
@@ -189,6 +222,9 @@ def main() -> None:
     arguments = parser.parse_args()
     readme = checkout_folder("paper_repro").parent / "README.md"
     text = readme.read_text(encoding="utf-8")
+    step, monitor = (
+        records.read_json(arguments.benchmarks / f"{name}_cpu.json") for name in ("training_step", "monitor_overhead")
+    )
     blocks = {
         "verdicts": verdict_table(records.read_table(arguments.records / "verdicts.parquet")),
         "power": power_table(records.read_table(arguments.records / "power.parquet")),
@@ -197,6 +233,8 @@ def main() -> None:
         "orders": orders_table(records.read_table(arguments.records / "discretization_orders.parquet")),
         "photographs": photographs_table(records.read_table(arguments.records / "natural_images_agreement.parquet")),
         "monte_carlo": monte_carlo_table(records.read_json(arguments.benchmarks / "monte_carlo_cpu.json")),
+        "networks": networks_table(records.read_table(arguments.records / "selfwarp_accuracy.parquet")),
+        "training_step": step_table(step, monitor),
         "fields": fields_table(records.read_json(arguments.benchmarks / "fields_cpu.json")),
     }
     for name, content in blocks.items():

@@ -21,6 +21,8 @@ def main() -> None:
         rounds=1,
         thin=4,
         workers=1,  # others would have to import everything first
+        seeds=1,
+        most_steps=2,
         on_progress=lambda share, name: shares.append(share),
     )
     (folder.parent / "run.json").write_text(json.dumps({"holds": holds, "shares": shares}))

@@ -15,6 +15,8 @@ from warptheory.core.errors import ArgumentError
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 TABLES = ("random_fields", "discretization_error", "discretization_orders")
 TABLES += tuple(f"natural_images{part}" for part in ("", "_agreement", "_displacement", "_edges"))
+TABLES += tuple(f"selfwarp_{part}" for part in ("accuracy", "steps", "layers"))
+FIGURES = ("figure1_warped_image", "figure2_training", "figure5_warped_through_network")
 FLAGS = (
     "--headless",
     "--no-sandbox",
@@ -47,10 +49,10 @@ def test_everything_holds_and_progress_only_grows(reproduced):
 
 def test_everything_is_written(reproduced):
     names = {str(path.relative_to(reproduced)) for path in reproduced.rglob("*") if path.is_file()}
+    names = {name for name in names if not name.startswith("training/")}
     assert names == {
         "report.html",
-        "figure1_warped_image.pdf",
-        "figure1_warped_image.png",
+        *(f"{stem}{suffix}" for stem in FIGURES for suffix in (".pdf", ".png")),
         *(f"records/{stem}" for stem in ("derivations.json", "verdicts.parquet", "verdicts.json", "expected.parquet")),
         *(f"records/{stem}" for stem in ("power.parquet", "power.json")),
         *(f"chunks/{stem}" for stem in ("chunks.sqlite", "configuration.json", "lock")),
@@ -59,6 +61,8 @@ def test_everything_is_written(reproduced):
         *(f"records/{stem}{suffix}" for stem in TABLES for suffix in (".parquet", ".json")),
         *(f"records/{stem}" for stem in ("warped_image.safetensors", "warped_image.json")),
         *(f"records/{stem}" for stem in ("operator_accuracy.parquet", "operator_accuracy.json", "warp_cpu.json")),
+        *(f"records/{stem}" for stem in ("warped_through_network.safetensors", "warped_through_network.json")),
+        *(f"records/{stem}" for stem in ("training_step_cpu.json", "monitor_overhead_cpu.json")),
     }
     verdicts = pd.read_parquet(reproduced / "records" / "verdicts.parquet")
     assert set(verdicts["result"]) == {"A2", "A3", "A7"}
@@ -110,11 +114,13 @@ def test_the_page_opens_in_a_browser(reproduced, tmp_path):
     steps = sum(1 + len(quantity["steps"]) for result in results for quantity in result["quantities"])
     assert len(seen["formulas"]) == steps
     assert min(seen["formulas"]) > 5  # pixels: an element that the browser does not know has no height
-    assert len(seen["tables"]) == len(results) + 3  # planted errors; the operator's timings; values from elsewhere
+    assert (
+        len(seen["tables"]) == len(results) + 4
+    )  # planted errors; networks; the operator's timings; values from elsewhere
     assert min(seen["tables"]) >= 3
-    # Claims, two of the forward and three of the backward pass, two each of fields, errors and photographs; speed,
-    # accuracy, Figure 1.
-    assert seen["images"] == [True] * 15
+    # Claims, two of the forward and three of the backward pass, two each of fields, errors and photographs; networks;
+    # speed, accuracy, Figures 1, 2 and 5.
+    assert seen["images"] == [True] * 18
     assert seen["wide"] <= 0
     assert seen["fetched"] == []
 

@@ -17,14 +17,17 @@ from warptheory.report._sampling_points import (
     plot_sampling_points,
 )
 from warptheory.report._style import house_style
+from warptheory.report._training import accuracy_summary, plot_accuracy_of_networks
 
 __all__ = [
+    "accuracy_summary",
     "draw_colour_wheel",
     "draw_offset_arrows",
     "draw_offset_colours",
     "draw_sampling_points",
     "house_style",
     "offset_colours",
+    "plot_accuracy_of_networks",
     "plot_deviations",
     "plot_displacement",
     "plot_errors",

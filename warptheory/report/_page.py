@@ -17,6 +17,7 @@ from warptheory.report._iid import plot_displacement, plot_forward
 from warptheory.report._natural_images import plot_limits, plot_photographs
 from warptheory.report._plots import plot_accuracy, plot_deviations, plot_speed
 from warptheory.report._random_fields import plot_interpolated_fields, plot_moved_fields
+from warptheory.report._training import accuracy_rows, plot_accuracy_of_networks
 
 
 def write_report(folder: Path, figures: Sequence[Mapping[str, str]]) -> Path:
@@ -44,7 +45,8 @@ def write_report(folder: Path, figures: Sequence[Mapping[str, str]]) -> Path:
     }
     results = records.read_json(source / "derivations.json")
     manifest = records.read_json(source / "verdicts.json")
-    benchmark = _benchmark(source)
+    networks = records.read_table(source / "selfwarp_accuracy.parquet")
+    benchmark = _benchmark(source, "warp")
     page = (
         _environment()
         .get_template("report.html")
@@ -72,6 +74,9 @@ def write_report(folder: Path, figures: Sequence[Mapping[str, str]]) -> Path:
                 "agreement": _svg(plot_photographs(images[""], images["_agreement"])),
                 "limits": _svg(plot_limits(images[""], images["_displacement"])),
             },
+            networks={"plot": _svg(plot_accuracy_of_networks(networks)), "rows": accuracy_rows(networks)},
+            step=_benchmark(source, "training_step"),
+            monitor=_benchmark(source, "monitor_overhead"),
             accuracy=_svg(plot_accuracy(records.read_table(source / "operator_accuracy.parquet"))),
             benchmark={**benchmark, "plot": _svg(plot_speed(pd.DataFrame(benchmark["results"])))},
             figures=[{**figure, "data": _png(folder / figure["file"])} for figure in figures],
@@ -98,10 +103,10 @@ def _power(planted: pd.DataFrame) -> dict[str, Any]:
     return {"kinds": kinds, "rows": rows, "total": len(planted), "refused": int(planted["refused"].sum())}
 
 
-def _benchmark(source: Path) -> dict[str, Any]:
-    """Return the record of the operator's timings, on whichever device they were taken."""
-    found = sorted(source.glob("warp_*.json"))
-    benchmark: dict[str, Any] = records.read_json(found[0] if found else source / "warp_cpu.json")
+def _benchmark(source: Path, name: str) -> dict[str, Any]:
+    """Return the record of a benchmark, on whichever device it was taken."""
+    found = sorted(source.glob(f"{name}_*.json"))
+    benchmark: dict[str, Any] = records.read_json(found[0] if found else source / f"{name}_cpu.json")
     return benchmark
 
 
@@ -111,6 +116,10 @@ def _environment() -> jinja2.Environment:
     )
     environment.filters["value"] = lambda number: f"{number:.5g}"
     environment.filters["error"] = lambda number: f"{number:.1g}"
+    environment.filters["percent"] = lambda share: f"{100 * share:.1f} %"
+    environment.filters["spread"] = lambda found: (
+        f"{found['median']:.2f} ({found['lowest']:.2f} to {found['highest']:.2f})"
+    )
     return environment
 
 

@@ -1,0 +1,123 @@
+"""Carry images through the warps of a trained self-warp ResNet-56, layer by layer: the data of Figure 5.
+
+Writes `warped_through_network.safetensors`: images of photographs that the network has not seen, for every image and
+every warp the offsets of all warps up to it, composed into one field on the pixels of the image, and the image read at
+these offsets.
+
+The branch of block ℓ reads its input at t + ε_ℓ(t), and that input, followed down through the branches, was read from
+the image at t + D_{ℓ−1}(t); so D_ℓ(t) = ε_ℓ(t) + D_{ℓ−1}(t + ε_ℓ(t)). A stage that has s² times fewer pixels has pixel
+n over pixel sn of the image, where its strided convolutions are centred: its offsets are s times as long there.
+"""
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from warptheory import warping
+from warptheory.core import records
+from warptheory.core.analysis import run_as_script
+from warptheory.montecarlo import check_device
+from warptheory.stability import OffsetField, monitor, offset_fields
+from warptheory.training import TrainingRun, TrainingSettings, train
+
+SCRIPT = "analyses/warped_through_network.py"
+STEPS = 100
+IMAGES = 6
+BATCH = 64
+MODEL_OPTIONS = {"width": 8}
+
+
+def run(
+    out: Path,
+    seed: int = 0,
+    device: str = "cpu",
+    on_progress: Callable[[float, str], None] | None = None,
+    *,
+    most_steps: int = STEPS,
+    images: int = IMAGES,
+) -> Path:
+    """Train the network unless it is trained already, carry test images through it, and return the record's path.
+
+    Args:
+        out: folder of the record.
+        seed: seed of the weights and the patches.
+        device: torch device.
+        on_progress: called with the share of the steps that is done.
+        most_steps: steps of the training.
+        images: number of images, each of another photograph.
+    """
+    check_device(device)
+    folder = records.output_folder(out)
+    report = on_progress or (lambda share, name: None)
+    chosen = TrainingRun(
+        "selfwarp-resnet56",
+        "patches",
+        TrainingSettings(steps=most_steps, seed=seed, batch=BATCH),
+        dict(MODEL_OPTIONS),
+        {"colour": True},
+    )
+    place = folder.parent / "training" / f"figure5-{chosen.model}-{seed}"
+    trained = train(
+        chosen,
+        device=torch.device(device),
+        out=place,
+        resume=True,
+        watch=partial(monitor, interval=max(1, most_steps // 10)),
+        on_step=lambda measured: report((measured.step + 1) / most_steps, f"train {chosen.model}"),
+    )
+    dataset = chosen.load_data()
+    first = [int((dataset.test.labels == label).nonzero()[0]) for label in range(len(dataset.classes))][:images]
+    chosen_images = dataset.test.images[first].to(device)
+    fields = [offset_fields(trained.model, image[None]) for image in chosen_images]
+    height, width = dataset.test.images.shape[2:]
+    composed = torch.stack([compose(each, (height, width)) for each in fields])
+    path = folder / "warped_through_network.safetensors"
+    settings = {
+        "network": chosen.model,
+        "width": MODEL_OPTIONS["width"],
+        "steps": most_steps,
+        "test_accuracy": trained.test_accuracy,
+        "photographs": [dataset.classes[label] for label in range(len(first))],
+        "layers": [field.layer for field in fields[0]],
+        "strides": [height // field.size[0] for field in fields[0]],
+    }
+    read = [
+        warping.warp(image.cpu().double()[None].expand(len(each), *image.shape), each, boundary="border")
+        for image, each in zip(chosen_images, composed, strict=True)
+    ]
+    arrays = {"images": chosen_images.cpu(), "offsets": composed, "warped": torch.stack(read)}
+    manifest = records.Manifest(SCRIPT, seed, device, settings)
+    records.write_arrays(path, {name: tensor.float().numpy() for name, tensor in arrays.items()}, manifest)
+    return path
+
+
+def compose(fields: Sequence[OffsetField], size: tuple[int, int]) -> Float[Tensor, "L 2 H W"]:
+    """Return the composed offsets after each of L warps on the pixels of the image, shape (L, 2, H, W), in its pixels.
+
+    Args:
+        fields: offsets of the warps from the first to the last, each of one field (1, 2, h, w) on its own grid.
+        size: (H, W) of the image.
+    """
+    total = torch.zeros(1, 2, *size, dtype=torch.float64)
+    found = []
+    for field in fields:
+        own = _on_image(torch.from_numpy(field.offsets).double(), size)
+        total = own + warping.warp(total, own, boundary="border")
+        found.append(total)
+    return torch.cat(found)
+
+
+def _on_image(offsets: Float[Tensor, "1 2 h w"], size: tuple[int, int]) -> Float[Tensor, "1 2 H W"]:
+    """Return offsets of a coarser grid on the pixels of the image, interpolated between and in its pixels."""
+    stride = size[0] // offsets.shape[2]
+    rows, columns = (torch.arange(length, dtype=offsets.dtype) for length in size)
+    pixels = torch.stack(torch.meshgrid(rows, columns, indexing="ij"))[None]
+    return stride * warping.warp(offsets, pixels / stride - pixels, boundary="border")
+
+
+if __name__ == "__main__":
+    run_as_script(run, __doc__)

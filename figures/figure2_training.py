@@ -1,0 +1,98 @@
+"""Figure 2: training a SelfWarp ResNet-20, layer by layer: offsets, offset gradients, folds and the loss.
+
+Draws from the records `selfwarp_layers.parquet` and `selfwarp_steps.parquet`, which `analyses/selfwarp_training.py`
+writes.
+"""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import BoundaryNorm, LinearSegmentedColormap
+from matplotlib.figure import Figure
+
+from warptheory.core import records
+from warptheory.report import house_style
+
+ANALYSIS = "selfwarp_training"
+RECORD = "selfwarp_layers.parquet"
+LOSSES = "selfwarp_steps.parquet"
+# Early layers light green, late layers dark blue: lightness falls all the way, so the order survives any colour vision.
+LAYERS = LinearSegmentedColormap.from_list("layers", ["#a6d96a", "#3fa796", "#2c6fab", "#0b1f5b"])
+PLAIN = "#8a8a8a"
+_AVERAGED = 15  # steps over which a loss is averaged
+
+
+def draw(record: Path) -> Figure:
+    """Return the figure: four panels over the steps of the training, a line for each warp, first layer to last."""
+    layers, steps = first_run(record)
+    with house_style():
+        figure = Figure(figsize=(7.2, 5.2), layout="constrained")
+        axes = figure.subplots(2, 2)
+        _draw_layers(axes[0, 0], layers, "offset_deviation")
+        axes[0, 0].set_ylabel("spread of the offsets (pixels)")
+        axes[0, 0].set_title("(a) Offsets")
+        _draw_layers(axes[0, 1], layers, "offset_gradient_variance")
+        axes[0, 1].set_yscale("log")
+        axes[0, 1].set_ylabel("variance of ∂L/∂ε (1/pixel²)")
+        axes[0, 1].set_title("(b) Offset gradients")
+        _draw_layers(axes[1, 0], layers, "fold_fraction")
+        axes[1, 0].set_ylabel("share of folded pixels")
+        axes[1, 0].set_title("(c) Folds")
+        _draw_losses(axes[1, 1], steps)
+        axes[1, 1].set_title("(d) Loss")
+        for one in axes.flat:
+            one.set_xlabel("step")
+        depths = layers["depth"]
+        scale = figure.colorbar(
+            _mappable(depths), ax=axes, label="warp, from the first block to the last", shrink=0.6, pad=0.02
+        )
+        scale.set_ticks(sorted(depths.unique()), labels=[str(depth + 1) for depth in sorted(depths.unique())])
+    return figure
+
+
+def first_run(record: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Return what the monitor recorded of the run of the first seed, and the losses of this run and of its twin."""
+    layers, steps = records.read_table(record), records.read_table(record.with_name(LOSSES))
+    seed = layers["seed"].min()
+    return layers[layers["seed"] == seed], steps[steps["seed"] == seed]
+
+
+def _mappable(depths: pd.Series) -> ScalarMappable:
+    edges = np.arange(depths.max() + 2) - 0.5
+    return ScalarMappable(BoundaryNorm(edges, LAYERS.N), LAYERS)
+
+
+def _draw_layers(axes: Axes, layers: pd.DataFrame, column: str) -> None:
+    last = max(1, layers["depth"].max())
+    for depth in sorted(layers["depth"].unique()):
+        rows = layers[layers["depth"] == depth]
+        axes.plot(rows["step"], rows[column], color=LAYERS(depth / last), linewidth=1.3)
+
+
+def _draw_losses(axes: Axes, steps: pd.DataFrame) -> None:
+    for warped, colour, label in ((False, PLAIN, "plain ResNet-20"), (True, LAYERS(0.75), "SelfWarp ResNet-20")):
+        rows = steps[steps["warped"] == warped]
+        axes.plot(rows["step"], rows["loss"], color=colour, linewidth=0.4, alpha=0.45)
+        smooth = rows["loss"].rolling(_AVERAGED, center=True, min_periods=1).mean()
+        axes.plot(rows["step"], smooth, color=colour, linewidth=1.6, label=label)
+    axes.set_ylabel("training loss (nats)")
+    axes.legend()
+
+
+def caption(record: Path) -> str:
+    """Return the title, and on the next line the caption, with the measured numbers of the record."""
+    layers, steps = first_run(record)
+    last = layers[layers["step"] == layers["step"].max()]
+    spreads = last["offset_deviation"]
+    return (
+        "Figure 2. Training a SelfWarp ResNet-20\n"
+        f"Patches of photographs, {steps['step'].max() + 1} steps; a line for each of {len(last)} warps, early ones "
+        "light green, late ones dark blue. (a) Standard deviation of the offsets: at the end "
+        f"{spreads.min():.2g} to {spreads.max():.2g} pixels. (b) Variance of the gradient of the mean loss with "
+        "respect to the offsets. (c) Share of pixels where the warp folds: at most "
+        f"{layers['fold_fraction'].max():.2g}. (d) Loss of every step, and its mean over {_AVERAGED} steps, with the "
+        "plain twin. Offsets start at zero and learn at a tenth of the rate."
+    )

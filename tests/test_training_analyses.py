@@ -1,0 +1,118 @@
+"""Networks beside their twins, and images carried through warps: the records, and the composition of warps."""
+
+import shutil
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+import warptheory as wt
+from warptheory.core import records
+from warptheory.core.checkout import load_script
+from warptheory.report import accuracy_summary
+from warptheory.stability import OffsetField
+
+through = load_script("analyses", "warped_through_network", "analysis")
+training = load_script("analyses", "selfwarp_training", "analysis")
+figure5 = load_script("figures", "figure5_warped_through_network", "figure")
+
+
+def field(offsets: torch.Tensor, size: tuple[int, int]) -> OffsetField:
+    return OffsetField("warp", 0, 0, "warp", offsets.numpy(), offsets.numpy(), size)
+
+
+def at(function, size, stride=1):
+    """ε of a layer whose pixel n lies over pixel `stride`·n of the image, in its own pixels, (1, 2, h, w)."""
+    rows, columns = (stride * torch.arange(n // stride, dtype=torch.float64) for n in size)
+    return torch.stack(function(*torch.meshgrid(rows, columns, indexing="ij")))[None] / stride
+
+
+def test_translations_add():
+    size = (12, 16)
+    shifts = [(1.5, -0.5), (0.25, 2.0)]
+    fields = [field(at(lambda y, x, s=s: (s[0] + 0 * y, s[1] + 0 * x), size), size) for s in shifts]
+    found = through.compose(fields, size)
+    assert found.shape == (2, 2, 12, 16)
+    for number in range(2):
+        total = np.sum(shifts[: number + 1], axis=0)
+        torch.testing.assert_close(found[number], torch.tensor(total)[:, None, None].expand(2, 12, 16))
+
+
+@pytest.mark.parametrize("stride", [1, 2, 4])
+def test_affine_warps_compose_like_matrices(stride):
+    """Linear interpolation is exact on affine fields, so the composition is, inside: A₁(A₂t) − t."""
+    size, centre = (32, 32), 14.0
+    first = torch.tensor([[0.9, 0.05], [-0.08, 0.95]], dtype=torch.float64)
+    second = torch.tensor([[0.96, -0.1], [0.07, 0.9]], dtype=torch.float64)
+
+    def moved(matrix):
+        def offsets(y, x):
+            t = torch.stack([y - centre, x - centre], -1)
+            return tuple((t @ (matrix - torch.eye(2)).T).movedim(-1, 0))
+
+        return offsets
+
+    fields = [field(at(moved(first), size), size), field(at(moved(second), size, stride), (32 // stride,) * 2)]
+    found = through.compose(fields, size)[1]
+    rows, columns = torch.meshgrid(*(torch.arange(n, dtype=torch.float64) for n in size), indexing="ij")
+    expected = torch.stack(moved(first @ second)(rows, columns))
+    inside = slice(4, 27)  # the last pixels of a coarse grid lie before the last of the image
+    torch.testing.assert_close(found[:, inside, inside], expected[:, inside, inside], rtol=0, atol=1e-12)
+
+
+def test_images_are_read_where_the_composition_says(reproduced):
+    """The record's warped images are the images at the record's offsets, to the rounding of float32."""
+    arrays = records.read_arrays(reproduced / "records" / "warped_through_network.safetensors")
+    images, offsets = (torch.from_numpy(arrays[name]) for name in ("images", "offsets"))
+    count, layers = offsets.shape[:2]
+    assert images.shape == (count, 3, 32, 32)
+    assert layers == 27
+    last = wt.warp(images, offsets[:, -1], boundary="border")
+    torch.testing.assert_close(last, torch.from_numpy(arrays["warped"])[:, -1], rtol=0, atol=1e-4)
+
+
+def test_every_run_has_its_row(reproduced):
+    source = reproduced / "records"
+    accuracy = records.read_table(source / "selfwarp_accuracy.parquet")
+    assert len(accuracy) == 2 * len(training.TASKS)
+    assert (accuracy["steps"] == 2).all()
+    assert accuracy["test_accuracy"].between(0, 1).all()
+    for _, pair in accuracy.groupby("data"):
+        assert sorted(pair["warped"]) == [False, True]
+        assert pair.set_index("warped")["parameters"].loc[True] > pair.set_index("warped")["parameters"].loc[False]
+    steps, layers = (records.read_table(source / f"selfwarp_{name}.parquet") for name in ("steps", "layers"))
+    assert len(steps) == 2 * 2
+    assert set(layers["depth"]) == set(range(9))
+    # With offsets of zero a network and its twin are the same function, so their first losses are equal.
+    first = steps[steps["step"] == 0]["loss"]
+    assert first.iloc[0] == pytest.approx(first.iloc[1], rel=1e-5)
+
+
+def test_finished_runs_are_not_trained_again(reproduced, tmp_path):
+    """A run that is found finished is read, and gives the same row."""
+    table = records.read_table(reproduced / "records" / "selfwarp_accuracy.parquet")
+    shutil.copytree(reproduced / "training", tmp_path / "training")
+    again = training.run(tmp_path / "records", seed=1, seeds=1, most_steps=2, tasks=training.TASKS[2:])
+    pair = records.read_table(again)
+    kept = ["network", "seed", "steps", "parameters", "test_accuracy", "last_loss", "images_per_second"]
+    expected = table[table["data"] == "digits"].reset_index(drop=True)
+    assert pair[kept].equals(expected[kept])
+
+
+def test_summary_is_over_seeds():
+    settings = {"steps": 2, "batch": 4, "classes": 3, "tested": 10, "parameters": 7, "last_loss": 1.0}
+    rows = [
+        {"data": "digits", "network": name, "warped": name != "plain", "seed": seed, "test_accuracy": score, **settings}
+        for name, scores in (("plain", (0.5, 0.7)), ("selfwarp", (0.6, 0.6)))
+        for seed, score in enumerate(scores)
+    ]
+    found = accuracy_summary(pd.DataFrame(rows)).set_index("network")
+    assert found.loc["plain", "mean"] == pytest.approx(0.6)
+    assert found.loc["plain", "std"] == pytest.approx(np.std([0.5, 0.7], ddof=1))
+    assert list(found.loc["selfwarp", ["min", "max", "count"]]) == [0.6, 0.6, 2]
+
+
+def test_layers_are_shown_from_the_first_to_the_last():
+    assert figure5.shown_layers(27) == [0, 4, 9, 13, 17, 22, 26]
+    assert figure5.shown_layers(3) == [0, 1, 2]

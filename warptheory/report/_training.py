@@ -1,0 +1,51 @@
+"""What self-warp networks learn beside their plain twins, and what their warps cost: drawn from records."""
+
+from typing import Any
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from warptheory.report._style import BLUE, GREY, house_style
+
+NAMES = {"patches": "photograph patches", "mnist1d": "MNIST-1D", "digits": "handwritten digits"}
+
+
+def accuracy_summary(accuracy: pd.DataFrame) -> pd.DataFrame:
+    """Return a row for each task and network: mean, standard deviation and extremes over the seeds, and their number.
+
+    Args:
+        accuracy: the record of `analyses/selfwarp_training.py`.
+    """
+    grouped = accuracy.groupby(["data", "network", "warped"], sort=False)
+    found = grouped["test_accuracy"].agg(["mean", "std", "min", "max", "count"])
+    settings = grouped[["steps", "batch", "classes", "tested", "parameters", "last_loss"]].mean()
+    return found.join(settings).reset_index()
+
+
+def plot_accuracy_of_networks(accuracy: pd.DataFrame) -> Figure:
+    """Draw the test accuracy of every run, a row for each network.
+
+    Args:
+        accuracy: the record of `analyses/selfwarp_training.py`.
+    """
+    tasks = list(dict.fromkeys(accuracy["data"]))
+    with house_style():
+        figure = Figure(figsize=(7.2, 2.2), layout="constrained")
+        for axes, task in zip(figure.subplots(1, len(tasks), squeeze=False)[0], tasks, strict=True):
+            rows = accuracy[accuracy["data"] == task]
+            names = list(dict.fromkeys(rows["network"]))
+            for place, name in enumerate(names):
+                scores = 100 * rows[rows["network"] == name]["test_accuracy"]
+                colour = BLUE if name.startswith("selfwarp") else GREY
+                axes.plot(scores, [place] * len(scores), "o", color=colour, markerfacecolor="white", markersize=5)
+                axes.plot([scores.mean()] * 2, [place - 0.25, place + 0.25], color=colour, linewidth=2)
+            axes.set_yticks(range(len(names)), [name.replace("selfwarp-", "SelfWarp ") for name in names])
+            axes.set_ylim(len(names) - 0.4, -0.6)
+            axes.set_xlabel("test accuracy (%)")
+            axes.set_title(NAMES.get(task, task))
+    return figure
+
+
+def accuracy_rows(accuracy: pd.DataFrame) -> list[dict[str, Any]]:
+    """Return what a table of the networks shows, row by row."""
+    return [{str(key): value for key, value in row.items()} for row in accuracy_summary(accuracy).to_dict("records")]
