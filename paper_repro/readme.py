@@ -177,7 +177,8 @@ def networks_table(accuracy: pd.DataFrame) -> str:
     for row in accuracy_summary(accuracy).to_dict(orient="records"):
         lines.append(
             f"| {row['data']} | {row['network']} | {row['steps']:.0f} × {row['batch']:.0f} "
-            f"| {100 * row['mean']:.1f} ± {100 * row['std']:.1f} % | {100 * row['min']:.1f} to {100 * row['max']:.1f} % |"
+            f"| {100 * row['mean']:.1f} ± {100 * row['std']:.1f} % "
+            f"| {100 * row['min']:.1f} to {100 * row['max']:.1f} % |"
         )
     seeds = sorted(accuracy["seed"].unique())
     footer = (
