@@ -55,7 +55,8 @@ def as_users_call() -> Iterator[None]:
 def reproduced(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return the folder of one run of the driver, see `tests/reproduction.py`; `run.json` lies beside it."""
     folder = tmp_path_factory.mktemp("reproduced") / "out"
-    subprocess.run([sys.executable, str(Path(__file__).with_name("reproduction.py")), str(folder)], check=True)
+    command = [sys.executable, "-m", "tests.reproduction", str(folder)]
+    subprocess.run(command, cwd=Path(__file__).parents[1], check=True)
     return folder
 
 

@@ -8,10 +8,13 @@ import json
 import sys
 from pathlib import Path
 
+import torch
+
 from warptheory.core.checkout import load_script
 
 
 def main() -> None:
+    torch.set_num_threads(1)  # others run beside it
     folder = Path(sys.argv[1])
     shares: list[float] = []
     holds = load_script("paper_repro", "driver", "driver").run(
