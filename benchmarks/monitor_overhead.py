@@ -5,7 +5,6 @@ step, and with one that records it. The ratios of each round are taken, and medi
 What the monitor costs at an interval n is a recorded step and n − 1 counted ones, over n plain ones.
 """
 
-import argparse
 import statistics
 import time
 from collections.abc import Callable
@@ -19,6 +18,7 @@ from torch.nn import functional
 
 from warptheory import networks, stability
 from warptheory.core import records
+from warptheory.core.benchmark import Spread, run_benchmark_as_script
 from warptheory.stability.monitoring import IMAGES, INTERVAL
 
 ROUNDS = 9
@@ -88,11 +88,11 @@ def run(
         f"{kind}_seconds": statistics.median(sample[kind] for sample in samples) for kind in kinds
     }
     for kind in ("counted", "recorded"):
-        results[kind] = _spread([sample[kind] / sample["plain"] for sample in samples])
+        results[kind] = asdict(Spread.of([sample[kind] / sample["plain"] for sample in samples]))
     shares = [
         ((INTERVAL - 1) * sample["counted"] + sample["recorded"]) / (INTERVAL * sample["plain"]) for sample in samples
     ]
-    results["at_interval"] = _spread(shares)
+    results["at_interval"] = asdict(Spread.of(shares))
     settings = {
         "model": f"selfwarp_resnet({depth}, width={width})",
         "batch": batch,
@@ -106,10 +106,6 @@ def run(
     path = records.output_folder(out) / f"monitor_overhead_{device.partition(':')[0]}.json"
     records.write_json(path, {**asdict(manifest), "results": results})
     return path
-
-
-def _spread(ratios: list[float]) -> dict[str, float]:
-    return {"median": statistics.median(ratios), "lowest": min(ratios), "highest": max(ratios)}
 
 
 def summary(path: Path) -> str:
@@ -128,17 +124,5 @@ def summary(path: Path) -> str:
     return "\n".join(lines)
 
 
-def main() -> None:
-    """Time the steps, write the record and print it."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rounds", type=int, default=ROUNDS)
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--device", default="cpu")
-    parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results")
-    arguments = parser.parse_args()
-    path = run(arguments.out, arguments.seed, arguments.device, arguments.rounds)
-    print(summary(path))
-
-
 if __name__ == "__main__":
-    main()
+    run_benchmark_as_script(run, summary, __doc__, ROUNDS, Path(__file__).parent / "results")

@@ -8,10 +8,8 @@ ratio of each round is taken, and medians over the rounds are written as JSON. A
 variance × time of its plain run over that of its reduced one.
 """
 
-import argparse
 import math
 import os
-import statistics
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
@@ -25,6 +23,7 @@ from numpy import ndarray
 
 from warptheory import montecarlo, results
 from warptheory.core import records
+from warptheory.core.benchmark import Spread, run_benchmark_as_script
 from warptheory.montecarlo import ConditionalSimulation, ControlledSimulation, Estimation
 from warptheory.results import DEFAULT_VALUES, Case, Setting
 from warptheory.results._check import Plan
@@ -382,26 +381,6 @@ class EngineRun:
 
 
 @dataclass(frozen=True)
-class Spread:
-    """A number that was measured in every round.
-
-    Attributes:
-        median: over the rounds.
-        lowest: of all rounds.
-        highest: of all rounds.
-    """
-
-    median: float
-    lowest: float
-    highest: float
-
-    @classmethod
-    def of(cls, found: Sequence[float]) -> "Spread":
-        """Return the spread of the rounds."""
-        return cls(statistics.median(found), min(found), max(found))
-
-
-@dataclass(frozen=True)
 class Throughput:
     """Samples per second of a plain run, ours on all workers.
 
@@ -666,17 +645,5 @@ def _spread(found: dict[str, float], digits: int) -> str:
     return f"{found['median']:>8.{digits}f} ({found['lowest']:.{digits}f} … {found['highest']:.{digits}f})"
 
 
-def main() -> None:
-    """Measure everything, write the record and print it."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rounds", type=int, default=ROUNDS)
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--device", default="cpu")
-    parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results")
-    arguments = parser.parse_args()
-    path = run(arguments.out, arguments.seed, arguments.device, arguments.rounds)
-    print(summary(path))
-
-
 if __name__ == "__main__":
-    main()
+    run_benchmark_as_script(run, summary, __doc__, ROUNDS, Path(__file__).parent / "results")

@@ -5,8 +5,6 @@ networks have the same weights and take turns in one process; ratios are taken i
 medians written as JSON. Heads of the warps are drawn, not zero, so that pixels do move.
 """
 
-import argparse
-import statistics
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -19,6 +17,7 @@ from torch.nn import functional
 
 import warptheory as wt
 from warptheory.core import records
+from warptheory.core.benchmark import Spread, run_benchmark_as_script
 from warptheory.networks import ResidualBlock, selfwarp_resnet
 from warptheory.operators import SelfWarp2d
 
@@ -153,21 +152,17 @@ def run(
     }
     results = {
         "warps": depth // 6 * 3,
-        "seconds": {name: _spread([sample[name] for sample in samples]) for name in trained},
+        "seconds": {name: asdict(Spread.of([sample[name] for sample in samples])) for name in trained},
         "ratios": {
-            name: _spread([sample[over] / sample[under] for sample in samples])
+            name: asdict(Spread.of([sample[over] / sample[under] for sample in samples]))
             for name, (over, under) in RATIOS.items()
         },
-        "share_of_the_step": _spread([1 - sample["plain"] / sample["self-warp"] for sample in samples]),
+        "share_of_the_step": asdict(Spread.of([1 - sample["plain"] / sample["self-warp"] for sample in samples])),
     }
     manifest = records.Manifest("benchmarks/training_step.py", seed, device, settings)
     path = records.output_folder(out) / f"training_step_{device.partition(':')[0]}.json"
     records.write_json(path, {**asdict(manifest), **results})
     return path
-
-
-def _spread(values: list[float]) -> dict[str, float]:
-    return {"median": statistics.median(values), "lowest": min(values), "highest": max(values)}
 
 
 def summary(path: Path) -> str:
@@ -180,17 +175,5 @@ def summary(path: Path) -> str:
     return "\n".join(lines)
 
 
-def main() -> None:
-    """Time the networks, write the record and print it."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rounds", type=int, default=ROUNDS)
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--device", default="cpu")
-    parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results")
-    arguments = parser.parse_args()
-    path = run(arguments.out, arguments.seed, arguments.device, arguments.rounds)
-    print(summary(path))
-
-
 if __name__ == "__main__":
-    main()
+    run_benchmark_as_script(run, summary, __doc__, ROUNDS, Path(__file__).parent / "results")

@@ -6,7 +6,6 @@ The forward pass is also compared with a copy: the share of the copy's bandwidth
 traffic, reading image and offsets once and writing the result, was moved.
 """
 
-import argparse
 import itertools
 import statistics
 import time
@@ -21,6 +20,7 @@ from torch.nn import functional
 
 import warptheory as wt
 from warptheory.core import records
+from warptheory.core.benchmark import run_benchmark_as_script
 
 TRAINING_SHAPES = ((8, 64, 32, 32), (8, 16, 32, 32), (128, 16, 32, 32), (4, 64, 128, 128))
 GPU_SHAPES = ((64, 64, 56, 56), (16, 256, 28, 28), (8, 64, 256, 256))
@@ -181,17 +181,5 @@ def summary(path: Path) -> str:
     return "\n".join(lines)
 
 
-def main() -> None:
-    """Time every case, write the record and print it."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rounds", type=int, default=ROUNDS)
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--device", default="cpu")
-    parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results")
-    arguments = parser.parse_args()
-    path = run(arguments.out, arguments.seed, arguments.device, arguments.rounds)
-    print(summary(path))
-
-
 if __name__ == "__main__":
-    main()
+    run_benchmark_as_script(run, summary, __doc__, ROUNDS, Path(__file__).parent / "results")
