@@ -128,7 +128,13 @@ def _is_warped(one: TrainingRun) -> bool:
 
 
 def _described(one: TrainingRun) -> dict[str, Any]:
-    return {"data": one.data, "network": one.model, "warped": _is_warped(one), "seed": one.settings.seed}
+    return {
+        "data": one.data,
+        "network": one.model,
+        "warped": _is_warped(one),
+        "seed": one.settings.seed,
+        "warping_multiplier": one.settings.warping_multiplier,
+    }
 
 
 def _row(one: TrainingRun, trained: TrainedModel) -> dict[str, Any]:
@@ -138,7 +144,6 @@ def _row(one: TrainingRun, trained: TrainedModel) -> dict[str, Any]:
         "steps": one.settings.steps,
         "batch": one.settings.batch,
         "learning_rate": one.settings.learning_rate,
-        "warping_multiplier": one.settings.warping_multiplier,
         "parameters": sum(parameter.numel() for parameter in trained.model.parameters()),
         "test_accuracy": trained.test_accuracy,
         "tested": trained.tested,

@@ -94,5 +94,5 @@ def caption(record: Path) -> str:
         f"{spreads.min():.2g} to {spreads.max():.2g} pixels. (b) Variance of the gradient of the mean loss with "
         "respect to the offsets. (c) Share of pixels where the warp folds: at most "
         f"{layers['fold_fraction'].max():.2g}. (d) Loss of every step, and its mean over {_AVERAGED} steps, with the "
-        "plain twin. Offsets start at zero and learn at a tenth of the rate."
+        f"plain twin. Offsets start at zero and learn at {last['warping_multiplier'].iloc[0]:g} of the rate."
     )

@@ -183,7 +183,8 @@ def networks_table(accuracy: pd.DataFrame) -> str:
     seeds = sorted(accuracy["seed"].unique())
     footer = (
         f"Mean ± standard deviation over {len(seeds)} seeds ({seeds[0]} to {seeds[-1]}) of weights, order and patches. "
-        "Images are classified by the photograph that they come from (patches), or by the digit."
+        "Images are classified by the photograph that they come from (patches), or by the digit. Offsets start at zero "
+        f"and learn at {accuracy['warping_multiplier'].iloc[0]:g} of the learning rate."
     )
     return "\n".join([*lines, "", footer])
 

@@ -102,6 +102,7 @@ def test_finished_runs_are_not_trained_again(reproduced, tmp_path):
 
 def test_summary_is_over_seeds():
     settings = {"steps": 2, "batch": 4, "classes": 3, "tested": 10, "parameters": 7, "last_loss": 1.0}
+    settings["warping_multiplier"] = 0.01
     rows = [
         {"data": "digits", "network": name, "warped": name != "plain", "seed": seed, "test_accuracy": score, **settings}
         for name, scores in (("plain", (0.5, 0.7)), ("selfwarp", (0.6, 0.6)))

@@ -18,7 +18,7 @@ def accuracy_summary(accuracy: pd.DataFrame) -> pd.DataFrame:
     """
     grouped = accuracy.groupby(["data", "network", "warped"], sort=False)
     found = grouped["test_accuracy"].agg(["mean", "std", "min", "max", "count"])
-    settings = grouped[["steps", "batch", "classes", "tested", "parameters", "last_loss"]].mean()
+    settings = grouped[["steps", "batch", "classes", "tested", "parameters", "last_loss", "warping_multiplier"]].mean()
     return found.join(settings).reset_index()
 
 

@@ -34,7 +34,7 @@ def command(
     download: Annotated[bool, typer.Option("--download", help="Fetch the data set's files, by checksum.")] = False,
     optimizer: Annotated[str, typer.Option(help="sgd or adamw.")] = "sgd",
     learning_rate: Annotated[float, typer.Option(help="Largest learning rate; about 0.001 suits adamw.")] = 0.05,
-    warping_multiplier: Annotated[float, typer.Option(help="Factor on the learning rate of offsets.")] = 0.1,
+    warping_multiplier: Annotated[float, typer.Option(help="Factor on the learning rate of offsets.")] = 0.01,
     momentum: Annotated[float, typer.Option(help="Momentum; of adamw, decay rate of the first moment.")] = 0.9,
     weight_decay: Annotated[float, typer.Option(help="Weight decay of filters and matrices.")] = 1e-4,
     schedule: Annotated[str, typer.Option(help="cosine, step or constant.")] = "cosine",
