@@ -464,6 +464,13 @@ def test_two_calls_before_one_backward_pass():
     assert m.table().filter(like="gradient").notna().all(axis=None)
 
 
+def test_an_empty_batch_has_no_statistics():
+    model = selfwarp_resnet(8, width=4, head_gain=1.0)
+    with wt.stability.monitor(model, interval=1) as m:
+        model(torch.zeros(0, 3, 8, 8))
+    assert m.table()[["offset_mean", "fold_fraction", "dead_fraction", "variance_out"]].isna().all(axis=None)
+
+
 def test_autocast():
     model, x = wavy(), normal(2, 3, 8, 8).float()
     with wt.stability.monitor(model, interval=1) as m, torch.autocast("cpu", dtype=torch.bfloat16):

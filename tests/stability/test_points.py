@@ -219,6 +219,11 @@ def test_points_are_a_record(tmp_path):
     [
         (lambda model: wt.stability.sampling_points(model, IMAGE.repeat(2, 1, 1, 1), (0, 0)), "^image: expected one"),
         (lambda model: wt.stability.sampling_points(model, IMAGE, (0, 20)), r"^pixel: expected a pixel of the grid"),
+        (
+            lambda model: wt.stability.sampling_points(model, IMAGE, (0.5, 1)),
+            r"^pixel: expected 2 integers, got \(0.5, 1",
+        ),
+        (lambda model: wt.stability.sampling_points(model, IMAGE, 3), "^pixel: expected 2 integers, got 3$"),
         (lambda model: wt.stability.sampling_points(model, IMAGE, (0, 0), limit=0), "^limit: expected"),
         (lambda model: wt.stability.sampling_points(model, IMAGE, (0, 0), "0", call=1), "^call: expected a call of"),
         (lambda model: wt.stability.sampling_points(nn.Identity(), IMAGE, (0, 0)), "^model: expected a model that"),

@@ -16,6 +16,7 @@ and taps of plain convolutions included: the gradient of that pixel in the image
 the composition leaves out.
 """
 
+import operator
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -214,9 +215,13 @@ def _heaviest(positions: Tensor, weights: Tensor, limit: int) -> tuple[Tensor, T
 def _start(passage: Passage, top: int, pixel: Sequence[int]) -> Float[Tensor, "1 d"]:
     offsets = passage.calls[top].offsets(1)
     grid = tuple(offsets.shape[3:])
-    if len(pixel) != len(grid) or not all(0 <= index < n for index, n in zip(pixel, grid, strict=True)):
-        raise ArgumentError("pixel", expected=f"a pixel of the grid {grid}", received=tuple(pixel))
-    return offsets.new_tensor([list(pixel)], dtype=torch.float64)
+    try:
+        indices = [operator.index(index) for index in pixel]
+    except TypeError as error:
+        raise ArgumentError("pixel", expected=f"{len(grid)} integers", received=repr(pixel)) from error
+    if len(indices) != len(grid) or not all(0 <= index < n for index, n in zip(indices, grid, strict=True)):
+        raise ArgumentError("pixel", expected=f"a pixel of the grid {grid}", received=tuple(indices))
+    return offsets.new_tensor([indices], dtype=torch.float64)
 
 
 def _check_image(image: Tensor) -> None:

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import torch
 from jaxtyping import Float
@@ -40,8 +40,10 @@ class ForwardStatistics:
 
 
 def forward_statistics(call: SamplingCall, images: int | None) -> ForwardStatistics:
-    """Return the statistics of the first images of a call, or of all."""
+    """Return the statistics of the first images of a call, or of all; NaN for an empty batch."""
     offsets = call.offsets(images)
+    if offsets.numel() == 0:
+        return ForwardStatistics(*[math.nan] * len(fields(ForwardStatistics)))
     deviation, mean = torch.var_mean(offsets, correction=0)
     found = [mean, deviation.sqrt(), *_slopes(call, offsets)]
     missing = offsets.new_tensor(math.nan)
@@ -56,8 +58,8 @@ def _slopes(call: SamplingCall, offsets: Float[Tensor, "B F d *T"]) -> tuple[Ten
     if min(offsets.shape[3:]) < 2:
         missing = offsets.new_tensor(math.nan)
         return missing, missing
-    fields = offsets.flatten(0, 1)
-    return slope_deviation(fields, call.lattice.spacing), fold_fraction(fields, call.lattice.spacing)
+    each = offsets.flatten(0, 1)
+    return slope_deviation(each, call.lattice.spacing), fold_fraction(each, call.lattice.spacing)
 
 
 def dead_fraction(call: SamplingCall, images: int | None) -> Float[Tensor, ""]:
