@@ -90,6 +90,16 @@ def test_a_damaged_checkpoint_is_passed_over(name, damage, tiny, task, tmp_path)
     assert fingerprint(model) == fingerprint(whole)
 
 
+@pytest.mark.parametrize("change", [{"scalars": None}, {"step": None}, {"step": 7}, {"sha256": {}}], ids=str)
+def test_an_edited_manifest_is_passed_over(change, tiny, task, tmp_path):
+    """None: the entry is taken away."""
+    train(tmp_path, tiny(), task)
+    path = tmp_path / "checkpoints" / "step-000000009" / "checkpoint.json"
+    edited = {**json.loads(path.read_text()), **change}
+    path.write_text(json.dumps({name: value for name, value in edited.items() if value is not None}))
+    assert Checkpoints(tmp_path / "checkpoints").latest().step == 8
+
+
 def test_damaged_checkpoints_of_later_steps_do_not_outlive_good_ones(tmp_path):
     checkpoints = Checkpoints(tmp_path)
     for step in (12, 14):
@@ -111,10 +121,10 @@ def test_divergence_keeps_the_last_good_checkpoint(tiny, task, tmp_path):
     images, labels = task
     model = tiny()
     with pytest.raises(DivergedError) as caught:
-        train(tmp_path, model, (images, labels), steps=9, stop=None, interval=3, learning_rate=1e30)
-    path = caught.value.checkpoint
-    assert path is None or Checkpoints(tmp_path / "checkpoints").latest() is not None
-    assert str(caught.value).endswith(f"last good checkpoint: {path or 'none was written'}")
+        train(tmp_path, model, (images, labels), steps=9, stop=None, interval=1, learning_rate=1e30)
+    path = tmp_path / "checkpoints" / "step-000000001"
+    assert caught.value.checkpoint == path == Checkpoints(tmp_path / "checkpoints").latest_path()
+    assert str(caught.value).endswith(f"last good checkpoint: {path}")
 
 
 def test_weights_that_are_not_finite_are_never_written(tiny, task, tmp_path):

@@ -69,7 +69,7 @@ class Checkpoints:
 
     def save(self, checkpoint: Checkpoint) -> Path:
         """Write a checkpoint, whole or not at all, and forget all but the last two."""
-        path = self.folder / f"step-{checkpoint.step:09d}"
+        path = self.folder / _name(checkpoint.step)
         temporary = Path(tempfile.mkdtemp(dir=self.folder, prefix=".writing-"))
         try:
             _write(checkpoint, temporary)
@@ -221,8 +221,10 @@ def _write(checkpoint: Checkpoint, folder: Path) -> None:
 def _is_whole(folder: Path) -> bool:
     """Whether every file of a checkpoint is there, with the content that was written."""
     try:
-        digests = records.read_json(folder / _MANIFEST)["sha256"]
-        return all(_digest(folder / name) == digest for name, digest in digests.items())
+        manifest = records.read_json(folder / _MANIFEST)
+        digests, is_named = manifest["sha256"], folder.name == _name(manifest["step"])
+        is_complete = _TENSORS in digests and isinstance(manifest["scalars"], dict)
+        return is_named and is_complete and all(_digest(folder / name) == digests[name] for name in digests)
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return False
 
@@ -231,6 +233,10 @@ def _read(folder: Path) -> Checkpoint:
     manifest = records.read_json(folder / _MANIFEST)
     tables = {path.stem: pd.read_parquet(path) for path in folder.glob("*.parquet")}
     return Checkpoint(manifest["step"], load_file(folder / _TENSORS), manifest["scalars"], tables)
+
+
+def _name(step: int) -> str:
+    return f"step-{step:09d}"
 
 
 def _digest(path: Path) -> str:
