@@ -41,7 +41,9 @@ def test_any_model_can_be_trained():
 
 def test_divergence_is_named():
     model = selfwarp_resnet(8, classes=2, channels_in=1, width=4)
-    images = torch.full((8, 1, 8, 8), torch.nan)
+    images = torch.zeros(8, 1, 8, 8)
+    with torch.no_grad():
+        model.stem.weight.fill_(torch.nan)
     with pytest.raises(DivergedError, match="^loss is nan at step 0; "):
         fit(model, images, torch.zeros(8, dtype=torch.long), steps=1, batch=4)
 
@@ -215,3 +217,36 @@ def test_times_are_not_compared(tiny, task):
     (step,) = fit(tiny(), *task, steps=1, batch=20)
     assert step == replace(step, images_per_second=math.pi)
     assert step != replace(step, loss=math.pi)
+
+
+def test_images_that_are_not_finite_are_named(tiny, task):
+    images = task[0].clone()
+    images[7, 0, 2, 2] = torch.nan
+    with pytest.raises(ArgumentError, match="^images: expected finite numbers, got infinite or NaN in image 7$"):
+        fit(tiny(), images, task[1], steps=1, batch=20)
+
+
+def test_frozen_parameters(tiny, task):
+    """A group that is frozen has no gradient and does not move; where all are, there is nothing to train."""
+    model, before = tiny(), tiny()
+    model.first.requires_grad_(False)
+    history = fit(model, *task, steps=2, batch=20)
+    assert [step.gradient_norms["warping"] for step in history] == [0.0, 0.0]
+    assert torch.equal(model.first.weight, before.first.weight)
+    with pytest.raises(ArgumentError, match="^model: expected a model with parameters to train, got Tiny$"):
+        fit(tiny().requires_grad_(False), *task, steps=2, batch=20)
+
+
+def test_accuracy_leaves_the_mode_of_every_module(tiny, task):
+    model = tiny().train()
+    model.norm.eval()
+    accuracy(model, *task)
+    assert (model.training, model.norm.training) == (True, False)
+
+
+def test_accuracy_of_nothing(tiny, task):
+    images, labels = task
+    with pytest.raises(ArgumentError, match="^images: expected at least one image, got none$"):
+        accuracy(tiny(), images[:0], labels[:0])
+    with pytest.raises(ArgumentError, match="^labels: expected int64 of shape "):
+        accuracy(tiny(), images, labels[:3])

@@ -33,8 +33,9 @@ def test_tensorboard_gets_every_number(tmp_path, monkeypatch):
     written = []
 
     class SummaryWriter:
-        def __init__(self, folder):
+        def __init__(self, folder, purge_step):
             self.folder = folder
+            written.append(purge_step)
 
         def __enter__(self):
             return self
@@ -48,10 +49,11 @@ def test_tensorboard_gets_every_number(tmp_path, monkeypatch):
     module = ModuleType("torch.utils.tensorboard")
     module.SummaryWriter = SummaryWriter
     monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", module)
-    with tensorboard_log(tmp_path) as log:
+    with tensorboard_log(tmp_path, 7) as log:
         for step in HISTORY:
             log(step)
     assert written[-1] == str(tmp_path)
     assert ("loss", 1.25, 1) in written
     assert ("gradient_norm_rest", 1 / 3, 0) in written
-    assert [entry for entry in written[:-1] if entry[0] == "test_accuracy"] == [("test_accuracy", 0.75, 1)]
+    assert written[0] == 7
+    assert [entry for entry in written[1:-1] if entry[0] == "test_accuracy"] == [("test_accuracy", 0.75, 1)]

@@ -69,5 +69,5 @@ def test_gradient_norms_by_group(tiny, task):
 def test_bad_input(tiny):
     with pytest.raises(UnknownNameError, match="^optimizer: expected one of adamw, sgd, got 'adam' "):
         build_optimizer(tiny(), "adam")
-    with pytest.raises(ArgumentError, match="^model: expected a model with parameters, got ReLU$"):
+    with pytest.raises(ArgumentError, match="^model: expected a model with parameters to train, got ReLU$"):
         build_optimizer(torch.nn.ReLU(), "sgd")

@@ -28,6 +28,8 @@ pytestmark = pytest.mark.usefixtures("as_users_call")
         ("precision", "fp8", "one of bf16, fp16, fp32"),
         ("augment", ("mixup",), "one of crop, flip"),
         ("augment", "flip", "a tuple of names"),
+        ("augment", None, "a tuple of names"),
+        ("augment", ("flip", "crop", "flip"), "each name once"),
         ("seed", "one", "an integer"),
     ],
     ids=lambda value: str(value),

@@ -107,7 +107,14 @@ def fit(
 
 @torch.no_grad()
 def accuracy(model: nn.Module, images: Float[Tensor, "N C *S"], labels: Int[Tensor, " N"], batch: int = 256) -> float:
-    """Return the share of images (N, C, *S) with labels (N,) that a classifier gets right, in evaluation mode."""
+    """Return the share of images (N, C, *S) with labels (N,) that a classifier gets right, in evaluation mode.
+
+    Raises:
+        ArgumentError: no images, or images and labels that do not belong together.
+    """
+    _check_labels("labels", images, labels)
+    if len(images) == 0:
+        raise ArgumentError("images", expected="at least one image", received="none")
     return _count_right(model, images, labels, batch) / len(images)
 
 
@@ -232,6 +239,9 @@ def _check_data(images: Tensor, labels: Tensor, settings: TrainingSettings, proc
     if images.ndim < 2 or not images.is_floating_point():
         shape = f"{images.dtype} {tuple(images.shape)}"
         raise ArgumentError("images", expected="real numbers of shape (N, C, *S)", received=shape)
+    if not bool(images.isfinite().all()):
+        wrong = int((~images.isfinite()).flatten(1).any(1).nonzero()[0])
+        raise ArgumentError("images", expected="finite numbers", received=f"infinite or NaN in image {wrong}")
     _check_labels("labels", images, labels)
     if settings.batch > len(images):
         raise ArgumentError("batch", expected=f"an integer in 1 … {len(images)}", received=settings.batch)
@@ -256,15 +266,16 @@ def _check_evaluation(test: LabelledTensors | None, interval: int | None) -> Non
 
 
 def _count_right(model: nn.Module, images: Tensor, labels: Tensor, batch: int = 256) -> int:
-    """Return how many images a classifier gets right in evaluation mode; its mode is as before afterwards."""
-    training, device = model.training, next(model.parameters()).device
+    """Return how many images a classifier gets right in evaluation mode; all its modes are as before afterwards."""
+    modes, device = {module: module.training for module in model.modules()}, next(model.parameters()).device
     model.eval()
     with torch.no_grad():
         right = sum(
             int((model(part.to(device)).argmax(1) == truth.to(device)).sum())
             for part, truth in zip(images.split(batch), labels.split(batch), strict=True)
         )
-    model.train(training)
+    for module, training in modes.items():
+        module.training = training
     return right
 
 

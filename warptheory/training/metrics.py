@@ -61,8 +61,12 @@ def history_of_table(table: pd.DataFrame) -> list[TrainingStep]:
 
 
 @contextmanager
-def tensorboard_log(folder: Path) -> Iterator[Callable[[TrainingStep], None]]:
+def tensorboard_log(folder: Path, first_step: int = 0) -> Iterator[Callable[[TrainingStep], None]]:
     """Yield a function that logs a step for TensorBoard, into a folder.
+
+    Args:
+        folder: where to log.
+        first_step: number of the first step; TensorBoard forgets what the folder holds of it and of later ones.
 
     Raises:
         ArgumentError: the package tensorboard is not installed.
@@ -73,7 +77,7 @@ def tensorboard_log(folder: Path) -> Iterator[Callable[[TrainingStep], None]]:
         raise ArgumentError(
             "tensorboard", expected="the package tensorboard (pip install tensorboard)", received=str(error)
         ) from error
-    with SummaryWriter(str(folder)) as writer:
+    with SummaryWriter(str(folder), purge_step=first_step) as writer:
 
         def log(measured: TrainingStep) -> None:
             for name, value in history_table([measured]).drop(columns="step").iloc[0].dropna().items():

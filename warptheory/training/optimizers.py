@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from warptheory.core.errors import ArgumentError, UnknownNameError
@@ -52,7 +53,7 @@ def build_optimizer(
         warping_multiplier: factor on the learning rate of the group "warping".
 
     Raises:
-        ArgumentError: an unknown name, or a model without parameters.
+        ArgumentError: an unknown name, or a model without parameters that can be trained.
 
     Source: I. Loshchilov, F. Hutter, ICLR 2019 (AdamW).
     """
@@ -65,8 +66,8 @@ def build_optimizer(
         for chosen, decay in _by_weight_decay(parameters, weight_decay)
         if chosen
     ]
-    if not groups:
-        raise ArgumentError("model", expected="a model with parameters", received=type(model).__name__)
+    if not any(parameter.requires_grad for group in groups for parameter in group["params"]):
+        raise ArgumentError("model", expected="a model with parameters to train", received=type(model).__name__)
     return _OPTIMIZERS[name](groups, momentum)
 
 
@@ -77,12 +78,17 @@ def set_learning_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
 
 
 def gradient_norms(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
-    """Return the norm of the gradient of each named group, a scalar each."""
-    gradients: dict[str, list[Tensor]] = {}
+    """Return the norm of the gradient of each named group, a scalar each, on the device of its parameters."""
+    parameters: dict[str, list[Tensor]] = {}
     for group in optimizer.param_groups:
-        found = [parameter.grad for parameter in group["params"] if parameter.grad is not None]
-        gradients.setdefault(group["name"], []).extend(found)
-    return {name: torch.nn.utils.get_total_norm(found) for name, found in gradients.items()}
+        parameters.setdefault(group["name"], []).extend(group["params"])
+    return {name: _norm_of_gradients(chosen) for name, chosen in parameters.items()}
+
+
+def _norm_of_gradients(parameters: list[Tensor]) -> Float[Tensor, ""]:
+    found = [parameter.grad for parameter in parameters if parameter.grad is not None]
+    # Of no gradients, as in a group that is frozen, torch would make a zero on the CPU.
+    return torch.nn.utils.get_total_norm(found) if found else parameters[0].new_zeros(())
 
 
 def _by_weight_decay(parameters: list[nn.Parameter], decay: float) -> list[tuple[list[nn.Parameter], float]]:

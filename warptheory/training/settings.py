@@ -58,10 +58,13 @@ class TrainingSettings:
         _check_name("optimizer", self.optimizer, optimizers.names())
         _check_name("schedule", self.schedule, schedules.names())
         _check_name("precision", self.precision, precision.names())
-        if isinstance(self.augment, str):
+        if not isinstance(self.augment, tuple | list):
             raise ArgumentError("augment", expected="a tuple of names", received=repr(self.augment))
         for name in self.augment:
             _check_name("augment", name, augmentation.names())
+        # The same numbers would be drawn again: two flips would undo each other.
+        if len(set(self.augment)) < len(self.augment):
+            raise ArgumentError("augment", expected="each name once", received=self.augment)
         if not isinstance(self.seed, int):
             raise ArgumentError("seed", expected="an integer", received=repr(self.seed))
 
