@@ -39,6 +39,7 @@ class UnknownNameError(ArgumentError, LookupError):
 
     def __init__(self, argument: str, name: object, known: Iterable[str]) -> None:
         names = sorted(known)
+        self.name, self.known = name, names
         closest = difflib.get_close_matches(str(name), names, n=1)
         hint = f" (did you mean {closest[0]!r}?)" if closest else ""
         super().__init__(argument, expected=f"one of {', '.join(names)}", received=f"{name!r}{hint}")

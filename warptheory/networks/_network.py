@@ -2,7 +2,8 @@
 
 import inspect
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar
 
 import torch
 from torch import nn
@@ -13,7 +14,13 @@ from warptheory.operators import SelfWarp
 
 
 class WarpedNetwork(nn.Module):
-    """A network whose parameters fall into those that compute offsets, and the rest."""
+    """A network whose parameters fall into those that compute offsets, and the rest.
+
+    Attributes:
+        dim: number of axes of what it classifies: 1 for signals, 2 for images.
+    """
+
+    dim: ClassVar[int]
 
     def parameter_groups(self) -> dict[str, list[nn.Parameter]]:
         """Return the parameters in two groups: "warping" computes offsets, "rest" is everything else."""
@@ -40,16 +47,21 @@ def initialise(network: nn.Module, seed: int) -> None:
                 parameter.uniform_(-bound, bound, generator=generator)
 
 
-def check_options(options: Mapping[str, object]) -> None:
-    """Refuse options that self-warp layers do not have.
+def check_options(options: Mapping[str, object], network: Callable[..., Any]) -> None:
+    """Refuse options that neither self-warp layers nor a network have.
+
+    Args:
+        options: what was left for the self-warps.
+        network: takes the arguments of the network.
 
     Raises:
         UnknownNameError: such an option; the message lists those that exist.
     """
-    known = [name for name in inspect.signature(SelfWarp).parameters if name != "channels"]
+    layer = [name for name in inspect.signature(SelfWarp).parameters if name != "channels"]
+    own = [name for name, one in inspect.signature(network).parameters.items() if one.kind != one.VAR_KEYWORD]
     for name in options:
-        if name not in known:
-            raise UnknownNameError("option", name, known)
+        if name not in layer:
+            raise UnknownNameError("option", name, [*own, *layer])
 
 
 def check_count(argument: str, value: object) -> int:

@@ -39,6 +39,8 @@ class SignalBlock(nn.Module):
 class SelfWarpNet1d(WarpedNetwork):
     """A network of `depth` convolutions for signals; arguments as in `selfwarp_net1d`."""
 
+    dim = 1
+
     def __init__(
         self,
         classes: int = 10,
@@ -50,7 +52,7 @@ class SelfWarpNet1d(WarpedNetwork):
         **options: Any,
     ) -> None:
         super().__init__()
-        check_options(options)
+        check_options(options, selfwarp_net1d)
         check_count("depth", depth)
         entering = [check_count("channels_in", channels_in)] + [check_count("width", width)] * (depth - 1)
         sizes = [5] + [3] * (depth - 1)

@@ -67,6 +67,8 @@ class ResidualBlock(nn.Module):
 class SelfWarpResNet(WarpedNetwork):
     """A residual network of depth 6n + 2 for small images; arguments as in `selfwarp_resnet`."""
 
+    dim = 2
+
     def __init__(
         self,
         depth: int,
@@ -85,7 +87,7 @@ class SelfWarpResNet(WarpedNetwork):
             raise ArgumentError("depth", expected="6n + 2 with n ≥ 1 (20, 32, 44, 56, 110)", received=depth)
         _check_choice("placement", placement, PLACEMENTS)
         _check_choice("mixing", mixing, tuple(MIXINGS))
-        check_options(options)
+        check_options(options, selfwarp_resnet)
         channels = check_count("width", width)
         self.stem = nn.Conv2d(check_count("channels_in", channels_in), width, 3, padding=1, bias=False)
         self.stem_norm = nn.BatchNorm2d(width)

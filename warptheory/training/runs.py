@@ -1,7 +1,7 @@
 """A training run by the names of its parts: network, data, settings; and the records that it leaves."""
 
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager, ExitStack
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from hashlib import sha256
 from pathlib import Path
@@ -14,9 +14,9 @@ from torch import Tensor, nn
 
 from warptheory import networks
 from warptheory.core import records
-from warptheory.core.errors import ArgumentError
+from warptheory.core.errors import ArgumentError, UnknownNameError
 from warptheory.training import data
-from warptheory.training.checkpoint import Checkpoints, fingerprint, open_checkpoints
+from warptheory.training.checkpoint import Checkpoint, fingerprint, open_checkpoints
 from warptheory.training.data import Dataset, LabelledImages
 from warptheory.training.diagnosis import DivergedError
 from warptheory.training.loop import Monitor, fit
@@ -47,6 +47,9 @@ class TrainingRun:
         data_options: options of the data set, such as the size of patches.
         data_dir: folder of the files, for data that are read from files.
         download: fetch the files if they are not there.
+
+    Raises:
+        ArgumentError: an option that is an attribute of the run, or that the data decide.
     """
 
     model: str
@@ -57,16 +60,36 @@ class TrainingRun:
     data_dir: Path | None = None
     download: bool = False
 
+    def __post_init__(self) -> None:
+        _refuse("model_options", self.model_options, ("name", "classes", "channels_in"))
+        _refuse("data_options", self.data_options, ("name", "data_dir", "download", "seed"))
+
     def load_data(self) -> Dataset:
-        """Return the data set."""
+        """Return the data set.
+
+        Raises:
+            UnknownNameError: no such data set.
+            ArgumentError: options or files that cannot be used.
+        """
         seed = self.settings.seed
-        return data.load(self.data, data_dir=self.data_dir, download=self.download, seed=seed, **self.data_options)
+        with _named("data"):
+            return data.load(self.data, data_dir=self.data_dir, download=self.download, seed=seed, **self.data_options)
 
     def build_model(self, dataset: Dataset) -> nn.Module:
-        """Return the network for a data set, with its initial weights."""
+        """Return the network for a data set, with its initial weights.
+
+        Raises:
+            UnknownNameError: no such network.
+            ArgumentError: options that cannot be used, or images for a network of signals, or the reverse.
+        """
         options: dict[str, Any] = {"seed": self.settings.seed, **self.model_options}
-        channels = dataset.train.images.shape[1]
-        return networks.build(self.model, classes=len(dataset.classes), channels_in=channels, **options)
+        channels, *size = dataset.train.images.shape[1:]
+        with _named("model"):
+            network = networks.build(self.model, classes=len(dataset.classes), channels_in=channels, **options)
+        if network.dim != len(size):
+            expected = f"a network for {self.data}, whose examples have {len(size)} axes"
+            raise ArgumentError("model", expected=expected, received=f"{self.model!r}, for {network.dim}")
+        return network
 
     def configuration(self, dataset: Dataset) -> dict[str, Any]:
         """Return everything that the weights depend on, as JSON has it: the data by their digest."""
@@ -149,13 +172,15 @@ def train(
         checkpoints = stack.enter_context(
             open_checkpoints(out, configuration, interval=checkpoint_interval, resume=resume, fresh=fresh)
         )
+        last = None if checkpoints is None else checkpoints.latest()
         # Channels last is the order in which convolutions and warps of several channels are fastest.
         model = run.build_model(dataset).to(device)
         model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stubs omit it
         listeners = [] if on_step is None else [on_step]
         if tensorboard and out is not None and processes.rank == 0:
-            listeners.append(stack.enter_context(tensorboard_log(Path(out) / "tensorboard")))
-        monitor = None if watch is None else _watched(stack, watch, model, checkpoints)
+            first = 0 if last is None else last.step
+            listeners.append(stack.enter_context(tensorboard_log(Path(out) / "tensorboard", first)))
+        monitor = None if watch is None else _watched(stack, watch, model, last)
         write = _Records(Path(out), configuration, device) if out is not None and processes.rank == 0 else None
         try:
             history = fit(
@@ -193,9 +218,8 @@ class _ContinuedMonitor:
         return pd.concat(parts, ignore_index=True) if parts else found
 
 
-def _watched(stack: ExitStack, watch: Watch, model: nn.Module, checkpoints: Checkpoints | None) -> Monitor:
+def _watched(stack: ExitStack, watch: Watch, model: nn.Module, last: Checkpoint | None) -> Monitor:
     """Start a monitor, and put the rows that the last checkpoint holds before its own."""
-    last = None if checkpoints is None else checkpoints.latest()
     monitor = stack.enter_context(watch(model, first_step=0 if last is None else last.step))
     before = [] if last is None or "monitor" not in last.tables else [last.tables["monitor"]]
     return _ContinuedMonitor(before, monitor)
@@ -225,6 +249,23 @@ class _Records:
             name: tensor.detach().cpu().contiguous().numpy() for name, tensor in trained.model.state_dict().items()
         }
         records.write_arrays(self._folder / "weights.safetensors", weights, manifest)
+
+
+@contextmanager
+def _named(argument: str) -> Iterator[None]:
+    """Call a name that is unknown what the run calls it."""
+    try:
+        yield
+    except UnknownNameError as error:
+        if error.argument != "name":
+            raise
+        raise UnknownNameError(argument, error.name, error.known) from error
+
+
+def _refuse(argument: str, options: Mapping[str, Any], decided: Sequence[str]) -> None:
+    for name in decided:
+        if name in options:
+            raise ArgumentError(argument, expected=f"no {name}, which the run itself decides", received=options[name])
 
 
 def _surroundings() -> dict[str, int]:

@@ -39,7 +39,7 @@ def command(
     weight_decay: Annotated[float, typer.Option(help="Weight decay of filters and matrices.")] = 1e-4,
     schedule: Annotated[str, typer.Option(help="cosine, step or constant.")] = "cosine",
     warm_up: Annotated[int, typer.Option(help="First steps, in which the learning rate grows.")] = 0,
-    augment: Annotated[list[str] | None, typer.Option(help="flip or crop; may be given twice.")] = None,
+    augment: Annotated[list[str] | None, typer.Option(help="flip or crop; give the option twice for both.")] = None,
     clip: Annotated[float | None, typer.Option(help="Largest norm of the gradient.")] = None,
     precision: Annotated[str, typer.Option(help="fp32, or mixed with bf16, or with fp16 on a GPU.")] = "fp32",
     seed: options.Seed = 0,
