@@ -169,6 +169,28 @@ def test_groups_have_a_point_each():
     assert found.weights.tolist() == [0.5, 0.5]
 
 
+class Translation(nn.Module):
+    """Samples at n + shift on both axes."""
+
+    def __init__(self, shift, boundary):
+        super().__init__()
+        self.shift, self.boundary = shift, boundary
+
+    def forward(self, x):
+        return wt.warp(x, torch.full((len(x), 2, *x.shape[2:]), self.shift), boundary=self.boundary)
+
+
+@pytest.mark.parametrize("boundary", ["border", "reflect", "periodic"])
+@pytest.mark.parametrize("shift", [13.0, -17.0])
+@pytest.mark.parametrize("pixel", [(12, 9), (3, 18), (23, 0)])
+def test_points_that_leave_a_grid_between_layers(boundary, shift, pixel):
+    """The output pixel depends on one pixel of the image, by the gradient: where the rule leads, there is the point."""
+    model = nn.Sequential(Translation(0.0, "border"), Translation(shift, boundary))
+    (truth,) = np.argwhere(wt.stability.receptive_field(model, IMAGE, pixel))
+    found = wt.stability.sampling_points(model, IMAGE, pixel)
+    np.testing.assert_allclose(found.positions, [truth], **CLOSE)
+
+
 def test_receptive_field_of_a_translation_is_one_pixel():
     field = wt.stability.receptive_field(nn.Sequential(Affine(torch.eye(2), (1.0, -2.0))), IMAGE, (5, 9))
     assert np.argwhere(field).tolist() == [[6, 7]]

@@ -10,10 +10,11 @@ array([[4., 6.]])
 
 Two views are offered. `sampling_points` composes the warps: a sample of the upper layer is carried down to the layer
 below, where it is displaced again, and so on. A deformable convolution splits a point into its taps; a plain
-convolution or a pooling leads to the centre of its window, and a shortcut around a warp is not followed. These are the
-positions that the offsets stand for. `receptive_field` is the truth about all that the output pixel reads, shortcuts
-and taps of plain convolutions included: the gradient of that pixel in the image. Drawn under the points, it shows what
-the composition leaves out.
+convolution or a pooling leads to the centre of its window, and a shortcut around a warp is not followed. Between layers
+a point outside a grid goes on where the layer's boundary rule reads instead; the last ones may lie outside the image.
+These are the positions that the offsets stand for. `receptive_field` is the truth about all that the output pixel
+reads, shortcuts and taps of plain convolutions included: the gradient of that pixel in the image. Drawn under the
+points, it shows what the composition leaves out.
 """
 
 import operator
@@ -154,6 +155,8 @@ def _compose(passage: Passage, followed: list[int], start: Tensor, below: bool, 
         still = still * still.new_tensor(lattice.spacing) + still.new_tensor(lattice.origins).mean(0)
         size = passage.size_of_input(number)
         if below:
+            if lower is not None:
+                points = _as_read(passage.calls[number].boundary, points, size)
             points, size = passage.descend(points, number, lower)
             still, _ = passage.descend(still, number, lower)
     return SamplingPoints(
@@ -181,6 +184,21 @@ def _sample(
     total = shares.sum()
     shares = shares / total if total > 0 else shares
     return positions.transpose(1, 2).reshape(-1, dim), shares.flatten()
+
+
+def _as_read(boundary: str, points: Float[Tensor, "N d"], size: Sequence[int]) -> Float[Tensor, "N d"]:
+    """Return the places on a grid whose values a boundary rule puts at points; of zeros outside there are none."""
+    length = points.new_tensor(size)
+    if boundary == "periodic":
+        return torch.remainder(points, length)
+    if boundary == "reflect":
+        phase = torch.remainder(points + 0.5, 2 * length)
+        points = torch.minimum(phase, 2 * length - phase) - 0.5
+    if boundary == "mirror":
+        phase = torch.remainder(points, (2 * length - 2).clamp(min=1))
+        points = torch.minimum(phase, 2 * length - 2 - phase)
+    # Between the centre of an outermost pixel and its edge its value continues, with the edge as a mirror too.
+    return points if boundary == "zeros" else torch.minimum(points.clamp(min=0), length - 1)
 
 
 def _shares(call: SamplingCall, points: Float[Tensor, "N d"]) -> Float[Tensor, "F N"]:

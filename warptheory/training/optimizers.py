@@ -60,7 +60,7 @@ def build_optimizer(
     if name not in _OPTIMIZERS:
         raise UnknownNameError("optimizer", name, _OPTIMIZERS)
     multipliers = {"warping": warping_multiplier}
-    groups = [
+    groups: Groups = [
         {"params": chosen, "name": group, "weight_decay": decay, "multiplier": multipliers.get(group, 1.0)}
         for group, parameters in parameter_groups(model).items()
         for chosen, decay in _by_weight_decay(parameters, weight_decay)
