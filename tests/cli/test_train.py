@@ -136,6 +136,10 @@ def test_options_of_the_network_and_the_data(warptheory, tmp_path):
     manifest = json.loads((tmp_path / "metrics.json").read_text())
     assert manifest["settings"]["model_options"] == {"scale": 0.5, "width": 4}
     assert not (tmp_path / "monitor.parquet").exists()
+    # The accuracy that is kept is of those two test images of each photograph.
+    code, _, err = warptheory(*patches, "--data-option", "test_per_class=3", "--out", tmp_path, "--resume")
+    assert code == 2
+    assert "test_sha256 was" in err
 
 
 def in_a_process(*arguments, launcher=()):

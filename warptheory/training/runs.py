@@ -92,11 +92,10 @@ class TrainingRun:
         return network
 
     def configuration(self, dataset: Dataset) -> dict[str, Any]:
-        """Return everything that the weights depend on, as JSON has it: the data by their digest."""
-        digest = sha256(dataset.train.images.contiguous().numpy().data)
-        digest.update(dataset.train.labels.contiguous().numpy().data)
+        """Return everything that weights and accuracies depend on, as JSON has it: the data by their digests."""
+        digests = {"data_sha256": _digest(dataset.train), "test_sha256": _digest(dataset.test)}
         network = {"model": self.model, "model_options": dict(self.model_options)}
-        return {**network, "data": self.data, "data_sha256": digest.hexdigest(), **asdict(self.settings)}
+        return {**network, "data": self.data, **digests, **asdict(self.settings)}
 
 
 @dataclass(frozen=True)
@@ -266,6 +265,12 @@ def _refuse(argument: str, options: Mapping[str, Any], decided: Sequence[str]) -
     for name in decided:
         if name in options:
             raise ArgumentError(argument, expected=f"no {name}, which the run itself decides", received=options[name])
+
+
+def _digest(images: LabelledImages) -> str:
+    digest = sha256(images.images.contiguous().numpy().data)
+    digest.update(images.labels.contiguous().numpy().data)
+    return digest.hexdigest()
 
 
 def _surroundings() -> dict[str, int]:
