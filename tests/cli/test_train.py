@@ -59,6 +59,8 @@ def test_records_and_going_on(warptheory, tmp_path):
     resumed = pd.read_parquet(halves / "metrics.parquet").drop(columns=times)
     pd.testing.assert_frame_equal(resumed, metrics.drop(columns=times), check_exact=True)
     pd.testing.assert_frame_equal(pd.read_parquet(halves / "monitor.parquet"), monitored, check_exact=True)
+    stop_after(0, warptheory, (*common, "--out", halves, "--fresh", "--seed", 1))
+    assert not list(halves.glob("weights.*")) + list(halves.glob("*.parquet"))
     assert warptheory(*common, "--out", halves, "--fresh", "--seed", 1)[0] == 0
     assert weights_digest(halves) != weights_digest(whole)
 

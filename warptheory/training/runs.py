@@ -181,6 +181,8 @@ def train(
             listeners.append(stack.enter_context(tensorboard_log(Path(out) / "tensorboard", first)))
         monitor = None if watch is None else _watched(stack, watch, model, last)
         write = _Records(Path(out), configuration, device) if out is not None and processes.rank == 0 else None
+        if write is not None and fresh:
+            write.forget()
         try:
             history = fit(
                 model,
@@ -232,6 +234,12 @@ class _Records:
         self._manifest = records.Manifest(
             records.command_line(), configuration["seed"], _device_name(device), {**configuration, **_surroundings()}
         )
+
+    def forget(self) -> None:
+        """Remove the records of an earlier run."""
+        for name in ("metrics.parquet", "monitor.parquet", "weights.safetensors"):
+            for path in (self._folder / name, (self._folder / name).with_suffix(".json")):
+                path.unlink(missing_ok=True)
 
     def metrics(self, history: Sequence[TrainingStep]) -> None:
         """Write what every step measured."""
