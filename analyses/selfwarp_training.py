@@ -118,9 +118,8 @@ def _plan(tasks: tuple[Task, ...], seeds: range, most_steps: int | None) -> Iter
 
 def _train(one: TrainingRun, folder: Path, device: str) -> TrainedModel:
     """Train, or go on where an earlier call was interrupted; the networks of the first task are watched."""
-    place = folder / f"{one.data}-{one.model}-{one.settings.seed}"
     watch = partial(monitor, interval=INTERVAL) if _is_warped(one) else None
-    return train(one, device=torch.device(device), out=place, resume=True, watch=watch)
+    return train(one, device=torch.device(device), out=folder / one.name, resume=True, watch=watch)
 
 
 def _is_warped(one: TrainingRun) -> bool:

@@ -6,7 +6,8 @@ these offsets.
 
 The branch of block ℓ reads its input at t + ε_ℓ(t), and that input, followed down through the branches, was read from
 the image at t + D_{ℓ−1}(t); so D_ℓ(t) = ε_ℓ(t) + D_{ℓ−1}(t + ε_ℓ(t)). A stage that has s² times fewer pixels has pixel
-n over pixel sn of the image, where its strided convolutions are centred: its offsets are s times as long there.
+n over pixel sn of the image, where its strided convolutions are centred: its offsets are s times as long there. What is
+read beyond the edge of a layer is the pixel at its edge, as the layer's boundary rule says.
 """
 
 from collections.abc import Callable, Sequence
@@ -60,11 +61,10 @@ def run(
         dict(MODEL_OPTIONS),
         {"colour": True},
     )
-    place = folder.parent / "training" / f"figure5-{chosen.model}-{seed}"
     trained = train(
         chosen,
         device=torch.device(device),
-        out=place,
+        out=folder.parent / "training" / chosen.name,
         resume=True,
         watch=partial(monitor, interval=max(1, most_steps // 10)),
         on_step=lambda measured: report((measured.step + 1) / most_steps, f"train {chosen.model}"),
@@ -105,17 +105,30 @@ def compose(fields: Sequence[OffsetField], size: tuple[int, int]) -> Float[Tenso
     total = torch.zeros(1, 2, *size, dtype=torch.float64)
     found = []
     for field in fields:
-        own = _on_image(torch.from_numpy(field.offsets).double(), size)
+        own = _within(field, _on_image(torch.from_numpy(field.offsets).double(), size))
         total = own + warping.warp(total, own, boundary="border")
         found.append(total)
     return torch.cat(found)
 
 
+def _within(field: OffsetField, offsets: Float[Tensor, "1 2 H W"]) -> Float[Tensor, "1 2 H W"]:
+    """Return offsets (1, 2, H, W) that lead to the edge of a layer where they led beyond it."""
+    size = offsets.shape[2:]
+    stride, pixels = size[0] // field.size[0], _pixels((size[0], size[1]), offsets.dtype)
+    last = stride * (torch.tensor(field.size, dtype=offsets.dtype) - 1).reshape(1, 2, 1, 1)
+    # Pixels of the image may lie beyond the last of a coarser layer; those stay where they are.
+    return torch.maximum(torch.minimum(pixels + offsets, torch.maximum(last, pixels)), torch.zeros(())) - pixels
+
+
+def _pixels(size: tuple[int, int], dtype: torch.dtype) -> Float[Tensor, "1 2 H W"]:
+    rows, columns = (torch.arange(length, dtype=dtype) for length in size)
+    return torch.stack(torch.meshgrid(rows, columns, indexing="ij"))[None]
+
+
 def _on_image(offsets: Float[Tensor, "1 2 h w"], size: tuple[int, int]) -> Float[Tensor, "1 2 H W"]:
     """Return offsets of a coarser grid on the pixels of the image, interpolated between and in its pixels."""
     stride = size[0] // offsets.shape[2]
-    rows, columns = (torch.arange(length, dtype=offsets.dtype) for length in size)
-    pixels = torch.stack(torch.meshgrid(rows, columns, indexing="ij"))[None]
+    pixels = _pixels(size, offsets.dtype)
     return stride * warping.warp(offsets, pixels / stride - pixels, boundary="border")
 
 

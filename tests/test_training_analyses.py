@@ -36,7 +36,20 @@ def test_translations_add():
     assert found.shape == (2, 2, 12, 16)
     for number in range(2):
         total = np.sum(shifts[: number + 1], axis=0)
-        torch.testing.assert_close(found[number], torch.tensor(total)[:, None, None].expand(2, 12, 16))
+        inside = found[number][:, 3:-3, 3:-3]  # as far from the edges as the offsets are long
+        torch.testing.assert_close(inside, torch.tensor(total)[:, None, None].expand(2, 6, 10))
+
+
+def test_what_leads_beyond_the_edge_ends_there():
+    """As the warps themselves do, one after the other, on a ramp, which linear interpolation reads exactly."""
+    size, ramp = (12, 16), torch.arange(12.0, dtype=torch.float64)[:, None].expand(1, 1, 12, 16)
+    shifts = [(-2.5, 0.0), (4.0, 0.0), (3.0, 0.0)]
+    fields = [field(at(lambda y, x, s=s: (s[0] + 0 * y, s[1] + 0 * x), size), size) for s in shifts]
+    expected = ramp
+    for each in fields:
+        expected = wt.warp(expected, torch.from_numpy(each.offsets), boundary="border")
+    found = wt.warp(ramp, through.compose(fields, size)[-1:], boundary="border")
+    torch.testing.assert_close(found, expected, rtol=0, atol=1e-12)
 
 
 @pytest.mark.parametrize("stride", [1, 2, 4])

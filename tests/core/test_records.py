@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from warptheory.core import records
+from warptheory.core import files, records
 from warptheory.core.errors import ArgumentError
 
 MANIFEST = records.Manifest("test", seed=3, device="cpu", settings={"a": 1})
@@ -54,3 +54,10 @@ def test_missing_record(tmp_path):
     for read in (records.read_table, records.read_arrays, records.read_json):
         with pytest.raises(ArgumentError, match="^record: expected a record that a command wrote"):
             read(tmp_path / "nothing")
+
+
+def test_files_have_the_permissions_that_the_user_asks_for(tmp_path):
+    plain = tmp_path / "plain"
+    plain.write_text("by Python's own open")
+    files.write_text(tmp_path / "atomic", "through a temporary file")
+    assert (tmp_path / "atomic").stat().st_mode == plain.stat().st_mode

@@ -48,3 +48,9 @@ def test_a_sine_folds_where_its_slope_is_below_minus_one():
 def test_bad_input(offsets):
     with pytest.raises(ArgumentError, match="^offsets: expected a floating tensor"):
         fold_fraction(offsets)
+
+
+def test_offsets_that_are_no_numbers_have_no_share():
+    offsets = torch.zeros(1, 2, 4, 4)
+    offsets[0, 0, 1, 1] = torch.nan
+    assert torch.isnan(fold_fraction(offsets))

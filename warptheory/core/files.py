@@ -10,6 +10,9 @@ from pathlib import Path
 
 from warptheory.core.errors import ArgumentError
 
+_USERS_MASK = os.umask(0)  # it can only be read by setting it
+os.umask(_USERS_MASK)
+
 
 def output_folder(folder: str | Path, argument: str = "out") -> Path:
     """Create a folder if need be, and check that files can be written into it.
@@ -35,6 +38,7 @@ def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=path.suffix)
     os.close(handle)
     temporary = Path(name)
+    temporary.chmod(0o666 & ~_USERS_MASK)  # a temporary file is its owner's alone
     try:
         write(temporary)
         temporary.replace(path)

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+import torch
 from jaxtyping import Float
 from torch import Tensor
 
@@ -9,7 +10,7 @@ from warptheory.warping.jacobian import jacobian_determinant, offset_jacobian
 
 
 def fold_fraction(offsets: Float[Tensor, "B d *T"], spacing: Sequence[float] | None = None) -> Float[Tensor, ""]:
-    """Return the share of pixels with J ≤ 0, a scalar in [0, 1].
+    """Return the share of pixels with J ≤ 0, a scalar in [0, 1]; NaN where offsets are no numbers.
 
     Args:
         offsets: ε in pixels, shape (B, d, *T).
@@ -18,7 +19,8 @@ def fold_fraction(offsets: Float[Tensor, "B d *T"], spacing: Sequence[float] | N
     Raises:
         ArgumentError: not a floating tensor of that shape.
     """
-    return (jacobian_determinant(offsets, spacing) <= 0).to(offsets.dtype).mean()
+    determinant = jacobian_determinant(offsets, spacing)
+    return torch.where(determinant.isnan(), determinant, (determinant <= 0).to(determinant.dtype)).mean()
 
 
 def slope_deviation(offsets: Float[Tensor, "B d *T"], spacing: Sequence[float] | None = None) -> Float[Tensor, ""]:

@@ -1,5 +1,6 @@
 """A training run by the names of its parts: network, data, settings; and the records that it leaves."""
 
+import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import asdict, dataclass, field, replace
@@ -63,6 +64,13 @@ class TrainingRun:
     def __post_init__(self) -> None:
         _refuse("model_options", self.model_options, ("name", "classes", "channels_in"))
         _refuse("data_options", self.data_options, ("name", "data_dir", "download", "seed"))
+
+    @property
+    def name(self) -> str:
+        """A name for a folder of this run alone: data, network, seed, and a digest of everything else chosen here."""
+        chosen = {"settings": asdict(self.settings), "model": dict(self.model_options), "data": dict(self.data_options)}
+        digest = sha256(json.dumps(chosen, sort_keys=True, default=str).encode()).hexdigest()[:8]
+        return f"{self.data}-{self.model}-{self.settings.seed}-{digest}"
 
     def load_data(self) -> Dataset:
         """Return the data set.
