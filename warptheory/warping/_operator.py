@@ -29,6 +29,7 @@ from torch import Tensor
 from warptheory import kernels
 from warptheory.kernels import Kernel
 from warptheory.warping import _backends, boundaries
+from warptheory.warping._eager import is_plain, is_traced, is_watched
 from warptheory.warping._layout import empty_image, empty_offsets
 
 Orders = tuple[int, ...]
@@ -196,18 +197,13 @@ def gather(
     Offsets of a single group may come without the group's axis, as (B, d, *T).
     """
     # torch.compile traces no Function with a forward-mode rule, and needs none.
-    if _is_traced():
+    if is_traced():
         return _OPERATORS.gather(x, _grouped(offsets, x), orders, *rule)
     if torch._C._are_functorch_transforms_active():
         return _Gather.apply(x, _grouped(offsets, x), orders, rule)
-    if _is_plain(x, offsets) and not _is_watched(x, offsets):
+    if is_plain(x, offsets) and not is_watched(x, offsets):
         return _gather(x, _grouped(offsets, x), orders, *rule)
     return _EagerGather.apply(x, offsets, orders, rule)
-
-
-def _is_traced() -> bool:
-    """Return whether torch is recording operators into a program, by its compiler or by `torch.jit.trace`."""
-    return torch.compiler.is_compiling() or torch._C._get_tracing_state() is not None
 
 
 def _grouped(offsets: Tensor, like: Tensor) -> Tensor:
@@ -218,11 +214,11 @@ def scatter(
     g: Float[Tensor, "B C *T"], offsets: Float[Tensor, "B G d *T"], size: Sequence[int], orders: Orders, rule: Rule
 ) -> Float[Tensor, "B C *S"]:
     """Compute (∂ᵅWᵀg)[m] = Σₙ ∂ᵅk(p(n) − m) g[n], differentiably; `orders` is α."""
-    if _is_traced():
+    if is_traced():
         return _OPERATORS.scatter(g, offsets, size, orders, *rule)
     if torch._C._are_functorch_transforms_active():
         return _Scatter.apply(g, offsets, size, orders, rule)
-    if _is_plain(g, offsets) and not _is_watched(g, offsets):
+    if is_plain(g, offsets) and not is_watched(g, offsets):
         return _scatter(g, offsets, size, orders, *rule)
     return _EagerScatter.apply(g, offsets, size, orders, rule)
 
@@ -235,11 +231,11 @@ def gradients(
     rule: Rule,
 ) -> tuple[Tensor, Tensor]:
     """Compute Wᵀg and ∂L/∂εᵢ = Σ_c g_c ∂ᵢWx_c in one pass, differentiably; empty tensors for what is not needed."""
-    if _is_traced():
+    if is_traced():
         return _OPERATORS.gradients(g, x, offsets, *needs, *rule)
     if torch._C._are_functorch_transforms_active():
         return _Gradients.apply(g, x, offsets, needs, rule)
-    if _is_plain(g, x, offsets) and not _is_watched(g, x, offsets):
+    if is_plain(g, x, offsets) and not is_watched(g, x, offsets):
         return _gradients(g, x, offsets, *needs, *rule)
     return _EagerGradients.apply(g, x, offsets, needs, rule)
 
@@ -529,37 +525,11 @@ class _Gradients(torch.autograd.Function):
 # tracing is active, the Functions below do without both.
 
 
-def _is_plain(*tensors: Tensor) -> bool:
-    """Return whether these tensors are numbers in memory, and no mode records operators.
-
-    Others, such as a conjugate's imaginary part, which torch negates when it is read, have to pass its dispatcher.
-    """
-    return torch._C._len_torch_dispatch_stack() == 0 and not any(map(_is_special, tensors))
-
-
-_PLAIN = frozenset({Tensor, torch.nn.Parameter})
-
-
-def _is_special(tensor: Tensor) -> bool:
-    return (
-        type(tensor) not in _PLAIN
-        or tensor.is_neg()
-        or tensor._is_zerotensor()
-        or torch._C._functorch.is_legacy_batchedtensor(tensor)
-    )
-
-
-def _is_watched(*tensors: Tensor) -> bool:
-    """Return whether a derivative of these tensors is wanted, backward or forward."""
-    backward = torch.is_grad_enabled() and any(each.requires_grad for each in tensors)
-    return backward or torch.autograd.forward_ad._current_level >= 0
-
-
 class _EagerGather(torch.autograd.Function):
     # The axis of a single group is added in here: one node less for autograd.
     @staticmethod
     def forward(ctx: Any, x: Tensor, offsets: Tensor, orders: Orders, rule: Rule) -> Tensor:
-        call = _gather if _is_plain(x, offsets) else _OPERATORS.gather
+        call = _gather if is_plain(x, offsets) else _OPERATORS.gather
         y = call(x, _grouped(offsets, x), orders, *rule)
         _Gather.setup_context(ctx, (x, offsets, orders, rule), y)
         return y
@@ -583,7 +553,7 @@ class _EagerGather(torch.autograd.Function):
 class _EagerScatter(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, g: Tensor, offsets: Tensor, size: Sequence[int], orders: Orders, rule: Rule) -> Tensor:
-        call = _scatter if _is_plain(g, offsets) else _OPERATORS.scatter
+        call = _scatter if is_plain(g, offsets) else _OPERATORS.scatter
         found = call(g, offsets, size, orders, *rule)
         _Scatter.setup_context(ctx, (g, offsets, size, orders, rule), found)
         return found
@@ -597,7 +567,7 @@ class _EagerGradients(torch.autograd.Function):
     def forward(
         ctx: Any, g: Tensor, x: Tensor, offsets: Tensor, needs: tuple[bool, bool], rule: Rule
     ) -> tuple[Tensor, Tensor]:
-        call = _gradients if _is_plain(g, x, offsets) else _OPERATORS.gradients
+        call = _gradients if is_plain(g, x, offsets) else _OPERATORS.gradients
         found = call(g, x, offsets, *needs, *rule)
         _Gradients.setup_context(ctx, (g, x, offsets, needs, rule), found)
         return found

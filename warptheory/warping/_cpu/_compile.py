@@ -1,7 +1,8 @@
 """Compilation of the CPU kernels: cached, announced, and never stale.
 
 numba keeps machine code beside the source, but looks for changes in the file of the outermost function
-only. The kernels of this room are spread over several files, so their cache is keyed by all of them.
+only. The kernels of this room are spread over several files, so their cache is keyed by all of them; the
+kernels of other rooms, which build on these, by their own file too.
 Functions are unwrapped first: a checker of types, as in the tests, may have wrapped them on import.
 """
 
@@ -22,8 +23,9 @@ _announced = threading.Event()
 
 
 @cache
-def room_digest() -> str:
-    sources = sorted(Path(__file__).parent.glob("*.py"))
+def sources_digest(file: str = __file__) -> str:
+    """Return a digest of this room's sources and of the file of a function that is compiled."""
+    sources = sorted({*Path(__file__).parent.glob("*.py"), Path(file)})
     return hashlib.sha256(b"\0".join(source.read_bytes() for source in sources)).hexdigest()
 
 
@@ -48,12 +50,13 @@ class _Function(CFunc):
 
 def c_function(function: Callable[..., None]) -> int:
     """Compile void function(void *), or load its machine code from the cache, and return its address."""
-    compiled: Any = _Function(inspect.unwrap(function), ((types.voidptr,), types.void), locals={}, options={})
+    plain = inspect.unwrap(function)
+    compiled: Any = _Function(plain, ((types.voidptr,), types.void), locals={}, options={})
     try:
         compiled.enable_caching()
         # numba offers no public way to widen the stamp; without this an edit of another file of the
         # room would run the old machine code (a test holds it).
-        compiled._cache._cache_file._source_stamp = room_digest()
+        compiled._cache._cache_file._source_stamp = sources_digest(inspect.getfile(plain))
     except RuntimeError:  # neither the package nor the user's cache folder can be written
         pass
     compiled.compile()

@@ -1,0 +1,561 @@
+"""The loops of a convolution with few output channels: values, and the gradients of image, weights and bias.
+
+Registers run over the input channels of a pixel, a block of so many channels after the other. Work is cut into
+*units*, some whole images or the rows of a band of one image. A unit is copied to a scratch first, zeros around it,
+with the channels of a block side by side: the loops then know neither borders nor layouts. Each unit has sums of its
+own for the gradients of weights and bias, which are added in the order of the units: results are the same, bit for
+bit, for any number of threads.
+"""
+
+from functools import cache
+from typing import Any, NamedTuple
+
+import numpy as np
+from llvmlite import ir
+from numba import carray
+from numba.core import types
+from numba.extending import intrinsic
+
+from warptheory.warping._cpu import _entries
+from warptheory.warping._cpu._compile import c_function, callee
+from warptheory.warping._cpu._kernels import take_numbers
+from warptheory.warping._cpu._lanes import (
+    INT64,
+    Builder,
+    Lanes,
+    Pointer,
+    Variable,
+    broadcast,
+    fma,
+    lanes_of,
+    loop,
+    real_type,
+    register_bytes,
+    sums,
+)
+from warptheory.warping._cpu._memory import as_pointer, clear, read, write
+from warptheory.warping._cpu._threads import Entry
+from warptheory.warping._cpu._transpose import pack, unpack
+
+REGISTER_BYTES = register_bytes()
+# Registers that hold sums, of 32 with AVX-512 and else of 16; the rest is for factors.
+_SUMS = 16 if REGISTER_BYTES == 64 else 8
+_WEIGHT_SUMS = 24 if REGISTER_BYTES == 64 else 10
+_PIXELS = _SUMS // 2  # of a block of the image gradient
+BLOCK = 16  # a multiple of the pixels of any block; rows of a scratch are as long as so many fit in
+
+
+class Shape(NamedTuple):
+    """Numbers of images, input channels, rows and columns, and how work is cut: into `images` or `rows` of one."""
+
+    batch: int
+    channels: int
+    height: int
+    width: int
+    images: int
+    rows: int
+
+
+class Values(NamedTuple):
+    """A tensor in memory: the address of its first value, and its strides in values along its four axes."""
+
+    address: int
+    strides: tuple[int, int, int, int]
+
+
+# ---- loops over registers --------------------------------------------------------------------------
+
+
+def _pixels_together(outputs: int) -> int:
+    """Return of how many pixels all outputs are summed at once: a power of two."""
+    return 1 << (max(_SUMS // outputs, 1).bit_length() - 1)
+
+
+def _zero(builder: Builder, real: types.Array) -> Lanes:
+    return broadcast(builder, ir.Constant(real_type(real.dtype), 0.0), lanes_of(real.dtype))
+
+
+@intrinsic
+def respond(
+    typing: Any,
+    found: Any,
+    line: Any,
+    weights: Any,
+    blocks: Any,
+    row_step: Any,
+    block_step: Any,
+    width: Any,
+    columns: Any,
+    taps: Any,
+    outputs: Any,
+    real: Any,
+) -> Any:
+    """Compute a line of all outputs, [outputs, columns]: sums over the blocks of channels and the taps.
+
+    `line` is the first line of the image that is read, in a scratch [blocks, rows, columns, lanes], whose steps are
+    given in values; `weights` are [blocks, taps, taps, outputs, lanes].
+    """
+    size, count = len(taps), len(outputs)
+    element, lanes = real_type(real.dtype), lanes_of(real.dtype)
+    together = _pixels_together(count)
+
+    def generate(context: Any, builder: Builder, signature: Any, arguments: Any) -> Any:
+        found, line, weights, blocks, row_step, block_step, width, columns = arguments[:8]
+        target, source, factors = (Pointer.at(builder, address, element) for address in (found, line, weights))
+        totals = [[Variable(_zero(builder, real)) for _ in range(together)] for _ in range(count)]
+        with loop(builder, INT64(0), width, together) as first:
+            for total in (total for row in totals for total in row):
+                total.set(_zero(builder, real))
+            with loop(builder, INT64(0), blocks, 1) as block, loop(builder, INT64(0), INT64(size), 1) as row:
+                pixels = source + builder.mul(block, block_step)
+                pixels = pixels + builder.mul(row, row_step) + builder.mul(first, INT64(lanes))
+                number = builder.add(builder.mul(block, INT64(size)), row)
+                along = factors + builder.mul(number, INT64(size * count * lanes))
+                values = [(pixels + INT64(pixel * lanes)).load(lanes) for pixel in range(together + size - 1)]
+                for tap in range(size):
+                    for output, row_of_totals in enumerate(totals):
+                        factor = (along + INT64((tap * count + output) * lanes)).load(lanes)
+                        for pixel, total in enumerate(row_of_totals):
+                            total.set(fma(values[pixel + tap], factor, total.get()))
+            for output, row_of_totals in enumerate(totals):
+                place = target + builder.add(builder.mul(columns, INT64(output)), first)
+                place.store(sums([total.get() for total in row_of_totals]))
+        return context.get_dummy_value()
+
+    n = types.int64
+    return types.void(n, n, n, n, n, n, n, n, taps, outputs, real), generate
+
+
+@intrinsic
+def spread(
+    typing: Any,
+    found: Any,
+    line: Any,
+    weights: Any,
+    columns: Any,
+    width: Any,
+    taps: Any,
+    outputs: Any,
+    real: Any,
+) -> Any:
+    """Compute a line of the image gradient, [width, lanes], for one block of channels.
+
+    `line` is the first line of the outputs' gradient that is read, in a scratch [rows, outputs, columns].
+    """
+    size, count = len(taps), len(outputs)
+    element, lanes = real_type(real.dtype), lanes_of(real.dtype)
+
+    def generate(context: Any, builder: Builder, signature: Any, arguments: Any) -> Any:
+        found, line, weights, columns, width = arguments[:5]
+        target, source, factors = (Pointer.at(builder, address, element) for address in (found, line, weights))
+        totals = [Variable(_zero(builder, real)) for _ in range(_PIXELS)]
+        with loop(builder, INT64(0), width, _PIXELS) as first:
+            for total in totals:
+                total.set(_zero(builder, real))
+            with loop(builder, INT64(0), INT64(size), 1) as row:
+                opposite = builder.sub(INT64(size - 1), row)
+                along = factors + builder.mul(opposite, INT64(size * count * lanes))
+                for output in range(count):
+                    number = builder.add(builder.mul(row, INT64(count)), INT64(output))
+                    beside = source + builder.add(builder.mul(number, columns), first)
+                    for tap in range(size):
+                        place = along + INT64(((size - 1 - tap) * count + output) * lanes)
+                        factor = place.load(lanes)
+                        for pixel, total in enumerate(totals):
+                            g = broadcast(builder, (beside + INT64(pixel + tap)).scalar(), lanes)
+                            total.set(fma(factor, g, total.get()))
+            for pixel, total in enumerate(totals):
+                (target + builder.mul(builder.add(first, INT64(pixel)), INT64(lanes))).store(total.get())
+        return context.get_dummy_value()
+
+    n = types.int64
+    return types.void(n, n, n, n, n, taps, outputs, real), generate
+
+
+@intrinsic
+def correlate(
+    typing: Any,
+    found: Any,
+    image: Any,
+    row_step: Any,
+    column_step: Any,
+    gradient: Any,
+    columns: Any,
+    rows: Any,
+    width: Any,
+    taps: Any,
+    outputs: Any,
+    real: Any,
+) -> Any:
+    """Add to the gradient of the weights of one block of channels, [taps, taps, outputs, lanes].
+
+    Every pixel of the image is read once, and meets the gradients of all outputs that it has reached; `gradient` is
+    the first line of these that is read, in a scratch [rows + taps − 1, outputs, columns].
+    """
+    size, count = len(taps), len(outputs)
+    element, lanes = real_type(real.dtype), lanes_of(real.dtype)
+    # Rows of taps whose sums are kept in registers all the way.
+    together = size if size * size * count <= _WEIGHT_SUMS else 1
+
+    def generate(context: Any, builder: Builder, signature: Any, arguments: Any) -> Any:
+        found, image, row_step, column_step, gradient, columns, rows, width = arguments[:8]
+        target, source, incoming = (Pointer.at(builder, address, element) for address in (found, image, gradient))
+        totals = [Variable(_zero(builder, real)) for _ in range(together * size * count)]
+        with loop(builder, INT64(0), INT64(size), together) as first:
+            held = target + builder.mul(first, INT64(size * count * lanes))
+            for place, total in enumerate(totals):
+                total.set((held + INT64(place * lanes)).load(lanes))
+            opposite = builder.sub(INT64(size - 1), first)
+            with loop(builder, INT64(0), rows, 1) as row:
+                line = source + builder.mul(row, row_step)
+                reached = builder.mul(builder.mul(builder.add(row, opposite), INT64(count)), columns)
+                with loop(builder, INT64(0), width, 1) as column:
+                    value = (line + builder.mul(column, column_step)).load(lanes)
+                    beside = incoming + builder.add(reached, column)
+                    for place, total in enumerate(totals):
+                        tap, output = place // count, place % count
+                        lower = builder.mul(columns, INT64(output - tap // size * count))
+                        g = (beside + lower + INT64(size - 1 - tap % size)).scalar()
+                        total.set(fma(broadcast(builder, g, lanes), value, total.get()))
+            for place, total in enumerate(totals):
+                (held + INT64(place * lanes)).store(total.get())
+        return context.get_dummy_value()
+
+    n = types.int64
+    return types.void(n, n, n, n, n, n, n, n, taps, outputs, real), generate
+
+
+@intrinsic
+def total_of(typing: Any, line: Any, count: Any, real: Any) -> Any:
+    """Return the sum of `count` values, and of what follows up to a whole register."""
+    element, lanes = real_type(real.dtype), lanes_of(real.dtype)
+
+    def generate(context: Any, builder: Builder, signature: Any, arguments: Any) -> Any:
+        line, count, _ = arguments
+        source, total = Pointer.at(builder, line, element), Variable(_zero(builder, real))
+        with loop(builder, INT64(0), count, lanes) as first:
+            total.set(total.get() + (source + first).load(lanes))
+        return builder.extract_element(sums([total.get()]).value, INT64(0))
+
+    return real.dtype(types.int64, types.int64, real), generate
+
+
+@intrinsic
+def copy_registers(typing: Any, target: Any, target_step: Any, source: Any, source_step: Any, count: Any, real: Any) -> Any:
+    """Copy `count` registers; steps between them are in values."""
+    element, lanes = real_type(real.dtype), lanes_of(real.dtype)
+
+    def generate(context: Any, builder: Builder, signature: Any, arguments: Any) -> Any:
+        target, target_step, source, source_step, count, _ = arguments
+        to, of = (Pointer.at(builder, address, element) for address in (target, source))
+        with loop(builder, INT64(0), count, 1) as number:
+            register = (of + builder.mul(number, source_step)).load(lanes)
+            (to + builder.mul(number, target_step)).store(register)
+        return context.get_dummy_value()
+
+    n = types.int64
+    return types.void(n, n, n, n, n, real), generate
+
+
+# ---- between tensors and scratches -----------------------------------------------------------------
+
+
+@callee
+def _address(array):
+    return np.int64(array.ctypes.data)
+
+
+@callee
+def _blocks(shape, lanes):
+    return (shape.channels + lanes - 1) // lanes
+
+
+@callee
+def _columns(shape, size):
+    """Return the length of a row of a scratch: the pixels of whole blocks, and zeros on both sides."""
+    return (shape.width + BLOCK - 1) // BLOCK * BLOCK + size - 1
+
+
+@callee
+def _row_address(values, image, channel, row, itemsize):
+    image_step, channel_step, row_step, _ = values.strides
+    return values.address + (image * image_step + channel * channel_step + row * row_step) * itemsize
+
+
+@callee
+def _pack_weights(weights, shape, taps, outputs, real):
+    """Return the weights as [blocks, taps, taps, outputs, lanes], zeros beyond the last channel."""
+    size, count, lanes = len(taps), len(outputs), REGISTER_BYTES // real.itemsize
+    packed = np.zeros((_blocks(shape, lanes), size, size, count, lanes), real.dtype)
+    for output in range(count):
+        for channel in range(shape.channels):
+            for row in range(size):
+                line = _row_address(weights, output, channel, row, real.itemsize)
+                for column in range(size):
+                    value = read(line + column * weights.strides[3] * real.itemsize, real)
+                    packed[channel // lanes, row, column, output, channel % lanes] = value
+    return packed
+
+
+@callee
+def _stage_line(target, values, image, first, present, row, width, real):
+    """Copy a line of up to a register of channels from number `first` on to [width, lanes]."""
+    _, channel_step, _, column_step = values.strides
+    lanes = REGISTER_BYTES // real.itemsize
+    source = _row_address(values, image, first, row, real.itemsize)
+    if channel_step == 1 and present == lanes:
+        copy_registers(target, lanes, source, column_step, width, real)
+    elif column_step == 1:
+        pack(target, source, channel_step, width, present, real)
+    else:
+        for column in range(width):
+            for lane in range(present):
+                value = read(source + (column * column_step + lane * channel_step) * real.itemsize, real)
+                write(target + (column * lanes + lane) * real.itemsize, value, real)
+
+
+@callee
+def _unstage_line(values, source, image, first, present, row, width, real):
+    """Go back: copy [width, lanes] to a line of channels."""
+    _, channel_step, _, column_step = values.strides
+    lanes = REGISTER_BYTES // real.itemsize
+    target = _row_address(values, image, first, row, real.itemsize)
+    if channel_step == 1 and present == lanes:
+        copy_registers(target, column_step, source, lanes, width, real)
+    elif column_step == 1:
+        unpack(target, source, channel_step, width, present, real)
+    else:
+        for column in range(width):
+            for lane in range(present):
+                value = read(source + (column * lanes + lane) * real.itemsize, real)
+                write(target + (column * column_step + lane * channel_step) * real.itemsize, value, real)
+
+
+@callee
+def _stage_image(scratch, values, shape, image, first, rows, padding, real):
+    """Fill a scratch [blocks, rows, columns, lanes] with lines from number `first` on, zeros outside of the image."""
+    blocks, _, columns, lanes = scratch.shape
+    line = columns * lanes * real.itemsize
+    for block in range(blocks):
+        present = min(lanes, shape.channels - block * lanes)
+        for number in range(rows):
+            target = _address(scratch) + (block * scratch.shape[1] + number) * line
+            row = first + number
+            if 0 <= row < shape.height:
+                inside = target + padding * lanes * real.itemsize
+                _stage_line(inside, values, image, block * lanes, present, row, shape.width, real)
+            else:
+                clear(target, columns * lanes, real)
+
+
+@callee
+def _stage_gradient(scratch, values, shape, image, first, rows, padding, real):
+    """Fill a scratch [rows, outputs, columns] with lines from number `first` on, zeros outside of the image."""
+    _, outputs, columns = scratch.shape
+    step = values.strides[3] * real.itemsize
+    for number in range(rows):
+        row = first + number
+        if not 0 <= row < shape.height:
+            scratch[number] = 0
+            continue
+        for output in range(outputs):
+            source = _row_address(values, image, output, row, real.itemsize)
+            for column in range(shape.width):
+                scratch[number, output, padding + column] = read(source + column * step, real)
+
+
+@callee
+def _store_line(values, line, image, row, width, bias, real):
+    """Store a line of all outputs, [outputs, columns], the bias added."""
+    step = values.strides[3] * real.itemsize
+    for output in range(len(bias)):
+        target = _row_address(values, image, output, row, real.itemsize)
+        for column in range(width):
+            write(target + column * step, line[output, column] + bias[output], real)
+
+
+# ---- units -----------------------------------------------------------------------------------------
+
+
+@callee
+def convolve_units(start, stop, shape, target, source, weights, bias_at, taps, outputs, real):
+    """Convolve the units number `start` … `stop` − 1."""
+    size, lanes, padding = len(taps), REGISTER_BYTES // real.itemsize, len(taps) // 2
+    blocks, columns = _blocks(shape, lanes), _columns(shape, size)
+    packed = _pack_weights(weights, shape, taps, outputs, real)
+    bias = carray(as_pointer(bias_at), (len(outputs),), real.dtype)
+    lines = shape.rows + size - 1
+    scratch = np.zeros((blocks, lines, columns, lanes), real.dtype)
+    found = np.empty((len(outputs), columns), real.dtype)
+    bands = (shape.height + shape.rows - 1) // shape.rows
+    for number in range(start, stop):
+        first = number % bands * shape.rows
+        rows = min(shape.rows, shape.height - first)
+        begin = number // bands * shape.images
+        for image in range(begin, min(begin + shape.images, shape.batch)):
+            _stage_image(scratch, source, shape, image, first - padding, rows + size - 1, padding, real)
+            for row in range(rows):
+                respond(
+                    _address(found),
+                    _address(scratch) + row * columns * lanes * real.itemsize,
+                    _address(packed),
+                    blocks,
+                    columns * lanes,
+                    lines * columns * lanes,
+                    shape.width,
+                    columns,
+                    taps,
+                    outputs,
+                    real,
+                )
+                _store_line(target, found, image, first + row, shape.width, bias, real)
+
+
+class Gradients(NamedTuple):
+    """What a backward pass reads and writes; addresses of what is not needed are 0.
+
+    `weight_sums` and `bias_sums` hold the sums of every unit, [units, blocks, taps, taps, outputs, lanes] and
+    [units, outputs].
+    """
+
+    gradient: Values
+    source: Values
+    weights: Values
+    image_gradient: Values
+    weight_sums: int
+    bias_sums: int
+
+
+@callee
+def _add_bias(found, gradient, padding, rows, width, real):
+    """Add the sums over all pixels, line by line; beyond the last pixel of a line there are zeros."""
+    _, outputs, columns = gradient.shape
+    for row in range(padding, padding + rows):
+        for output in range(outputs):
+            line = _address(gradient) + ((row * outputs + output) * columns + padding) * real.itemsize
+            found[output] += total_of(line, width, real)
+
+
+@callee
+def _add_weights(sums_at, scratch, gradient, shape, source, image, first, rows, channel, taps, outputs, real):
+    """Add what some rows of an image give to the gradient of the weights of a block of channels."""
+    itemsize, lanes = real.itemsize, REGISTER_BYTES // real.itemsize
+    present = min(lanes, shape.channels - channel)
+    _, channel_step, row_step, column_step = source.strides
+    pixels = _row_address(source, image, channel, first, itemsize)
+    if channel_step != 1 or present < lanes:
+        for row in range(rows):
+            line = _address(scratch) + row * shape.width * lanes * itemsize
+            _stage_line(line, source, image, channel, present, first + row, shape.width, real)
+        pixels, row_step, column_step = _address(scratch), shape.width * lanes, lanes
+    columns, gradient_at = gradient.shape[2], _address(gradient)
+    correlate(sums_at, pixels, row_step, column_step, gradient_at, columns, rows, shape.width, taps, outputs, real)
+
+
+@callee
+def differentiate_units(start, stop, shape, task, taps, outputs, real):
+    """Work out the gradients of the units number `start` … `stop` − 1."""
+    size, count, lanes, padding = len(taps), len(outputs), REGISTER_BYTES // real.itemsize, len(taps) // 2
+    itemsize, blocks, columns = real.itemsize, _blocks(shape, lanes), _columns(shape, size)
+    packed = _pack_weights(task.weights, shape, taps, outputs, real)
+    needs_image, needs_weights, needs_bias = task.image_gradient.address, task.weight_sums, task.bias_sums
+    is_staged = needs_weights and (task.source.strides[1] != 1 or shape.channels % lanes)
+    scratch = np.zeros((shape.rows if is_staged else 0, shape.width, lanes), real.dtype)
+    gradient = np.zeros((shape.rows + size - 1, count, columns), real.dtype)
+    line = np.empty((columns, lanes), real.dtype)
+    block_bytes = size * size * count * lanes * itemsize
+    bands = (shape.height + shape.rows - 1) // shape.rows
+    units = (shape.batch + shape.images - 1) // shape.images * bands
+    bias_sums = carray(as_pointer(task.bias_sums), (units, count), real.dtype)
+    for number in range(start, stop):
+        first = number % bands * shape.rows
+        rows = min(shape.rows, shape.height - first)
+        begin = number // bands * shape.images
+        sums_at = task.weight_sums + number * blocks * block_bytes
+        if needs_weights:
+            clear(sums_at, blocks * block_bytes // itemsize, real)
+        if needs_bias:
+            bias_sums[number] = 0
+        for image in range(begin, min(begin + shape.images, shape.batch)):
+            _stage_gradient(gradient, task.gradient, shape, image, first - padding, rows + size - 1, padding, real)
+            if needs_bias:
+                _add_bias(bias_sums[number], gradient, padding, rows, shape.width, real)
+            for block in range(blocks):
+                channel = block * lanes
+                if needs_weights:
+                    block_sums = sums_at + block * block_bytes
+                    _add_weights(
+                        block_sums, scratch, gradient, shape, task.source, image, first, rows, channel, taps, outputs, real
+                    )
+                for row in range(rows if needs_image else 0):
+                    incoming = _address(gradient) + row * count * columns * itemsize
+                    weights = _address(packed) + block * block_bytes
+                    spread(_address(line), incoming, weights, columns, shape.width, taps, outputs, real)
+                    present = min(lanes, shape.channels - channel)
+                    _unstage_line(
+                        task.image_gradient, _address(line), image, channel, present, first + row, shape.width, real
+                    )
+
+
+# ---- C functions -----------------------------------------------------------------------------------
+
+_REAL = {"float32": np.empty(0, np.float32), "float64": np.empty(0, np.float64)}
+_SHAPE, _STRIDES = (0,) * len(Shape._fields), (0, 0, 0, 0)
+
+
+@callee
+def _take_shape(words, at):
+    numbers, at = take_numbers(words, at, _SHAPE)
+    return Shape(numbers[0], numbers[1], numbers[2], numbers[3], numbers[4], numbers[5]), at
+
+
+@callee
+def _take_values(words, at):
+    strides, after = take_numbers(words, at + 1, _STRIDES)
+    return Values(words[at], strides), after
+
+
+@cache
+def convolve_entry(size: int, outputs: int, dtype: str) -> Entry:
+    """Return the convolution of filters of one size and number, compiled if need be."""
+    real, taps, channels_out = _REAL[dtype], (0,) * size, (0,) * outputs
+
+    def convolve_all(data):
+        words = carray(data, (_entries._MOST_WORDS,), np.int64)
+        shape, at = _take_shape(words, _entries._QUEUES + words[_entries._THREADS])
+        target, at = _take_values(words, at)
+        source, at = _take_values(words, at)
+        weights, at = _take_values(words, at)
+        chunks, tasks = words[_entries._CHUNK_COUNT], words[_entries._TASKS]
+        number = _entries._thread_number(data, words)
+        chunk = _entries._next_chunk(data, words, number)
+        while chunk >= 0:
+            first, last = chunk * tasks // chunks, (chunk + 1) * tasks // chunks
+            convolve_units(first, last, shape, target, source, weights, words[at], taps, channels_out, real)
+            chunk = _entries._next_chunk(data, words, number)
+
+    return Entry(c_function(convolve_all))
+
+
+@cache
+def differentiate_entry(size: int, outputs: int, dtype: str) -> Entry:
+    """Return the gradients of filters of one size and number, compiled if need be."""
+    real, taps, channels_out = _REAL[dtype], (0,) * size, (0,) * outputs
+
+    def differentiate_all(data):
+        words = carray(data, (_entries._MOST_WORDS,), np.int64)
+        shape, at = _take_shape(words, _entries._QUEUES + words[_entries._THREADS])
+        gradient, at = _take_values(words, at)
+        source, at = _take_values(words, at)
+        weights, at = _take_values(words, at)
+        image_gradient, at = _take_values(words, at)
+        task = Gradients(gradient, source, weights, image_gradient, words[at], words[at + 1])
+        chunks, tasks = words[_entries._CHUNK_COUNT], words[_entries._TASKS]
+        number = _entries._thread_number(data, words)
+        chunk = _entries._next_chunk(data, words, number)
+        while chunk >= 0:
+            first, last = chunk * tasks // chunks, (chunk + 1) * tasks // chunks
+            differentiate_units(first, last, shape, task, taps, channels_out, real)
+            chunk = _entries._next_chunk(data, words, number)
+
+    return Entry(c_function(differentiate_all))
