@@ -13,13 +13,14 @@ from typing import Any, NamedTuple
 import numpy as np
 from llvmlite import ir
 from numba import carray
-from numba.core import types
+from numba.core import cgutils, types
 from numba.extending import intrinsic
 
 from warptheory.warping._cpu import _entries
 from warptheory.warping._cpu._compile import c_function, callee
 from warptheory.warping._cpu._kernels import take_numbers
 from warptheory.warping._cpu._lanes import (
+    INT32,
     INT64,
     Builder,
     Lanes,
@@ -42,6 +43,8 @@ REGISTER_BYTES = register_bytes()
 _SUMS = 16 if REGISTER_BYTES == 64 else 8
 _WEIGHT_SUMS = 24 if REGISTER_BYTES == 64 else 10
 _PIXELS = _SUMS // 2  # of a block of the image gradient
+# The hardware fetches ahead up to the end of a page of memory, 4096 bytes; the loops ask beyond it.
+_AHEAD_BYTES = 4096
 BLOCK = 16  # a multiple of the pixels of any block; rows of a scratch are as long as so many fit in
 
 
@@ -73,6 +76,13 @@ def _pixels_together(outputs: int) -> int:
 
 def _zero(builder: Builder, real: types.Array) -> Lanes:
     return broadcast(builder, ir.Constant(real_type(real.dtype), 0.0), lanes_of(real.dtype))
+
+
+def ask_for(place: Pointer, for_writing: bool) -> None:
+    """Ask for a cache line; nothing is read, the address need not exist."""
+    kind = ir.FunctionType(ir.VoidType(), [ir.PointerType(), INT32, INT32, INT32])
+    function = cgutils.get_or_insert_function(place.builder.module, kind, "llvm.prefetch.p0")
+    place.builder.call(function, [place.address, INT32(int(for_writing)), INT32(3), INT32(1)])
 
 
 @intrinsic
@@ -210,7 +220,9 @@ def correlate(
                 line = source + builder.mul(row, row_step)
                 reached = builder.mul(builder.mul(builder.add(row, opposite), INT64(count)), columns)
                 with loop(builder, INT64(0), width, 1) as column:
-                    value = (line + builder.mul(column, column_step)).load(lanes)
+                    pixel = line + builder.mul(column, column_step)
+                    ask_for(pixel + INT64(_AHEAD_BYTES * 8 // real.dtype.bitwidth), for_writing=False)
+                    value = pixel.load(lanes)
                     beside = incoming + builder.add(reached, column)
                     for place, total in enumerate(totals):
                         tap, output = place // count, place % count
@@ -249,8 +261,10 @@ def copy_registers(typing: Any, target: Any, target_step: Any, source: Any, sour
         target, target_step, source, source_step, count, _ = arguments
         to, of = (Pointer.at(builder, address, element) for address in (target, source))
         with loop(builder, INT64(0), count, 1) as number:
-            register = (of + builder.mul(number, source_step)).load(lanes)
-            (to + builder.mul(number, target_step)).store(register)
+            read_at, written_at = of + builder.mul(number, source_step), to + builder.mul(number, target_step)
+            ask_for(read_at + INT64(_AHEAD_BYTES * 8 // real.dtype.bitwidth), for_writing=False)
+            ask_for(written_at + INT64(_AHEAD_BYTES * 8 // real.dtype.bitwidth), for_writing=True)
+            written_at.store(read_at.load(lanes))
         return context.get_dummy_value()
 
     n = types.int64
