@@ -34,12 +34,31 @@ class ThinConvolution2d(nn.Conv2d):
 
     def forward(self, input: Float[Tensor, "B C H W"]) -> Float[Tensor, "B D H W"]:  # noqa: A002 (torch's name)
         """Return the convolved images, shape (B, channels_out, H, W)."""
-        if self.bias is None or not _is_thin(input, self.weight) or not _is_eager(input, self.weight, self.bias):
+        if self.bias is None or not self._is_fast(input):
             return super().forward(input)
         if not is_watched(input, self.weight, self.bias):
             return _loops().convolve(input, self.weight, self.bias)
-        found: Tensor = _ThinConvolution.apply(input, self.weight, self.bias)
+        return _ThinConvolution.apply(input, self.weight, self.bias)[1]
+
+    def beside(self, x: Float[Tensor, "B C H W"]) -> tuple[Float[Tensor, "B C H W"], Float[Tensor, "B D H W"]]:
+        """Return the images (B, C, H, W) for another use, and the convolved images (B, channels_out, H, W).
+
+        The same as (x, self(x)); the gradient from the other use is added where the convolution's own is worked out,
+        which saves a pass through memory.
+        """
+        if self.bias is None or _is_hooked(self) or not self._is_fast(x) or not is_watched(x):
+            return x, self(x)
+        found: tuple[Tensor, Tensor] = _ThinConvolution.apply(x, self.weight, self.bias)
         return found
+
+    def _is_fast(self, x: Tensor) -> bool:
+        return _is_thin(x, self.weight) and _is_eager(x, self.weight, self.bias)
+
+
+def _is_hooked(module: nn.Module) -> bool:
+    """Return whether somebody wants to see the calls of a module."""
+    own = (module._forward_hooks, module._forward_pre_hooks, module._backward_hooks, module._backward_pre_hooks)
+    return any(own) or torch.nn.modules.module._has_any_global_hook()
 
 
 def _is_thin(x: Tensor, weight: Tensor) -> bool:
@@ -64,20 +83,25 @@ def _loops() -> ModuleType:
 
 
 class _ThinConvolution(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-        ctx.save_for_backward(x, weight)
-        y: Tensor = _loops().convolve(x, weight, bias)
-        return y
+    """(x, weight, bias) ↦ (x, convolved images)."""
 
     @staticmethod
-    def backward(ctx: Any, g: Tensor) -> tuple[Tensor | None, ...]:
+    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor) -> tuple[Tensor, Tensor]:
+        ctx.set_materialize_grads(False)
+        ctx.save_for_backward(x, weight)
+        return x, _loops().convolve(x, weight, bias)
+
+    @staticmethod
+    def backward(ctx: Any, summand: Tensor | None, g: Tensor | None) -> tuple[Tensor | None, ...]:
+        if g is None:
+            return summand, None, None
         x, weight = ctx.saved_tensors
-        if _is_eager(g, x, weight) and not is_watched(g, x, weight):
-            found: tuple[Tensor | None, ...] = _loops().gradients(g, x, weight, ctx.needs_input_grad)
-            return found
+        tensors = [each for each in (g, x, weight, summand) if each is not None]
+        if _is_eager(*tensors) and not is_watched(*tensors):
+            fast: tuple[Tensor | None, ...] = _loops().gradients(g, x, weight, ctx.needs_input_grad, summand)
+            return fast
         padding = [weight.shape[2] // 2] * 2
-        found = torch.ops.aten.convolution_backward(
+        dx, *rest = torch.ops.aten.convolution_backward(
             g, x, weight, [len(weight)], [1, 1], padding, [1, 1], False, [0, 0], 1, list(ctx.needs_input_grad)
         )
-        return found
+        return dx if summand is None or dx is None else dx + summand, *rest

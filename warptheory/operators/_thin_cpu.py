@@ -36,8 +36,12 @@ def gradients(
     x: Float[Tensor, "B C H W"],
     weight: Float[Tensor, "D C K K"],
     needs: tuple[bool, bool, bool],
+    summand: Float[Tensor, "B C H W"] | None = None,
 ) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
-    """Return the gradients that are needed of image, weights and bias, given that of the result (B, D, H, W)."""
+    """Return the gradients that are needed of image, weights and bias, given that of the result (B, D, H, W).
+
+    `summand` (B, C, H, W) is added to the gradient of the image.
+    """
     outputs, channels, size, _ = weight.shape
     plan = _plan(x.shape, outputs, size, x.element_size())
     lanes = kernels.REGISTER_BYTES // x.element_size()
@@ -47,7 +51,7 @@ def gradients(
     weight_sums = np.empty((plan.units, blocks, size, size, outputs, lanes) if needs[1] else 0, dtype)
     bias_sums = np.empty((plan.units, outputs) if needs[2] else 0, dtype)
     sums_at = [sums.ctypes.data if need else 0 for sums, need in zip((weight_sums, bias_sums), needs[1:], strict=True)]
-    tensors = (*_words(g), *_words(x), *_words(weight), *((0,) * 5 if dx is None else _words(dx)))
+    tensors = [word for tensor in (g, x, weight, summand, dx) for word in _words(tensor)]
     entry = kernels.differentiate_entry(size, outputs, dtype)
     _entries.run(entry, plan.units, plan.threads(), (*plan.shape, *tensors, *sums_at))
     dweight = dbias = None
@@ -82,8 +86,8 @@ def _plan(shape: tuple[int, ...], outputs: int, size: int, itemsize: int) -> Pla
     return Plan(Shape(*shape, images, rows), units, prod(shape) * outputs * size**2)
 
 
-def _words(values: Tensor) -> tuple[int, ...]:
-    return (values.data_ptr(), *values.stride())
+def _words(values: Tensor | None) -> tuple[int, ...]:
+    return (0,) * 5 if values is None else (values.data_ptr(), *values.stride())
 
 
 def empty_like_layout(x: Tensor, channels: int) -> Tensor:

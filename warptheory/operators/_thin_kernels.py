@@ -148,7 +148,7 @@ def spread(
     outputs: Any,
     real: Any,
 ) -> Any:
-    """Compute a line of the image gradient, [width, lanes], for one block of channels.
+    """Add to a line of the image gradient, [width, lanes], for one block of channels.
 
     `line` is the first line of the outputs' gradient that is read, in a scratch [rows, outputs, columns].
     """
@@ -160,8 +160,11 @@ def spread(
         target, source, factors = (Pointer.at(builder, address, element) for address in (found, line, weights))
         totals = [Variable(_zero(builder, real)) for _ in range(_PIXELS)]
         with loop(builder, INT64(0), width, _PIXELS) as first:
-            for total in totals:
-                total.set(_zero(builder, real))
+            places = [
+                target + builder.mul(builder.add(first, INT64(pixel)), INT64(lanes)) for pixel in range(_PIXELS)
+            ]
+            for place, total in zip(places, totals, strict=True):
+                total.set(place.load(lanes))
             with loop(builder, INT64(0), INT64(size), 1) as row:
                 opposite = builder.sub(INT64(size - 1), row)
                 along = factors + builder.mul(opposite, INT64(size * count * lanes))
@@ -169,13 +172,12 @@ def spread(
                     number = builder.add(builder.mul(row, INT64(count)), INT64(output))
                     beside = source + builder.add(builder.mul(number, columns), first)
                     for tap in range(size):
-                        place = along + INT64(((size - 1 - tap) * count + output) * lanes)
-                        factor = place.load(lanes)
+                        factor = (along + INT64(((size - 1 - tap) * count + output) * lanes)).load(lanes)
                         for pixel, total in enumerate(totals):
                             g = broadcast(builder, (beside + INT64(pixel + tap)).scalar(), lanes)
                             total.set(fma(factor, g, total.get()))
-            for pixel, total in enumerate(totals):
-                (target + builder.mul(builder.add(first, INT64(pixel)), INT64(lanes))).store(total.get())
+            for place, total in zip(places, totals, strict=True):
+                place.store(total.get())
         return context.get_dummy_value()
 
     n = types.int64
@@ -428,6 +430,7 @@ def convolve_units(start, stop, shape, target, source, weights, bias_at, taps, o
 class Gradients(NamedTuple):
     """What a backward pass reads and writes; addresses of what is not needed are 0.
 
+    `summand` is a gradient that the image has already from elsewhere, if it has one, to be added to its own.
     `weight_sums` and `bias_sums` hold the sums of every unit, [units, blocks, taps, taps, outputs, lanes] and
     [units, outputs].
     """
@@ -435,6 +438,7 @@ class Gradients(NamedTuple):
     gradient: Values
     source: Values
     weights: Values
+    summand: Values
     image_gradient: Values
     weight_sums: int
     bias_sums: int
@@ -504,11 +508,13 @@ def differentiate_units(start, stop, shape, task, taps, outputs, real):
                 for row in range(rows if needs_image else 0):
                     incoming = _address(gradient) + row * count * columns * itemsize
                     weights = _address(packed) + block * block_bytes
-                    spread(_address(line), incoming, weights, columns, shape.width, taps, outputs, real)
-                    present = min(lanes, shape.channels - channel)
-                    _unstage_line(
-                        task.image_gradient, _address(line), image, channel, present, first + row, shape.width, real
-                    )
+                    present, width = min(lanes, shape.channels - channel), shape.width
+                    if task.summand.address:
+                        _stage_line(_address(line), task.summand, image, channel, present, first + row, width, real)
+                    else:
+                        clear(_address(line), width * lanes, real)
+                    spread(_address(line), incoming, weights, columns, width, taps, outputs, real)
+                    _unstage_line(task.image_gradient, _address(line), image, channel, present, first + row, width, real)
 
 
 # ---- C functions -----------------------------------------------------------------------------------
@@ -562,8 +568,9 @@ def differentiate_entry(size: int, outputs: int, dtype: str) -> Entry:
         gradient, at = _take_values(words, at)
         source, at = _take_values(words, at)
         weights, at = _take_values(words, at)
+        summand, at = _take_values(words, at)
         image_gradient, at = _take_values(words, at)
-        task = Gradients(gradient, source, weights, image_gradient, words[at], words[at + 1])
+        task = Gradients(gradient, source, weights, summand, image_gradient, words[at], words[at + 1])
         chunks, tasks = words[_entries._CHUNK_COUNT], words[_entries._TASKS]
         number = _entries._thread_number(data, words)
         chunk = _entries._next_chunk(data, words, number)

@@ -8,6 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from warptheory import warping
 from warptheory.core.errors import ArgumentError
 from warptheory.operators._offset_field import OffsetField, check_number
 from warptheory.operators._operator import SamplingOperator
@@ -88,6 +89,13 @@ class SelfWarp(SamplingOperator):
             weight.normal_(std=self.head_gain / math.sqrt(weight[0].numel()), generator=generator)
         if bias is not None:
             bias.zero_()
+
+    def forward(self, x: Float[Tensor, "B C *S"]) -> Float[Tensor, "B C *S"]:
+        """Return the warped input: (B, C, *S) → (B, C, *S)."""
+        if not isinstance(self.head, ThinConvolution2d):
+            return super().forward(x)
+        x, found = self.head.beside(x)
+        return warping.warp(x, self.field(found), self.kernel, self.boundary)
 
     def offsets(self, x: Float[Tensor, "B C *S"]) -> Float[Tensor, "B G d *S"]:
         """Return the offsets at an input (B, C, *S), in pixels, shape (B, G, d, *S)."""
