@@ -58,7 +58,7 @@ class ThinConvolution2d(nn.Conv2d):
 def _is_hooked(module: nn.Module) -> bool:
     """Return whether somebody wants to see the calls of a module."""
     own = (module._forward_hooks, module._forward_pre_hooks, module._backward_hooks, module._backward_pre_hooks)
-    return any(own) or torch.nn.modules.module._has_any_global_hook()
+    return any(own) or bool(torch.nn.modules.module._has_any_global_hook())
 
 
 def _is_thin(x: Tensor, weight: Tensor) -> bool:

@@ -24,7 +24,7 @@ def convolve(x: Float[Tensor, "B C H W"], weight: Float[Tensor, "D C K K"], bias
     """Convolve images (B, C, H, W) to (B, D, H, W), zeros around them; the result has the layout of x."""
     outputs, _, size, _ = weight.shape
     plan = _plan(x.shape, outputs, size, x.element_size())
-    y = empty_like_layout(x, outputs)
+    y = _empty_result(x, outputs)
     bias = bias.contiguous()
     words = (*plan.shape, *_words(y), *_words(x), *_words(weight), bias.data_ptr())
     _entries.run(kernels.convolve_entry(size, outputs, _DTYPES[x.dtype]), plan.units, plan.threads(), words)
@@ -72,6 +72,7 @@ class Plan(NamedTuple):
     products: int
 
     def threads(self) -> int:
+        """Return how many threads it is worth."""
         return 1 if self.products < _SERIAL_PRODUCTS else _threads.available()
 
 
@@ -90,7 +91,8 @@ def _words(values: Tensor | None) -> tuple[int, ...]:
     return (0,) * 5 if values is None else (values.data_ptr(), *values.stride())
 
 
-def empty_like_layout(x: Tensor, channels: int) -> Tensor:
+def _empty_result(x: Tensor, channels: int) -> Tensor:
+    """Return uninitialised images of so many channels in the layout of x: channels-last, else planes."""
     is_packed = x.stride(1) == 1 and not x.is_contiguous()
     layout = torch.channels_last if is_packed else torch.contiguous_format
     return torch.empty((x.shape[0], channels, *x.shape[2:]), dtype=x.dtype, memory_format=layout)

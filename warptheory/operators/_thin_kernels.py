@@ -160,9 +160,7 @@ def spread(
         target, source, factors = (Pointer.at(builder, address, element) for address in (found, line, weights))
         totals = [Variable(_zero(builder, real)) for _ in range(_PIXELS)]
         with loop(builder, INT64(0), width, _PIXELS) as first:
-            places = [
-                target + builder.mul(builder.add(first, INT64(pixel)), INT64(lanes)) for pixel in range(_PIXELS)
-            ]
+            places = [target + builder.mul(builder.add(first, INT64(pixel)), INT64(lanes)) for pixel in range(_PIXELS)]
             for place, total in zip(places, totals, strict=True):
                 total.set(place.load(lanes))
             with loop(builder, INT64(0), INT64(size), 1) as row:
@@ -255,7 +253,9 @@ def total_of(typing: Any, line: Any, count: Any, real: Any) -> Any:
 
 
 @intrinsic
-def copy_registers(typing: Any, target: Any, target_step: Any, source: Any, source_step: Any, count: Any, real: Any) -> Any:
+def copy_registers(
+    typing: Any, target: Any, target_step: Any, source: Any, source_step: Any, count: Any, real: Any
+) -> Any:
     """Copy `count` registers; steps between them are in values."""
     element, lanes = real_type(real.dtype), lanes_of(real.dtype)
 
@@ -367,7 +367,7 @@ def _stage_image(scratch, values, shape, image, first, rows, padding, real):
 @callee
 def _stage_gradient(scratch, values, shape, image, first, rows, padding, real):
     """Fill a scratch [rows, outputs, columns] with lines from number `first` on, zeros outside of the image."""
-    _, outputs, columns = scratch.shape
+    outputs = scratch.shape[1]
     step = values.strides[3] * real.itemsize
     for number in range(rows):
         row = first + number
@@ -455,33 +455,48 @@ def _add_bias(found, gradient, padding, rows, width, real):
 
 
 @callee
-def _add_weights(sums_at, scratch, gradient, shape, source, image, first, rows, channel, taps, outputs, real):
+def _add_weights(sums_at, scratch, gradient, task, shape, image, first, rows, channel, taps, outputs, real):
     """Add what some rows of an image give to the gradient of the weights of a block of channels."""
     itemsize, lanes = real.itemsize, REGISTER_BYTES // real.itemsize
-    present = min(lanes, shape.channels - channel)
-    _, channel_step, row_step, column_step = source.strides
-    pixels = _row_address(source, image, channel, first, itemsize)
+    present, width = min(lanes, shape.channels - channel), shape.width
+    _, channel_step, row_step, column_step = task.source.strides
+    pixels = _row_address(task.source, image, channel, first, itemsize)
     if channel_step != 1 or present < lanes:
         for row in range(rows):
-            line = _address(scratch) + row * shape.width * lanes * itemsize
-            _stage_line(line, source, image, channel, present, first + row, shape.width, real)
-        pixels, row_step, column_step = _address(scratch), shape.width * lanes, lanes
+            line = _address(scratch) + row * width * lanes * itemsize
+            _stage_line(line, task.source, image, channel, present, first + row, width, real)
+        pixels, row_step, column_step = _address(scratch), width * lanes, lanes
     columns, gradient_at = gradient.shape[2], _address(gradient)
-    correlate(sums_at, pixels, row_step, column_step, gradient_at, columns, rows, shape.width, taps, outputs, real)
+    correlate(sums_at, pixels, row_step, column_step, gradient_at, columns, rows, width, taps, outputs, real)
+
+
+@callee
+def _store_image(weights_at, line, gradient, task, shape, image, first, rows, channel, taps, outputs, real):
+    """Store some rows of the gradient of a block of channels, the summand added if there is one."""
+    lanes = REGISTER_BYTES // real.itemsize
+    present, width, columns = min(lanes, shape.channels - channel), shape.width, gradient.shape[2]
+    for row in range(rows):
+        if task.summand.address:
+            _stage_line(_address(line), task.summand, image, channel, present, first + row, width, real)
+        else:
+            clear(_address(line), width * lanes, real)
+        incoming = _address(gradient) + row * len(outputs) * columns * real.itemsize
+        spread(_address(line), incoming, weights_at, columns, width, taps, outputs, real)
+        _unstage_line(task.image_gradient, _address(line), image, channel, present, first + row, width, real)
 
 
 @callee
 def differentiate_units(start, stop, shape, task, taps, outputs, real):
     """Work out the gradients of the units number `start` … `stop` − 1."""
     size, count, lanes, padding = len(taps), len(outputs), REGISTER_BYTES // real.itemsize, len(taps) // 2
-    itemsize, blocks, columns = real.itemsize, _blocks(shape, lanes), _columns(shape, size)
+    blocks, columns = _blocks(shape, lanes), _columns(shape, size)
     packed = _pack_weights(task.weights, shape, taps, outputs, real)
     needs_image, needs_weights, needs_bias = task.image_gradient.address, task.weight_sums, task.bias_sums
     is_staged = needs_weights and (task.source.strides[1] != 1 or shape.channels % lanes)
     scratch = np.zeros((shape.rows if is_staged else 0, shape.width, lanes), real.dtype)
     gradient = np.zeros((shape.rows + size - 1, count, columns), real.dtype)
-    line = np.empty((columns, lanes), real.dtype)
-    block_bytes = size * size * count * lanes * itemsize
+    line = np.zeros((columns, lanes), real.dtype)
+    weights = size * size * count * lanes  # of a block
     bands = (shape.height + shape.rows - 1) // shape.rows
     units = (shape.batch + shape.images - 1) // shape.images * bands
     bias_sums = carray(as_pointer(task.bias_sums), (units, count), real.dtype)
@@ -489,9 +504,9 @@ def differentiate_units(start, stop, shape, task, taps, outputs, real):
         first = number % bands * shape.rows
         rows = min(shape.rows, shape.height - first)
         begin = number // bands * shape.images
-        sums_at = task.weight_sums + number * blocks * block_bytes
+        sums_at = task.weight_sums + number * blocks * weights * real.itemsize
         if needs_weights:
-            clear(sums_at, blocks * block_bytes // itemsize, real)
+            clear(sums_at, blocks * weights, real)
         if needs_bias:
             bias_sums[number] = 0
         for image in range(begin, min(begin + shape.images, shape.batch)):
@@ -499,22 +514,16 @@ def differentiate_units(start, stop, shape, task, taps, outputs, real):
             if needs_bias:
                 _add_bias(bias_sums[number], gradient, padding, rows, shape.width, real)
             for block in range(blocks):
-                channel = block * lanes
+                channel, at = block * lanes, block * weights * real.itemsize
                 if needs_weights:
-                    block_sums = sums_at + block * block_bytes
                     _add_weights(
-                        block_sums, scratch, gradient, shape, task.source, image, first, rows, channel, taps, outputs, real
+                        sums_at + at, scratch, gradient, task, shape, image, first, rows, channel, taps, outputs, real
                     )
-                for row in range(rows if needs_image else 0):
-                    incoming = _address(gradient) + row * count * columns * itemsize
-                    weights = _address(packed) + block * block_bytes
-                    present, width = min(lanes, shape.channels - channel), shape.width
-                    if task.summand.address:
-                        _stage_line(_address(line), task.summand, image, channel, present, first + row, width, real)
-                    else:
-                        clear(_address(line), width * lanes, real)
-                    spread(_address(line), incoming, weights, columns, width, taps, outputs, real)
-                    _unstage_line(task.image_gradient, _address(line), image, channel, present, first + row, width, real)
+                if needs_image:
+                    weights_at = _address(packed) + at
+                    _store_image(
+                        weights_at, line, gradient, task, shape, image, first, rows, channel, taps, outputs, real
+                    )
 
 
 # ---- C functions -----------------------------------------------------------------------------------

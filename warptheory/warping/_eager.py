@@ -1,4 +1,4 @@
-"""Which calls may take a short way past torch's dispatcher: numbers in memory, with nobody who records or transforms."""
+"""Which calls may take a short way past torch's dispatcher: those on numbers in memory, that nobody records."""
 
 import torch
 from torch import Tensor
