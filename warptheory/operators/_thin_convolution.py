@@ -34,11 +34,13 @@ class ThinConvolution2d(nn.Conv2d):
 
     def forward(self, input: Float[Tensor, "B C H W"]) -> Float[Tensor, "B D H W"]:  # noqa: A002 (torch's name)
         """Return the convolved images, shape (B, channels_out, H, W)."""
-        if self.bias is None or not self._is_fast(input):
+        if self.bias is None or not _is_fast(input, self.weight, self.bias):
             return super().forward(input)
         if not is_watched(input, self.weight, self.bias):
-            return _loops().convolve(input, self.weight, self.bias)
-        return _ThinConvolution.apply(input, self.weight, self.bias)[1]
+            alone: Tensor = _loops().convolve(input, self.weight, self.bias)
+            return alone
+        found: tuple[Tensor, Tensor] = _ThinConvolution.apply(input, self.weight, self.bias)
+        return found[1]
 
     def beside(self, x: Float[Tensor, "B C H W"]) -> tuple[Float[Tensor, "B C H W"], Float[Tensor, "B D H W"]]:
         """Return the images (B, C, H, W) for another use, and the convolved images (B, channels_out, H, W).
@@ -46,19 +48,20 @@ class ThinConvolution2d(nn.Conv2d):
         The same as (x, self(x)); the gradient from the other use is added where the convolution's own is worked out,
         which saves a pass through memory.
         """
-        if self.bias is None or _is_hooked(self) or not self._is_fast(x) or not is_watched(x):
+        if self.bias is None or _is_hooked(self) or not is_watched(x) or not _is_fast(x, self.weight, self.bias):
             return x, self(x)
         found: tuple[Tensor, Tensor] = _ThinConvolution.apply(x, self.weight, self.bias)
         return found
-
-    def _is_fast(self, x: Tensor) -> bool:
-        return _is_thin(x, self.weight) and _is_eager(x, self.weight, self.bias)
 
 
 def _is_hooked(module: nn.Module) -> bool:
     """Return whether somebody wants to see the calls of a module."""
     own = (module._forward_hooks, module._forward_pre_hooks, module._backward_hooks, module._backward_pre_hooks)
     return any(own) or bool(torch.nn.modules.module._has_any_global_hook())
+
+
+def _is_fast(x: Tensor, weight: Tensor, bias: Tensor) -> bool:
+    return _is_thin(x, weight) and _is_eager(x, weight, bias)
 
 
 def _is_thin(x: Tensor, weight: Tensor) -> bool:

@@ -84,7 +84,7 @@ def _plan(shape: tuple[int, ...], outputs: int, size: int, itemsize: int) -> Pla
     rows = min(height, max(_SCRATCH_BYTES // line - size, size))
     images = max(1, _UNIT_PIXELS // (height * width)) if rows == height else 1
     units = -(-batch // images) * -(-height // rows)
-    return Plan(Shape(*shape, images, rows), units, prod(shape) * outputs * size**2)
+    return Plan(Shape(batch, channels, height, width, images, rows), units, prod(shape) * outputs * size**2)
 
 
 def _words(values: Tensor | None) -> tuple[int, ...]:

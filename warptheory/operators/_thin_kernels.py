@@ -74,7 +74,7 @@ def _pixels_together(outputs: int) -> int:
     return 1 << (max(_SUMS // outputs, 1).bit_length() - 1)
 
 
-def _zero(builder: Builder, real: types.Array) -> Lanes:
+def _zero(builder: Builder, real: Any) -> Lanes:
     return broadcast(builder, ir.Constant(real_type(real.dtype), 0.0), lanes_of(real.dtype))
 
 
