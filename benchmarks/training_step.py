@@ -1,8 +1,9 @@
-"""Time a training step of ResNet-20: plain, with self-warps, and with the same offsets in `F.grid_sample`.
+"""Time a training step of ResNet-20: plain, with self-warps, and with the same warps by `F.grid_sample`.
 
-One step is forward pass, backward pass and SGD with momentum, on one batch in channels-last. The three
-networks have the same weights and take turns in one process; ratios are taken in each round, and their
-medians written as JSON. Heads of the warps are drawn, not zero, so that pixels do move.
+One step is forward pass, backward pass and SGD with momentum, on one batch in channels-last. Warps by `grid_sample`
+compute their offsets as ours do, or, "torch alone", by torch's own convolution. The four networks have the same
+weights and take turns in one process; ratios are taken in each round, and their medians written as JSON. Heads of the
+warps are drawn, not zero, so that pixels do move.
 """
 
 import time
@@ -34,24 +35,33 @@ RATIOS = {
     "self-warp over plain": ("self-warp", "plain"),
     "grid_sample over plain": ("grid_sample", "plain"),
     "grid_sample over self-warp": ("grid_sample", "self-warp"),
+    "torch alone over self-warp": ("torch alone", "self-warp"),
 }
 
 
 class GridSampleWarp(nn.Module):
-    """A self-warp that reads its input by torch's `grid_sample`; the head is the same.
+    """A self-warp that reads its input by torch's `grid_sample`.
 
     Args:
         layer: the self-warp whose offsets are taken, one group, linear kernel, boundary "border".
+        torch_alone: whether the head too is torch's convolution.
     """
 
-    def __init__(self, layer: SelfWarp2d) -> None:
+    def __init__(self, layer: SelfWarp2d, *, torch_alone: bool) -> None:
         super().__init__()
-        self.layer = layer
+        self.layer, self.torch_alone = layer, torch_alone
+
+    def offsets(self, x: Float[Tensor, "B C H W"]) -> Float[Tensor, "B 2 H W"]:
+        """Return the offsets in pixels, shape (B, 2, H, W)."""
+        if not self.torch_alone:
+            return self.layer.offsets(x)[:, 0]
+        head = self.layer.head
+        return self.layer.field.scale * functional.conv2d(x, head.weight, head.bias, padding=head.padding)
 
     def forward(self, x: Float[Tensor, "B C H W"]) -> Float[Tensor, "B C H W"]:
         """Return the warped images, shape (B, C, H, W)."""
         height, width = x.shape[2:]
-        offsets = self.layer.offsets(x)[:, 0]
+        offsets = self.offsets(x)
         rows = torch.arange(height, dtype=x.dtype, device=x.device)[:, None] + offsets[:, 0]
         columns = torch.arange(width, dtype=x.dtype, device=x.device) + offsets[:, 1]
         grid = torch.stack([(2 * columns + 1) / width - 1, (2 * rows + 1) / height - 1], dim=-1)
@@ -85,20 +95,20 @@ class Training:
 def network(name: str, depth: int, width: int, seed: int) -> nn.Module:
     """Return the network of one name in `RATIOS`, of the same weights as the others."""
     found = selfwarp_resnet(depth, width=width, warp=name != "plain", head_gain=HEAD_GAIN, seed=seed)
-    for block in found.blocks if name == "grid_sample" else ():
+    for block in found.blocks if name in ("grid_sample", "torch alone") else ():
         if isinstance(block, ResidualBlock) and isinstance(block.warp, SelfWarp2d):
-            block.warp = GridSampleWarp(block.warp)
+            block.warp = GridSampleWarp(block.warp, torch_alone=name == "torch alone")
     return found
 
 
 def trainings(depth: int, width: int, batch: int, size: int, seed: int, device: str) -> dict[str, Training]:
-    """Return the three networks with their optimisers, and a batch of random images and labels."""
+    """Return the networks with their optimisers, and a batch of random images and labels."""
     generator = torch.Generator().manual_seed(seed)
     images = torch.randn(batch, 3, size, size, generator=generator)
     labels = torch.randint(10, (batch,), generator=generator).to(device)
     images = images.to(device).contiguous(memory_format=torch.channels_last)
     found = {}
-    for name in ("plain", "self-warp", "grid_sample"):
+    for name in ("plain", "self-warp", "grid_sample", "torch alone"):
         model = network(name, depth, width, seed).to(device)
         model.to(memory_format=torch.channels_last)  # type: ignore[call-overload] # torch declares it in part
         optimizer = torch.optim.SGD(model.parameters(), LEARNING_RATE, momentum=0.9)

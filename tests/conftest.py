@@ -60,6 +60,7 @@ def reproduced(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Put tests that share the driver's run on one worker, and what takes longest first: no worker has to wait."""
     for item in items:
