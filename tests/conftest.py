@@ -53,19 +53,29 @@ def as_users_call() -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def reproduced(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return the folder of one run of the driver, see `tests/reproduction.py`; `run.json` lies beside it."""
-    folder = tmp_path_factory.mktemp("reproduced") / "out"
-    command = [sys.executable, "-m", "tests.reproduction", str(folder)]
-    subprocess.run(command, cwd=Path(__file__).parents[1], check=True)
+    """Return the folder of one run of the driver, see `tests/reproduction.py`; `run.json` lies beside it.
+
+    The workers of a parallel run share it: the first makes it, another waits.
+    """
+    import fcntl
+
+    base = tmp_path_factory.getbasetemp()
+    shared = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "reproduced"
+    shared.mkdir(exist_ok=True)
+    folder = shared / "out"
+    with (shared / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (shared / "run.json").is_file():
+            command = [sys.executable, "-m", "tests.reproduction", str(folder)]
+            subprocess.run(command, cwd=Path(__file__).parents[1], check=True)
     return folder
 
 
-@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Put tests that share the driver's run on one worker, and what takes longest first: no worker has to wait."""
-    for item in items:
-        if "reproduced" in getattr(item, "fixturenames", ()):
-            item.add_marker(pytest.mark.xdist_group("reproduced"))
+    """Put tests that share the driver's run first: a parallel run gives its first tests to one worker, so none waits.
+
+    What else takes long comes next, so that no worker is left with it in the end.
+    """
     items.sort(
-        key=lambda item: "reproduced" not in getattr(item, "fixturenames", ()) and "tracing" not in item.path.parts
+        key=lambda item: ("reproduced" not in getattr(item, "fixturenames", ()), "tracing" not in item.path.parts)
     )
