@@ -238,12 +238,12 @@ def test_help_has_an_example(warptheory, command):
             ("verify", "A4", "--out", "/dev/null/x"),
             "Error: out: expected a folder that can be written to, got /dev/null/x (Not a directory)",
         ),
-        (("figure", "99"), "Error: figure: expected one of figure1_warped_image, got 'figure99'"),
+        (("figure", "99"), "Error: figure: expected one of figure1_warped_image, figure2_tr"),
         (("figure", "1", "--out", "/dev/null/x"), "Error: out: expected a folder that can be written to"),
         (
             ("analyse", "nothing"),
             "Error: name: expected one of backward_asymmetry, discretization_error, iid_statistics, natural_images, "
-            "operator_accuracy, random_fields, warped_image, got",
+            "operator_accuracy, random_fields, selfwarp_training, warped_image, warped_through_network, got",
         ),
         (("reproduce", "--out", "/dev/null/x"), "Error: out: expected a folder that can be written to"),
     ],

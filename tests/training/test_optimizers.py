@@ -36,6 +36,7 @@ def test_against_torch(name, tiny, task):
         steps=12,
         batch=20,
         learning_rate=0.02,
+        warping_multiplier=0.1,
         optimizer=name,
         momentum=0.8,
         weight_decay=0.01,
