@@ -88,7 +88,8 @@ def run(
     trained = []
     for number, one in enumerate(plan):
         report(number / len(plan), f"train {one.model}, seed {one.settings.seed}")
-        trained.append(_train(one, folder.parent / "training", device))
+        watched = _is_warped(one) and one.data == tasks[0].data
+        trained.append(_train(one, folder.parent / "training", device, watched=watched))
     settings = {"seeds": seeds, "most_steps": most_steps, "tasks": [task.data for task in tasks]}
     manifest = records.Manifest(SCRIPT, seed, device, settings)
     first = tasks[0].data
@@ -116,9 +117,9 @@ def _plan(tasks: tuple[Task, ...], seeds: range, most_steps: int | None) -> Iter
                 yield task.run(seed, most_steps, warped=warped)
 
 
-def _train(one: TrainingRun, folder: Path, device: str) -> TrainedModel:
-    """Train, or go on where an earlier call was interrupted; the networks of the first task are watched."""
-    watch = partial(monitor, interval=INTERVAL) if _is_warped(one) else None
+def _train(one: TrainingRun, folder: Path, device: str, *, watched: bool) -> TrainedModel:
+    """Train, or go on where an earlier call was interrupted."""
+    watch = partial(monitor, interval=INTERVAL) if watched else None
     return train(one, device=torch.device(device), out=folder / one.name, resume=True, watch=watch)
 
 

@@ -11,7 +11,6 @@ read beyond the edge of a layer is the pixel at its edge, as the layer's boundar
 """
 
 from collections.abc import Callable, Sequence
-from functools import partial
 from pathlib import Path
 
 import torch
@@ -22,7 +21,7 @@ from warptheory import warping
 from warptheory.core import records
 from warptheory.core.analysis import run_as_script
 from warptheory.montecarlo import check_device
-from warptheory.stability import OffsetField, monitor, offset_fields
+from warptheory.stability import OffsetField, offset_fields
 from warptheory.training import TrainingRun, TrainingSettings, train
 
 SCRIPT = "analyses/warped_through_network.py"
@@ -66,7 +65,6 @@ def run(
         device=torch.device(device),
         out=folder.parent / "training" / chosen.name,
         resume=True,
-        watch=partial(monitor, interval=max(1, most_steps // 10)),
         on_step=lambda measured: report((measured.step + 1) / most_steps, f"train {chosen.model}"),
     )
     dataset = chosen.load_data()

@@ -20,6 +20,7 @@ import numpy as np
 import torch
 
 from warptheory.core import records
+from warptheory.core.device import device_name
 from warptheory.core.streams import Stream
 from warptheory.fields import FieldSampler, SquaredExponential
 
@@ -105,7 +106,7 @@ def run(
         "rounds": rounds,
         "fields_a_round": FIELDS,
         "threads": torch.get_num_threads(),
-        "device_name": torch.cuda.get_device_name() if device.startswith("cuda") else records.processor(),
+        "device_name": device_name(device),
         "volume": VOLUME,
     }
     manifest = records.Manifest("benchmarks/fields.py", seed, device, settings)

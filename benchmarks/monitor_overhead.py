@@ -19,6 +19,7 @@ from torch.nn import functional
 from warptheory import networks, stability
 from warptheory.core import records
 from warptheory.core.benchmark import Spread, run_benchmark_as_script
+from warptheory.core.device import device_name
 from warptheory.stability.monitoring import IMAGES, INTERVAL
 
 ROUNDS = 9
@@ -100,7 +101,7 @@ def run(
         "images": IMAGES,
         "rounds": rounds,
         "threads": torch.get_num_threads(),
-        "device_name": torch.cuda.get_device_name() if device.startswith("cuda") else records.processor(),
+        "device_name": device_name(device),
     }
     manifest = records.Manifest("benchmarks/monitor_overhead.py", seed, device, settings)
     path = records.output_folder(out) / f"monitor_overhead_{device.partition(':')[0]}.json"

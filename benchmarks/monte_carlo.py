@@ -24,6 +24,7 @@ from numpy import ndarray
 from warptheory import montecarlo, results
 from warptheory.core import records
 from warptheory.core.benchmark import Spread, run_benchmark_as_script
+from warptheory.core.device import device_name
 from warptheory.montecarlo import ConditionalSimulation, ControlledSimulation, Estimation
 from warptheory.results import DEFAULT_VALUES, Case, Setting
 from warptheory.results._check import Plan
@@ -608,7 +609,7 @@ def run(
         "seconds_a_measurement": duration,
         "precision": precision,
         "elements": elements,
-        "device_name": records.processor(),
+        "device_name": device_name(device),
         "load_average": os.getloadavg()[0],
     }
     manifest = records.Manifest("benchmarks/monte_carlo.py", seed, device, settings)

@@ -18,7 +18,9 @@ from torch.nn import functional
 
 import warptheory as wt
 from warptheory.core import records
+from warptheory.core.allocator import keep_freed_memory
 from warptheory.core.benchmark import Spread, run_benchmark_as_script
+from warptheory.core.device import device_name
 from warptheory.networks import ResidualBlock, selfwarp_resnet
 from warptheory.operators import SelfWarp2d
 
@@ -121,11 +123,6 @@ def _wait(like: Tensor) -> None:
         torch.cuda.synchronize(like.device)
 
 
-def _settle_allocator() -> None:
-    """Bring the allocator into the state of a training process, which has freed large tensors before."""
-    torch.empty(2**23 - 2**12).fill_(0.0)  # just below 32 MiB, the largest size that glibc learns from
-
-
 def run(
     out: Path,
     seed: int = 0,
@@ -139,7 +136,7 @@ def run(
     size: int = SIZE,
 ) -> Path:
     """Time the networks in turn, and write `training_step_<device>.json`; return its path."""
-    _settle_allocator()
+    keep_freed_memory()
     trained = trainings(depth, width, batch, size, seed, device)
     samples = []
     for number in range(rounds + WARM_UP):
@@ -158,7 +155,7 @@ def run(
         "rounds": rounds,
         "threads": torch.get_num_threads(),
         "backend": wt.warping.backend(torch.zeros(1, 1, 4, 4, device=device)).name,
-        "device_name": torch.cuda.get_device_name() if device.startswith("cuda") else records.processor(),
+        "device_name": device_name(device),
     }
     results = {
         "warps": depth // 6 * 3,

@@ -20,7 +20,9 @@ from torch.nn import functional
 
 import warptheory as wt
 from warptheory.core import records
+from warptheory.core.allocator import keep_freed_memory
 from warptheory.core.benchmark import run_benchmark_as_script
+from warptheory.core.device import device_name
 
 TRAINING_SHAPES = ((8, 64, 32, 32), (8, 16, 32, 32), (128, 16, 32, 32), (4, 64, 128, 128))
 GPU_SHAPES = ((64, 64, 56, 56), (16, 256, 28, 28), (8, 64, 256, 256))
@@ -115,15 +117,6 @@ def compare(case: Case, *, backward: bool, rounds: int, device: str) -> dict[str
     return found
 
 
-def _settle_allocator() -> None:
-    """Bring the allocator into the state of a training process, which has freed large tensors before.
-
-    Until then glibc returns every freed image to the system, and page faults, the same for both sides,
-    would drown the smaller shapes.
-    """
-    torch.empty(2**23 - 2**12).fill_(0.0)  # just below 32 MiB, the largest size that glibc learns from
-
-
 @contextmanager
 def _threads(count: int) -> Iterator[None]:
     before = torch.get_num_threads()
@@ -142,7 +135,7 @@ def run(
     on_progress: Callable[[float, str], None] | None = None,
 ) -> Path:
     """Time every case and write `warp_<device>.json`; return its path."""
-    _settle_allocator()
+    keep_freed_memory()
     shapes = (*(TRAINING_SHAPES if device == "cpu" else GPU_SHAPES), *OTHER_SHAPES)
     counts = sorted({1, torch.get_num_threads()}) if device == "cpu" else [torch.get_num_threads()]
     cases = list(itertools.product(counts, shapes, LAYOUTS, ("smooth", "iid"), (False, True)))
@@ -161,7 +154,7 @@ def run(
         "spread_px": SPREAD,
         "wavelength_px": WAVELENGTH,
         "backend": wt.warping.backend(torch.zeros(1, 1, 4, 4, device=device)).name,
-        "device_name": torch.cuda.get_device_name() if device.startswith("cuda") else records.processor(),
+        "device_name": device_name(device),
         "training_shapes": TRAINING_SHAPES if device == "cpu" else GPU_SHAPES,
     }
     manifest = records.Manifest("benchmarks/warp.py", seed, device, settings)

@@ -7,11 +7,11 @@ import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cache
 from typing import Protocol, runtime_checkable
 
 import torch
 
+from warptheory.core.allocator import keep_freed_memory
 from warptheory.core.errors import ArgumentError, WarpTheoryError
 from warptheory.core.streams import Stream
 from warptheory.montecarlo._experiment import Experiment
@@ -104,7 +104,7 @@ class Batch:
         Raises:
             ChunkError: the experiment raised, ran out of memory, or returned NaN or infinity.
         """
-        _keep_memory()
+        keep_freed_memory()
         with one_thread():
             return [self._run(chunk) for chunk in self.chunks]
 
@@ -120,16 +120,6 @@ class Batch:
         if not bool(torch.isfinite(sample).all()):
             raise NotFiniteError(self.label, self.seed, chunk, "the experiment returned NaN or infinity")
         return Moments.of(sample)
-
-
-@cache
-def _keep_memory() -> None:
-    """Let the allocator keep what chunks free, once per process.
-
-    Until it has freed a large tensor glibc returns the memory of each to the system, and to touch its pages anew costs
-    as much as to compute what is written there.
-    """
-    torch.empty(2**23 - 2**12).fill_(0.0)  # just below 32 MiB, the largest size that glibc learns from
 
 
 def experiment_of(

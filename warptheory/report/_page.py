@@ -17,7 +17,7 @@ from warptheory.report._iid import plot_displacement, plot_forward
 from warptheory.report._natural_images import plot_limits, plot_photographs
 from warptheory.report._plots import plot_accuracy, plot_deviations, plot_speed
 from warptheory.report._random_fields import plot_interpolated_fields, plot_moved_fields
-from warptheory.report._training import accuracy_rows, plot_accuracy_of_networks
+from warptheory.report._training import accuracy_summary, plot_accuracy_of_networks
 
 
 def write_report(folder: Path, figures: Sequence[Mapping[str, str]]) -> Path:
@@ -74,7 +74,7 @@ def write_report(folder: Path, figures: Sequence[Mapping[str, str]]) -> Path:
                 "agreement": _svg(plot_photographs(images[""], images["_agreement"])),
                 "limits": _svg(plot_limits(images[""], images["_displacement"])),
             },
-            networks={"plot": _svg(plot_accuracy_of_networks(networks)), "rows": accuracy_rows(networks)},
+            networks={"plot": _svg(plot_accuracy_of_networks(networks)), "rows": _rows(accuracy_summary(networks))},
             step=_benchmark(source, "training_step"),
             monitor=_benchmark(source, "monitor_overhead"),
             accuracy=_svg(plot_accuracy(records.read_table(source / "operator_accuracy.parquet"))),

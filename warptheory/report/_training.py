@@ -1,7 +1,5 @@
 """What self-warp networks learn beside their plain twins, and what their warps cost: drawn from records."""
 
-from typing import Any
-
 import pandas as pd
 from matplotlib.figure import Figure
 
@@ -44,8 +42,3 @@ def plot_accuracy_of_networks(accuracy: pd.DataFrame) -> Figure:
             axes.set_xlabel("test accuracy (%)")
             axes.set_title(NAMES.get(task, task))
     return figure
-
-
-def accuracy_rows(accuracy: pd.DataFrame) -> list[dict[str, Any]]:
-    """Return what a table of the networks shows, row by row."""
-    return [{str(key): value for key, value in row.items()} for row in accuracy_summary(accuracy).to_dict("records")]

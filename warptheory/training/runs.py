@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from warptheory import networks
 from warptheory.core import records
+from warptheory.core.device import device_name
 from warptheory.core.errors import ArgumentError, UnknownNameError
 from warptheory.training import data
 from warptheory.training.checkpoint import Checkpoint, fingerprint, open_checkpoints
@@ -240,7 +241,7 @@ class _Records:
     def __init__(self, folder: Path, configuration: Mapping[str, Any], device: torch.device) -> None:
         self._folder = folder
         self._manifest = records.Manifest(
-            records.command_line(), configuration["seed"], _device_name(device), {**configuration, **_surroundings()}
+            records.command_line(), configuration["seed"], device_name(device), {**configuration, **_surroundings()}
         )
 
     def forget(self) -> None:
@@ -292,10 +293,6 @@ def _digest(images: LabelledImages) -> str:
 def _surroundings() -> dict[str, int]:
     """Return what the last bit of the weights depends on, besides the configuration and the device."""
     return {"processes": Processes.current().count, "threads": torch.get_num_threads()}
-
-
-def _device_name(device: torch.device) -> str:
-    return torch.cuda.get_device_name(device) if device.type == "cuda" else records.processor()
 
 
 def _moved(images: LabelledImages, device: torch.device) -> tuple[Tensor, Tensor]:
