@@ -89,7 +89,7 @@ def test_bands_of_large_images(monkeypatch):
     _thin_cpu._plan.cache_clear()
 
 
-@pytest.mark.parametrize("shape", [(1, 16, 5, 3), (2, 3, 1, 1), (1, 33, 2, 17)], ids=str)
+@pytest.mark.parametrize("shape", [(1, 16, 5, 3), (2, 3, 1, 1), (1, 33, 2, 17), (2, 32, 3, 16)], ids=str)
 def test_nothing_is_written_beside_the_results(shape, monkeypatch):
     """Results that lie inside a larger tensor; what surrounds them stays as it is."""
     x, weight, _, g, _ = draw(*shape, 2, 3)

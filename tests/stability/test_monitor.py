@@ -13,7 +13,7 @@ import warptheory as wt
 from tests.stability import stand_ins
 from warptheory.core.errors import ArgumentError, UnknownNameError
 from warptheory.networks import selfwarp_resnet
-from warptheory.operators import SelfWarp2d
+from warptheory.operators import SelfWarp2d, _thin_convolution
 
 
 def normal(*shape, seed=0):
@@ -63,7 +63,11 @@ class Sampler(nn.Module):
 # ---- it changes nothing, and keeps nothing ------------------------------------------------------
 
 
-def test_losses_and_weights_are_the_same_to_the_last_bit():
+@pytest.mark.parametrize("by_compiled_loops", [False, True])
+def test_losses_and_weights_are_the_same_to_the_last_bit(by_compiled_loops, monkeypatch):
+    """Watched layers are not fused with their heads, and sum in the same order nevertheless."""
+    if by_compiled_loops:
+        monkeypatch.setattr(_thin_convolution, "_FEW_PRODUCTS", 1)
     plain = train(wavy(), 5)
     torch.manual_seed(0)
     model = wavy()
@@ -189,6 +193,24 @@ def test_calls_are_named_and_numbered():
         ("", 0, 3),
     ]
     assert [row.operator for row in m.rows()] == ["warp"] * 3 + ["grid_sample"]
+
+
+def test_the_input_gradient_is_that_of_all_that_reads_it():
+    """Of the head, the warp and whatever else, as autograd's."""
+
+    class Block(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.warp = SelfWarp2d(3, head_gain=0.5)
+
+        def forward(self, x):
+            return self.warp(x) + 2 * x
+
+    block, x = Block(), normal(2, 3, 6, 7).float().requires_grad_()
+    with wt.stability.monitor(block, interval=1) as m:
+        block(x * 1).square().sum().backward()
+    # x is a leaf; what the layer read has the same gradient.
+    assert m.rows()[0].input_gradient_variance == pytest.approx(float(x.grad.var(correction=0)), rel=1e-5)
 
 
 def test_training_and_evaluation_are_counted_apart():

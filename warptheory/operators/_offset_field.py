@@ -56,6 +56,11 @@ class OffsetField(nn.Module):
             offsets = bound_slopes(offsets, self.lipschitz)
         return offsets if self.gradient_scale == 1 else scale_gradient(offsets, self.gradient_scale)
 
+    @property
+    def is_plain(self) -> bool:
+        """Whether offsets are the head's output as it is."""
+        return self.scale == self.gradient_scale == 1 and self.smoothing == 0 and self.lipschitz is None
+
     def extra_repr(self) -> str:
         """Return the arguments."""
         options = f"lipschitz={self.lipschitz}, smoothing={self.smoothing}, gradient_scale={self.gradient_scale}"

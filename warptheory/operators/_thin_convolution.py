@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
+from torch.overrides import handle_torch_function, has_torch_function_variadic
 
 from warptheory.warping._eager import is_plain, is_traced, is_watched
 
@@ -34,34 +35,28 @@ class ThinConvolution2d(nn.Conv2d):
 
     def forward(self, input: Float[Tensor, "B C H W"]) -> Float[Tensor, "B D H W"]:  # noqa: A002 (torch's name)
         """Return the convolved images, shape (B, channels_out, H, W)."""
-        if self.bias is None or not _is_fast(input, self.weight, self.bias):
+        if self.bias is None or not self.is_fast(input):
             return super().forward(input)
-        if not is_watched(input, self.weight, self.bias):
-            alone: Tensor = _loops().convolve(input, self.weight, self.bias)
-            return alone
-        found: tuple[Tensor, Tensor] = _ThinConvolution.apply(input, self.weight, self.bias)
-        return found[1]
+        return convolve(input, self.weight, self.bias)
 
-    def beside(self, x: Float[Tensor, "B C H W"]) -> tuple[Float[Tensor, "B C H W"], Float[Tensor, "B D H W"]]:
-        """Return the images (B, C, H, W) for another use, and the convolved images (B, channels_out, H, W).
-
-        The same as (x, self(x)); the gradient from the other use is added where the convolution's own is worked out,
-        which saves a pass through memory.
-        """
-        if self.bias is None or _is_hooked(self) or not is_watched(x) or not _is_fast(x, self.weight, self.bias):
-            return x, self(x)
-        found: tuple[Tensor, Tensor] = _ThinConvolution.apply(x, self.weight, self.bias)
-        return found
+    def is_fast(self, x: Float[Tensor, "B C H W"]) -> bool:
+        """Return whether the compiled loops take images (B, C, H, W)."""
+        if self.bias is None:
+            return False
+        return _is_thin(x, self.weight) and is_eager(x, self.weight, self.bias)
 
 
-def _is_hooked(module: nn.Module) -> bool:
-    """Return whether somebody wants to see the calls of a module."""
-    own = (module._forward_hooks, module._forward_pre_hooks, module._backward_hooks, module._backward_pre_hooks)
-    return any(own) or bool(torch.nn.modules.module._has_any_global_hook())
-
-
-def _is_fast(x: Tensor, weight: Tensor, bias: Tensor) -> bool:
-    return _is_thin(x, weight) and _is_eager(x, weight, bias)
+def convolve(
+    x: Float[Tensor, "B C H W"], weight: Float[Tensor, "D C K K"], bias: Float[Tensor, " D"]
+) -> Float[Tensor, "B D H W"]:
+    """Convolve images (B, C, H, W) to (B, D, H, W) by the compiled loops."""
+    # Function modes see the call, as they see those of torch.nn.functional; one that only listens changes nothing.
+    if has_torch_function_variadic(x, weight, bias):
+        seen: Tensor = handle_torch_function(convolve, (x, weight, bias), x, weight, bias)
+        return seen
+    call = _ThinConvolution.apply if is_watched(x, weight, bias) else _loops().convolve
+    found: Tensor = call(x, weight, bias)
+    return found
 
 
 def _is_thin(x: Tensor, weight: Tensor) -> bool:
@@ -72,11 +67,11 @@ def _is_thin(x: Tensor, weight: Tensor) -> bool:
     return x.numel() * weight[:, 0].numel() >= _FEW_PRODUCTS
 
 
-def _is_eager(*tensors: Tensor) -> bool:
+def is_eager(*tensors: Tensor) -> bool:
     """Return whether nobody records or transforms the call, or takes its derivative forward."""
-    is_seen = is_traced() or torch._C._are_functorch_transforms_active() or torch._C._len_torch_function_stack() > 0
+    is_transformed = is_traced() or torch._C._are_functorch_transforms_active()
     is_forward = torch.autograd.forward_ad._current_level >= 0
-    return not (is_seen or is_forward or torch.is_autocast_enabled("cpu")) and is_plain(*tensors)
+    return not (is_transformed or is_forward or torch.is_autocast_enabled("cpu")) and is_plain(*tensors)
 
 
 @cache
@@ -86,25 +81,20 @@ def _loops() -> ModuleType:
 
 
 class _ThinConvolution(torch.autograd.Function):
-    """(x, weight, bias) ↦ (x, convolved images)."""
-
     @staticmethod
-    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor) -> tuple[Tensor, Tensor]:
-        ctx.set_materialize_grads(False)
+    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
         ctx.save_for_backward(x, weight)
-        return x, _loops().convolve(x, weight, bias)
+        found: Tensor = _loops().convolve(x, weight, bias)
+        return found
 
     @staticmethod
-    def backward(ctx: Any, summand: Tensor | None, g: Tensor | None) -> tuple[Tensor | None, ...]:
-        if g is None:
-            return summand, None, None
+    def backward(ctx: Any, g: Tensor) -> tuple[Tensor | None, ...]:
         x, weight = ctx.saved_tensors
-        tensors = [each for each in (g, x, weight, summand) if each is not None]
-        if _is_eager(*tensors) and not is_watched(*tensors):
-            fast: tuple[Tensor | None, ...] = _loops().gradients(g, x, weight, ctx.needs_input_grad, summand)
+        if is_eager(g, x, weight) and not is_watched(g, x, weight):
+            fast: tuple[Tensor | None, ...] = _loops().gradients(g, x, weight, ctx.needs_input_grad)
             return fast
         padding = [weight.shape[2] // 2] * 2
-        dx, *rest = torch.ops.aten.convolution_backward(
+        slow: tuple[Tensor | None, ...] = torch.ops.aten.convolution_backward(
             g, x, weight, [len(weight)], [1, 1], padding, [1, 1], False, [0, 0], 1, list(ctx.needs_input_grad)
         )
-        return dx if summand is None or dx is None else dx + summand, *rest
+        return slow

@@ -1,5 +1,6 @@
 """A convolution with few output channels on torch's memory, by compiled loops; see `_thin_kernels`."""
 
+from dataclasses import dataclass
 from functools import lru_cache
 from math import prod
 from typing import NamedTuple
@@ -7,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from jaxtyping import Float
+from numpy import ndarray
 from torch import Tensor
 
 from warptheory.operators import _thin_kernels as kernels
@@ -14,7 +16,7 @@ from warptheory.operators._thin_kernels import Shape
 from warptheory.warping._cpu import _entries, _threads
 from warptheory.warping._layout import empty_image
 
-_DTYPES = {torch.float32: "float32", torch.float64: "float64"}
+DTYPES = {torch.float32: "float32", torch.float64: "float64"}
 _UNIT_PIXELS = 1024  # images of fewer pixels share a unit
 _SCRATCH_BYTES = 2**19  # of a unit's image: what it copies should stay in the second-level cache
 _SERIAL_PRODUCTS = 200_000  # fewer products than this are not worth waking threads for
@@ -22,13 +24,17 @@ _SERIAL_PRODUCTS = 200_000  # fewer products than this are not worth waking thre
 
 def convolve(x: Float[Tensor, "B C H W"], weight: Float[Tensor, "D C K K"], bias: Float[Tensor, " D"]) -> Tensor:
     """Convolve images (B, C, H, W) to (B, D, H, W), zeros around them; the result has the layout of x."""
-    outputs, _, size, _ = weight.shape
-    plan = _plan(x.shape, outputs, size, x.element_size())
-    y = _empty_result(x, outputs)
+    plan = plan_of(x, weight)
+    y = _empty_result(x, len(weight))
     bias = bias.contiguous()
-    words = (*plan.shape, *_words(y), *_words(x), *_words(weight), bias.data_ptr())
-    _entries.run(kernels.convolve_entry(size, outputs, _DTYPES[x.dtype]), plan.units, plan.threads(), words)
+    entry = kernels.convolve_entry(weight.shape[2], len(weight), DTYPES[x.dtype])
+    _entries.run(entry, plan.units, plan.threads(), convolution_words(plan, y, x, weight, bias))
     return y
+
+
+def convolution_words(plan: "Plan", y: Tensor, x: Tensor, weight: Tensor, bias: Tensor) -> tuple[int, ...]:
+    """Return the arguments of a convolution (B, C, H, W) → (B, D, H, W), with a contiguous bias."""
+    return (*plan.shape, *_words(y), *_words(x), *_words(weight), bias.data_ptr())
 
 
 def gradients(
@@ -42,26 +48,56 @@ def gradients(
 
     `summand` (B, C, H, W) is added to the gradient of the image.
     """
-    outputs, channels, size, _ = weight.shape
-    plan = _plan(x.shape, outputs, size, x.element_size())
-    lanes = kernels.REGISTER_BYTES // x.element_size()
-    blocks = -(-channels // lanes)
-    dtype = _DTYPES[x.dtype]
+    plan = plan_of(x, weight)
     dx = empty_image(x, x.shape[2:]) if needs[0] else None
-    weight_sums = np.empty((plan.units, blocks, size, size, outputs, lanes) if needs[1] else 0, dtype)
-    bias_sums = np.empty((plan.units, outputs) if needs[2] else 0, dtype)
-    sums_at = [sums.ctypes.data if need else 0 for sums, need in zip((weight_sums, bias_sums), needs[1:], strict=True)]
+    sums = Sums.of(plan, weight, needs[1:])
+    entry = kernels.differentiate_entry(weight.shape[2], len(weight), DTYPES[x.dtype])
+    _entries.run(entry, plan.units, plan.threads(), gradients_words(plan, g, x, weight, summand, dx, sums))
+    return dx, *sums.totals(weight)
+
+
+def gradients_words(
+    plan: "Plan", g: Tensor, x: Tensor, weight: Tensor, summand: Tensor | None, dx: Tensor | None, sums: "Sums"
+) -> tuple[int, ...]:
+    """Return the arguments of a backward pass of (B, C, H, W) → (B, D, H, W); `summand` may be dx itself."""
     tensors = [word for tensor in (g, x, weight, summand, dx) for word in _words(tensor)]
-    entry = kernels.differentiate_entry(size, outputs, dtype)
-    _entries.run(entry, plan.units, plan.threads(), (*plan.shape, *tensors, *sums_at))
-    dweight = dbias = None
-    if needs[1]:
-        # NumPy adds the units one after the other.
-        by_lane = torch.from_numpy(weight_sums.sum(0)).permute(3, 0, 4, 1, 2)
-        dweight = by_lane.reshape(outputs, blocks * lanes, size, size)[:, :channels].contiguous()
-    if needs[2]:
-        dbias = torch.from_numpy(bias_sums.sum(0))
-    return dx, dweight, dbias
+    return (*plan.shape, *tensors, *sums.addresses())
+
+
+@dataclass(frozen=True)
+class Sums:
+    """The sums of each unit for the gradients of weights and bias; None where one is not needed."""
+
+    weight: Float[ndarray, "units blocks K K D lanes"] | None
+    bias: Float[ndarray, "units D"] | None
+
+    @classmethod
+    def of(cls, plan: "Plan", weight: Float[Tensor, "D C K K"], needs: tuple[bool, bool]) -> "Sums":
+        """Make room for what is needed of the gradients of weights (D, C, K, K) and bias."""
+        outputs, channels, size, _ = weight.shape
+        lanes, dtype = kernels.REGISTER_BYTES // weight.element_size(), DTYPES[weight.dtype]
+        by_unit = (plan.units, -(-channels // lanes), size, size, outputs, lanes)
+        return cls(
+            np.empty(by_unit, dtype) if needs[0] else None,
+            np.empty((plan.units, outputs), dtype) if needs[1] else None,
+        )
+
+    def addresses(self) -> tuple[int, int]:
+        """Return where they lie, 0 for what is not needed."""
+        weight, bias = (0 if sums is None else sums.ctypes.data for sums in (self.weight, self.bias))
+        return weight, bias
+
+    def totals(self, weight: Float[Tensor, "D C K K"]) -> tuple[Tensor | None, Tensor | None]:
+        """Return the gradients of the weights (D, C, K, K) and of the bias (D,), one unit added after the other."""
+        dweight = dbias = None
+        if self.weight is not None:
+            total = torch.from_numpy(self.weight.sum(0))  # NumPy adds the units one after the other
+            blocks, size, _, outputs, lanes = total.shape
+            by_lane = total.permute(3, 0, 4, 1, 2).reshape(outputs, blocks * lanes, size, size)
+            dweight = by_lane[:, : weight.shape[1]].contiguous()
+        if self.bias is not None:
+            dbias = torch.from_numpy(self.bias.sum(0))
+        return dweight, dbias
 
 
 class Plan(NamedTuple):
@@ -74,6 +110,11 @@ class Plan(NamedTuple):
     def threads(self) -> int:
         """Return how many threads it is worth."""
         return 1 if self.products < _SERIAL_PRODUCTS else _threads.available()
+
+
+def plan_of(x: Float[Tensor, "B C H W"], weight: Float[Tensor, "D C K K"]) -> Plan:
+    """Return how the convolution of images (B, C, H, W) with filters (D, C, K, K) is cut."""
+    return _plan(x.shape, len(weight), weight.shape[2], x.element_size())
 
 
 @lru_cache(maxsize=1024)

@@ -140,6 +140,9 @@ def respond(
 def spread(
     typing: Any,
     found: Any,
+    found_step: Any,
+    summand: Any,
+    summand_step: Any,
     line: Any,
     weights: Any,
     columns: Any,
@@ -148,21 +151,25 @@ def spread(
     outputs: Any,
     real: Any,
 ) -> Any:
-    """Add to a line of the image gradient, [width, lanes], for one block of channels.
+    """Compute a line of the image gradient, and add it to a summand, for one block of channels.
 
+    Both have a register of channels side by side, pixels so many values apart, and room for whole blocks of pixels.
     `line` is the first line of the outputs' gradient that is read, in a scratch [rows, outputs, columns].
     """
     size, count = len(taps), len(outputs)
     element, lanes = real_type(real.dtype), lanes_of(real.dtype)
+    ahead = INT64(_AHEAD_BYTES * 8 // real.dtype.bitwidth)
 
     def generate(context: Any, builder: Builder, signature: Any, arguments: Any) -> Any:
-        found, line, weights, columns, width = arguments[:5]
-        target, source, factors = (Pointer.at(builder, address, element) for address in (found, line, weights))
+        found, found_step, summand, summand_step, line, weights, columns, width = arguments[:8]
+        target, start, source, factors = (
+            Pointer.at(builder, address, element) for address in (found, summand, line, weights)
+        )
         totals = [Variable(_zero(builder, real)) for _ in range(_PIXELS)]
         with loop(builder, INT64(0), width, _PIXELS) as first:
-            places = [target + builder.mul(builder.add(first, INT64(pixel)), INT64(lanes)) for pixel in range(_PIXELS)]
-            for place, total in zip(places, totals, strict=True):
-                total.set(place.load(lanes))
+            pixels = [builder.add(first, INT64(pixel)) for pixel in range(_PIXELS)]
+            for total in totals:
+                total.set(_zero(builder, real))
             with loop(builder, INT64(0), INT64(size), 1) as row:
                 opposite = builder.sub(INT64(size - 1), row)
                 along = factors + builder.mul(opposite, INT64(size * count * lanes))
@@ -174,12 +181,16 @@ def spread(
                         for pixel, total in enumerate(totals):
                             g = broadcast(builder, (beside + INT64(pixel + tap)).scalar(), lanes)
                             total.set(fma(factor, g, total.get()))
-            for place, total in zip(places, totals, strict=True):
-                place.store(total.get())
+            # Last, as autograd adds what comes from two users of an image.
+            for pixel, total in zip(pixels, totals, strict=True):
+                beside, place = start + builder.mul(pixel, summand_step), target + builder.mul(pixel, found_step)
+                ask_for(beside + ahead, for_writing=False)
+                ask_for(place + ahead, for_writing=True)
+                place.store(total.get() + beside.load(lanes))
         return context.get_dummy_value()
 
     n = types.int64
-    return types.void(n, n, n, n, n, taps, outputs, real), generate
+    return types.void(n, n, n, n, n, n, n, n, taps, outputs, real), generate
 
 
 @intrinsic
@@ -394,37 +405,41 @@ def _store_line(values, line, image, row, width, bias, real):
 
 
 @callee
-def convolve_units(start, stop, shape, target, source, weights, bias_at, taps, outputs, real):
-    """Convolve the units number `start` … `stop` − 1."""
-    size, lanes, padding = len(taps), REGISTER_BYTES // real.itemsize, len(taps) // 2
-    blocks, columns = _blocks(shape, lanes), _columns(shape, size)
+def convolution_scratch(shape, weights, taps, outputs, real):
+    """Return what a thread works with: the packed weights, an image with zeros around it, a line of all outputs."""
+    size, lanes, columns = len(taps), REGISTER_BYTES // real.itemsize, _columns(shape, len(taps))
     packed = _pack_weights(weights, shape, taps, outputs, real)
-    bias = carray(as_pointer(bias_at), (len(outputs),), real.dtype)
-    lines = shape.rows + size - 1
-    scratch = np.zeros((blocks, lines, columns, lanes), real.dtype)
-    found = np.empty((len(outputs), columns), real.dtype)
+    image = np.zeros((_blocks(shape, lanes), shape.rows + size - 1, columns, lanes), real.dtype)
+    return packed, image, np.empty((len(outputs), columns), real.dtype)
+
+
+@callee
+def convolve_unit(number, shape, target, source, bias, scratch, taps, outputs, real):
+    """Convolve one unit."""
+    size, padding = len(taps), len(taps) // 2
+    packed, staged, found = scratch
+    blocks, lines, columns, lanes = staged.shape
     bands = (shape.height + shape.rows - 1) // shape.rows
-    for number in range(start, stop):
-        first = number % bands * shape.rows
-        rows = min(shape.rows, shape.height - first)
-        begin = number // bands * shape.images
-        for image in range(begin, min(begin + shape.images, shape.batch)):
-            _stage_image(scratch, source, shape, image, first - padding, rows + size - 1, padding, real)
-            for row in range(rows):
-                respond(
-                    _address(found),
-                    _address(scratch) + row * columns * lanes * real.itemsize,
-                    _address(packed),
-                    blocks,
-                    columns * lanes,
-                    lines * columns * lanes,
-                    shape.width,
-                    columns,
-                    taps,
-                    outputs,
-                    real,
-                )
-                _store_line(target, found, image, first + row, shape.width, bias, real)
+    first = number % bands * shape.rows
+    rows = min(shape.rows, shape.height - first)
+    begin = number // bands * shape.images
+    for image in range(begin, min(begin + shape.images, shape.batch)):
+        _stage_image(staged, source, shape, image, first - padding, rows + size - 1, padding, real)
+        for row in range(rows):
+            respond(
+                _address(found),
+                _address(staged) + row * columns * lanes * real.itemsize,
+                _address(packed),
+                blocks,
+                columns * lanes,
+                lines * columns * lanes,
+                shape.width,
+                columns,
+                taps,
+                outputs,
+                real,
+            )
+            _store_line(target, found, image, first + row, shape.width, bias, real)
 
 
 class Gradients(NamedTuple):
@@ -471,64 +486,86 @@ def _add_weights(sums_at, scratch, gradient, task, shape, image, first, rows, ch
 
 
 @callee
+def _holds_registers(values, present, lanes):
+    """Return whether a tensor can be read and written by whole registers; one at address 0 does not exist."""
+    return values.address == 0 or (values.strides[1] == 1 and present == lanes)
+
+
+@callee
 def _store_image(weights_at, line, gradient, task, shape, image, first, rows, channel, taps, outputs, real):
     """Store some rows of the gradient of a block of channels, the summand added if there is one."""
     lanes = REGISTER_BYTES // real.itemsize
     present, width, columns = min(lanes, shape.channels - channel), shape.width, gradient.shape[2]
+    found, summand = task.image_gradient, task.summand
+    is_direct = _holds_registers(found, present, lanes) and _holds_registers(summand, present, lanes)
+    is_direct = is_direct and width % _PIXELS == 0
     for row in range(rows):
-        if task.summand.address:
-            _stage_line(_address(line), task.summand, image, channel, present, first + row, width, real)
-        else:
-            clear(_address(line), width * lanes, real)
         incoming = _address(gradient) + row * len(outputs) * columns * real.itemsize
-        spread(_address(line), incoming, weights_at, columns, width, taps, outputs, real)
-        _unstage_line(task.image_gradient, _address(line), image, channel, present, first + row, width, real)
+        start, start_step, target, step = _address(line), lanes, _address(line), lanes
+        if is_direct:
+            target, step = _row_address(found, image, channel, first + row, real.itemsize), found.strides[3]
+        if summand.address == 0:
+            clear(start, width * lanes, real)
+        elif is_direct:
+            start, start_step = _row_address(summand, image, channel, first + row, real.itemsize), summand.strides[3]
+        else:
+            _stage_line(start, summand, image, channel, present, first + row, width, real)
+        spread(target, step, start, start_step, incoming, weights_at, columns, width, taps, outputs, real)
+        if not is_direct:
+            _unstage_line(found, target, image, channel, present, first + row, width, real)
 
 
 @callee
-def differentiate_units(start, stop, shape, task, taps, outputs, real):
-    """Work out the gradients of the units number `start` … `stop` − 1."""
-    size, count, lanes, padding = len(taps), len(outputs), REGISTER_BYTES // real.itemsize, len(taps) // 2
-    blocks, columns = _blocks(shape, lanes), _columns(shape, size)
+def gradients_scratch(shape, task, taps, outputs, real):
+    """Return what a thread works with: the packed weights, an image, the gradient of all outputs, a line of an image.
+
+    The image is empty where it can be read where it lies.
+    """
+    size, lanes, columns = len(taps), REGISTER_BYTES // real.itemsize, _columns(shape, len(taps))
     packed = _pack_weights(task.weights, shape, taps, outputs, real)
+    is_staged = task.weight_sums and (task.source.strides[1] != 1 or shape.channels % lanes)
+    image = np.zeros((shape.rows if is_staged else 0, shape.width, lanes), real.dtype)
+    gradient = np.zeros((shape.rows + size - 1, len(outputs), columns), real.dtype)
+    return packed, image, gradient, np.zeros((columns, lanes), real.dtype)
+
+
+@callee
+def differentiate_unit(number, shape, task, scratch, taps, outputs, real):
+    """Work out the gradients of one unit."""
+    size, count, padding = len(taps), len(outputs), len(taps) // 2
+    packed, staged, gradient, line = scratch
+    blocks, lanes = packed.shape[0], packed.shape[4]
     needs_image, needs_weights, needs_bias = task.image_gradient.address, task.weight_sums, task.bias_sums
-    is_staged = needs_weights and (task.source.strides[1] != 1 or shape.channels % lanes)
-    scratch = np.zeros((shape.rows if is_staged else 0, shape.width, lanes), real.dtype)
-    gradient = np.zeros((shape.rows + size - 1, count, columns), real.dtype)
-    line = np.zeros((columns, lanes), real.dtype)
     weights = size * size * count * lanes  # of a block
     bands = (shape.height + shape.rows - 1) // shape.rows
     units = (shape.batch + shape.images - 1) // shape.images * bands
     bias_sums = carray(as_pointer(task.bias_sums), (units, count), real.dtype)
-    for number in range(start, stop):
-        first = number % bands * shape.rows
-        rows = min(shape.rows, shape.height - first)
-        begin = number // bands * shape.images
-        sums_at = task.weight_sums + number * blocks * weights * real.itemsize
-        if needs_weights:
-            clear(sums_at, blocks * weights, real)
+    first = number % bands * shape.rows
+    rows = min(shape.rows, shape.height - first)
+    begin = number // bands * shape.images
+    sums_at = task.weight_sums + number * blocks * weights * real.itemsize
+    if needs_weights:
+        clear(sums_at, blocks * weights, real)
+    if needs_bias:
+        bias_sums[number] = 0
+    for image in range(begin, min(begin + shape.images, shape.batch)):
+        _stage_gradient(gradient, task.gradient, shape, image, first - padding, rows + size - 1, padding, real)
         if needs_bias:
-            bias_sums[number] = 0
-        for image in range(begin, min(begin + shape.images, shape.batch)):
-            _stage_gradient(gradient, task.gradient, shape, image, first - padding, rows + size - 1, padding, real)
-            if needs_bias:
-                _add_bias(bias_sums[number], gradient, padding, rows, shape.width, real)
-            for block in range(blocks):
-                channel, at = block * lanes, block * weights * real.itemsize
-                if needs_weights:
-                    _add_weights(
-                        sums_at + at, scratch, gradient, task, shape, image, first, rows, channel, taps, outputs, real
-                    )
-                if needs_image:
-                    weights_at = _address(packed) + at
-                    _store_image(
-                        weights_at, line, gradient, task, shape, image, first, rows, channel, taps, outputs, real
-                    )
+            _add_bias(bias_sums[number], gradient, padding, rows, shape.width, real)
+        for block in range(blocks):
+            channel, at = block * lanes, block * weights * real.itemsize
+            if needs_weights:
+                _add_weights(
+                    sums_at + at, staged, gradient, task, shape, image, first, rows, channel, taps, outputs, real
+                )
+            if needs_image:
+                weights_at = _address(packed) + at
+                _store_image(weights_at, line, gradient, task, shape, image, first, rows, channel, taps, outputs, real)
 
 
 # ---- C functions -----------------------------------------------------------------------------------
 
-_REAL = {"float32": np.empty(0, np.float32), "float64": np.empty(0, np.float64)}
+_REAL: dict[str, np.ndarray] = {"float32": np.empty(0, np.float32), "float64": np.empty(0, np.float64)}
 _SHAPE, _STRIDES = (0,) * len(Shape._fields), (0, 0, 0, 0)
 
 
@@ -544,23 +581,51 @@ def _take_values(words, at):
     return Values(words[at], strides), after
 
 
+@callee
+def take_convolution(words, at):
+    """Read the shape, the result, the image, the weights and the bias's address, as `_thin_cpu` writes them."""
+    shape, at = _take_shape(words, at)
+    target, at = _take_values(words, at)
+    source, at = _take_values(words, at)
+    weights, at = _take_values(words, at)
+    return (shape, target, source, weights, words[at]), at + 1
+
+
+@callee
+def take_gradients(words, at):
+    """Read the shape and the tensors of a backward pass, as `_thin_cpu` writes them."""
+    shape, at = _take_shape(words, at)
+    gradient, at = _take_values(words, at)
+    source, at = _take_values(words, at)
+    weights, at = _take_values(words, at)
+    summand, at = _take_values(words, at)
+    image_gradient, at = _take_values(words, at)
+    task = Gradients(gradient, source, weights, summand, image_gradient, words[at], words[at + 1])
+    return (shape, task), at + 2
+
+
+def templates(size: int, outputs: int, dtype: str) -> tuple[tuple[int, ...], tuple[int, ...], np.ndarray]:
+    """Return what tells a kernel the size of the filters, their number and the dtype, while it is compiled."""
+    return (0,) * size, (0,) * outputs, _REAL[dtype]
+
+
 @cache
 def convolve_entry(size: int, outputs: int, dtype: str) -> Entry:
     """Return the convolution of filters of one size and number, compiled if need be."""
-    real, taps, channels_out = _REAL[dtype], (0,) * size, (0,) * outputs
+    taps, channels_out, real = templates(size, outputs, dtype)
 
     def convolve_all(data):
         words = carray(data, (_entries._MOST_WORDS,), np.int64)
-        shape, at = _take_shape(words, _entries._QUEUES + words[_entries._THREADS])
-        target, at = _take_values(words, at)
-        source, at = _take_values(words, at)
-        weights, at = _take_values(words, at)
+        call, _ = take_convolution(words, _entries._QUEUES + words[_entries._THREADS])
+        shape, target, source, weights, bias_at = call
+        scratch = convolution_scratch(shape, weights, taps, channels_out, real)
+        bias = carray(as_pointer(bias_at), (len(channels_out),), real.dtype)
         chunks, tasks = words[_entries._CHUNK_COUNT], words[_entries._TASKS]
         number = _entries._thread_number(data, words)
         chunk = _entries._next_chunk(data, words, number)
         while chunk >= 0:
-            first, last = chunk * tasks // chunks, (chunk + 1) * tasks // chunks
-            convolve_units(first, last, shape, target, source, weights, words[at], taps, channels_out, real)
+            for unit in range(chunk * tasks // chunks, (chunk + 1) * tasks // chunks):
+                convolve_unit(unit, shape, target, source, bias, scratch, taps, channels_out, real)
             chunk = _entries._next_chunk(data, words, number)
 
     return Entry(c_function(convolve_all))
@@ -569,23 +634,19 @@ def convolve_entry(size: int, outputs: int, dtype: str) -> Entry:
 @cache
 def differentiate_entry(size: int, outputs: int, dtype: str) -> Entry:
     """Return the gradients of filters of one size and number, compiled if need be."""
-    real, taps, channels_out = _REAL[dtype], (0,) * size, (0,) * outputs
+    taps, channels_out, real = templates(size, outputs, dtype)
 
     def differentiate_all(data):
         words = carray(data, (_entries._MOST_WORDS,), np.int64)
-        shape, at = _take_shape(words, _entries._QUEUES + words[_entries._THREADS])
-        gradient, at = _take_values(words, at)
-        source, at = _take_values(words, at)
-        weights, at = _take_values(words, at)
-        summand, at = _take_values(words, at)
-        image_gradient, at = _take_values(words, at)
-        task = Gradients(gradient, source, weights, summand, image_gradient, words[at], words[at + 1])
+        call, _ = take_gradients(words, _entries._QUEUES + words[_entries._THREADS])
+        shape, task = call
+        scratch = gradients_scratch(shape, task, taps, channels_out, real)
         chunks, tasks = words[_entries._CHUNK_COUNT], words[_entries._TASKS]
         number = _entries._thread_number(data, words)
         chunk = _entries._next_chunk(data, words, number)
         while chunk >= 0:
-            first, last = chunk * tasks // chunks, (chunk + 1) * tasks // chunks
-            differentiate_units(first, last, shape, task, taps, channels_out, real)
+            for unit in range(chunk * tasks // chunks, (chunk + 1) * tasks // chunks):
+                differentiate_unit(unit, shape, task, scratch, taps, channels_out, real)
             chunk = _entries._next_chunk(data, words, number)
 
     return Entry(c_function(differentiate_all))

@@ -8,8 +8,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from warptheory import warping
 from warptheory.core.errors import ArgumentError
+from warptheory.operators._fused_self_warp import fused_self_warp
 from warptheory.operators._offset_field import OffsetField, check_number
 from warptheory.operators._operator import SamplingOperator
 from warptheory.operators._thin_convolution import ThinConvolution2d
@@ -92,10 +92,11 @@ class SelfWarp(SamplingOperator):
 
     def forward(self, x: Float[Tensor, "B C *S"]) -> Float[Tensor, "B C *S"]:
         """Return the warped input: (B, C, *S) → (B, C, *S)."""
-        if not isinstance(self.head, ThinConvolution2d):
-            return super().forward(x)
-        x, found = self.head.beside(x)
-        return warping.warp(x, self.field(found), self.kernel, self.boundary)
+        fused = fused_self_warp(x, self.head, self.field, self.kernel, self.boundary)
+        if fused is not None:
+            return fused
+        # Head and warp share a view, so that their gradients are added before others, as in the fused pass.
+        return super().forward(x.view_as(x))
 
     def offsets(self, x: Float[Tensor, "B C *S"]) -> Float[Tensor, "B G d *S"]:
         """Return the offsets at an input (B, C, *S), in pixels, shape (B, G, d, *S)."""

@@ -222,7 +222,7 @@ class Monitor:
             row.is_reached = True
             row.gradients["offset"] = float(variance(layout.gradient(gradient[:images])))
 
-        for tensor, receive in ((call.y, output), (call.x, sampled), (call.raw, offsets)):
+        for tensor, receive in ((call.y, output), (_viewed(call.x), sampled), (call.raw, offsets)):
             if tensor is not None and tensor.requires_grad:
                 handle = _listen_once(tensor, receive)
                 if tensor.is_leaf:
@@ -233,6 +233,18 @@ class Monitor:
         for handle in self._leaves:
             handle.remove()
         self._leaves = []
+
+
+def _viewed(tensor: Tensor | None) -> Tensor | None:
+    """Return the tensor that one is a view of, if it is a view of all of it as it is; else the tensor itself.
+
+    A self-warp reads a view of its input, and others may read the input beside it.
+    """
+    base = None if tensor is None else tensor._base
+    if tensor is None or base is None:
+        return tensor
+    is_whole = base.shape == tensor.shape and base.stride() == tensor.stride()
+    return base if is_whole and base.requires_grad else tensor
 
 
 def _listen_once(

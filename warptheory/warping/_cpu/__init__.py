@@ -38,7 +38,7 @@ _WIDEST = 16  # values of the widest register, and so of a packed pixel
 # Fewer values than this are not worth waking threads for.
 _SERIAL_VALUES = 20_000
 # So many images and offset groups occupy the threads, and none need be cut into stripes.
-_MANY_IMAGES = 4
+MANY_IMAGES = 4
 _STRIPES = 8
 # Pixels of a unit that may be staged, its least number of lines, and a bound on the pixels of these: with the
 # lines around it that its offsets reach, packed, it should fit the second-level cache.
@@ -85,10 +85,8 @@ def gather(
     if y.numel() == 0:
         return y
     x, offsets = _plain(x), _plain_offsets(offsets)
-    layouts = (y.stride(), x.stride(), offsets.stride())
-    call = _gather_call(x.dtype, x.shape, offsets.shape, layouts, orders and tuple(orders), boundary)
-    tensors = (y.data_ptr(), x.data_ptr(), offsets.data_ptr())
-    _entries.run(call.entry, call.tasks, _threads_for(y), (*tensors, *call.words))
+    call, words = gather_call(y, x, offsets, boundary, orders)
+    _entries.run(call.entry, call.tasks, threads_for(y), words)
     return y
 
 
@@ -142,27 +140,16 @@ def _differentiate(
         # The gradient is laid out as `empty_image` lays it out; positions in both images have to agree.
         x = x if is_dense(x) else empty_image(x, x.shape[2:]).copy_(x)
     g = g if spans_pixels(g) else g.contiguous()
-    layouts = (
-        g.stride(),
-        x.stride(),
-        offsets.stride(),
-        (x if image_gradient is None else image_gradient).stride(),
-        (offsets if offset_gradient is None else offset_gradient).stride(),
-    )
-    call = _gradients_call(x.dtype, x.shape, offsets.shape, layouts, orders and tuple(orders), boundary)
-    image_gradient_at = 0 if image_gradient is None else image_gradient.data_ptr()
-    offset_gradient_at = 0 if offset_gradient is None else offset_gradient.data_ptr()
-    tensors = (g.data_ptr(), x.data_ptr(), offsets.data_ptr(), image_gradient_at, offset_gradient_at)
+    call, arguments = gradients_call(g, x, offsets, image_gradient, offset_gradient, boundary, central_knots, orders)
     images, groups, stripes = *offsets.shape[:2], call.stripes
-    threads = _threads_for(g)
+    threads = threads_for(g)
 
     def run(mode: int, tasks: int, ranges_at: int = 0) -> None:
-        words = (mode, ranges_at, stripes, *tensors, central_knots, *call.words)
-        _entries.run(call.entry, tasks, threads, words)
+        _entries.run(call.entry, tasks, threads, (mode, ranges_at, *arguments))
 
     if image_gradient is None:
         run(kernels.ANY_STRIPE, call.tasks)
-    elif images * groups >= _MANY_IMAGES or stripes == 1:
+    elif images * groups >= MANY_IMAGES or stripes == 1:
         run(kernels.WHOLE_IMAGES, images * groups)
     else:
         ranges = np.empty((images, groups, stripes, 2), np.int64)
@@ -182,6 +169,47 @@ class Call(NamedTuple):
     tasks: int
     stripes: int
     words: Words
+
+
+def gather_call(
+    y: Float[Tensor, "B C *T"],
+    x: Float[Tensor, "B C *S"],
+    offsets: Float[Tensor, "B G d *T"],
+    boundary: str,
+    orders: Sequence[int] | None = None,
+) -> tuple[Call, Words]:
+    """Return the call that gathers y, (B, C, *T), and its arguments; every layout has to be one that it takes."""
+    layouts = (y.stride(), x.stride(), offsets.stride())
+    call = _gather_call(x.dtype, x.shape, offsets.shape, layouts, orders and tuple(orders), boundary)
+    return call, (y.data_ptr(), x.data_ptr(), offsets.data_ptr(), *call.words)
+
+
+def gradients_call(
+    g: Float[Tensor, "B C *T"],
+    x: Float[Tensor, "B C *S"],
+    offsets: Float[Tensor, "B G d *T"],
+    image_gradient: Float[Tensor, "B C *S"] | None,
+    offset_gradient: Float[Tensor, "B G d *T"] | None,
+    boundary: str,
+    central_knots: bool,
+    orders: Sequence[int] | None = None,
+) -> tuple[Call, Words]:
+    """Return the call that works out gradients, (B, C, *S) and (B, G, d, *T), and its arguments.
+
+    Every layout has to be one that it takes. The mode and the address of the ranges come before the arguments.
+    """
+    layouts = (
+        g.stride(),
+        x.stride(),
+        offsets.stride(),
+        (x if image_gradient is None else image_gradient).stride(),
+        (offsets if offset_gradient is None else offset_gradient).stride(),
+    )
+    call = _gradients_call(x.dtype, x.shape, offsets.shape, layouts, orders and tuple(orders), boundary)
+    image_gradient_at = 0 if image_gradient is None else image_gradient.data_ptr()
+    offset_gradient_at = 0 if offset_gradient is None else offset_gradient.data_ptr()
+    tensors = (g.data_ptr(), x.data_ptr(), offsets.data_ptr(), image_gradient_at, offset_gradient_at)
+    return call, (call.stripes, *tensors, central_knots, *call.words)
 
 
 @lru_cache(maxsize=1024)
@@ -254,5 +282,6 @@ def _plain_offsets(offsets: Tensor) -> Tensor:
     return offsets if spans_pixels(offsets, first_axis=3) else offsets.contiguous()
 
 
-def _threads_for(values: Tensor) -> int:
+def threads_for(values: Float[Tensor, "B C *T"]) -> int:
+    """Return how many threads a call is worth that makes, or takes, so many values (B, C, *T)."""
     return 1 if values.numel() < _SERIAL_VALUES else _threads.available()

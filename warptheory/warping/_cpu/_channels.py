@@ -53,17 +53,13 @@ class Corners:
 
 def _in_chunks(builder: Builder, channels: Any, widths: list[int], body: Callable[[Any, Any, int], None]) -> None:
     """Emit body(start, stop, width) for the widest registers first, then for what they leave, if anything."""
-    widest, *narrower = widths
-    rest = builder.srem(channels, INT64(widest)) if narrower else INT64(0)
-    start = builder.sub(channels, rest)
-    body(INT64(0), start, widest)
-    if not narrower:
-        return
-    with builder.if_then(builder.icmp_signed(">", rest, INT64(0)), likely=False):
-        for width in narrower:
-            stop = builder.sub(channels, builder.srem(channels, INT64(width))) if width > 1 else channels
+    start = INT64(0)
+    for width in widths:
+        stop = builder.sub(channels, builder.srem(channels, INT64(width))) if width > 1 else channels
+        # Even without a round of its loop, a body sets up and adds up its registers.
+        with builder.if_then(builder.icmp_signed("<", start, stop)):
             body(start, stop, width)
-            start = stop
+        start = stop
 
 
 def _widths(dtype: types.Float, registers: int) -> list[int]:

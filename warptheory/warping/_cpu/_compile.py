@@ -2,7 +2,7 @@
 
 numba keeps machine code beside the source, but looks for changes in the file of the outermost function
 only. The kernels of this room are spread over several files, so their cache is keyed by all of them; the
-kernels of other rooms, which build on these, by their own file too.
+kernels of other rooms, which build on these, by the files of their own room too.
 Functions are unwrapped first: a checker of types, as in the tests, may have wrapped them on import.
 """
 
@@ -24,8 +24,8 @@ _announced = threading.Event()
 
 @cache
 def sources_digest(file: str = __file__) -> str:
-    """Return a digest of this room's sources and of the file of a function that is compiled."""
-    sources = sorted({*Path(__file__).parent.glob("*.py"), Path(file)})
+    """Return a digest of this room's sources, and of those of the room of a function that is compiled, by its file."""
+    sources = sorted({*Path(__file__).parent.glob("*.py"), *Path(file).parent.glob("*.py")})
     return hashlib.sha256(b"\0".join(source.read_bytes() for source in sources)).hexdigest()
 
 

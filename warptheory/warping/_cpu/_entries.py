@@ -30,7 +30,7 @@ from warptheory.warping._cpu._threads import Entry
 
 Words = tuple[int, ...]
 
-_REAL = {"float32": np.empty(0, np.float32), "float64": np.empty(0, np.float64)}
+_REAL: dict[str, np.ndarray] = {"float32": np.empty(0, np.float32), "float64": np.empty(0, np.float64)}
 _CHUNKS = 4  # per thread
 _MOST_WORDS = 2**20  # a bound for numba's view of them
 # Words of the header: counter of threads come, address of their numbers' function, threads, chunks, tasks;
@@ -87,24 +87,62 @@ def _take_problem(words, at, axes):
 _ON_GRID, _OFFSETS = (0, 0, 0), (0, 0, 0, 0)
 
 
+@callee
+def take_gather(words, at, axes, image):
+    """Read a problem and its tensors, as `_cpu` writes them; `axes` and `image` are templates."""
+    addresses, at = take_numbers(words, at, (0, 0, 0))
+    problem, at = _take_problem(words, at, axes)
+    target, at = take_numbers(words, at, _ON_GRID)
+    source, at = take_numbers(words, at, image)
+    offsets, at = take_numbers(words, at, _OFFSETS)
+    tensors = Values(addresses[0], target), Values(addresses[1], source), Values(addresses[2], offsets)
+    return (problem, *tensors), at
+
+
+@callee
+def take_gradients(words, at, axes, image):
+    """Read the mode, the ranges, a problem and its tensors, as `_cpu` writes them; `axes` and `image` are templates."""
+    (mode, ranges_at, stripes), at = take_numbers(words, at, (0, 0, 0))
+    addresses, at = take_numbers(words, at, (0, 0, 0, 0, 0))
+    is_central, at = words[at] != 0, at + 1
+    problem, at = _take_problem(words, at, axes)
+    gradient, at = take_numbers(words, at, _ON_GRID)
+    source, at = take_numbers(words, at, image)
+    offsets, at = take_numbers(words, at, _OFFSETS)
+    image_gradient, at = take_numbers(words, at, image)
+    offset_gradient, at = take_numbers(words, at, _OFFSETS)
+    task = Gradients(
+        Values(addresses[0], gradient),
+        Values(addresses[1], source),
+        Values(addresses[2], offsets),
+        Values(addresses[3], image_gradient),
+        Values(addresses[4], offset_gradient),
+        addresses[3] != 0,
+        addresses[4] != 0,
+        is_central,
+    )
+    ranges = carray(as_pointer(ranges_at), (problem.counts[0], problem.counts[1], stripes, 2), np.int64)
+    return (mode, ranges, problem, task), at
+
+
+def templates(dim: int, dtype: str) -> tuple[Words, Words, np.ndarray]:
+    """Return what tells a kernel the number of axes and the dtype, while it is compiled."""
+    return (0,) * dim, (0,) * (2 + dim), _REAL[dtype]
+
+
 @cache
 def gather_entry(dim: int, dtype: str) -> Entry:
     """Return the gather of one number of axes and dtype, compiled if need be."""
-    real, axes, image = _REAL[dtype], (0,) * dim, (0,) * (2 + dim)
+    axes, image, real = templates(dim, dtype)
 
     def gather_all(data):
         words = carray(data, (_MOST_WORDS,), np.int64)
-        addresses, at = take_numbers(words, _QUEUES + words[_THREADS], (0, 0, 0))
-        problem, at = _take_problem(words, at, axes)
-        target, at = take_numbers(words, at, _ON_GRID)
-        source, at = take_numbers(words, at, image)
-        offsets, at = take_numbers(words, at, _OFFSETS)
-        tensors = Values(addresses[0], target), Values(addresses[1], source), Values(addresses[2], offsets)
+        call, _ = take_gather(words, _QUEUES + words[_THREADS], axes, image)
         chunks, tasks, number = words[_CHUNK_COUNT], words[_TASKS], _thread_number(data, words)
         chunk = _next_chunk(data, words, number)
         while chunk >= 0:
             first, last = chunk * tasks // chunks, (chunk + 1) * tasks // chunks
-            gather_units(first, last, problem, *tensors, real)
+            gather_units(first, last, *call, real)
             chunk = _next_chunk(data, words, number)
 
     return Entry(c_function(gather_all))
@@ -113,36 +151,16 @@ def gather_entry(dim: int, dtype: str) -> Entry:
 @cache
 def differentiate_entry(dim: int, dtype: str) -> Entry:
     """Return the gradients of one number of axes and dtype, compiled if need be."""
-    real, axes, image = _REAL[dtype], (0,) * dim, (0,) * (2 + dim)
+    axes, image, real = templates(dim, dtype)
 
     def differentiate_all(data):
         words = carray(data, (_MOST_WORDS,), np.int64)
-        at = _QUEUES + words[_THREADS]
-        (mode, ranges_at, stripes), at = take_numbers(words, at, (0, 0, 0))
-        addresses, at = take_numbers(words, at, (0, 0, 0, 0, 0))
-        is_central, at = words[at] != 0, at + 1
-        problem, at = _take_problem(words, at, axes)
-        gradient, at = take_numbers(words, at, _ON_GRID)
-        source, at = take_numbers(words, at, image)
-        offsets, at = take_numbers(words, at, _OFFSETS)
-        image_gradient, at = take_numbers(words, at, image)
-        offset_gradient, at = take_numbers(words, at, _OFFSETS)
-        task = Gradients(
-            Values(addresses[0], gradient),
-            Values(addresses[1], source),
-            Values(addresses[2], offsets),
-            Values(addresses[3], image_gradient),
-            Values(addresses[4], offset_gradient),
-            addresses[3] != 0,
-            addresses[4] != 0,
-            is_central,
-        )
-        ranges = carray(as_pointer(ranges_at), (problem.counts[0], problem.counts[1], stripes, 2), np.int64)
+        call, _ = take_gradients(words, _QUEUES + words[_THREADS], axes, image)
         chunks, tasks, number = words[_CHUNK_COUNT], words[_TASKS], _thread_number(data, words)
         chunk = _next_chunk(data, words, number)
         while chunk >= 0:
             first, last = chunk * tasks // chunks, (chunk + 1) * tasks // chunks
-            differentiate_tasks(first, last, mode, ranges, problem, task, real)
+            differentiate_tasks(first, last, *call, real)
             chunk = _next_chunk(data, words, number)
 
     return Entry(c_function(differentiate_all))

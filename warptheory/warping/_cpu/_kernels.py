@@ -601,12 +601,46 @@ def _keep(owner):
 
 
 @callee
+def _scatter_planned(image_gradient, gradient, step, plan, count):
+    """Scatter `count` pixels of one channel, corner by corner.
+
+    Neighbours add to the same pixel, mostly by different corners: pixel by pixel, each sum would wait for the last.
+    """
+    indices, weights, _ = plan
+    for corner in range(indices.shape[1]):
+        for column in range(count):
+            if indices[column, 0] != NOTHING:
+                place = image_gradient + indices[column, corner] * weights.itemsize
+                value = weights[column, corner] * read(gradient + column * step, weights)
+                write(place, read(place, weights) + value, weights)
+
+
+@callee
+def _scatter_single_channels(first, last, problem, task, real):
+    """Scatter the images number `first` … `last` − 1, whose groups have one channel, which is soon done."""
+    groups, pixels, itemsize = problem.counts[1], _product(problem.grid), real.itemsize
+    step, steps = task.gradient.strides[2] * itemsize, _axis_steps(task.image_gradient.strides, problem.size)
+    plan = _new_plan(min(BLOCK, pixels), problem.size, real)
+    for number in range(first, last):
+        image, group = number // groups, number % groups
+        _clear_image(problem, task, image, group, real)
+        target, source = _at(task.image_gradient, image, group, itemsize), _at(task.gradient, image, group, itemsize)
+        for start in range(0, pixels, BLOCK):
+            count = min(BLOCK, pixels - start)
+            _plan_pixels(plan, problem, task.offsets, image, group, start, count, steps, -1, itemsize)
+            _scatter_planned(target, source + start * step, step, plan, count)
+
+
+@callee
 def differentiate_tasks(first, last, mode, ranges, problem, task, real):
     """Work through the tasks number `first` … `last` − 1 of a pass.
 
     `ranges` is int64[images, groups, stripes, 2]: the first line of the image that a stripe touches, and
     one past the last.
     """
+    if problem.counts[2] == 1 and mode == WHOLE_IMAGES and not task.needs_offsets:
+        _scatter_single_channels(first, last, problem, task, real)
+        return
     groups, pixels = problem.counts[1], _product(problem.grid)
     by_image = mode in (WHOLE_IMAGES, DEPENDENT_IMAGES)
     length = pixels if by_image else problem.stripe

@@ -1,0 +1,93 @@
+"""A self-warp as one node of the graph: head and warp together, on the CPU, where nobody asks for the offsets.
+
+Plain eager calls with the linear kernel take it; what it returns is, to the last bit, what the head and the warp return
+one after the other, and derivatives that are to be differentiated again are theirs.
+"""
+
+from functools import cache
+from importlib import import_module
+from types import ModuleType
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn import functional
+
+from warptheory import warping
+from warptheory.operators._offset_field import OffsetField
+from warptheory.operators._thin_convolution import ThinConvolution2d, is_eager
+from warptheory.warping import boundaries
+from warptheory.warping._eager import is_watched
+
+_KERNEL, _BACKEND = "linear", "cpu"
+
+
+def fused_self_warp(
+    x: Float[Tensor, "B C *S"], head: nn.Module, field: OffsetField, kernel: str, boundary: str
+) -> Float[Tensor, "B C *S"] | None:
+    """Return images (B, C, H, W) read at what their head returns as offsets; None where one pass cannot do it all."""
+    if not isinstance(head, ThinConvolution2d) or not _is_fusible(x, head, field, kernel, boundary):
+        return None
+    arguments = x, head.weight, head.bias, boundary
+    if is_watched(x, *head.parameters()):
+        watched: Tensor = _FusedSelfWarp.apply(*arguments)
+        return watched
+    alone: Tensor = _loops().forward(*arguments)[0]
+    return alone
+
+
+def _is_fusible(x: Tensor, head: ThinConvolution2d, field: OffsetField, kernel: str, boundary: str) -> bool:
+    # Function modes and hooks should hear of the offsets.
+    if torch._C._len_torch_function_stack() > 0 or _is_hooked(head) or _is_hooked(field):
+        return False
+    if not field.is_plain or kernel != _KERNEL or boundary not in boundaries.BOUNDARIES or not head.is_fast(x):
+        return False
+    return warping.backend(x, kernel=_KERNEL).name == _BACKEND and bool(_loops().fits(x, head.weight))
+
+
+def _is_hooked(module: nn.Module) -> bool:
+    """Return whether somebody wants to see the calls of a module."""
+    own = (module._forward_hooks, module._forward_pre_hooks, module._backward_hooks, module._backward_pre_hooks)
+    return any(own) or bool(torch.nn.modules.module._has_any_global_hook())
+
+
+@cache
+def _loops() -> ModuleType:
+    """Import the compiled loops, which numba makes slow to import."""
+    return import_module("warptheory.operators._self_warp_cpu")
+
+
+class _FusedSelfWarp(torch.autograd.Function):
+    """(x, weight, bias) ↦ x read at x's convolution."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, boundary: str) -> Tensor:
+        y, offsets = _loops().forward(x, weight, bias, boundary)
+        ctx.save_for_backward(x, weight, bias, offsets)
+        ctx.boundary = boundary
+        return y
+
+    @staticmethod
+    def backward(ctx: Any, g: Tensor) -> tuple[Tensor | None, ...]:
+        x, weight, bias, offsets = ctx.saved_tensors
+        needs = ctx.needs_input_grad[:3]
+        if is_eager(g, x, weight, bias) and not is_watched(g, x, weight, bias):
+            return *_loops().backward(g, x, weight, offsets, ctx.boundary, needs), None
+        return *_gradients(g, (x, weight, bias), ctx.boundary, needs), None
+
+
+def _gradients(
+    g: Tensor, inputs: tuple[Tensor, Tensor, Tensor], boundary: str, needs: tuple[bool, bool, bool]
+) -> list[Tensor | None]:
+    """Return the gradients that are needed, which can be differentiated again, by differentiating both parts."""
+    with torch.enable_grad():
+        # Views, so that the gradients end here and do not run on into what the inputs were made of.
+        x, weight, bias = views = [
+            each.view_as(each) if need else each for each, need in zip(inputs, needs, strict=True)
+        ]
+        offsets = functional.conv2d(x, weight, bias, padding=weight.shape[2] // 2).unflatten(1, (-1, 2))
+        y = warping.warp(x, offsets, _KERNEL, boundary)
+        wanted = [each for each, need in zip(views, needs, strict=True) if need]
+        found = iter(torch.autograd.grad(y, wanted, g, create_graph=True))
+    return [next(found) if need else None for need in needs]
