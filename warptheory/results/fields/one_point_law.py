@@ -29,8 +29,8 @@ RESULT = Result(
     ),
     source="arXiv 2511.20800, homogeneous random fields; theory label C1",
     quantities=(
-        Quantity("variance", variance, simulation=continuum_simulation()),
-        Quantity("fourth moment", fourth_moment, dims=(1,), simulation=continuum_simulation()),
+        Quantity("variance", variance, simulation=continuum_simulation(2)),
+        Quantity("fourth moment", fourth_moment, dims=(1,), simulation=continuum_simulation(2)),
     ),
     kernels=EXACT,
     values=CONTINUUM,

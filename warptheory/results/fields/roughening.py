@@ -42,7 +42,7 @@ RESULT = Result(
     ),
     source="arXiv 2511.20800, homogeneous random fields; theory label C3",
     quantities=(
-        Quantity("slope variance", slope_variance, smallest_effect=0.02, simulation=continuum_simulation()),
+        Quantity("slope variance", slope_variance, smallest_effect=0.02, simulation=continuum_simulation(2)),
         Quantity(
             f"slope variance after {_LAYERS} layers",
             slope_variance_of_layers,

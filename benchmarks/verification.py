@@ -1,0 +1,129 @@
+"""Time the verification of every result: errors of 1 % (quick) and of 0.2 % (full), each round with the next seed.
+
+The record has the time of each run, the processor time of its workers, and how many claims came out how. A round takes
+half an hour and more, nearly all of it the full profile: it draws 25 times as many samples.
+"""
+
+import os
+import resource
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from warptheory import montecarlo, results
+from warptheory.core import records
+from warptheory.core.benchmark import run_benchmark_as_script
+from warptheory.core.device import device_name
+
+ROUNDS = 1
+PROFILES = ("quick", "full")
+
+
+@dataclass(frozen=True)
+class Run:
+    """One verification.
+
+    Attributes:
+        profile: name of the profile.
+        seed: its seed.
+        seconds: from its start to its table.
+        processor_seconds: of all workers together.
+        claims: their number.
+        verified: how many are verified; likewise `refuted` and `undecided`, which are named.
+        z: quantile that the whole family is judged by.
+        smallest_effects: the smallest and the largest relative error that matters.
+    """
+
+    profile: str
+    seed: int
+    seconds: float
+    processor_seconds: float
+    claims: int
+    verified: int
+    refuted: list[str]
+    undecided: list[str]
+    z: float
+    smallest_effects: tuple[float, float]
+
+
+def verification(labels: Sequence[str], profile: str, seed: int, device: str) -> Run:
+    """Verify results by their labels, once; this machine's cores work on them."""
+    chosen = [results.get(label) for label in labels]
+    start, before = time.perf_counter(), _processor_seconds()
+    table = results.check(chosen, seed=seed, device=device, profile=montecarlo.PROFILES[profile], workers=None)
+    took, worked = time.perf_counter() - start, _processor_seconds() - before
+    effects = table["smallest_effect"]
+    return Run(
+        profile,
+        seed,
+        took,
+        worked,
+        len(table),
+        int((table["verdict"] == "verified").sum()),
+        _named(table, "refuted"),
+        _named(table, "undecided"),
+        float(table["z"].max()),
+        (float(effects.min()), float(effects.max())),
+    )
+
+
+def _named(table: pd.DataFrame, verdict: str) -> list[str]:
+    """Return the names of the claims of one verdict."""
+    rows = table[table["verdict"] == verdict].to_dict("records")
+    return [f"{row['result']} {row['quantity']}, {row['kernel']}, d={row['dim']}" for row in rows]
+
+
+def _processor_seconds() -> float:
+    """Return the processor time of this process and of those that it has ended."""
+    return sum(
+        used.ru_utime + used.ru_stime
+        for used in map(resource.getrusage, (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    )
+
+
+def run(
+    out: Path,
+    seed: int = 0,
+    device: str = "cpu",
+    rounds: int = ROUNDS,
+    on_progress: Callable[[float, str], None] | None = None,
+    *,
+    labels: Sequence[str] | None = None,
+    profiles: Sequence[str] = PROFILES,
+) -> Path:
+    """Verify everything at each profile, and write `verification_<device>.json`; return its path."""
+    labels = list(labels or results.labels())
+    steps = [(profile, seed + number) for number in range(rounds) for profile in profiles]
+    found = []
+    for number, (profile, its_seed) in enumerate(steps):
+        if on_progress is not None:
+            on_progress(number / len(steps), f"{profile}, seed {its_seed}")
+        found.append(verification(labels, profile, its_seed, device))
+    settings = {
+        "rounds": rounds,
+        "workers": os.cpu_count(),
+        "device_name": device_name(device),
+        "load_average": os.getloadavg()[0],
+    }
+    manifest = records.Manifest("benchmarks/verification.py", seed, device, settings)
+    path = records.output_folder(out) / f"verification_{device.partition(':')[0]}.json"
+    records.write_json(path, {**asdict(manifest), "runs": [asdict(each) for each in found]})
+    return path
+
+
+def summary(path: Path) -> str:
+    """Return a record of `run` as a table for the terminal."""
+    lines = [f"{'profile':10}{'seed':>6}{'minutes':>9}{'of work':>9}{'verified':>10}{'refuted':>9}{'undecided':>11}"]
+    for row in records.read_json(path)["runs"]:
+        times = f"{row['seconds'] / 60:9.1f}{row['processor_seconds'] / 60:9.1f}"
+        verdicts = f"{row['verified']:10}{len(row['refuted']):9}{len(row['undecided']):11}"
+        lines.append(f"{row['profile']:10}{row['seed']:6}{times}{verdicts}")
+        lines += [f"    not verified: {label}" for label in (*row["refuted"], *row["undecided"])]
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    run_benchmark_as_script(run, summary, __doc__, ROUNDS, Path(__file__).parent / "results")
