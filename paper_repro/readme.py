@@ -170,20 +170,42 @@ def monte_carlo_table(benchmark: dict[str, Any]) -> str:
     return "\n".join([*lines, "", time, "", *gains, "", footer])
 
 
+def verification_table(benchmark: dict[str, Any]) -> str:
+    """Return a Markdown table of the verification of everything at both profiles, and of its time."""
+    heads = ("profile", "smallest error that matters", "seed", "claims", "verified", "refuted", "undecided", "minutes")
+    lines = [f"| {' | '.join(heads)} |", "|---" * len(heads) + "|"]
+    for row in benchmark["runs"]:
+        least, most = (100 * effect for effect in row["smallest_effects"])
+        lines.append(
+            f"| {row['profile']} | {least:g} to {most:g} % | {row['seed']} | {row['claims']} | {row['verified']} "
+            f"| {len(row['refuted'])} | {len(row['undecided'])} | {row['seconds'] / 60:.1f} |"
+        )
+    settings = benchmark["settings"]
+    footer = (
+        f"`benchmarks/verification.py` on {settings['device_name']} ({benchmark['machine']}), nothing stored before."
+    )
+    return "\n".join([*lines, "", footer])
+
+
 def networks_table(accuracy: pd.DataFrame) -> str:
     """Return a Markdown table of the networks with and without warps."""
-    lines = ["| data | network | steps × batch | test accuracy | lowest to highest |", "|---|---|---|---|---|"]
-    for row in accuracy_summary(accuracy).to_dict(orient="records"):
+    heads = ("data", "network", "steps × batch", "test accuracy", "lowest to highest", "published")
+    lines = [f"| {' | '.join(heads)} |", "|---" * len(heads) + "|"]
+    summary = accuracy_summary(accuracy).to_dict(orient="records")
+    for row in summary:
+        published = "" if pd.isna(row["published_accuracy"]) else f"{100 * row['published_accuracy']:.0f} %"
         lines.append(
             f"| {row['data']} | {row['network']} | {row['steps']:.0f} × {row['batch']:.0f} "
             f"| {100 * row['mean']:.1f} ± {100 * row['std']:.1f} % "
-            f"| {100 * row['min']:.1f} to {100 * row['max']:.1f} % |"
+            f"| {100 * row['min']:.1f} to {100 * row['max']:.1f} % | {published} |"
         )
+    sources = {row["data"]: row["published_by"] for row in summary if row["published_by"]}
     seeds = sorted(accuracy["seed"].unique())
     footer = (
         f"Mean ± standard deviation over {len(seeds)} seeds ({seeds[0]} to {seeds[-1]}) of weights, order and patches. "
         "Images are classified by the photograph that they come from (patches), or by the digit. Offsets start at zero "
-        f"and learn at {accuracy['warping_multiplier'].iloc[0]:g} of the learning rate."
+        f"and learn at {accuracy['warping_multiplier'].iloc[0]:g} of the learning rate. Published: "
+        f"{'; '.join(f'{data}, {source}' for data, source in sources.items())}."
     )
     return "\n".join([*lines, "", footer])
 
@@ -233,6 +255,7 @@ def blocks(source: Path, benchmarks: Path) -> dict[str, Callable[[], str]]:
         "orders": lambda: orders_table(table("discretization_orders")),
         "photographs": lambda: photographs_table(table("natural_images_agreement")),
         "monte_carlo": lambda: monte_carlo_table(benchmark("monte_carlo")),
+        "verification": lambda: verification_table(benchmark("verification")),
         "networks": lambda: networks_table(table("selfwarp_accuracy")),
         "training_step": lambda: step_table(benchmark("training_step"), benchmark("monitor_overhead")),
         "fields": lambda: fields_table(benchmark("fields")),

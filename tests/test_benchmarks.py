@@ -51,6 +51,18 @@ def test_peer_draws_what_the_result_is_about(comparison):
     assert abs(found.mean() - results.get(case.result).evaluate(case.quantity)) < 5 * error + bias
 
 
+def test_verification(tmp_path):
+    script = load_script("benchmarks", "verification", "benchmark")
+    path = script.run(tmp_path, seed=3, rounds=2, labels=["A1"], profiles=["quick"])
+    runs = records.read_json(path)["runs"]
+    assert [(row["profile"], row["seed"]) for row in runs] == [("quick", 3), ("quick", 4)]
+    for row in runs:
+        assert (row["verified"], row["refuted"], row["undecided"]) == (row["claims"], [], [])
+        assert row["seconds"] > 0
+        assert row["smallest_effects"] == [0.01, 0.01]
+    assert "quick" in script.summary(path)
+
+
 def test_monitor_overhead(tmp_path):
     script = load_script("benchmarks", "monitor", "benchmark")
     path = script.run(tmp_path, seed=3, rounds=2, depth=8, width=2, batch=4)

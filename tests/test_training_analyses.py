@@ -1,5 +1,6 @@
 """Networks beside their twins, and images carried through warps: the records, and the composition of warps."""
 
+import math
 import shutil
 
 import numpy as np
@@ -113,9 +114,20 @@ def test_finished_runs_are_not_trained_again(reproduced, tmp_path):
     assert pair[kept].equals(expected[kept])
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("task", training.TASKS[1:], ids=lambda task: task.data)
+def test_networks_reach_the_published_accuracy(task, tmp_path):
+    """With warps and without, up to three standard errors of a share of the test set."""
+    found = records.read_table(training.run(tmp_path / "records", seeds=1, tasks=(task,)))
+    for row in found.to_dict("records"):
+        published = row["published_accuracy"]
+        error = math.sqrt(published * (1 - published) / row["tested"])
+        assert row["test_accuracy"] >= published - 3 * error
+
+
 def test_summary_is_over_seeds():
     settings = {"steps": 2, "batch": 4, "classes": 3, "tested": 10, "parameters": 7, "last_loss": 1.0}
-    settings["warping_multiplier"] = 0.01
+    settings |= {"warping_multiplier": 0.01, "published_accuracy": None, "published_by": ""}
     rows = [
         {"data": "digits", "network": name, "warped": name != "plain", "seed": seed, "test_accuracy": score, **settings}
         for name, scores in (("plain", (0.5, 0.7)), ("selfwarp", (0.6, 0.6)))

@@ -10,9 +10,14 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+import warptheory as wt
 from warptheory import results
 
 pytestmark = pytest.mark.usefixtures("as_users_call")
+
+
+def test_version(warptheory):
+    assert warptheory("--version")[:2] == (0, f"warptheory {wt.__version__}\n")
 
 
 def test_list(warptheory):

@@ -189,7 +189,12 @@ def labelled(shape=(8, 1, 6, 6), labels=8):
         (labelled(), {"steps": 1}, "^batch: expected an integer in 1 … 8, got 64"),
         (labelled(labels=7), {"steps": 1}, r"^labels: expected int64 of shape \(8,\), got torch.int64 \(7,\)"),
         ((torch.zeros(8, 1, 6, 6), torch.zeros(8)), {"steps": 1}, "^labels: expected int64 .*, got torch.float32"),
-        ((torch.zeros(8).long(), torch.zeros(8).long()), {"steps": 1}, r"^images: expected real numbers of shape"),
+        (
+            (torch.zeros(8).long(), torch.zeros(8).long()),
+            {"steps": 1},
+            "^images: expected shape .* float32 as the model",
+        ),
+        ((torch.zeros(8, 1, 6, 6).double(), torch.zeros(8).long()), {"steps": 1}, "^images: .* got torch.float64"),
         ((torch.zeros(8, 1, 6, 6), torch.full((8,), 3)), {"steps": 1, "batch": 8}, "^labels: expected classes 0 … 2"),
         ((torch.zeros(8, 1, 6, 6), torch.full((8,), -1)), {"steps": 1, "batch": 8}, "^labels: expected classes 0 … 2"),
         (labelled(), {"steps": 1, "batch": 8, "evaluation_interval": 1}, "^evaluation_interval: .* images to test"),

@@ -5,9 +5,11 @@ Exit codes: 0 when everything that was checked holds, 1 when it does not, 2 for 
 
 import importlib
 import sys
+from typing import Annotated
 
 import typer
 
+from warptheory import __version__
 from warptheory.core.catalogue import entry_modules
 from warptheory.core.errors import ArgumentError, WarpTheoryError
 
@@ -28,10 +30,25 @@ def build_app() -> typer.Typer:
         pretty_exceptions_enable=False,
         context_settings={"help_option_names": ["-h", "--help"]},
     )
+    app.callback()(_about)
     for name, module in sorted(entry_modules("warptheory.cli.commands").items()):
         loaded = importlib.import_module(module)
         app.command(name, epilog=loaded.EXAMPLES)(loaded.command)
     return app
+
+
+def _print_version(is_wanted: bool) -> None:
+    if is_wanted:
+        print(f"warptheory {__version__}")
+        raise typer.Exit
+
+
+def _about(
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version and exit.", callback=_print_version, is_eager=True)
+    ] = False,
+) -> None:
+    """Hold the options that belong to no command."""
 
 
 def main() -> None:

@@ -17,11 +17,12 @@ def accuracy_summary(accuracy: pd.DataFrame) -> pd.DataFrame:
     grouped = accuracy.groupby(["data", "network", "warped"], sort=False)
     found = grouped["test_accuracy"].agg(["mean", "std", "min", "max", "count"])
     settings = grouped[["steps", "batch", "classes", "tested", "parameters", "last_loss", "warping_multiplier"]].mean()
-    return found.join(settings).reset_index()
+    published = grouped[["published_accuracy", "published_by"]].first()
+    return found.join(settings).join(published).reset_index()
 
 
 def plot_accuracy_of_networks(accuracy: pd.DataFrame) -> Figure:
-    """Draw the test accuracy of every run, a row for each network.
+    """Draw the test accuracy of every run, a row for each network, beside the published one.
 
     Args:
         accuracy: the record of `analyses/selfwarp_training.py`.
@@ -37,6 +38,11 @@ def plot_accuracy_of_networks(accuracy: pd.DataFrame) -> Figure:
                 colour = BLUE if name.startswith("selfwarp") else GREY
                 axes.plot(scores, [place] * len(scores), "o", color=colour, markerfacecolor="white", markersize=5)
                 axes.plot([scores.mean()] * 2, [place - 0.25, place + 0.25], color=colour, linewidth=2)
+            published = rows["published_accuracy"].iloc[0]
+            if not pd.isna(published):
+                published *= 100
+                axes.axvline(published, color=GREY, linestyle=":")
+                axes.annotate("published", (published, -0.5), fontsize=7, color=GREY, ha="right", rotation=90, va="top")
             axes.set_yticks(range(len(names)), [name.replace("selfwarp-", "SelfWarp ") for name in names])
             axes.set_ylim(len(names) - 0.4, -0.6)
             axes.set_xlabel("test accuracy (%)")

@@ -58,7 +58,7 @@ def fit(
     Args:
         model: a classifier, on the device that trains it; its `parameter_groups()`, if it has them, are "warping" and
             "rest", else all its parameters are "rest".
-        images: training images, shape (N, C, *S), float32, on any device.
+        images: training images, shape (N, C, *S), in the model's dtype, on any device.
         labels: their classes, shape (N,).
         settings: of the run; made of `chosen` if there are none.
         test: images (M, C, *S) and labels (M,) that the model is evaluated on after the last step.
@@ -78,7 +78,7 @@ def fit(
     """
     settings = _settings(settings, chosen)
     processes = Processes.current()
-    _check_data(images, labels, settings, processes)
+    _check_data(model, images, labels, settings, processes)
     _check_evaluation(test, evaluation_interval)
     run = _Run(model, labels, settings, processes, checkpoints, monitor)
     history = run.resume()
@@ -112,7 +112,7 @@ def accuracy(model: nn.Module, images: Float[Tensor, "N C *S"], labels: Int[Tens
     Raises:
         ArgumentError: no images, or images and labels that do not belong together.
     """
-    _check_labels("labels", images, labels)
+    _check_labels("images", "labels", images, labels)
     if len(images) == 0:
         raise ArgumentError("images", expected="at least one image", received="none")
     return _count_right(model, images, labels, batch) / len(images)
@@ -235,28 +235,34 @@ def _settings(settings: TrainingSettings | None, chosen: dict[str, Any]) -> Trai
     return TrainingSettings(**chosen)
 
 
-def _check_data(images: Tensor, labels: Tensor, settings: TrainingSettings, processes: Processes) -> None:
-    if images.ndim < 2 or not images.is_floating_point():
+def _check_data(
+    model: nn.Module, images: Tensor, labels: Tensor, settings: TrainingSettings, processes: Processes
+) -> None:
+    _check_labels("images", "labels", images, labels)
+    dtype = next((parameter.dtype for parameter in model.parameters()), images.dtype)
+    if images.ndim < 2 or images.dtype != dtype:
         shape = f"{images.dtype} {tuple(images.shape)}"
-        raise ArgumentError("images", expected="real numbers of shape (N, C, *S)", received=shape)
+        raise ArgumentError("images", expected=f"shape (N, C, *S), {dtype} as the model", received=shape)
     if not bool(images.isfinite().all()):
         wrong = int((~images.isfinite()).flatten(1).any(1).nonzero()[0])
         raise ArgumentError("images", expected="finite numbers", received=f"infinite or NaN in image {wrong}")
-    _check_labels("labels", images, labels)
     if settings.batch > len(images):
         raise ArgumentError("batch", expected=f"an integer in 1 … {len(images)}", received=settings.batch)
     processes.share(settings.batch)
 
 
-def _check_labels(argument: str, images: Tensor, labels: Tensor) -> None:
+def _check_labels(image_argument: str, label_argument: str, images: Tensor, labels: Tensor) -> None:
+    for argument, given in ((image_argument, images), (label_argument, labels)):
+        if not isinstance(given, Tensor):
+            raise ArgumentError(argument, expected="a torch tensor", received=type(given).__name__)
     if labels.shape != images.shape[:1] or labels.dtype != torch.int64:
         expected, received = f"int64 of shape ({len(images)},)", f"{labels.dtype} {tuple(labels.shape)}"
-        raise ArgumentError(argument, expected=expected, received=received)
+        raise ArgumentError(label_argument, expected=expected, received=received)
 
 
 def _check_evaluation(test: LabelledTensors | None, interval: int | None) -> None:
     if test is not None:
-        _check_labels("test", *test)
+        _check_labels("test", "test", *test)
         if len(test[0]) == 0:
             raise ArgumentError("test", expected="at least one image", received="none")
     if interval is not None and not (isinstance(interval, int) and interval >= 1 and test is not None):

@@ -184,6 +184,15 @@ def test_a_download_is_kept(tmp_path, published):
     assert torch.equal(fetched.train.images, kept.train.images)
 
 
+def test_a_download_shows_its_progress_on_a_terminal_alone(tmp_path, published, monkeypatch, capsys):
+    _cifar.load_archive(published[0], tmp_path / "quiet", download=True)
+    assert "/s" not in capsys.readouterr().err.replace(str(tmp_path), "")
+    monkeypatch.setenv("FORCE_COLOR", "1")  # by which rich takes any stream for a terminal
+    _cifar.load_archive(published[0], tmp_path / "shown", download=True)
+    size = f"{len(whole()) / 1000:.1f}"
+    assert f"{size}/{size} kB" in capsys.readouterr().err
+
+
 def test_without_a_folder_the_download_goes_to_the_cache(tmp_path, published, monkeypatch):
     monkeypatch.setattr("pooch.os_cache", lambda project: tmp_path / project)
     assert len(_cifar.load_archive(published[0], None, download=True).test.labels) == 2

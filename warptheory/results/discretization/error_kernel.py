@@ -28,7 +28,7 @@ RESULT = Result(
         "arXiv 2511.20800, discretization; theory label D4; T. Blu, M. Unser, IEEE Trans. Signal Process. 47(10), 1999"
     ),
     quantities=(
-        # At four points per pixel the spline that stands for the truth adds 6e-4 of the error of Keys' kernel, at six 2e-4.
+        # The spline that stands for the truth adds 2e-4 of the error of Keys' kernel; at four points per pixel, 6e-4.
         Quantity("mean error", mean_error, simulation=continuum_simulation(6)),
         Quantity(
             "mean error, cubic spline",

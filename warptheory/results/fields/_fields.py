@@ -21,9 +21,9 @@ SPACING = sp.Symbol("h", positive=True)  # of the grid, in the unit of the field
 EXACT = ("bspline3(prefilter=True)",)
 
 # A field that is smooth on the scale of the pixel, so that the grid stands for the continuum: the cubic spline's
-# mean square error is 1e-6 of the variance at ℓ = 2. The variance that it takes away is more, 7e-4 along each axis, as
-# it falls with the fourth power of the spacing only: where that counts, two points per pixel make it 4e-5. Slopes of the
-# offsets of 0.3 deviate by s/ℓ.
+# mean square error is 1e-6 of the variance at ℓ = 2. The variance that it takes away is more, 7e-4 along each axis,
+# as it falls with the fourth power of the spacing only; where that counts, two points per pixel make it 4e-5. Slopes
+# of the offsets of 0.3 deviate by s/ℓ.
 CONTINUUM: Mapping[str, float] = MappingProxyType({"l": 2.0, "s": 1.2, "l_e": 4.0, "t": 2.0})
 
 

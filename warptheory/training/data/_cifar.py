@@ -17,6 +17,7 @@ from torch import Tensor
 from warptheory.core.errors import ArgumentError, WarpTheoryError
 from warptheory.core.files import output_folder
 from warptheory.training.data._dataset import Dataset, LabelledImages
+from warptheory.training.data._download_bar import DownloadBar
 from warptheory.training.data._normalise import normalise_channels
 
 _SHAPE = (3, 32, 32)
@@ -90,11 +91,15 @@ def _fetch(archive: Archive, path: Path) -> None:
     import pooch
 
     folder = output_folder(path.parent, "data_dir")
+    bar = DownloadBar(path.name)
+    fetch = pooch.HTTPDownloader(progressbar=bar)
     try:
         # The file comes to its place only after its sum was checked.
-        pooch.retrieve(archive.url, known_hash=f"md5:{archive.md5}", fname=path.name, path=folder)
+        pooch.retrieve(archive.url, known_hash=f"md5:{archive.md5}", fname=path.name, path=folder, downloader=fetch)
     except (OSError, ValueError) as error:
         raise DownloadError(f"{archive.url} could not be fetched: {error}") from error
+    finally:
+        bar.close()
 
 
 def _check_sum(path: Path, archive: Archive) -> None:
