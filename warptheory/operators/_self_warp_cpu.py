@@ -7,7 +7,6 @@ to the last bit.
 
 from functools import cache
 
-import numpy as np
 import torch
 from jaxtyping import Float
 from numba import carray
@@ -24,7 +23,6 @@ from warptheory.warping._cpu._threads import Entry
 from warptheory.warping._layout import is_dense, spans_pixels
 
 _DIM = 2
-_MOST_WORDS = _entries._MOST_WORDS
 
 
 def fits(x: Float[Tensor, "B C H W"], weight: Float[Tensor, "D C K K"]) -> bool:
@@ -74,27 +72,26 @@ def backward(
 def _forward_entry(size: int, outputs: int, dtype: str) -> Entry:
     """Return the forward pass of filters of one size and number, compiled if need be; a task is a unit of the head."""
     taps, channels_out, real = thin_kernels.templates(size, outputs, dtype)
-    axes, image, _ = _entries.templates(_DIM, dtype)
+    axes, strides, _ = _entries.templates(_DIM, dtype)
 
     def warp_all(data):  # type: ignore[no-untyped-def]
-        words = carray(data, (_MOST_WORDS,), np.int64)
-        convolution, at = thin_kernels.take_convolution(words, _entries._QUEUES + words[_entries._THREADS])
-        gather, _ = _entries.take_gather(words, at, axes, image)
+        words = _entries.words_of(data)
+        convolution, at = thin_kernels.take_convolution(words, _entries.arguments_of(words))
+        gather, _ = _entries.take_gather(words, at, axes, strides)
         shape, target, source, weights, bias_at = convolution
         problem = gather[0]
         scratch = thin_kernels.convolution_scratch(shape, weights, taps, channels_out, real)
         bias = carray(as_pointer(bias_at), (len(channels_out),), real.dtype)
         pixels = shape.height * shape.width
         units = problem.counts[1] * ((pixels + problem.unit - 1) // problem.unit)  # of an image
-        chunks, tasks = words[_entries._CHUNK_COUNT], words[_entries._TASKS]
-        number = _entries._thread_number(data, words)
-        chunk = _entries._next_chunk(data, words, number)
-        while chunk >= 0:
-            for task in range(chunk * tasks // chunks, (chunk + 1) * tasks // chunks):
+        number = _entries.thread_number(data, words)
+        first, last = _entries.next_tasks(data, words, number)
+        while first < last:
+            for task in range(first, last):
                 thin_kernels.convolve_unit(task, shape, target, source, bias, scratch, taps, channels_out, real)
-                first, last = task * shape.images, min((task + 1) * shape.images, shape.batch)
-                gather_units(first * units, last * units, *gather, real)
-            chunk = _entries._next_chunk(data, words, number)
+                image, end = task * shape.images, min((task + 1) * shape.images, shape.batch)
+                gather_units(image * units, end * units, *gather, real)
+            first, last = _entries.next_tasks(data, words, number)
 
     return Entry(c_function(warp_all))
 
@@ -103,23 +100,22 @@ def _forward_entry(size: int, outputs: int, dtype: str) -> Entry:
 def _backward_entry(size: int, outputs: int, dtype: str) -> Entry:
     """Return the backward pass of filters of one size and number, compiled if need be; tasks as in the forward pass."""
     taps, channels_out, real = thin_kernels.templates(size, outputs, dtype)
-    axes, image, _ = _entries.templates(_DIM, dtype)
+    axes, strides, _ = _entries.templates(_DIM, dtype)
 
     def differentiate_all(data):  # type: ignore[no-untyped-def]
-        words = carray(data, (_MOST_WORDS,), np.int64)
-        through_head, at = thin_kernels.take_gradients(words, _entries._QUEUES + words[_entries._THREADS])
-        through_warp, _ = _entries.take_gradients(words, at, axes, image)
+        words = _entries.words_of(data)
+        through_head, at = thin_kernels.take_gradients(words, _entries.arguments_of(words))
+        through_warp, _ = _entries.take_gradients(words, at, axes, strides)
         shape, gradients = through_head
         groups = through_warp[2].counts[1]
         scratch = thin_kernels.gradients_scratch(shape, gradients, taps, channels_out, real)
-        chunks, tasks = words[_entries._CHUNK_COUNT], words[_entries._TASKS]
-        number = _entries._thread_number(data, words)
-        chunk = _entries._next_chunk(data, words, number)
-        while chunk >= 0:
-            for task in range(chunk * tasks // chunks, (chunk + 1) * tasks // chunks):
-                first, last = task * shape.images, min((task + 1) * shape.images, shape.batch)
-                differentiate_tasks(first * groups, last * groups, *through_warp, real)
+        number = _entries.thread_number(data, words)
+        first, last = _entries.next_tasks(data, words, number)
+        while first < last:
+            for task in range(first, last):
+                image, end = task * shape.images, min((task + 1) * shape.images, shape.batch)
+                differentiate_tasks(image * groups, end * groups, *through_warp, real)
                 thin_kernels.differentiate_unit(task, shape, gradients, scratch, taps, channels_out, real)
-            chunk = _entries._next_chunk(data, words, number)
+            first, last = _entries.next_tasks(data, words, number)
 
     return Entry(c_function(differentiate_all))

@@ -615,18 +615,17 @@ def convolve_entry(size: int, outputs: int, dtype: str) -> Entry:
     taps, channels_out, real = templates(size, outputs, dtype)
 
     def convolve_all(data):
-        words = carray(data, (_entries._MOST_WORDS,), np.int64)
-        call, _ = take_convolution(words, _entries._QUEUES + words[_entries._THREADS])
+        words = _entries.words_of(data)
+        call, _ = take_convolution(words, _entries.arguments_of(words))
         shape, target, source, weights, bias_at = call
         scratch = convolution_scratch(shape, weights, taps, channels_out, real)
         bias = carray(as_pointer(bias_at), (len(channels_out),), real.dtype)
-        chunks, tasks = words[_entries._CHUNK_COUNT], words[_entries._TASKS]
-        number = _entries._thread_number(data, words)
-        chunk = _entries._next_chunk(data, words, number)
-        while chunk >= 0:
-            for unit in range(chunk * tasks // chunks, (chunk + 1) * tasks // chunks):
+        number = _entries.thread_number(data, words)
+        first, last = _entries.next_tasks(data, words, number)
+        while first < last:
+            for unit in range(first, last):
                 convolve_unit(unit, shape, target, source, bias, scratch, taps, channels_out, real)
-            chunk = _entries._next_chunk(data, words, number)
+            first, last = _entries.next_tasks(data, words, number)
 
     return Entry(c_function(convolve_all))
 
@@ -637,16 +636,15 @@ def differentiate_entry(size: int, outputs: int, dtype: str) -> Entry:
     taps, channels_out, real = templates(size, outputs, dtype)
 
     def differentiate_all(data):
-        words = carray(data, (_entries._MOST_WORDS,), np.int64)
-        call, _ = take_gradients(words, _entries._QUEUES + words[_entries._THREADS])
+        words = _entries.words_of(data)
+        call, _ = take_gradients(words, _entries.arguments_of(words))
         shape, task = call
         scratch = gradients_scratch(shape, task, taps, channels_out, real)
-        chunks, tasks = words[_entries._CHUNK_COUNT], words[_entries._TASKS]
-        number = _entries._thread_number(data, words)
-        chunk = _entries._next_chunk(data, words, number)
-        while chunk >= 0:
-            for unit in range(chunk * tasks // chunks, (chunk + 1) * tasks // chunks):
+        number = _entries.thread_number(data, words)
+        first, last = _entries.next_tasks(data, words, number)
+        while first < last:
+            for unit in range(first, last):
                 differentiate_unit(unit, shape, task, scratch, taps, channels_out, real)
-            chunk = _entries._next_chunk(data, words, number)
+            first, last = _entries.next_tasks(data, words, number)
 
     return Entry(c_function(differentiate_all))

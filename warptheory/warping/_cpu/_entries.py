@@ -55,22 +55,35 @@ def problem_words(problem: Problem) -> Words:
 
 
 @callee
-def _next_chunk(data, words, number):
-    """Return the chunk that thread `number` takes next, −1 when none is left."""
-    threads, chunks = words[_THREADS], words[_CHUNK_COUNT]
+def words_of(data):
+    """Return the words behind the pointer that a kernel is called with."""
+    return carray(data, (_MOST_WORDS,), np.int64)
+
+
+@callee
+def arguments_of(words):
+    """Return the place of the first argument among the words."""
+    return _QUEUES + words[_THREADS]
+
+
+@callee
+def thread_number(data, words):
+    """Return the number of the thread that asks, once."""
+    return call_for_number(words[_NUMBER]) if words[_NUMBER] else count_up(data, _COME)
+
+
+@callee
+def next_tasks(data, words, number):
+    """Return the tasks that thread `number` takes next, the first and one past the last; (0, 0) when none is left."""
+    threads, chunks, tasks = words[_THREADS], words[_CHUNK_COUNT], words[_TASKS]
     for beyond in range(threads):
         queue = (number + beyond) % threads
         first, last = queue * chunks // threads, (queue + 1) * chunks // threads
         if words[_QUEUES + queue] < last - first:
             chunk = first + count_up(data, _QUEUES + queue)
             if chunk < last:
-                return chunk
-    return -1
-
-
-@callee
-def _thread_number(data, words):
-    return call_for_number(words[_NUMBER]) if words[_NUMBER] else count_up(data, _COME)
+                return chunk * tasks // chunks, (chunk + 1) * tasks // chunks
+    return 0, 0
 
 
 @callee
@@ -136,14 +149,13 @@ def gather_entry(dim: int, dtype: str) -> Entry:
     axes, image, real = templates(dim, dtype)
 
     def gather_all(data):
-        words = carray(data, (_MOST_WORDS,), np.int64)
-        call, _ = take_gather(words, _QUEUES + words[_THREADS], axes, image)
-        chunks, tasks, number = words[_CHUNK_COUNT], words[_TASKS], _thread_number(data, words)
-        chunk = _next_chunk(data, words, number)
-        while chunk >= 0:
-            first, last = chunk * tasks // chunks, (chunk + 1) * tasks // chunks
+        words = words_of(data)
+        call, _ = take_gather(words, arguments_of(words), axes, image)
+        number = thread_number(data, words)
+        first, last = next_tasks(data, words, number)
+        while first < last:
             gather_units(first, last, *call, real)
-            chunk = _next_chunk(data, words, number)
+            first, last = next_tasks(data, words, number)
 
     return Entry(c_function(gather_all))
 
@@ -154,13 +166,12 @@ def differentiate_entry(dim: int, dtype: str) -> Entry:
     axes, image, real = templates(dim, dtype)
 
     def differentiate_all(data):
-        words = carray(data, (_MOST_WORDS,), np.int64)
-        call, _ = take_gradients(words, _QUEUES + words[_THREADS], axes, image)
-        chunks, tasks, number = words[_CHUNK_COUNT], words[_TASKS], _thread_number(data, words)
-        chunk = _next_chunk(data, words, number)
-        while chunk >= 0:
-            first, last = chunk * tasks // chunks, (chunk + 1) * tasks // chunks
+        words = words_of(data)
+        call, _ = take_gradients(words, arguments_of(words), axes, image)
+        number = thread_number(data, words)
+        first, last = next_tasks(data, words, number)
+        while first < last:
             differentiate_tasks(first, last, *call, real)
-            chunk = _next_chunk(data, words, number)
+            first, last = next_tasks(data, words, number)
 
     return Entry(c_function(differentiate_all))

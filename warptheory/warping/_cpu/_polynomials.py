@@ -157,8 +157,8 @@ def _entry(dtype: torch.dtype) -> Entry:
     real = _REAL[dtype]
 
     def work_out_all(data: Any) -> None:
-        words = carray(data, (_entries._MOST_WORDS,), np.int64)
-        at = _entries._QUEUES + words[_entries._THREADS]
+        words = _entries.words_of(data)
+        at = _entries.arguments_of(words)
         total, sides, cells, count, powers = (
             words[at + 5],
             words[at + 6],
@@ -175,13 +175,12 @@ def _entry(dtype: torch.dtype) -> Entry:
         )
         grid = words[at + 10], words[at + 11], words[at + 12], words[at + 13] != 0
         scratch = np.empty(_BLOCK, real.dtype), np.empty(_BLOCK, np.int64)
-        chunks, tasks = words[_entries._CHUNK_COUNT], words[_entries._TASKS]
-        number = _entries._thread_number(data, words)
-        chunk = _entries._next_chunk(data, words, number)
-        while chunk >= 0:
-            for block in range(chunk * tasks // chunks, (chunk + 1) * tasks // chunks):
-                first = block * _BLOCK
-                _work_out(first, min(first + _BLOCK, total), arrays, grid, words[at + 14] != 0, scratch)
-            chunk = _entries._next_chunk(data, words, number)
+        number = _entries.thread_number(data, words)
+        first, last = _entries.next_tasks(data, words, number)
+        while first < last:
+            for block in range(first, last):
+                start = block * _BLOCK
+                _work_out(start, min(start + _BLOCK, total), arrays, grid, words[at + 14] != 0, scratch)
+            first, last = _entries.next_tasks(data, words, number)
 
     return Entry(c_function(work_out_all))

@@ -355,7 +355,7 @@ def _scatter_positions(first: Any, last: Any, found: Any, g: Any, boundary: Any,
 @callee
 def _take_call(words: Any, real: Any) -> Any:
     """Read what `_run` wrote: the counts of fields, channels and positions, the boundary, addresses and axes."""
-    at = _entries._QUEUES + words[_entries._THREADS]
+    at = _entries.arguments_of(words)
     fields, channels, positions, boundary = words[at + 2], words[at + 3], words[at + 4], words[at + 5]
     total = fields * positions
     axes = (
@@ -373,17 +373,15 @@ def _gather_entry(dtype: torch.dtype) -> Entry:
     real = _REAL[dtype]
 
     def gather_all(data: Any) -> None:
-        words = carray(data, (_entries._MOST_WORDS,), np.int64)
+        words = _entries.words_of(data)
         (y_at, x_at), (fields, channels, positions), pixels, boundary, axes = _take_call(words, real)
         y = carray(as_pointer(y_at), (fields, channels, positions), real.dtype)
         x = carray(as_pointer(x_at), (fields, channels, pixels), real.dtype)
-        chunks, tasks = words[_entries._CHUNK_COUNT], words[_entries._TASKS]
-        number = _entries._thread_number(data, words)
-        chunk = _entries._next_chunk(data, words, number)
-        while chunk >= 0:
-            first, last = chunk * tasks // chunks * _BLOCK, (chunk + 1) * tasks // chunks * _BLOCK
-            _gather_positions(first, min(last, fields * positions), y, x, boundary, axes)
-            chunk = _entries._next_chunk(data, words, number)
+        number = _entries.thread_number(data, words)
+        first, last = _entries.next_tasks(data, words, number)
+        while first < last:
+            _gather_positions(first * _BLOCK, min(last * _BLOCK, fields * positions), y, x, boundary, axes)
+            first, last = _entries.next_tasks(data, words, number)
 
     return Entry(c_function(gather_all))
 
@@ -394,16 +392,14 @@ def _scatter_entry(dtype: torch.dtype) -> Entry:
     real = _REAL[dtype]
 
     def scatter_all(data: Any) -> None:
-        words = carray(data, (_entries._MOST_WORDS,), np.int64)
+        words = _entries.words_of(data)
         (found_at, g_at), (fields, channels, positions), pixels, boundary, axes = _take_call(words, real)
         found = carray(as_pointer(found_at), (fields, channels, pixels), real.dtype)
         g = carray(as_pointer(g_at), (fields, channels, positions), real.dtype)
-        chunks, tasks = words[_entries._CHUNK_COUNT], words[_entries._TASKS]
-        number = _entries._thread_number(data, words)
-        chunk = _entries._next_chunk(data, words, number)
-        while chunk >= 0:
-            first, last = chunk * tasks // chunks * positions, (chunk + 1) * tasks // chunks * positions
-            _scatter_positions(first, last, found, g, boundary, axes)
-            chunk = _entries._next_chunk(data, words, number)
+        number = _entries.thread_number(data, words)
+        first, last = _entries.next_tasks(data, words, number)
+        while first < last:
+            _scatter_positions(first * positions, last * positions, found, g, boundary, axes)
+            first, last = _entries.next_tasks(data, words, number)
 
     return Entry(c_function(scatter_all))
