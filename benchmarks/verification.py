@@ -1,11 +1,10 @@
 """Time the verification of every result: errors of 1 % (quick) and of 0.2 % (full), each round with the next seed.
 
-The record has the time of each run, the processor time of its workers, and how many claims came out how. A round takes
-half an hour and more, nearly all of it the full profile: it draws 25 times as many samples.
+The record has the time of each run and how many claims came out how. A round takes half an hour and more, nearly all
+of it the full profile: it draws 25 times as many samples.
 """
 
 import os
-import resource
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
@@ -30,7 +29,6 @@ class Run:
         profile: name of the profile.
         seed: its seed.
         seconds: from its start to its table.
-        processor_seconds: of all workers together.
         claims: their number.
         verified: how many are verified; likewise `refuted` and `undecided`, which are named.
         z: quantile that the whole family is judged by.
@@ -40,7 +38,6 @@ class Run:
     profile: str
     seed: int
     seconds: float
-    processor_seconds: float
     claims: int
     verified: int
     refuted: list[str]
@@ -52,15 +49,14 @@ class Run:
 def verification(labels: Sequence[str], profile: str, seed: int, device: str) -> Run:
     """Verify results by their labels, once; this machine's cores work on them."""
     chosen = [results.get(label) for label in labels]
-    start, before = time.perf_counter(), _processor_seconds()
+    start = time.perf_counter()
     table = results.check(chosen, seed=seed, device=device, profile=montecarlo.PROFILES[profile], workers=None)
-    took, worked = time.perf_counter() - start, _processor_seconds() - before
+    took = time.perf_counter() - start
     effects = table["smallest_effect"]
     return Run(
         profile,
         seed,
         took,
-        worked,
         len(table),
         int((table["verdict"] == "verified").sum()),
         _named(table, "refuted"),
@@ -74,14 +70,6 @@ def _named(table: pd.DataFrame, verdict: str) -> list[str]:
     """Return the names of the claims of one verdict."""
     rows = table[table["verdict"] == verdict].to_dict("records")
     return [f"{row['result']} {row['quantity']}, {row['kernel']}, d={row['dim']}" for row in rows]
-
-
-def _processor_seconds() -> float:
-    """Return the processor time of this process and of those that it has ended."""
-    return sum(
-        used.ru_utime + used.ru_stime
-        for used in map(resource.getrusage, (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
-    )
 
 
 def run(
@@ -116,11 +104,11 @@ def run(
 
 def summary(path: Path) -> str:
     """Return a record of `run` as a table for the terminal."""
-    lines = [f"{'profile':10}{'seed':>6}{'minutes':>9}{'of work':>9}{'verified':>10}{'refuted':>9}{'undecided':>11}"]
+    lines = [f"{'profile':10}{'seed':>6}{'minutes':>9}{'verified':>10}{'refuted':>9}{'undecided':>11}"]
     for row in records.read_json(path)["runs"]:
-        times = f"{row['seconds'] / 60:9.1f}{row['processor_seconds'] / 60:9.1f}"
+        minutes = f"{row['seconds'] / 60:9.1f}"
         verdicts = f"{row['verified']:10}{len(row['refuted']):9}{len(row['undecided']):11}"
-        lines.append(f"{row['profile']:10}{row['seed']:6}{times}{verdicts}")
+        lines.append(f"{row['profile']:10}{row['seed']:6}{minutes}{verdicts}")
         lines += [f"    not verified: {label}" for label in (*row["refuted"], *row["undecided"])]
     return "\n".join(lines)
 

@@ -6,6 +6,7 @@ from warptheory.montecarlo._conditional import ConditionalSimulation
 from warptheory.montecarlo._continuum import ContinuumSimulation, simulation_of
 from warptheory.montecarlo._controls import ControlledSimulation
 from warptheory.montecarlo._estimate import (
+    DEFAULT_MAX_ELEMENTS,
     Estimate,
     Estimation,
     Measurement,
@@ -27,6 +28,7 @@ from warptheory.montecarlo._verdict import FAMILY_LEVEL, POWER, Claim, Judgement
 from warptheory.montecarlo._workers import Workers, workers
 
 __all__ = [
+    "DEFAULT_MAX_ELEMENTS",
     "DESIGNS",
     "FAMILY_LEVEL",
     "POWER",

@@ -88,7 +88,9 @@ class Case:
     def judgement(self, claim: Claim, *, twice: bool = False) -> Judgement:
         """Return the judgement of a claim, if need be always with a second estimate; workers run its chunks."""
         plan, z = self.plan, montecarlo.allowed_deviation(self.plan.family)
-        return Judgement(claim, plan.seed, z, plan.device, source=self, plain=plan.plain, twice=twice)
+        # Smaller effects take more work, and may have it.
+        most = int(montecarlo.DEFAULT_MAX_ELEMENTS / min(plan.effect_scale, 1))
+        return Judgement(claim, plan.seed, z, plan.device, most, source=self, plain=plan.plain, twice=twice)
 
 
 @lru_cache(maxsize=16)
