@@ -192,7 +192,7 @@ def labelled(shape=(8, 1, 6, 6), labels=8):
         (
             (torch.zeros(8).long(), torch.zeros(8).long()),
             {"steps": 1},
-            "^images: expected shape .* float32 as the model",
+            "^images: expected shape .*float32 as the model",
         ),
         ((torch.zeros(8, 1, 6, 6).double(), torch.zeros(8).long()), {"steps": 1}, "^images: .* got torch.float64"),
         ((torch.zeros(8, 1, 6, 6), torch.full((8,), 3)), {"steps": 1, "batch": 8}, "^labels: expected classes 0 … 2"),
