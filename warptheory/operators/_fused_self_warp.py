@@ -14,10 +14,10 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
-from warptheory import warping
+from warptheory import kernels, warping
 from warptheory.operators._offset_field import OffsetField
 from warptheory.operators._thin_convolution import ThinConvolution2d, is_eager
-from warptheory.warping import boundaries
+from warptheory.warping import _backends, boundaries
 from warptheory.warping._eager import is_watched
 
 _KERNEL, _BACKEND = "linear", "cpu"
@@ -43,7 +43,9 @@ def _is_fusible(x: Tensor, head: ThinConvolution2d, field: OffsetField, kernel: 
         return False
     if not field.is_plain or kernel != _KERNEL or boundary not in boundaries.BOUNDARIES or not head.is_fast(x):
         return False
-    return warping.backend(x, kernel=_KERNEL).name == _BACKEND and bool(_loops().fits(x, head.weight))
+    # The offsets will be of the dtype of x, which is all that is asked of them.
+    name = _backends.name_of_choice(x, x, kernels.get(_KERNEL), None)
+    return name == _BACKEND and bool(_loops().fits(x, head.weight))
 
 
 def _is_hooked(module: nn.Module) -> bool:

@@ -38,9 +38,9 @@ def forward(
     plan, bias = thin.plan_of(x, weight), bias.contiguous()
     y = torch.empty_like(x)
     # In planes: the warp reads the offsets axis by axis.
-    offsets = x.new_empty((len(x), len(weight) // _DIM, _DIM, *x.shape[2:]))
+    offsets = x.new_empty((x.shape[0], weight.shape[0] // _DIM, _DIM, *x.shape[2:]))
     _, words = _cpu.gather_call(y, x, offsets, boundary)
-    entry = _forward_entry(weight.shape[2], len(weight), thin.DTYPES[x.dtype])
+    entry = _forward_entry(weight.shape[2], weight.shape[0], thin.DTYPES[x.dtype])
     arguments = (*thin.convolution_words(plan, offsets.flatten(1, 2), x, weight, bias), *words)
     _entries.run(entry, plan.units, _cpu.threads_for(y), arguments)
     return y, offsets
@@ -63,7 +63,7 @@ def backward(
     _, words = _cpu.gradients_call(g, x, offsets, dx, doffsets, boundary, central_knots=False)
     # The warp's gradient of the image is there when the head's is added.
     through_head = thin.gradients_words(plan, doffsets.flatten(1, 2), x, weight, dx, dx, sums)
-    entry = _backward_entry(weight.shape[2], len(weight), thin.DTYPES[x.dtype])
+    entry = _backward_entry(weight.shape[2], weight.shape[0], thin.DTYPES[x.dtype])
     _entries.run(entry, plan.units, _cpu.threads_for(g), (*through_head, WHOLE_IMAGES, 0, *words))
     return dx, *sums.totals(weight)
 

@@ -62,7 +62,7 @@ def convolve(
 def _is_thin(x: Tensor, weight: Tensor) -> bool:
     """Return whether the loops can take a convolution, and are the faster ones."""
     is_known = x.is_cpu and weight.is_cpu and x.dtype == weight.dtype == torch.float32
-    if not is_known or x.ndim != 4 or x.shape[1] != weight.shape[1] or len(weight) > _MOST_OUTPUTS:
+    if not is_known or x.ndim != 4 or x.shape[1] != weight.shape[1] or weight.shape[0] > _MOST_OUTPUTS:
         return False
     return x.numel() * weight[:, 0].numel() >= _FEW_PRODUCTS
 
@@ -95,6 +95,6 @@ class _ThinConvolution(torch.autograd.Function):
             return fast
         padding = [weight.shape[2] // 2] * 2
         slow: tuple[Tensor | None, ...] = torch.ops.aten.convolution_backward(
-            g, x, weight, [len(weight)], [1, 1], padding, [1, 1], False, [0, 0], 1, list(ctx.needs_input_grad)
+            g, x, weight, [weight.shape[0]], [1, 1], padding, [1, 1], False, [0, 0], 1, list(ctx.needs_input_grad)
         )
         return slow

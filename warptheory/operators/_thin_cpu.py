@@ -25,9 +25,9 @@ _SERIAL_PRODUCTS = 200_000  # fewer products than this are not worth waking thre
 def convolve(x: Float[Tensor, "B C H W"], weight: Float[Tensor, "D C K K"], bias: Float[Tensor, " D"]) -> Tensor:
     """Convolve images (B, C, H, W) to (B, D, H, W), zeros around them; the result has the layout of x."""
     plan = plan_of(x, weight)
-    y = _empty_result(x, len(weight))
+    y = _empty_result(x, weight.shape[0])
     bias = bias.contiguous()
-    entry = kernels.convolve_entry(weight.shape[2], len(weight), DTYPES[x.dtype])
+    entry = kernels.convolve_entry(weight.shape[2], weight.shape[0], DTYPES[x.dtype])
     _entries.run(entry, plan.units, plan.threads(), convolution_words(plan, y, x, weight, bias))
     return y
 
@@ -51,7 +51,7 @@ def gradients(
     plan = plan_of(x, weight)
     dx = empty_image(x, x.shape[2:]) if needs[0] else None
     sums = Sums.of(plan, weight, needs[1:])
-    entry = kernels.differentiate_entry(weight.shape[2], len(weight), DTYPES[x.dtype])
+    entry = kernels.differentiate_entry(weight.shape[2], weight.shape[0], DTYPES[x.dtype])
     _entries.run(entry, plan.units, plan.threads(), gradients_words(plan, g, x, weight, summand, dx, sums))
     return dx, *sums.totals(weight)
 
@@ -114,7 +114,7 @@ class Plan(NamedTuple):
 
 def plan_of(x: Float[Tensor, "B C H W"], weight: Float[Tensor, "D C K K"]) -> Plan:
     """Return how the convolution of images (B, C, H, W) with filters (D, C, K, K) is cut."""
-    return _plan(x.shape, len(weight), weight.shape[2], x.element_size())
+    return _plan(x.shape, weight.shape[0], weight.shape[2], x.element_size())
 
 
 @lru_cache(maxsize=1024)
