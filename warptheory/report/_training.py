@@ -42,7 +42,9 @@ def plot_accuracy_of_networks(accuracy: pd.DataFrame) -> Figure:
             if not pd.isna(published):
                 published *= 100
                 axes.axvline(published, color=GREY, linestyle=":")
-                axes.annotate("published", (published, -0.5), fontsize=7, color=GREY, ha="right", rotation=90, va="top")
+                label = {"fontsize": 7, "color": GREY, "rotation": 90, "va": "bottom", "ha": "right"}
+                axes.annotate("published", (published, len(names) - 0.5), (-1, 2), textcoords="offset points", **label)
+                axes.margins(x=0.12)
             axes.set_yticks(range(len(names)), [name.replace("selfwarp-", "SelfWarp ") for name in names])
             axes.set_ylim(len(names) - 0.4, -0.6)
             axes.set_xlabel("test accuracy (%)")
