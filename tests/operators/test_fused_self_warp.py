@@ -4,9 +4,13 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch import nn
+from torch.utils.checkpoint import checkpoint
 
-from warptheory import warping
+from warptheory import stability, warping
 from warptheory.operators import SelfWarp2d, _fused_self_warp, _thin_convolution, self_warp
+from warptheory.operators._offset_field import OffsetField
+from warptheory.operators._thin_convolution import ThinConvolution2d
 
 LAYOUTS = {"channels-last": torch.channels_last, "planes": torch.contiguous_format}
 
@@ -171,6 +175,67 @@ def test_other_calls_are_not_fused(calls, monkeypatch):
     monkeypatch.delenv("WARPTHEORY_BACKEND")
     layer(x)
     assert calls[-1]
+
+
+def test_checkpoints_under_a_monitor():
+    """The second forward pass runs while nobody listens; it saves what the first saved."""
+
+    class Block(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.warp = draw((4, 6, 8, 8))[0]
+
+        def forward(self, x):
+            return checkpoint(self.warp, x, use_reentrant=False)
+
+    block, (_, x, g) = Block(), draw((4, 6, 8, 8))
+    with stability.monitor(block, interval=1):
+        watched = torch.autograd.grad(block(x), x, g)
+    assert_equal(watched, torch.autograd.grad(block.warp(x), x, g))
+
+
+def test_weights_that_are_no_parameters(calls):
+    layer, x, g = draw((4, 6, 8, 8))
+    leaf = layer.head.weight.detach().clone().requires_grad_()
+    del layer.head.weight
+    layer.head.weight = 1 * leaf
+    layer.head.bias.requires_grad_(False)
+    assert torch.autograd.grad(layer(x.detach()), leaf, g)[0].any()
+    assert calls == [True]
+
+
+def test_positions_do_not_move_when_gradients_are_differentiated():
+    """Offsets of a whole pixel up to rounding: the slopes on its two sides differ."""
+    layer, x, g = draw((4, 16, 8, 8))
+    signs = torch.tensor([1.0, -1.0] * 8)[:, None, None]
+    x = (0.1 + 0.05 * signs * torch.rand(4, 1, 8, 8)).contiguous(memory_format=torch.channels_last).requires_grad_()
+    with torch.no_grad():
+        layer.head.weight.fill_(1 / 14.4)
+        layer.head.bias.zero_()
+    leaves = (x, *layer.head.parameters())
+    once, again = (torch.autograd.grad(layer(x), leaves, g, create_graph=create) for create in (False, True))
+    for one, other in zip(again, once, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-5, atol=1e-5 * float(other.abs().max()))
+
+
+def test_what_a_subclass_does_is_done(calls):
+    class Still(SelfWarp2d):
+        def offsets(self, x):
+            return torch.zeros(len(x), 1, 2, *x.shape[2:])
+
+    class NoField(OffsetField):
+        def forward(self, found):
+            return torch.zeros_like(super().forward(found))
+
+    _, x, _ = draw((4, 6, 8, 8))
+    still, layer = Still(6, head_gain=1.0), SelfWarp2d(6, head_gain=1.0)
+    layer.field = NoField(2)
+    for one in (still, layer):
+        torch.testing.assert_close(one(x), x, rtol=0, atol=0)
+    layer.head, layer.field = ThinConvolution2d(6, 3, 3), OffsetField(2)
+    with pytest.raises(RuntimeError):
+        layer(x)
+    assert not any(calls)
 
 
 def test_an_unknown_boundary_is_still_named():

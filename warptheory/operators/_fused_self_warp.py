@@ -16,24 +16,27 @@ from torch.nn import functional
 
 from warptheory import kernels, warping
 from warptheory.operators._offset_field import OffsetField
-from warptheory.operators._thin_convolution import ThinConvolution2d, is_eager
+from warptheory.operators._thin_convolution import ThinConvolution2d, convolve, is_eager
 from warptheory.warping import _backends, boundaries
 from warptheory.warping._eager import is_watched
 
-_KERNEL, _BACKEND = "linear", "cpu"
+_KERNEL, _BACKEND, _DIM = "linear", "cpu", 2
 
 
 def fused_self_warp(
     x: Float[Tensor, "B C *S"], head: nn.Module, field: OffsetField, kernel: str, boundary: str
 ) -> Float[Tensor, "B C *S"] | None:
     """Return images (B, C, H, W) read at what their head returns as offsets; None where one pass cannot do it all."""
-    if not isinstance(head, ThinConvolution2d) or not _is_fusible(x, head, field, kernel, boundary):
+    # Their subclasses, such as parametrized heads, may do anything else.
+    if type(head) is not ThinConvolution2d or type(field) is not OffsetField:
         return None
-    arguments = x, head.weight, head.bias, boundary
-    if is_watched(x, *head.parameters()):
-        watched: Tensor = _FusedSelfWarp.apply(*arguments)
+    if head.bias is None or not _is_fusible(x, head, field, kernel, boundary):
+        return None
+    weight, bias = head.weight, head.bias
+    if is_watched(x, weight, bias):
+        watched: Tensor = _FusedSelfWarp.apply(x, weight, bias, boundary)
         return watched
-    alone: Tensor = _loops().forward(*arguments)[0]
+    alone: Tensor = _loops().forward(x, weight, bias, boundary)[0]
     return alone
 
 
@@ -41,7 +44,13 @@ def _is_fusible(x: Tensor, head: ThinConvolution2d, field: OffsetField, kernel: 
     # Function modes and hooks should hear of the offsets.
     if torch._C._len_torch_function_stack() > 0 or _is_hooked(head) or _is_hooked(field):
         return False
+    # Who takes saved tensors away, as checkpoints do, may call again while nobody listens, and expects the same ones.
+    if torch._C._autograd._top_saved_tensors_default_hooks(True) is not None:
+        return False
     if not field.is_plain or kernel != _KERNEL or boundary not in boundaries.BOUNDARIES or not head.is_fast(x):
+        return False
+    outputs, channels, *size = head.weight.shape
+    if outputs % _DIM or channels % max(outputs // _DIM, 1) or size[0] != size[1] or size[0] % 2 == 0:
         return False
     # The offsets will be of the dtype of x, which is all that is asked of them.
     name = _backends.name_of_choice(x, x, kernels.get(_KERNEL), None)
@@ -82,14 +91,17 @@ class _FusedSelfWarp(torch.autograd.Function):
 def _gradients(
     g: Tensor, inputs: tuple[Tensor, Tensor, Tensor], boundary: str, needs: tuple[bool, bool, bool]
 ) -> list[Tensor | None]:
-    """Return the gradients that are needed, which can be differentiated again, by differentiating both parts."""
-    with torch.enable_grad():
+    """Return the gradients that are needed by differentiating both parts; they can be differentiated again if asked."""
+    is_asked = torch.is_grad_enabled()
+    with torch.enable_grad(), torch.autocast("cpu", enabled=False):
         # Views, so that the gradients end here and do not run on into what the inputs were made of.
-        x, weight, bias = views = [
-            each.view_as(each) if need else each for each, need in zip(inputs, needs, strict=True)
-        ]
-        offsets = functional.conv2d(x, weight, bias, padding=weight.shape[2] // 2).unflatten(1, (-1, 2))
-        y = warping.warp(x, offsets, _KERNEL, boundary)
+        views = [each.view_as(each) if need else each for each, need in zip(inputs, needs, strict=True)]
+        x, weight, bias = views
+        if is_eager(x, weight, bias):  # by the same loops: rounding must not move a position across a pixel
+            found = convolve(x, weight, bias)
+        else:
+            found = functional.conv2d(x, weight, bias, padding=weight.shape[2] // 2)
+        y = warping.warp(x, found.unflatten(1, (-1, _DIM)), _KERNEL, boundary)
         wanted = [each for each, need in zip(views, needs, strict=True) if need]
-        found = iter(torch.autograd.grad(y, wanted, g, create_graph=True))
-    return [next(found) if need else None for need in needs]
+        gradients = iter(torch.autograd.grad(y, wanted, g, create_graph=is_asked))
+    return [next(gradients) if need else None for need in needs]

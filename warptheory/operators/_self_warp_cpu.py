@@ -28,7 +28,8 @@ _DIM = 2
 def fits(x: Float[Tensor, "B C H W"], weight: Float[Tensor, "D C K K"]) -> bool:
     """Return whether images (B, C, H, W) lie dense, are not cut into bands, and are enough for all threads."""
     plan = thin.plan_of(x, weight)
-    return is_dense(x) and plan.shape.rows == plan.shape.height and plan.shape.batch >= _cpu.MANY_IMAGES
+    is_whole = plan.shape.rows == plan.shape.height and plan.shape.batch >= _cpu.MANY_IMAGES
+    return is_dense(x) and is_whole and plan.units >= plan.threads()
 
 
 def forward(

@@ -92,9 +92,10 @@ class SelfWarp(SamplingOperator):
 
     def forward(self, x: Float[Tensor, "B C *S"]) -> Float[Tensor, "B C *S"]:
         """Return the warped input: (B, C, *S) → (B, C, *S)."""
-        fused = fused_self_warp(x, self.head, self.field, self.kernel, self.boundary)
-        if fused is not None:
-            return fused
+        if type(self).offsets is SelfWarp.offsets:
+            fused = fused_self_warp(x, self.head, self.field, self.kernel, self.boundary)
+            if fused is not None:
+                return fused
         # Head and warp share a view, so that their gradients are added before others, as in the fused pass.
         return super().forward(x.view_as(x))
 
