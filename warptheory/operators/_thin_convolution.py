@@ -81,6 +81,8 @@ def _loops() -> ModuleType:
 
 
 class _ThinConvolution(torch.autograd.Function):
+    """(x, weight, bias) ↦ the convolved images."""
+
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
         ctx.save_for_backward(x, weight)

@@ -33,6 +33,7 @@ from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
 from warptheory.core.errors import ArgumentError
+from warptheory.operators import SelfWarp
 from warptheory.stability._sampling._call import Place, SamplingCall
 from warptheory.stability._sampling._layouts import OffsetOutput
 from warptheory.stability._sampling._statistics import ForwardStatistics, forward_statistics, moments, variance
@@ -190,7 +191,7 @@ class Monitor:
     def _record(self, place: Place, module: nn.Module, call: SamplingCall) -> None:
         row = _Row(*self._step, place, call.operator, forward_statistics(call, self._images))
         self._rows.append(row)
-        self._expect_gradients(row, call)
+        self._expect_gradients(row, module, call)
         self._expect_parameters(row, module, call.raw if call.y is None else call.y)
 
     def _expect_parameters(self, row: _Row, module: nn.Module, outcome: Tensor) -> None:
@@ -208,8 +209,10 @@ class Monitor:
             if parameter.requires_grad:
                 self._leaves.append(_listen_once(parameter, parameter_gradient, lambda: row.is_reached))
 
-    def _expect_gradients(self, row: _Row, call: SamplingCall) -> None:
+    def _expect_gradients(self, row: _Row, module: nn.Module, call: SamplingCall) -> None:
         images, layout = self._images, call.layout
+        # A self-warp reads a view of its input, and others may read the input beside it.
+        x = _viewed(call.x) if isinstance(module, SelfWarp) else call.x
 
         def output(gradient: Tensor) -> None:
             row.is_reached = True
@@ -222,7 +225,7 @@ class Monitor:
             row.is_reached = True
             row.gradients["offset"] = float(variance(layout.gradient(gradient[:images])))
 
-        for tensor, receive in ((call.y, output), (_viewed(call.x), sampled), (call.raw, offsets)):
+        for tensor, receive in ((call.y, output), (x, sampled), (call.raw, offsets)):
             if tensor is not None and tensor.requires_grad:
                 handle = _listen_once(tensor, receive)
                 if tensor.is_leaf:
@@ -236,10 +239,7 @@ class Monitor:
 
 
 def _viewed(tensor: Tensor | None) -> Tensor | None:
-    """Return the tensor that one is a view of, if it is a view of all of it as it is; else the tensor itself.
-
-    A self-warp reads a view of its input, and others may read the input beside it.
-    """
+    """Return the tensor that one is a view of, if it is a view of all of it as it is; else the tensor itself."""
     base = None if tensor is None else tensor._base
     if tensor is None or base is None:
         return tensor
