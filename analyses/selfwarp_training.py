@@ -123,11 +123,10 @@ def run(
     records.write_table(folder / "selfwarp_steps.parquet", steps, manifest)
     records.write_table(folder / "selfwarp_layers.parquet", layers, manifest)
     path = folder / "selfwarp_accuracy.parquet"
-    published = {task.data: (task.published_accuracy, task.published_by) for task in tasks}
-    rows = [
-        {**_row(one, found), **dict(zip(("published_accuracy", "published_by"), published[one.data], strict=True))}
-        for one, found in zip(plan, trained, strict=True)
-    ]
+    published = {
+        task.data: {"published_accuracy": task.published_accuracy, "published_by": task.published_by} for task in tasks
+    }
+    rows = [{**_row(one, found), **published[one.data]} for one, found in zip(plan, trained, strict=True)]
     records.write_table(path, pd.DataFrame(rows), manifest)
     return path
 

@@ -6,6 +6,7 @@ to the last bit.
 """
 
 from functools import cache
+from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -75,7 +76,7 @@ def _forward_entry(size: int, outputs: int, dtype: str) -> Entry:
     taps, channels_out, real = thin_kernels.templates(size, outputs, dtype)
     axes, strides, _ = _entries.templates(_DIM, dtype)
 
-    def warp_all(data):  # type: ignore[no-untyped-def]
+    def warp_all(data: Any) -> None:
         words = _entries.words_of(data)
         convolution, at = thin_kernels.take_convolution(words, _entries.arguments_of(words))
         gather, _ = _entries.take_gather(words, at, axes, strides)
@@ -103,7 +104,7 @@ def _backward_entry(size: int, outputs: int, dtype: str) -> Entry:
     taps, channels_out, real = thin_kernels.templates(size, outputs, dtype)
     axes, strides, _ = _entries.templates(_DIM, dtype)
 
-    def differentiate_all(data):  # type: ignore[no-untyped-def]
+    def differentiate_all(data: Any) -> None:
         words = _entries.words_of(data)
         through_head, at = thin_kernels.take_gradients(words, _entries.arguments_of(words))
         through_warp, _ = _entries.take_gradients(words, at, axes, strides)
