@@ -77,14 +77,18 @@ def test_export_keeps_one_node(strict):
     )
 
 
-def test_self_warp_is_one_graph():
-    """The head and every option of the offsets, whose fast path on the CPU is for eager calls alone."""
+OPTIONS = [{}, {"lipschitz": 0.5, "smoothing": 0.7, "gradient_scale": 0.3}]
+
+
+@pytest.mark.parametrize("options", OPTIONS, ids=["plain", "every option"])
+def test_self_warp_is_one_graph(options):
+    """The head, the offsets and their warp, whose fast paths on the CPU are for eager calls alone."""
     torch.manual_seed(0)
-    layer = SelfWarp2d(4, head_gain=1.0, lipschitz=0.5, smoothing=0.7, gradient_scale=0.3)
+    layer = SelfWarp2d(4, head_gain=1.0, **options)
     compiled = torch.compile(layer, fullgraph=True, backend="aot_eager")
     gradients = []
     for function in (layer, compiled):
-        x = make_case(2, channels=4).x.float().requires_grad_()
+        x = torch.randn(8, 4, 16, 20, generator=torch.Generator().manual_seed(1)).requires_grad_()
         y = function(x)
         gradients.append((y, *torch.autograd.grad(y.square().sum(), (x, *layer.parameters()))))
     for eager, traced in zip(*gradients, strict=True):

@@ -18,7 +18,7 @@ from warptheory import kernels, warping
 from warptheory.operators._offset_field import OffsetField
 from warptheory.operators._thin_convolution import ThinConvolution2d, convolve, is_eager
 from warptheory.warping import _backends, boundaries
-from warptheory.warping._eager import is_watched
+from warptheory.warping._eager import is_traced, is_watched
 
 _KERNEL, _BACKEND, _DIM = "linear", "cpu", 2
 
@@ -27,6 +27,8 @@ def fused_self_warp(
     x: Float[Tensor, "B C *S"], head: nn.Module, field: OffsetField, kernel: str, boundary: str
 ) -> Float[Tensor, "B C *S"] | None:
     """Return images (B, C, H, W) read at what their head returns as offsets; None where one pass cannot do it all."""
+    if is_traced():  # what follows asks things that torch's compiler cannot read
+        return None
     # Their subclasses, such as parametrized heads, may do anything else.
     if type(head) is not ThinConvolution2d or type(field) is not OffsetField:
         return None
