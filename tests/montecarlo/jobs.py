@@ -32,6 +32,13 @@ class Normal:
         return sample
 
 
+class Combined(Normal):
+    """The mean of these rows, by a function that fails."""
+
+    def combine(self, means, values):
+        raise ZeroDivisionError("no such function")
+
+
 @dataclass(frozen=True)
 class MeanJob:
     """The claim that the mean of `Normal` is one, or another number."""
@@ -46,7 +53,7 @@ class MeanJob:
         return self.number
 
     def experiment(self):
-        return Normal(self.trouble)
+        return Combined() if self.trouble == "function" else Normal(self.trouble)
 
     def trial(self, prepared):
         claim = Claim(self.name, prepared, self.experiment(), smallest_effect=0.2)

@@ -1,9 +1,13 @@
 """Campaigns: the same verdicts whoever works, in whatever order, after whatever interruption."""
 
+import os
 import random
 import re
+import subprocess
+import sys
 import threading
 from concurrent.futures import Executor, Future
+from pathlib import Path
 
 import pytest
 
@@ -105,6 +109,7 @@ def test_an_estimation_takes_chunks_in_any_order_and_more_than_once():
         ("raises", "ZeroDivisionError: no such number"),
         ("memory", "MemoryError"),
         ("preparation", "ArithmeticError: this cannot be derived"),
+        ("function", "bad: the first 2 chunks of seed 0: ZeroDivisionError: no such function"),
     ],
 )
 @pytest.mark.parametrize("scheduler", ["serial", "threads"])
@@ -116,21 +121,50 @@ def test_what_goes_wrong_is_told_and_the_others_go_on(alone, trouble, cause, sch
     assert found == alone
     assert bad.verdict == "undecided"
     assert cause in bad.reason
-    if trouble != "preparation":
+    if trouble not in ("preparation", "function"):
         assert bad.reason.startswith("bad: chunk ")
         assert " of seed 0: " in bad.reason
 
 
-def test_a_chunk_that_kills_its_worker_is_named(alone):
+@pytest.mark.parametrize("scheduler", ["processes", pytest.param("dask", marks=pytest.mark.slow)])
+def test_a_chunk_that_kills_its_worker_is_named(alone, scheduler):
     """It is found by running what was on its way again, alone; the workers are replaced."""
+    if scheduler == "dask":
+        pytest.importorskip("distributed", reason="not run: Dask is in the extra warptheory[cluster]")
     jobs = [JOBS[0], MeanJob("bad", trouble="dies"), JOBS[5]]
-    with workers("processes", 2) as hands:
+    with workers(scheduler, 2) as hands:
         found = verdicts(hands, jobs)
     assert [found[0], found[2]] == [alone[0], alone[5]]
     assert re.fullmatch(r"bad: chunk \d+ of seed 0: the process that ran it died; .*", found[1].reason)
     chunk = int(re.search(r"chunk (\d+)", found[1].reason)[1])
     first = Stream(0, "bad", chunk).generator().standard_normal()
     assert first > 1.2  # it is the chunk that does it
+
+
+UNGUARDED = """
+from tests.montecarlo.jobs import MeanJob
+from warptheory.montecarlo import run_campaign
+run_campaign([MeanJob("one 0")], {}, workers=2)
+"""
+
+
+def test_a_script_that_starts_processes_while_they_import_it_is_told(tmp_path):
+    script = tmp_path / "unguarded.py"
+    script.write_text(UNGUARDED)
+    root = Path(__file__).parents[2]
+    ended = subprocess.run(
+        [sys.executable, str(script)],
+        env={**os.environ, "PYTHONPATH": str(root)},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert ended.returncode == 1
+    last = ended.stderr.strip().splitlines()[-1]
+    assert 'workers: expected a script file whose calls stand below `if __name__ == "__main__":`' in last
+    assert last.endswith("got processes that ended before they could begin")
+    assert ended.stderr.count("while it is imported by one") <= 2  # by each process at the most
 
 
 def test_finished_chunks_are_not_run_again(tmp_path, alone):
@@ -155,7 +189,7 @@ def workers_that_count(calls):
     ("scheduler", "count", "message"),
     [
         ("mpi", 1, "^scheduler: expected one of serial, threads, processes, dask, or the address of a cluster"),
-        ("threads", 0, "^workers: expected a number ≥ 1, got 0"),
+        ("threads", 0, "^workers: expected a positive integer, got 0"),
         ("tcp://127.0.0.1:9", 1, "^scheduler: expected the address of a running cluster"),
     ],
 )

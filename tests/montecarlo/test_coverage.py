@@ -82,7 +82,7 @@ def test_intervals_of_a_precision_cover_95_percent(law):
 
 @dataclass(frozen=True)
 class Few:
-    """A simulation of which a chunk is 16 rows, however small they are."""
+    """A simulation of which a chunk is 32 rows, however small they are."""
 
     simulation: Simulation
     symbols: frozenset = field(default_factory=frozenset)
@@ -121,7 +121,7 @@ def test_intervals_of_rows_of_a_result_cover_95_percent():
     claim = results.get("A4").claim()
     simulation = claim.experiment
     sample = simulation.sample(np.random.default_rng(12), 64 * REPEATS, claim.values)
-    experiment = Replayed(simulation, drawn=iter(sample.split(16)))
+    experiment = Replayed(simulation, drawn=iter(sample.split(32)))
     assert 0.935 <= coverage(experiment, dict(claim.values), claim.theory, rtol=1e-9, max_elements=1) <= 0.965
 
 

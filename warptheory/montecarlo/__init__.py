@@ -8,6 +8,7 @@ from warptheory.montecarlo._controls import ControlledSimulation
 from warptheory.montecarlo._estimate import (
     DEFAULT_MAX_ELEMENTS,
     Estimate,
+    EstimateError,
     Estimation,
     Measurement,
     Trial,
@@ -21,8 +22,9 @@ from warptheory.montecarlo._points import DESIGNS
 from warptheory.montecarlo._profile import PROFILES, Profile, get_profile
 from warptheory.montecarlo._quantiles import Quantiles
 from warptheory.montecarlo._simulation import Simulation
-from warptheory.montecarlo._store import ChunkStore, chunk_store
+from warptheory.montecarlo._store import ChunkStore, StoreError, chunk_store
 from warptheory.montecarlo._summary import Summary, summarise
+from warptheory.montecarlo._together import run_campaign, verify_all, what_runs
 from warptheory.montecarlo._variance_reduction import reduced
 from warptheory.montecarlo._verdict import FAMILY_LEVEL, POWER, Claim, Judgement, Verdict, allowed_deviation, verify
 from warptheory.montecarlo._workers import Workers, workers
@@ -42,6 +44,7 @@ __all__ = [
     "ContinuumSimulation",
     "ControlledSimulation",
     "Estimate",
+    "EstimateError",
     "Estimation",
     "Experiment",
     "Job",
@@ -53,6 +56,7 @@ __all__ = [
     "Profile",
     "Quantiles",
     "Simulation",
+    "StoreError",
     "Summary",
     "Trial",
     "Verdict",
@@ -64,9 +68,12 @@ __all__ = [
     "estimate",
     "get_profile",
     "reduced",
+    "run_campaign",
     "run_here",
     "simulation_of",
     "summarise",
     "verify",
+    "verify_all",
+    "what_runs",
     "workers",
 ]

@@ -6,7 +6,7 @@ restart changes a number. Finished chunks are stored as they come.
 
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Future, wait
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol, runtime_checkable
@@ -166,7 +166,7 @@ class Campaign:
         """Take what a worker has returned."""
         try:
             found, seconds = future.result()
-        except BrokenExecutor:
+        except self.workers.deaths:
             yield from self._replace_workers(task)
             return
         except Exception as error:
@@ -194,12 +194,28 @@ class Campaign:
         if active is None:  # it has failed elsewhere
             return
         active.seconds = seconds / len(found)
-        for chunk, moments in chunks.items():
-            active.trial.add(batch.label, chunk, moments)
-        yield from self._advance(active)
+        yield from self._advance(active, batch.label, chunks)
 
-    def _advance(self, active: _Active) -> Iterator[Outcome]:
-        """Use what is stored, and close a trial that is done."""
+    def _advance(
+        self, active: _Active, label: str = "", chunks: Mapping[int, Moments] | None = None
+    ) -> Iterator[Outcome]:
+        """Use what has come of a stream, and what is stored; close a trial that is done, or that takes no more."""
+        trial = active.trial
+        try:
+            for chunk, moments in (chunks or {}).items():
+                trial.add(label, chunk, moments)
+            self._use_what_is_stored(active)
+        except WarpTheoryError as error:
+            yield from self._fail(_Task(active.number, None), error)
+            return
+        if trial.is_done:
+            del self._active[active.number]
+            self.done += 1
+        self._report(self, active.number, trial)
+        if trial.is_done:
+            yield Outcome(active.number, trial)
+
+    def _use_what_is_stored(self, active: _Active) -> None:
         trial = active.trial
         while not trial.is_done and active.stream != trial.estimation.label:
             estimation = trial.estimation
@@ -207,12 +223,6 @@ class Campaign:
             active.known = self.store.load(estimation.label, estimation.seed)
             for chunk, moments in sorted(active.known.items()):
                 trial.add(estimation.label, chunk, moments)
-        if trial.is_done:
-            del self._active[active.number]
-            self.done += 1
-        self._report(self, active.number, trial)
-        if trial.is_done:
-            yield Outcome(active.number, trial)
 
     def _fail(self, task: _Task, error: Exception) -> Iterator[Outcome]:
         """Close a job that cannot be tried; the others go on."""
@@ -222,13 +232,19 @@ class Campaign:
         self.done += 1
         self._report(self, task.number, None)
         cause = str(error) if isinstance(error, WarpTheoryError) else f"{type(error).__name__}: {error}"
+        if task.batch is not None and not isinstance(error, ChunkError):
+            cause = str(ChunkError(task.batch.label, task.batch.seed, task.batch.chunks.start, cause))
         yield Outcome(task.number, None if active is None else active.trial, cause)
 
     def _replace_workers(self, task: _Task) -> Iterator[Outcome]:
         """Start new workers after one has died; what was on its way is done again, one task at a time.
 
         A chunk that was alone when the workers died is the one that kills them.
+
+        Raises:
+            ArgumentError: they died before they could begin.
         """
+        self.workers.check_start()
         others = list(self._running.values())
         self._dismiss()
         self._executor = self.workers.open()

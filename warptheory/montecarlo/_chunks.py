@@ -4,14 +4,17 @@ Whoever runs a chunk, on whatever machine and after however many restarts, gets 
 """
 
 import math
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 import torch
+from torch import Tensor
 
 from warptheory.core.allocator import keep_freed_memory
+from warptheory.core.checks import check_integer
 from warptheory.core.errors import ArgumentError, WarpTheoryError
 from warptheory.core.streams import Stream
 from warptheory.montecarlo._experiment import Experiment
@@ -69,6 +72,8 @@ class ChunkPlan:
     @classmethod
     def of(cls, elements: int, max_elements: int) -> "ChunkPlan":
         """Return the plan for rows of so many pixels, of which at most `max_elements` are drawn in all."""
+        check_integer("row_elements", elements)
+        check_integer("max_elements", max_elements)
         rows = max(1, CHUNK_ELEMENTS // elements)
         most = max(FEWEST_CHUNKS, max_elements // (rows * elements))
         return cls(rows, max(FEWEST_CHUNKS, math.ceil(_FEWEST_ROWS / rows)), most)
@@ -102,7 +107,8 @@ class Batch:
         """Return the moments of each chunk.
 
         Raises:
-            ChunkError: the experiment raised, ran out of memory, or returned NaN or infinity.
+            ChunkError: the experiment raised, ran out of memory, or returned what is no sample, or NaN or infinity.
+            ArgumentError: the experiment said so of its values.
         """
         keep_freed_memory()
         with one_thread():
@@ -113,6 +119,7 @@ class Batch:
         try:
             experiment = experiment_of(self.source, self.values, self.plain)
             sample = experiment.sample(stream.generator(), self.rows, self.values, self.device)
+            _check_sample(sample, self.rows)
         except ArgumentError:
             raise
         except Exception as error:
@@ -120,6 +127,24 @@ class Batch:
         if not bool(torch.isfinite(sample).all()):
             raise NotFiniteError(self.label, self.seed, chunk, "the experiment returned NaN or infinity")
         return Moments.of(sample)
+
+
+def _check_sample(sample: object, rows: int) -> None:
+    """Check that an experiment returned rows of numbers.
+
+    Raises:
+        TypeError: anything else.
+    """
+    expected = f"a real tensor of shape ({rows},) or ({rows}, k)"
+    if not isinstance(sample, Tensor):
+        raise TypeError(f"sample: expected {expected}, got {type(sample).__name__}")
+    if sample.ndim not in (1, 2) or len(sample) != rows or sample.is_complex():
+        raise TypeError(f"sample: expected {expected}, got {sample.dtype} of shape {tuple(sample.shape)}")
+
+
+def text_of(experiment: object) -> str:
+    """Return the text of an experiment, which is the same in every process: addresses in memory are taken out."""
+    return re.sub(r" at 0x[0-9a-fA-F]+", "", str(experiment))
 
 
 def experiment_of(

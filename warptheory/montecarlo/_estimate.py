@@ -8,18 +8,30 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 import torch
 
-from warptheory.core.errors import ArgumentError
-from warptheory.montecarlo._chunks import Batch, ChunkPlan, SupportsExperiment, experiment_of
-from warptheory.montecarlo._controls import Controlled, ControlledSimulation, corrected
-from warptheory.montecarlo._experiment import Combination, Experiment, as_experiment
+from warptheory.core.errors import ArgumentError, WarpTheoryError
+from warptheory.montecarlo._chunks import Batch, ChunkError, ChunkPlan, SupportsExperiment, experiment_of, text_of
+from warptheory.montecarlo._experiment import Experiment, as_experiment
 from warptheory.montecarlo._moments import Moments
-from warptheory.montecarlo._simulation import Simulation
+from warptheory.montecarlo._reading import DISTINCT, Reading, read, size_of
 from warptheory.symbolic import MomentStatistic
 from warptheory.symbolic._evaluate import check_values
 
 DEFAULT_MAX_ELEMENTS = 2**31
-# A value of fewer standard errors cannot be told from zero: one in 16,000 that are zero would seem not to be.
-_DISTINCT = 4.0
+
+
+class EstimateError(WarpTheoryError):
+    """Chunks were run, but no estimate can be made of them; the message names their stream and their number.
+
+    Attributes:
+        label: name of the random stream.
+        seed: the seed.
+        chunks: how many chunks had been merged: numbers 0, 1, … of the stream.
+        cause: what went wrong.
+    """
+
+    def __init__(self, label: str, seed: int, chunks: int, cause: str) -> None:
+        super().__init__(f"{label}: the first {chunks} chunks of seed {seed}: {cause}")
+        self.label, self.seed, self.chunks, self.cause = label, seed, chunks, cause
 
 
 @dataclass(frozen=True)
@@ -48,7 +60,7 @@ class Estimate:
     @property
     def is_zero(self) -> bool:
         """Whether the value cannot be told from zero: it is within 4 standard errors of it."""
-        return abs(self.value) <= _DISTINCT * self.stderr
+        return abs(self.value) <= DISTINCT * self.stderr
 
     def __str__(self) -> str:
         zero = f"not told from zero at a size of {self.size:.3g}, " if self.is_zero else ""
@@ -97,7 +109,7 @@ class Estimation:
         check_values(self.experiment.symbols, self.values)
         self._run = experiment_of(self.experiment, self.values, self.plain)
         self.plan = ChunkPlan.of(self._run.row_elements(self.values), self.max_elements)
-        self._value, self._stderr, self._size = math.nan, math.inf, math.nan
+        self._found, self._size = Reading(math.nan, math.inf, 0.0), math.nan
         self._needed = float(self.plan.fewest)
         self._next_look = min(self.plan.fewest, self.plan.most)
         self.is_done = self.reached = False
@@ -113,32 +125,58 @@ class Estimation:
         return Batch(source, self.values, self.seed, self.label, self.plan.rows, chunks, self.device, self.plain)
 
     def add(self, chunk: int, moments: Moments) -> None:
-        """Take what a chunk gave; chunks may come in any order, and more than once."""
+        """Take what a chunk gave; chunks may come in any order, and more than once.
+
+        Raises:
+            ChunkError: a chunk of other columns than those before.
+            EstimateError: what the chunks gave makes no finite number.
+        """
         if chunk >= self.merged:
             self._early[chunk] = moments
         while not self.is_done and self.merged in self._early:
-            self.moments = self.moments.merge(self._early.pop(self.merged))
+            self._merge(self._early.pop(self.merged))
+
+    def _merge(self, moments: Moments) -> None:
+        before, now = len(self.moments.mean), len(moments.mean)
+        if self.merged and now != before:
+            cause = f"rows of {now} columns, where those of chunks before it have {before}"
+            raise ChunkError(self.label, self.seed, self.merged, cause)
+        # What overflows is seen when the estimate is looked at.
+        with np.errstate(all="ignore"):
+            self.moments = self.moments.merge(moments)
             self.merged += 1
             if self.merged == self._next_look:
                 self._look()
 
     def _look(self) -> None:
         """Compare the precision with what is asked for, and plan the next look."""
-        self._value, self._stderr = _value(self._run, self.moments, self.values)
-        self._size = _size(self._run, self.moments.n, self._value, self._stderr, self.values)
+        self._found = found = self._read()
+        self._size = size_of(self._run, self.moments.n, found, self.values)
         target = self.target
-        self.reached = self._stderr <= target
+        self.reached = found.stderr <= target and self.moments.n >= found.rows
         self.is_done = self.reached or self.merged >= self.plan.most
         # The variance is known to a few percent by now, so the number of chunks is as well.
-        excess = self._stderr / target if target > 0 else math.inf
-        self._needed = self.merged * excess * excess  # a square that may overflow, to infinity
+        excess = found.stderr / target if target > 0 else math.inf
+        # A square that may overflow, to infinity.
+        self._needed = max(self.merged * excess * excess, found.rows / self.plan.rows)
         ahead = max(self.merged + 1, math.ceil(min(1.02 * self._needed, 2 * self.merged)))
         self._next_look = min(ahead, self.plan.most)
+
+    def _read(self) -> Reading:
+        try:
+            found = read(self._run, self.moments, self.values)
+        except Exception as error:
+            cause = f"{type(error).__name__}: {error}"
+            raise EstimateError(self.label, self.seed, self.merged, cause) from error
+        if not found.is_finite:
+            cause = f"an estimate of {found.value:g} ± {found.stderr:g}, which is no finite number"
+            raise EstimateError(self.label, self.seed, self.merged, cause)
+        return found
 
     @property
     def target(self) -> float:
         """The standard error that is asked for; NaN before the first look."""
-        return max(self.rtol * abs(self._value), self.rtol * self._size / _DISTINCT, self.atol)
+        return max(self.rtol * abs(self._found.value), self.rtol * self._size / DISTINCT, self.atol)
 
     @property
     def share(self) -> float:
@@ -148,8 +186,8 @@ class Estimation:
     @property
     def estimate(self) -> Estimate:
         """What has been estimated up to the last look."""
-        n = self.moments.n
-        return Estimate(self._value, self._stderr, n, self.seed, self.label, self.reached, self._size)
+        found = self._found
+        return Estimate(found.value, found.stderr, self.moments.n, self.seed, self.label, self.reached, self._size)
 
 
 @dataclass(frozen=True)
@@ -232,7 +270,9 @@ def estimate(
     """Estimate the mean of an experiment until its standard error is small enough.
 
     Where the value is a function of several means (a `Combination`), its standard error is that of the function
-    linearised at the means (delta method), and its bias, of order 1/n, is far below it.
+    linearised at the means (delta method), and its bias, of order 1/n, is far below it. Rows of skewness γ are drawn
+    until there are 25 γ² of them, however small their standard error seems. While all rows are alike, as those of an
+    event that has not happened yet, the standard error is 1/n, of 1 or of the value where that is larger.
 
     A value of zero has no relative precision. While |mean| ≤ 4·stderr, so that the value cannot be told from zero,
     rtol is relative to the size of what is averaged, and 4·stderr ≤ rtol·size is enough. That size is the standard
@@ -246,7 +286,7 @@ def estimate(
         rtol: stop when stderr ≤ rtol·|mean|, or at a mean of zero as described above (without unit).
         seed: the seed; results depend on seed, label, and nothing else.
         atol: stop also when stderr ≤ atol (in the unit of the estimate).
-        label: name of the random stream; by default the experiment's own text.
+        label: name of the random stream; by default the experiment's own text, without addresses in memory.
         device: torch device on which the operator runs.
         max_elements: limit on the number of pixels drawn.
         plain: whether to draw everything independently. By default a statistic has its variance reduced where that is
@@ -256,37 +296,15 @@ def estimate(
 
     Raises:
         ArgumentError: rtol and atol not positive, an unknown device, or a symbol without a value.
-        NotFiniteError: the experiment returned NaN or infinity.
+        ChunkError: the experiment raised, or returned what is no sample; NotFiniteError if it is NaN or infinity.
+        EstimateError: the value or its standard error is NaN or infinite.
     """
     check_device(device)
     runnable = as_experiment(experiment)
-    name = str(experiment) if label is None else label
+    name = text_of(experiment) if label is None else label
     estimation = Estimation(runnable, values, rtol, atol, seed, name, device, max_elements, plain=plain)
     run_here(Measurement(math.nan, estimation), on_progress)
     return estimation.estimate
-
-
-def _value(experiment: Experiment, moments: Moments, values: Mapping[str, float]) -> tuple[float, float]:
-    """Return the value that the means give, and its standard error."""
-    if isinstance(experiment, Controlled):
-        means, covariance = corrected(moments, experiment.controls)
-        value, gradient = experiment.combine(means, values)
-        return value, float(np.sqrt(max(0.0, gradient @ covariance @ gradient)))
-    if isinstance(experiment, Combination):
-        value, gradient = experiment.combine(moments.mean, values)
-        return value, moments.standard_error(gradient)
-    return float(moments.mean[0]), moments.standard_error(np.ones(1))
-
-
-def _size(experiment: Experiment, rows: int, value: float, stderr: float, values: Mapping[str, float]) -> float:
-    """Return the size that the precision of a value is relative to: |value|, unless it cannot be told from zero."""
-    if abs(value) > _DISTINCT * stderr:
-        return abs(value)
-    if not isinstance(experiment, Simulation | ControlledSimulation):
-        return stderr * math.sqrt(rows)
-    # The pixels of a row scatter like independent ones, but for neighbours that share taps.
-    own = experiment.statistic.size(value)
-    return max(own, stderr * math.sqrt(rows * experiment.row_elements(values)))
 
 
 def check_device(device: str) -> None:
@@ -296,8 +314,8 @@ def check_device(device: str) -> None:
         ArgumentError: no such device here.
     """
     try:
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError) as error:
+        torch.zeros(1, device=device).item()
+    except (RuntimeError, AssertionError, TypeError) as error:
         raise ArgumentError(
             "device", expected="a device that torch can use here, such as cpu", received=repr(device)
         ) from error

@@ -14,7 +14,7 @@ import numpy as np
 from numpy import ndarray
 
 from warptheory.core import records, run_folders
-from warptheory.core.errors import ArgumentError
+from warptheory.core.errors import ArgumentError, WarpTheoryError
 from warptheory.montecarlo._moments import Moments
 
 CHUNKS = "chunks.sqlite"
@@ -25,6 +25,10 @@ CREATE TABLE IF NOT EXISTS chunk (
     PRIMARY KEY (label, seed, number)
 ) WITHOUT ROWID
 """
+
+
+class StoreError(WarpTheoryError):
+    """Finished chunks cannot be written."""
 
 
 class ChunkStore:
@@ -48,14 +52,22 @@ class ChunkStore:
         return {number: _unpacked(count, sums) for number, count, sums in rows}
 
     def save(self, label: str, seed: int, chunks: Mapping[int, Moments]) -> None:
-        """Keep finished chunks of a stream, by number, all of them or none."""
+        """Keep finished chunks of a stream, by number, all of them or none.
+
+        Raises:
+            StoreError: they cannot be written, as on a disk that is full.
+        """
         if self._connection is None:
             return
-        with self._connection:
-            self._connection.executemany(
-                "INSERT OR REPLACE INTO chunk VALUES (?, ?, ?, ?, ?)",
-                [(label, str(seed), number, part.n, _packed(part)) for number, part in chunks.items()],
-            )
+        rows = [(label, str(seed), number, part.n, _packed(part)) for number, part in chunks.items()]
+        try:
+            with self._connection:
+                self._connection.executemany("INSERT OR REPLACE INTO chunk VALUES (?, ?, ?, ?, ?)", rows)
+        except sqlite3.Error as error:
+            raise StoreError(
+                f"finished chunks cannot be written to {self.folder}: {error}; those written before are kept, "
+                "and the same command goes on from there"
+            ) from error
 
 
 @contextmanager

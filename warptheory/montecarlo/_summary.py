@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from warptheory.core.errors import ArgumentError
 from warptheory.core.streams import Stream
-from warptheory.montecarlo._chunks import ChunkPlan, one_thread
+from warptheory.montecarlo._chunks import ChunkPlan, one_thread, text_of
 from warptheory.montecarlo._experiment import Experiment, as_experiment
 from warptheory.montecarlo._moments import Moments
 from warptheory.montecarlo._quantiles import Quantiles
@@ -60,7 +60,7 @@ def summarise(
     runnable = as_experiment(experiment)
     check_values(runnable.symbols, values)
     plan = ChunkPlan.of(runnable.row_elements(values), 1)
-    name = str(experiment) if label is None else label
+    name = text_of(experiment) if label is None else label
     moments = Moments()
     quantiles: tuple[Quantiles, ...] = ()
     with one_thread():

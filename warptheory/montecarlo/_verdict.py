@@ -16,10 +16,12 @@ effect is allowed for them; an error of that effect is seen all the same.
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from numbers import Real
 from typing import Literal, Protocol, runtime_checkable
 
 from scipy import special
 
+from warptheory.core.checks import check_integer, check_number
 from warptheory.core.errors import ArgumentError
 from warptheory.montecarlo._chunks import SupportsExperiment
 from warptheory.montecarlo._estimate import DEFAULT_MAX_ELEMENTS, Estimate, Estimation, run_here
@@ -44,12 +46,12 @@ class Claim:
         theory: the number.
         experiment: the experiment.
         values: a number for every symbol of the experiment, by name.
-        smallest_effect: the smallest error that matters, relative to `size`, or in the unit of the
+        smallest_effect: the smallest error that matters, positive, relative to `size`, or in the unit of the
             quantity where that is zero.
-        size: the size of the quantity, in its unit; None for |theory|.
+        size: the size of the quantity, not negative, in its unit; None for |theory|.
 
     Raises:
-        ArgumentError: theory is infinite or NaN.
+        ArgumentError: a number that is infinite, NaN or out of range.
     """
 
     label: str
@@ -60,8 +62,11 @@ class Claim:
     size: float | None = None
 
     def __post_init__(self) -> None:
-        if not math.isfinite(self.theory):
+        if not (isinstance(self.theory, Real) and math.isfinite(self.theory)):
             raise ArgumentError("theory", expected=f"a finite number for {self.label!r}", received=self.theory)
+        check_number("smallest_effect", self.smallest_effect, above=0)
+        if self.size is not None:
+            check_number("size", self.size, least=0)
 
     @property
     def absolute_effect(self) -> float:
@@ -130,10 +135,8 @@ def allowed_deviation(family: int, level: float = FAMILY_LEVEL) -> float:
     Raises:
         ArgumentError: family < 1, or a level outside (0, 1).
     """
-    if family < 1:
-        raise ArgumentError("family", expected="an integer ≥ 1", received=family)
-    if not 0 < level < 1:
-        raise ArgumentError("level", expected="a probability in (0, 1)", received=level)
+    check_integer("family", family)
+    check_number("level", level, above=0, below=1)
     return float(-special.ndtri(level / (2 * family)))
 
 
@@ -179,7 +182,8 @@ def verify(
         on_progress: called with the share of the work that is done, in [0, 1].
 
     Raises:
-        ArgumentError: not a claim, a smallest effect that is not positive, an unknown device.
+        ArgumentError: not a claim, an unknown device, or a number that cannot be used.
+        ChunkError, EstimateError: the experiment cannot be run, or gives no number; see `estimate`.
     """
     judgement = Judgement(_as_claim(claim), seed, allowed_deviation(family, level), device, max_elements, plain=plain)
     run_here(judgement, on_progress)
@@ -199,9 +203,6 @@ class Judgement:
         source: what workers make the experiment of, if not the claim's own.
         plain: whether the experiment is run as it is, without any reduction of its variance.
         twice: whether to make the second estimate even if the first agrees, so that other numbers can be judged too.
-
-    Raises:
-        ArgumentError: a smallest effect that is not positive.
     """
 
     claim: Claim
@@ -214,8 +215,6 @@ class Judgement:
     twice: bool = False
 
     def __post_init__(self) -> None:
-        if not self.claim.smallest_effect > 0:
-            raise ArgumentError("smallest_effect", expected="a positive number", received=self.claim.smallest_effect)
         self.estimation = self._estimation(self.claim.label)
         self._first: Estimate | None = None
 
@@ -294,7 +293,8 @@ class Judgement:
 
     def _disagrees(self, found: Estimate, theory: float) -> bool:
         bias = _ALLOWED_BIAS * self.claim.absolute_effect
-        return abs(theory - found.value) > student_deviation(self.z, found.n) * found.stderr + bias
+        agrees = abs(theory - found.value) <= student_deviation(self.z, found.n) * found.stderr + bias
+        return not agrees  # NaN agrees with nothing
 
 
 def _as_claim(claim: Claim | SupportsClaim) -> Claim:
