@@ -101,7 +101,7 @@ NORMAL = 5.2  # deviations that 10⁻⁷ of a normal law lie beyond
     ("statistic", "needed"),
     [
         # One position, or several that move together, wherever they are.
-        (Variance(warp(X, OffsetField("normal", scale=10**9))[0]), (0,)),
+        (Variance(warp(X, OffsetField("normal", scale=10**8))[0]), (0,)),
         (Variance(warp(X, OffsetField("normal", scale=1, location=10**9))[0]), (0,)),
         (Covariance(warp(X, SMALL + 10**6)[0], warp(X, SMALL + (10**6 + 1))[0]), (0,)),
         (Covariance(warp(X, FIRST)[0], warp(X, FIRST).diff(0)[0]), (0,)),
@@ -250,14 +250,29 @@ def test_no_two_pixels_that_are_read_become_one(product, seed):
         (Covariance(warp(X, GIVEN)[0], X[0], given=GIVEN), r"1000000\d\d pixels \(epsilon: epsilon = 1e\+08\)"),
         (Expectation(X[0] * X[10**9]), r"1000000001 pixels \(pixels of the input alone\)"),
         (Variance(splat(X, uniform(3000, dim=2))[0]), r"6003 × 6003 pixels \(epsilon: location 0, scale 3000\)"),
-        (
-            Variance(splat(X, OffsetField("normal", location=0))[0]),
-            r"inf pixels \(epsilon: location 0, scale 1e\+308\)",
-        ),
     ],
 )
 def test_rows_that_no_memory_holds_are_refused(statistic, received):
     """Before anything is drawn."""
     expected = r"values whose offsets keep them within a row of at most 2\*\*24 pixels"
     with pytest.raises(ArgumentError, match=rf"^statistic: expected {expected}, got a row of {received}"):
-        montecarlo.estimate(statistic, {"epsilon": 1e8, "s": 1e308})
+        montecarlo.estimate(statistic, {"epsilon": 1e8})
+
+
+@pytest.mark.usefixtures("as_users_call")
+@pytest.mark.parametrize(
+    ("build", "spread", "received"),
+    [
+        (warp, 3e8, "1.58e[+]09 pixels"),
+        (warp, 1e308, "5.22e[+]308 pixels|inf pixels"),
+        (warp, math.inf, "inf pixels"),
+        (splat, 1e308, "5.22e[+]308 pixels|inf pixels"),
+    ],
+)
+def test_offsets_that_the_operator_takes_for_wild_are_refused(build, spread, received):
+    """It reads nothing there: 2³⁰ pixels away, which needs no room where all values share an offset."""
+    statistic = Variance(build(X, OffsetField("normal", location=0))[0])
+    expected = r"values whose offsets lead to less than 2\*\*30 pixels away"
+    with pytest.raises(ArgumentError, match=rf"^statistic: expected {expected}, got ({received})$"):
+        montecarlo.estimate(statistic, {"s": spread})
+    assert montecarlo.estimate(Variance(warp(X, OffsetField("normal", location=0))[0]), {"s": 2e8}, 0.1).reached

@@ -1,5 +1,6 @@
 """The law of rows, against laws that are known."""
 
+import numpy as np
 import pytest
 import torch
 from scipy import stats
@@ -38,6 +39,20 @@ def test_moments_and_quantiles_are_those_of_the_law():
             assert low <= law.ppf(probability) <= high
 
 
+@pytest.mark.parametrize(("scheduler", "workers"), [("threads", 3), ("processes", 2)])
+def test_the_summary_does_not_depend_on_who_works(scheduler, workers):
+    asked = {"rows": 600_000, "seed": 3, "label": "pair"}
+    alone, found = (
+        montecarlo.summarise(Pair(), {}, **asked, **who) for who in ({}, {"scheduler": scheduler, "workers": workers})
+    )
+    assert found.moments.n == alone.moments.n > 65_536 * 8
+    for name in ("mean", "scatter", "third", "fourth"):
+        np.testing.assert_array_equal(getattr(found.moments, name), getattr(alone.moments, name))
+    probabilities = np.linspace(0, 1, 101)
+    for mine, theirs in zip(found.quantiles, alone.quantiles, strict=True):
+        assert [mine.value(p) for p in probabilities] == [theirs.value(p) for p in probabilities]
+
+
 def test_the_rows_are_those_of_the_streams():
     found = montecarlo.summarise(Pair(), {}, rows=1, seed=3, label="pair")
     sample = Pair().sample(Stream(3, "pair", 0).generator(), found.moments.n, {})
@@ -56,7 +71,7 @@ def test_a_statistic_is_summarised_by_its_rows():
 @pytest.mark.usefixtures("as_users_call")
 @pytest.mark.parametrize(
     ("experiment", "rows", "message"),
-    [(Pair(), 0, "^rows: expected a number ≥ 1"), (7, 10, "^experiment: expected a symbolic statistic")],
+    [(Pair(), 0, "^rows: expected a positive integer, got 0"), (7, 10, "^experiment: expected a symbolic statistic")],
 )
 def test_bad_requests_are_refused(experiment, rows, message):
     with pytest.raises(ArgumentError, match=message):

@@ -17,12 +17,14 @@ from jaxtyping import Float
 from numpy import ndarray
 
 from warptheory import kernels, symbolic
+from warptheory.core.errors import ArgumentError
 from warptheory.fields.laws import Law
 from warptheory.kernels import Kernel
 from warptheory.symbolic import ComposedField, Field, InputField, OffsetField, SplattedField, WarpedField
 from warptheory.symbolic._quadrature import quadrature
 from warptheory.symbolic._terms import given_offsets
 from warptheory.symbolic._variables import Given, Index
+from warptheory.warping._reference import WILD
 
 # Stands for reading between the points of a grid that is fine against the field.
 EXACT_KERNEL = kernels.get("bspline3(prefilter=True)")
@@ -76,8 +78,12 @@ class Region:
         """Return the ends of the interval that holds all pixels, for one who moves with the reference's offsets."""
         others = _total([*self.moved_by, *((offset, -factor) for offset, factor in reference)])
         ends = [sorted((factor * offset.low, factor * offset.high)) for offset, factor in others]
-        # `fsum` does not depend on the order, which a set has from one process to the next.
-        return math.fsum([self.low, *(low for low, _ in ends)]), math.fsum([self.high, *(high for _, high in ends)])
+        return _sum([self.low, *(low for low, _ in ends)]), _sum([self.high, *(high for _, high in ends)])
+
+
+def _sum(parts: list[float]) -> float:
+    """Return a sum that does not depend on the order, which a set has from one process to the next."""
+    return math.fsum(parts) if all(map(math.isfinite, parts)) else math.inf
 
 
 def _total(moves: Iterable[tuple[RandomOffset, int]]) -> frozenset[tuple[RandomOffset, int]]:
@@ -106,12 +112,23 @@ class Axis:
 
         Args:
             read: the values' fields, and their pixels along this axis.
+
+        Raises:
+            ArgumentError: offsets so large that the operator takes them for wild ones, and reads nothing.
         """
         regions: dict[Field | OffsetField, list[Region]] = {}
         for field, pixel in read:
             for base, region in self._regions(field, Region(float(pixel), float(pixel))):
                 regions.setdefault(base, []).append(region)
+        self._check_reach([region for found in regions.values() for region in found])
         return 1 + max((_extent(found) for found in regions.values()), default=0.0)
+
+    def _check_reach(self, regions: Iterable[Region]) -> None:
+        # Offsets that all regions share need no room, however large they are.
+        reach = max((abs(end) for region in regions for end in region.seen_from(frozenset())), default=0.0)
+        if not reach < WILD:
+            expected = "values whose offsets lead to less than 2**30 pixels away"
+            raise ArgumentError("statistic", expected=expected, received=f"{reach:.3g} pixels")
 
     def _regions(self, field: Field, region: Region) -> Iterator[tuple[Field | OffsetField, Region]]:
         """Yield the regions of input and offset fields that values in a region of a field depend on."""
