@@ -2,7 +2,8 @@
 
 from warptheory.stability._sampling._layouts import OffsetOutput
 from warptheory.stability.folding import fold_fraction, jacobian_determinant, offset_jacobian, slope_deviation
-from warptheory.stability.monitoring import LayerStatistics, Monitor, monitor
+from warptheory.stability.layer_statistics import LayerStatistics
+from warptheory.stability.monitoring import Monitor, monitor
 from warptheory.stability.points import (
     OffsetField,
     SamplingPoints,
