@@ -9,8 +9,10 @@
 array([[4., 6.]])
 
 Two views are offered. `sampling_points` composes the warps: a sample of the upper layer is carried down to the layer
-below, where it is displaced again, and so on. A deformable convolution splits a point into its taps; a plain
-convolution or a pooling leads to the centre of its window, and a shortcut around a warp is not followed. Between layers
+below, where it is displaced again, and so on. A deformable convolution splits a point into its taps; a plain or
+transposed convolution or a pooling leads to the centre of its window, padding and `nn.Upsample` to where they read, and
+a shortcut around a warp is not followed. What other layers and functions (cropping by an index, `functional.pad`,
+`functional.interpolate`) do to the grid is a guess by the sizes: see `sampling_points`. Between layers
 a point outside a grid goes on where the layer's boundary rule reads instead; the last ones may lie outside the image.
 These are the positions that the offsets stand for. `receptive_field` is the truth about all that the output pixel
 reads, shortcuts and taps of plain convolutions included: the gradient of that pixel in the image. Drawn under the
@@ -32,6 +34,7 @@ from torch import Tensor, nn
 from warptheory import warping
 from warptheory.core import records
 from warptheory.core.errors import ArgumentError
+from warptheory.stability._sampling._boundaries import as_read
 from warptheory.stability._sampling._call import SamplingCall
 from warptheory.stability._sampling._layouts import OffsetOutput
 from warptheory.stability._sampling._passage import Passage, follow
@@ -112,6 +115,13 @@ def sampling_points(
     The model runs once, in evaluation mode, and is left as it was. Layers below are those that ran before; between
     pixels the offsets of a layer are interpolated linearly.
 
+    Between two sampling layers the grid is followed through the modules of torch whose rule is known: convolutions,
+    transposed ones, poolings, padding, and `nn.Upsample`. Where another layer or a function changes the size, the areas
+    of both grids are laid upon each other: right for resizing with align_corners=False and for pixel shuffling, a
+    guess for cropping and padding by indices or functions, for `functional.interpolate(align_corners=True)`, and for
+    concatenation along the grid. Of branches that run side by side and change the size, the last is followed; shifts
+    of those that keep it add up.
+
     Args:
         model: any torch model.
         image: one image, shape (1, C, *S).
@@ -156,7 +166,7 @@ def _compose(passage: Passage, followed: list[int], start: Tensor, below: bool, 
         size = passage.size_of_input(number)
         if below:
             if lower is not None:
-                points = _as_read(passage.calls[number].boundary, points, size)
+                points = as_read(passage.calls[number].boundary, points, size)
             points, size = passage.descend(points, number, lower)
             still, _ = passage.descend(still, number, lower)
     return SamplingPoints(
@@ -184,21 +194,6 @@ def _sample(
     total = shares.sum()
     shares = shares / total if total > 0 else shares
     return positions.transpose(1, 2).reshape(-1, dim), shares.flatten()
-
-
-def _as_read(boundary: str, points: Float[Tensor, "N d"], size: Sequence[int]) -> Float[Tensor, "N d"]:
-    """Return the places on a grid whose values a boundary rule puts at points; of zeros outside there are none."""
-    length = points.new_tensor(size)
-    if boundary == "periodic":
-        return torch.remainder(points, length)
-    if boundary == "reflect":
-        phase = torch.remainder(points + 0.5, 2 * length)
-        points = torch.minimum(phase, 2 * length - phase) - 0.5
-    if boundary == "mirror":
-        phase = torch.remainder(points, (2 * length - 2).clamp(min=1))
-        points = torch.minimum(phase, 2 * length - 2 - phase)
-    # Between the centre of an outermost pixel and its edge its value continues, with the edge as a mirror too.
-    return points if boundary == "zeros" else torch.minimum(points.clamp(min=0), length - 1)
 
 
 def _shares(call: SamplingCall, points: Float[Tensor, "N d"]) -> Float[Tensor, "F N"]:
