@@ -86,6 +86,32 @@ def test_images_are_read_where_the_composition_says(reproduced):
     torch.testing.assert_close(last, torch.from_numpy(arrays["warped"])[:, -1], rtol=0, atol=1e-4)
 
 
+def test_detail_is_in_neither_flat_nor_noisy_patches():
+    """All of contrast one, as the data set's: a colour, an edge, the noise of a dark surface, and waves."""
+    rows, columns = torch.meshgrid(torch.arange(32), torch.arange(32), indexing="ij")
+    colour = torch.tensor([10, 20, 30])[:, None, None].expand(3, 32, 32)
+    edge = (columns > 9).expand(3, 32, 32)
+    noise = torch.randint(0, 4, (3, 32, 32), generator=torch.Generator().manual_seed(0))
+    waves = (100 * torch.sin(rows / 5) * torch.cos(columns / 7)).round().expand(3, 32, 32)
+    plain = torch.stack([colour, edge, noise, waves]).double()
+    images = (plain - plain.mean((1, 2, 3), keepdim=True)) / plain.std((1, 2, 3), keepdim=True)
+    assert through.detail(images).tolist() == [3, 2, 4, len(waves.unique())]
+    assert through.detail(images).argmax() == 3
+
+
+def test_a_row_of_images_has_one_scale(tmp_path):
+    """A warp that leaves of the image its darker half shows it as dark as it was."""
+    image = np.linspace(0, 1, 32 * 32, dtype=np.float32).reshape(1, 1, 32, 32)
+    darker = image[:, None] / 2
+    arrays = {"images": image, "warped": darker, "offsets": np.zeros((1, 1, 2, 32, 32), np.float32)}
+    settings = {"layers": ["warp"], "photographs": ["ramp"], "strides": [1]}
+    path = tmp_path / "warped_through_network.safetensors"
+    records.write_arrays(path, arrays, records.Manifest("test", 0, "cpu", settings))
+    first, second = figure5.draw(path).axes
+    drawn, expected = second.images[0].get_array(), first.images[0].get_array()
+    np.testing.assert_allclose(drawn[1:-1], expected[1:-1] / 2, atol=0.01)
+
+
 def test_every_run_has_its_row(reproduced):
     source = reproduced / "records"
     accuracy = records.read_table(source / "selfwarp_accuracy.parquet")
