@@ -23,7 +23,7 @@ from tests.stability import stand_ins
 from warptheory.core.errors import ArgumentError, UnknownNameError
 from warptheory.networks import selfwarp_resnet
 from warptheory.operators import SelfWarp2d, _thin_convolution
-from warptheory.stability.layer_statistics import LayerRow
+from warptheory.stability._layer_statistics import LayerRow
 
 
 def normal(*shape, seed=0):

@@ -3,10 +3,10 @@
 from torch import Tensor, nn
 
 from warptheory.operators import SelfWarp
+from warptheory.stability._layer_statistics import LayerRow
 from warptheory.stability._sampling._call import SamplingCall
 from warptheory.stability._sampling._gradients import Expectation, GradientListeners
 from warptheory.stability._sampling._statistics import moments, variance
-from warptheory.stability.layer_statistics import LayerRow
 
 
 class RowGradients:

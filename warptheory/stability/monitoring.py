@@ -36,13 +36,13 @@ from torch.utils.hooks import RemovableHandle
 
 from warptheory.core.errors import ArgumentError
 from warptheory.operators import SamplingOperator
+from warptheory.stability._layer_statistics import LayerRow, LayerStatistics, LayerTable
 from warptheory.stability._row_gradients import RowGradients
 from warptheory.stability._sampling._call import Place, SamplingCall
 from warptheory.stability._sampling._hooks import ModuleHook
 from warptheory.stability._sampling._layouts import OffsetOutput
 from warptheory.stability._sampling._statistics import forward_statistics
 from warptheory.stability._sampling._watch import Watch, check_modules
-from warptheory.stability.layer_statistics import LayerRow, LayerStatistics, LayerTable
 
 INTERVAL = 10
 IMAGES = 16

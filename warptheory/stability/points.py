@@ -19,10 +19,8 @@ reads, shortcuts and taps of plain convolutions included: the gradient of that p
 points, it shows what the composition leaves out.
 """
 
-import operator
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -32,8 +30,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from warptheory import warping
-from warptheory.core import records
 from warptheory.core.errors import ArgumentError
+from warptheory.stability._sampling._arguments import check_image, start_of
 from warptheory.stability._sampling._boundaries import as_read
 from warptheory.stability._sampling._call import SamplingCall
 from warptheory.stability._sampling._layouts import OffsetOutput
@@ -74,29 +72,6 @@ class SamplingPoints:
             constant |= {f"{name}{axis}": value for name, value in zip(("pixel", "start", "size"), values, strict=True)}
         columns = {f"position{axis}": self.positions[:, axis] for axis in range(self.positions.shape[1])}
         return pd.DataFrame({**columns, "weight": self.weights}).assign(**constant)
-
-
-@dataclass(frozen=True, eq=False)
-class OffsetField:
-    """The offsets of one layer at one image.
-
-    Attributes:
-        layer: dotted name of the layer.
-        call: number of the operation among those of the layer.
-        depth: number of the operation among all.
-        operator: name of the operation.
-        offsets: ε for each of F fields (offset groups × taps), in pixels of the layer's input, shape (F, d, *T).
-        positions: where they lead to, in the same pixels, same shape.
-        size: size of the layer's input, empty where it is not known.
-    """
-
-    layer: str
-    call: int
-    depth: int
-    operator: str
-    offsets: Float[np.ndarray, "F d *T"]
-    positions: Float[np.ndarray, "F d *T"]
-    size: tuple[int, ...]
 
 
 def sampling_points(
@@ -140,13 +115,13 @@ def sampling_points(
         ArgumentError: more than one image, a pixel outside the grid, a model without sampling operations, no points.
         UnknownNameError: no sampling operation ran in that layer.
     """
-    _check_image(image)
+    check_image(image)
     if limit < 1:
         raise ArgumentError("limit", expected="a positive integer", received=limit)
     with torch.no_grad():
         passage, _ = follow(model, image, check_modules(model, modules))
         top = passage.find(layer, call)
-        start = _start(passage, top, pixel)
+        start = start_of(passage, top, pixel)
         followed = [top]
         if below:
             followed += [number for number in reversed(range(top)) if passage.calls[number].x is not None]
@@ -223,108 +198,3 @@ def _heaviest(positions: Tensor, weights: Tensor, limit: int) -> tuple[Tensor, T
     chosen = weights.argsort(descending=True, stable=True)[:limit].sort().values
     share = float(weights[chosen].sum() / weights.sum()) if weights.sum() > 0 else 1.0
     return positions[chosen], weights[chosen] / (share or 1.0), share
-
-
-def _start(passage: Passage, top: int, pixel: Sequence[int]) -> Float[Tensor, "1 d"]:
-    offsets = passage.calls[top].offsets(1)
-    grid = tuple(offsets.shape[3:])
-    try:
-        indices = [operator.index(index) for index in pixel]
-    except TypeError as error:
-        raise ArgumentError("pixel", expected=f"{len(grid)} integers", received=repr(pixel)) from error
-    if len(indices) != len(grid) or not all(0 <= index < n for index, n in zip(indices, grid, strict=True)):
-        raise ArgumentError("pixel", expected=f"a pixel of the grid {grid}", received=tuple(indices))
-    return offsets.new_tensor([indices], dtype=torch.float64)
-
-
-def _check_image(image: Tensor) -> None:
-    if not isinstance(image, Tensor) or image.ndim < 3 or len(image) != 1:
-        received = tuple(image.shape) if isinstance(image, Tensor) else type(image).__name__
-        raise ArgumentError("image", expected="one image, shape (1, C, *S)", received=received)
-
-
-def offset_fields(
-    model: nn.Module, image: Float[Tensor, "1 C *S"], modules: Mapping[str, OffsetOutput] | None = None
-) -> list[OffsetField]:
-    """Return the offsets of every sampling operation of a model at an image, in the order in which they ran.
-
-    Args:
-        model: any torch model; it runs once, in evaluation mode, and is left as it was.
-        image: one image, shape (1, C, *S).
-        modules: as for `monitor`.
-
-    Raises:
-        ArgumentError: more than one image.
-        UnknownNameError: no module of that name.
-    """
-    _check_image(image)
-    with torch.no_grad():
-        passage, _ = follow(model, image, check_modules(model, modules))
-        found: list[OffsetField] = []
-        for place, each in zip(passage.places, passage.calls, strict=True):
-            offsets = each.offsets(1)
-            positions = each.positions(offsets)
-            size = passage.size_of_input(len(found))
-            arrays = (offsets[0].numpy(force=True), positions[0].numpy(force=True))
-            found.append(OffsetField(place.layer, place.call, place.depth, each.operator, *arrays, size))
-    return found
-
-
-def receptive_field(
-    model: nn.Module,
-    image: Float[Tensor, "1 C *S"],
-    pixel: Sequence[int],
-    layer: str | None = None,
-    *,
-    call: int = 0,
-) -> Float[np.ndarray, "*S"]:
-    """Return how strongly an output pixel of a layer depends on each pixel of the image, exactly: shape (*S,).
-
-    The root of Σ (∂y_c/∂x_k)² over channels c of the pixel and k of the image, offsets and shortcuts included. It takes
-    a backward pass for each channel.
-
-    Args:
-        model: any torch model; it runs in evaluation mode, and is left as it was, gradients included.
-        image: one image, shape (1, C, *S).
-        pixel: index of the output pixel, on the grid of the layer's output.
-        layer: dotted name of the sampling layer; None for the last that ran.
-        call: which of the operations in that layer.
-
-    Raises:
-        ArgumentError: more than one image, a pixel outside the grid, a model without sampling operations, an outcome
-            whose gradient cannot be taken (mmcv's operations).
-        UnknownNameError: no sampling operation ran in that layer.
-    """
-    _check_image(image)
-    with torch.enable_grad():
-        leaf = image.detach().clone().requires_grad_()
-        passage, _ = follow(model, leaf, {})
-        top = passage.find(layer, call)
-        _start(passage, top, pixel)
-        outcome = passage.calls[top].y
-        if outcome is None or not outcome.requires_grad:
-            raise ArgumentError("layer", expected="an outcome with a gradient", received=passage.calls[top].operator)
-        values = outcome[0].flatten(1)[:, int(np.ravel_multi_index(tuple(pixel), outcome.shape[2:]))]
-        energy = torch.zeros_like(leaf[0, 0])
-        for value in values:
-            (gradient,) = torch.autograd.grad(value, leaf, retain_graph=True)
-            energy += gradient[0].square().sum(0)
-    return energy.sqrt().numpy(force=True)
-
-
-def write_points(path: Path, points: Sequence[SamplingPoints], command: str = "sampling_points") -> None:
-    """Write points as a record: one Parquet table with a manifest, which `core.records.read_table` reads.
-
-    Args:
-        path: file ending in .parquet.
-        points: what `sampling_points` returned, for one or several pixels of one image.
-        command: what the manifest says of how it came about.
-
-    Raises:
-        ArgumentError: no points.
-    """
-    if not points:
-        raise ArgumentError("points", expected="at least one result of sampling_points", received="none")
-    table = pd.concat([each.table() for each in points], ignore_index=True)
-    settings = {"layers": list(points[0].layers)}
-    records.write_table(path, table, records.Manifest(command, 0, "cpu", settings))
