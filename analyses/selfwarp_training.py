@@ -1,8 +1,9 @@
 """Train self-warp networks and their plain twins on real data: how well they learn, and what their warps do meanwhile.
 
 Writes `selfwarp_accuracy.parquet`, a row for each run: three tasks, with and without warps, over several seeds of the
-weights, the order of the images and the patches. Besides, of the runs on photographs, `selfwarp_steps.parquet` has
-the loss of every step, and `selfwarp_layers.parquet` what the monitor recorded of every warp: the data of Figure 2.
+weights, the order of the images and the patches; on a GPU, one task with a deep network in two precisions. Besides, of
+the first task, `selfwarp_steps.parquet` has the loss of every step, and `selfwarp_layers.parquet` what the monitor
+recorded of every warp: the data of Figure 2.
 Finished runs, and checkpoints of the one in hand, are kept in a folder beside the records: a later call goes on there.
 """
 
@@ -17,6 +18,7 @@ import torch
 
 from warptheory.core import records
 from warptheory.core.analysis import run_as_script
+from warptheory.core.device import device_name
 from warptheory.montecarlo import check_device
 from warptheory.stability import monitor
 from warptheory.training import TrainedModel, TrainingRun, TrainingSettings, history_table, train
@@ -77,6 +79,17 @@ TASKS = (
 )
 
 
+# What takes a GPU: minutes for each run.
+GPU_TASKS = tuple(
+    Task("patches", "resnet56", {"steps": 2000, "batch": 128, "precision": precision}) for precision in ("fp32", "bf16")
+)
+
+
+def tasks_for(device: str) -> tuple[Task, ...]:
+    """Return what is trained on a device."""
+    return GPU_TASKS if torch.device(device).type == "cuda" else TASKS
+
+
 def run(
     out: Path,
     seed: int = 0,
@@ -85,7 +98,7 @@ def run(
     *,
     seeds: int = SEEDS,
     most_steps: int | None = None,
-    tasks: tuple[Task, ...] = TASKS,
+    tasks: tuple[Task, ...] | None = None,
 ) -> Path:
     """Train everything that is not trained already, and write the records; return the path of the first.
 
@@ -96,46 +109,38 @@ def run(
         on_progress: called with the share of the runs that is done, and what is trained.
         seeds: number of seeds, of successive numbers.
         most_steps: of every run, at most so many steps.
-        tasks: what is trained on what.
+        tasks: what is trained on what; None for `tasks_for(device)`.
     """
     check_device(device)
+    tasks = tasks_for(device) if tasks is None else tasks
     folder = records.output_folder(out)
     report = on_progress or (lambda share, name: None)
     plan = list(_plan(tasks, range(seed, seed + seeds), most_steps))
     trained = []
-    for number, one in enumerate(plan):
+    for number, (task, one) in enumerate(plan):
         report(number / len(plan), f"train {one.model}, seed {one.settings.seed}")
-        watched = _is_warped(one) and one.data == tasks[0].data
+        watched = _is_warped(one) and task is tasks[0]
         trained.append(_train(one, folder.parent / "training", device, watched=watched))
     settings = {"seeds": seeds, "most_steps": most_steps, "tasks": [task.data for task in tasks]}
     manifest = records.Manifest(SCRIPT, seed, device, settings)
-    first = tasks[0].data
-    steps = pd.concat(
-        history_table(found.history).assign(**_described(one))
-        for one, found in zip(plan, trained, strict=True)
-        if one.data == first
-    )
-    layers = pd.concat(
-        found.monitored.assign(**_described(one))
-        for one, found in zip(plan, trained, strict=True)
-        if one.data == first and found.monitored is not None
-    )
+    first = [
+        (_described(one, device), found) for (task, one), found in zip(plan, trained, strict=True) if task is tasks[0]
+    ]
+    steps = pd.concat(history_table(found.history).assign(**described) for described, found in first)
+    layers = pd.concat(found.monitored.assign(**described) for described, found in first if found.monitored is not None)
     records.write_table(folder / "selfwarp_steps.parquet", steps, manifest)
     records.write_table(folder / "selfwarp_layers.parquet", layers, manifest)
     path = folder / "selfwarp_accuracy.parquet"
-    published = {
-        task.data: {"published_accuracy": task.published_accuracy, "published_by": task.published_by} for task in tasks
-    }
-    rows = [{**_row(one, found), **published[one.data]} for one, found in zip(plan, trained, strict=True)]
+    rows = [_row(task, one, found, device) for (task, one), found in zip(plan, trained, strict=True)]
     records.write_table(path, pd.DataFrame(rows), manifest)
     return path
 
 
-def _plan(tasks: tuple[Task, ...], seeds: range, most_steps: int | None) -> Iterator[TrainingRun]:
+def _plan(tasks: tuple[Task, ...], seeds: range, most_steps: int | None) -> Iterator[tuple[Task, TrainingRun]]:
     for task in tasks:
         for seed in seeds:
             for warped in (True, False):
-                yield task.run(seed, most_steps, warped=warped)
+                yield task, task.run(seed, most_steps, warped=warped)
 
 
 def _train(one: TrainingRun, folder: Path, device: str, *, watched: bool) -> TrainedModel:
@@ -148,20 +153,22 @@ def _is_warped(one: TrainingRun) -> bool:
     return one.model.startswith("selfwarp-")
 
 
-def _described(one: TrainingRun) -> dict[str, Any]:
+def _described(one: TrainingRun, device: str) -> dict[str, Any]:
     return {
         "data": one.data,
         "network": one.model,
         "warped": _is_warped(one),
         "seed": one.settings.seed,
         "warping_multiplier": one.settings.warping_multiplier,
+        "precision": one.settings.precision,
+        "device": device_name(device),
     }
 
 
-def _row(one: TrainingRun, trained: TrainedModel) -> dict[str, Any]:
+def _row(task: Task, one: TrainingRun, trained: TrainedModel, device: str) -> dict[str, Any]:
     last = trained.history[-LAST:]
     return {
-        **_described(one),
+        **_described(one, device),
         "steps": one.settings.steps,
         "batch": one.settings.batch,
         "learning_rate": one.settings.learning_rate,
@@ -171,6 +178,8 @@ def _row(one: TrainingRun, trained: TrainedModel) -> dict[str, Any]:
         "classes": trained.classes,
         "last_loss": sum(step.loss for step in last) / len(last),
         "images_per_second": trained.images_per_second,
+        "published_accuracy": task.published_accuracy,
+        "published_by": task.published_by,
     }
 
 

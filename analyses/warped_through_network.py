@@ -1,8 +1,8 @@
 """Carry images through the warps of a trained self-warp ResNet-56, layer by layer: the data of Figure 5.
 
-Writes `warped_through_network.safetensors`: images of photographs that the network has not seen, for every image and
-every warp the offsets of all warps up to it, composed into one field on the pixels of the image, and the image read at
-these offsets.
+Writes `warped_through_network.safetensors`: of each photograph the patch with the most detail among those that the
+network is tested on and has not seen; for every such image and every warp the offsets of all warps up to it, composed
+into one field on the pixels of the image, and the image read at these offsets.
 
 The branch of block ℓ reads its input at t + ε_ℓ(t), and that input, followed down through the branches, was read from
 the image at t + D_{ℓ−1}(t); so D_ℓ(t) = ε_ℓ(t) + D_{ℓ−1}(t + ε_ℓ(t)). A stage that has s² times fewer pixels has pixel
@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from warptheory import warping
@@ -68,8 +68,9 @@ def run(
         on_step=lambda measured: report((measured.step + 1) / most_steps, f"train {chosen.model}"),
     )
     dataset = chosen.load_data()
-    first = [int((dataset.test.labels == label).nonzero()[0]) for label in range(len(dataset.classes))][:images]
-    chosen_images = dataset.test.images[first].to(device)
+    shown = dataset.classes[:images]
+    patches = [dataset.test.images[dataset.test.labels == label] for label in range(len(shown))]
+    chosen_images = torch.stack([each[detail(each).argmax()] for each in patches]).to(device)
     fields = [offset_fields(trained.model, image[None]) for image in chosen_images]
     height, width = dataset.test.images.shape[2:]
     composed = torch.stack([compose(each, (height, width)) for each in fields])
@@ -79,7 +80,7 @@ def run(
         "width": MODEL_OPTIONS["width"],
         "steps": most_steps,
         "test_accuracy": trained.test_accuracy,
-        "photographs": [dataset.classes[label] for label in range(len(first))],
+        "photographs": list(shown),
         "layers": [field.layer for field in fields[0]],
         "strides": [height // field.size[0] for field in fields[0]],
     }
@@ -91,6 +92,15 @@ def run(
     manifest = records.Manifest(SCRIPT, seed, device, settings)
     records.write_arrays(path, {name: tensor.float().numpy() for name, tensor in arrays.items()}, manifest)
     return path
+
+
+def detail(images: Float[Tensor, "N C H W"]) -> Int[Tensor, "N"]:
+    """Return the number of different values that each image (N, C, H, W) has, shape (N,).
+
+    Of the 256 values of a photograph, flat surfaces and the noise of dark ones have few. Differences of pixels would
+    not tell them from others, as every patch is given the same contrast.
+    """
+    return torch.tensor([len(image.unique()) for image in images])
 
 
 def compose(fields: Sequence[OffsetField], size: tuple[int, int]) -> Float[Tensor, "L 2 H W"]:

@@ -1,9 +1,11 @@
-"""Figure 2: training a SelfWarp ResNet-20, layer by layer: offsets, offset gradients, folds and the loss.
+"""Figure 2: training a SelfWarp ResNet, layer by layer: offsets, offset gradients, folds and the loss.
 
 Draws from the records `selfwarp_layers.parquet` and `selfwarp_steps.parquet`, which `analyses/selfwarp_training.py`
 writes.
 """
 
+import math
+import re
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +24,7 @@ LOSSES = "selfwarp_steps.parquet"
 # Early layers light green, late layers dark blue: lightness falls all the way, so the order survives any colour vision.
 LAYERS = LinearSegmentedColormap.from_list("layers", ["#a6d96a", "#3fa796", "#2c6fab", "#0b1f5b"])
 PLAIN = "#8a8a8a"
+_MOST_TICKS = 9
 _AVERAGED = 15  # steps over which a loss is averaged
 
 
@@ -45,11 +48,12 @@ def draw(record: Path) -> Figure:
         axes[1, 1].set_title("(d) Loss")
         for one in axes.flat:
             one.set_xlabel("step")
-        depths = layers["depth"]
         scale = figure.colorbar(
-            _mappable(depths), ax=axes, label="warp, from the first block to the last", shrink=0.6, pad=0.02
+            _mappable(layers["depth"]), ax=axes, label="warp, from the first block to the last", shrink=0.6, pad=0.02
         )
-        scale.set_ticks(sorted(depths.unique()), labels=[str(depth + 1) for depth in sorted(depths.unique())])
+        depths = sorted(layers["depth"].unique())
+        ticks = depths[:: math.ceil(len(depths) / _MOST_TICKS)]
+        scale.set_ticks(ticks, labels=[str(depth + 1) for depth in ticks])
     return figure
 
 
@@ -58,6 +62,11 @@ def first_run(record: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
     layers, steps = records.read_table(record), records.read_table(record.with_name(LOSSES))
     seed = layers["seed"].min()
     return layers[layers["seed"] == seed], steps[steps["seed"] == seed]
+
+
+def network_title(name: str) -> str:
+    """Return how a network is written in text: "SelfWarp ResNet-20" for "selfwarp-resnet20"."""
+    return re.sub(r"resnet(\d+)", r"ResNet-\1", name.replace("selfwarp-", "SelfWarp "))
 
 
 def _mappable(depths: pd.Series) -> ScalarMappable:
@@ -73,11 +82,12 @@ def _draw_layers(axes: Axes, layers: pd.DataFrame, column: str) -> None:
 
 
 def _draw_losses(axes: Axes, steps: pd.DataFrame) -> None:
-    for warped, colour, label in ((False, PLAIN, "plain ResNet-20"), (True, LAYERS(0.75), "SelfWarp ResNet-20")):
+    for warped, colour in ((False, PLAIN), (True, LAYERS(0.75))):
         rows = steps[steps["warped"] == warped]
+        label = network_title(rows["network"].iloc[0])
         axes.plot(rows["step"], rows["loss"], color=colour, linewidth=0.4, alpha=0.45)
         smooth = rows["loss"].rolling(_AVERAGED, center=True, min_periods=1).mean()
-        axes.plot(rows["step"], smooth, color=colour, linewidth=1.6, label=label)
+        axes.plot(rows["step"], smooth, color=colour, linewidth=1.6, label=label if warped else f"plain {label}")
     axes.set_ylabel("training loss (nats)")
     axes.legend()
 
@@ -88,7 +98,7 @@ def caption(record: Path) -> str:
     last = layers[layers["step"] == layers["step"].max()]
     spreads = last["offset_deviation"]
     return (
-        "Figure 2. Training a SelfWarp ResNet-20\n"
+        f"Figure 2. Training a {network_title(last['network'].iloc[0])}\n"
         f"Patches of photographs, {steps['step'].max() + 1} steps; a line for each of {len(last)} warps, early ones "
         "light green, late ones dark blue. (a) Standard deviation of the offsets: at the end "
         f"{spreads.min():.2g} to {spreads.max():.2g} pixels. (b) Variance of the gradient of the mean loss with "

@@ -27,10 +27,12 @@ def draw(record: Path) -> Figure:
         figure = Figure(figsize=(7.2, 0.5 + 0.88 * len(images)), layout="constrained")
         axes = figure.subplots(len(images), len(shown) + 1, squeeze=False)
         for row, image in enumerate(images):
-            _show(axes[row, 0], image)
+            # One scale for the row, so that what changes along it is the doing of the warps.
+            low, high = np.quantile(image, (0.005, 0.995))
+            _show(axes[row, 0], image, low, high)
             axes[row, 0].set_ylabel(chosen["photographs"][row], fontsize=7, rotation=0, ha="right", va="center")
             for column, layer in enumerate(shown, start=1):
-                _show(axes[row, column], warped[row, layer])
+                _show(axes[row, column], warped[row, layer], low, high)
                 _draw_grid(axes[row, column], offsets[row, layer])
         axes[0, 0].set_title("input", fontsize=8)
         for column, layer in enumerate(shown, start=1):
@@ -44,8 +46,7 @@ def shown_layers(count: int) -> list[int]:
     return sorted(set(np.linspace(0, count - 1, COLUMNS).round().astype(int).tolist()))
 
 
-def _show(axes: Axes, image: np.ndarray) -> None:
-    low, high = np.quantile(image, (0.005, 0.995))
+def _show(axes: Axes, image: np.ndarray, low: float, high: float) -> None:
     axes.imshow(np.clip((image - low) / max(high - low, 1e-6), 0, 1).transpose(1, 2, 0).squeeze(), cmap="gray")
     axes.set_xticks([])
     axes.set_yticks([])
@@ -70,7 +71,8 @@ def caption(record: Path) -> str:
     length = np.hypot(offsets[:, -1, 0], offsets[:, -1, 1])
     return (
         "Figure 5. Images carried through the warps of a SelfWarp ResNet-56\n"
-        f"Test patches of photographs, {length.shape[1]}×{length.shape[2]} pixels, read at the composed offsets of the "
+        "Of each photograph the test patch with the most detail, "
+        f"{length.shape[1]}×{length.shape[2]} pixels, on one scale in a row, read at the composed offsets of the "
         f"first warps of the network, up to all {len(chosen['layers'])}; in brackets the layer's own pixels. Arrows "
         "lead to where a pixel is read, to scale. After the last warp they are "
         f"{length.mean():.1f} pixels long in the mean, {length.max():.1f} at most. Width {chosen['width']}, "

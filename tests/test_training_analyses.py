@@ -11,11 +11,13 @@ import torch
 import warptheory as wt
 from warptheory.core import records
 from warptheory.core.checkout import load_script
-from warptheory.report import accuracy_summary
+from warptheory.core.device import device_name
+from warptheory.report import accuracy_summary, plot_accuracy_of_networks
 from warptheory.stability import OffsetField
 
 through = load_script("analyses", "warped_through_network", "analysis")
 training = load_script("analyses", "selfwarp_training", "analysis")
+figure2 = load_script("figures", "figure2_training", "figure")
 figure5 = load_script("figures", "figure5_warped_through_network", "figure")
 
 
@@ -86,6 +88,32 @@ def test_images_are_read_where_the_composition_says(reproduced):
     torch.testing.assert_close(last, torch.from_numpy(arrays["warped"])[:, -1], rtol=0, atol=1e-4)
 
 
+def test_detail_is_in_neither_flat_nor_noisy_patches():
+    """All of contrast one, as the data set's: a colour, an edge, the noise of a dark surface, and waves."""
+    rows, columns = torch.meshgrid(torch.arange(32), torch.arange(32), indexing="ij")
+    colour = torch.tensor([10, 20, 30])[:, None, None].expand(3, 32, 32)
+    edge = (columns > 9).expand(3, 32, 32)
+    noise = torch.randint(0, 4, (3, 32, 32), generator=torch.Generator().manual_seed(0))
+    waves = (100 * torch.sin(rows / 5) * torch.cos(columns / 7)).round().expand(3, 32, 32)
+    plain = torch.stack([colour, edge, noise, waves]).double()
+    images = (plain - plain.mean((1, 2, 3), keepdim=True)) / plain.std((1, 2, 3), keepdim=True)
+    assert through.detail(images).tolist() == [3, 2, 4, len(waves.unique())]
+    assert through.detail(images).argmax() == 3
+
+
+def test_a_row_of_images_has_one_scale(tmp_path):
+    """A warp that leaves of the image its darker half shows it as dark as it was."""
+    image = np.linspace(0, 1, 32 * 32, dtype=np.float32).reshape(1, 1, 32, 32)
+    darker = image[:, None] / 2
+    arrays = {"images": image, "warped": darker, "offsets": np.zeros((1, 1, 2, 32, 32), np.float32)}
+    settings = {"layers": ["warp"], "photographs": ["ramp"], "strides": [1]}
+    path = tmp_path / "warped_through_network.safetensors"
+    records.write_arrays(path, arrays, records.Manifest("test", 0, "cpu", settings))
+    first, second = figure5.draw(path).axes
+    drawn, expected = second.images[0].get_array(), first.images[0].get_array()
+    np.testing.assert_allclose(drawn[1:-1], expected[1:-1] / 2, atol=0.01)
+
+
 def test_every_run_has_its_row(reproduced):
     source = reproduced / "records"
     accuracy = records.read_table(source / "selfwarp_accuracy.parquet")
@@ -101,6 +129,38 @@ def test_every_run_has_its_row(reproduced):
     # With offsets of zero a network and its twin are the same function, so their first losses are equal.
     first = steps[steps["step"] == 0]["loss"]
     assert first.iloc[0] == pytest.approx(first.iloc[1], rel=1e-5)
+
+
+def test_what_a_device_trains():
+    assert training.tasks_for("cpu") is training.TASKS
+    for name in ("cuda", "cuda:1"):
+        assert [(task.network, task.settings["precision"]) for task in training.tasks_for(name)] == [
+            ("resnet56", "fp32"),
+            ("resnet56", "bf16"),
+        ]
+
+
+def test_precisions_of_one_network_side_by_side(tmp_path):
+    """As on a GPU, with a network that the processor trains in seconds."""
+    tasks = tuple(
+        training.Task("digits", "resnet8", {**task.settings, "batch": 8}, {"width": 2}) for task in training.GPU_TASKS
+    )
+    accuracy = records.read_table(training.run(tmp_path / "records", seeds=2, most_steps=2, tasks=tasks))
+    assert len(accuracy) == 2 * 2 * 2
+    assert set(accuracy["device"]) == {device_name("cpu")}
+    summary = accuracy_summary(accuracy)
+    assert summary[["precision", "warped", "count"]].to_numpy().tolist() == [
+        ["fp32", True, 2], ["fp32", False, 2], ["bf16", True, 2], ["bf16", False, 2],
+    ]  # fmt: skip
+    (axes,) = plot_accuracy_of_networks(accuracy).axes
+    names = ["SelfWarp resnet8, fp32", "resnet8, fp32", "SelfWarp resnet8, bf16", "resnet8, bf16"]
+    assert [label.get_text() for label in axes.get_yticklabels()] == names
+    record = tmp_path / "records" / figure2.RECORD
+    layers, steps = figure2.first_run(record)
+    assert set(layers["precision"]) == set(steps["precision"]) == {"fp32"}
+    assert figure2.caption(record).startswith("Figure 2. Training a SelfWarp ResNet-8\n")
+    legend = figure2.draw(record).axes[3].get_legend()
+    assert [text.get_text() for text in legend.get_texts()] == ["plain ResNet-8", "SelfWarp ResNet-8"]
 
 
 def test_finished_runs_are_not_trained_again(reproduced, tmp_path):
@@ -127,7 +187,7 @@ def test_networks_reach_the_published_accuracy(task, tmp_path):
 
 def test_summary_is_over_seeds():
     settings = {"steps": 2, "batch": 4, "classes": 3, "tested": 10, "parameters": 7, "last_loss": 1.0}
-    settings |= {"warping_multiplier": 0.01, "published_accuracy": None, "published_by": ""}
+    settings |= {"precision": "fp32", "warping_multiplier": 0.01, "published_accuracy": None, "published_by": ""}
     rows = [
         {"data": "digits", "network": name, "warped": name != "plain", "seed": seed, "test_accuracy": score, **settings}
         for name, scores in (("plain", (0.5, 0.7)), ("selfwarp", (0.6, 0.6)))

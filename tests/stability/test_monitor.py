@@ -1,12 +1,21 @@
 """The monitor against autograd, dense matrices and `stability.folding`; it changes nothing and keeps nothing."""
 
+import copy
 import gc
+import io
 import math
+import os
+import subprocess
+import sys
+import warnings
 import weakref
+from pathlib import Path
 
 import pytest
 import torch
 from torch import nn
+from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.fx.experimental.proxy_tensor import make_fx
 from torch.nn import functional
 
 import warptheory as wt
@@ -14,6 +23,7 @@ from tests.stability import stand_ins
 from warptheory.core.errors import ArgumentError, UnknownNameError
 from warptheory.networks import selfwarp_resnet
 from warptheory.operators import SelfWarp2d, _thin_convolution
+from warptheory.stability._layer_statistics import LayerRow
 
 
 def normal(*shape, seed=0):
@@ -168,6 +178,248 @@ def test_monitors_nest():
     matching = [row for row in outer.rows() if row.layer == "blocks.1.warp"]
     assert [row.slope_deviation for row in inner.rows()] == [matching[0].slope_deviation, matching[2].slope_deviation]
     assert inner.rows()[0].input_gradient_variance == matching[0].input_gradient_variance
+
+
+# ---- copies of the model, and torch's other ways of calling it ----------------------------------
+
+
+def saved_and_loaded(model):
+    file = io.BytesIO()
+    torch.save(model, file)
+    file.seek(0)
+    return torch.load(file, weights_only=False)
+
+
+COPIES = {
+    "deepcopy": copy.deepcopy,
+    "average": lambda model: torch.optim.swa_utils.AveragedModel(model).module,
+    "pickle": saved_and_loaded,
+}
+
+
+@pytest.mark.parametrize("within_a_step", [False, True])
+@pytest.mark.parametrize("how", COPIES)
+def test_copies_are_not_watched(how, within_a_step):
+    made = []
+
+    class Copying(nn.Identity):
+        def forward(self, x):
+            if within_a_step and not made:
+                made.append(None)
+                made[0] = COPIES[how](model)
+            return x
+
+    Copying.__reduce__ = lambda self: (nn.Identity, ())  # a local class cannot be pickled
+    model = nn.Sequential(SelfWarp2d(2), Copying(), SelfWarp2d(2))
+    with wt.stability.monitor(model, interval=1) as m:
+        model(torch.zeros(1, 2, 4, 4))
+        replica = made[0] if within_a_step else COPIES[how](model)
+        recorded, steps = len(m.rows()), dict(m._steps)
+        replica(torch.zeros(1, 2, 4, 4))
+        assert (len(m.rows()), m._steps) == (recorded, steps) == (2, {True: 1, False: 0})
+    assert hooks_of(model) == (0, 0)
+    hooks = [
+        h for each in replica.modules() for h in (*each._forward_hooks.values(), *each._forward_pre_hooks.values())
+    ]
+    assert all(vars(hook) == {"_function": None} for hook in hooks)
+
+
+def per_sample_gradients(model, x):
+    def loss(parameters, image):
+        return torch.func.functional_call(model, parameters, (image[None],)).square().sum()
+
+    found = torch.func.vmap(torch.func.grad(loss), in_dims=(None, 0))(dict(model.named_parameters()), x)
+    return torch.cat([each.flatten() for each in found.values()])
+
+
+def gradient_of_a_batched_call(model, x):
+    def loss(parameters):
+        one = lambda image: torch.func.functional_call(model, parameters, (image[None],))  # noqa: E731
+        return torch.func.vmap(one)(x).square().sum()
+
+    return torch.cat([each.flatten() for each in torch.func.grad(loss)(dict(model.named_parameters())).values()])
+
+
+def fake_output(model, x):
+    with FakeTensorMode(allow_non_fake_inputs=True) as mode:
+        shape = model(mode.from_tensor(x)).shape
+    return torch.zeros(shape)
+
+
+WAYS = {
+    "vmap of grad": per_sample_gradients,
+    "grad of vmap": gradient_of_a_batched_call,
+    "fake tensors": fake_output,
+    "meta device": lambda model, x: torch.zeros(model.to("meta")(x.to("meta")).shape),
+    "jit.trace": lambda model, x: torch.jit.trace(model, x, check_trace=False)(x),
+    "make_fx": lambda model, x: make_fx(model)(x)(x),
+    "export": lambda model, x: torch.export.export(model, (x,)).module()(x),
+    "strict export": lambda model, x: torch.export.export(model, (x,), strict=True).module()(x),
+}
+
+
+class Gridded(nn.Module):
+    """A convolution computes the grid of grid_sample."""
+
+    def __init__(self):
+        super().__init__()
+        self.head = nn.Conv2d(1, 2, 3, padding=1)
+
+    def forward(self, x):
+        return functional.grid_sample(x, self.head(x).movedim(1, -1), align_corners=False)
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of torch.jit
+def test_calls_without_numbers_run_and_are_not_recorded(way):
+    model, x = Gridded(), normal(3, 1, 6, 6).float()
+    plain = WAYS[way](copy.deepcopy(model), x)
+    with wt.stability.monitor(model, interval=1) as m:
+        watched = WAYS[way](model, x)
+    assert torch.equal(watched, plain)
+    assert m.rows() == []
+
+
+def test_what_is_watched_does_not_become_part_of_a_program():
+    model, x = Gridded(), normal(3, 1, 6, 6).float()
+    with wt.stability.monitor(model, interval=1):
+        watched = make_fx(model)(x)
+    assert len(watched.graph.nodes) == len(make_fx(model)(x).graph.nodes)
+
+
+def test_func_grad_is_recorded():
+    model, x = Gridded(), normal(3, 1, 6, 6).float()
+    with wt.stability.monitor(model, interval=1) as m:
+        torch.func.grad(lambda x: model(x).square().sum())(x)
+    (row,) = m.rows()
+    plain = torch.func.grad(lambda x: model(x).square().sum())(x).detach()
+    assert row.input_gradient_variance == pytest.approx(float(plain.var(correction=0)), rel=1e-5)
+
+
+def test_a_batch_of_gradients_is_not_the_gradient():
+    model, x = Gridded(), normal(3, 1, 6, 6).float().requires_grad_()
+    with wt.stability.monitor(model, interval=1) as m:
+        y = model(x)
+        torch.autograd.grad(y, x, torch.eye(y.numel()).reshape(-1, *y.shape), is_grads_batched=True, retain_graph=True)
+        assert m.table().filter(like="gradient").isna().all(axis=None)
+        y.square().sum().backward()
+    assert m.table().filter(like="gradient").notna().all(axis=None)
+
+
+def test_compiled_models():
+    """In a process without the tests' shape checks, whose wrappers cannot be traced."""
+    finished = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", str(Path(__file__).with_name("check_compiled.py"))],
+        env={**os.environ, "WARPTHEORY_TEST_SHAPES": "off"},
+        timeout=600,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert finished.returncode == 0, finished.stdout[-4000:] + finished.stderr[-1000:]
+    assert " passed" in finished.stdout
+
+
+def failing_call(model):
+    with pytest.raises(RuntimeError):
+        model(torch.zeros(1, 7, 4, 4))
+
+
+@pytest.mark.parametrize(
+    ("model", "call"),
+    [
+        (nn.Sequential(nn.Conv2d(2, 2, 1)), lambda model: model(torch.zeros(1, 2, 4, 4))),
+        (nn.Sequential(SelfWarp2d(2)), lambda model: None),
+        (nn.Sequential(SelfWarp2d(2)), failing_call),
+        (nn.Sequential(SelfWarp2d(2)), lambda model: fake_output(model, torch.zeros(1, 2, 4, 4))),
+        (nn.Sequential(SelfWarp2d(2)), lambda model: torch.export.export(model, (torch.zeros(1, 2, 4, 4),))),
+    ],
+    ids=["no operators", "no call", "failure", "fake tensors", "export"],
+)
+def test_nothing_is_told_where_nothing_was_missed(model, call):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        with wt.stability.monitor(model, interval=1):
+            call(model)
+
+
+def test_a_monitor_is_entered_once():
+    model = wavy()
+    m = wt.stability.monitor(model, interval=1)
+    with m:
+        with pytest.raises(ArgumentError, match="^monitor: expected one that is not entered"), m:
+            pass
+        assert hooks_of(model) == (2, 0)
+    assert hooks_of(model) == (0, 0)
+    with m:  # after it was left, it goes on
+        model(torch.zeros(2, 3, 8, 8))
+    assert len(m.rows()) == 3
+
+
+# ---- its table ----------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def finished(monkeypatch):
+    """The rows that were finished, in order, each as often as that happened."""
+    made, finish = [], LayerRow.finished
+
+    def counted(row):
+        made.append((row.step, row.place.depth))
+        return finish(row)
+
+    monkeypatch.setattr(LayerRow, "finished", counted)
+    return made
+
+
+def test_settled_rows_are_finished_once(finished):
+    model, x = wavy(), normal(2, 3, 8, 8).float()
+    with wt.stability.monitor(model, interval=1) as m:
+        for _ in range(3):
+            model(x).sum().backward()
+            m.table()
+    wanted = m.table()
+    assert finished == [(step, depth) for step in range(3) for depth in range(3)]
+    assert wanted.equals(m.table())
+    assert list(zip(wanted["step"], wanted["depth"], strict=True)) == finished
+
+
+def test_rows_that_wait_for_a_gradient_are_taken_as_they_are(finished):
+    """An open row holds back those behind it, so that the order stays; a late backward pass still reaches it."""
+    model, x = wavy(), normal(2, 3, 8, 8).float()
+    with wt.stability.monitor(model, interval=1) as m:
+        late = model(x)
+        model(x).sum().backward()
+        early = m.table()
+        late.sum().backward()
+        found = m.table()
+        assert list(found["step"]) == [0] * 3 + [1] * 3
+    assert early["output_gradient_variance"].isna().tolist() == [True] * 3 + [False] * 3
+    assert found["output_gradient_variance"].notna().all()
+    assert early.iloc[3:].equals(found.iloc[3:])
+    assert len(finished) == 12
+    m.table()
+    assert len(finished) == 12
+
+
+def test_rows_without_gradients_are_settled_at_once(finished):
+    model, x = wavy().eval(), normal(2, 3, 8, 8).float()
+    with wt.stability.monitor(model, interval=2) as m:
+        with torch.no_grad():
+            model(x)
+        first = m.table()
+        model(x).sum().backward()  # not recorded, and not the gradient of the other call
+        assert m.table().equals(first)
+    assert len(finished) == 3
+
+
+def test_changing_a_table_changes_no_other():
+    model, x = wavy(), normal(2, 3, 8, 8).float()
+    with wt.stability.monitor(model, interval=1) as m:
+        model(x).sum().backward()
+    changed = m.table()
+    changed.loc[:, "fold_fraction"] = 7.0
+    assert m.table()["fold_fraction"].lt(1).all()
 
 
 # ---- what it finds ------------------------------------------------------------------------------

@@ -66,7 +66,21 @@ def test_two_layers_with_a_stride_between():
     assert alone.size == (12, 10)
 
 
+class Unseen(torch.autograd.Function):
+    """The identity, as a function that no mode sees."""
+
+    @staticmethod
+    def forward(ctx, x):
+        return x.clone()
+
+
+class ByUnseen(nn.Module):
+    def forward(self, x):
+        return Unseen.apply(x)
+
+
 RESIZES = {
+    "unseen function": (nn.Sequential(nn.Conv2d(1, 1, 3, 2, 1), ByUnseen()), lambda p: 2 * p),
     "odd convolution": (nn.Conv2d(1, 1, 3, 2, padding=1), lambda p: 2 * p),
     "even convolution": (nn.Conv2d(1, 1, 4, 2, padding=1), lambda p: 2 * p + 0.5),
     "pooling": (nn.MaxPool2d(2), lambda p: 2 * p + 0.5),
@@ -95,6 +109,93 @@ def test_changes_of_the_grid_against_the_gradient(name):
     field = wt.stability.receptive_field(nn.Sequential(resize, Affine(torch.eye(2))), IMAGE, (2, 3))
     where = np.stack(np.indices(field.shape)).reshape(2, -1)
     np.testing.assert_allclose(where @ field.ravel() / field.sum(), expected(np.array([2.0, 3.0])), rtol=1e-5)
+
+
+# An image whose two channels are its own rows and columns tells where it was read.
+COORDINATES = torch.stack(torch.meshgrid(torch.arange(24.0), torch.arange(20.0), indexing="ij"))[None]
+
+
+def linear(layer):
+    """Return a convolution of each channel that keeps linear functions: a mean, transposed an interpolation."""
+    size, stride = layer.kernel_size[0], layer.stride[0]
+    taps = torch.ones(size)
+    if layer.transposed and stride > 1:
+        taps = 1 - (torch.arange(size) - (size - 1) / 2).abs() / stride
+    weights = torch.outer(taps, taps)
+    share = stride**2 if layer.transposed else 1
+    layer.weight.data[:] = share * weights / weights.sum()
+    return layer
+
+
+def transposed(*geometry, **options):
+    return linear(nn.ConvTranspose2d(2, 2, *geometry, groups=2, bias=False, **options))
+
+
+def mean(*geometry, **options):
+    return linear(nn.Conv2d(2, 2, *geometry, groups=2, bias=False, **options))
+
+
+KNOWN = {
+    "transposed, even": transposed(4, 2, padding=1),
+    "transposed, odd": transposed(3, 2, padding=1, output_padding=1),
+    "transposed, wide": transposed(3, dilation=2, padding=1),
+    "zeros": nn.ZeroPad2d((3, 1, 2, 0)),
+    "cropping pad": nn.ConstantPad2d((-2, 1, -1, 0), 0.0),
+    "replication": nn.ReplicationPad2d((3, 1, 2, 0)),
+    "aligned corners": nn.Upsample((31, 50), mode="bilinear", align_corners=True),
+    "given factor": nn.Upsample(scale_factor=1.7, mode="bilinear"),
+    "recomputed factor": nn.Upsample(scale_factor=1.7, mode="bilinear", recompute_scale_factor=True),
+    "pad to the left": nn.Sequential(nn.ZeroPad2d((1, 0, 1, 0)), mean(2)),
+    "roll to the left": nn.ZeroPad2d((-2, 2, -1, 1)),
+    "same, even": mean(2, padding="same"),
+    "same, wide and even": mean(4, padding="same", dilation=3),
+    "there and back": nn.Sequential(mean(2, 2), transposed(4, 2, padding=1)),
+}
+
+
+@pytest.mark.parametrize("name", KNOWN)
+@pytest.mark.parametrize("pixel", [(8, 7), (11, 12)])
+@pytest.mark.filterwarnings("ignore:Using padding='same' with even kernel lengths")
+def test_known_layers_are_followed_to_where_the_image_is_read(name, pixel):
+    model = nn.Sequential(Affine(torch.eye(2), (0.5, 0.0)), KNOWN[name], Affine(rotation(0.1), (0.25, -1.5)))
+    truth = model(COORDINATES)[0][(slice(None), *pixel)].detach()
+    found = wt.stability.sampling_points(model, COORDINATES, pixel)
+    np.testing.assert_allclose(found.positions, truth[None], **CLOSE)
+
+
+@pytest.mark.parametrize("pad", [nn.ReplicationPad2d, nn.ReflectionPad2d, nn.CircularPad2d])
+@pytest.mark.parametrize("pixel", [(0, 1), (2, 25), (31, 1)])
+def test_padding_reads_what_it_was_filled_with(pad, pixel):
+    model = nn.Sequential(pad((4, 3, 5, 6)), Affine(torch.eye(2), (1.0, -1.0)))
+    truth = model(COORDINATES)[0][(slice(None), *pixel)]
+    found = wt.stability.sampling_points(model, COORDINATES, pixel)
+    np.testing.assert_allclose(found.positions, truth[None], **CLOSE)
+
+
+@pytest.mark.parametrize(("dim", "layer"), [(1, nn.ConvTranspose1d(1, 1, 2, 2)), (3, nn.ConvTranspose3d(1, 1, 2, 2))])
+def test_transposed_convolutions_on_other_grids(dim, layer):
+    class Shift(nn.Module):
+        def forward(self, x):
+            return wt.warp(x, torch.full((1, dim, *x.shape[2:]), 2.0))
+
+    found = wt.stability.sampling_points(nn.Sequential(layer, Shift()), torch.zeros(1, 1, *[6] * dim), (3,) * dim)
+    np.testing.assert_allclose(found.positions, np.full((1, dim), (5 - 0.5) / 2), **CLOSE)
+
+
+def test_layers_that_compute_offsets_are_not_followed():
+    class Coarse(nn.Module):
+        """Offsets come from a coarser grid, whose corners are aligned."""
+
+        def __init__(self):
+            super().__init__()
+            self.down, self.up = nn.AvgPool2d(4), nn.Upsample((24, 20), mode="bilinear", align_corners=True)
+
+        def forward(self, x):
+            shifts = self.up(self.down(torch.ones_like(x)))
+            return wt.warp(x, shifts.expand(-1, 2, -1, -1))
+
+    found = wt.stability.sampling_points(Coarse(), IMAGE, (9, 13))
+    np.testing.assert_allclose(found.positions, [[10.0, 14.0]], **CLOSE)
 
 
 def test_blocks_with_a_shortcut_count_a_stride_once():

@@ -1,16 +1,13 @@
 """Conditions for stable training, and the state of real offset fields."""
 
+from warptheory.stability._layer_statistics import LayerStatistics
+from warptheory.stability._offset_fields import OffsetField, offset_fields
+from warptheory.stability._point_records import write_points
+from warptheory.stability._receptive_field import receptive_field
 from warptheory.stability._sampling._layouts import OffsetOutput
 from warptheory.stability.folding import fold_fraction, jacobian_determinant, offset_jacobian, slope_deviation
-from warptheory.stability.monitoring import LayerStatistics, Monitor, monitor
-from warptheory.stability.points import (
-    OffsetField,
-    SamplingPoints,
-    offset_fields,
-    receptive_field,
-    sampling_points,
-    write_points,
-)
+from warptheory.stability.monitoring import Monitor, monitor
+from warptheory.stability.points import SamplingPoints, sampling_points
 
 __all__ = [
     "LayerStatistics",

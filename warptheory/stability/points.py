@@ -9,18 +9,18 @@
 array([[4., 6.]])
 
 Two views are offered. `sampling_points` composes the warps: a sample of the upper layer is carried down to the layer
-below, where it is displaced again, and so on. A deformable convolution splits a point into its taps; a plain
-convolution or a pooling leads to the centre of its window, and a shortcut around a warp is not followed. Between layers
+below, where it is displaced again, and so on. A deformable convolution splits a point into its taps; a plain or
+transposed convolution or a pooling leads to the centre of its window, padding and `nn.Upsample` to where they read, and
+a shortcut around a warp is not followed. What other layers and functions (cropping by an index, `functional.pad`,
+`functional.interpolate`) do to the grid is a guess by the sizes: see `sampling_points`. Between layers
 a point outside a grid goes on where the layer's boundary rule reads instead; the last ones may lie outside the image.
 These are the positions that the offsets stand for. `receptive_field` is the truth about all that the output pixel
 reads, shortcuts and taps of plain convolutions included: the gradient of that pixel in the image. Drawn under the
 points, it shows what the composition leaves out.
 """
 
-import operator
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -30,8 +30,9 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from warptheory import warping
-from warptheory.core import records
 from warptheory.core.errors import ArgumentError
+from warptheory.stability._sampling._arguments import check_image, start_of
+from warptheory.stability._sampling._boundaries import as_read
 from warptheory.stability._sampling._call import SamplingCall
 from warptheory.stability._sampling._layouts import OffsetOutput
 from warptheory.stability._sampling._passage import Passage, follow
@@ -73,29 +74,6 @@ class SamplingPoints:
         return pd.DataFrame({**columns, "weight": self.weights}).assign(**constant)
 
 
-@dataclass(frozen=True, eq=False)
-class OffsetField:
-    """The offsets of one layer at one image.
-
-    Attributes:
-        layer: dotted name of the layer.
-        call: number of the operation among those of the layer.
-        depth: number of the operation among all.
-        operator: name of the operation.
-        offsets: ε for each of F fields (offset groups × taps), in pixels of the layer's input, shape (F, d, *T).
-        positions: where they lead to, in the same pixels, same shape.
-        size: size of the layer's input, empty where it is not known.
-    """
-
-    layer: str
-    call: int
-    depth: int
-    operator: str
-    offsets: Float[np.ndarray, "F d *T"]
-    positions: Float[np.ndarray, "F d *T"]
-    size: tuple[int, ...]
-
-
 def sampling_points(
     model: nn.Module,
     image: Float[Tensor, "1 C *S"],
@@ -111,6 +89,13 @@ def sampling_points(
 
     The model runs once, in evaluation mode, and is left as it was. Layers below are those that ran before; between
     pixels the offsets of a layer are interpolated linearly.
+
+    Between two sampling layers the grid is followed through the modules of torch whose rule is known: convolutions,
+    transposed ones, poolings, padding, and `nn.Upsample`. Where another layer or a function changes the size, the areas
+    of both grids are laid upon each other: right for resizing with align_corners=False and for pixel shuffling, a
+    guess for cropping and padding by indices or functions, for `functional.interpolate(align_corners=True)`, and for
+    concatenation along the grid. Of branches that run side by side and change the size, the last is followed; shifts
+    of those that keep it add up.
 
     Args:
         model: any torch model.
@@ -130,13 +115,13 @@ def sampling_points(
         ArgumentError: more than one image, a pixel outside the grid, a model without sampling operations, no points.
         UnknownNameError: no sampling operation ran in that layer.
     """
-    _check_image(image)
+    check_image(image)
     if limit < 1:
         raise ArgumentError("limit", expected="a positive integer", received=limit)
     with torch.no_grad():
         passage, _ = follow(model, image, check_modules(model, modules))
         top = passage.find(layer, call)
-        start = _start(passage, top, pixel)
+        start = start_of(passage, top, pixel)
         followed = [top]
         if below:
             followed += [number for number in reversed(range(top)) if passage.calls[number].x is not None]
@@ -156,7 +141,7 @@ def _compose(passage: Passage, followed: list[int], start: Tensor, below: bool, 
         size = passage.size_of_input(number)
         if below:
             if lower is not None:
-                points = _as_read(passage.calls[number].boundary, points, size)
+                points = as_read(passage.calls[number].boundary, points, size)
             points, size = passage.descend(points, number, lower)
             still, _ = passage.descend(still, number, lower)
     return SamplingPoints(
@@ -186,21 +171,6 @@ def _sample(
     return positions.transpose(1, 2).reshape(-1, dim), shares.flatten()
 
 
-def _as_read(boundary: str, points: Float[Tensor, "N d"], size: Sequence[int]) -> Float[Tensor, "N d"]:
-    """Return the places on a grid whose values a boundary rule puts at points; of zeros outside there are none."""
-    length = points.new_tensor(size)
-    if boundary == "periodic":
-        return torch.remainder(points, length)
-    if boundary == "reflect":
-        phase = torch.remainder(points + 0.5, 2 * length)
-        points = torch.minimum(phase, 2 * length - phase) - 0.5
-    if boundary == "mirror":
-        phase = torch.remainder(points, (2 * length - 2).clamp(min=1))
-        points = torch.minimum(phase, 2 * length - 2 - phase)
-    # Between the centre of an outermost pixel and its edge its value continues, with the edge as a mirror too.
-    return points if boundary == "zeros" else torch.minimum(points.clamp(min=0), length - 1)
-
-
 def _shares(call: SamplingCall, points: Float[Tensor, "N d"]) -> Float[Tensor, "F N"]:
     """Return how much each field counts at each point."""
     count = call.offsets(1).shape[1]
@@ -228,108 +198,3 @@ def _heaviest(positions: Tensor, weights: Tensor, limit: int) -> tuple[Tensor, T
     chosen = weights.argsort(descending=True, stable=True)[:limit].sort().values
     share = float(weights[chosen].sum() / weights.sum()) if weights.sum() > 0 else 1.0
     return positions[chosen], weights[chosen] / (share or 1.0), share
-
-
-def _start(passage: Passage, top: int, pixel: Sequence[int]) -> Float[Tensor, "1 d"]:
-    offsets = passage.calls[top].offsets(1)
-    grid = tuple(offsets.shape[3:])
-    try:
-        indices = [operator.index(index) for index in pixel]
-    except TypeError as error:
-        raise ArgumentError("pixel", expected=f"{len(grid)} integers", received=repr(pixel)) from error
-    if len(indices) != len(grid) or not all(0 <= index < n for index, n in zip(indices, grid, strict=True)):
-        raise ArgumentError("pixel", expected=f"a pixel of the grid {grid}", received=tuple(indices))
-    return offsets.new_tensor([indices], dtype=torch.float64)
-
-
-def _check_image(image: Tensor) -> None:
-    if not isinstance(image, Tensor) or image.ndim < 3 or len(image) != 1:
-        received = tuple(image.shape) if isinstance(image, Tensor) else type(image).__name__
-        raise ArgumentError("image", expected="one image, shape (1, C, *S)", received=received)
-
-
-def offset_fields(
-    model: nn.Module, image: Float[Tensor, "1 C *S"], modules: Mapping[str, OffsetOutput] | None = None
-) -> list[OffsetField]:
-    """Return the offsets of every sampling operation of a model at an image, in the order in which they ran.
-
-    Args:
-        model: any torch model; it runs once, in evaluation mode, and is left as it was.
-        image: one image, shape (1, C, *S).
-        modules: as for `monitor`.
-
-    Raises:
-        ArgumentError: more than one image.
-        UnknownNameError: no module of that name.
-    """
-    _check_image(image)
-    with torch.no_grad():
-        passage, _ = follow(model, image, check_modules(model, modules))
-        found: list[OffsetField] = []
-        for place, each in zip(passage.places, passage.calls, strict=True):
-            offsets = each.offsets(1)
-            positions = each.positions(offsets)
-            size = passage.size_of_input(len(found))
-            arrays = (offsets[0].numpy(force=True), positions[0].numpy(force=True))
-            found.append(OffsetField(place.layer, place.call, place.depth, each.operator, *arrays, size))
-    return found
-
-
-def receptive_field(
-    model: nn.Module,
-    image: Float[Tensor, "1 C *S"],
-    pixel: Sequence[int],
-    layer: str | None = None,
-    *,
-    call: int = 0,
-) -> Float[np.ndarray, "*S"]:
-    """Return how strongly an output pixel of a layer depends on each pixel of the image, exactly: shape (*S,).
-
-    The root of Σ (∂y_c/∂x_k)² over channels c of the pixel and k of the image, offsets and shortcuts included. It takes
-    a backward pass for each channel.
-
-    Args:
-        model: any torch model; it runs in evaluation mode, and is left as it was, gradients included.
-        image: one image, shape (1, C, *S).
-        pixel: index of the output pixel, on the grid of the layer's output.
-        layer: dotted name of the sampling layer; None for the last that ran.
-        call: which of the operations in that layer.
-
-    Raises:
-        ArgumentError: more than one image, a pixel outside the grid, a model without sampling operations, an outcome
-            whose gradient cannot be taken (mmcv's operations).
-        UnknownNameError: no sampling operation ran in that layer.
-    """
-    _check_image(image)
-    with torch.enable_grad():
-        leaf = image.detach().clone().requires_grad_()
-        passage, _ = follow(model, leaf, {})
-        top = passage.find(layer, call)
-        _start(passage, top, pixel)
-        outcome = passage.calls[top].y
-        if outcome is None or not outcome.requires_grad:
-            raise ArgumentError("layer", expected="an outcome with a gradient", received=passage.calls[top].operator)
-        values = outcome[0].flatten(1)[:, int(np.ravel_multi_index(tuple(pixel), outcome.shape[2:]))]
-        energy = torch.zeros_like(leaf[0, 0])
-        for value in values:
-            (gradient,) = torch.autograd.grad(value, leaf, retain_graph=True)
-            energy += gradient[0].square().sum(0)
-    return energy.sqrt().numpy(force=True)
-
-
-def write_points(path: Path, points: Sequence[SamplingPoints], command: str = "sampling_points") -> None:
-    """Write points as a record: one Parquet table with a manifest, which `core.records.read_table` reads.
-
-    Args:
-        path: file ending in .parquet.
-        points: what `sampling_points` returned, for one or several pixels of one image.
-        command: what the manifest says of how it came about.
-
-    Raises:
-        ArgumentError: no points.
-    """
-    if not points:
-        raise ArgumentError("points", expected="at least one result of sampling_points", received="none")
-    table = pd.concat([each.table() for each in points], ignore_index=True)
-    settings = {"layers": list(points[0].layers)}
-    records.write_table(path, table, records.Manifest(command, 0, "cpu", settings))

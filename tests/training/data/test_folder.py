@@ -125,6 +125,21 @@ def test_sixteen_bits(tmp_path):
         np.testing.assert_allclose(found, np.repeat(deep[..., None] / 65535, 3, 2), atol=1e-6)
 
 
+@pytest.mark.parametrize("most", [255, 300, 4095, 65535])
+@pytest.mark.parametrize("plain", [False, True])
+def test_grey_maps_of_any_depth(tmp_path, most, plain):
+    """A PGM says in its header what stands for white; Pillow rounds to steps of 1/65535."""
+    deep = np.random.default_rng(0).integers(0, most + 1, (9, 7))
+    content = f"P{2 if plain else 5}\n# a comment\n7 9\n{most}\n".encode()
+    if plain:
+        content += " ".join(map(str, deep.ravel())).encode()
+    else:
+        content += deep.astype(">u2" if most > 255 else np.uint8).tobytes()
+    (tmp_path / "a.pgm").write_bytes(content)
+    found = _read_image(tmp_path / "a.pgm", 7, 1)[0].numpy()
+    np.testing.assert_allclose(found, deep[1:8] / most, atol=0.51 / 65535)
+
+
 def test_luminance_and_transparency_as_scikit_image_has_them(tmp_path, photograph):
     """Float32 rounds sums of a few numbers below one."""
     grey = read(tmp_path / "a.png", photograph, channels=1)[..., 0]
@@ -187,6 +202,13 @@ def test_no_classes(tmp_path):
 def test_an_empty_class(split):
     (split / "train" / "emu").mkdir()
     refused(split, f"images in each class folder, got {split}/train/emu: none")
+
+
+@pytest.mark.parametrize(("part", "missing"), [("train", "test"), ("test", "train")])
+def test_a_part_that_is_missing(split, part, missing):
+    (split / missing).rename(split / "val")
+    found = ", ".join(sorted([part, "val"]))
+    refused(split, f"class folders in train and in test, or images in .*, got {split}: {found}, no {missing}$")
 
 
 def test_classes_that_are_only_in_one_part(split):

@@ -7,43 +7,14 @@ from typing import Any
 
 from jaxtyping import Float
 from torch import Tensor, nn
-from torch.nn.modules.utils import _ntuple
 
 from warptheory.core.errors import ArgumentError, UnknownNameError
+from warptheory.stability._sampling._ancestry import Ancestry
+from warptheory.stability._sampling._boundaries import as_read
 from warptheory.stability._sampling._call import Place, SamplingCall
 from warptheory.stability._sampling._layouts import OffsetOutput
+from warptheory.stability._sampling._resizes import Resize, resize_of, spatial_size
 from warptheory.stability._sampling._watch import Watch
-
-_CENTRED = (
-    nn.Conv1d,
-    nn.Conv2d,
-    nn.Conv3d,
-    nn.MaxPool1d,
-    nn.MaxPool2d,
-    nn.MaxPool3d,
-    nn.AvgPool1d,
-    nn.AvgPool2d,
-    nn.AvgPool3d,
-)
-
-
-@dataclass(frozen=True)
-class Resize:
-    """A layer that changes the grid: pixel n of its output is centred at stride·n + shift of its input.
-
-    Attributes:
-        before: number of sampling operations that ran before it.
-        size_in: spatial size of its input.
-        size_out: spatial size of its output.
-        stride: pixels of the input per pixel of the output, along each axis.
-        shift: where the window of output pixel 0 is centred.
-    """
-
-    before: int
-    size_in: tuple[int, ...]
-    size_out: tuple[int, ...]
-    stride: tuple[float, ...]
-    shift: tuple[float, ...]
 
 
 @dataclass
@@ -55,12 +26,14 @@ class Passage:
         places: where its sampling operations ran, in their order.
         calls: the operations.
         resizes: layers that changed the grid, in their order.
+        ancestors: for each operation, the numbers of those of these layers by which its input was computed.
     """
 
     size: tuple[int, ...]
     places: list[Place] = field(default_factory=list)
     calls: list[SamplingCall] = field(default_factory=list)
     resizes: list[Resize] = field(default_factory=list)
+    ancestors: list[frozenset[int]] = field(default_factory=list)
 
     def find(self, layer: str | None, call: int) -> int:
         """Return the number of a sampling operation of which the input is known; None stands for the last.
@@ -84,15 +57,16 @@ class Passage:
     def size_of_input(self, number: int) -> tuple[int, ...]:
         """Return the spatial size of what an operation samples, empty where it is not known."""
         sampled = self.calls[number].x
-        return () if sampled is None else _spatial_size(sampled)
+        return () if sampled is None else spatial_size(sampled)
 
     def descend(
         self, positions: Float[Tensor, "N d"], upper: int, lower: int | None
     ) -> tuple[Float[Tensor, "N d"], tuple[int, ...]]:
         """Carry positions on the input of one operation down to the output of another, or to the image.
 
-        A convolution or a pooling leads to the centre of its window. Where sizes differ without such a layer, the areas
-        of both grids are laid upon each other, as interpolation with align_corners=False does.
+        Layers whose rule is known are followed from above, each where its output has the size that is reached: of
+        branches that run side by side, one. Where sizes differ without such a layer, the areas of both grids are laid
+        upon each other, as interpolation with align_corners=False does.
 
         Args:
             positions: in pixels of the input of operation `upper`, shape (N, d).
@@ -105,10 +79,11 @@ class Passage:
         size = self.size_of_input(upper)
         target = self.size if lower is None else tuple(self.calls[lower].offsets().shape[3:])
         first = 0 if lower is None else lower + 1
-        for resize in reversed([each for each in self.resizes if first <= each.before <= upper]):
-            if resize.size_out == size and resize.size_in != size:
+        for number in sorted(self.ancestors[upper], reverse=True):
+            resize = self.resizes[number]
+            if first <= resize.before <= upper and resize.size_out == size:
                 positions = positions * positions.new_tensor(resize.stride) + positions.new_tensor(resize.shift)
-                size = resize.size_in
+                positions, size = as_read(resize.boundary, positions, resize.size_in), resize.size_in
         if size != target:
             ratio = positions.new_tensor(target) / positions.new_tensor(size)
             positions = (positions + 0.5) * ratio - 0.5
@@ -122,18 +97,20 @@ def follow(
 
     The model is left in the modes in which it was.
     """
-    passage = Passage(_spatial_size(image))
+    passage, ancestry = Passage(spatial_size(image)), Ancestry()
 
     def on_call(place: Place, module: nn.Module, call: SamplingCall) -> None:
         passage.places.append(place)
         passage.calls.append(call)
+        passage.ancestors.append(ancestry.of(call.x))
 
     def on_module(name: str, module: nn.Module, inputs: Any, output: Any) -> None:
-        resize = _resize(module, inputs, output, len(passage.calls))
+        resize = resize_of(module, inputs, output, len(passage.calls))
         if resize is not None:
             passage.resizes.append(resize)
+        ancestry.pass_on(inputs, output, *([] if resize is None else [len(passage.resizes) - 1]))
 
-    with _evaluating(model), Watch(model, on_call, modules, on_module):
+    with _evaluating(model), ancestry, Watch(model, on_call, modules, on_module):
         output = model(image)
     return passage, output
 
@@ -147,21 +124,3 @@ def _evaluating(model: nn.Module) -> Iterator[None]:
     finally:
         for module, training in modes.items():
             module.training = training
-
-
-def _resize(module: nn.Module, inputs: Any, output: Any, before: int) -> Resize | None:
-    if not isinstance(module, _CENTRED) or not isinstance(output, Tensor) or not inputs:
-        return None
-    size_in, size_out = _spatial_size(inputs[0]), _spatial_size(output)
-    many = _ntuple(len(size_out))
-    kernel, stride = many(module.kernel_size), many(module.stride)
-    dilation = many(getattr(module, "dilation", 1))
-    # "same" changes no grid, and "valid" pads nothing.
-    padding = many(0 if isinstance(module.padding, str) else module.padding)
-    reaches = [step * (n - 1) / 2 for n, step in zip(kernel, dilation, strict=True)]
-    shift = tuple(reach - pad for reach, pad in zip(reaches, padding, strict=True))
-    return Resize(before, size_in, size_out, tuple(map(float, stride)), shift)
-
-
-def _spatial_size(values: Tensor) -> tuple[int, ...]:
-    return tuple(values.shape[2:])

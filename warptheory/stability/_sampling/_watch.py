@@ -15,7 +15,9 @@ from torch.overrides import TorchFunctionMode
 
 from warptheory.core.errors import UnknownNameError
 from warptheory.stability._sampling._call import AutogradSource, FunctionSource, Place, SamplingCall
+from warptheory.stability._sampling._hooks import ModuleHook
 from warptheory.stability._sampling._layouts import Lattice, OffsetOutput
+from warptheory.stability._sampling._readable import is_readable
 from warptheory.stability._sampling.sources import all_sources
 
 OnCall = Callable[[Place, nn.Module, SamplingCall], None]
@@ -38,6 +40,11 @@ def check_modules(model: nn.Module, modules: Mapping[str, OffsetOutput] | None) 
 class Watch:
     """Reports the sampling operations of a model between `start` and `stop`; a context manager that does both.
 
+    A call whose numbers cannot be read, because it is traced, batched by vmap or has shapes alone, is not reported.
+
+    Attributes:
+        has_seen_calls: whether any operation ran, reported or not.
+
     Args:
         model: the model.
         on_call: called after each operation, with its place, the innermost module that was running, and the call.
@@ -52,6 +59,7 @@ class Watch:
         modules: Mapping[str, OffsetOutput],
         on_module: OnModule | None = None,
     ) -> None:
+        self.has_seen_calls = False
         self._model = model
         self._on_call = on_call
         self._modules = modules
@@ -99,13 +107,13 @@ class Watch:
             self._running.pop()
             if self._on_module is not None:
                 self._on_module(name, module, inputs, output)
-            if name in self._modules and isinstance(output, Tensor):
+            if name in self._modules and is_readable(output):
                 layout = self._modules[name]
                 call = SamplingCall("module output", None, None, output, layout, Lattice.unit(layout.dim))
                 self._announce(name, module, call)
 
-        stack.callback(module.register_forward_pre_hook(enter).remove)
-        stack.callback(module.register_forward_hook(leave, always_call=True).remove)
+        stack.callback(module.register_forward_pre_hook(ModuleHook(enter)).remove)
+        stack.callback(module.register_forward_hook(ModuleHook(leave), always_call=True).remove)
 
     def _replace_forward(self, stack: ExitStack, source: AutogradSource) -> None:
         original = source.function.__dict__["forward"]
@@ -123,8 +131,12 @@ class Watch:
         stack.callback(setattr, source.function, "forward", original)
 
     def _report(self, read: Callable[..., SamplingCall], output: Any, arguments: Any, keywords: Any) -> None:
-        """Announce a call, unless it is part of one that is announced as a whole."""
-        if not self._is_inside:
+        """Announce a call of numbers, unless it is part of one that is announced as a whole."""
+        if self._is_inside:
+            return
+        self.has_seen_calls = True
+        tensors = [each for each in (*arguments, *keywords.values()) if isinstance(each, Tensor)]
+        if all(map(is_readable, (output, *tensors))):
             self._announce(*self._running[-1], read(output, *arguments, **keywords))
 
     def _announce(self, name: str, module: nn.Module, call: SamplingCall) -> None:

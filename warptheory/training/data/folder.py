@@ -83,6 +83,7 @@ def _published_split(root: Path, read: Callable[[Files], LabelledImages]) -> Spl
 def _random_split(
     root: Path, read: Callable[[Files], LabelledImages], test_share: float, generator: np.random.Generator
 ) -> Split:
+    _check_not_half_split(root)
     files = _image_files(root, root)
     for name, paths in files.items():
         if len(paths) == 1:
@@ -93,6 +94,16 @@ def _random_split(
         for part in stratified_split(whole.labels, test_share, generator)
     )
     return tuple(files), train, test
+
+
+def _check_not_half_split(root: Path) -> None:
+    """Tell a part with class folders, beside which the other is missing, from a class of that name."""
+    for part, other in (_PARTS, _PARTS[::-1]):
+        if (root / part).is_dir() and any(path.is_dir() for path in _visible(root / part)):
+            found = ", ".join(path.name for path in _visible(root) if path.is_dir())
+            raise _unusable(
+                root, "class folders in train and in test, or images in class folders", f"{found}, no {other}"
+            )
 
 
 def _image_files(parent: Path, root: Path) -> Files:
@@ -142,7 +153,9 @@ def _read_class_folders(files: Files, size: int, channels: int) -> LabelledImage
 def _read_image(path: Path, size: int, channels: int) -> Float[Tensor, "C S S"]:
     try:
         with Image.open(path, formats=_FORMATS) as image:
-            pixels = _pixels(_central_square(ImageOps.exif_transpose(image)))
+            # Other formats hold integers of any range; Pillow scales a PGM's, which are 0 … its header's, to 16 bits.
+            is_sixteen_bits = image.format == "PPM"
+            pixels = _pixels(_central_square(ImageOps.exif_transpose(image)), is_sixteen_bits)
     except Exception as error:  # what decoders raise on damaged files is not documented
         raise _unusable(path, f"an image ({', '.join(_FORMATS)})", error) from error
     planes = torch.from_numpy(pixels).permute(2, 0, 1)
@@ -158,9 +171,14 @@ def _central_square(image: Image.Image) -> Image.Image:
     return image.crop((left, upper, left + side, upper + side))
 
 
-def _pixels(image: Image.Image) -> Float[ndarray, "H W 3"]:
-    """Return intensities of red, green and blue in [0, 1], float32."""
-    if image.mode.startswith("I;16"):
+def _pixels(image: Image.Image, is_sixteen_bits: bool) -> Float[ndarray, "H W 3"]:
+    """Return intensities of red, green and blue in [0, 1], float32.
+
+    Args:
+        image: of shape (H, W).
+        is_sixteen_bits: whether that is the range of the image, if it is one of longer integers.
+    """
+    if image.mode.startswith("I;16") or (image.mode == "I" and is_sixteen_bits):
         grey = np.asarray(image).astype(np.float32) / _SIXTEEN_BITS
         return np.repeat(grey[..., None], 3, axis=2)
     if image.mode in ("I", "F"):

@@ -1,0 +1,147 @@
+"""What the monitor records: a row for each sampling operation and step, and the table of all rows."""
+
+import math
+import weakref
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field, fields
+from itertools import takewhile
+
+import pandas as pd
+
+from warptheory.stability._sampling._call import Place
+from warptheory.stability._sampling._gradients import Expectation
+from warptheory.stability._sampling._statistics import ForwardStatistics
+
+
+@dataclass(frozen=True)
+class LayerStatistics:
+    """What one sampling operation did in one step.
+
+    Values that are not known are NaN: gradients where no backward pass came by, everything about input and output
+    where a user named a module's output, slopes on a grid without neighbours. A gradient is that of what the backward
+    pass began with, the loss, in the units of the caller (an AMP scaler's factor is in it).
+
+    Attributes:
+        step: number of the model's call, from 0, counted apart in training and in evaluation.
+        training: whether the model was in training mode.
+        layer: dotted name of the module in which the operation ran, empty for the model itself.
+        call: number of the operation among those of that module in this step, from 0.
+        depth: number of the operation among all of this step, from 0: the first is the nearest to the input.
+        operator: "warp", "grid_sample", "deform_conv2d", "mmcv deform_conv2d", "mmcv modulated_deform_conv2d" or
+            "module output".
+        offset_mean: mean of the offsets over images, fields, axes and pixels, in pixels of the sampled image.
+        offset_deviation: standard deviation of the same, in pixels.
+        slope_deviation: τ, the root mean square of the offsets' slopes, per pixel of the sampled image.
+        fold_fraction: share of pixels with det(I + ∇ε) ≤ 0; of all fields, so of all taps.
+        dead_fraction: share of inputs (pixels, for each offset group) that no sample reads.
+        variance_in: variance of what is sampled.
+        variance_out: variance of the outcome.
+        output_gradient_variance: variance of ∂L/∂y.
+        input_gradient_variance: variance of ∂L/∂x, through all that reads x, the offsets' head included.
+        offset_gradient_variance: variance of ∂L/∂ε, per pixel of offset.
+        parameter_gradient_variance: variance of ∂L/∂w over all parameters w of the module in which the operation ran,
+            its submodules included.
+    """
+
+    step: int
+    training: bool
+    layer: str
+    call: int
+    depth: int
+    operator: str
+    offset_mean: float
+    offset_deviation: float
+    slope_deviation: float
+    fold_fraction: float
+    dead_fraction: float
+    variance_in: float
+    variance_out: float
+    output_gradient_variance: float
+    input_gradient_variance: float
+    offset_gradient_variance: float
+    parameter_gradient_variance: float
+
+
+@dataclass
+class LayerRow:
+    """A row that the backward pass completes.
+
+    Attributes:
+        is_reached: whether the backward pass has come to the operation.
+    """
+
+    step: int
+    training: bool
+    place: Place
+    operator: str
+    forward: ForwardStatistics
+    gradients: dict[str, float] = field(default_factory=dict)
+    parameters: list[tuple[int, float, float]] = field(default_factory=list)
+    is_reached: bool = False
+    _expectation: "weakref.ref[Expectation] | None" = None
+
+    def expect(self) -> Expectation:
+        """Return what all that may still change this row has to hold."""
+        expectation = Expectation()
+        self._expectation = weakref.ref(expectation)
+        return expectation
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether nothing can change the row any more."""
+        return self._expectation is None or self._expectation() is None
+
+    def finished(self) -> LayerStatistics:
+        """Return the row as it is now."""
+        names = ("output", "input", "offset")
+        return LayerStatistics(
+            self.step,
+            self.training,
+            self.place.layer,
+            self.place.call,
+            self.place.depth,
+            self.operator,
+            **asdict(self.forward),
+            **{f"{name}_gradient_variance": self.gradients.get(name, math.nan) for name in names},
+            parameter_gradient_variance=_pooled_variance(self.parameters),
+        )
+
+
+def _pooled_variance(parts: list[tuple[int, float, float]]) -> float:
+    """Return the variance about the common mean, of parts given by count, mean and variance."""
+    count = sum(n for n, _, _ in parts)
+    if not count:
+        return math.nan
+    mean = sum(n * part for n, part, _ in parts) / count
+    return sum(n * (spread + (part - mean) ** 2) for n, part, spread in parts) / count
+
+
+class LayerTable:
+    """Rows in the order in which they came; those that are settled are kept in columns, and made once."""
+
+    def __init__(self) -> None:
+        self._settled = _columns([])
+        self._open: list[LayerRow] = []
+
+    def add(self, row: LayerRow) -> None:
+        """Append a row."""
+        self._open.append(row)
+
+    def frame(self) -> pd.DataFrame:
+        """Return all rows as a table of its own."""
+        # Rows behind one that is open wait, so that the order stays.
+        settled = list(takewhile(lambda row: row.is_settled, self._open))
+        del self._open[: len(settled)]
+        self._settled = _joined(self._settled, _columns(settled))
+        return _joined(self._settled, _columns(self._open))
+
+
+def _columns(rows: Sequence[LayerRow]) -> pd.DataFrame:
+    names = [each.name for each in fields(LayerStatistics)]
+    return pd.DataFrame([vars(row.finished()) for row in rows], columns=names)
+
+
+def _joined(first: pd.DataFrame, second: pd.DataFrame) -> pd.DataFrame:
+    # A table without rows has columns without types, which would spoil those of the other.
+    parts = [part for part in (first, second) if len(part)]
+    return pd.concat(parts, ignore_index=True) if parts else first.copy()

@@ -1,0 +1,64 @@
+"""The offset fields of a model at one image."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from warptheory.stability._sampling._arguments import check_image
+from warptheory.stability._sampling._layouts import OffsetOutput
+from warptheory.stability._sampling._passage import follow
+from warptheory.stability._sampling._watch import check_modules
+
+
+@dataclass(frozen=True, eq=False)
+class OffsetField:
+    """The offsets of one layer at one image.
+
+    Attributes:
+        layer: dotted name of the layer.
+        call: number of the operation among those of the layer.
+        depth: number of the operation among all.
+        operator: name of the operation.
+        offsets: ε for each of F fields (offset groups × taps), in pixels of the layer's input, shape (F, d, *T).
+        positions: where they lead to, in the same pixels, same shape.
+        size: size of the layer's input, empty where it is not known.
+    """
+
+    layer: str
+    call: int
+    depth: int
+    operator: str
+    offsets: Float[np.ndarray, "F d *T"]
+    positions: Float[np.ndarray, "F d *T"]
+    size: tuple[int, ...]
+
+
+def offset_fields(
+    model: nn.Module, image: Float[Tensor, "1 C *S"], modules: Mapping[str, OffsetOutput] | None = None
+) -> list[OffsetField]:
+    """Return the offsets of every sampling operation of a model at an image, in the order in which they ran.
+
+    Args:
+        model: any torch model; it runs once, in evaluation mode, and is left as it was.
+        image: one image, shape (1, C, *S).
+        modules: as for `monitor`.
+
+    Raises:
+        ArgumentError: more than one image.
+        UnknownNameError: no module of that name.
+    """
+    check_image(image)
+    with torch.no_grad():
+        passage, _ = follow(model, image, check_modules(model, modules))
+        found: list[OffsetField] = []
+        for place, each in zip(passage.places, passage.calls, strict=True):
+            offsets = each.offsets(1)
+            positions = each.positions(offsets)
+            size = passage.size_of_input(len(found))
+            arrays = (offsets[0].numpy(force=True), positions[0].numpy(force=True))
+            found.append(OffsetField(place.layer, place.call, place.depth, each.operator, *arrays, size))
+    return found
