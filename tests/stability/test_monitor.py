@@ -772,7 +772,7 @@ def test_grid_of_one_pixel_has_no_slopes():
         (lambda: wt.stability.monitor(torch.zeros(1)), "^model: expected a torch module"),
         (
             lambda: wt.stability.monitor(nn.Identity(), interval=0),
-            "^interval: expected an integer of at least 1, got 0",
+            "^interval: expected a positive integer, got 0",
         ),
         (lambda: wt.stability.monitor(nn.Identity(), images=0), "^images: expected"),
         (lambda: wt.stability.monitor(nn.Identity(), first_step=-1), "^first_step: expected"),

@@ -34,6 +34,7 @@ import torch
 from torch import nn
 from torch.utils.hooks import RemovableHandle
 
+from warptheory.core.checks import check_integer
 from warptheory.core.errors import ArgumentError
 from warptheory.operators import SamplingOperator
 from warptheory.stability._layer_statistics import LayerRow, LayerStatistics, LayerTable
@@ -166,7 +167,8 @@ def monitor(
     """
     if not isinstance(model, nn.Module) or hasattr(model, "_orig_mod"):
         raise ArgumentError("model", expected="a torch module that is not compiled", received=type(model).__name__)
-    for name, value, least in (("interval", interval, 1), ("images", images, 1), ("first_step", first_step, 0)):
-        if value is not None and (not isinstance(value, int) or value < least):
-            raise ArgumentError(name, expected=f"an integer of at least {least}", received=value)
+    check_integer("interval", interval)
+    check_integer("first_step", first_step, 0)
+    if images is not None:
+        check_integer("images", images)
     return Monitor(model, interval, check_modules(model, modules), images, first_step)
