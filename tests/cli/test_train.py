@@ -98,7 +98,7 @@ def test_divergence_ends_with_one(warptheory, tmp_path):
     [
         (("--steps", 0), "steps: expected a positive integer, got 0"),
         (("--batch", 5000), "batch: expected an integer in 1 … "),
-        (("--learning-rate", "-1"), "learning_rate: expected a finite positive number"),
+        (("--learning-rate", "-1"), "learning_rate: expected a finite number > 0"),
         (("--optimizer", "adam"), "optimizer: expected one of adamw, sgd"),
         (("--schedule", "steps"), "did you mean 'step'"),
         (("--augment", "mixup"), "augment: expected one of crop, flip"),

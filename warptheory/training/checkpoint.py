@@ -21,6 +21,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from warptheory.core import records, run_folders
+from warptheory.core.checks import check_integer
 from warptheory.core.errors import ArgumentError
 from warptheory.training.processes import Processes
 
@@ -58,10 +59,8 @@ class Checkpoints:
     """
 
     def __init__(self, folder: Path, interval: int = 100) -> None:
-        if not (isinstance(interval, int) and interval >= 1):
-            raise ArgumentError("interval", expected="a positive integer", received=interval)
         self.folder = folder
-        self.interval = interval
+        self.interval = check_integer("interval", interval)
 
     def due(self, done: int, steps: int) -> bool:
         """Whether a checkpoint is written after so many steps of all of them."""

@@ -13,6 +13,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, distributed, nn
 from torch.nn import functional
 
+from warptheory.core.checks import check_integer
 from warptheory.core.errors import ArgumentError, UnknownNameError
 from warptheory.core.streams import Stream
 from warptheory.training.batches import draw_batch
@@ -57,7 +58,7 @@ def fit(
 
     Args:
         model: a classifier, on the device that trains it; its `parameter_groups()`, if it has them, are "warping" and
-            "rest", else all its parameters are "rest".
+            "rest", else the parameters of its self-warps are "warping"; see `networks.parameter_groups`.
         images: training images, shape (N, C, *S), in the model's dtype, on any device.
         labels: their classes, shape (N,).
         settings: of the run; made of `chosen` if there are none.
@@ -265,10 +266,11 @@ def _check_evaluation(test: LabelledTensors | None, interval: int | None) -> Non
         _check_labels("test", "test", *test)
         if len(test[0]) == 0:
             raise ArgumentError("test", expected="at least one image", received="none")
-    if interval is not None and not (isinstance(interval, int) and interval >= 1 and test is not None):
-        raise ArgumentError(
-            "evaluation_interval", expected="a positive integer, with images to test on", received=interval
-        )
+    if interval is None:
+        return
+    check_integer("evaluation_interval", interval)
+    if test is None:
+        raise ArgumentError("evaluation_interval", expected="None, without images to test on", received=interval)
 
 
 def _count_right(model: nn.Module, images: Tensor, labels: Tensor, batch: int = 256) -> int:

@@ -1,0 +1,69 @@
+"""Checks of single arguments, which many rooms make alike."""
+
+import math
+from numbers import Integral, Real
+
+from warptheory.core.errors import ArgumentError
+
+
+def check_integer(argument: str, value: object, least: int | None = 1, most: int | None = None) -> int:
+    """Return a whole number from `least` to `most`, both included; NumPy's are taken, True and False are not.
+
+    Args:
+        argument: name of the argument, as the caller wrote it.
+        value: what came.
+        least: the least that is taken; None sets no bound.
+        most: the largest that is taken; None sets no bound.
+
+    Raises:
+        ArgumentError: anything else.
+    """
+    if isinstance(value, Integral) and not isinstance(value, bool):
+        number = int(value)
+        if (least is None or number >= least) and (most is None or number <= most):
+            return number
+    raise ArgumentError(argument, expected=_whole_numbers(least, most), received=repr(value))
+
+
+def check_number(
+    argument: str,
+    value: object,
+    *,
+    least: int | float | None = None,
+    above: int | float | None = None,
+    below: int | float | None = None,
+) -> float:
+    """Return a finite number as a float: of at least `least`, above `above`, below `below`; True is no number.
+
+    Raises:
+        ArgumentError: anything else.
+    """
+    number = float(value) if isinstance(value, Real) and not isinstance(value, bool) else math.nan
+    fits = (
+        (least is None or number >= least) and (above is None or number > above) and (below is None or number < below)
+    )
+    if math.isfinite(number) and fits:
+        return number
+    bounds = ((" ≥ ", least), (" > ", above), (" < ", below))
+    told = " and".join(f"{sign}{bound:g}" for sign, bound in bounds if bound is not None)
+    raise ArgumentError(argument, expected=f"a finite number{told}", received=repr(value))
+
+
+def check_flag(argument: str, value: object) -> bool:
+    """Return True or False; the text "no" would count as true.
+
+    Raises:
+        ArgumentError: anything else.
+    """
+    if not isinstance(value, bool):
+        raise ArgumentError(argument, expected="True or False", received=repr(value))
+    return value
+
+
+def _whole_numbers(least: int | None, most: int | None) -> str:
+    if least is not None and most is not None:
+        return f"an integer in {least} … {most}"
+    if least == 1:
+        return "a positive integer"
+    bounds = ("" if least is None else f" ≥ {least}") + ("" if most is None else f" ≤ {most}")
+    return f"an integer{bounds}"
