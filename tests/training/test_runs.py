@@ -54,7 +54,7 @@ def no_tensorboard(monkeypatch):
         (changed(precision="fp16"), {}, "^precision: expected fp32 or bf16 on a CPU"),
         (replace(RUN, model="selfwarp-resnet9"), {}, "^depth: expected 6n"),
         (replace(RUN, model="net1d", model_options={}), {}, "^model: expected a network for digits, .* 2 axes"),
-        (replace(RUN, model_options={"colour": 1}), {}, "^option: expected one of "),
+        (replace(RUN, model_options={"colour": 1}), {}, "^model_options: expected one of boundary, "),
         (replace(RUN, data="digit"), {}, r"^data: expected one of .*\(did you mean 'digits'\?\)$"),
         (RUN, {"tensorboard": True}, "^tensorboard: expected the package tensorboard"),
         (RUN, {"checkpoint_interval": 0}, "^checkpoint_interval: expected a positive integer, got 0$"),

@@ -95,7 +95,7 @@ class TrainingRun:
         """
         options: dict[str, Any] = {"seed": self.settings.seed, **self.model_options}
         channels, *size = dataset.train.images.shape[1:]
-        with _named("model"):
+        with _named("model", "model_options"):
             network = networks.build(self.model, classes=len(dataset.classes), channels_in=channels, **options)
         if network.dim != len(size):
             expected = f"a network for {self.data}, whose examples have {len(size)} axes"
@@ -289,14 +289,15 @@ class _Records:
 
 
 @contextmanager
-def _named(argument: str) -> Iterator[None]:
-    """Call a name that is unknown what the run calls it."""
+def _named(name: str, option: str = "option") -> Iterator[None]:
+    """Call a name or an option that is unknown what the run calls it."""
+    called = {"name": name, "option": option}
     try:
         yield
     except UnknownNameError as error:
-        if error.argument != "name":
+        if error.argument not in called:
             raise
-        raise UnknownNameError(argument, error.name, error.known) from error
+        raise UnknownNameError(called[error.argument], error.name, error.known) from error
 
 
 def _refuse(argument: str, options: Mapping[str, Any], decided: Sequence[str]) -> None:
