@@ -78,6 +78,7 @@ class Checkpoints:
     def __init__(self, folder: Path, interval: int = 100) -> None:
         self.folder = folder
         self.interval = check_integer("interval", interval)
+        self._told: list[str] = []  # damaged checkpoints that were named already
 
     def due(self, done: int, steps: int) -> bool:
         """Whether a checkpoint is written after so many steps of all of them."""
@@ -109,11 +110,10 @@ class Checkpoints:
         """
         path = self.latest_path()
         damaged = [other.name for other in self.paths() if path is None or other > path]
-        if damaged and Processes.current().rank == 0:
+        if damaged and damaged != self._told and Processes.current().rank == 0:
             going_on = "training starts over" if path is None else f"training goes on from {path.name}"
-            text = f"damaged checkpoint in {self.folder}: {', '.join(damaged)}; {going_on}"
-            # Always of this line, so that it is shown once.
-            warnings.warn(text, stacklevel=1)
+            warnings.warn(f"damaged checkpoint in {self.folder}: {', '.join(damaged)}; {going_on}", stacklevel=2)
+            self._told = damaged
         return None if path is None else _read(path)
 
     def paths(self) -> list[Path]:
