@@ -264,3 +264,37 @@ def test_unknown_option_is_bad_usage(warptheory):
     code, _, err = warptheory("verify", "A4", "--speed", "9")
     assert code == 2
     assert "--speed" in err
+
+
+def interrupt(*_, **__):
+    raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (("verify", "A4"), "Interrupted.\n"),
+        (("verify", "A4", "--out"), "Interrupted. The same command goes on from there.\n"),
+        (("sweep", "A4", "--over", "s=1", "--out"), "Interrupted. The same command goes on from there.\n"),
+    ],
+    ids=["without a folder", "verify", "sweep"],
+)
+def test_an_interruption_is_told(arguments, told, warptheory, monkeypatch, tmp_path):
+    for name in ("check", "sweep"):
+        monkeypatch.setattr(results, name, interrupt)
+    folder = (tmp_path,) if "--out" in arguments else ()
+    assert warptheory(*arguments, *folder) == (130, "", told)
+
+
+def test_an_error_of_the_system_is_one_line(warptheory, monkeypatch):
+    def fail(*_, **__):
+        raise OSError(28, "No space left on device", "chunks.sqlite")
+
+    monkeypatch.setattr(results, "check", fail)
+    assert warptheory("verify", "A4") == (1, "", "Error: [Errno 28] No space left on device: 'chunks.sqlite'\n")
+
+
+def test_list_names_networks_and_data(warptheory):
+    _, out, _ = warptheory("list")
+    for word in ("selfwarp-resnet20", "net1d", "patches", "cifar10"):
+        assert word in out

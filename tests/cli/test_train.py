@@ -3,6 +3,7 @@
 import inspect
 import json
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -65,6 +66,29 @@ def test_records_and_going_on(warptheory, tmp_path):
     assert weights_digest(halves) != weights_digest(whole)
 
 
+def test_lines_where_there_is_no_progress_bar(warptheory):
+    """At most ten, whatever the number of steps."""
+    code, _, err = warptheory(*QUICK, "--steps", 25, "--monitor-every", 0)
+    assert code == 0
+    steps = [int(line.split()[1]) for line in err.splitlines() if line.startswith("step ")]
+    assert steps == [3, 5, 8, 10, 13, 15, 18, 20, 23, 25]
+    assert " of 25: loss " in err
+
+
+def test_a_disk_that_is_full(warptheory, tmp_path):
+    """Files are limited to 20 kB, and a checkpoint has more."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, before[1]))
+    try:
+        code, out, err = warptheory(*QUICK, "--steps", 4, "--checkpoint-every", 2, "--out", tmp_path)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert (code, out) == (1, "")
+    (line,) = (line for line in err.splitlines() if not line.startswith("step "))
+    assert line.startswith(f"Error: the checkpoint of step 2 could not be written into {tmp_path / 'checkpoints'}: ")
+    assert line.endswith("last good checkpoint: none was written")
+
+
 def stop_after(step, warptheory, arguments):
     """Interrupt a run as Ctrl-C does, at the start of a step."""
     from warptheory.training import loop
@@ -78,7 +102,9 @@ def stop_after(step, warptheory, arguments):
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(loop, "draw_batch", interrupted)
-        assert warptheory(*arguments)[0] == 130
+        code, _, err = warptheory(*arguments)
+    assert code == 130
+    assert err.endswith("Interrupted. The same command with --resume goes on from the last checkpoint.\n")
 
 
 def test_divergence_ends_with_one(warptheory, tmp_path):
@@ -98,7 +124,7 @@ def test_divergence_ends_with_one(warptheory, tmp_path):
     [
         (("--steps", 0), "steps: expected a positive integer, got 0"),
         (("--batch", 5000), "batch: expected an integer in 1 … "),
-        (("--learning-rate", "-1"), "learning_rate: expected a finite positive number"),
+        (("--learning-rate", "-1"), "learning_rate: expected a finite number > 0"),
         (("--optimizer", "adam"), "optimizer: expected one of adamw, sgd"),
         (("--schedule", "steps"), "did you mean 'step'"),
         (("--augment", "mixup"), "augment: expected one of crop, flip"),
@@ -120,7 +146,14 @@ def test_divergence_ends_with_one(warptheory, tmp_path):
         (("--download",), "download: expected"),
         (("--resume",), "out: expected a folder, for --resume"),
         (("--tensorboard",), "out: expected a folder"),
-        (("--evaluate-every", 0), "evaluation_interval: expected a positive integer"),
+        (("--evaluate-every", 0), "Invalid value for '--evaluate-every'"),
+        (("--checkpoint-every", 0), "Invalid value for '--checkpoint-every'"),
+        (("--model-option", "width=16"), "width: expected either --width or --model-option width=…, got both"),
+        (
+            ("--model-option", "scale=1", "--model-option", "scale=2"),
+            "model_option: expected each name once, got scale",
+        ),
+        (("--model-option", "foo=3"), "model_options: expected one of boundary, "),
     ],
     ids=str,
 )
@@ -131,15 +164,15 @@ def test_bad_usage(arguments, message, warptheory):
 
 
 def test_options_of_the_network_and_the_data(warptheory, tmp_path):
-    options = ("--model-option", "scale=0.5", "--data-option", "train_per_class=4", "--data-option", "test_per_class=2")
+    options = ("--model-option", "scale=0.5", "--data-option", "train_per_class=4", "--data-option")
     patches = ("train", "--model", "selfwarp-resnet8", "--width", 4, "--steps", 1, "--batch", 8, *options)
-    code, _, err = warptheory(*patches, "--monitor-every", 0, "--out", tmp_path)
+    code, _, err = warptheory(*patches, "test_per_class=2", "--monitor-every", 0, "--out", tmp_path)
     assert code == 0, err
     manifest = json.loads((tmp_path / "metrics.json").read_text())
     assert manifest["settings"]["model_options"] == {"scale": 0.5, "width": 4}
     assert not (tmp_path / "monitor.parquet").exists()
     # The accuracy that is kept is of those two test images of each photograph.
-    code, _, err = warptheory(*patches, "--data-option", "test_per_class=3", "--out", tmp_path, "--resume")
+    code, _, err = warptheory(*patches, "test_per_class=3", "--out", tmp_path, "--resume")
     assert code == 2
     assert "test_sha256 was" in err
 
@@ -167,6 +200,31 @@ def test_killed_from_outside(tmp_path):
         assert process.wait() == -signal.SIGKILL
     assert in_a_process(*common, folder).wait() == 0
     assert weights_digest(folder) == weights_digest(tmp_path / "whole")
+
+
+def test_interrupted_from_outside(tmp_path):
+    """SIGINT, as Ctrl-C sends it: one line, no traceback, and the metrics so far."""
+    process = in_a_process(*QUICK, "--steps", 100_000, "--checkpoint-every", 5, "--out", tmp_path)
+    while not list((tmp_path / "checkpoints").glob("step-*")):
+        assert process.poll() is None
+        time.sleep(0.01)
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=60)
+    assert (process.returncode, out) == (130, "")
+    assert err == "Interrupted. The same command with --resume goes on from the last checkpoint.\n"
+    assert len(pd.read_parquet(tmp_path / "metrics.parquet")) >= 5
+
+
+@pytest.mark.slow
+def test_an_error_of_the_first_process(tmp_path):
+    """It prints one line; the other one prints nothing."""
+    launcher = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2")
+    process = in_a_process(*QUICK, "--steps", 2, "--batch", 5000, launcher=launcher)
+    _, err = process.communicate(timeout=300)
+    assert process.returncode != 0
+    assert err.count("Error: batch: expected an integer in 1 … 1438, got 5000") == 1
+    assert err.count("Traceback") == 1  # torchrun's own
+    assert "FutureWarning" not in err
 
 
 @pytest.mark.slow

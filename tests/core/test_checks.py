@@ -26,6 +26,8 @@ def test_whole_numbers(value):
         ("3", (), "a positive integer"),
         (None, (), "a positive integer"),
         (-1, (0,), "an integer ≥ 0"),
+        (0.5, (None,), "an integer"),
+        (4, (None, 3), "an integer ≤ 3"),
         (4, (1, 3), "an integer in 1 … 3"),
     ],
     ids=str,

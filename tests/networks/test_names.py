@@ -47,3 +47,14 @@ def test_a_name_is_short_for_a_call():
 def test_bad_input(name, options, error, message):
     with pytest.raises(error, match=message):
         networks.build(name, classes=2, channels_in=1, **options)
+
+
+@pytest.mark.usefixtures("as_users_call")
+@pytest.mark.parametrize("name", ["net1d", "selfwarp-resnet20"])
+def test_an_unknown_option_lists_what_can_be_given_beside_a_name(name):
+    with pytest.raises(UnknownNameError) as caught:
+        networks.build(name, classes=2, channels_in=1, lipshitz=1)
+    listed = set(caught.value.known)
+    assert {"width", "seed", "groups", "lipschitz"} <= listed
+    assert not listed & {"classes", "channels_in", "warp", "channels"}
+    assert ("depth" in listed) == (name == "net1d")

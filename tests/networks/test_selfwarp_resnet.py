@@ -3,7 +3,7 @@ import torch
 from torch import nn
 
 from warptheory.core.errors import ArgumentError, UnknownNameError
-from warptheory.networks import selfwarp_resnet
+from warptheory.networks import parameter_groups, selfwarp_resnet
 from warptheory.operators import SelfWarp2d
 
 X = torch.randn(2, 3, 16, 16, generator=torch.Generator().manual_seed(0))
@@ -100,6 +100,9 @@ def test_parameter_groups_cover_everything_once():
     identities = [id(p) for group in groups.values() for p in group]
     assert sorted(identities) == sorted(id(p) for p in model.parameters())
     assert len(groups["warping"]) == 2 * 9
+    shared = torch.nn.ModuleList([SelfWarp2d(2), SelfWarp2d(2), torch.nn.Linear(2, 2)])
+    shared[1].head = shared[0].head
+    assert [len(group) for group in parameter_groups(shared).values()] == [2, 2]
     assert selfwarp_resnet(20, warp=False).parameter_groups()["warping"] == []
 
 
@@ -150,7 +153,10 @@ def test_depth_has_to_be_of_the_family(depth):
         ({"width": 0}, ArgumentError, "^width: expected a positive integer, got 0$"),
         ({"classes": 0}, ArgumentError, "^classes: expected a positive integer, got 0$"),
         ({"channels_in": 1.5}, ArgumentError, r"^channels_in: expected a positive integer, got 1\.5$"),
-        ({"lipschitz": 0.0}, ArgumentError, "^lipschitz: expected a bound"),
+        ({"lipschitz": 0.0}, ArgumentError, "^lipschitz: expected a finite number > 0"),
+        ({"warp": "no"}, ArgumentError, "^warp: expected True or False, got 'no'$"),
+        ({"seed": True}, ArgumentError, "^seed: expected an integer, got True$"),
+        ({"boundary": "foo"}, UnknownNameError, "^boundary: expected one of border, "),
     ],
 )
 def test_bad_input(options, error, message):

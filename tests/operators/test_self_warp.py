@@ -134,6 +134,11 @@ def test_hooks_see_the_offsets_that_are_used():
     [
         ({"groups": 3}, '^groups: expected a divisor of the 4 channels, or "channels", got 3$'),
         ({"groups": "all"}, "^groups: expected a divisor"),
+        ({"groups": True}, "^groups: expected a positive integer, got True$"),
+        ({"kernel_size": True}, "^kernel_size: expected a positive integer, got True$"),
+        ({"kernel": "foo"}, "^kernel: expected "),
+        ({"boundary": "foo"}, "^boundary: expected one of border, .* got 'foo'$"),
+        ({"kernel": "sinc"}, "^boundary: expected 'periodic': kernel 'sinc' reads the whole axis, got 'border'$"),
         ({"kernel_size": 2}, "^kernel_size: expected an odd"),
         ({"head_gain": -1.0}, "^head_gain: expected a finite number ≥ 0"),
         ({"lipschitz": -1.0}, "^lipschitz: expected"),

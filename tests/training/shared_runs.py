@@ -8,6 +8,7 @@ import os
 import socket
 import sys
 import traceback
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 
@@ -17,6 +18,8 @@ import torch._dynamo  # with the line above, what torch and pandas would load in
 from conftest import Tiny
 
 from warptheory.training import fingerprint, fit, joined_processes, open_checkpoints
+
+Run = Callable[[Path, int | None], None]
 
 
 class Stopped(Exception):  # noqa: N818
@@ -60,7 +63,17 @@ def run(folder: Path, stop: int | None) -> None:
         (folder / "found.json").write_text(json.dumps(found))
 
 
-def in_forks(folder: Path, count: int, stop: int | None = None) -> None:
+def fail(folder: Path, _: int | None) -> None:
+    """Fail in the process that goes first; each one writes what it raised."""
+    try:
+        with joined_processes("cpu") as (processes, _), processes.first_alone():
+            if processes.rank == 0:
+                raise ValueError("no data")
+    except Exception as error:
+        (folder / f"{processes.rank}.txt").write_text(f"{type(error).__name__}: {error}")
+
+
+def in_forks(folder: Path, count: int, stop: int | None = None, run: Run = run) -> None:
     """Run in so many processes."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -89,9 +102,10 @@ def main(place: Path) -> None:
     in_forks(place / "stopped", 2, stop=7)
     assert not (place / "stopped" / "found.json").exists()
     in_forks(place / "stopped", 2)
-    print(
-        json.dumps({name: json.loads((place / name / "found.json").read_text()) for name in ("one", "two", "stopped")})
-    )
+    found = {name: json.loads((place / name / "found.json").read_text()) for name in ("one", "two", "stopped")}
+    in_forks(place, 2, run=fail)
+    found["errors"] = [(place / f"{rank}.txt").read_text() for rank in range(2)]
+    print(json.dumps(found))
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 import json
 import os
+import resource
 import subprocess
 import sys
 from pathlib import Path
@@ -14,6 +15,7 @@ import warptheory
 from warptheory.core.errors import ArgumentError
 from warptheory.training import (
     Checkpoint,
+    CheckpointError,
     Checkpoints,
     DivergedError,
     fingerprint,
@@ -84,9 +86,10 @@ def test_a_damaged_checkpoint_is_passed_over(name, damage, tiny, task, tmp_path)
         middle = len(content) // 2
         other = bytes([content[middle] ^ 255])
         path.write_bytes(content[:middle] if damage == "cut" else content[:middle] + other + content[middle + 1 :])
-    assert Checkpoints(tmp_path / "checkpoints").latest().step == 8
     model = tiny()
-    train(tmp_path, model, task)
+    told = "damaged checkpoint in .*: step-000000009; training goes on from step-000000008$"
+    with pytest.warns(UserWarning, match=told):
+        train(tmp_path, model, task)
     assert fingerprint(model) == fingerprint(whole)
 
 
@@ -97,7 +100,78 @@ def test_an_edited_manifest_is_passed_over(change, tiny, task, tmp_path):
     path = tmp_path / "checkpoints" / "step-000000009" / "checkpoint.json"
     edited = {**json.loads(path.read_text()), **change}
     path.write_text(json.dumps({name: value for name, value in edited.items() if value is not None}))
-    assert Checkpoints(tmp_path / "checkpoints").latest().step == 8
+    with pytest.warns(UserWarning, match="goes on from step-000000008"):
+        assert Checkpoints(tmp_path / "checkpoints").latest().step == 8
+
+
+def damage(folder):
+    """Cut the weights of every checkpoint."""
+    for path in folder.glob("checkpoints/*/state.safetensors"):
+        path.write_bytes(path.read_bytes()[:100])
+
+
+def test_damaged_checkpoints_are_not_overwritten_by_a_run_that_starts(tiny, task, tmp_path):
+    train(tmp_path, tiny(), task)
+    damage(tmp_path)
+    with pytest.raises(ArgumentError, match="^out: expected an empty folder, or --resume .*step-000000009$"):
+        open_checkpoints(tmp_path, {}).__enter__()
+    with pytest.warns(UserWarning, match="step-000000008, step-000000009; training starts over$"):
+        train(tmp_path, tiny(), task)
+
+
+@pytest.mark.parametrize(
+    "change", [{"optimizer": "adamw"}, {"seed": 1}, {"steps": 12}, {"augment": ("flip",)}], ids=str
+)
+def test_other_settings_are_refused(change, tiny, task, tmp_path):
+    """By `fit` itself, of whatever folder; the model is left as it was."""
+    train(tmp_path, tiny(), task)
+    model, checkpoints = tiny(), Checkpoints(tmp_path / "checkpoints")
+    (name,) = change
+    with pytest.raises(ArgumentError, match=f"^settings: expected those of .*, got others: {name} was .* and is "):
+        fit(model, *task, checkpoints=checkpoints, **{**CHOSEN, **change})
+    assert fingerprint(model) == fingerprint(tiny())
+
+
+def test_other_settings_are_refused_where_the_configuration_was_lost(tiny, task, tmp_path):
+    train(tmp_path, tiny(), task)
+    (tmp_path / "configuration.json").unlink()
+    with pytest.raises(ArgumentError, match="^settings: expected those of .*, got others: seed was 0 and is 1$"):
+        open_checkpoints(tmp_path, {"seed": 1, "model": "tiny"}, resume=True).__enter__()
+    assert not (tmp_path / "configuration.json").exists()
+    with open_checkpoints(tmp_path, {"seed": 0, "model": "tiny"}, resume=True) as checkpoints:
+        assert checkpoints.latest().step == 9
+
+
+def test_a_folder_in_which_nothing_was_trained_is_free(tmp_path):
+    """Records, and what other commands keep in a folder, hold it."""
+    for seed in (0, 1):
+        with open_checkpoints(tmp_path, {"seed": seed}):
+            pass
+    for name in ("metrics.parquet", "chunks.sqlite"):
+        (tmp_path / name).touch()
+        with pytest.raises(ArgumentError, match="^out: expected a folder of the same run.* seed was 1 and is 2"):
+            open_checkpoints(tmp_path, {"seed": 2}).__enter__()
+        (tmp_path / name).unlink()
+
+
+def test_a_disk_that_is_full(tiny, task, tmp_path):
+    """Files are limited to a size that holds what was measured, and not the weights."""
+    train(tmp_path, tiny(), task, steps=9)
+    size = (tmp_path / "checkpoints" / "step-000000009" / "state.safetensors").stat().st_size
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size // 2, before[1]))
+    checkpoints = Checkpoints(tmp_path / "checkpoints")
+    try:
+        with pytest.raises(CheckpointError) as caught:
+            checkpoints.save(Checkpoint(10, {"model.weight": torch.zeros(size)}))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    good = checkpoints.folder / "step-000000009"
+    assert caught.value.checkpoint == good
+    assert str(caught.value).startswith(f"the checkpoint of step 10 could not be written into {checkpoints.folder}: ")
+    assert str(caught.value).endswith(f"; last good checkpoint: {good}")
+    assert [path.name for path in checkpoints.paths()] == ["step-000000008", "step-000000009"]
+    assert len(list(checkpoints.folder.iterdir())) == 2
 
 
 def test_damaged_checkpoints_of_later_steps_do_not_outlive_good_ones(tmp_path):

@@ -198,6 +198,11 @@ def labelled(shape=(8, 1, 6, 6), labels=8):
         ((torch.zeros(8, 1, 6, 6), torch.full((8,), 3)), {"steps": 1, "batch": 8}, "^labels: expected classes 0 … 2"),
         ((torch.zeros(8, 1, 6, 6), torch.full((8,), -1)), {"steps": 1, "batch": 8}, "^labels: expected classes 0 … 2"),
         (labelled(), {"steps": 1, "batch": 8, "evaluation_interval": 1}, "^evaluation_interval: .* images to test"),
+        (
+            labelled(),
+            {"steps": 1, "batch": 8, "evaluation_interval": True},
+            "^evaluation_interval: expected a positive",
+        ),
         (labelled(), {"steps": 1, "batch": 8, "test": labelled((0, 1, 6, 6), 0)}, "^test: expected at least one"),
         (labelled(), {"steps": 1, "batch": 8, "test": labelled(labels=3)}, "^test: expected int64 of shape"),
         (labelled(), {"steps": 1, "batch": 8, "precision": "fp16"}, "^precision: expected fp32 or bf16 on a CPU"),

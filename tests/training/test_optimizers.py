@@ -5,6 +5,8 @@ import torch
 from torch.nn import functional
 
 from warptheory.core.errors import ArgumentError, UnknownNameError
+from warptheory.networks import selfwarp_resnet
+from warptheory.operators import SelfWarp2d
 from warptheory.training import fit
 from warptheory.training.batches import batch_positions
 from warptheory.training.optimizers import build_optimizer, gradient_norms
@@ -64,6 +66,27 @@ def test_gradient_norms_by_group(tiny, task):
     norms = gradient_norms(optimizer)
     for name, parameters in model.parameter_groups().items():
         assert norms[name].item() == pytest.approx(torch.cat([p.grad.flatten() for p in parameters]).norm().item())
+
+
+def wrapped_network():
+    return torch.nn.DataParallel(selfwarp_resnet(8, classes=3, channels_in=1, width=4))
+
+
+def own_network():
+    return torch.nn.Sequential(SelfWarp2d(1), torch.nn.Flatten(), torch.nn.Linear(36, 3))
+
+
+@pytest.mark.parametrize("build", [wrapped_network, own_network])
+def test_the_warping_multiplier_reaches_any_model(build, task):
+    """With a multiplier of zero the heads of self-warps stay as they were, and nothing else does."""
+    torch.manual_seed(0)
+    model = build()
+    before = {name: value.clone() for name, value in model.named_parameters()}
+    (measured,) = fit(model, *task, steps=1, batch=60, warping_multiplier=0.0)
+    heads = {name for name in before if ".head." in f".{name}"}
+    assert heads
+    assert {name for name, value in model.named_parameters() if torch.equal(value, before[name])} == heads
+    assert measured.gradient_norms["warping"] > 0
 
 
 @pytest.mark.usefixtures("as_users_call")

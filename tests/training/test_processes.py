@@ -21,7 +21,7 @@ def runs(tmp_path_factory):
     command = [sys.executable, Path(__file__).with_name("shared_runs.py"), folder]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout)
+    return {**json.loads(done.stdout), "warnings": done.stderr}
 
 
 def test_two_processes_train_as_one(runs):
@@ -41,6 +41,17 @@ def test_two_processes_train_as_one(runs):
 
 def test_two_processes_that_were_stopped_end_in_the_same_weights(runs):
     assert runs["stopped"]["fingerprint"] == runs["two"]["fingerprint"]
+
+
+def test_what_the_first_process_raises_ends_the_others(runs):
+    assert runs["errors"] == [
+        "ValueError: no data",
+        "FirstProcessError: the first process could not go on; it says why",
+    ]
+
+
+def test_nothing_is_deprecated(runs):
+    assert "FutureWarning" not in runs["warnings"]
 
 
 def test_shares_cover_the_batch():

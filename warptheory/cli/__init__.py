@@ -1,11 +1,14 @@
 """The command line: parses, calls, prints. One file per command in `commands/`.
 
-Exit codes: 0 when everything that was checked holds, 1 when it does not, 2 for bad usage.
+Exit codes: 0 when everything that was checked holds, 1 when it does not or could not be done, 2 for bad usage, 130 for
+an interruption by Ctrl-C.
 """
 
 import importlib
 import sys
-from typing import Annotated
+from collections.abc import Callable
+from functools import wraps
+from typing import Annotated, Any, NoReturn
 
 import typer
 
@@ -33,8 +36,32 @@ def build_app() -> typer.Typer:
     app.callback()(_about)
     for name, module in sorted(entry_modules("warptheory.cli.commands").items()):
         loaded = importlib.import_module(module)
-        app.command(name, epilog=loaded.EXAMPLES)(loaded.command)
+        going_on = getattr(loaded, "GOING_ON", None)
+        app.command(name, epilog=loaded.EXAMPLES)(_interruptible(loaded.command, going_on))
     return app
+
+
+class InterruptionError(WarpTheoryError):
+    """A command was interrupted; the message says how to go on."""
+
+
+def _interruptible(command: Callable[..., None], going_on: str | None) -> Callable[..., None]:
+    """Return a command that tells of an interruption, which Typer would end without a word.
+
+    Args:
+        command: the command.
+        going_on: how a command that was given a folder goes on from there; None if it does not.
+    """
+
+    @wraps(command)
+    def run(**arguments: Any) -> None:
+        try:
+            command(**arguments)
+        except KeyboardInterrupt as error:
+            told = f" {going_on}" if going_on is not None and arguments.get("out") is not None else ""
+            raise InterruptionError(f"Interrupted.{told}") from error
+
+    return run
 
 
 def _print_version(is_wanted: bool) -> None:
@@ -55,9 +82,16 @@ def main() -> None:
     """Run the command line; errors that a user can act on print one line."""
     try:
         build_app()()
+    except InterruptionError as error:
+        _end(str(error), 130)
+    except KeyboardInterrupt:  # before the command began
+        _end("Interrupted.", 130)
     except WarpTheoryError as error:
-        print(f"Error: {error}", file=sys.stderr)
-        sys.exit(2 if isinstance(error, ArgumentError) else 1)
-    except KeyboardInterrupt:
-        print("Interrupted.", file=sys.stderr)
-        sys.exit(130)
+        _end(f"Error: {error}", 2 if isinstance(error, ArgumentError) else 1)
+    except OSError as error:  # such as a disk that is full
+        _end(f"Error: {error}", 1)
+
+
+def _end(message: str, code: int) -> NoReturn:
+    print(message, file=sys.stderr)
+    sys.exit(code)

@@ -6,20 +6,23 @@ from numbers import Integral, Real
 from warptheory.core.errors import ArgumentError
 
 
-def check_integer(argument: str, value: object, least: int = 1, most: int | None = None) -> int:
+def check_integer(argument: str, value: object, least: int | None = 1, most: int | None = None) -> int:
     """Return a whole number from `least` to `most`, both included; NumPy's are taken, True and False are not.
+
+    Args:
+        argument: name of the argument, as the caller wrote it.
+        value: what came.
+        least: the least that is taken; None sets no bound.
+        most: the largest that is taken; None sets no bound.
 
     Raises:
         ArgumentError: anything else.
     """
-    whole = isinstance(value, Integral) and not isinstance(value, bool)
-    if whole and int(value) >= least and (most is None or int(value) <= most):  # type: ignore[call-overload]
-        return int(value)  # type: ignore[call-overload]
-    if most is not None:
-        expected = f"an integer in {least} … {most}"
-    else:
-        expected = "a positive integer" if least == 1 else f"an integer ≥ {least}"
-    raise ArgumentError(argument, expected=expected, received=repr(value))
+    if isinstance(value, Integral) and not isinstance(value, bool):
+        number = int(value)
+        if (least is None or number >= least) and (most is None or number <= most):
+            return number
+    raise ArgumentError(argument, expected=_whole_numbers(least, most), received=repr(value))
 
 
 def check_number(
@@ -55,3 +58,12 @@ def check_flag(argument: str, value: object) -> bool:
     if not isinstance(value, bool):
         raise ArgumentError(argument, expected="True or False", received=repr(value))
     return value
+
+
+def _whole_numbers(least: int | None, most: int | None) -> str:
+    if least is not None and most is not None:
+        return f"an integer in {least} … {most}"
+    if least == 1:
+        return "a positive integer"
+    bounds = ("" if least is None else f" ≥ {least}") + ("" if most is None else f" ≤ {most}")
+    return f"an integer{bounds}"

@@ -8,12 +8,14 @@
 [0, 18]
 """
 
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from warptheory.core.catalogue import entry_modules, load_entry
 from warptheory.core.errors import ArgumentError, UnknownNameError
 from warptheory.networks._family import Family
-from warptheory.networks._network import WarpedNetwork
+from warptheory.networks._network import WarpedNetwork, parameter_groups
 from warptheory.networks.selfwarp_net1d import SelfWarpNet1d, selfwarp_net1d
 from warptheory.networks.selfwarp_resnet import ResidualBlock, SelfWarpResNet, selfwarp_resnet
 
@@ -25,6 +27,7 @@ __all__ = [
     "WarpedNetwork",
     "build",
     "names",
+    "parameter_groups",
     "selfwarp_net1d",
     "selfwarp_resnet",
 ]
@@ -61,8 +64,21 @@ def build(name: str, *, classes: int, channels_in: int, **options: Any) -> Warpe
             if taken is not None:
                 expected = f"to be said by the name {name!r} alone"
                 raise ArgumentError(taken, expected=expected, received=repr(options[taken]))
-            return family.builder(classes=classes, channels_in=channels_in, **given, **options)
+            decided = {**given, "classes": classes, "channels_in": channels_in}
+            with _without(decided):
+                return family.builder(**decided, **options)
     raise UnknownNameError("name", name, names())
+
+
+@contextmanager
+def _without(decided: Iterable[str]) -> Iterator[None]:
+    """Let the error of an unknown option list only those that can be given beside a name."""
+    try:
+        yield
+    except UnknownNameError as error:
+        if error.argument != "option":
+            raise
+        raise UnknownNameError("option", error.name, set(error.known) - set(decided)) from error
 
 
 def _families() -> list[Family]:

@@ -8,7 +8,8 @@ from typing import Any, ClassVar
 import torch
 from torch import nn
 
-from warptheory.core.errors import ArgumentError, UnknownNameError
+from warptheory.core.checks import check_integer
+from warptheory.core.errors import UnknownNameError
 from warptheory.core.streams import Stream
 from warptheory.operators import SelfWarp
 
@@ -24,9 +25,20 @@ class WarpedNetwork(nn.Module):
 
     def parameter_groups(self) -> dict[str, list[nn.Parameter]]:
         """Return the parameters in two groups: "warping" computes offsets, "rest" is everything else."""
-        warping = [p for module in self.modules() if isinstance(module, SelfWarp) for p in module.parameters()]
-        chosen = set(map(id, warping))
-        return {"warping": warping, "rest": [p for p in self.parameters() if id(p) not in chosen]}
+        return parameter_groups(self)
+
+
+def parameter_groups(model: nn.Module) -> dict[str, list[nn.Parameter]]:
+    """Return the parameters of any model in two groups: "warping", those of its self-warps, and "rest".
+
+    Args:
+        model: a network of this library or of one's own; without `operators.SelfWarp` layers "warping" is empty.
+    """
+    warps = [module for module in model.modules() if isinstance(module, SelfWarp)]
+    # By identity, once each: layers may share a head.
+    warping = {id(parameter): parameter for warp in warps for parameter in warp.parameters()}
+    rest = [parameter for parameter in model.parameters() if id(parameter) not in warping]
+    return {"warping": list(warping.values()), "rest": rest}
 
 
 @torch.no_grad()
@@ -36,6 +48,7 @@ def initialise(network: nn.Module, seed: int) -> None:
     A layer's weights are therefore the same whatever else is in the network: a warped network and its plain twin agree.
     Convolutions and linear layers take torch's default law, uniform within 1/√(inputs of an output).
     """
+    check_integer("seed", seed, None)
     heads = {id(layer.head) for layer in network.modules() if isinstance(layer, SelfWarp)}
     for name, layer in network.named_modules():
         generator = torch.Generator().manual_seed(int(Stream(seed, f"weights/{name}").generator().integers(2**63)))
@@ -62,14 +75,3 @@ def check_options(options: Mapping[str, object], network: Callable[..., Any]) ->
     for name in options:
         if name not in layer:
             raise UnknownNameError("option", name, [*own, *layer])
-
-
-def check_count(argument: str, value: object) -> int:
-    """Return a number of things.
-
-    Raises:
-        ArgumentError: not a positive integer.
-    """
-    if type(value) is not int or value < 1:
-        raise ArgumentError(argument, expected="a positive integer", received=repr(value))
-    return value

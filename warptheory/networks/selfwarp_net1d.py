@@ -7,8 +7,9 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
+from warptheory.core.checks import check_flag, check_integer
 from warptheory.networks._family import Family
-from warptheory.networks._network import WarpedNetwork, check_count, check_options, initialise
+from warptheory.networks._network import WarpedNetwork, check_options, initialise
 from warptheory.operators import SelfWarp1d
 
 # What is left of 40 samples after three strides of two; the classifier sees where features are.
@@ -53,15 +54,16 @@ class SelfWarpNet1d(WarpedNetwork):
     ) -> None:
         super().__init__()
         check_options(options, selfwarp_net1d)
-        check_count("depth", depth)
-        entering = [check_count("channels_in", channels_in)] + [check_count("width", width)] * (depth - 1)
+        check_flag("warp", warp)
+        check_integer("depth", depth)
+        entering = [check_integer("channels_in", channels_in)] + [check_integer("width", width)] * (depth - 1)
         sizes = [5] + [3] * (depth - 1)
         blocks = [
             SignalBlock(channels, width, size, options if warp else None)
             for channels, size in zip(entering, sizes, strict=True)
         ]
         self.blocks = nn.Sequential(*blocks)
-        self.classifier = nn.Linear(_POSITIONS * width, check_count("classes", classes))
+        self.classifier = nn.Linear(_POSITIONS * width, check_integer("classes", classes))
 
     def forward(self, x: Float[Tensor, "B C N"]) -> Float[Tensor, "B K"]:
         """Return the class scores of signals (B, C, N), shape (B, classes)."""

@@ -8,9 +8,10 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
+from warptheory.core.checks import check_flag, check_integer
 from warptheory.core.errors import ArgumentError, UnknownNameError
 from warptheory.networks._family import Family
-from warptheory.networks._network import WarpedNetwork, check_count, check_options, initialise
+from warptheory.networks._network import WarpedNetwork, check_options, initialise
 from warptheory.operators import SelfWarp2d
 
 PLACEMENTS = ("branch", "both", "between")
@@ -82,14 +83,15 @@ class SelfWarpResNet(WarpedNetwork):
         **options: Any,
     ) -> None:
         super().__init__()
-        blocks, rest = divmod(check_count("depth", depth) - 2, 6)
+        check_flag("warp", warp)
+        blocks, rest = divmod(check_integer("depth", depth) - 2, 6)
         if rest or blocks < 1:
             raise ArgumentError("depth", expected="6n + 2 with n ≥ 1 (20, 32, 44, 56, 110)", received=depth)
         _check_choice("placement", placement, PLACEMENTS)
         _check_choice("mixing", mixing, tuple(MIXINGS))
         check_options(options, selfwarp_resnet)
-        channels = check_count("width", width)
-        self.stem = nn.Conv2d(check_count("channels_in", channels_in), width, 3, padding=1, bias=False)
+        channels = width = check_integer("width", width)
+        self.stem = nn.Conv2d(check_integer("channels_in", channels_in), width, 3, padding=1, bias=False)
         self.stem_norm = nn.BatchNorm2d(width)
         stages: list[nn.Module] = []
         for stage in range(3):
@@ -99,7 +101,7 @@ class SelfWarpResNet(WarpedNetwork):
                 stages.append(ResidualBlock(*sizes, placement, MIXINGS[mixing], options if warp else None))
                 channels = width * 2**stage
         self.blocks = nn.Sequential(*stages)
-        self.classifier = nn.Linear(channels, check_count("classes", classes))
+        self.classifier = nn.Linear(channels, check_integer("classes", classes))
 
     def forward(self, x: Float[Tensor, "B C H W"]) -> Float[Tensor, "B K"]:
         """Return the class scores of images (B, C, H, W), shape (B, classes)."""

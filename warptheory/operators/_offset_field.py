@@ -7,7 +7,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
-from warptheory.core.errors import ArgumentError
+from warptheory.core.checks import check_number
 
 # Weights of the Gaussian beyond so many deviations, 3e-4 of the largest, are left out.
 _DEVIATIONS = 4
@@ -38,12 +38,10 @@ class OffsetField(nn.Module):
     ) -> None:
         super().__init__()
         self.dim = dim
-        self.scale = check_number("scale", scale, least=-math.inf)
-        self.smoothing = check_number("smoothing", smoothing)
-        self.gradient_scale = check_number("gradient_scale", gradient_scale)
-        self.lipschitz = None if lipschitz is None else check_number("lipschitz", lipschitz)
-        if self.lipschitz == 0:
-            raise ArgumentError("lipschitz", expected="a bound > 0, or None", received=lipschitz)
+        self.scale = check_number("scale", scale)
+        self.smoothing = check_number("smoothing", smoothing, least=0)
+        self.gradient_scale = check_number("gradient_scale", gradient_scale, least=0)
+        self.lipschitz = None if lipschitz is None else check_number("lipschitz", lipschitz, above=0)
 
     def forward(self, found: Float[Tensor, "B Gd *T"]) -> Float[Tensor, "B G d *T"]:
         """Return the offsets in pixels, shape (B, G, d, *T), of a head's output, shape (B, G·d, *T)."""
@@ -127,16 +125,3 @@ def scale_gradient(values: Float[Tensor, "*S"], factor: float) -> Float[Tensor, 
     constant = values.detach()
     # What is added is zero, exactly; its derivative is the factor, in every mode and to any order.
     return constant + factor * (values - constant)
-
-
-def check_number(argument: str, value: object, least: float = 0.0) -> float:
-    """Return a finite number from `least` on, as a float.
-
-    Raises:
-        ArgumentError: anything else.
-    """
-    is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    if not is_number or not math.isfinite(value) or value < least:  # type: ignore[arg-type, operator]
-        expected = "a finite number" if math.isinf(least) else f"a finite number ≥ {least:g}"
-        raise ArgumentError(argument, expected=expected, received=repr(value))
-    return float(value)  # type: ignore[arg-type]

@@ -7,7 +7,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from warptheory import warping
+from warptheory import kernels, warping
+from warptheory.warping import boundaries
+from warptheory.warping._arguments import check_kernel_fits
 
 
 @dataclass(frozen=True)
@@ -39,10 +41,16 @@ class SamplingOperator(nn.Module, ABC):
     Args:
         kernel: name of the interpolation kernel.
         boundary: name of the boundary rule.
+
+    Raises:
+        UnknownNameError: no such kernel or boundary rule.
+        ArgumentError: a kernel and a boundary rule that do not go together.
     """
 
     def __init__(self, kernel: str = "linear", boundary: str = "border") -> None:
         super().__init__()
+        boundaries.get(boundary)
+        check_kernel_fits(kernels.get(kernel), boundary)
         self.kernel = kernel
         self.boundary = boundary
 

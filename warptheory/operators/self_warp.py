@@ -8,9 +8,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from warptheory.core.checks import check_integer, check_number
 from warptheory.core.errors import ArgumentError
 from warptheory.operators._fused_self_warp import fused_self_warp
-from warptheory.operators._offset_field import OffsetField, check_number
+from warptheory.operators._offset_field import OffsetField
 from warptheory.operators._operator import SamplingOperator
 from warptheory.operators._thin_convolution import ThinConvolution2d
 
@@ -44,7 +45,8 @@ class SelfWarp(SamplingOperator):
 
     Raises:
         ArgumentError: groups that do not divide the channels, an even kernel size, a negative gain, smoothing or
-            gradient scale, or a bound that is not positive.
+            gradient scale, a bound that is not positive, or a kernel and a boundary rule that do not go together.
+        UnknownNameError: no such kernel or boundary rule.
 
     Source: arXiv 2511.20800, self-warp networks; theory section F.
     """
@@ -66,10 +68,11 @@ class SelfWarp(SamplingOperator):
         gradient_scale: float = 1.0,
     ) -> None:
         super().__init__(kernel, boundary)
-        if not isinstance(kernel_size, int) or kernel_size < 1 or kernel_size % 2 == 0:
-            raise ArgumentError("kernel_size", expected="an odd positive integer", received=kernel_size)
+        check_integer("channels", channels)
+        if check_integer("kernel_size", kernel_size) % 2 == 0:
+            raise ArgumentError("kernel_size", expected="an odd number", received=kernel_size)
         self.groups = _group_count(groups, channels)
-        self.head_gain = check_number("head_gain", head_gain)
+        self.head_gain = check_number("head_gain", head_gain, least=0)
         self.head = self._convolution(channels, self.dim * self.groups, kernel_size)
         self.field = OffsetField(self.dim, scale, lipschitz, smoothing, gradient_scale)
         self.reset_head()
@@ -128,7 +131,10 @@ class SelfWarp2d(SelfWarp):
 def _group_count(groups: int | str, channels: int) -> int:
     if groups == "channels":
         return channels
-    if not isinstance(groups, int) or groups < 1 or channels % groups:
-        expected = f'a divisor of the {channels} channels, or "channels"'
+    expected = f'a divisor of the {channels} channels, or "channels"'
+    if isinstance(groups, str):
         raise ArgumentError("groups", expected=expected, received=repr(groups))
-    return groups
+    count = check_integer("groups", groups)
+    if channels % count:
+        raise ArgumentError("groups", expected=expected, received=count)
+    return count

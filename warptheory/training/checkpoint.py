@@ -8,6 +8,7 @@ The last two are kept.
 
 import shutil
 import tempfile
+import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -17,11 +18,13 @@ from typing import Any
 
 import pandas as pd
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from warptheory.core import records, run_folders
-from warptheory.core.errors import ArgumentError
+from warptheory.core.checks import check_integer
+from warptheory.core.errors import ArgumentError, WarpTheoryError
 from warptheory.training.processes import Processes
 
 FOLDER = "checkpoints"
@@ -38,12 +41,27 @@ class Checkpoint:
         tensors: weights and buffers of the model, and the optimizer's state, by name.
         scalars: what else decides how the run goes on, such as the scale of a loss.
         tables: what was measured so far, by name.
+        settings: the settings of the run, by name, as JSON has them.
     """
 
     step: int
     tensors: Mapping[str, Tensor]
     scalars: Mapping[str, Any] = field(default_factory=dict)
     tables: Mapping[str, pd.DataFrame] = field(default_factory=dict)
+    settings: Mapping[str, Any] = field(default_factory=dict)
+
+
+class CheckpointError(WarpTheoryError):
+    """A checkpoint could not be written, such as on a disk that is full.
+
+    Args:
+        message: where, why, and the last checkpoint that is whole.
+        checkpoint: that one, if there is one.
+    """
+
+    def __init__(self, message: str, *, checkpoint: Path | None = None) -> None:
+        super().__init__(message)
+        self.checkpoint = checkpoint
 
 
 class Checkpoints:
@@ -58,17 +76,51 @@ class Checkpoints:
     """
 
     def __init__(self, folder: Path, interval: int = 100) -> None:
-        if not (isinstance(interval, int) and interval >= 1):
-            raise ArgumentError("interval", expected="a positive integer", received=interval)
         self.folder = folder
-        self.interval = interval
+        self.interval = check_integer("interval", interval)
+        self._told: list[str] = []  # damaged checkpoints that were named already
 
     def due(self, done: int, steps: int) -> bool:
         """Whether a checkpoint is written after so many steps of all of them."""
         return done % self.interval == 0 or done == steps
 
     def save(self, checkpoint: Checkpoint) -> Path:
-        """Write a checkpoint, whole or not at all, and forget all but the last two."""
+        """Write a checkpoint, whole or not at all, and forget all but the last two.
+
+        Raises:
+            CheckpointError: the files could not be written.
+        """
+        try:
+            return self._save(checkpoint)
+        except (OSError, SafetensorError) as error:
+            good = self.latest_path()
+            message = f"the checkpoint of step {checkpoint.step} could not be written into {self.folder}: {error}"
+            told = f"{message}; last good checkpoint: {good or 'none was written'}"
+            raise CheckpointError(told, checkpoint=good) from error
+
+    def latest_path(self) -> Path | None:
+        """Return the folder of the last checkpoint that is whole, None if there is none."""
+        return next((path for path in reversed(self.paths()) if _is_whole(path)), None)
+
+    def latest(self) -> Checkpoint | None:
+        """Return the last checkpoint that is whole, None if there is none; damaged ones are passed over, and named.
+
+        Warns:
+            UserWarning: later checkpoints are damaged.
+        """
+        path = self.latest_path()
+        damaged = [other.name for other in self.paths() if path is None or other > path]
+        if damaged and damaged != self._told and Processes.current().rank == 0:
+            going_on = "training starts over" if path is None else f"training goes on from {path.name}"
+            warnings.warn(f"damaged checkpoint in {self.folder}: {', '.join(damaged)}; {going_on}", stacklevel=2)
+            self._told = damaged
+        return None if path is None else _read(path)
+
+    def paths(self) -> list[Path]:
+        """Return the folders of all checkpoints in the order of their steps, be they whole or damaged."""
+        return sorted(self.folder.glob("step-*"))
+
+    def _save(self, checkpoint: Checkpoint) -> Path:
         path = self.folder / _name(checkpoint.step)
         temporary = Path(tempfile.mkdtemp(dir=self.folder, prefix=".writing-"))
         try:
@@ -79,23 +131,11 @@ class Checkpoints:
         except BaseException:
             shutil.rmtree(temporary, ignore_errors=True)
             raise
-        kept = [other for other in self._paths() if other <= path][-_KEPT:]
-        for other in self._paths():
+        kept = [other for other in self.paths() if other <= path][-_KEPT:]
+        for other in self.paths():
             if other not in kept:
                 shutil.rmtree(other)
         return path
-
-    def latest_path(self) -> Path | None:
-        """Return the folder of the last checkpoint that is whole, None if there is none."""
-        return next((path for path in reversed(self._paths()) if _is_whole(path)), None)
-
-    def latest(self) -> Checkpoint | None:
-        """Return the last checkpoint that is whole, None if there is none; damaged ones are passed over."""
-        path = self.latest_path()
-        return None if path is None else _read(path)
-
-    def _paths(self) -> list[Path]:
-        return sorted(self.folder.glob("step-*"))
 
 
 @contextmanager
@@ -118,7 +158,7 @@ def open_checkpoints(
 
     Raises:
         ArgumentError: a folder that cannot be written, that another process is using, that holds another
-            configuration, or that holds checkpoints when neither resume nor fresh is asked for.
+            configuration, or that holds checkpoints, be they damaged, when neither resume nor fresh is asked for.
     """
     if resume and fresh:
         raise ArgumentError("fresh", expected="either --resume or --fresh", received="both")
@@ -133,6 +173,22 @@ def open_checkpoints(
                 stack.enter_context(run_folders.held(place))
                 _prepare(place, configuration, resume=resume, fresh=fresh)
         yield checkpoints
+
+
+def check_settings(folder: Path, before: Mapping[str, Any], now: Mapping[str, Any]) -> None:
+    """Check that a run goes on under the settings of its last checkpoint.
+
+    Args:
+        folder: where the checkpoints are.
+        before: the settings in the last one.
+        now: those of the run, as JSON has them.
+
+    Raises:
+        ArgumentError: other ones.
+    """
+    changed = run_folders.changes(before, now)
+    if changed:
+        raise ArgumentError("settings", expected=f"those of the checkpoints in {folder}", received=f"others: {changed}")
 
 
 def state_tensors(model: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
@@ -201,12 +257,32 @@ def _prepare(folder: Path, configuration: Mapping[str, Any], *, resume: bool, fr
     kept.mkdir(exist_ok=True)
     for unfinished in kept.glob(".writing-*"):
         shutil.rmtree(unfinished, ignore_errors=True)
+    found = Checkpoints(kept).paths()
+    if not (found or _holds_data(folder)):
+        # What was started here came to nothing: the folder is free for another run.
+        (folder / run_folders.CONFIGURATION).unlink(missing_ok=True)
+    if found and not (folder / run_folders.CONFIGURATION).is_file():
+        _check_against_checkpoint(kept, configuration)
     run_folders.check_configuration(folder, configuration)
-    there = Checkpoints(kept).latest_path()
-    if there is not None and not resume:
+    if found and not resume:
         raise ArgumentError(
-            "out", expected="an empty folder, or --resume to go on, or --fresh to start over", received=f"{there}"
+            "out", expected="an empty folder, or --resume to go on, or --fresh to start over", received=f"{found[-1]}"
         )
+
+
+def _holds_data(folder: Path) -> bool:
+    """Whether there are records in a folder, or what another command keeps there."""
+    return any(path.suffix in (".parquet", ".safetensors", ".sqlite") for path in folder.iterdir())
+
+
+def _check_against_checkpoint(folder: Path, configuration: Mapping[str, Any]) -> None:
+    """Compare a configuration with the settings in the last checkpoint, where the run's own was lost."""
+    path = Checkpoints(folder).latest_path()
+    if path is None:
+        return
+    settings = _settings(path)
+    shared = settings.keys() & configuration.keys()
+    check_settings(folder, {name: settings[name] for name in shared}, {name: configuration[name] for name in shared})
 
 
 def _write(checkpoint: Checkpoint, folder: Path) -> None:
@@ -214,7 +290,8 @@ def _write(checkpoint: Checkpoint, folder: Path) -> None:
     for name, table in checkpoint.tables.items():
         table.to_parquet(folder / f"{name}.parquet", index=False)
     digests = {path.name: _digest(path) for path in sorted(folder.iterdir())}
-    manifest = {"step": checkpoint.step, "scalars": dict(checkpoint.scalars), "sha256": digests}
+    contents = {"scalars": dict(checkpoint.scalars), "settings": dict(checkpoint.settings)}
+    manifest = {"step": checkpoint.step, **contents, "sha256": digests}
     records.write_json(folder / _MANIFEST, manifest)
 
 
@@ -223,7 +300,7 @@ def _is_whole(folder: Path) -> bool:
     try:
         manifest = records.read_json(folder / _MANIFEST)
         digests, is_named = manifest["sha256"], folder.name == _name(manifest["step"])
-        is_complete = _TENSORS in digests and isinstance(manifest["scalars"], dict)
+        is_complete = _TENSORS in digests and all(isinstance(manifest[name], dict) for name in ("scalars", "settings"))
         return is_named and is_complete and all(_digest(folder / name) == digests[name] for name in digests)
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return False
@@ -232,7 +309,12 @@ def _is_whole(folder: Path) -> bool:
 def _read(folder: Path) -> Checkpoint:
     manifest = records.read_json(folder / _MANIFEST)
     tables = {path.stem: pd.read_parquet(path) for path in folder.glob("*.parquet")}
-    return Checkpoint(manifest["step"], load_file(folder / _TENSORS), manifest["scalars"], tables)
+    return Checkpoint(manifest["step"], load_file(folder / _TENSORS), manifest["scalars"], tables, _settings(folder))
+
+
+def _settings(folder: Path) -> dict[str, Any]:
+    settings: dict[str, Any] = records.read_json(folder / _MANIFEST)["settings"]
+    return settings
 
 
 def _name(step: int) -> str:

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import asdict, replace
 from time import perf_counter
 from typing import Any, Protocol, runtime_checkable
 
@@ -13,10 +13,11 @@ from jaxtyping import Float, Int
 from torch import Tensor, distributed, nn
 from torch.nn import functional
 
+from warptheory.core.checks import check_integer
 from warptheory.core.errors import ArgumentError, UnknownNameError
 from warptheory.core.streams import Stream
 from warptheory.training.batches import draw_batch
-from warptheory.training.checkpoint import Checkpoint, Checkpoints, restore_state, state_tensors
+from warptheory.training.checkpoint import Checkpoint, Checkpoints, check_settings, restore_state, state_tensors
 from warptheory.training.diagnosis import diverged
 from warptheory.training.metrics import TrainingStep, history_of_table, history_table
 from warptheory.training.optimizers import build_optimizer, gradient_norms, set_learning_rate
@@ -57,7 +58,7 @@ def fit(
 
     Args:
         model: a classifier, on the device that trains it; its `parameter_groups()`, if it has them, are "warping" and
-            "rest", else all its parameters are "rest".
+            "rest", else the parameters of its self-warps are "warping"; see `networks.parameter_groups`.
         images: training images, shape (N, C, *S), in the model's dtype, on any device.
         labels: their classes, shape (N,).
         settings: of the run; made of `chosen` if there are none.
@@ -73,13 +74,13 @@ def fit(
 
     Raises:
         ArgumentError: settings that cannot be used, images and labels that do not belong together, a batch with more
-            images than there are, or a checkpoint of another model.
+            images than there are, or a checkpoint of another model or of other settings.
         DivergedError: the loss or a gradient became infinite or NaN.
+        CheckpointError: a checkpoint could not be written.
     """
     settings = _settings(settings, chosen)
     processes = Processes.current()
-    _check_data(model, images, labels, settings, processes)
-    _check_evaluation(test, evaluation_interval)
+    check_inputs(model, images, labels, settings, test=test, evaluation_interval=evaluation_interval)
     run = _Run(model, labels, settings, processes, checkpoints, monitor)
     history = run.resume()
     model.train()
@@ -103,6 +104,33 @@ def fit(
             if on_step is not None:
                 on_step(measured)
     return history
+
+
+def check_inputs(
+    model: nn.Module,
+    images: Float[Tensor, "N C *S"],
+    labels: Int[Tensor, " N"],
+    settings: TrainingSettings,
+    *,
+    test: LabelledTensors | None = None,
+    evaluation_interval: int | None = None,
+) -> None:
+    """Check what `fit` is given, before anything is trained or written.
+
+    Args:
+        model: as in `fit`.
+        images: training images, shape (N, C, *S).
+        labels: their classes, shape (N,).
+        settings: of the run.
+        test: images (M, C, *S) and labels (M,) to evaluate on.
+        evaluation_interval: steps between evaluations.
+
+    Raises:
+        ArgumentError: as `fit` does.
+    """
+    _check_data(model, images, labels, settings)
+    _check_evaluation(test, evaluation_interval)
+    Precision(settings.precision, next((p.device for p in model.parameters()), images.device))
 
 
 @torch.no_grad()
@@ -145,9 +173,12 @@ class _Run:
 
     def resume(self) -> list[TrainingStep]:
         """Take the state of the last checkpoint, if there is one; return the steps before it."""
-        checkpoint = None if self._checkpoints is None else self._checkpoints.latest()
+        if self._checkpoints is None:
+            return []
+        checkpoint = self._checkpoints.latest()
         if checkpoint is None:
             return []
+        check_settings(self._checkpoints.folder, checkpoint.settings, asdict(self._settings))
         restore_state(self._model, self.optimizer, checkpoint.tensors)
         self._precision.scaler.load_state_dict(dict(checkpoint.scalars))
         return history_of_table(checkpoint.tables["metrics"])
@@ -210,7 +241,8 @@ class _Run:
         tables = {"metrics": history_table(history)}
         if self._monitor is not None:
             tables["monitor"] = self._monitor.table()
-        self._checkpoints.save(Checkpoint(done, tensors, self._precision.scaler.state_dict(), tables))
+        scalars = self._precision.scaler.state_dict()
+        self._checkpoints.save(Checkpoint(done, tensors, scalars, tables, asdict(self._settings)))
 
     def _check_classes(self, classes: int) -> None:
         if self._labels.start < 0 or self._labels.stop > classes:
@@ -235,9 +267,7 @@ def _settings(settings: TrainingSettings | None, chosen: dict[str, Any]) -> Trai
     return TrainingSettings(**chosen)
 
 
-def _check_data(
-    model: nn.Module, images: Tensor, labels: Tensor, settings: TrainingSettings, processes: Processes
-) -> None:
+def _check_data(model: nn.Module, images: Tensor, labels: Tensor, settings: TrainingSettings) -> None:
     _check_labels("images", "labels", images, labels)
     dtype = next((parameter.dtype for parameter in model.parameters()), images.dtype)
     if images.ndim < 2 or images.dtype != dtype:
@@ -248,7 +278,7 @@ def _check_data(
         raise ArgumentError("images", expected="finite numbers", received=f"infinite or NaN in image {wrong}")
     if settings.batch > len(images):
         raise ArgumentError("batch", expected=f"an integer in 1 … {len(images)}", received=settings.batch)
-    processes.share(settings.batch)
+    Processes.current().share(settings.batch)
 
 
 def _check_labels(image_argument: str, label_argument: str, images: Tensor, labels: Tensor) -> None:
@@ -265,10 +295,11 @@ def _check_evaluation(test: LabelledTensors | None, interval: int | None) -> Non
         _check_labels("test", "test", *test)
         if len(test[0]) == 0:
             raise ArgumentError("test", expected="at least one image", received="none")
-    if interval is not None and not (isinstance(interval, int) and interval >= 1 and test is not None):
-        raise ArgumentError(
-            "evaluation_interval", expected="a positive integer, with images to test on", received=interval
-        )
+    if interval is None:
+        return
+    check_integer("evaluation_interval", interval)
+    if test is None:
+        raise ArgumentError("evaluation_interval", expected="None, without images to test on", received=interval)
 
 
 def _count_right(model: nn.Module, images: Tensor, labels: Tensor, batch: int = 256) -> int:

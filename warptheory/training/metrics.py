@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -40,12 +41,13 @@ class TrainingStep:
 
 def history_table(history: Sequence[TrainingStep]) -> pd.DataFrame:
     """Return a row for each step, with a column `gradient_norm_GROUP` for each parameter group."""
-    rows = []
-    for measured in history:
-        row = {name.name: getattr(measured, name.name) for name in dataclasses.fields(measured)}
-        norms = {f"{_NORM}{name}": norm for name, norm in row.pop("gradient_norms").items()}
-        rows.append({**row, **norms})
-    return pd.DataFrame(rows).astype({"test_accuracy": float}) if rows else pd.DataFrame()
+    if not history:
+        return pd.DataFrame()
+    names = [entry.name for entry in dataclasses.fields(TrainingStep) if entry.name != "gradient_norms"]
+    columns: dict[str, list[Any]] = {name: [getattr(measured, name) for measured in history] for name in names}
+    for group in dict.fromkeys(group for measured in history for group in measured.gradient_norms):
+        columns[f"{_NORM}{group}"] = [measured.gradient_norms.get(group, math.nan) for measured in history]
+    return pd.DataFrame(columns).astype({"test_accuracy": float})
 
 
 def history_of_table(table: pd.DataFrame) -> list[TrainingStep]:
@@ -60,6 +62,21 @@ def history_of_table(table: pd.DataFrame) -> list[TrainingStep]:
     return history
 
 
+def summary_writer() -> type:
+    """Return the class that writes for TensorBoard.
+
+    Raises:
+        ArgumentError: the package tensorboard is not installed.
+    """
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError as error:
+        raise ArgumentError(
+            "tensorboard", expected="the package tensorboard (pip install tensorboard)", received=str(error)
+        ) from error
+    return SummaryWriter
+
+
 @contextmanager
 def tensorboard_log(folder: Path, first_step: int = 0) -> Iterator[Callable[[TrainingStep], None]]:
     """Yield a function that logs a step for TensorBoard, into a folder.
@@ -71,13 +88,7 @@ def tensorboard_log(folder: Path, first_step: int = 0) -> Iterator[Callable[[Tra
     Raises:
         ArgumentError: the package tensorboard is not installed.
     """
-    try:
-        from torch.utils.tensorboard import SummaryWriter
-    except ImportError as error:
-        raise ArgumentError(
-            "tensorboard", expected="the package tensorboard (pip install tensorboard)", received=str(error)
-        ) from error
-    with SummaryWriter(str(folder), purge_step=first_step) as writer:
+    with summary_writer()(str(folder), purge_step=first_step) as writer:
 
         def log(measured: TrainingStep) -> None:
             for name, value in history_table([measured]).drop(columns="step").iloc[0].dropna().items():

@@ -7,6 +7,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from warptheory import networks
 from warptheory.core.errors import ArgumentError, UnknownNameError
 
 Groups = list[dict[str, Any]]
@@ -29,9 +30,9 @@ def names() -> tuple[str, ...]:
 
 
 def parameter_groups(model: nn.Module) -> dict[str, list[nn.Parameter]]:
-    """Return a model's own parameter groups, or all its parameters as "rest"; groups that are empty are left out."""
+    """Return a model's own parameter groups, or else "warping" and "rest"; groups that are empty are left out."""
     own = getattr(model, "parameter_groups", None)
-    groups: dict[str, list[nn.Parameter]] = own() if callable(own) else {"rest": list(model.parameters())}
+    groups: dict[str, list[nn.Parameter]] = own() if callable(own) else networks.parameter_groups(model)
     return {name: parameters for name, parameters in groups.items() if parameters}
 
 
@@ -46,7 +47,8 @@ def build_optimizer(
     """Return the optimizer of a model; its learning rate is set before each step, by `set_learning_rate`.
 
     Args:
-        model: its `parameter_groups()`, if it has them, name its parameters.
+        model: its `parameter_groups()`, if it has them, name its parameters; else the parameters of its self-warps are
+            "warping", and all others "rest".
         name: "sgd" or "adamw".
         momentum: momentum of sgd; decay rate of the first moment of adamw.
         weight_decay: of filters and matrices; vectors (biases, BatchNorm's parameters) have none.

@@ -9,8 +9,12 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, distributed, nn
 
-from warptheory.core.errors import ArgumentError
+from warptheory.core.errors import ArgumentError, WarpTheoryError
 from warptheory.training.batch_norm import synchronised_batch_norm
+
+
+class FirstProcessError(WarpTheoryError):
+    """The process that went first failed, so that this one cannot go on."""
 
 
 @dataclass(frozen=True)
@@ -56,17 +60,37 @@ class Processes:
             yield model
             return
         with synchronised_batch_norm(model):
-            # The buffers are equal in all processes, because they are updated from the same statistics.
-            yield nn.parallel.DistributedDataParallel(model, broadcast_buffers=False)
+            # The buffers stay equal in all processes, because they are updated from the same statistics.
+            yield nn.parallel.DistributedDataParallel(model, forward_sync_buffers=False)
 
     @contextmanager
     def first_alone(self) -> Iterator[None]:
-        """Let process 0 go first, such as to download a file that the others then find."""
+        """Let process 0 go first, such as to download a file that the others then find.
+
+        Raises:
+            FirstProcessError: in the others, when process 0 failed.
+        """
+        if self.count == 1:
+            yield
+            return
         if self.rank > 0:
-            distributed.barrier()
-        yield
-        if self.rank == 0 and self.count > 1:
-            distributed.barrier()
+            if not _told_by_the_first():
+                raise FirstProcessError("the first process could not go on; it says why")
+            yield
+            return
+        succeeded = False
+        try:
+            yield
+            succeeded = True
+        finally:
+            _told_by_the_first(succeeded)
+
+
+def _told_by_the_first(succeeded: bool | None = None) -> bool:
+    """Tell the other processes whether process 0 succeeded, or hear it from there."""
+    told = [succeeded]
+    distributed.broadcast_object_list(told, src=0)
+    return bool(told[0])
 
 
 @contextmanager

@@ -11,18 +11,20 @@ from typing import Any, Protocol, runtime_checkable
 
 import pandas as pd
 import torch
+from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from warptheory import networks
 from warptheory.core import records
+from warptheory.core.checks import check_integer
 from warptheory.core.device import device_name
 from warptheory.core.errors import ArgumentError, UnknownNameError
 from warptheory.training import data
 from warptheory.training.checkpoint import Checkpoint, fingerprint, open_checkpoints
 from warptheory.training.data import Dataset, LabelledImages
 from warptheory.training.diagnosis import DivergedError
-from warptheory.training.loop import Monitor, fit
-from warptheory.training.metrics import TrainingStep, history_table, tensorboard_log
+from warptheory.training.loop import Monitor, check_inputs, fit
+from warptheory.training.metrics import TrainingStep, history_of_table, history_table, summary_writer, tensorboard_log
 from warptheory.training.processes import Processes
 from warptheory.training.settings import TrainingSettings
 
@@ -93,7 +95,7 @@ class TrainingRun:
         """
         options: dict[str, Any] = {"seed": self.settings.seed, **self.model_options}
         channels, *size = dataset.train.images.shape[1:]
-        with _named("model"):
+        with _named("model", "model_options"):
             network = networks.build(self.model, classes=len(dataset.classes), channels_in=channels, **options)
         if network.dim != len(size):
             expected = f"a network for {self.data}, whose examples have {len(size)} axes"
@@ -169,22 +171,32 @@ def train(
     Raises:
         ArgumentError: names or options that cannot be used, or a folder that holds something else.
         DivergedError: the loss or a gradient became infinite or NaN; the metrics so far are written.
+        CheckpointError: a checkpoint could not be written.
+        KeyboardInterrupt: from outside; the metrics so far are written.
     """
     if out is None and (resume or fresh or tensorboard):
         raise ArgumentError("out", expected="a folder, for --resume, --fresh and --tensorboard", received="none")
+    check_integer("checkpoint_interval", checkpoint_interval)
     processes = Processes.current()
     with ExitStack() as stack:
+        # A run that cannot be started leaves no folder behind.
         with processes.first_alone():
             dataset = run.load_data()
+            model = run.build_model(dataset).to(device)
+            images, labels = _moved(dataset.train, device)
+            test = _moved(dataset.test, device)
+            check_inputs(model, images, labels, run.settings, test=test, evaluation_interval=evaluation_interval)
+            if tensorboard:
+                summary_writer()
+        # Channels last is the order in which convolutions and warps of several channels are fastest.
+        model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stubs omit it
         configuration = run.configuration(dataset)
         checkpoints = stack.enter_context(
             open_checkpoints(out, configuration, interval=checkpoint_interval, resume=resume, fresh=fresh)
         )
         last = None if checkpoints is None else checkpoints.latest()
-        # Channels last is the order in which convolutions and warps of several channels are fastest.
-        model = run.build_model(dataset).to(device)
-        model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stubs omit it
-        listeners = [] if on_step is None else [on_step]
+        measured = [] if last is None else history_of_table(last.tables["metrics"])
+        listeners: list[OnStep] = [measured.append] if on_step is None else [measured.append, on_step]
         if tensorboard and out is not None and processes.rank == 0:
             first = 0 if last is None else last.step
             listeners.append(stack.enter_context(tensorboard_log(Path(out) / "tensorboard", first)))
@@ -195,9 +207,10 @@ def train(
         try:
             history = fit(
                 model,
-                *_moved(dataset.train, device),
+                images,
+                labels,
                 run.settings,
-                test=_moved(dataset.test, device),
+                test=test,
                 evaluation_interval=evaluation_interval,
                 checkpoints=checkpoints,
                 monitor=monitor,
@@ -206,6 +219,10 @@ def train(
         except DivergedError as error:
             if write is not None:
                 write.metrics(error.history)
+            raise
+        except KeyboardInterrupt:
+            if write is not None and measured:
+                write.metrics(measured)
             raise
         monitored = None if monitor is None else monitor.table()
         trained = TrainedModel(model, history, monitored, len(dataset.classes), len(dataset.test.images))
@@ -264,18 +281,23 @@ class _Records:
         weights = {
             name: tensor.detach().cpu().contiguous().numpy() for name, tensor in trained.model.state_dict().items()
         }
-        records.write_arrays(self._folder / "weights.safetensors", weights, manifest)
+        path = self._folder / "weights.safetensors"
+        try:
+            records.write_arrays(path, weights, manifest)
+        except SafetensorError as error:  # what safetensors makes of a disk that is full
+            raise OSError(f"{path}: {error}") from error
 
 
 @contextmanager
-def _named(argument: str) -> Iterator[None]:
-    """Call a name that is unknown what the run calls it."""
+def _named(name: str, option: str = "option") -> Iterator[None]:
+    """Call a name or an option that is unknown what the run calls it."""
+    called = {"name": name, "option": option}
     try:
         yield
     except UnknownNameError as error:
-        if error.argument != "name":
+        if error.argument not in called:
             raise
-        raise UnknownNameError(argument, error.name, error.known) from error
+        raise UnknownNameError(called[error.argument], error.name, error.known) from error
 
 
 def _refuse(argument: str, options: Mapping[str, Any], decided: Sequence[str]) -> None:

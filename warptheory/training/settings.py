@@ -1,8 +1,8 @@
 """What is chosen for a training run, checked once."""
 
-import math
 from dataclasses import dataclass
 
+from warptheory.core.checks import check_integer, check_number
 from warptheory.core.errors import ArgumentError, UnknownNameError
 from warptheory.training import augmentation, optimizers, precision, schedules
 
@@ -46,43 +46,36 @@ class TrainingSettings:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        _check_integer("steps", self.steps, 1)
-        _check_integer("batch", self.batch, 1)
-        _check_integer("warm_up", self.warm_up, 0, self.steps - 1)
-        _check_number("learning_rate", self.learning_rate, positive=True)
-        _check_number("warping_multiplier", self.warping_multiplier)
-        _check_number("weight_decay", self.weight_decay)
-        _check_number("momentum", self.momentum, below=1.0)
-        if self.clip is not None:
-            _check_number("clip", self.clip, positive=True)
+        steps = check_integer("steps", self.steps)
+        checked = {
+            "steps": steps,
+            "batch": check_integer("batch", self.batch),
+            "warm_up": check_integer("warm_up", self.warm_up, 0, steps - 1),
+            "seed": check_integer("seed", self.seed, None),
+            "learning_rate": check_number("learning_rate", self.learning_rate, above=0),
+            "warping_multiplier": check_number("warping_multiplier", self.warping_multiplier, least=0),
+            "weight_decay": check_number("weight_decay", self.weight_decay, least=0),
+            "momentum": check_number("momentum", self.momentum, least=0, below=1),
+            "clip": None if self.clip is None else check_number("clip", self.clip, above=0),
+            "augment": _checked_augmentations(self.augment),
+        }
         _check_name("optimizer", self.optimizer, optimizers.names())
         _check_name("schedule", self.schedule, schedules.names())
         _check_name("precision", self.precision, precision.names())
-        if not isinstance(self.augment, tuple | list):
-            raise ArgumentError("augment", expected="a tuple of names", received=repr(self.augment))
-        for name in self.augment:
-            _check_name("augment", name, augmentation.names())
-        # The same numbers would be drawn again: two flips would undo each other.
-        if len(set(self.augment)) < len(self.augment):
-            raise ArgumentError("augment", expected="each name once", received=self.augment)
-        if not isinstance(self.seed, int):
-            raise ArgumentError("seed", expected="an integer", received=repr(self.seed))
+        # NumPy's numbers and lists become Python's numbers and tuples, so that equal settings are equal as JSON too.
+        for name, value in checked.items():
+            object.__setattr__(self, name, value)
 
 
-def _check_integer(argument: str, value: object, least: int, most: int | None = None) -> None:
-    if isinstance(value, int) and value >= least and (most is None or value <= most):
-        return
-    smallest = "a positive integer" if least == 1 else f"an integer ≥ {least}"
-    expected = smallest if most is None else f"an integer in {least} … {most}"
-    raise ArgumentError(argument, expected=expected, received=value)
-
-
-def _check_number(argument: str, value: object, *, positive: bool = False, below: float = math.inf) -> None:
-    if isinstance(value, (int, float)) and 0 <= value < below and not (positive and value == 0):
-        return
-    bound = "" if below == math.inf else f" below {below:g}"
-    kind = "positive" if positive else "non-negative"
-    raise ArgumentError(argument, expected=f"a finite {kind} number{bound}", received=value)
+def _checked_augmentations(chosen: object) -> tuple[str, ...]:
+    if not isinstance(chosen, tuple | list):
+        raise ArgumentError("augment", expected="a tuple of names", received=repr(chosen))
+    for name in chosen:
+        _check_name("augment", name, augmentation.names())
+    # The same numbers would be drawn again: two flips would undo each other.
+    if len(set(chosen)) < len(chosen):
+        raise ArgumentError("augment", expected="each name once", received=chosen)
+    return tuple(chosen)
 
 
 def _check_name(argument: str, value: object, names: tuple[str, ...]) -> None:

@@ -4,12 +4,13 @@ EXAMPLES = "Example:  warptheory list"
 
 
 def command() -> None:
-    """List the results, kernels and laws."""
+    """List the results, kernels, laws, networks and data sets."""
     from rich.table import Table
 
-    from warptheory import kernels, results
+    from warptheory import kernels, networks, results
     from warptheory.cli._console import console
     from warptheory.fields import laws
+    from warptheory.training import data
 
     table = Table(box=None, pad_edge=False)
     for heading in ("result", "title", "quantities"):
@@ -20,3 +21,5 @@ def command() -> None:
     console.print(table)
     console.print(f"\nkernels: {', '.join(kernels.names())}")
     console.print(f"laws:    {', '.join(laws.names())}")
+    console.print(f"networks: {', '.join(networks.names())}")
+    console.print(f"data sets: {', '.join(data.names())}")

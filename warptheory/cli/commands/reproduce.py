@@ -5,6 +5,7 @@ import typer
 from warptheory.cli import _options as options
 
 EXAMPLES = "Example:  warptheory reproduce --profile quick --out paper_repro/out"
+GOING_ON = "The same command goes on from there."
 
 
 def command(

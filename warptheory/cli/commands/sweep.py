@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from warptheory.results import Choice, Progress
 
 EXAMPLES = "Example:  warptheory sweep A4 --over s=0.1:1:10 --over kernel=linear,keys --rtol 1e-3 --out records"
+GOING_ON = "The same command goes on from there."
 _WORDS = ("kernel", "offsets", "inputs")
 
 

@@ -1,5 +1,7 @@
 """`warptheory train`: train a network, with or without warps, on real or synthetic images."""
 
+import sys
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -14,22 +16,34 @@ if TYPE_CHECKING:
 EXAMPLES = (
     "Examples:  warptheory train --model selfwarp-resnet20 --data patches --steps 300 --out run  ·  "
     "warptheory train --data patches --steps 300 --out run --resume  ·  "
+    "warptheory train --model-option placement=both --model-option lipschitz=0.9 --data-option size=16  ·  "
+    "warptheory train --data cifar10 --download --augment flip --augment crop  ·  "
     "torchrun --nproc-per-node=2 -m warptheory train --data digits --steps 200"
 )
+
+GOING_ON = "The same command with --resume goes on from the last checkpoint."
 
 Assignments = list[str] | None
 
 
 def command(
-    model: Annotated[str, typer.Option(help="Network, by name: selfwarp-resnet20, resnet20, net1d …")] = (
+    model: Annotated[str, typer.Option(help="Network, by name; `warptheory list` names them all.")] = (
         "selfwarp-resnet20"
     ),
-    data: Annotated[str, typer.Option(help="Data set, by name: patches, digits, mnist1d, cifar10 …")] = "patches",
+    data: Annotated[str, typer.Option(help="Data set, by name; `warptheory list` names them all.")] = "patches",
     steps: Annotated[int, typer.Option(help="Number of updates.")] = 300,
     batch: Annotated[int, typer.Option(help="Images per update, over all processes together.")] = 128,
     width: Annotated[int | None, typer.Option(help="Channels of the first stage.")] = None,
-    model_option: Annotated[Assignments, typer.Option(metavar="NAME=VALUE", help="Option of the network.")] = None,
-    data_option: Annotated[Assignments, typer.Option(metavar="NAME=VALUE", help="Option of the data set.")] = None,
+    model_option: Annotated[
+        Assignments,
+        typer.Option(
+            metavar="NAME=VALUE", help="Option of the network or its warps, such as groups=4; may be repeated."
+        ),
+    ] = None,
+    data_option: Annotated[
+        Assignments,
+        typer.Option(metavar="NAME=VALUE", help="Option of the data set, such as size=16 of patches; may be repeated."),
+    ] = None,
     data_dir: Annotated[Path | None, typer.Option(help="Folder of the data set's files.")] = None,
     download: Annotated[bool, typer.Option("--download", help="Fetch the data set's files, by checksum.")] = False,
     optimizer: Annotated[str, typer.Option(help="sgd or adamw.")] = "sgd",
@@ -43,14 +57,16 @@ def command(
     clip: Annotated[float | None, typer.Option(help="Largest norm of the gradient.")] = None,
     precision: Annotated[str, typer.Option(help="fp32, or mixed with bf16, or with fp16 on a GPU.")] = "fp32",
     seed: options.Seed = 0,
-    device: options.Device = "cpu",
+    device: Annotated[
+        str, typer.Option(help="torch device that trains: cpu, cuda or cuda:1; with torchrun each process takes one.")
+    ] = "cpu",
     out: options.Out = None,
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on from the last checkpoint in --out; start if there is none.")
     ] = False,
     fresh: options.Fresh = False,
-    checkpoint_every: Annotated[int, typer.Option(help="Steps from one checkpoint to the next.")] = 100,
-    evaluate_every: Annotated[int | None, typer.Option(help="Steps between evaluations on test images.")] = None,
+    checkpoint_every: Annotated[int, typer.Option(help="Steps from one checkpoint to the next.", min=1)] = 100,
+    evaluate_every: Annotated[int | None, typer.Option(help="Steps between evaluations on test images.", min=1)] = None,
     monitor_every: Annotated[int, typer.Option(help="Steps between records of every warp; 0 for none.", min=0)] = 10,
     tensorboard: Annotated[bool, typer.Option("--tensorboard", help="Also log for TensorBoard, into --out.")] = False,
 ) -> None:
@@ -58,6 +74,10 @@ def command(
 
     With --out, metrics, monitor and weights are written there, and checkpoints: --resume goes on from the last one,
     to the same weights, to the last bit, as without an interruption. Exit code 1 if training diverges.
+
+    The options of a network are those of its builder and of its warps (python -m pydoc
+    warptheory.networks.selfwarp_resnet, warptheory.networks.selfwarp_net1d and warptheory.operators.SelfWarp);
+    those of a data set are those of its function (python -m pydoc warptheory.training.data.patches, and so on).
     """
     from warptheory import training
     from warptheory.cli._console import progress_bar
@@ -78,7 +98,7 @@ def command(
         precision=precision,
         seed=seed,
     )
-    chosen = _assignments("model_option", model_option) | ({} if width is None else {"width": width})
+    chosen = _model_options(model_option, width)
     run = training.TrainingRun(
         model, data, settings, chosen, _assignments("data_option", data_option), data_dir, download
     )
@@ -86,28 +106,35 @@ def command(
         training.joined_processes(device) as (processes, place),
         progress_bar("train", shown=processes.rank == 0) as update,
     ):
-
-        def show(measured: "TrainingStep") -> None:
-            scores = f"loss {measured.loss:.3f}, accuracy {measured.accuracy:.2f}"
-            update((measured.step + 1) / steps, f"{scores}, {measured.images_per_second:.0f} images/s")
-
-        trained = training.train(
-            run,
-            device=place,
-            out=out,
-            resume=resume,
-            fresh=fresh,
-            checkpoint_interval=checkpoint_every,
-            evaluation_interval=evaluate_every,
-            tensorboard=tensorboard,
-            watch=None if monitor_every == 0 else partial(monitor, interval=monitor_every),
-            on_step=show,
-        )
+        try:
+            trained = training.train(
+                run,
+                device=place,
+                out=out,
+                resume=resume,
+                fresh=fresh,
+                checkpoint_interval=checkpoint_every,
+                evaluation_interval=evaluate_every,
+                tensorboard=tensorboard,
+                watch=None if monitor_every == 0 else partial(monitor, interval=monitor_every),
+                on_step=partial(_show, update, steps),
+            )
+        except training.FirstProcessError:  # which says why
+            raise typer.Exit(1) from None
         if processes.rank > 0:
             return
     _print(run, trained)
     if out is not None:
         typer.echo(f"written: {out}", err=True)
+
+
+def _show(update: Callable[[float, str], None], steps: int, measured: "TrainingStep") -> None:
+    """Show how far training is: in the progress bar, and where there is none by ten lines in all."""
+    done, scores = measured.step + 1, f"loss {measured.loss:.3f}, accuracy {measured.accuracy:.2f}"
+    text = f"{scores}, {measured.images_per_second:.0f} images/s"
+    update(done / steps, text)
+    if not sys.stderr.isatty() and 10 * done // steps > 10 * measured.step // steps:
+        typer.echo(f"step {done} of {steps}: {text}", err=True)
 
 
 def _print(run: "TrainingRun", trained: "TrainedModel") -> None:
@@ -118,20 +145,39 @@ def _print(run: "TrainingRun", trained: "TrainedModel") -> None:
     print(f"test accuracy: {trained.test_accuracy:.4f} of {trained.tested} images in {trained.classes} classes")
 
 
+def _model_options(texts: list[str] | None, width: int | None) -> dict[str, bool | int | float | str]:
+    """Return the options of the network.
+
+    Raises:
+        ArgumentError: not NAME=VALUE, or the width is there twice.
+    """
+    from warptheory.core.errors import ArgumentError
+
+    found = _assignments("model_option", texts)
+    if width is None:
+        return found
+    if "width" in found:
+        raise ArgumentError("width", expected="either --width or --model-option width=…", received="both")
+    return {**found, "width": width}
+
+
 def _assignments(option: str, texts: list[str] | None) -> dict[str, bool | int | float | str]:
     """Return options by name.
 
     Raises:
-        ArgumentError: not NAME=VALUE.
+        ArgumentError: not NAME=VALUE, or a name that is there twice.
     """
     from warptheory.core.errors import ArgumentError
 
-    found = {}
+    found: dict[str, bool | int | float | str] = {}
     for text in texts or ():
-        name, equals, value = text.partition("=")
+        written, equals, value = text.partition("=")
+        name = written.replace("-", "_")
         if not (name and equals and value):
             raise ArgumentError(option, expected="NAME=VALUE, such as width=8", received=repr(text))
-        found[name.replace("-", "_")] = _value(value)
+        if name in found:
+            raise ArgumentError(option, expected="each name once", received=f"{name} twice")
+        found[name] = _value(value)
     return found
 
 

@@ -15,6 +15,7 @@ EXAMPLES = (
     "Examples:  warptheory verify A4  ·  warptheory verify 'A*' --kernel nearest --dim 3 --out records  ·  "
     "warptheory verify --all --power"
 )
+GOING_ON = "The same command goes on from there."
 
 
 def command(

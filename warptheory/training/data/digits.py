@@ -2,8 +2,8 @@
 
 import torch
 
+from warptheory.core.checks import check_number
 from warptheory.core.streams import Stream
-from warptheory.training.data._arguments import check_share
 from warptheory.training.data._dataset import Dataset, LabelledImages
 from warptheory.training.data._normalise import normalise_channels
 from warptheory.training.data._split import stratified_split
@@ -29,7 +29,7 @@ def digits(*, seed: int = 0, test_share: float = 0.2) -> Dataset:
     """
     from sklearn import datasets
 
-    check_share("test_share", test_share)
+    check_number("test_share", test_share, above=0, below=1)
     published = datasets.load_digits()
     images = torch.from_numpy(published.images).unsqueeze(1)
     labels = torch.from_numpy(published.target).long()

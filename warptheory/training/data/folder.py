@@ -12,9 +12,9 @@ from PIL import Image, ImageOps
 from torch import Tensor
 from torch.nn import functional
 
+from warptheory.core.checks import check_flag, check_integer, check_number
 from warptheory.core.errors import ArgumentError
 from warptheory.core.streams import Stream
-from warptheory.training.data._arguments import check_flag, check_integer, check_share
 from warptheory.training.data._dataset import Dataset, LabelledImages
 from warptheory.training.data._normalise import normalise_channels
 from warptheory.training.data._split import stratified_split
@@ -57,7 +57,7 @@ def folder(
     """
     check_flag("colour", colour)
     check_integer("size", size)
-    check_share("test_share", test_share)
+    check_number("test_share", test_share, above=0, below=1)
     if data_dir is None or not data_dir.is_dir():
         raise ArgumentError("data_dir", expected="a folder of images", received=data_dir)
     read = partial(_read_class_folders, size=size, channels=3 if colour else 1)

@@ -5,7 +5,7 @@ import torch
 from jaxtyping import Float
 from numpy import ndarray
 
-from warptheory.training.data._arguments import check_integer
+from warptheory.core.checks import check_integer
 from warptheory.training.data._dataset import Dataset, LabelledImages
 
 # The twelve heights of each digit's stroke, from top to bottom.

@@ -5,10 +5,10 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from warptheory.core.checks import check_flag, check_integer
 from warptheory.core.errors import ArgumentError
 from warptheory.core.streams import Stream
 from warptheory.fields import photographs
-from warptheory.training.data._arguments import check_flag, check_integer
 from warptheory.training.data._dataset import Dataset, LabelledImages
 
 # One step of the photographs' 8 bits: a patch of constant intensity has no contrast to normalise.
