@@ -212,7 +212,8 @@ def test_interrupted_from_outside(tmp_path):
     out, err = process.communicate(timeout=60)
     assert (process.returncode, out) == (130, "")
     assert err == "Interrupted. The same command with --resume goes on from the last checkpoint.\n"
-    assert len(pd.read_parquet(tmp_path / "metrics.parquet")) >= 5
+    # The checkpoint of five steps is written before the fifth is told.
+    assert len(pd.read_parquet(tmp_path / "metrics.parquet")) >= 4
 
 
 @pytest.mark.slow
