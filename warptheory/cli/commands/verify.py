@@ -130,6 +130,12 @@ def _print_power(table: "DataFrame", seed: int) -> None:
     print()
     for kind, found in table.dropna(subset="error").groupby("error", sort=False) if "error" in table else ():
         print(f"{kind}: {found['refused'].sum()} of {len(found)} refused")
+    if "no_effect" in table:
+        left = table.drop_duplicates(["result", "quantity", "kernel", "dim", "offsets", "inputs"])
+        print(
+            f"not planted: {left['no_effect'].sum():.0f} of too small an effect, {left['no_number'].sum():.0f} without "
+            f"a number, {left['not_tried'].sum():.0f} not tried"
+        )
     print(f"{table['refused'].sum()} of {len(table)} planted errors refused; seed {seed}")
 
 
