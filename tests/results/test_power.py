@@ -7,7 +7,7 @@ import sympy as sp
 
 from warptheory import montecarlo, results
 from warptheory.results import _power
-from warptheory.results._check import Plan, cases_of
+from warptheory.results._claims import Plan, cases_of
 from warptheory.results._power import PlantedError, PowerCase
 from warptheory.symbolic import evaluate
 
@@ -102,5 +102,5 @@ def test_a_simulation_that_fails_refuses_nothing(monkeypatch):
 
 def test_a_power_case_names_its_claim():
     case = case_of("A4", kernel="linear", dim=1, offsets="normal")
-    assert (case.result, case.quantity) == ("A4", "variance")
+    assert case.name == "A4 variance"
     assert replace(case.case, result="A4") == case.case

@@ -15,9 +15,10 @@ import pandas as pd
 
 from warptheory import montecarlo, results
 from warptheory.montecarlo import Estimation, Judgement, Moments, Outcome, Profile
-from warptheory.results._check import Case, Plan, Progress, campaign, cases_of, configuration_of, reporter
+from warptheory.results._claims import Case, Plan, cases_of, configuration_of
 from warptheory.results._planted import Planted, PlantedError, plant
 from warptheory.results._result import Result
+from warptheory.results._run import Manner, Progress, run
 
 # Terms of a formula that are made wrong: in the first setting of a quantity all of those that are registered; formulas
 # of other kernels and dimensions have hundreds, of which some are taken.
@@ -76,19 +77,15 @@ class PowerCase:
     most_terms: int = _MOST_TERMS
 
     @property
-    def result(self) -> str:
-        """Label of the result."""
-        return self.case.result
-
-    @property
-    def quantity(self) -> str:
-        """Name of the quantity."""
-        return self.case.quantity
+    def name(self) -> str:
+        """Result and quantity."""
+        return self.case.name
 
     def prepare(self) -> Planted:
         """Return the number that the closed form gives, and those of its wrong versions."""
-        form, values = results.get(self.result).closed_form(self.quantity, **asdict(self.case.setting))
-        return plant(form, values, self.case.prepare(), self.most_terms)
+        case = self.case
+        form, values = results.get(case.result).closed_form(case.quantity, **asdict(case.setting))
+        return plant(form, values, case.prepare(), self.most_terms)
 
     def trial(self, prepared: Planted) -> PowerTrial:
         """Return the judgement, with the errors that matter; workers run its chunks."""
@@ -134,18 +131,10 @@ def power(
         a claim could not be simulated. In every row of a claim, how many of its wrong versions were not planted: they
         have `no_effect` that matters, `no_number` (NaN, infinite or complex), or were `not_tried`.
     """
-    plan = Plan(0, seed, device, profile.effect_scale, plain)
-    claims = cases_of(chosen, (kernel, dim, offsets, inputs), plan)
+    manner = Manner(workers, scheduler, out, fresh, on_progress)
+    claims = cases_of(chosen, (kernel, dim, offsets, inputs), Plan.of(profile, seed, device, plain=plain))
     cases = [PowerCase(case, most) for case, most in zip(claims, _terms_to_try(claims), strict=True)]
-    outcomes = campaign(
-        cases,
-        configuration_of(claims),
-        workers,
-        scheduler,
-        out,
-        fresh=fresh,
-        on_progress=reporter(cases, on_progress),
-    )
+    outcomes = run(cases, configuration_of(claims), manner)
     return pd.DataFrame([row for case, outcome in zip(cases, outcomes, strict=True) for row in _rows(case, outcome)])
 
 
@@ -159,7 +148,8 @@ def _terms_to_try(claims: Sequence[Case]) -> Iterator[int]:
 
 
 def _rows(case: PowerCase, outcome: Outcome) -> Iterator[dict[str, object]]:
-    where = {"result": case.result, "quantity": case.quantity, **asdict(case.case.setting)}
+    claim = case.case
+    where = {"result": claim.result, "quantity": claim.quantity, **asdict(claim.setting)}
     trial = outcome.trial
     if outcome.reason or not isinstance(trial, PowerTrial):
         yield {**where, "refused": False, "reason": outcome.reason}
@@ -178,7 +168,7 @@ def _rows(case: PowerCase, outcome: Outcome) -> Iterator[dict[str, object]]:
             "planted": error.value,
             "effect": trial.judgement.claim.absolute_effect,
             **estimates,
-            "seed": case.case.plan.seed,
+            "seed": claim.plan.seed,
             "no_effect": trial.no_effect,
             "no_number": trial.no_number,
             "not_tried": trial.not_tried,
