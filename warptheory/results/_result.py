@@ -81,6 +81,10 @@ def no_values(setting: Setting) -> Mapping[str, float]:
     return {}
 
 
+def stands_anywhere(setting: Setting, values: Mapping[str, float]) -> None:
+    """Accept all values."""
+
+
 def wide_offsets(setting: Setting) -> Mapping[str, float]:
     """Return the half-width a of uniform offsets at which limits of wide offsets are checked.
 
@@ -109,6 +113,8 @@ class Quantity:
         values: values at which it is checked, by setting, where those of the result do not fit.
         simulation: makes the experiment on the real operator, for statistics that are not polynomials of
             sampled values.
+        check_drawn: raises an ArgumentError at values, by name, for which that experiment does not stand for the
+            quantity, such as lengths that its grid does not hold.
         checked_by: names of the quantities whose checks stand for it, where it cannot be drawn itself, such as an
             infinite mean; it is derived and not simulated then. Empty for all others.
     """
@@ -120,6 +126,7 @@ class Quantity:
     dims: tuple[int, ...] = ()
     values: Callable[[Setting], Mapping[str, float]] = no_values
     simulation: Callable[[Statistic, Setting], Experiment] = simulate
+    check_drawn: Callable[[Setting, Mapping[str, float]], None] = stands_anywhere
     checked_by: tuple[str, ...] = ()
 
 
@@ -289,12 +296,18 @@ class Result:
         """Return the setting in which `evaluate` evaluates a quantity; arguments and errors as there."""
         return self._posed(quantity, values).setting
 
+    def check_drawn(self, quantity: str | None = None, **values: Any) -> None:
+        """Check that the experiment stands for the quantity at these values; arguments and errors as `simulation`."""
+        posed = self._posed(quantity, values)
+        posed.quantity.check_drawn(posed.setting, posed.values)
+
     @staticmethod
     def _simulation(posed: "_Posed") -> tuple[Experiment, dict[str, float]]:
         if posed.quantity.checked_by:
             others = " and ".join(map(repr, posed.quantity.checked_by))
             expected = f"one that can be drawn: for {posed.quantity.name!r} stand {others}"
             raise ArgumentError("quantity", expected=expected, received=repr(posed.quantity.name))
+        posed.quantity.check_drawn(posed.setting, posed.values)
         experiment = posed.quantity.simulation(posed.statistic, posed.setting)
         return experiment, {name: float(posed.values[name]) for name in sorted(experiment.symbols)}
 

@@ -168,7 +168,8 @@ def sweep(
         UnknownNameError: no such result, quantity, parameter, kernel or law, or a symbol that neither the closed form
             nor the experiment has.
         ArgumentError: an empty grid, a value twice, a parameter both swept and given, a number that its symbol cannot
-            stand for, no precision, and as `check`. Nothing has been run then.
+            stand for, or at which the experiment does not stand for the quantity, no precision, and as `check`. Nothing
+            has been run then.
     """
     manner = Manner(workers, scheduler, out, fresh, on_progress)
     precision = Precision(rtol, atol, seed, device, plain)
@@ -237,6 +238,7 @@ def _points(
     ]
     for point in points:
         result.check_values(name, **dict(point.choices))
+        result.check_drawn(name, **dict(point.choices))
     return points
 
 
