@@ -27,7 +27,7 @@ from warptheory.core.benchmark import Spread, run_benchmark_as_script
 from warptheory.core.device import device_name
 from warptheory.montecarlo import ConditionalSimulation, ControlledSimulation, Estimation
 from warptheory.results import DEFAULT_VALUES, Case, Setting
-from warptheory.results._check import Plan
+from warptheory.results._claims import Plan
 
 ROUNDS = 9
 SECONDS = 0.5  # of a measurement

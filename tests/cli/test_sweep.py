@@ -48,6 +48,31 @@ def test_a_sweep_is_printed_and_recorded(warptheory, tmp_path):
     assert [json.loads(line)["estimate"] for line in out.splitlines()] == table["estimate"].tolist()
 
 
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--over", "s=0.1", "--over", "s=0.3"), "over: expected s once"),
+        (("--over", "s=0.1", "--given", "sigma=1,2"), "given: expected one value for sigma"),
+        (("--over", "s=0.1", "--given", "kernel=linear,keys"), "given: expected one value for kernel"),
+        (("--over", "a=0.1"), "got 'a'"),
+        (("--over", "s=-0.1"), "s: expected a number > 0"),
+        (("--over", "s=0.1", "--rtol", "0"), "rtol: expected a number > 0"),
+        (("--over", "s=0.1", "--replay", "1", "--workers", "1"), "--workers: expected no --replay beside"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
+)
+def test_bad_sweeps_exit_with_2(warptheory, options, message):
+    code, out, errors = warptheory("sweep", "A4", *options)
+    assert (code, out) == (2, "")
+    assert message in " ".join(errors.split())
+
+
+def test_a_chunk_of_a_sweep_is_replayed(warptheory):
+    code, out, _ = warptheory("sweep", "A4", "--over", "s=0.2,0.6", "--replay", "4")
+    assert code == 0
+    assert out.startswith("sweep of A4 variance, s=0.2, chunk 4, column 0: mean ")
+
+
 def test_planted_errors_are_printed_and_recorded(warptheory, tmp_path):
     asked = ("verify", "A4", "--kernel", "linear", "--dim", "1", "--offsets", "normal", "--power")
     code, out, _ = warptheory(*asked, "--out", tmp_path)
@@ -57,6 +82,7 @@ def test_planted_errors_are_printed_and_recorded(warptheory, tmp_path):
     assert out.count("refused: A4 variance") == len(table)
     assert f"{len(table)} of {len(table)} planted errors refused" in out
     assert "NOT REFUSED" not in out
+    assert "not planted: 0 of too small an effect, 0 without a number, 0 not tried" in out
 
 
 def test_verify_takes_labels_or_all_of_them(warptheory):

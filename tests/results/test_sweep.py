@@ -87,6 +87,7 @@ def test_depth_is_swept_where_a_quantity_has_it():
     assert ((found["estimate"] - found["theory"]).abs() <= 5 * found["stderr"]).all()
 
 
+@pytest.mark.usefixtures("as_users_call")
 @pytest.mark.parametrize(
     ("asked", "error", "message"),
     [
@@ -97,9 +98,75 @@ def test_depth_is_swept_where_a_quantity_has_it():
         ({"over": {"kernel": ["lineal"]}}, UnknownNameError, "lineal"),
         ({"over": {"s": [1.0]}, "quantity": "mode"}, UnknownNameError, "mode"),
         ({"over": {"s": [1.0]}, "device": "abacus"}, ArgumentError, "^device"),
+        ({"over": {"s": 0.3}}, ArgumentError, "^over: expected a sequence of values for s, got 0.3"),
+        ({"over": {"kernel": "linear"}}, ArgumentError, "^over: expected a sequence of values for kernel"),
+        ({"over": {"kernel": [1.0]}}, ArgumentError, "^over: expected a name for kernel"),
+        ({"over": {"s": ["wide"]}}, ArgumentError, "^over: expected a number for s"),
+        ({"over": {"s": [1, 1.0]}}, ArgumentError, "^over: expected values for s that differ"),
+        ({"over": {"s": [1.0]}, "given": {"sigma": [1.0, 2.0]}}, ArgumentError, "^given: expected a number for sigma"),
+        ({"over": {"a": [0.1, 0.2]}}, UnknownNameError, "^values: expected one of .*got 'a'"),
+        ({"over": {"L": [1]}}, UnknownNameError, "^values: expected one of .*got 'L'"),
+        ({"over": {"s": [-0.1]}}, ArgumentError, "^s: expected a number > 0, got -0.1"),
+        ({"over": {"s": [float("nan")]}}, ArgumentError, "^s: expected a finite number"),
+        ({"over": {"s": [float("inf")]}}, ArgumentError, "^s: expected a finite number"),
+        ({"over": {"s": [1.0]}, "given": {"sigma": 0}}, ArgumentError, "^sigma: expected a number > 0, got 0"),
+        ({"over": {"s": [1.0]}, "rtol": 0}, ArgumentError, "^rtol: expected a number > 0"),
+        ({"over": {"s": [1.0]}, "rtol": -1}, ArgumentError, "^rtol: expected a finite number ≥ 0"),
+        ({"over": {"s": [1.0]}, "rtol": float("nan")}, ArgumentError, "^rtol: expected a finite number ≥ 0"),
+        ({"over": {"s": [1.0]}, "atol": -1}, ArgumentError, "^atol: expected a finite number ≥ 0"),
+        ({"over": {"s": [1.0]}, "workers": 1.5}, ArgumentError, "^workers: expected a positive integer"),
+        ({"over": {"s": [1.0]}, "seed": 1.5}, ArgumentError, "^seed: expected an integer ≥ 0"),
     ],
-    ids=["nothing", "no values", "twice", "symbol", "kernel", "quantity", "device"],
+    ids=lambda value: str(value) if isinstance(value, dict) else "",
 )
-def test_bad_sweeps_are_refused(asked, error, message):
+def test_bad_sweeps_are_refused_before_anything_runs(asked, error, message, monkeypatch):
+    monkeypatch.setattr("warptheory.results._sweep.run", lambda *given: pytest.fail("it was run"))
     with pytest.raises(error, match=message):
         results.sweep("A4", **asked)
+
+
+@pytest.mark.usefixtures("as_users_call")
+@pytest.mark.parametrize("depth", [2.5, 0, -1])
+def test_a_depth_is_a_positive_whole_number(depth):
+    name = "second moment after L layers, wide offsets"
+    for work in (
+        lambda: results.sweep("B8", name, over={"L": [1, depth]}),
+        lambda: results.get("B8").evaluate(name, L=depth),
+        lambda: results.get("B8").claim(name, L=depth),
+    ):
+        with pytest.raises(ArgumentError, match="^L: expected a whole number > 0"):
+            work()
+
+
+@pytest.mark.usefixtures("as_users_call")
+def test_symbols_of_the_experiment_alone_may_be_given():
+    """The mean of x is in no variance, and offsets that shift the field are in no one-point law."""
+    assert results.get("A4").evaluate(mu=-3.0) == results.get("A4").evaluate()
+    assert results.get("C1").evaluate(s=2.0) == results.get("C1").evaluate()
+    with pytest.raises(ArgumentError, match="^s: expected a number > 0"):
+        results.get("C1").evaluate(s=-2.0)
+
+
+@pytest.mark.usefixtures("as_users_call")
+def test_numbers_of_numpy_are_numbers(tmp_path):
+    asked = {"over": {"dim": np.array([1]), "s": np.array([0.3])}, "seed": np.int64(3)}
+    found = results.sweep("A4", **asked, out=tmp_path)
+    pd.testing.assert_frame_equal(found, results.sweep("A4", over={"dim": [1], "s": [0.3]}, seed=3), check_exact=True)
+
+
+def test_a_chunk_of_each_point_is_run_alone():
+    """Means of chunk 0 as a sweep that stopped there merged them."""
+    table = results.replay_sweep("A4", 0, over={"s": [0.2, 0.4]}, seed=2)
+    assert table["label"].unique().tolist() == ["sweep of A4 variance, s=0.2", "sweep of A4 variance, s=0.4"]
+    swept = results.sweep("A4", over={"s": [0.2, 0.4]}, seed=2)
+    means = table.groupby("label")["mean"].first()
+    assert means.tolist() == pytest.approx(swept["estimate"].tolist(), rel=0.02)
+    with pytest.raises(ArgumentError, match="^chunk: expected an integer in 0"):
+        results.replay_sweep("A4", -1, over={"s": [0.2]})
+
+
+def test_progress_names_the_point():
+    told = []
+    results.sweep("A4", over={"s": [0.2], "kernel": ["keys"]}, on_progress=told.append)
+    assert {done.name for done in told} == {"A4 variance, s=0.2, kernel=keys"}
+    assert told[-1].estimate.stderr <= told[-1].target

@@ -12,6 +12,8 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 if TYPE_CHECKING:
     from pandas import DataFrame
 
+    from warptheory.results import Progress as Run
+
 console = Console(highlight=False)
 _notes = Console(stderr=True, highlight=False)
 
@@ -27,6 +29,24 @@ def progress_bar(title: str, *, shown: bool = True) -> Iterator[Callable[[float,
             progress.update(task, completed=share, description=f"{title}: {name}")
 
         yield update
+
+
+def progress_text(done: "Run") -> str:
+    """Return what has come further, its estimate, the standard error of that, and what is asked of it."""
+    found = done.estimate
+    precision = "" if found is None else f", {found.value:.5g} ± {found.stderr:.1g}, to be {done.target:.1g}"
+    return f"{done.name}{precision}"
+
+
+def print_replay(table: "DataFrame", *, as_json: bool) -> None:
+    """Print what a chunk gave, a line for each column of each experiment."""
+    if as_json:
+        print_json(table)
+        return
+    for row in table.to_dict(orient="records"):
+        found = row["failure"] or f"mean {row['mean']:.17g}, deviation {row['deviation']:.6g} of {row['rows']:.0f} rows"
+        column = "" if row["failure"] else f", column {row['column']:.0f}"
+        print(f"{row['label']}, chunk {row['chunk']}{column}: {found}")
 
 
 def print_json(table: "DataFrame") -> None:

@@ -1,5 +1,6 @@
 """Options that several commands share."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
 
@@ -13,7 +14,13 @@ Profile = Annotated[str, typer.Option(help="quick: sees errors of 1 %; full: 0.2
 Kernel = Annotated[str | None, typer.Option(help="Interpolation kernel, by name.")]
 Dim = Annotated[int | None, typer.Option(help="Number of spatial axes: 1, 2 or 3.")]
 Offsets = Annotated[str | None, typer.Option(help="Law of the offsets, by name.")]
-Workers = Annotated[int | None, typer.Option(help="Number of processes; by default one for each core.", min=1)]
+Workers = Annotated[
+    int | None,
+    typer.Option(
+        help="Number of processes; by default one for each core, and a single one for fewer than 12 claims or points.",
+        min=1,
+    ),
+]
 Scheduler = Annotated[
     str | None,
     typer.Option(help="Who works: processes (default), threads, serial, dask, or the tcp:// address of a cluster."),
@@ -24,9 +31,30 @@ Plain = Annotated[
 ]
 Replay = Annotated[
     int | None,
-    typer.Option("--replay", min=0, metavar="CHUNK", help="Run this chunk of each claim alone, and print its means."),
+    typer.Option(
+        "--replay", min=0, metavar="CHUNK", help="Run this chunk of each claim or point alone, and print its means."
+    ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object a line instead, for scripts.")]
 Inputs = Annotated[str | None, typer.Option(help="Law of the input pixels, by name.")]
+
+
+def refuse_beside(option: str, others: Mapping[str, bool]) -> None:
+    """Refuse options that mean nothing beside another one.
+
+    Args:
+        option: the option.
+        others: whether each other one was given, by name.
+
+    Raises:
+        ArgumentError: one was; the message names it.
+    """
+    from warptheory.core.errors import ArgumentError
+
+    given = [name for name, is_given in others.items() if is_given]
+    if given:
+        expected = f"no {option} beside, which runs single chunks alone"
+        raise ArgumentError(", ".join(given), expected=expected, received="both")
+
 
 DEFAULT_OUT = Path("paper_repro/out")

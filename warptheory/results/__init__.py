@@ -10,10 +10,13 @@ from functools import cache
 
 from warptheory.core.catalogue import entry_modules
 from warptheory.core.errors import UnknownNameError
-from warptheory.results._check import Case, Progress, check, replay
+from warptheory.results._check import check
+from warptheory.results._claims import Case
 from warptheory.results._power import power
+from warptheory.results._replay import replay
 from warptheory.results._result import DEFAULT_VALUES, PIXEL, Quantity, Result, Setting
-from warptheory.results._sweep import Choice, sweep
+from warptheory.results._run import Progress
+from warptheory.results._sweep import Choice, replay_sweep, sweep
 
 __all__ = [
     "DEFAULT_VALUES",
@@ -30,6 +33,7 @@ __all__ = [
     "match",
     "power",
     "replay",
+    "replay_sweep",
     "sweep",
 ]
 

@@ -18,8 +18,8 @@ from warptheory import montecarlo, symbolic
 from warptheory.core import records
 from warptheory.core.errors import WarpTheoryError
 from warptheory.montecarlo import Estimation, Experiment, Measurement
-from warptheory.results._check import campaign
 from warptheory.results._result import DEFAULT_VALUES, Quantity, Result, Setting
+from warptheory.results._run import Manner, run
 from warptheory.symbolic import Statistic
 from warptheory.symbolic._nodes import Node
 
@@ -182,16 +182,21 @@ class CurveJob:
     seed: int
     device: str
 
+    @property
+    def name(self) -> str:
+        """Name of the point."""
+        return self.curve.at(self.value).name
+
     def prepare(self) -> float:
         """Return the closed form's number."""
         return self.curve.theory(self.value)
 
     def trial(self, prepared: float) -> Measurement:
         """Return the estimate in the making."""
-        curve, name = self.curve, self.curve.at(self.value).name
+        curve = self.curve
         experiment, values = curve.experiment, curve.numbers(self.value)
         return Measurement(
-            prepared, Estimation(experiment, values, curve.rtol, curve.atol, self.seed, name, self.device)
+            prepared, Estimation(experiment, values, curve.rtol, curve.atol, self.seed, self.name, self.device)
         )
 
 
@@ -204,7 +209,8 @@ def measure(jobs: Sequence[CurveJob]) -> Iterator[Point]:
     Raises:
         WarpTheoryError: a point that cannot be worked out.
     """
-    for job, outcome in zip(jobs, campaign(jobs, {}, 1, "serial", None, fresh=False), strict=True):
+    alone = Manner(1, "serial", None, False, None)
+    for job, outcome in zip(jobs, run(jobs, {}, alone), strict=True):
         if outcome.reason:
             raise WarpTheoryError(outcome.reason)
         assert isinstance(outcome.trial, Measurement)

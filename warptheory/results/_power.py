@@ -1,50 +1,29 @@
 """What a run could have seen: errors are planted in closed forms, and all of them have to be refused.
 
-Of each closed form one version is wrong by the smallest effect that matters, upwards and downwards; and for each of its
-terms one in which the term is missing, and one in which its sign is wrong. Versions that differ by less than the
-smallest effect are no errors that matter, and are left out.
+Of each closed form one version is wrong by the smallest effect that matters, upwards and downwards; one has the wrong
+sign; and for each term of each sum in it, however deep, there is one in which the term is missing, and one in which its
+sign is wrong. Versions that differ by less than the smallest effect are no errors that matter, and are left out, as are
+those that give no number; they are counted. A formula without a sum has no terms: it is only scaled, and its sign
+flipped, which is counted apart.
 """
 
-import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import pandas as pd
-import sympy as sp
 
-from warptheory import montecarlo, results, symbolic
+from warptheory import montecarlo, results
 from warptheory.montecarlo import Estimation, Judgement, Moments, Outcome, Profile
-from warptheory.results._check import Case, Plan, Progress, campaign, cases_of, configuration_of, reporter
+from warptheory.results._claims import Case, Plan, cases_of, configuration_of
+from warptheory.results._planted import Planted, PlantedError, plant
 from warptheory.results._result import Result
+from warptheory.results._run import Manner, Progress, run
 
-
-@dataclass(frozen=True)
-class PlantedError:
-    """A closed form that has been made wrong.
-
-    Attributes:
-        kind: what was done to it: "scaled", "term dropped", "sign flipped".
-        term: the term it was done to, as text; empty for the whole.
-        value: the number that it gives then.
-    """
-
-    kind: str
-    term: str
-    value: float
-
-
-@dataclass(frozen=True)
-class Planted:
-    """A closed form's number, and those of its wrong versions but the scaled ones.
-
-    Attributes:
-        theory: the number.
-        errors: the wrong versions.
-    """
-
-    theory: float
-    errors: tuple[PlantedError, ...]
+# Terms of a formula that are made wrong: in the first setting of a quantity all of those that are registered; formulas
+# of other kernels and dimensions have hundreds, of which some are taken.
+_MOST_TERMS = 128
+_MOST_TERMS_ELSEWHERE = 8
 
 
 @dataclass(frozen=True)
@@ -54,10 +33,16 @@ class PowerTrial:
     Attributes:
         judgement: the judgement.
         errors: the wrong versions.
+        no_effect: how many wrong versions differ too little to matter.
+        no_number: how many have no number.
+        not_tried: how many were not tried.
     """
 
     judgement: Judgement
     errors: tuple[PlantedError, ...]
+    no_effect: int = 0
+    no_number: int = 0
+    not_tried: int = 0
 
     @property
     def estimation(self) -> Estimation:
@@ -85,33 +70,36 @@ class PowerCase:
 
     Attributes:
         case: the claim as it is checked.
+        most_terms: how many terms of its closed form are made wrong.
     """
 
     case: Case
+    most_terms: int = _MOST_TERMS
 
     @property
-    def result(self) -> str:
-        """Label of the result."""
-        return self.case.result
-
-    @property
-    def quantity(self) -> str:
-        """Name of the quantity."""
-        return self.case.quantity
+    def name(self) -> str:
+        """Result and quantity."""
+        return self.case.name
 
     def prepare(self) -> Planted:
         """Return the number that the closed form gives, and those of its wrong versions."""
-        form, values = results.get(self.result).closed_form(self.quantity, **asdict(self.case.setting))
-        theory = self.case.prepare()
-        return Planted(theory, tuple(_wrong_terms(form, values, theory)))
+        case = self.case
+        form, values = results.get(case.result).closed_form(case.quantity, **asdict(case.setting))
+        return plant(form, values, case.prepare(), self.most_terms)
 
     def trial(self, prepared: Planted) -> PowerTrial:
         """Return the judgement, with the errors that matter; workers run its chunks."""
         claim = self.case.claim(prepared.theory)
         effect = claim.absolute_effect
         scaled = [PlantedError("scaled", "", prepared.theory + sign * effect) for sign in (1, -1)]
-        matter = [error for error in prepared.errors if effect <= abs(error.value - prepared.theory) < math.inf]
-        return PowerTrial(self.case.judgement(claim, twice=True), (*scaled, *matter))
+        matter = [error for error in prepared.errors if abs(error.value - prepared.theory) >= effect]
+        return PowerTrial(
+            self.case.judgement(claim, twice=True),
+            (*scaled, *matter),
+            len(prepared.errors) - len(matter),
+            prepared.no_number,
+            prepared.not_tried,
+        )
 
 
 def power(
@@ -133,48 +121,35 @@ def power(
 ) -> pd.DataFrame:
     """Plant errors in every quantity of the results in every setting; arguments and errors as in `check`.
 
-    The first estimates are those of `check`: in its folder `out` they are found finished.
+    The first estimates are those of `check`: in its folder `out` they are found finished. Up to 128 terms are made
+    wrong in the first setting of a quantity, which are all that the registered formulas have there, and up to 8 in
+    others, spread evenly over the formula.
 
     Returns:
         One row per planted error: result, quantity, the setting, theory, the kind of error and its term, the number
         `planted`, the `effect` that matters, both estimates with their standard errors, `refused`, and a `reason` where
-        a claim could not be simulated.
+        a claim could not be simulated. In every row of a claim, how many of its wrong versions were not planted: they
+        have `no_effect` that matters, `no_number` (NaN, infinite or complex), or were `not_tried`.
     """
-    plan = Plan(0, seed, device, profile.effect_scale, plain)
-    claims = cases_of(chosen, (kernel, dim, offsets, inputs), plan)
-    cases = [PowerCase(case) for case in claims]
-    outcomes = campaign(
-        cases,
-        configuration_of(claims),
-        workers,
-        scheduler,
-        out,
-        fresh=fresh,
-        on_progress=reporter(cases, on_progress),
-    )
+    manner = Manner(workers, scheduler, out, fresh, on_progress)
+    claims = cases_of(chosen, (kernel, dim, offsets, inputs), Plan.of(profile, seed, device, plain=plain))
+    cases = [PowerCase(case, most) for case, most in zip(claims, _terms_to_try(claims), strict=True)]
+    outcomes = run(cases, configuration_of(claims), manner)
     return pd.DataFrame([row for case, outcome in zip(cases, outcomes, strict=True) for row in _rows(case, outcome)])
 
 
-def _wrong_terms(form: sp.Expr, values: Mapping[str, float], theory: float) -> Iterator[PlantedError]:
-    """Yield the form with each term missing, and with the sign of each wrong."""
-    terms = _terms(form)
-    for term in terms:
-        value = symbolic.evaluate(term, values) if len(terms) > 1 else theory
-        yield PlantedError("term dropped", str(term), theory - value)
-        yield PlantedError("sign flipped", str(term), theory - 2 * value)
-
-
-def _terms(form: sp.Expr) -> tuple[sp.Expr, ...]:
-    """Return the terms of a sum; of a product those of its first factor that is a sum, times the others."""
-    if not isinstance(form, sp.Mul):
-        return sp.Add.make_args(form)
-    found = next((factor for factor in form.args if isinstance(factor, sp.Add)), sp.Integer(1))
-    others = sp.Mul(*(factor for factor in form.args if factor is not found))
-    return tuple(others * term for term in sp.Add.make_args(found))
+def _terms_to_try(claims: Sequence[Case]) -> Iterator[int]:
+    """Yield how many terms of each claim's closed form are made wrong."""
+    known = set()
+    for case in claims:
+        quantity = (case.result, case.quantity)
+        yield _MOST_TERMS_ELSEWHERE if quantity in known else _MOST_TERMS
+        known.add(quantity)
 
 
 def _rows(case: PowerCase, outcome: Outcome) -> Iterator[dict[str, object]]:
-    where = {"result": case.result, "quantity": case.quantity, **asdict(case.case.setting)}
+    claim = case.case
+    where = {"result": claim.result, "quantity": claim.quantity, **asdict(claim.setting)}
     trial = outcome.trial
     if outcome.reason or not isinstance(trial, PowerTrial):
         yield {**where, "refused": False, "reason": outcome.reason}
@@ -193,7 +168,10 @@ def _rows(case: PowerCase, outcome: Outcome) -> Iterator[dict[str, object]]:
             "planted": error.value,
             "effect": trial.judgement.claim.absolute_effect,
             **estimates,
-            "seed": case.case.plan.seed,
+            "seed": claim.plan.seed,
+            "no_effect": trial.no_effect,
+            "no_number": trial.no_number,
+            "not_tried": trial.not_tried,
             "refused": trial.judgement.refuses(error.value),
             "reason": "",
         }

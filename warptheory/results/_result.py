@@ -1,6 +1,7 @@
 """A result: statement, assumptions, source, and the experiment from which all else follows."""
 
 import itertools
+import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, fields, replace
 from types import MappingProxyType
@@ -9,11 +10,14 @@ from typing import Any, NamedTuple
 import sympy as sp
 
 from warptheory import kernels, montecarlo, symbolic
-from warptheory.core.cache import DERIVATION_ROOMS, cached_number
+from warptheory.core.cache import DERIVATION_ROOMS, cached_number, cached_text
+from warptheory.core.checks import check_number
 from warptheory.core.errors import ArgumentError, UnknownNameError
 from warptheory.fields import IID, laws
+from warptheory.kernels import NoClosedFormError
 from warptheory.montecarlo import Claim, Experiment
-from warptheory.symbolic import Derivation, MomentStatistic, Statistic
+from warptheory.results._symbols import check_symbol, kinds_of
+from warptheory.symbolic import Derivation, MomentStatistic, NotReducible, Statistic
 
 PIXEL = sp.Symbol("n", integer=True)
 HALF_WIDTH = sp.Symbol("a", positive=True)  # of uniform offsets
@@ -67,6 +71,7 @@ class Setting:
         kernels.get(self.kernel)
         if self.dim not in (1, 2, 3):
             raise ArgumentError("dim", expected="1, 2 or 3", received=self.dim)
+        object.__setattr__(self, "dim", int(self.dim))  # NumPy's integers print otherwise
         laws.get(self.offsets, argument="offsets")
         laws.get(self.inputs, argument="inputs")
 
@@ -74,6 +79,10 @@ class Setting:
 def no_values(setting: Setting) -> Mapping[str, float]:
     """Return no values: those of the result fit."""
     return {}
+
+
+def stands_anywhere(setting: Setting, values: Mapping[str, float]) -> None:
+    """Accept all values."""
 
 
 def wide_offsets(setting: Setting) -> Mapping[str, float]:
@@ -104,6 +113,8 @@ class Quantity:
         values: values at which it is checked, by setting, where those of the result do not fit.
         simulation: makes the experiment on the real operator, for statistics that are not polynomials of
             sampled values.
+        check_drawn: raises an ArgumentError at values, by name, for which that experiment does not stand for the
+            quantity, such as lengths that its grid does not hold.
         checked_by: names of the quantities whose checks stand for it, where it cannot be drawn itself, such as an
             infinite mean; it is derived and not simulated then. Empty for all others.
     """
@@ -115,6 +126,7 @@ class Quantity:
     dims: tuple[int, ...] = ()
     values: Callable[[Setting], Mapping[str, float]] = no_values
     simulation: Callable[[Statistic, Setting], Experiment] = simulate
+    check_drawn: Callable[[Setting, Mapping[str, float]], None] = stands_anywhere
     checked_by: tuple[str, ...] = ()
 
 
@@ -217,9 +229,39 @@ class Result:
                 that are not named take the result's defaults.
 
         Raises:
-            ArgumentError: a name that is neither a choice nor a symbol of the closed form.
+            ArgumentError: a name that is neither a choice nor a symbol of the closed form or of the experiment, or a
+                number that the symbol cannot stand for, such as a scale of zero or a depth of 2.5.
         """
+        self.check_values(quantity, **values)
         return self._theory(*self._posed(quantity, values))
+
+    def check_values(self, quantity: str | None = None, **values: Any) -> None:
+        """Check the arguments of `evaluate`; raises as there."""
+        posed = self._posed(quantity, values)
+        numbers = _numbers(values)
+        if not numbers:
+            return
+        kinds = self._kinds(posed)
+        for name, value in numbers.items():
+            if name not in kinds:
+                raise UnknownNameError("values", name, {*kinds, *_CHOICES})
+            check_symbol(name, value, kinds[name])
+
+    def _kinds(self, posed: "_Posed") -> Mapping[str, str]:
+        """Return what the symbols of the closed form, where there is one, and of the experiment stand for."""
+        chosen, setting, statistic, _ = posed
+        request = ["symbols", self.label, chosen.name, str(setting)]
+
+        def found() -> str:
+            try:
+                form = statistic.doit()
+            except (NotReducible, NoClosedFormError):
+                form = sp.Integer(0)
+            drawn = set() if chosen.checked_by else set(chosen.simulation(statistic, setting).symbols)
+            return json.dumps(kinds_of(form, drawn))
+
+        known: dict[str, str] = json.loads(cached_text(request, DERIVATION_ROOMS, found))
+        return known
 
     def claim(self, quantity: str | None = None, theory: float | None = None, **values: Any) -> Claim:
         """Return the claim that a quantity makes for a setting, ready for `montecarlo.verify`.
@@ -230,14 +272,15 @@ class Result:
             **values: as in `evaluate`.
 
         Raises:
-            ArgumentError: a quantity that others stand for, or a name as in `evaluate`.
+            ArgumentError: a quantity that others stand for, or a name or number as in `evaluate`.
         """
+        self.check_values(quantity, **values)
         posed = self._posed(quantity, values)
-        chosen, setting, statistic, _ = posed
+        chosen, _, statistic, _ = posed
         experiment, values_drawn = self._simulation(posed)
         number = self._theory(*posed) if theory is None else theory
         return Claim(
-            label=self._claim_label(chosen, setting, _numbers(values)),
+            label=self.claim_label(quantity, **values),
             theory=number,
             experiment=experiment,
             values=values_drawn,
@@ -253,12 +296,18 @@ class Result:
         """Return the setting in which `evaluate` evaluates a quantity; arguments and errors as there."""
         return self._posed(quantity, values).setting
 
+    def check_drawn(self, quantity: str | None = None, **values: Any) -> None:
+        """Check that the experiment stands for the quantity at these values; arguments and errors as `simulation`."""
+        posed = self._posed(quantity, values)
+        posed.quantity.check_drawn(posed.setting, posed.values)
+
     @staticmethod
     def _simulation(posed: "_Posed") -> tuple[Experiment, dict[str, float]]:
         if posed.quantity.checked_by:
             others = " and ".join(map(repr, posed.quantity.checked_by))
             expected = f"one that can be drawn: for {posed.quantity.name!r} stand {others}"
             raise ArgumentError("quantity", expected=expected, received=repr(posed.quantity.name))
+        posed.quantity.check_drawn(posed.setting, posed.values)
         experiment = posed.quantity.simulation(posed.statistic, posed.setting)
         return experiment, {name: float(posed.values[name]) for name in sorted(experiment.symbols)}
 
@@ -287,10 +336,12 @@ class Result:
         request = [self.label, quantity.name, str(setting), str(sorted(values.items()))]
         return cached_number(request, DERIVATION_ROOMS, lambda: symbolic.evaluate(statistic.doit(), values))
 
-    def _claim_label(self, quantity: Quantity, setting: Setting, numbers: Mapping[str, float]) -> str:
+    def claim_label(self, quantity: str | None = None, **values: Any) -> str:
+        """Return the label of the claim that `claim` returns; arguments as there."""
+        chosen, setting = self.quantity(quantity), self._setting_from(quantity, values)
         law = f" {setting.offsets} offsets," if self.offsets else ""
-        given = "".join(f", {name}={value:g}" for name, value in numbers.items())
-        return f"{self.label} {quantity.name}, {setting.kernel}, d={setting.dim},{law} {setting.inputs} input{given}"
+        given = "".join(f", {name}={value:g}" for name, value in _numbers(values).items())
+        return f"{self.label} {chosen.name}, {setting.kernel}, d={setting.dim},{law} {setting.inputs} input{given}"
 
     def settings(
         self,
@@ -341,8 +392,12 @@ _CHOICES = frozenset(choice.name for choice in fields(Setting))
 
 
 def _numbers(values: Mapping[str, Any]) -> dict[str, float]:
-    """Return the numbers that are among choices and numbers."""
-    return {name: float(value) for name, value in values.items() if name not in _CHOICES}
+    """Return the numbers that are among choices and numbers.
+
+    Raises:
+        ArgumentError: one that is no finite number.
+    """
+    return {name: check_number(name, value) for name, value in values.items() if name not in _CHOICES}
 
 
 def _higher_cumulants(inputs: str, values: Mapping[str, float]) -> dict[str, float]:

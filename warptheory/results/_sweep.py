@@ -2,22 +2,27 @@
 
 import itertools
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from functools import lru_cache
+from numbers import Real
 from pathlib import Path
 
 import pandas as pd
 
 from warptheory import montecarlo, results
+from warptheory.core.checks import check_integer, check_number
 from warptheory.core.errors import ArgumentError
 from warptheory.kernels import NoClosedFormError
 from warptheory.montecarlo import Estimation, Experiment, Measurement, Outcome
-from warptheory.results._check import Progress, campaign, reporter, what_runs
-from warptheory.results._result import Setting
+from warptheory.results._replay import check_chunk, replayed_rows
+from warptheory.results._result import Result, Setting
+from warptheory.results._run import Manner, Progress, run
 from warptheory.symbolic import NotReducible
 
 Choice = str | int | float
+
+_WORDS = ("kernel", "offsets", "inputs")
 
 
 @dataclass(frozen=True)
@@ -30,6 +35,10 @@ class Precision:
         seed: the seed.
         device: torch device on which the operator runs.
         plain: whether to simulate without any reduction of the variance.
+
+    Raises:
+        ArgumentError: a precision that is negative, not finite, or zero in both ways; a seed that is no integer ≥ 0; or
+            a device that cannot be used.
     """
 
     rtol: float
@@ -37,6 +46,14 @@ class Precision:
     seed: int
     device: str
     plain: bool
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "rtol", check_number("rtol", self.rtol, least=0))
+        object.__setattr__(self, "atol", check_number("atol", self.atol, least=0))
+        object.__setattr__(self, "seed", check_integer("seed", self.seed, least=0))
+        if self.rtol == self.atol == 0:
+            raise ArgumentError("rtol", expected="a number > 0, unless atol is", received=self.rtol)
+        montecarlo.check_device(self.device)
 
 
 @dataclass(frozen=True)
@@ -55,6 +72,15 @@ class GridPoint:
     choices: tuple[tuple[str, Choice], ...]
     precision: Precision
 
+    @property
+    def name(self) -> str:
+        """Result, quantity and choices."""
+        return f"{self.result} {self.quantity}, {self._chosen}"
+
+    @property
+    def _chosen(self) -> str:
+        return ", ".join(f"{name}={choice}" for name, choice in self.choices)
+
     def prepare(self) -> float:
         """Return the number that the closed form gives; NaN where the algebra finds none."""
         try:
@@ -68,9 +94,13 @@ class GridPoint:
 
     def trial(self, prepared: float) -> Measurement:
         """Return the estimate in the making, beside the closed form's number; workers run its chunks."""
+        return Measurement(prepared, self.estimation())
+
+    def estimation(self) -> Estimation:
+        """Return the estimate in the making."""
         asked = self.precision
         experiment, values = _simulation(self)
-        estimation = Estimation(
+        return Estimation(
             experiment,
             values,
             asked.rtol,
@@ -81,11 +111,9 @@ class GridPoint:
             source=self,
             plain=asked.plain,
         )
-        return Measurement(prepared, estimation)
 
     def __str__(self) -> str:
-        chosen = ", ".join(f"{name}={choice}" for name, choice in self.choices)
-        return f"sweep of {self.result} {self.quantity}, {chosen}"
+        return f"sweep of {self.name}"
 
 
 @lru_cache(maxsize=16)
@@ -137,25 +165,116 @@ def sweep(
         reached (whether the precision was), and the reason where a point could not be simulated.
 
     Raises:
-        UnknownNameError: no such result, quantity, parameter, kernel or law.
-        ArgumentError: an empty grid, a parameter both swept and given, and as `check`.
+        UnknownNameError: no such result, quantity, parameter, kernel or law, or a symbol that neither the closed form
+            nor the experiment has.
+        ArgumentError: an empty grid, a value twice, a parameter both swept and given, a number that its symbol cannot
+            stand for, or at which the experiment does not stand for the quantity, no precision, and as `check`. Nothing
+            has been run then.
     """
-    chosen, fixed = results.get(result), dict(given or {})
-    name = chosen.quantity(quantity).name
-    _check_grid(over, fixed)
-    montecarlo.check_device(device)
+    manner = Manner(workers, scheduler, out, fresh, on_progress)
     precision = Precision(rtol, atol, seed, device, plain)
-    points = [
-        GridPoint(result, name, (*fixed.items(), *zip(over, values, strict=True)), precision)
-        for values in itertools.product(*over.values())
-    ]
-    settings = [chosen.setting_at(name, **dict(point.choices)) for point in points]  # refuses what is unknown
-    configuration = {"sweep": [str(point) for point in points], **asdict(precision), **what_runs()}
-    outcomes = campaign(
-        points, configuration, workers, scheduler, out, fresh=fresh, on_progress=reporter(points, on_progress)
-    )
-    rows = map(_row, points, settings, outcomes)
+    points = _points(results.get(result), quantity, over, given or {}, precision)
+    settings = [_setting(point) for point in points]
+    configuration = {"sweep": [str(point) for point in points], **asdict(precision), **montecarlo.what_runs()}
+    rows = map(_row, points, settings, run(points, configuration, manner))
     return pd.DataFrame(list(rows))
+
+
+def replay_sweep(
+    result: str,
+    chunk: int,
+    quantity: str | None = None,
+    *,
+    over: Mapping[str, Sequence[Choice]],
+    given: Mapping[str, Choice] | None = None,
+    seed: int = 0,
+    device: str = "cpu",
+    plain: bool = False,
+) -> pd.DataFrame:
+    """Run one chunk of each point of a sweep alone, to see what a sweep that failed there saw.
+
+    Args:
+        result: label of the result.
+        chunk: number of the chunk.
+        quantity: name of the quantity; the result's first by default.
+        over: as in `sweep`.
+        given: as in `sweep`.
+        seed: the seed.
+        device: torch device on which the operator runs.
+        plain: whether that sweep was plain.
+
+    Returns:
+        A row for each point and column of its experiment: result, quantity, setting, the label of the stream, chunk,
+        column, rows, mean and deviation; or the failure.
+
+    Raises:
+        ArgumentError: a chunk that is not a number ≥ 0, and as `sweep`.
+    """
+    number = check_chunk(chunk)
+    points = _points(results.get(result), quantity, over, given or {}, Precision(1.0, 0.0, seed, device, plain))
+    return pd.DataFrame([row for point in points for row in _replayed(point, number)])
+
+
+def _replayed(point: GridPoint, chunk: int) -> list[dict[str, object]]:
+    where = {"result": point.result, "quantity": point.quantity, **asdict(_setting(point))}
+    return replayed_rows(point.estimation(), chunk, where)
+
+
+def _points(
+    result: Result,
+    quantity: str | None,
+    over: Mapping[str, Sequence[Choice]],
+    given: Mapping[str, Choice],
+    precision: Precision,
+) -> list[GridPoint]:
+    """Return the points of a grid, each of which can be worked out; raises as `sweep`."""
+    swept = {name: _values(name, values) for name, values in over.items()}
+    fixed = {name: _choice("given", name, value) for name, value in given.items()}
+    _check_grid(swept, fixed)
+    name = result.quantity(quantity).name
+    points = [
+        GridPoint(result.label, name, (*fixed.items(), *zip(swept, values, strict=True)), precision)
+        for values in itertools.product(*swept.values())
+    ]
+    for point in points:
+        result.check_values(name, **dict(point.choices))
+        result.check_drawn(name, **dict(point.choices))
+    return points
+
+
+def _setting(point: GridPoint) -> Setting:
+    return results.get(point.result).setting_at(point.quantity, **dict(point.choices))
+
+
+def _values(name: str, values: Sequence[Choice]) -> tuple[Choice, ...]:
+    """Return the values that a parameter runs through.
+
+    Raises:
+        ArgumentError: no sequence of choices, or one of them twice.
+    """
+    if isinstance(values, str) or not isinstance(values, Iterable):
+        raise ArgumentError("over", expected=f"a sequence of values for {name}", received=repr(values))
+    found = tuple(_choice("over", name, value) for value in values)
+    if len(set(found)) < len(found):
+        raise ArgumentError("over", expected=f"values for {name} that differ", received=found)
+    return found
+
+
+def _choice(argument: str, name: str, value: object) -> Choice:
+    """Return one value, numbers as Python has them: dim as an integer, those of symbols as floats.
+
+    Raises:
+        ArgumentError: a word where a number is expected, or the reverse.
+    """
+    if name in _WORDS:
+        if not isinstance(value, str):
+            raise ArgumentError(argument, expected=f"a name for {name}", received=repr(value))
+        return str(value)
+    if name == "dim":
+        return check_integer(name, value)
+    if isinstance(value, str) or not isinstance(value, Real):
+        raise ArgumentError(argument, expected=f"a number for {name}", received=repr(value))
+    return float(value)
 
 
 def _check_grid(over: Mapping[str, Sequence[Choice]], given: Mapping[str, Choice]) -> None:

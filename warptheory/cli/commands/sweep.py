@@ -8,6 +8,8 @@ import typer
 from warptheory.cli import _options as options
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     from warptheory.results import Choice, Progress
 
 EXAMPLES = "Example:  warptheory sweep A4 --over s=0.1:1:10 --over kernel=linear,keys --rtol 1e-3 --out records"
@@ -33,6 +35,7 @@ def command(
     out: options.Out = None,
     fresh: options.Fresh = False,
     as_json: options.Json = False,
+    replay: options.Replay = None,
 ) -> None:
     """Work out a quantity at every point of a grid, by its closed form and by simulation.
 
@@ -40,20 +43,36 @@ def command(
     goes on from there. Exit code 0 only if every point reached the precision.
     """
     from warptheory import results
-    from warptheory.cli._console import print_json, progress_bar
+    from warptheory.cli._console import print_json, print_replay, progress_bar, progress_text
     from warptheory.core import records
 
+    swept, fixed = _parameters("over", over), _single(_parameters("given", given or []))
+    if replay is not None:
+        options.refuse_beside(
+            "--replay",
+            {
+                "--out": out is not None,
+                "--fresh": fresh,
+                "--workers": workers is not None,
+                "--scheduler": scheduler is not None,
+            },
+        )
+        table = results.replay_sweep(
+            label, replay, quantity, over=swept, given=fixed, seed=seed, device=device, plain=plain
+        )
+        print_replay(table, as_json=as_json)
+        raise typer.Exit(int((table["failure"] != "").any()))
     folder = None if out is None else records.output_folder(out)
     with progress_bar("sweep") as update:
 
         def show(done: "Progress") -> None:
-            update(done.share, done.name)
+            update(done.share, progress_text(done))
 
         table = results.sweep(
             label,
             quantity,
-            over=dict(_parameter("over", text) for text in over),
-            given={name: values[0] for name, values in (_parameter("given", text) for text in given or ())},
+            over=swept,
+            given=fixed,
             rtol=rtol,
             atol=atol,
             seed=seed,
@@ -77,6 +96,37 @@ def command(
         typer.echo(f"written: {folder / 'sweep.parquet'}", err=True)
     if not table["reached"].all():
         raise typer.Exit(1)
+
+
+def _parameters(option: str, texts: "Sequence[str]") -> "dict[str, list[Choice]]":
+    """Return the values of each parameter.
+
+    Raises:
+        ArgumentError: as `_parameter`, or a name twice.
+    """
+    from warptheory.core.errors import ArgumentError
+
+    found: dict[str, list[Choice]] = {}
+    for text in texts:
+        name, values = _parameter(option, text)
+        if name in found:
+            raise ArgumentError(option, expected=f"{name} once, as {name}=a,b,c", received=f"it again: {text!r}")
+        found[name] = values
+    return found
+
+
+def _single(parameters: "Mapping[str, list[Choice]]") -> "dict[str, Choice]":
+    """Return the value of each parameter.
+
+    Raises:
+        ArgumentError: a parameter with several values.
+    """
+    from warptheory.core.errors import ArgumentError
+
+    for name, values in parameters.items():
+        if len(values) > 1:
+            raise ArgumentError("given", expected=f"one value for {name} (--over takes several)", received=values)
+    return {name: value for name, (value,) in parameters.items()}
 
 
 def _parameter(option: str, text: str) -> "tuple[str, list[Choice]]":

@@ -9,8 +9,6 @@ from warptheory.cli import _options as options
 if TYPE_CHECKING:
     from pandas import DataFrame
 
-    from warptheory.results import Progress
-
 EXAMPLES = (
     "Examples:  warptheory verify A4  ·  warptheory verify 'A*' --kernel nearest --dim 3 --out records  ·  "
     "warptheory verify --all --power"
@@ -40,13 +38,16 @@ def command(
     ] = False,
     as_json: options.Json = False,
     replay: options.Replay = None,
+    again: Annotated[
+        bool, typer.Option("--again", help="With --replay: of the second stream, which is named …/again.")
+    ] = False,
 ) -> None:
     """Verify results by simulation; exit code 0 only if every claim is verified, or every planted error refused.
 
     With --out finished chunks are kept: after an interruption the same command goes on from there.
     """
     from warptheory import results
-    from warptheory.cli._console import print_json, progress_bar
+    from warptheory.cli._console import print_json, print_replay, progress_bar, progress_text
     from warptheory.core import records
     from warptheory.core.errors import ArgumentError
     from warptheory.montecarlo import get_profile
@@ -55,6 +56,17 @@ def command(
         raise ArgumentError("RESULT", expected="labels or patterns, or --all", received=patterns or "none")
     matched = results.match(["*"] if everything else patterns or [])
     if replay is not None:
+        options.refuse_beside(
+            "--replay",
+            {
+                "--power": power,
+                "--out": out is not None,
+                "--profile": profile != "quick",
+                "--fresh": fresh,
+                "--workers": workers is not None,
+                "--scheduler": scheduler is not None,
+            },
+        )
         table = results.replay(
             matched,
             replay,
@@ -65,15 +77,18 @@ def command(
             seed=seed,
             device=device,
             plain=plain,
+            again=again,
         )
-        _print_replay(table)
+        print_replay(table, as_json=as_json)
         raise typer.Exit(int((table["failure"] != "").any()))
+    if again:
+        raise ArgumentError("--again", expected="a chunk to --replay", received="none")
     chosen = get_profile(profile)
     folder = None if out is None else records.output_folder(out)
     with progress_bar("verify") as update:
 
         def show(done: results.Progress) -> None:
-            update(done.share, f"{done.name}{_precision(done)}")
+            update(done.share, progress_text(done))
 
         table = (results.power if power else results.check)(
             matched,
@@ -104,20 +119,6 @@ def command(
         raise typer.Exit(1)
 
 
-def _print_replay(table: "DataFrame") -> None:
-    """Print what a chunk gave, a line for each column of each claim's experiment."""
-    for row in table.to_dict(orient="records"):
-        found = row["failure"] or f"mean {row['mean']:.17g}, deviation {row['deviation']:.6g} of {row['rows']:.0f} rows"
-        column = "" if row["failure"] else f", column {row['column']:.0f}"
-        print(f"{row['label']}, chunk {row['chunk']}{column}: {found}")
-
-
-def _precision(done: "Progress") -> str:
-    """Return the estimate, its standard error and what is asked of that."""
-    found = done.estimate
-    return "" if found is None else f", {found.value:.5g} ± {found.stderr:.1g}, to be {done.target:.1g}"
-
-
 def _print_power(table: "DataFrame", seed: int) -> None:
     """Print a line for each planted error, and how many of each kind were refused."""
     for row in table.to_dict(orient="records"):
@@ -131,6 +132,12 @@ def _print_power(table: "DataFrame", seed: int) -> None:
     print()
     for kind, found in table.dropna(subset="error").groupby("error", sort=False) if "error" in table else ():
         print(f"{kind}: {found['refused'].sum()} of {len(found)} refused")
+    if "no_effect" in table:
+        left = table.drop_duplicates(["result", "quantity", "kernel", "dim", "offsets", "inputs"])
+        print(
+            f"not planted: {left['no_effect'].sum():.0f} of too small an effect, {left['no_number'].sum():.0f} without "
+            f"a number, {left['not_tried'].sum():.0f} not tried"
+        )
     print(f"{table['refused'].sum()} of {len(table)} planted errors refused; seed {seed}")
 
 
@@ -138,8 +145,7 @@ def _print_text(table: "DataFrame", seed: int) -> None:
     """Print two lines for each claim, and what they are together."""
     for row in table.to_dict(orient="records"):
         if row["reason"]:
-            name = f"{row['result']} {row['quantity']}, {row['kernel']}, d={row['dim']}"
-            print(f"{name}\n    {row['verdict']}: {row['reason']}")
+            print(f"{row['label']}\n    {row['verdict']}: {row['reason']}")
             continue
         numbers = f"theory {row['theory']:.6g}, estimate {row['estimate']:.6g} ± {row['stderr']:.2g} (standard error)"
         print(

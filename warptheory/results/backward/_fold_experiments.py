@@ -82,24 +82,47 @@ def is_folded(jacobian: Tensor) -> Tensor:
     return (jacobian < 0).double()
 
 
-# Half-width of the window: at the slopes of B7 the window's mean is below the density by 0.3 % in d = 1, 2.
-_WINDOW = 0.2
+@dataclass(frozen=True)
+class ZeroDensityExperiment:
+    """The density of J at 0 given one part of the slopes, averaged over the pixels of offset fields that have it.
 
+    Given the part that is drawn, J has a bounded density in closed form, so that nothing has to be counted in a window
+    about 0, which would be biased by its width:
 
-def window_at_zero(jacobian: Tensor) -> Tensor:
-    """Return (2 − 3|J|/η)/η where |J| < η and else 0, whose mean is the density of J at 0 up to O(η²).
+    - d = 1: J = X + Y, both halves Gaussian of variance τ²/2; X is 1 + the slope of the field that is drawn.
+    - d = 2: J = R² − S², the squared lengths of the parts of I + A that turn and that mirror the plane, which are
+      independent; S² is exponential of mean τ², and R² = ((m₁₁ + m₂₂)² + (m₂₁ − m₁₂)²)/4 is that of the field.
 
-    The density of J has a kink at 0 for d = 2. The window is even, has the integral 1, and ∫₀^η J (2 − 3J/η) dJ = 0,
-    so that slopes on either side, equal or not, take no part.
-
-    Args:
-        jacobian: J, shape (rows, *N).
-
-    Returns:
-        The window's values, shape (rows, *N).
+    Attributes:
+        dim: number d of axes, 1 or 2.
     """
-    relative = jacobian.abs() / _WINDOW
-    return torch.where(relative < 1, (2 - 3 * relative) / _WINDOW, 0.0)
+
+    dim: int
+
+    def row_elements(self, values: Mapping[str, float]) -> int:
+        """Return the number of pixels of a field."""
+        return int((_PIXELS + 1) ** self.dim)
+
+    @property
+    def symbols(self) -> Set[str]:
+        """The deviation of the slopes."""
+        return {TAU.name}
+
+    def sample(
+        self, generator: np.random.Generator, rows: int, values: Mapping[str, float], device: str = "cpu"
+    ) -> Float[Tensor, "rows"]:
+        """Draw fields, and average what their slopes say of the density; shape (rows,)."""
+        tau = values[TAU.name]
+        drawn = tau / math.sqrt(2) if self.dim == 1 else tau
+        period = gaussian_offsets(generator, rows, self.dim, drawn, _PIXELS).to(device)
+        return self._density(period, tau).flatten(1).mean(1)
+
+    def _density(self, period: Tensor, tau: float) -> Tensor:
+        if self.dim == 1:
+            return torch.exp(-((jacobian_determinant(period) / tau) ** 2)) / (math.sqrt(math.pi) * tau)
+        slopes = offset_jacobian(period)
+        trace, curl = 2 + slopes[:, 0, 0] + slopes[:, 1, 1], slopes[:, 1, 0] - slopes[:, 0, 1]
+        return torch.exp(-(trace**2 + curl**2) / (2 * tau) ** 2) / tau**2
 
 
 @dataclass(frozen=True)

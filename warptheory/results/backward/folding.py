@@ -9,8 +9,8 @@ from warptheory.results.backward._fold_experiments import (
     GrowthExperiment,
     JacobianExperiment,
     PreimageExperiment,
+    ZeroDensityExperiment,
     is_folded,
-    window_at_zero,
 )
 from warptheory.results.backward._fold_experiments import mean_square_hits as mean_square_hits
 from warptheory.symbolic import Step
@@ -337,7 +337,7 @@ RESULT = Result(
             density_at_zero,
             smallest_effect=0.03,
             dims=(1, 2),
-            simulation=lambda _, s: JacobianExperiment(window_at_zero, s.dim),
+            simulation=lambda _, s: ZeroDensityExperiment(s.dim),
         ),
         Quantity("backward gain in the continuum", mean_inverse_jacobian, checked_by=("density at zero", GROWTH)),
         Quantity(

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping, Set
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import sympy as sp
@@ -11,6 +11,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from warptheory import kernels, warping
+from warptheory.core.errors import ArgumentError
 from warptheory.results._result import Quantity, Result, Setting
 from warptheory.symbolic import Step
 from warptheory.symbolic._slopes import TAU, DerivedStatistic, TorusMean
@@ -115,6 +116,10 @@ def _small_slopes(dim: int) -> tuple[Step, ...]:
 _PERIOD: Mapping[int, int] = {1: 512, 2: 320}
 _PERIOD_FOR_PARABOLAS: Mapping[int, int] = {1: 256, 2: 96}
 _OVERSAMPLING = 3
+# Slopes up to which these grids are fine enough. Beyond, 1/J has peaks where neighbouring positions come together, of
+# a width that goes as (1 − τ)^(3/2), and the grid is refined by as much, up to this many points.
+_FINE_ENOUGH = 0.5
+MOST_POINTS = 2**24
 
 
 @dataclass(frozen=True)
@@ -141,7 +146,29 @@ class GainExperiment:
 
     def row_elements(self, values: Mapping[str, float]) -> int:
         """Return the number of output pixels."""
+        return self.resolving(values[TAU.name]).points
+
+    @property
+    def points(self) -> int:
+        """Number of output pixels."""
         return int((self.period * self._rate) ** self.dim)
+
+    def resolving(self, tau: float) -> "GainExperiment":
+        """Return the experiment on a grid that resolves the peaks of 1/J; the forward pass has none.
+
+        Raises:
+            ArgumentError: a slope at which φ folds, or whose peaks are too narrow for a grid that can be held.
+        """
+        if not self.backward:
+            return self
+        if tau >= 1:
+            raise ArgumentError("tau", expected="a slope below 1, as φ folds beyond", received=tau)
+        refinement = max(1.0, (1 - _FINE_ENOUGH) / (1 - tau)) ** 1.5
+        finer = replace(self, period=math.ceil(self.period * refinement))
+        if finer.points > MOST_POINTS:
+            expected = f"a slope at which a grid of {MOST_POINTS} points resolves 1/J on {self.dim} axes"
+            raise ArgumentError("tau", expected=expected, received=tau)
+        return finer
 
     @property
     def symbols(self) -> Set[str]:
@@ -157,7 +184,8 @@ class GainExperiment:
     ) -> Float[Tensor, "rows"]:
         """Draw waves and offsets, and return the gain of each; shape (rows,)."""
         phases = torch.from_numpy(2 * math.pi * generator.random((rows, 1 + self.dim))).to(device)
-        return self.gain(phases, values[TAU.name])
+        tau = values[TAU.name]
+        return self.resolving(tau).gain(phases, tau)
 
     def gain(self, phases: Float[Tensor, "rows phases"], tau: float) -> Float[Tensor, "rows"]:
         """Return the mean square of what comes out for waves of mean square one.
@@ -217,6 +245,11 @@ class GainExperiment:
         return torch.stack(axes, 1)
 
 
+def check_gain(setting: Setting, values: Mapping[str, float]) -> None:
+    """Check that a grid resolves the backward pass; raises as `GainExperiment.resolving`."""
+    gain_experiment(setting, backward=True).resolving(values[TAU.name])
+
+
 def gain_experiment(setting: Setting, backward: bool) -> GainExperiment:
     """Return the experiment on a grid that is fine enough for the kernel."""
     periods = _PERIOD_FOR_PARABOLAS if kernels.get(setting.kernel).reproduces >= 2 else _PERIOD
@@ -239,7 +272,12 @@ RESULT = Result(
     source="arXiv 2511.20800, backward pass; transfer (Perron–Frobenius) operator; theory label B6",
     quantities=(
         Quantity("forward gain", forward_gain, simulation=lambda _, s: gain_experiment(s, backward=False)),
-        Quantity("backward gain", backward_gain, simulation=lambda _, s: gain_experiment(s, backward=True)),
+        Quantity(
+            "backward gain",
+            backward_gain,
+            simulation=lambda _, s: gain_experiment(s, backward=True),
+            check_drawn=check_gain,
+        ),
         # A tenth of what the gain exceeds 1 by; the neglected fourth order is 0.8 % of that at this slope. The kernel
         # is the one that reproduces parabolas: the other's grid would cost another 0.6 %. In two dimensions the
         # experiment has no scatter at small slopes, and sees the fourth order.
@@ -251,6 +289,7 @@ RESULT = Result(
             dims=(1,),
             values=lambda setting: {"tau": 0.1},
             simulation=lambda _, s: gain_experiment(s, backward=True),
+            check_drawn=check_gain,
         ),
     ),
     kernels=("linear", "keys"),

@@ -11,9 +11,10 @@ from jaxtyping import Float
 from torch import Tensor
 
 from warptheory import warping
+from warptheory.core.errors import ArgumentError
 from warptheory.montecarlo import Experiment
 from warptheory.results._result import HALF_WIDTH, PIXEL, Quantity, Result, Setting, wide_offsets
-from warptheory.results.backward.jensen import GainExperiment, backward_steps, gain_experiment
+from warptheory.results.backward.jensen import MOST_POINTS, GainExperiment, backward_steps, gain_experiment
 from warptheory.symbolic import (
     Derivation,
     Expectation,
@@ -207,8 +208,9 @@ class SmoothStackExperiment:
 
     def _layers(self, values: Mapping[str, float]) -> list[GainExperiment]:
         """Return the layers; each arrives on the finer grid that the next one leaves from."""
-        finer = (self.layer.oversampling**power for power in reversed(range(int(values[LAYERS.name]))))
-        return [replace(self.layer, period=self.layer.period * factor) for factor in finer]
+        last = self.layer.resolving(values[TAU.name])
+        finer = (last.oversampling**power for power in reversed(range(int(values[LAYERS.name]))))
+        return [replace(last, period=last.period * factor) for factor in finer]
 
     @property
     def symbols(self) -> Set[str]:
@@ -217,7 +219,7 @@ class SmoothStackExperiment:
 
     def row_elements(self, values: Mapping[str, float]) -> int:
         """Return the number of pixels of the first layer."""
-        return self._layers(values)[0].row_elements(values)
+        return self._layers(values)[0].points
 
     def sample(
         self, generator: np.random.Generator, rows: int, values: Mapping[str, float], device: str = "cpu"
@@ -240,6 +242,18 @@ def on_smooth_offsets(statistic: Statistic, setting: Setting) -> Experiment:
     """Return the experiment on smooth offsets; half or a third of one layer's pixels keep the bias at 0.1 % or less."""
     layer = gain_experiment(setting, backward=True)
     return SmoothStackExperiment(replace(layer, period=layer.period // (1 + setting.dim)))
+
+
+def check_stack(setting: Setting, values: Mapping[str, float]) -> None:
+    """Check that the grids of all layers can be held, the first one of which is the finest.
+
+    Raises:
+        ArgumentError: a slope as in B6, or too many layers.
+    """
+    experiment = on_smooth_offsets(smooth_second_moment(setting), setting)
+    if experiment.row_elements(values) > MOST_POINTS:
+        expected = f"layers whose first has at most {MOST_POINTS} points, on grids that get coarser by three"
+        raise ArgumentError(LAYERS.name, expected=expected, received=values[LAYERS.name])
 
 
 RESULT = Result(
@@ -281,6 +295,7 @@ RESULT = Result(
             kernels=_COMPACT,
             values=lambda setting: {"L": 2 if setting.kernel == "linear" else 3},
             simulation=on_smooth_offsets,
+            check_drawn=check_stack,
         ),
         # A grid that is fine enough for two layers in the plane takes the kernel that reproduces parabolas.
         Quantity(
@@ -291,6 +306,7 @@ RESULT = Result(
             kernels=("keys",),
             values=lambda setting: {"L": 2, "tau": 0.4},
             simulation=on_smooth_offsets,
+            check_drawn=check_stack,
         ),
     ),
     values={"tau": 0.5},

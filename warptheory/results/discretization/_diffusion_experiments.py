@@ -14,9 +14,11 @@ from torch import Tensor
 from warptheory import warping
 from warptheory.core.errors import ArgumentError
 from warptheory.fields import FieldSampler, SquaredExponential
+from warptheory.results._result import Setting
 from warptheory.results.discretization._equilibrium import CHI, MODES, PERIOD
 from warptheory.results.discretization._layers import LENGTH, OFFSET_LENGTH, input_covariance, offset_covariance
 from warptheory.results.discretization._power import LAYERS, frequencies
+from warptheory.results.fields._fields import check_length
 from warptheory.symbolic._slopes import TAU
 
 Values = Mapping[str, float]
@@ -171,8 +173,31 @@ def _difference_power(x: Tensor) -> Tensor:
 
 _CHANNELS = 8
 _BURN_IN = 60  # layers; what remains of the start falls by 0.888 a layer at τ = 0.5, to 0.1 %
+_LEAST_SLOPE = 0.05
 _MEASURED = 90
 _EVERY = 3
+
+
+def burn_in(tau: float) -> int:
+    """Return the layers after which the start is forgotten; below τ = 0.5 each forgets a share of order τ²."""
+    return math.ceil(_BURN_IN * max(1.0, 0.5 / tau) ** 2)
+
+
+def check_slope(setting: Setting, values: Values) -> None:
+    """Check that the start is forgotten in some thousand layers.
+
+    Raises:
+        ArgumentError: a slope that is too small.
+    """
+    if values[TAU.name] < _LEAST_SLOPE:
+        expected = f"a slope of at least {_LEAST_SLOPE}; smaller ones take {burn_in(_LEAST_SLOPE)} layers or more"
+        raise ArgumentError(TAU.name, expected=expected, received=values[TAU.name])
+
+
+def check_lengths(setting: Setting, values: Values) -> None:
+    """Check that the field and the smooth offsets are short against the period of the layers' grid."""
+    for length in (LENGTH, OFFSET_LENGTH):
+        check_length(length.name, values[length.name], 0.0, float(_SIZE[setting.dim]))
 
 
 @dataclass(frozen=True)
@@ -207,9 +232,10 @@ class EquilibriumExperiment:
         """Draw histories, and return their gradient variance, shape (rows,), or two powers, shape (rows, 2)."""
         x = torch.zeros((rows, _CHANNELS, PERIOD), dtype=torch.float64, device=device)
         measured = []
-        for layer in range(_BURN_IN + _MEASURED):
+        settled = burn_in(values[TAU.name])
+        for layer in range(settled + _MEASURED):
             x = self._layer(x, generator, values)
-            if layer >= _BURN_IN and layer % _EVERY == 0:
+            if layer >= settled and layer % _EVERY == 0:
                 measured.append(self._measure(x))
         return torch.stack(measured).mean(0)
 

@@ -10,7 +10,7 @@ The weight of a step along one axis is here in three forms, each with a number o
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import cache
 
 import numpy as np
@@ -29,7 +29,7 @@ from warptheory.symbolic._slopes import normal_density
 _SHIFT = sp.Symbol("z", real=True)
 _VARIANCE = sp.Symbol("v", positive=True)
 _GAUSS_POINTS = 8  # exact for products of two pieces up to degree 7
-_MOST_LAGS = 4096
+_MOST_LAGS: Mapping[int, int] = {1: 4096, 2: 1024, 3: 64}  # by axes: boxes of at most 4 million points
 _SETTLED = 1e-14
 
 
@@ -200,14 +200,14 @@ class LatticeSum(Node):
         """Sum over boxes that double until nothing is added.
 
         Raises:
-            NotConverged: the terms do not fall off within 4096 pixels.
+            NotConverged: the terms do not fall off within 4096 pixels, 1024 on two axes, 64 on three.
         """
         term, *lags = self.args
-        before, reach = math.nan, 16
-        while reach <= _MOST_LAGS:
+        before, reach, most = math.nan, 16, _MOST_LAGS[len(lags)]
+        while reach <= most:
             box = np.meshgrid(*[np.arange(-reach, reach + 1)] * len(lags), indexing="ij", sparse=True)
             total = float(np.sum(evaluate(term, {**environment, **dict(zip(lags, box, strict=True))})))
             if abs(total - before) <= _SETTLED * abs(total):
                 return total
             before, reach = total, 2 * reach
-        raise NotConverged(f"{self}: its terms do not fall off within {_MOST_LAGS} pixels")
+        raise NotConverged(f"{self}: its terms do not fall off within {most} pixels")

@@ -15,7 +15,7 @@ from torch import Tensor
 from warptheory import warping
 from warptheory.fields import FieldSampler, SquaredExponential
 from warptheory.results._result import Quantity, Result, Setting
-from warptheory.results.fields._fields import EXACT, SPACING, smooth_field, smooth_offsets
+from warptheory.results.fields._fields import EXACT, SPACING, check_length, smooth_field, smooth_offsets
 from warptheory.symbolic import Covariance, Step, compose
 from warptheory.symbolic._nodes import Node
 from warptheory.symbolic._quadrature import Environment, Evaluate, gauss_legendre
@@ -40,7 +40,8 @@ def _lags(dim: int) -> tuple[sp.Symbol, ...]:
 def _steps(dim: int) -> tuple[Step, ...]:
     y, lags = compose(smooth_field(dim), smooth_offsets(dim)), _lags(dim)
     covariance = Covariance(y(*[0] * dim), y(*lags)).doit()
-    correlation = sp.simplify(covariance / covariance.subs(dict.fromkeys(lags, 0)))
+    # Not simplified: with exp(τ²/2ℓ_e²) in its denominators a fraction would overflow at large lags.
+    correlation = covariance / covariance.subs(dict.fromkeys(lags, 0))
     return (
         Step(
             "Integrate the spectrum",
@@ -179,6 +180,17 @@ class SpectrumExperiment:
         return whole
 
 
+# Lengths that cubic splines read without error, in points of the fine grid.
+_FINEST = 2.0
+
+
+def check_grid(setting: Setting, values: Mapping[str, float]) -> None:
+    """Check that the fine grid resolves the field and the offsets, and is much larger than their lengths."""
+    finest = _FINEST * values["h"] / _REFINEMENT[setting.dim]
+    for name in ("l", "l_e"):
+        check_length(name, values[name], finest, _PERIOD[setting.dim] * values["h"])
+
+
 RESULT = Result(
     label="D7",
     title="Aliasing of the warped field",
@@ -197,6 +209,7 @@ RESULT = Result(
             "share beyond Nyquist",
             share_beyond_nyquist,
             simulation=lambda _, setting: SpectrumExperiment(setting.dim),
+            check_drawn=check_grid,
         ),
     ),
     kernels=EXACT,

@@ -14,6 +14,8 @@ from warptheory.results.discretization._diffusion_experiments import (
     EquilibriumExperiment,
     LayersExperiment,
     WaveExperiment,
+    check_lengths,
+    check_slope,
 )
 from warptheory.symbolic import Derivation, Statistic, Step
 
@@ -137,6 +139,7 @@ RESULT = Result(
             stated("(C_y(0) − C_y(1))/(C(0) − C(1))", _layers.growth_steps, above=1.0),
             smallest_effect=0.05,  # of what it grows by: half a percent of the ratio
             simulation=lambda _, s: LayersExperiment(s.kernel, s.dim, gradient=True),
+            check_drawn=check_lengths,
         ),
         Quantity(
             "variance lost in L layers",
@@ -144,6 +147,7 @@ RESULT = Result(
             smallest_effect=0.05,  # of what is lost: 1 % of the variance
             values=lambda setting: {"L": 3, "ell": 1.5},
             simulation=lambda _, s: LayersExperiment(s.kernel, s.dim, gradient=False, layers=None),
+            check_drawn=check_lengths,
         ),
         Quantity(
             LATER_GROWTH,
@@ -151,6 +155,7 @@ RESULT = Result(
             smallest_effect=0.05,
             values=lambda setting: {"L": 3 if setting.dim == 1 else 2},
             simulation=lambda _, s: LayersExperiment(s.kernel, s.dim, gradient=True, layers=None),
+            check_drawn=check_lengths,
         ),
         Quantity(
             "the kernel's own variance", stated("κ = ∫u² a(u) du", _power.kernel_variance_steps), checked_by=(POWER,)
@@ -180,6 +185,7 @@ RESULT = Result(
             dims=(1,),
             values=lambda setting: {"tau": 0.5},
             simulation=lambda _, s: EquilibriumExperiment(s.kernel, ratio=False),
+            check_drawn=check_slope,
         ),
         Quantity(
             SPECTRUM,
@@ -188,6 +194,7 @@ RESULT = Result(
             dims=(1,),
             values=lambda setting: {"tau": 0.5},
             simulation=lambda _, s: EquilibriumExperiment(s.kernel, ratio=True),
+            check_drawn=check_slope,
         ),
         Quantity(
             "gradient variance at equilibrium, continuum",

@@ -6,6 +6,7 @@ from typing import Any
 
 import sympy as sp
 
+from warptheory.core.errors import ArgumentError
 from warptheory.fields import Covariance, SquaredExponential
 from warptheory.montecarlo import ContinuumSimulation, Experiment
 from warptheory.results._result import Setting
@@ -50,6 +51,28 @@ def uniform_offsets(dim: int) -> OffsetField:
 def smooth_offsets(dim: int, name: str = "epsilon") -> OffsetField:
     """Return offsets with K(τ) = s² exp(−|τ|²/2ℓ_e²)."""
     return OffsetField(name=name, covariance=SquaredExponential(length=OFFSET_LENGTH, variance=SPREAD**2, dim=dim))
+
+
+# A Gaussian covariance of this many lengths' distance changes the variance of slopes by 2e-4.
+_LENGTHS_AROUND = 5
+
+
+def check_length(name: str, length: float, finest: float, period: float) -> None:
+    """Check that a periodic grid holds a field of Gaussian covariance.
+
+    Args:
+        name: name of the field's length.
+        length: the length ℓ.
+        finest: the smallest length that the grid resolves, in the same unit.
+        period: the period of the grid, in the same unit.
+
+    Raises:
+        ArgumentError: a length that is too small or too large.
+    """
+    largest = period / _LENGTHS_AROUND
+    if not finest <= length <= largest:
+        expected = f"a length in [{finest:.3g}, {largest:.3g}], which the grid of the experiment holds"
+        raise ArgumentError(name, expected=expected, received=length)
 
 
 def continuum_simulation(

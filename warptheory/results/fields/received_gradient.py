@@ -12,7 +12,7 @@ from warptheory import warping
 from warptheory.fields import Covariance, SquaredExponential, White
 from warptheory.montecarlo import Experiment
 from warptheory.results._result import PIXEL, Quantity, Result, Setting
-from warptheory.results.fields._fields import CONTINUUM, EXACT, smooth_field, smooth_offsets
+from warptheory.results.fields._fields import CONTINUUM, EXACT, check_length, smooth_field, smooth_offsets
 from warptheory.results.iid.channels import GRADIENT_DEVIATION
 from warptheory.symbolic import (
     DEVIATION,
@@ -27,6 +27,7 @@ from warptheory.symbolic import (
 )
 
 _PIXELS = {1: 512, 2: 40}  # of a row along each axis: many lengths of the fields
+_FINEST = 2.5  # pixels; the slope of the spline through a field of this length has 0.2 % too little variance
 
 
 def gradient(setting: Setting) -> Variance:
@@ -103,6 +104,11 @@ def _experiment(is_white: bool) -> Callable[[Statistic, Setting], Experiment]:
     return lambda _, setting: BackwardExperiment(setting.kernel, setting.dim, is_white)
 
 
+def check_grid(setting: Setting, values: Mapping[str, float]) -> None:
+    """Check that the grid is fine against the field, and much larger."""
+    check_length("l", values["l"], _FINEST, float(_PIXELS[setting.dim]))
+
+
 RESULT = Result(
     label="C5",
     title="The gradient that offsets receive from a homogeneous field",
@@ -118,7 +124,13 @@ RESULT = Result(
     ),
     source="arXiv 2511.20800, homogeneous random fields; theory label C5",
     quantities=(
-        Quantity("offset gradient", gradient, smallest_effect=0.02, simulation=_experiment(is_white=False)),
+        Quantity(
+            "offset gradient",
+            gradient,
+            smallest_effect=0.02,
+            simulation=_experiment(is_white=False),
+            check_drawn=check_grid,
+        ),
         Quantity(
             "offset gradient, white input",
             gradient_of_white_input,

@@ -128,6 +128,22 @@ def small_step(setting: Setting) -> Mapping[str, float]:
     return {"step": 0.2 if setting.kernel == "linear" else 0.0005}
 
 
+def check_step(setting: Setting, values: Mapping[str, float]) -> None:
+    """Check that the linear kernel's loss is one cubic within a step of the displacement.
+
+    Raises:
+        ArgumentError: a step to a knot or beyond.
+    """
+    displacement, step = values[DISPLACEMENT.name], values[STEP.name]
+    from_knot = abs(displacement - round(displacement))
+    if setting.kernel == "linear" and step > from_knot + _ROUNDING:
+        expected = f"at most {from_knot:.3g}, the distance of Delta = {displacement:g} from the kernel's next knot"
+        raise ArgumentError(STEP.name, expected=expected, received=step)
+
+
+_ROUNDING = 1e-12
+
+
 def automatic_curvature(setting: Setting) -> Expectation:
     """State the second derivative that automatic differentiation returns: (∂y)² + (y − y*)·∂²y, knots left out."""
     y, target = read(setting, DISPLACEMENT), read(setting, sp.Integer(0))
@@ -160,6 +176,7 @@ RESULT = Result(
             dims=(1,),
             values=small_step,
             simulation=at_a_small_step,
+            check_drawn=check_step,
         ),
         Quantity("curvature by automatic differentiation", automatic_curvature, kernels=("linear", "keys")),
     ),

@@ -1,0 +1,114 @@
+"""Wrong versions of a closed form: its whole sign, and the terms of every sum in it, missing or with a wrong sign."""
+
+import functools
+import itertools
+import math
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import sympy as sp
+
+from warptheory import symbolic
+from warptheory.core.errors import WarpTheoryError
+
+
+@dataclass(frozen=True)
+class PlantedError:
+    """A closed form that has been made wrong.
+
+    Attributes:
+        kind: what was done to it: "scaled", "whole flipped", "term dropped", "sign flipped".
+        term: the term it was done to, as text; empty for the whole.
+        value: the number that it gives then.
+    """
+
+    kind: str
+    term: str
+    value: float
+
+
+@dataclass(frozen=True)
+class Planted:
+    """A closed form's number, and those of its wrong versions but the scaled ones.
+
+    Attributes:
+        theory: the number.
+        errors: the wrong versions that have a number.
+        no_number: how many have none: what they say is NaN, infinite, complex, or cannot be computed.
+        not_tried: how many were not tried, as the formula has more than are asked for.
+    """
+
+    theory: float
+    errors: tuple[PlantedError, ...]
+    no_number: int = 0
+    not_tried: int = 0
+
+
+# What is done to a term: the kind of error, and the factor that the term gets.
+_CHANGES = (("term dropped", 0), ("sign flipped", -1))
+
+# The way to a term: which argument of the whole, which one of that, and so on; the last is the term's in its sum.
+Place = tuple[int, ...]
+
+
+def plant(form: sp.Expr, values: Mapping[str, float], theory: float, most: int) -> Planted:
+    """Return what a closed form says once it is made wrong in each of many ways, one at a time.
+
+    Args:
+        form: the closed form.
+        values: a number for every symbol, by name.
+        theory: the number that the form gives.
+        most: how many terms are tried; where there are more, as many, spread evenly over the formula.
+    """
+    places = list(_terms(form))
+    tried = _spread(places, most)
+    errors, no_number = [PlantedError("whole flipped", "", -theory)], 0
+    for place, (kind, factor) in itertools.product(tried, _CHANGES):
+        term = _part(form, place)
+        number = _number(_replaced(form, place, factor * term), values)
+        no_number += number is None
+        errors += [] if number is None else [PlantedError(kind, str(term), number)]
+    return Planted(theory, tuple(errors), no_number, len(_CHANGES) * (len(places) - len(tried)))
+
+
+def _terms(form: sp.Basic) -> Iterator[Place]:
+    """Yield the place of every term of every sum: of bases, exponents, integrands, summands, and arguments."""
+    for number, part in enumerate(form.args):
+        if isinstance(form, sp.Add):
+            yield (number,)
+        for place in _terms(part):
+            yield (number, *place)
+
+
+def _spread(places: Sequence[Place], most: int) -> Sequence[Place]:
+    if len(places) <= most:
+        return places
+    return [places[number * len(places) // most] for number in range(most)]
+
+
+def _part(form: sp.Basic, place: Place) -> sp.Basic:
+    return functools.reduce(lambda part, number: part.args[number], place, form)
+
+
+def _replaced(form: sp.Basic, place: Place, new: sp.Basic) -> sp.Basic:
+    """Return the form with another part at a place."""
+    if not place:
+        return new
+    first, *rest = place
+    arguments = list(form.args)
+    arguments[first] = _replaced(arguments[first], tuple(rest), new)
+    return form.func(*arguments)
+
+
+def _number(form: sp.Basic, values: Mapping[str, float]) -> float | None:
+    """Return the number of a formula that need not make sense, None where it has none."""
+    if form.has(sp.zoo, sp.nan):
+        return None
+    try:
+        with np.errstate(all="ignore"), warnings.catch_warnings(action="ignore"):
+            found = symbolic.evaluate(form, values)
+    except (WarpTheoryError, ArithmeticError, TypeError, ValueError):
+        return None
+    return found if math.isfinite(found) else None

@@ -1,0 +1,66 @@
+"""What numbers the symbols of a quantity may stand for."""
+
+from collections.abc import Callable, Mapping, Set
+from types import MappingProxyType
+
+import sympy as sp
+
+from warptheory.core.checks import check_number
+from warptheory.core.errors import ArgumentError
+from warptheory.kernels import FractionSymbol
+
+# What a symbol stands for: whether a number fits, and how that is said.
+_KINDS: Mapping[str, tuple[Callable[[float], bool], str]] = MappingProxyType(
+    {
+        "fraction": (lambda value: 0 <= value < 1, "a number in [0, 1)"),
+        "positive integer": (lambda value: value > 0 and value.is_integer(), "a whole number > 0"),
+        "integer": (float.is_integer, "a whole number"),
+        "positive": (lambda value: value > 0, "a number > 0"),
+        "nonnegative": (lambda value: value >= 0, "a number ≥ 0"),
+        "real": (lambda value: True, "a number"),
+    }
+)
+
+# Parameters of experiments that are in no closed form: means, displacements and correlations may have either sign,
+# and all others are scales.
+_OF_EITHER_SIGN = frozenset({"mu", "Delta", "c", "r", "t", "omega"})
+
+
+def kinds_of(form: sp.Expr, drawn: Set[str]) -> dict[str, str]:
+    """Return what the symbols of a quantity stand for, by name.
+
+    Args:
+        form: its closed form.
+        drawn: names of what its experiment needs.
+    """
+    known = {symbol.name: _kind(symbol) for symbol in form.free_symbols}
+    return {**{name: _kind_by_name(name) for name in drawn}, **known}
+
+
+def check_symbol(name: str, value: object, kind: str) -> float:
+    """Return the number that a symbol is to have.
+
+    Raises:
+        ArgumentError: it is not finite, or not of that kind.
+    """
+    number = check_number(name, value)
+    fits, expected = _KINDS[kind]
+    if not fits(number):
+        raise ArgumentError(name, expected=expected, received=value)
+    return number
+
+
+def _kind(symbol: sp.Symbol) -> str:
+    if isinstance(symbol, FractionSymbol):
+        return "fraction"
+    if symbol.is_integer:
+        return "positive integer" if symbol.is_positive else "integer"
+    if symbol.is_positive:
+        return "positive"
+    return "nonnegative" if symbol.is_nonnegative else "real"
+
+
+def _kind_by_name(name: str) -> str:
+    if name == "f" or name.startswith("f_"):
+        return "fraction"
+    return "real" if name in _OF_EITHER_SIGN else "positive"
