@@ -4,9 +4,6 @@ import copy
 import gc
 import io
 import math
-import os
-import subprocess
-import sys
 import warnings
 import weakref
 from pathlib import Path
@@ -20,6 +17,7 @@ from torch.nn import functional
 
 import warptheory as wt
 from tests.stability import stand_ins
+from tests.unchecked import assert_passes_unchecked
 from warptheory.core.errors import ArgumentError, UnknownNameError
 from warptheory.networks import selfwarp_resnet
 from warptheory.operators import SelfWarp2d, _thin_convolution
@@ -307,17 +305,7 @@ def test_a_batch_of_gradients_is_not_the_gradient():
 
 
 def test_compiled_models():
-    """In a process without the tests' shape checks, whose wrappers cannot be traced."""
-    finished = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", str(Path(__file__).with_name("check_compiled.py"))],
-        env={**os.environ, "WARPTHEORY_TEST_SHAPES": "off"},
-        timeout=600,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert finished.returncode == 0, finished.stdout[-4000:] + finished.stderr[-1000:]
-    assert " passed" in finished.stdout
+    assert_passes_unchecked(Path(__file__).with_name("check_compiled.py"))
 
 
 def failing_call(model):
