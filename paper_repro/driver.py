@@ -149,8 +149,10 @@ def compare_expected() -> pd.DataFrame:
     entries = tomllib.loads((checkout_folder("paper_repro") / "expected.toml").read_text(encoding="utf-8"))["value"]
     rows = []
     for entry in entries:
-        result, values = results.get(entry["result"]), {"mu": 0.0, "sigma": 1.0, **entry.get("values", {})}
-        theory = result.evaluate(entry.get("quantity"), dim=entry["dim"], **values)
+        result, quantity = results.get(entry["result"]), entry.get("quantity")
+        known = result.symbols(quantity, dim=entry["dim"])
+        standard = {name: number for name, number in {"mu": 0.0, "sigma": 1.0}.items() if name in known}
+        theory = result.evaluate(quantity, dim=entry["dim"], **{**standard, **entry.get("values", {})})
         agrees = abs(theory - entry["expected"]) <= entry["tolerance"]
         rows.append(
             {

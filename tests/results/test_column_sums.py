@@ -197,11 +197,8 @@ def test_largest_load_against_numpy_placements(size):
 
 
 def test_sizes_have_to_be_whole_and_positive():
-    for size, message in (
-        (0, "^values: expected N > 0, got 0.0$"),
-        (2.5, "^N: expected a whole number of pixels ≥ 1, got"),
-    ):
-        with pytest.raises(ArgumentError, match=message):
+    for size in (0, 2.5):
+        with pytest.raises(ArgumentError, match=f"^N: expected a whole number > 0, got {float(size)}$"):
             expected_maximum([size])
 
 

@@ -52,6 +52,8 @@ def test_far_from_the_defaults_claims_are_verified(label, quantity, values):
         ("B6", "backward gain", {"tau": 1.0}, "^tau: expected a slope below 1"),
         ("B6", "backward gain", {"tau": 0.95, "dim": 2}, "^tau: expected a slope at which a grid of"),
         ("B8", STACK, {"L": 12}, "^L: expected layers whose first has at most"),
+        ("C1", "variance", {"l": 0.8}, "^l: expected a length of at least 1, "),
+        ("C2", "covariance", {"l": 1.0}, "^l: expected a length of at least 2, "),
         ("C5", "offset gradient", {"l": 1.0}, r"^l: expected a length in \[2.5, 102\]"),
         ("C5", "offset gradient", {"l": 10.0, "dim": 2}, r"^l: expected a length in \[2.5, 8\]"),
         ("D6", "gradient variance at equilibrium", {"tau": 0.01}, "^tau: expected a slope of at least 0.05"),

@@ -2,7 +2,7 @@
 
 import itertools
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Set
 from dataclasses import dataclass, field, fields, replace
 from types import MappingProxyType
 from typing import Any, NamedTuple
@@ -237,8 +237,7 @@ class Result:
 
     def check_values(self, quantity: str | None = None, **values: Any) -> None:
         """Check the arguments of `evaluate`; raises as there."""
-        posed = self._posed(quantity, values)
-        numbers = _numbers(values)
+        posed, numbers = self._posed(quantity, values), _numbers(values)
         if not numbers:
             return
         kinds = self._kinds(posed)
@@ -246,6 +245,10 @@ class Result:
             if name not in kinds:
                 raise UnknownNameError("values", name, {*kinds, *_CHOICES})
             check_symbol(name, value, kinds[name])
+
+    def symbols(self, quantity: str | None = None, **choices: Any) -> Set[str]:
+        """Return the names of the numbers that `evaluate` takes; arguments as in `derive`."""
+        return set(self._kinds(self._posed(quantity, choices)))
 
     def _kinds(self, posed: "_Posed") -> Mapping[str, str]:
         """Return what the symbols of the closed form, where there is one, and of the experiment stand for."""

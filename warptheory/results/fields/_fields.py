@@ -1,5 +1,6 @@
 """The fields in which results on the continuum are stated and checked."""
 
+import math
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any
@@ -64,15 +65,21 @@ def check_length(name: str, length: float, finest: float, period: float) -> None
         name: name of the field's length.
         length: the length ℓ.
         finest: the smallest length that the grid resolves, in the same unit.
-        period: the period of the grid, in the same unit.
+        period: the period of the grid, in the same unit; infinite where it follows the length.
 
     Raises:
         ArgumentError: a length that is too small or too large.
     """
     largest = period / _LENGTHS_AROUND
     if not finest <= length <= largest:
-        expected = f"a length in [{finest:.3g}, {largest:.3g}], which the grid of the experiment holds"
+        range_ = f"in [{finest:.3g}, {largest:.3g}]" if math.isfinite(largest) else f"of at least {finest:.3g}"
+        expected = f"a length {range_}, which the grid of the experiment holds"
         raise ArgumentError(name, expected=expected, received=length)
+
+
+def check_continuum(refinement: int = 1) -> Callable[[Setting, Mapping[str, float]], None]:
+    """Return what checks that a grid of so many points per pixel stands for the continuum: two points to a length."""
+    return lambda _, values: check_length(LENGTH.name, values[LENGTH.name], 2 / refinement, math.inf)
 
 
 def continuum_simulation(

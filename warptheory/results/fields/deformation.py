@@ -5,6 +5,7 @@ from warptheory.results.fields._fields import (
     CONTINUUM,
     EXACT,
     SPREAD,
+    check_continuum,
     continuum_simulation,
     smooth_field,
     smooth_offsets,
@@ -40,13 +41,16 @@ RESULT = Result(
     ),
     source="arXiv 2511.20800, homogeneous random fields; theory label C6",
     quantities=(
-        Quantity("displacement error", displacement_error, simulation=continuum_simulation(2)),
+        Quantity(
+            "displacement error", displacement_error, simulation=continuum_simulation(2), check_drawn=check_continuum(2)
+        ),
         Quantity(
             "displacement error, small offsets",
             small_offsets,
             # The leading term leaves out (d + 2)s²/4ℓ² of it.
             values=lambda setting: {"s": 0.01},
             simulation=continuum_simulation(2),
+            check_drawn=check_continuum(2),
         ),
     ),
     kernels=EXACT,

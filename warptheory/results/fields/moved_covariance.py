@@ -1,7 +1,15 @@
 """C2: the covariance of a field that random offsets have moved."""
 
 from warptheory.results._result import Quantity, Result, Setting
-from warptheory.results.fields._fields import CONTINUUM, EXACT, LAG, continuum_simulation, smooth_field, smooth_offsets
+from warptheory.results.fields._fields import (
+    CONTINUUM,
+    EXACT,
+    LAG,
+    check_continuum,
+    continuum_simulation,
+    smooth_field,
+    smooth_offsets,
+)
 from warptheory.symbolic import Covariance, compose
 
 
@@ -25,7 +33,7 @@ RESULT = Result(
         "x is read between its pixels without error: checked on a grid that is fine against x, by cubic splines.",
     ),
     source="arXiv 2511.20800, homogeneous random fields; theory label C2",
-    quantities=(Quantity("covariance", covariance, simulation=continuum_simulation()),),
+    quantities=(Quantity("covariance", covariance, simulation=continuum_simulation(), check_drawn=check_continuum()),),
     kernels=EXACT,
     values={**CONTINUUM, "l_e": 2.5},
 )

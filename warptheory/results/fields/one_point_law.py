@@ -1,7 +1,14 @@
 """C1: offsets that are independent of a homogeneous field do not change its law at a point."""
 
 from warptheory.results._result import PIXEL, Quantity, Result, Setting
-from warptheory.results.fields._fields import CONTINUUM, EXACT, continuum_simulation, smooth_field, smooth_offsets
+from warptheory.results.fields._fields import (
+    CONTINUUM,
+    EXACT,
+    check_continuum,
+    continuum_simulation,
+    smooth_field,
+    smooth_offsets,
+)
 from warptheory.symbolic import Expectation, Variance, compose
 
 
@@ -29,8 +36,19 @@ RESULT = Result(
     ),
     source="arXiv 2511.20800, homogeneous random fields; theory label C1",
     quantities=(
-        Quantity("variance", variance, simulation=continuum_simulation(2)),
-        Quantity("fourth moment", fourth_moment, dims=(1,), simulation=continuum_simulation(2)),
+        Quantity(
+            "variance",
+            variance,
+            simulation=continuum_simulation(2),
+            check_drawn=check_continuum(2),
+        ),
+        Quantity(
+            "fourth moment",
+            fourth_moment,
+            dims=(1,),
+            simulation=continuum_simulation(2),
+            check_drawn=check_continuum(2),
+        ),
     ),
     kernels=EXACT,
     values=CONTINUUM,

@@ -1,7 +1,14 @@
 """C3: random offsets roughen a field, and layers of them exponentially so."""
 
 from warptheory.results._result import PIXEL, Quantity, Result, Setting
-from warptheory.results.fields._fields import CONTINUUM, EXACT, continuum_simulation, smooth_field, smooth_offsets
+from warptheory.results.fields._fields import (
+    CONTINUUM,
+    EXACT,
+    check_continuum,
+    continuum_simulation,
+    smooth_field,
+    smooth_offsets,
+)
 from warptheory.symbolic import Variance, compose
 
 _LAYERS = 3
@@ -42,13 +49,20 @@ RESULT = Result(
     ),
     source="arXiv 2511.20800, homogeneous random fields; theory label C3",
     quantities=(
-        Quantity("slope variance", slope_variance, smallest_effect=0.02, simulation=continuum_simulation(2)),
+        Quantity(
+            "slope variance",
+            slope_variance,
+            smallest_effect=0.02,
+            simulation=continuum_simulation(2),
+            check_drawn=check_continuum(2),
+        ),
         Quantity(
             f"slope variance after {_LAYERS} layers",
             slope_variance_of_layers,
             smallest_effect=0.02,
             dims=(1,),
             simulation=continuum_simulation(2),
+            check_drawn=check_continuum(2),
         ),
     ),
     kernels=EXACT,
