@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from warptheory import results
 from warptheory.core import records
 from warptheory.core.checkout import checkout_folder
 from warptheory.report import accuracy_summary
@@ -42,8 +43,9 @@ def power_table(planted: pd.DataFrame) -> str:
         lines.append(f"| {kind} | {found['refused'].sum()} of {len(found)} |")
     footer = (
         f"Planted in the closed forms of {planted['result'].nunique()} results, in every setting in which they are "
-        f"checked (seed {planted['seed'].iloc[0]:.0f}): scaled by the smallest error that matters, a term dropped, the "
-        "sign of a term flipped where that changes the value by as much."
+        f"checked (seed {planted['seed'].iloc[0]:.0f}): scaled by the smallest error that matters, the whole sign "
+        "flipped, a term dropped or its sign flipped where that changes the value by as much. Not planted: "
+        f"{results.not_planted(planted)}."
     )
     return "\n".join([*lines, "", footer])
 

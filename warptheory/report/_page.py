@@ -10,6 +10,7 @@ import jinja2
 import pandas as pd
 from matplotlib.figure import Figure
 
+from warptheory import results
 from warptheory.core import records
 from warptheory.report._backward import plot_reading, plot_slopes, plot_two_passes
 from warptheory.report._discretization import plot_errors, plot_orders
@@ -100,7 +101,8 @@ def _power(planted: pd.DataFrame) -> dict[str, Any]:
         }
         for result, found in planted.groupby("result", sort=False)
     ]
-    return {"kinds": kinds, "rows": rows, "total": len(planted), "refused": int(planted["refused"].sum())}
+    counts = {"total": len(planted), "refused": int(planted["refused"].sum())}
+    return {"kinds": kinds, "rows": rows, **counts, "not_planted": results.not_planted(planted)}
 
 
 def _benchmark(source: Path, name: str) -> dict[str, Any]:

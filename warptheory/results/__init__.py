@@ -12,7 +12,7 @@ from warptheory.core.catalogue import entry_modules
 from warptheory.core.errors import UnknownNameError
 from warptheory.results._check import check
 from warptheory.results._claims import Case
-from warptheory.results._power import power
+from warptheory.results._power import not_planted, power
 from warptheory.results._replay import replay
 from warptheory.results._result import DEFAULT_VALUES, PIXEL, Quantity, Result, Setting
 from warptheory.results._run import Progress
@@ -31,6 +31,7 @@ __all__ = [
     "get",
     "labels",
     "match",
+    "not_planted",
     "power",
     "replay",
     "replay_sweep",

@@ -8,7 +8,7 @@ flipped, which is counted apart.
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
 import pandas as pd
@@ -17,7 +17,7 @@ from warptheory import montecarlo, results
 from warptheory.montecarlo import Estimation, Judgement, Moments, Outcome, Profile
 from warptheory.results._claims import Case, Plan, cases_of, configuration_of
 from warptheory.results._planted import Planted, PlantedError, plant
-from warptheory.results._result import Result
+from warptheory.results._result import Result, Setting
 from warptheory.results._run import Manner, Progress, run
 
 # Terms of a formula that are made wrong: in the first setting of a quantity all of those that are registered; formulas
@@ -136,6 +136,14 @@ def power(
     cases = [PowerCase(case, most) for case, most in zip(claims, _terms_to_try(claims), strict=True)]
     outcomes = run(cases, configuration_of(claims), manner)
     return pd.DataFrame([row for case, outcome in zip(cases, outcomes, strict=True) for row in _rows(case, outcome)])
+
+
+def not_planted(table: pd.DataFrame) -> str:
+    """Return, as text, how many wrong versions of the closed forms were left out of a table that `power` returned."""
+    claims = table.drop_duplicates(["result", "quantity", *(choice.name for choice in fields(Setting))])
+    counts = {name: int(claims[name].sum()) for name in ("no_effect", "no_number", "not_tried") if name in claims}
+    effect, number, tried = (counts.get(name, 0) for name in ("no_effect", "no_number", "not_tried"))
+    return f"{effect} of too small an effect, {number} without a number, {tried} not tried"
 
 
 def _terms_to_try(claims: Sequence[Case]) -> Iterator[int]:

@@ -121,6 +121,8 @@ def command(
 
 def _print_power(table: "DataFrame", seed: int) -> None:
     """Print a line for each planted error, and how many of each kind were refused."""
+    from warptheory.results import not_planted
+
     for row in table.to_dict(orient="records"):
         name = f"{row['result']} {row['quantity']}, {row['kernel']}, d={row['dim']}, {row['offsets']} offsets"
         if row["reason"]:
@@ -132,12 +134,7 @@ def _print_power(table: "DataFrame", seed: int) -> None:
     print()
     for kind, found in table.dropna(subset="error").groupby("error", sort=False) if "error" in table else ():
         print(f"{kind}: {found['refused'].sum()} of {len(found)} refused")
-    if "no_effect" in table:
-        left = table.drop_duplicates(["result", "quantity", "kernel", "dim", "offsets", "inputs"])
-        print(
-            f"not planted: {left['no_effect'].sum():.0f} of too small an effect, {left['no_number'].sum():.0f} without "
-            f"a number, {left['not_tried'].sum():.0f} not tried"
-        )
+    print(f"not planted: {not_planted(table)}")
     print(f"{table['refused'].sum()} of {len(table)} planted errors refused; seed {seed}")
 
 
