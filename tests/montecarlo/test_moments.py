@@ -77,6 +77,7 @@ def test_standard_error_of_a_function():
     assert twin.standard_error(np.array([1.0, -1.0])) == pytest.approx(0.0, abs=1e-7)
     one = Moments.of(torch.from_numpy(sample[:1]))
     assert one.standard_error(gradient) == np.inf
+    assert np.isnan(found.standard_error(gradient * np.nan))
     assert np.all(np.isinf(one.covariance))
 
 

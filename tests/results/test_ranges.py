@@ -70,9 +70,9 @@ def test_what_an_experiment_cannot_show_is_refused(label, quantity, values, mess
             work()
 
 
-@pytest.mark.parametrize(("l", "l_e"), [(40.0, 3.0), (1.5, 0.5)])
-def test_the_share_beyond_nyquist_does_not_overflow(l, l_e):  # noqa: E741
-    assert 0 < results.get("D7").evaluate(l=l, l_e=l_e) < 1
+@pytest.mark.parametrize(("length", "offset_length"), [(40.0, 3.0), (1.5, 0.5)])
+def test_the_share_beyond_nyquist_does_not_overflow(length, offset_length):
+    assert 0 < results.get("D7").evaluate(l=length, l_e=offset_length) < 1
 
 
 def test_small_slopes_take_more_layers_to_forget_the_start():

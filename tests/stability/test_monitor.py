@@ -232,7 +232,9 @@ def per_sample_gradients(model, x):
 
 def gradient_of_a_batched_call(model, x):
     def loss(parameters):
-        one = lambda image: torch.func.functional_call(model, parameters, (image[None],))  # noqa: E731
+        def one(image):
+            return torch.func.functional_call(model, parameters, (image[None],))
+
         return torch.func.vmap(one)(x).square().sum()
 
     return torch.cat([each.flatten() for each in torch.func.grad(loss)(dict(model.named_parameters())).values()])

@@ -94,6 +94,15 @@ class Moments:
         Args:
             gradient: the function's gradient at the mean, shape (k,).
         """
-        if self.n < 2:
-            return float("inf")
-        return float(np.sqrt(max(0.0, gradient @ self.covariance @ gradient) / self.n))
+        return propagated_error(gradient, self.covariance / self.n) if self.n > 1 else float("inf")
+
+
+def propagated_error(gradient: Float[ndarray, "k"], covariance: Float[ndarray, "k k"]) -> float:
+    """Return the standard error of a function of some estimates (delta method); NaN where something is.
+
+    Args:
+        gradient: the function's gradient at the estimates, shape (k,).
+        covariance: covariance matrix of the estimates, shape (k, k).
+    """
+    # Of a negative variance, which is rounding, the root is zero; that of NaN is NaN.
+    return float(np.sqrt(np.maximum(0.0, gradient @ covariance @ gradient)))

@@ -11,7 +11,7 @@ from numpy import ndarray
 from warptheory.montecarlo._conditional import ConditionalSimulation
 from warptheory.montecarlo._controls import Controlled, ControlledSimulation, corrected
 from warptheory.montecarlo._experiment import Combination, Experiment
-from warptheory.montecarlo._moments import Moments
+from warptheory.montecarlo._moments import Moments, propagated_error
 from warptheory.montecarlo._simulation import Simulation
 
 # A value of fewer standard errors cannot be told from zero: one in 16,000 that are zero would seem not to be.
@@ -58,8 +58,7 @@ def read(experiment: Experiment, moments: Moments, values: Mapping[str, float]) 
     value, gradient = float(means[0]), np.eye(1, len(means))[0]
     if isinstance(experiment, Combination):
         value, gradient = experiment.combine(means, values)
-    # Of a negative variance, which is rounding, the root is zero; that of NaN is NaN.
-    stderr = float(np.sqrt(np.maximum(0.0, gradient @ covariance @ gradient)))
+    stderr = propagated_error(gradient, covariance)
     if not (isinstance(experiment, ConditionalSimulation) or np.diag(moments.scatter).any()):
         stderr = max(1.0, abs(value)) / moments.n
     return Reading(value, stderr, _ROWS_PER_SQUARED_SKEWNESS * _skewness(moments, gradient, stderr) ** 2)

@@ -2,7 +2,7 @@
 
 import inspect
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -147,5 +147,12 @@ def _source_file(kind: type) -> Path | None:
 def _verdict(job: _ClaimJob, outcome: Outcome) -> Verdict:
     if isinstance(outcome.trial, Judgement):
         return Verdict.of(outcome.trial, outcome.reason)
-    known, claim = Verdict.undecided(outcome.reason), job.claim
-    return replace(known, label=claim.label, theory=claim.theory, z=job.z, effect=claim.absolute_effect, seed=job.seed)
+    claim = job.claim
+    return Verdict.undecided(
+        outcome.reason,
+        label=claim.label,
+        theory=claim.theory,
+        z=job.z,
+        effect=claim.absolute_effect,
+        seed=job.seed,
+    )

@@ -106,10 +106,18 @@ class Verdict:
     reason: str = ""
 
     @classmethod
-    def undecided(cls, reason: str) -> "Verdict":
-        """Return the verdict on a claim that could not even be made."""
-        nan = math.nan
-        return cls("undecided", "", nan, nan, nan, 0, 0.0, nan, nan, 0, reason)
+    def undecided(
+        cls,
+        reason: str,
+        *,
+        label: str = "",
+        theory: float = math.nan,
+        z: float = math.nan,
+        effect: float = math.nan,
+        seed: int = 0,
+    ) -> "Verdict":
+        """Return the verdict on a claim that could not even be made, with what is known of it."""
+        return cls("undecided", label, theory, math.nan, math.nan, 0, 0.0, z, effect, seed, reason)
 
     @classmethod
     def of(cls, judgement: "Judgement | None", reason: str = "") -> "Verdict":

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 
 import pandas as pd
@@ -87,5 +87,6 @@ def _row(case: Case, outcome: Outcome) -> dict[str, object]:
 
 def _verdict(case: Case, judgement: Judgement | None, reason: str) -> Verdict:
     """Return the verdict; on a claim that could not even be made it is known what would have been judged."""
-    found = Verdict.of(judgement, reason)
-    return found if judgement is not None else replace(found, label=case.label, seed=case.plan.seed, z=case.z)
+    if judgement is not None:
+        return Verdict.of(judgement, reason)
+    return Verdict.undecided(reason, label=case.label, seed=case.plan.seed, z=case.z)

@@ -30,7 +30,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from warptheory import warping
-from warptheory.core.errors import ArgumentError
+from warptheory.core.checks import check_integer
 from warptheory.stability._sampling._arguments import check_image, start_of
 from warptheory.stability._sampling._boundaries import as_read
 from warptheory.stability._sampling._call import SamplingCall
@@ -116,8 +116,7 @@ def sampling_points(
         UnknownNameError: no sampling operation ran in that layer.
     """
     check_image(image)
-    if limit < 1:
-        raise ArgumentError("limit", expected="a positive integer", received=limit)
+    check_integer("limit", limit)
     with torch.no_grad():
         passage, _ = follow(model, image, check_modules(model, modules))
         top = passage.find(layer, call)

@@ -48,8 +48,29 @@ def gaussian_offsets(
     return total
 
 
+class OffsetFieldExperiment:
+    """What experiments on fields of `gaussian_offsets` have in common; a subclass draws the rows.
+
+    Attributes:
+        dim: number d of axes.
+        pixels: the period in pixels.
+    """
+
+    dim: int
+    pixels: int = _PIXELS
+
+    def row_elements(self, values: Mapping[str, float]) -> int:
+        """Return the number of pixels of a field."""
+        return int((self.pixels + 1) ** self.dim)
+
+    @property
+    def symbols(self) -> Set[str]:
+        """The deviation of the slopes."""
+        return {TAU.name}
+
+
 @dataclass(frozen=True)
-class JacobianExperiment:
+class JacobianExperiment(OffsetFieldExperiment):
     """The mean of a function of J over the pixels of offset fields with Gaussian slopes.
 
     Attributes:
@@ -59,15 +80,6 @@ class JacobianExperiment:
 
     function: Callable[[Tensor], Tensor]
     dim: int
-
-    def row_elements(self, values: Mapping[str, float]) -> int:
-        """Return the number of pixels of a field."""
-        return int((_PIXELS + 1) ** self.dim)
-
-    @property
-    def symbols(self) -> Set[str]:
-        """The deviation of the slopes."""
-        return {TAU.name}
 
     def sample(
         self, generator: np.random.Generator, rows: int, values: Mapping[str, float], device: str = "cpu"
@@ -83,7 +95,7 @@ def is_folded(jacobian: Tensor) -> Tensor:
 
 
 @dataclass(frozen=True)
-class ZeroDensityExperiment:
+class ZeroDensityExperiment(OffsetFieldExperiment):
     """The density of J at 0 given one part of the slopes, averaged over the pixels of offset fields that have it.
 
     Given the part that is drawn, J has a bounded density in closed form, so that nothing has to be counted in a window
@@ -99,22 +111,13 @@ class ZeroDensityExperiment:
 
     dim: int
 
-    def row_elements(self, values: Mapping[str, float]) -> int:
-        """Return the number of pixels of a field."""
-        return int((_PIXELS + 1) ** self.dim)
-
-    @property
-    def symbols(self) -> Set[str]:
-        """The deviation of the slopes."""
-        return {TAU.name}
-
     def sample(
         self, generator: np.random.Generator, rows: int, values: Mapping[str, float], device: str = "cpu"
     ) -> Float[Tensor, "rows"]:
         """Draw fields, and average what their slopes say of the density; shape (rows,)."""
         tau = values[TAU.name]
         drawn = tau / math.sqrt(2) if self.dim == 1 else tau
-        period = gaussian_offsets(generator, rows, self.dim, drawn, _PIXELS).to(device)
+        period = gaussian_offsets(generator, rows, self.dim, drawn).to(device)
         return self._density(period, tau).flatten(1).mean(1)
 
     def _density(self, period: Tensor, tau: float) -> Tensor:
@@ -126,7 +129,7 @@ class ZeroDensityExperiment:
 
 
 @dataclass(frozen=True)
-class PreimageExperiment:
+class PreimageExperiment(OffsetFieldExperiment):
     """The number of solutions t of φ(t) = s, counted one by one, for one point s and an offset field of a few pixels.
 
     The offsets are joined linearly between the pixels; they are sums of functions of one coordinate each, so that φ
@@ -142,15 +145,6 @@ class PreimageExperiment:
     dim: int
     signed: bool = False
     pixels: int = 3
-
-    def row_elements(self, values: Mapping[str, float]) -> int:
-        """Return the number of pixels of a field."""
-        return int((self.pixels + 1) ** self.dim)
-
-    @property
-    def symbols(self) -> Set[str]:
-        """The deviation of the slopes."""
-        return {TAU.name}
 
     def sample(
         self, generator: np.random.Generator, rows: int, values: Mapping[str, float], device: str = "cpu"
