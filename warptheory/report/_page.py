@@ -44,7 +44,7 @@ def write_report(folder: Path, figures: Sequence[Mapping[str, str]]) -> Path:
         name: records.read_table(source / f"natural_images{name}.parquet")
         for name in ("", "_agreement", "_displacement")
     }
-    results = records.read_json(source / "derivations.json")
+    derivations = records.read_json(source / "derivations.json")
     manifest = records.read_json(source / "verdicts.json")
     networks = records.read_table(source / "selfwarp_accuracy.parquet")
     benchmark = _benchmark(source, "warp")
@@ -54,7 +54,7 @@ def write_report(folder: Path, figures: Sequence[Mapping[str, str]]) -> Path:
         .render(
             manifest=manifest,
             results=[
-                {**result, "claims": _rows(verdicts[verdicts["result"] == result["label"]])} for result in results
+                {**result, "claims": _rows(verdicts[verdicts["result"] == result["label"]])} for result in derivations
             ],
             counts=verdicts["verdict"].value_counts().to_dict(),
             power=_power(records.read_table(source / "power.parquet")),
