@@ -29,9 +29,11 @@ def verdict_table(verdicts: pd.DataFrame) -> str:
             f"| {row['estimate']:.6g} ± {row['stderr']:.2g} | {row['n']} | {row['power']:.4f} | {row['verdict']} |"
         )
     counts = ", ".join(f"{count} {verdict}" for verdict, count in verdicts["verdict"].value_counts().items())
+    drawn = ", ".join(f"{kind} in {count}" for kind, count in verdicts["drawn"].value_counts().items())
     footer = (
-        f"All claims of that run (seed {verdicts['seed'].iloc[0]}, z = {verdicts['z'].iloc[0]:.2f}): {counts}. Rows "
-        "are independent: realisations of all fields, or sets of offsets that cover their law evenly."
+        f"All claims of that run (seed {verdicts['seed'].iloc[0]}, z = {verdicts['z'].iloc[0]:.2f}): {counts}; "
+        f"{(verdicts['point'] > 0).sum()} at random points. Drawn are: {drawn}. Rows are independent: realisations of "
+        "all fields, or sets of offsets that cover their law evenly."
     )
     return "\n".join([*lines, "", footer])
 
@@ -44,7 +46,8 @@ def power_table(planted: pd.DataFrame) -> str:
     footer = (
         f"Planted in the closed forms of {planted['result'].nunique()} results, in every setting in which they are "
         f"checked (seed {planted['seed'].iloc[0]:.0f}): scaled by the smallest error that matters, the whole sign "
-        "flipped, a term dropped or its sign flipped where that changes the value by as much. Not planted: "
+        "flipped, a term dropped or its sign flipped, and at random points the exponent of one power of a symbol wrong, "
+        "where that changes the value by as much. Not planted: "
         f"{results.not_planted(planted)}."
     )
     return "\n".join([*lines, "", footer])

@@ -29,11 +29,11 @@ def case_of(label, **choices):
 def test_errors_below_the_smallest_effect_are_left_out():
     """They are counted; the scaled ones are always there, and differ by the effect."""
     case = case_of("A4", kernel="linear", dim=1, offsets="normal")
-    theory = case.case.prepare()
-    effect = case.case.claim(theory).absolute_effect
+    known = case.case.prepare()
+    theory, effect = known.theory, case.case.claim(known).absolute_effect
     planted = [0.5 * effect, -0.999 * effect, effect * 1.001, -3 * effect]
     errors = tuple(PlantedError("term dropped", str(number), theory + number) for number in planted)
-    trial = case.trial(_power.Planted(theory, errors, no_number=5, not_tried=4))
+    trial = case.trial((known, _power.Planted(theory, errors, no_number=5, not_tried=4)))
     assert [error.kind for error in trial.errors] == ["scaled", "scaled", "term dropped", "term dropped"]
     assert [error.value - theory for error in trial.errors[:2]] == pytest.approx([effect, -effect])
     assert [error.value - theory for error in trial.errors[2:]] == pytest.approx([1.001 * effect, -3 * effect])
@@ -68,7 +68,7 @@ def test_plain_runs_refuse_them_too():
 def test_planted_numbers_are_those_of_the_closed_form():
     """Dropped and flipped terms of A4, evaluated one by one, and as the whole less one or two of it."""
     case = case_of("A4", kernel="linear", dim=1, offsets="uniform")
-    planted = case.prepare()
+    _, planted = case.prepare()
     form, values = results.get("A4").closed_form(kernel="linear", dim=1, offsets="uniform")
     assert planted.theory == pytest.approx(evaluate(form, values), rel=1e-14)
     (total,) = form.atoms(sp.Add)

@@ -14,8 +14,9 @@ from warptheory.symbolic import evaluate
 
 
 def test_labels_and_patterns():
-    sections = {"A": 12, "B": 8, "C": 6, "D": 7}
-    assert results.labels() == [f"{name}{n}" for name, last in sections.items() for n in range(1, last + 1)]
+    sections = {"A": (0, 12), "B": (1, 8), "C": (1, 6), "D": (1, 7)}
+    expected = [f"{name}{n}" for name, (first, last) in sections.items() for n in range(first, last + 1)]
+    assert results.labels() == expected
     assert [result.label for result in results.match(["A[12]", "A7"])] == ["A1", "A2", "A7"]
 
 
@@ -129,8 +130,12 @@ def test_bad_input(call, message):
 def test_check_returns_one_row_per_claim():
     shares = []
     table = results.check(results.match(["A7"]), dim=1, seed=3, on_progress=lambda done: shares.append(done.share))
-    assert list(table["quantity"]) == ["variance"] * 3 + ["variance given f"] * 2 + ["covariance given f"] * 2
-    assert list(table["kernel"]) == ["linear", "keys", "gauss(0.5)", "linear", "keys", "linear", "keys"]
+    standard = table[table["point"] == 0]
+    assert list(standard["quantity"]) == ["variance"] * 3 + ["variance given f"] * 2 + ["covariance given f"] * 2
+    assert list(standard["kernel"]) == ["linear", "keys", "gauss(0.5)", "linear", "keys", "linear", "keys"]
+    assert list(table[table["point"] > 0]["kernel"]) == ["linear", "keys"] * 3
+    assert set(table["drawn"]) == {"offsets", "everything"}
+    assert (table[table["point"] > 0]["drawn"] == "everything").all()
     assert (table["verdict"] == "verified").all()
     assert (table["seed"] == 3).all()
     assert shares == sorted(shares)

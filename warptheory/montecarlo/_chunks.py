@@ -70,13 +70,16 @@ class ChunkPlan:
     most: int
 
     @classmethod
-    def of(cls, elements: int, max_elements: int) -> "ChunkPlan":
-        """Return the plan for rows of so many pixels, of which at most `max_elements` are drawn in all."""
+    def of(cls, elements: int, max_elements: int, fewest: int = FEWEST_CHUNKS) -> "ChunkPlan":
+        """Return the plan for rows of so many pixels, of which at most `max_elements` are drawn in all.
+
+        At least `fewest` chunks are wanted before the first look.
+        """
         check_integer("row_elements", elements)
         check_integer("max_elements", max_elements)
         rows = max(1, CHUNK_ELEMENTS // elements)
         most = max(FEWEST_CHUNKS, max_elements // (rows * elements))
-        return cls(rows, max(FEWEST_CHUNKS, math.ceil(_FEWEST_ROWS / rows)), most)
+        return cls(rows, max(fewest, math.ceil(_FEWEST_ROWS / rows)), most)
 
 
 @dataclass(frozen=True)

@@ -9,14 +9,27 @@ import numpy as np
 import torch
 
 from warptheory.core.errors import ArgumentError, WarpTheoryError
-from warptheory.montecarlo._chunks import Batch, ChunkError, ChunkPlan, SupportsExperiment, experiment_of, text_of
+from warptheory.montecarlo._chunks import (
+    FEWEST_CHUNKS,
+    Batch,
+    ChunkError,
+    ChunkPlan,
+    SupportsExperiment,
+    experiment_of,
+    text_of,
+)
+from warptheory.montecarlo._controls import ControlledSimulation
 from warptheory.montecarlo._experiment import Experiment, as_experiment
 from warptheory.montecarlo._moments import Moments
 from warptheory.montecarlo._reading import DISTINCT, Reading, read, size_of
+from warptheory.montecarlo._scatter import ChunkMeans, mismatch
+from warptheory.montecarlo._simulation import Simulation
+from warptheory.montecarlo._variance_reduction import what_is_drawn
 from warptheory.symbolic import MomentStatistic
 from warptheory.symbolic._evaluate import check_values
 
 DEFAULT_MAX_ELEMENTS = 2**31
+_FEWEST_CHUNKS_TO_COMPARE = 8  # where the standard error is held against the scatter between them
 
 
 class EstimateError(WarpTheoryError):
@@ -101,6 +114,7 @@ class Estimation:
     moments: Moments = field(default_factory=Moments, init=False)
     merged: int = field(default=0, init=False)
     _early: dict[int, Moments] = field(default_factory=dict, init=False)
+    _chunk_means: ChunkMeans = field(default_factory=list, init=False)
 
     def __post_init__(self) -> None:
         if not (self.rtol >= 0 and self.atol >= 0 and self.rtol + self.atol > 0):
@@ -108,11 +122,22 @@ class Estimation:
             raise ArgumentError("rtol", expected="rtol, atol ≥ 0 and not both 0", received=received)
         check_values(self.experiment.symbols, self.values)
         self._run = experiment_of(self.experiment, self.values, self.plain)
-        self.plan = ChunkPlan.of(self._run.row_elements(self.values), self.max_elements)
+        fewest = FEWEST_CHUNKS if self._is_ours else _FEWEST_CHUNKS_TO_COMPARE
+        self.plan = ChunkPlan.of(self._run.row_elements(self.values), self.max_elements, fewest)
         self._found, self._size = Reading(math.nan, math.inf, 0.0), math.nan
         self._needed = float(self.plan.fewest)
         self._next_look = min(self.plan.fewest, self.plan.most)
         self.is_done = self.reached = False
+
+    @property
+    def _is_ours(self) -> bool:
+        """Whether the experiment is the library's run of a statistic, whose rows and gradients need no comparison."""
+        return isinstance(self._run, Simulation | ControlledSimulation)
+
+    @property
+    def drawn(self) -> str:
+        """What is drawn, of what the experiment is made of: "everything", or what `reduced` leaves of it."""
+        return what_is_drawn(self._run)
 
     @property
     def wanted(self) -> range:
@@ -145,6 +170,8 @@ class Estimation:
         with np.errstate(all="ignore"):
             self.moments = self.moments.merge(moments)
             self.merged += 1
+            if not self._is_ours:
+                self._chunk_means.append((moments.n, moments.mean))
             if self.merged == self._next_look:
                 self._look()
 
@@ -155,12 +182,26 @@ class Estimation:
         target = self.target
         self.reached = found.stderr <= target and self.moments.n >= found.rows
         self.is_done = self.reached or self.merged >= self.plan.most
+        if self.is_done:
+            self._compare_scatter()
         # The variance is known to a few percent by now, so the number of chunks is as well.
         excess = found.stderr / target if target > 0 else math.inf
         # A square that may overflow, to infinity.
         self._needed = max(self.merged * excess * excess, found.rows / self.plan.rows)
         ahead = max(self.merged + 1, math.ceil(min(1.02 * self._needed, 2 * self.merged)))
         self._next_look = min(ahead, self.plan.most)
+
+    def _compare_scatter(self) -> None:
+        """Hold the standard error against the scatter between chunks.
+
+        Raises:
+            EstimateError: they have nothing to do with each other.
+        """
+        if self._is_ours or not self.moments.scatter.any():
+            return
+        cause = mismatch(self._run, self._chunk_means, self._found.stderr, self.values)
+        if cause:
+            raise EstimateError(self.label, self.seed, self.merged, cause)
 
     def _read(self) -> Reading:
         try:
@@ -177,6 +218,17 @@ class Estimation:
     def target(self) -> float:
         """The standard error that is asked for; NaN before the first look."""
         return max(self.rtol * abs(self._found.value), self.rtol * self._size / DISTINCT, self.atol)
+
+    @property
+    def shortfall(self) -> str:
+        """What is missing of the precision that is asked for; empty where nothing is."""
+        if self.reached:
+            return ""
+        found, rows = self._found, self.moments.n
+        missing = [f"a standard error of {found.stderr:.3g} where {self.target:.3g} is asked for"]
+        if rows < found.rows:
+            missing.append(f"{rows} rows where their skewness asks for {found.rows:.3g}")
+        return f"the simulation ended at its limit of {self.max_elements} elements, with {' and '.join(missing)}"
 
     @property
     def share(self) -> float:
@@ -297,7 +349,8 @@ def estimate(
     Raises:
         ArgumentError: rtol and atol not positive, an unknown device, or a symbol without a value.
         ChunkError: the experiment raised, or returned what is no sample; NotFiniteError if it is NaN or infinity.
-        EstimateError: the value or its standard error is NaN or infinite.
+        EstimateError: the value or its standard error is NaN or infinite, or the scatter between chunks is another by
+            far: rows that are not independent, or a gradient that is not that of the combination.
     """
     check_device(device)
     runnable = as_experiment(experiment)

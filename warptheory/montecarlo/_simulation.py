@@ -103,6 +103,11 @@ class Simulation:
     def _moving(self) -> list[WarpedField | SplattedField | ComposedField]:
         return [field for field in self._all_fields if isinstance(field, WarpedField | SplattedField | ComposedField)]
 
+    @property
+    def is_moving(self) -> bool:
+        """Whether some value is moved by an offset, and not read from an input as it is drawn."""
+        return bool(self._moving)
+
     @cached_property
     def dim(self) -> int:
         """Number of axes.

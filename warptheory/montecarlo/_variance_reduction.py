@@ -16,6 +16,8 @@ from warptheory.montecarlo._simulation import Simulation
 def reduced(experiment: Experiment, values: Mapping[str, float]) -> Experiment:
     """Return an experiment of smaller variance in the same time, or the experiment itself if none is known.
 
+    A statistic of the input alone is drawn as it is: what would correct it is what it asks for.
+
     Args:
         experiment: the experiment.
         values: a number for every symbol, by name.
@@ -25,10 +27,17 @@ def reduced(experiment: Experiment, values: Mapping[str, float]) -> Experiment:
 
 @lru_cache(maxsize=64)
 def _reduced(simulation: Simulation, values: tuple[tuple[str, float], ...]) -> Experiment:
-    if isinstance(simulation, ConditionalSimulation):
+    if isinstance(simulation, ConditionalSimulation) or not simulation.is_moving:
         return simulation
     conditional = ConditionalSimulation(simulation.statistic, simulation.inputs)
     if type(simulation) is Simulation and conditional.is_possible(dict(values)):
         return conditional
     scatters = any(simulation.mean_and_variance(field, dict(values))[1] > 0 for field in simulation.input_fields)
     return ControlledSimulation(simulation) if scatters else simulation
+
+
+def what_is_drawn(experiment: Experiment) -> str:
+    """Return what an experiment draws of its fields: "everything", as it is or corrected, or the "offsets" alone."""
+    if isinstance(experiment, ConditionalSimulation):
+        return "offsets"
+    return "everything, corrected" if isinstance(experiment, ControlledSimulation) else "everything"

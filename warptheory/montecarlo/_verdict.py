@@ -5,7 +5,7 @@ With z set by a family-wise level over everything that is checked in one run:
     verified    |theory − mean| ≤ z·SE, and effect ≥ (z + 3.09)·SE: an error of the smallest size that
                 matters would have been seen with probability 0.999
     refuted     |theory − mean| > z·SE twice, with fresh random streams
-    undecided   otherwise; never a pass
+    undecided   otherwise, and wherever a simulation ended before it was precise enough to tell; never a pass
 
 A standard error from n rows is uncertain itself, so that z is widened to the quantile of Student's law with n − 1
 degrees of freedom that has the same level. Where SE is far below what it needs to be, other errors show: of positions
@@ -27,6 +27,8 @@ from warptheory.montecarlo._chunks import SupportsExperiment
 from warptheory.montecarlo._estimate import DEFAULT_MAX_ELEMENTS, Estimate, Estimation, run_here
 from warptheory.montecarlo._experiment import Experiment, as_experiment
 from warptheory.montecarlo._moments import Moments
+
+Word = Literal["verified", "refuted", "undecided"]
 
 FAMILY_LEVEL = 1e-3
 POWER = 0.999
@@ -90,10 +92,10 @@ class Verdict:
         z: the number of standard errors that are allowed.
         effect: the smallest error that matters, in the unit of the quantity.
         seed: the seed.
-        reason: why the simulation could not tell, where something went wrong; else empty.
+        reason: why the simulation could not tell, or what has to be known of a refutation; else empty.
     """
 
-    verdict: Literal["verified", "refuted", "undecided"]
+    verdict: Word
     label: str
     theory: float
     estimate: float
@@ -122,14 +124,17 @@ class Verdict:
     @classmethod
     def of(cls, judgement: "Judgement | None", reason: str = "") -> "Verdict":
         """Return the verdict of a judgement that came to an end, or was broken off for a reason."""
-        return cls.undecided(reason) if judgement is None else replace(judgement.verdict, reason=reason)
+        if judgement is None:
+            return cls.undecided(reason)
+        return replace(judgement.verdict, reason=reason) if reason else judgement.verdict
 
     def __str__(self) -> str:
-        if self.reason:
-            return f"{self.label}: {self.verdict}  {self.reason}"
+        because = f"  {self.reason}" if self.reason else ""
+        if self.n == 0:
+            return f"{self.label}: {self.verdict}{because}"
         return (
             f"{self.label}: {self.verdict}  theory {self.theory:.6g}, estimate {self.estimate:.6g} ± {self.stderr:.1g} "
-            f"(n = {self.n}, power {self.power:.4f}, z = {self.z:.2f}, seed {self.seed})"
+            f"(n = {self.n}, power {self.power:.4f}, z = {self.z:.2f}, seed {self.seed}){because}"
         )
 
 
@@ -253,7 +258,7 @@ class Judgement:
 
     def refuses(self, theory: float) -> bool:
         """Return whether both estimates refuse a number, which had been judged in the claim's place; False before."""
-        return self.is_done and all(self._disagrees(found, theory) for found in self.estimates)
+        return self.is_done and all(found.reached and self._disagrees(found, theory) for found in self.estimates)
 
     @property
     def estimates(self) -> tuple[Estimate, ...]:
@@ -279,12 +284,7 @@ class Judgement:
         """What the estimates say; undecided until they are done."""
         found, effect = self.estimation.estimate, self.claim.absolute_effect
         allowed = student_deviation(self.z, found.n)
-        disagreeing = sum(self._disagrees(estimate, self.claim.theory) for estimate in self.estimates)
-        word: Literal["verified", "refuted", "undecided"] = "undecided"
-        if self.is_done and disagreeing == 2:
-            word = "refuted"
-        elif self.is_done and not disagreeing and effect >= (allowed + _POWER_QUANTILE) * found.stderr:
-            word = "verified"
+        word, reason = self._word(allowed)
         power = float(special.ndtr(effect / found.stderr - allowed)) if found.stderr > 0 else 1.0
         return Verdict(
             verdict=word,
@@ -297,7 +297,27 @@ class Judgement:
             z=self.z,
             effect=effect,
             seed=self.seed,
+            reason=reason,
         )
+
+    def _word(self, allowed: float) -> tuple[Word, str]:
+        """Return the verdict in a word, and what has to be said of it; `allowed` standard errors agree."""
+        found, theory, effect = self.estimation.estimate, self.claim.theory, self.claim.absolute_effect
+        if not self.is_done:
+            return "undecided", "the simulation has not ended"
+        short = [estimate for estimate in self.estimates if not estimate.reached]
+        if short:
+            return "undecided", self.estimation.shortfall if short[-1] == found else "the first estimate fell short"
+        disagreeing = sum(self._disagrees(estimate, theory) for estimate in self.estimates)
+        if disagreeing == 2:
+            difference = max(abs(theory - estimate.value) for estimate in self.estimates)
+            small = f"the difference of {difference:.3g} is below the smallest effect, {effect:.3g}"
+            return "refuted", small if difference < effect else ""
+        if disagreeing:
+            return "undecided", "of two estimates one disagrees"
+        if effect < (allowed + _POWER_QUANTILE) * found.stderr:
+            return "undecided", f"with {found.n} rows an error of the smallest effect could have gone unseen"
+        return "verified", ""
 
     def _disagrees(self, found: Estimate, theory: float) -> bool:
         bias = _ALLOWED_BIAS * self.claim.absolute_effect

@@ -33,6 +33,10 @@ def check(
 ) -> pd.DataFrame:
     """Verify every quantity of the results in every setting; the level holds for all of them together.
 
+    Besides its standard values, each quantity is checked at two random points of its symbols' ranges, where everything
+    is drawn and nothing but the operator is shared with the theory; the second is taken in another setting where the
+    quantity has one.
+
     Args:
         chosen: the results.
         kernel: name of the kernel; None takes each result's range.
@@ -51,8 +55,10 @@ def check(
         on_progress: called with how far the run has come.
 
     Returns:
-        One row per claim: result, quantity, the setting, the values of the symbols (offsets in pixels), and
-        the fields of its `Verdict`.
+        One row per claim: result, quantity, the setting, `point` (0 for the standard values, else the number of the
+        random point), the values of the symbols (offsets in pixels), `drawn` ("everything"; "offsets", where the mean
+        over the input is summed with its known cumulants or covariance; or "everything, corrected" by the input's known
+        mean and variance), and the fields of its `Verdict`.
 
     Raises:
         UnknownNameError: an unknown kernel or law.
@@ -79,7 +85,9 @@ def _row(case: Case, outcome: Outcome) -> dict[str, object]:
         "result": case.result,
         "quantity": case.quantity,
         **chosen,
+        "point": case.point,
         "values": values,
+        "drawn": "" if judgement is None else judgement.estimation.drawn,
         "smallest_effect": math.nan if judgement is None else judgement.claim.smallest_effect,
         **asdict(_verdict(case, judgement, outcome.reason)),
     }

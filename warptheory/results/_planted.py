@@ -1,4 +1,8 @@
-"""Wrong versions of a closed form: its whole sign, and the terms of every sum in it, missing or with a wrong sign."""
+"""Wrong versions of a closed form: its whole sign, terms of its sums missing or of a wrong sign, wrong exponents.
+
+A wrong exponent is planted so that it cannot be seen at the standard values: of s² one factor becomes the number that s
+has there, and s becomes s² over that number. Only at another point it differs.
+"""
 
 import functools
 import itertools
@@ -19,8 +23,8 @@ class PlantedError:
     """A closed form that has been made wrong.
 
     Attributes:
-        kind: what was done to it: "scaled", "whole flipped", "term dropped", "sign flipped".
-        term: the term it was done to, as text; empty for the whole.
+        kind: what was done to it: "scaled", "whole flipped", "term dropped", "sign flipped", "wrong exponent".
+        term: the term, or power of a symbol, that it was done to, as text; empty for the whole.
         value: the number that it gives then.
     """
 
@@ -71,6 +75,52 @@ def plant(form: sp.Expr, values: Mapping[str, float], theory: float, most: int) 
         no_number += number is None
         errors += [] if number is None else [PlantedError(kind, str(term), number)]
     return Planted(theory, tuple(errors), no_number, len(_CHANGES) * (len(places) - len(tried)))
+
+
+def plant_exponents(
+    form: sp.Expr, values: Mapping[str, float], standard: Mapping[str, float], theory: float, most: int
+) -> Planted:
+    """Return what a closed form says once one power of one symbol in it has a wrong exponent, one at a time.
+
+    Args:
+        form: the closed form.
+        values: a number for every symbol, by name.
+        standard: their standard values, at which the wrong versions say what the form does; symbols that have them
+            here as well are left out.
+        theory: the number that the form gives.
+        most: how many powers of each symbol are tried; where there are more, as many, spread evenly over the formula.
+    """
+    errors, no_number, not_tried = [], 0, 0
+    for symbol in sorted(form.free_symbols, key=str):
+        known = standard.get(symbol.name)
+        if not known or known == values[symbol.name]:
+            continue
+        places = list(_powers(form, symbol))
+        tried = _spread(places, most)
+        not_tried += len(places) - len(tried)
+        for place in tried:
+            power = _part(form, place)
+            number = _number(_replaced(form, place, _of_wrong_exponent(power, symbol, sp.Float(known))), values)
+            no_number += number is None
+            errors += [] if number is None else [PlantedError("wrong exponent", f"{power}", number)]
+    return Planted(theory, tuple(errors), no_number, not_tried)
+
+
+def _powers(form: sp.Basic, symbol: sp.Symbol) -> Iterator[Place]:
+    """Yield the place of every power of a symbol, also of the first, but where the symbol is bound."""
+    if form == symbol or (isinstance(form, sp.Pow) and form.base == symbol):
+        yield ()
+        return
+    if symbol not in form.free_symbols:
+        return
+    for number, part in enumerate(form.args):
+        for place in _powers(part, symbol):
+            yield (number, *place)
+
+
+def _of_wrong_exponent(power: sp.Basic, symbol: sp.Symbol, known: sp.Float) -> sp.Expr:
+    """Return a power with an exponent that is one less, or one more for the first, and the same number at `known`."""
+    return power * known / symbol if isinstance(power, sp.Pow) else power * symbol / known
 
 
 def _terms(form: sp.Basic) -> Iterator[Place]:

@@ -2,9 +2,10 @@
 
 Of each closed form one version is wrong by the smallest effect that matters, upwards and downwards; one has the wrong
 sign; and for each term of each sum in it, however deep, there is one in which the term is missing, and one in which its
-sign is wrong. Versions that differ by less than the smallest effect are no errors that matter, and are left out, as are
-those that give no number; they are counted. A formula without a sum has no terms: it is only scaled, and its sign
-flipped, which is counted apart.
+sign is wrong. At random points there is one for each power of a symbol, in which its exponent is wrong, although the
+number at the standard values is right. Versions that differ by less than the smallest effect are no errors that matter,
+and are left out, as are those that give no number; they are counted. A formula without a sum has no terms: it is only
+scaled, and its sign flipped, which is counted apart.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -15,8 +16,8 @@ import pandas as pd
 
 from warptheory import montecarlo, results
 from warptheory.montecarlo import Estimation, Judgement, Moments, Outcome, Profile
-from warptheory.results._claims import Case, Plan, cases_of, configuration_of
-from warptheory.results._planted import Planted, PlantedError, plant
+from warptheory.results._claims import Case, Plan, Prepared, cases_of, configuration_of
+from warptheory.results._planted import Planted, PlantedError, plant, plant_exponents
 from warptheory.results._result import Result, Setting
 from warptheory.results._run import Manner, Progress, run
 
@@ -24,6 +25,8 @@ from warptheory.results._run import Manner, Progress, run
 # of other kernels and dimensions have hundreds, of which some are taken.
 _MOST_TERMS = 128
 _MOST_TERMS_ELSEWHERE = 8
+# Powers of a symbol that get a wrong exponent at a random point.
+_MOST_POWERS = 4
 
 
 @dataclass(frozen=True)
@@ -81,24 +84,30 @@ class PowerCase:
         """Result and quantity."""
         return self.case.name
 
-    def prepare(self) -> Planted:
-        """Return the number that the closed form gives, and those of its wrong versions."""
-        case = self.case
-        form, values = results.get(case.result).closed_form(case.quantity, **asdict(case.setting))
-        return plant(form, values, case.prepare(), self.most_terms)
+    def prepare(self) -> tuple[Prepared, Planted]:
+        """Return what the closed form says, and what its wrong versions do."""
+        case, found = self.case, results.get(self.case.result)
+        prepared, choices = case.prepare(), asdict(case.setting)
+        form, standard = found.closed_form(case.quantity, **choices)
+        if not case.point:
+            return prepared, plant(form, standard, prepared.theory, self.most_terms)
+        # Cumulants of the input follow from its deviation at the point.
+        there = found.values_at(case.quantity, **choices, **prepared.point)
+        return prepared, plant_exponents(form, there, standard, prepared.theory, _MOST_POWERS)
 
-    def trial(self, prepared: Planted) -> PowerTrial:
+    def trial(self, prepared: tuple[Prepared, Planted]) -> PowerTrial:
         """Return the judgement, with the errors that matter; workers run its chunks."""
-        claim = self.case.claim(prepared.theory)
+        known, planted = prepared
+        claim = self.case.claim(known)
         effect = claim.absolute_effect
-        scaled = [PlantedError("scaled", "", prepared.theory + sign * effect) for sign in (1, -1)]
-        matter = [error for error in prepared.errors if abs(error.value - prepared.theory) >= effect]
+        scaled = [PlantedError("scaled", "", planted.theory + sign * effect) for sign in (1, -1)]
+        matter = [error for error in planted.errors if abs(error.value - planted.theory) >= effect]
         return PowerTrial(
             self.case.judgement(claim, twice=True),
             (*scaled, *matter),
-            len(prepared.errors) - len(matter),
-            prepared.no_number,
-            prepared.not_tried,
+            len(planted.errors) - len(matter),
+            planted.no_number,
+            planted.not_tried,
         )
 
 
@@ -126,8 +135,8 @@ def power(
     others, spread evenly over the formula.
 
     Returns:
-        One row per planted error: result, quantity, the setting, theory, the kind of error and its term, the number
-        `planted`, the `effect` that matters, both estimates with their standard errors, `refused`, and a `reason` where
+        One row per planted error: result, quantity, the setting, the number of the random `point` or 0, theory, the kind
+        of error and its term, the number `planted`, the `effect` that matters, both estimates with their standard errors, `refused`, and a `reason` where
         a claim could not be simulated. In every row of a claim, how many of its wrong versions were not planted: they
         have `no_effect` that matters, `no_number` (NaN, infinite or complex), or were `not_tried`.
     """
@@ -140,7 +149,7 @@ def power(
 
 def not_planted(table: pd.DataFrame) -> str:
     """Return, as text, how many wrong versions of the closed forms were left out of a table that `power` returned."""
-    claims = table.drop_duplicates(["result", "quantity", *(choice.name for choice in fields(Setting))])
+    claims = table.drop_duplicates(["result", "quantity", *(choice.name for choice in fields(Setting)), "point"])
     counts = {name: int(claims[name].sum()) for name in ("no_effect", "no_number", "not_tried") if name in claims}
     effect, number, tried = (counts.get(name, 0) for name in ("no_effect", "no_number", "not_tried"))
     return f"{effect} of too small an effect, {number} without a number, {tried} not tried"
@@ -157,7 +166,7 @@ def _terms_to_try(claims: Sequence[Case]) -> Iterator[int]:
 
 def _rows(case: PowerCase, outcome: Outcome) -> Iterator[dict[str, object]]:
     claim = case.case
-    where = {"result": claim.result, "quantity": claim.quantity, **asdict(claim.setting)}
+    where = {"result": claim.result, "quantity": claim.quantity, **asdict(claim.setting), "point": claim.point}
     trial = outcome.trial
     if outcome.reason or not isinstance(trial, PowerTrial):
         yield {**where, "refused": False, "reason": outcome.reason}

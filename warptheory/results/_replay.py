@@ -10,7 +10,7 @@ import pandas as pd
 from warptheory import montecarlo
 from warptheory.core.checks import check_integer
 from warptheory.montecarlo import Estimation
-from warptheory.results._claims import Case, Plan, cases_of
+from warptheory.results._claims import Case, Plan, Prepared, cases_of
 from warptheory.results._result import Result
 
 
@@ -83,7 +83,7 @@ def replayed_rows(estimation: Estimation, chunk: int, where: dict[str, Any]) -> 
 
 
 def _replayed(case: Case, chunk: int, *, again: bool) -> list[dict[str, object]]:
-    claim, plan = case.claim(theory=0.0), case.plan  # the theory is of no account here
+    claim, plan = case.claim(case.prepare() if case.point else Prepared(0.0, {})), case.plan
     label = f"{claim.label}/again" if again else claim.label
-    estimation = Estimation(case.experiment(), claim.values, 0.0, 1.0, plan.seed, label, plan.device, plain=plan.plain)
+    estimation = Estimation(case.experiment(), claim.values, 0.0, 1.0, plan.seed, label, plan.device, plain=case.plain)
     return replayed_rows(estimation, chunk, {"result": case.result, "quantity": case.quantity, **asdict(case.setting)})

@@ -5,7 +5,7 @@ import json
 from collections.abc import Callable, Iterator, Mapping, Set
 from dataclasses import dataclass, field, fields, replace
 from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import Any
 
 import sympy as sp
 
@@ -16,6 +16,7 @@ from warptheory.core.errors import ArgumentError, UnknownNameError
 from warptheory.fields import IID, laws
 from warptheory.kernels import NoClosedFormError
 from warptheory.montecarlo import Claim, Experiment
+from warptheory.results._ranges import Range, limit, random_point, whole
 from warptheory.results._symbols import check_symbol, kinds_of
 from warptheory.symbolic import Derivation, MomentStatistic, NotReducible, Statistic
 
@@ -23,26 +24,27 @@ PIXEL = sp.Symbol("n", integer=True)
 HALF_WIDTH = sp.Symbol("a", positive=True)  # of uniform offsets
 DISPLACEMENT = sp.Symbol("Delta", real=True)  # of one position against another
 
-# Where a claim is checked unless the caller says otherwise: generic points, away from symmetries that
-# could hide an error. Offsets and fractions in pixels; the input has a mean, so that a lost mean shows.
-DEFAULT_VALUES: Mapping[str, float] = MappingProxyType(
+# Where a claim is checked unless the caller or the result says otherwise: generic points, away from symmetries that
+# could hide an error, and around them the ranges of random points. Offsets and fractions in pixels; the input has a
+# mean, so that a lost mean shows.
+DEFAULT_VALUES: Mapping[str, Range] = MappingProxyType(
     {
-        "mu": 0.7,
-        "sigma": 1.3,
-        "s": 0.3,
-        "a": 0.35,
-        "b": 0.2,
-        "c": 0.3,
-        "r": 0.4,
-        "Delta": 0.3,
-        "step": 0.2,
-        "omega": 0.9,
-        "sigma_g": 0.8,
-        "C": 2.0,
-        "f": 0.3,
-        "f_1": 0.3,
-        "f_2": 0.15,
-        "f_3": 0.6,
+        "mu": Range(0.7, 0.3, 1.5),
+        "sigma": Range(1.3, 0.6, 2.4, "log"),
+        "s": Range(0.3, 0.12, 0.6, "log"),
+        "a": Range(0.35, 0.15, 0.6, "log"),
+        "b": Range(0.2, 0.08, 0.5, "log"),
+        "c": Range(0.3, 0.05, 0.95),
+        "r": Range(0.4, 0.1, 0.9),
+        "Delta": Range(0.3, 0.1, 0.9),
+        "step": Range(0.2, 0.1, 0.4),
+        "omega": Range(0.9, 0.5, 1.6),
+        "sigma_g": Range(0.8, 0.4, 1.6, "log"),
+        "C": whole(2, 1, 6),
+        "f": Range(0.3, 0.05, 0.95),
+        "f_1": Range(0.3, 0.05, 0.95),
+        "f_2": Range(0.15, 0.05, 0.95),
+        "f_3": Range(0.6, 0.05, 0.95),
     }
 )
 
@@ -90,7 +92,7 @@ def wide_offsets(setting: Setting) -> Mapping[str, float]:
 
     The exact values differ from the limit by a term of order (1/a)ᵈ, there far below the smallest effect.
     """
-    return {"a": {1: 1280.0, 2: 48.0, 3: 8.0}[setting.dim]}
+    return {"a": limit({1: 1280.0, 2: 48.0, 3: 8.0}[setting.dim])}
 
 
 def simulate(statistic: Statistic, setting: Setting) -> Experiment:
@@ -110,7 +112,7 @@ class Quantity:
         smallest_effect: the smallest relative error that a check has to see.
         kernels: names of the kernels for which it is checked; empty for the result's own.
         dims: numbers of axes for which it is checked; empty for the result's own.
-        values: values at which it is checked, by setting, where those of the result do not fit.
+        values: values at which it is checked, by setting, with their ranges, where those of the result do not fit.
         simulation: makes the experiment on the real operator, for statistics that are not polynomials of
             sampled values.
         check_drawn: raises an ArgumentError at values, by name, for which that experiment does not stand for the
@@ -145,7 +147,7 @@ class Result:
         inputs: laws of the input for which it is checked.
         kernels: names of the kernels for which it is checked; the first is the default.
         dims: numbers of axes for which it is checked.
-        values: values at which it is checked, where the default ones do not fit.
+        values: values at which it is checked, with their ranges, where the default ones do not fit.
     """
 
     label: str
@@ -204,7 +206,11 @@ class Result:
     def closed_form(self, quantity: str | None = None, **values: Any) -> tuple[sp.Expr, Mapping[str, float]]:
         """Return a quantity's closed form, and a number for every symbol; arguments and errors as in `evaluate`."""
         posed = self._posed(quantity, values)
-        return posed.statistic.doit(), posed.values
+        return posed.form, posed.values
+
+    def values_at(self, quantity: str | None = None, **values: Any) -> Mapping[str, float]:
+        """Return a number for every symbol of a quantity; arguments and errors as in `evaluate`."""
+        return self._posed(quantity, values).values
 
     @property
     def expression(self) -> sp.Expr:
@@ -233,7 +239,7 @@ class Result:
                 number that the symbol cannot stand for, such as a scale of zero or a depth of 2.5.
         """
         self.check_values(quantity, **values)
-        return self._theory(*self._posed(quantity, values))
+        return self._theory(self._posed(quantity, values))
 
     def check_values(self, quantity: str | None = None, **values: Any) -> None:
         """Check the arguments of `evaluate`; raises as there."""
@@ -252,15 +258,15 @@ class Result:
 
     def _kinds(self, posed: "_Posed") -> Mapping[str, str]:
         """Return what the symbols of the closed form, where there is one, and of the experiment stand for."""
-        chosen, setting, statistic, _ = posed
+        chosen, setting = posed.quantity, posed.setting
         request = ["symbols", self.label, chosen.name, str(setting)]
 
         def found() -> str:
             try:
-                form = statistic.doit()
+                form = posed.form
             except (NotReducible, NoClosedFormError):
                 form = sp.Integer(0)
-            drawn = set() if chosen.checked_by else set(chosen.simulation(statistic, setting).symbols)
+            drawn = set() if chosen.checked_by else set(chosen.simulation(posed.statistic, setting).symbols)
             return json.dumps(kinds_of(form, drawn))
 
         known: dict[str, str] = json.loads(cached_text(request, DERIVATION_ROOMS, found))
@@ -271,17 +277,18 @@ class Result:
 
         Args:
             quantity: name of the quantity; the first one by default.
-            theory: the number that `evaluate` gives, where it is known already; by default it is derived.
+            theory: the number that `evaluate` has given at these values; by default it is derived.
             **values: as in `evaluate`.
 
         Raises:
             ArgumentError: a quantity that others stand for, or a name or number as in `evaluate`.
         """
-        self.check_values(quantity, **values)
+        if theory is None:
+            self.check_values(quantity, **values)
         posed = self._posed(quantity, values)
-        chosen, _, statistic, _ = posed
+        chosen, statistic = posed.quantity, posed.statistic
         experiment, values_drawn = self._simulation(posed)
-        number = self._theory(*posed) if theory is None else theory
+        number = self._theory(posed) if theory is None else theory
         return Claim(
             label=self.claim_label(quantity, **values),
             theory=number,
@@ -326,18 +333,59 @@ class Result:
         """
         setting, chosen = self._setting_from(quantity, values), self.quantity(quantity)
         numbers = _numbers(values)
-        defaults = {**DEFAULT_VALUES, **self.values, **chosen.values(setting)}
+        defaults = self._standard(chosen, setting)
         for name in numbers:
             if name not in defaults:
                 raise UnknownNameError("values", name, {*defaults, *_CHOICES})
-        everything = {**defaults, **numbers}
+        everything = {name: float(value) for name, value in {**defaults, **numbers}.items()}
         everything |= _higher_cumulants(setting.inputs, everything)
         return _Posed(chosen, setting, chosen.experiment(setting), everything)
 
-    def _theory(self, quantity: Quantity, setting: Setting, statistic: Statistic, values: Mapping[str, float]) -> float:
+    def _standard(self, quantity: Quantity, setting: Setting) -> Mapping[str, float]:
+        """Return the standard values of a quantity, with their ranges."""
+        return {**DEFAULT_VALUES, **self.values, **quantity.values(setting)}
+
+    def ranges(self, quantity: str | None = None, **choices: Any) -> dict[str, float]:
+        """Return the standard values of a quantity's symbols, each a `Range` where it has one.
+
+        Cumulants κ₃ and κ₄ of the input follow from its law and have none. Arguments and errors as in `derive`.
+        """
+        posed = self._posed(quantity, choices)
+        standard, names = self._standard(posed.quantity, posed.setting), self._kinds(posed)
+        return {name: standard.get(name, posed.values[name]) for name in sorted(names)}
+
+    def evaluate_at_random(
+        self, quantity: str | None = None, *, seed: int, number: int, **choices: Any
+    ) -> tuple[float, dict[str, float]]:
+        """Return the number that the closed form gives at a random point of the symbols' ranges, and the point.
+
+        Args:
+            quantity: name of the quantity; the first one by default.
+            seed: seed of the run.
+            number: which of its points, from 1.
+            **choices: kernel, dim, offsets, inputs, as in `Setting`.
+
+        Raises:
+            ArgumentError: no point of the ranges at which the experiment stands for the quantity.
+        """
+        posed = self._posed(quantity, choices)
+        chosen, kinds = posed.quantity, self._kinds(posed)
+        standard = self._standard(chosen, posed.setting)
+        ranges = {name: range_ for name in kinds if isinstance(range_ := standard.get(name), Range)}
+
+        def check(values: Mapping[str, float]) -> None:
+            for name, value in values.items():
+                check_symbol(name, value, kinds[name])
+            chosen.check_drawn(posed.setting, {**posed.values, **values})
+
+        point = random_point(ranges, seed, f"{self.label} {chosen.name}", number, check)
+        there = replace(posed, values=self._posed(quantity, {**choices, **point}).values)
+        return self._theory(there), point
+
+    def _theory(self, posed: "_Posed") -> float:
         """Return what the closed form gives."""
-        request = [self.label, quantity.name, str(setting), str(sorted(values.items()))]
-        return cached_number(request, DERIVATION_ROOMS, lambda: symbolic.evaluate(statistic.doit(), values))
+        request = [self.label, posed.quantity.name, str(posed.setting), str(sorted(posed.values.items()))]
+        return cached_number(request, DERIVATION_ROOMS, lambda: symbolic.evaluate(posed.form, posed.values))
 
     def claim_label(self, quantity: str | None = None, **values: Any) -> str:
         """Return the label of the claim that `claim` returns; arguments as there."""
@@ -374,14 +422,48 @@ class Result:
             Setting, itertools.product(some_kernels[1:], planar, laws_of_offsets[:1], laws_of_input[:1])
         )
 
+    def other_setting(
+        self,
+        quantity: str | None = None,
+        kernel: str | None = None,
+        dim: int | None = None,
+        offsets: str | None = None,
+        inputs: str | None = None,
+    ) -> Setting:
+        """Return a setting unlike the first that `settings` yields, for a quantity that claims others.
 
-class _Posed(NamedTuple):
+        It has the second kernel, or the second number of axes where there is one kernel, and the last laws.
+        Arguments as in `settings`.
+        """
+        chosen = self.quantity(quantity)
+        first = next(self.settings(quantity, kernel, dim, offsets, inputs))
+        some_kernels = (kernel,) if kernel is not None else chosen.kernels or self.kernels
+        dims = (dim,) if dim is not None else chosen.dims or self.dims
+        return replace(
+            first,
+            kernel=some_kernels[:2][-1],
+            dim=dims[:2][-1] if len(some_kernels) == 1 else first.dim,
+            offsets=offsets or (self.offsets or (first.offsets,))[-1],
+            inputs=inputs or self.inputs[-1],
+        )
+
+
+@dataclass(frozen=True)
+class _Posed:
     """A quantity in a setting: its statistic, and a number for every symbol."""
 
     quantity: Quantity
     setting: Setting
     statistic: Statistic
     values: Mapping[str, float]
+    _derived: list[sp.Expr] = field(default_factory=list)  # shared by the same quantity with other values
+
+    @property
+    def form(self) -> sp.Expr:
+        """The closed form, derived when it is first asked for."""
+        if not self._derived:
+            self._derived.append(self.statistic.doit())
+        return self._derived[0]
 
 
 def _allows(known: tuple[Any, ...], choice: Any) -> bool:

@@ -116,6 +116,12 @@ class MomentStatistic(Statistic):
         """Return the steps that lead to the closed form; raises as `Statistic.derive`."""
         return _derive(self)
 
+    def doit(self) -> sp.Expr:
+        """Return the closed form; the steps that only show how it comes about are left out."""
+        if type(self).derive is not MomentStatistic.derive:
+            return self.derive().result
+        return _Reduced.of(self).closed_form
+
 
 @dataclass(frozen=True)
 class _Conditional(MomentStatistic):
@@ -475,23 +481,55 @@ def Cumulant(*expressions: Any, given: Given | None = None) -> sp.Expr:  # noqa:
     return JointCumulant(*expressions, given=given).doit()
 
 
-def _derive(statistic: MomentStatistic) -> Derivation:
-    moments = statistic.moments()
-    given = statistic.condition
+@dataclass(frozen=True)
+class _Reduced:
+    """What the algebra makes of a statistic.
 
-    monomials = moments.atoms(ExpectedValue)
-    _check_cumulants(statistic, [node.args[0] for node in monomials])
+    Attributes:
+        statistic: the statistic.
+        separated: its moments, with the axes separated.
+        averaged: those, with averages over fractions in closed form where they have one.
+    """
+
+    statistic: MomentStatistic
+    separated: sp.Expr
+    averaged: sp.Expr
+
+    @classmethod
+    def of(cls, statistic: MomentStatistic) -> "_Reduced":
+        """Reduce a statistic; raises as `Statistic.derive`."""
+        _check_cumulants(statistic, [node.args[0] for node in statistic.moments().atoms(ExpectedValue)])
+        separated = _collected(_rewritten(statistic, _reduction.separate_axes))
+        averaged = _averages.evaluate_averages(separated)
+        averages = separated.atoms(OffsetAverage, FractionMean)
+        if averages and averages == averaged.atoms(OffsetAverage, FractionMean):
+            averaged = separated  # none had a closed form
+        if averaged.has(sp.nan, sp.zoo):
+            raise NotReducible(statistic, "the variance is zero, and the quotient by it is not defined")
+        return cls(statistic, separated, averaged)
+
+    @property
+    def closed_form(self) -> sp.Expr:
+        """The closed form, with what is known of the inputs' covariances."""
+        inserted = [step.expression for step in _insertions(self.averaged)]
+        return inserted[-1] if inserted else self.averaged
+
+
+def _rewritten(statistic: MomentStatistic, rule: Callable[[Group], sp.Expr]) -> sp.Expr:
+    """Return the moments of a statistic, each expected monomial rewritten by a rule."""
+    moments, given = statistic.moments(), statistic.condition
+    return moments.xreplace({node: _apply(rule, node.args[0], given) for node in moments.atoms(ExpectedValue)})
+
+
+def _derive(statistic: MomentStatistic) -> Derivation:
+    reduced = _Reduced.of(statistic)
+    separated, averaged = reduced.separated, reduced.averaged
 
     def rewrite(rule: Callable[[Group], sp.Expr]) -> sp.Expr:
-        return moments.xreplace({node: _apply(rule, node.args[0], given) for node in monomials})
+        return _rewritten(statistic, rule)
 
-    separated = _collected(rewrite(_reduction.separate_axes))
-    averaged = _averages.evaluate_averages(separated)
-    averages = separated.atoms(OffsetAverage, FractionMean)
-    if averages and averages == averaged.atoms(OffsetAverage, FractionMean):
-        averaged = separated  # none had a closed form
     steps = [
-        Step("Moments", "write the statistic by expectations of monomials", moments),
+        Step("Moments", "write the statistic by expectations of monomials", statistic.moments()),
         Step("Expand over taps", _expansion_reason(statistic), rewrite(_reduction.expand_over_taps)),
         Step(
             "Use independence",
@@ -506,8 +544,6 @@ def _derive(statistic: MomentStatistic) -> Derivation:
         Step("Separate the axes", "offsets along the axes are independent; collect", separated),
         Step("Average over the fraction", _averages.averaging_reason(separated, averaged), averaged),
     ]
-    if averaged.has(sp.nan, sp.zoo):
-        raise NotReducible(statistic, "the variance is zero, and the quotient by it is not defined")
     if separated.has(StackCovariance):
         steps = [steps[0], Step("Pass the layers", _STACK_REASON, averaged)]
     steps += _insertions(averaged)

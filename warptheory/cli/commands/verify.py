@@ -141,13 +141,15 @@ def _print_power(table: "DataFrame", seed: int) -> None:
 def _print_text(table: "DataFrame", seed: int) -> None:
     """Print two lines for each claim, and what they are together."""
     for row in table.to_dict(orient="records"):
-        if row["reason"]:
-            print(f"{row['label']}\n    {row['verdict']}: {row['reason']}")
+        because = f": {row['reason']}" if row["reason"] else ""
+        if row["n"] == 0:
+            print(f"{row['label']}\n    {row['verdict']}{because}")
             continue
         numbers = f"theory {row['theory']:.6g}, estimate {row['estimate']:.6g} ± {row['stderr']:.2g} (standard error)"
         print(
             f"{row['label']}, at {row['values']}\n"
-            f"    {row['verdict']}: {numbers}, n = {row['n']} rows, power {row['power']:.4f}"
+            f"    {row['verdict']}{because}: {numbers}, n = {row['n']} rows, power {row['power']:.4f}, "
+            f"drawn: {row['drawn']}"
         )
     counts = ", ".join(f"{count} {verdict}" for verdict, count in table["verdict"].value_counts().items())
     relative = table["smallest_effect"]

@@ -6,6 +6,7 @@ from typing import Any
 import sympy as sp
 
 from warptheory import kernels
+from warptheory.results._ranges import Range, whole
 from warptheory.results._result import Quantity, Result, Setting
 from warptheory.results.backward._column_tail import THRESHOLD, ColumnSumTail, ColumnTailSimulation
 from warptheory.results.backward._largest_column import SIZE, LargestColumnSimulation, LargestColumnSum
@@ -65,7 +66,7 @@ RESULT = Result(
             largest_column_sum,
             kernels=("nearest",),
             dims=(1,),
-            values=lambda setting: {SIZE.name: 256.0},
+            values=lambda setting: {SIZE.name: whole(256, 32, 512)},
             simulation=lambda statistic, setting: LargestColumnSimulation(),
         ),
         Quantity(
@@ -73,7 +74,7 @@ RESULT = Result(
             column_sum_tail,
             smallest_effect=0.02,
             kernels=("linear", "nearest", "bspline3"),
-            values=lambda setting: {THRESHOLD.name: 1.6},
+            values=lambda setting: {THRESHOLD.name: Range(1.6, 1.1, 2.4)},
             simulation=_simulation_of(ColumnTailSimulation),
         ),
     ),

@@ -12,6 +12,7 @@ from torch import Tensor
 from warptheory import kernels, symbolic, warping
 from warptheory.core.errors import ArgumentError
 from warptheory.kernels import Kernel
+from warptheory.results._ranges import Range, limit
 from warptheory.results._result import Quantity, Result, Setting
 from warptheory.symbolic import Derivation, NotReducible, OffsetField, Statistic, Step
 from warptheory.symbolic._nodes import Opaque
@@ -207,7 +208,7 @@ _FINITE_SIZE = {1: 64, 2: 48, 3: 32}
 # The spread is a multiple of this size, so that positions are uniform over the periodic grid of N pixels, and the
 # share (1 − |S|ᵈ/Nᵈ)^(Nᵈ) is below its limit by a relative |S|²ᵈ/2Nᵈ: at most a tenth of the smallest effect.
 WIDE_SIZE = {1: 8192, 2: 128, 3: 64}
-_WIDE = {"s": 8192.0, "a": 8192.0, "b": 8192.0}
+_WIDE = {name: limit(8192.0) for name in ("s", "a", "b")}
 
 
 def _simulate_finite(statistic: Statistic, setting: Setting) -> DeadShareSimulation:
@@ -239,7 +240,7 @@ RESULT = Result(
             "share of dead inputs",
             dead_share,
             smallest_effect=0.03,
-            values=lambda setting: {"s": 1.4, "a": 2.3, "b": 0.5},
+            values=lambda setting: {"s": Range(1.4, 0.6, 2.0), "a": Range(2.3, 1.0, 3.5), "b": Range(0.5, 0.4, 1.5)},
             simulation=_simulate_finite,
         ),
         Quantity(

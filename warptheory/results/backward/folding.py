@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import sympy as sp
 
+from warptheory.results._ranges import Range
 from warptheory.results._result import Quantity, Result, Setting
 from warptheory.results.backward._fold_experiments import (
     GrowthExperiment,
@@ -350,5 +351,5 @@ RESULT = Result(
     ),
     kernels=("linear",),
     dims=(1, 2, 3),
-    values={"tau": 0.8},
+    values={"tau": Range(0.8, 0.5, 1.6, "log")},
 )

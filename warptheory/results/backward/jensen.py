@@ -12,6 +12,7 @@ from torch import Tensor
 
 from warptheory import kernels, warping
 from warptheory.core.errors import ArgumentError
+from warptheory.results._ranges import Range
 from warptheory.results._result import Quantity, Result, Setting
 from warptheory.symbolic import Step
 from warptheory.symbolic._slopes import TAU, DerivedStatistic, TorusMean
@@ -287,11 +288,11 @@ RESULT = Result(
             smallest_effect=0.1,
             kernels=("keys",),
             dims=(1,),
-            values=lambda setting: {"tau": 0.1},
+            values=lambda setting: {"tau": Range(0.1, 0.06, 0.12)},
             simulation=lambda _, s: gain_experiment(s, backward=True),
             check_drawn=check_gain,
         ),
     ),
     kernels=("linear", "keys"),
-    values={"tau": 0.5},
+    values={"tau": Range(0.5, 0.25, 0.75)},
 )

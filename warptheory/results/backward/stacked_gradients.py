@@ -10,9 +10,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from warptheory import warping
+from warptheory import kernels, warping
 from warptheory.core.errors import ArgumentError
 from warptheory.montecarlo import Experiment
+from warptheory.results._ranges import Range, whole
 from warptheory.results._result import HALF_WIDTH, PIXEL, Quantity, Result, Setting, wide_offsets
 from warptheory.results.backward.jensen import MOST_POINTS, GainExperiment, backward_steps, gain_experiment
 from warptheory.symbolic import (
@@ -175,9 +176,14 @@ class WideStackExperiment:
         return int(values[LAYERS.name]) if self.layers is None else self.layers
 
 
-# Pixels along each axis; and layers after which a share of less than 0.06 % of the limit is missing.
-_TORUS: Mapping[int, int] = {1: 8192, 2: 64}
-_MANY_LAYERS: Mapping[int, int] = {1: 18, 2: 9}
+_TORUS: Mapping[int, int] = {1: 8192, 2: 64}  # pixels along each axis
+_MISSING = 6e-4  # of the limit, after the layers that stand for many
+
+
+def many_layers(setting: Setting) -> int:
+    """Return the number L of layers after which a share ρ̄ᵈ⁽ᴸ⁺¹⁾ of the limit is missing that does not matter."""
+    kept = kernels.get(setting.kernel).functionals().as_floats()["rho_bar"] ** setting.dim
+    return math.ceil(math.log(_MISSING) / math.log(kept)) - 1
 
 
 def smooth_second_moment(setting: Setting) -> DerivedStatistic:
@@ -279,13 +285,13 @@ RESULT = Result(
             "second moment after L layers, wide offsets",
             wide_second_moment,
             kernels=_COMPACT,
-            values=lambda setting: {"L": 4},
+            values=lambda setting: {"L": whole(4, 1, 6)},
             simulation=lambda _, s: WideStackExperiment(s.kernel, s.dim),
         ),
         Quantity(
             "second moment after many layers, wide offsets",
             wide_second_moment_of_many,
-            simulation=lambda _, s: WideStackExperiment(s.kernel, s.dim, _MANY_LAYERS[s.dim]),
+            simulation=lambda _, s: WideStackExperiment(s.kernel, s.dim, many_layers(s)),
         ),
         Quantity(
             "second moment after L layers, smooth offsets",
@@ -293,7 +299,7 @@ RESULT = Result(
             smallest_effect=0.02,
             dims=(1,),
             kernels=_COMPACT,
-            values=lambda setting: {"L": 2 if setting.kernel == "linear" else 3},
+            values=lambda setting: {"L": whole(2, 1, 2) if setting.kernel == "linear" else whole(3, 1, 3)},
             simulation=on_smooth_offsets,
             check_drawn=check_stack,
         ),
@@ -304,10 +310,10 @@ RESULT = Result(
             smallest_effect=0.02,
             dims=(2,),
             kernels=("keys",),
-            values=lambda setting: {"L": 2, "tau": 0.4},
+            values=lambda setting: {"L": whole(2, 1, 2), "tau": Range(0.4, 0.25, 0.5)},
             simulation=on_smooth_offsets,
             check_drawn=check_stack,
         ),
     ),
-    values={"tau": 0.5},
+    values={"tau": Range(0.5, 0.3, 0.65)},
 )

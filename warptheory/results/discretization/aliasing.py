@@ -14,6 +14,7 @@ from torch import Tensor
 
 from warptheory import warping
 from warptheory.fields import FieldSampler, SquaredExponential
+from warptheory.results._ranges import Range
 from warptheory.results._result import Quantity, Result, Setting
 from warptheory.results.fields._fields import EXACT, SPACING, check_length, smooth_field, smooth_offsets
 from warptheory.symbolic import Covariance, Step, compose
@@ -213,5 +214,10 @@ RESULT = Result(
         ),
     ),
     kernels=EXACT,
-    values={"l": 1.5, "s": 2.0, "l_e": 3.0, "h": 2.0},
+    values={
+        "l": Range(1.5, 1.3, 2.2),
+        "s": Range(2.0, 1.2, 2.6),
+        "l_e": Range(3.0, 2.2, 4.0),
+        "h": Range(2.0, 1.8, 2.6),
+    },
 )

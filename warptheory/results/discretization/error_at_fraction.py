@@ -1,6 +1,7 @@
 """D1: the mean square error of interpolation at a given fraction, for any covariance."""
 
 from warptheory.fields import Exponential
+from warptheory.results._ranges import Range
 from warptheory.results._result import Quantity, Result, Setting
 from warptheory.results.discretization._errors import error
 from warptheory.results.fields._fields import (
@@ -55,7 +56,10 @@ RESULT = Result(
             kernels=("linear", "keys"),
             # Points of a grid four times as fine, at which the field is exact: between them, the spline that reads it
             # would add 6e-4 of the error of Keys' kernel.
-            values=lambda setting: {"f": 0.25, "f_1": 0.25, "f_2": 0.5},
+            values=lambda setting: {
+                name: Range(standard, 0.25, 0.75, step=0.25)
+                for name, standard in (("f", 0.25), ("f_1", 0.25), ("f_2", 0.5))
+            },
             simulation=continuum_simulation(4),
         ),
         Quantity(
@@ -67,5 +71,9 @@ RESULT = Result(
         Quantity("mean error", mean_error, simulation=continuum_simulation(4)),
     ),
     kernels=("linear",),
-    values={"l": 1.8, "h": 1.2},
+    values={
+        "l": Range(1.8, 1.2, 3.0),
+        "h": Range(1.2, 0.8, 1.8),
+        "f": Range(0.3, 0.1, 0.9, step=1 / _POINTS),
+    },
 )

@@ -1,5 +1,6 @@
 """D4: the mean square error of any kernel, by its error kernel."""
 
+from warptheory.results._ranges import Range
 from warptheory.results._result import Quantity, Result, Setting
 from warptheory.results.discretization._errors import error
 from warptheory.results.fields._fields import continuum_simulation, field_on_grid, smooth_covariance, uniform_offsets
@@ -47,5 +48,5 @@ RESULT = Result(
         ),
     ),
     kernels=("linear", "keys"),
-    values={"l": 1.8, "h": 1.2},
+    values={"l": Range(1.8, 1.2, 3.0), "h": Range(1.2, 0.8, 1.8)},
 )

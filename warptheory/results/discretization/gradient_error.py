@@ -1,5 +1,6 @@
 """D5: the error of the offset gradient."""
 
+from warptheory.results._ranges import Range
 from warptheory.results._result import Quantity, Result, Setting
 from warptheory.results.discretization._errors import derivative_error
 from warptheory.results.fields._fields import (
@@ -51,7 +52,7 @@ RESULT = Result(
             kernels=("linear",),
             dims=(1,),
             smallest_effect=0.02,
-            values=lambda setting: {"l": 10.0, "h": 0.5},
+            values=lambda setting: {"l": Range(10.0, 8.0, 16.0), "h": Range(0.5, 0.3, 0.6)},
             simulation=continuum_simulation(),
         ),
         Quantity(
@@ -60,10 +61,10 @@ RESULT = Result(
             kernels=("linear",),
             dims=(1,),
             smallest_effect=0.02,
-            values=lambda setting: {"l": 10.0, "h": 0.5},
+            values=lambda setting: {"l": Range(10.0, 8.0, 16.0), "h": Range(0.5, 0.3, 0.6)},
             simulation=continuum_simulation(),
         ),
     ),
     kernels=("linear", "keys", "bspline3(prefilter=True)", "lanczos3", "gauss(0.5)"),
-    values={"l": 1.8, "h": 1.2},
+    values={"l": Range(1.8, 1.2, 3.0), "h": Range(1.2, 0.8, 1.8)},
 )

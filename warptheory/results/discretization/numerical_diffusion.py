@@ -7,6 +7,7 @@ from functools import cache
 
 from warptheory import kernels
 from warptheory.kernels import Kernel
+from warptheory.results._ranges import Range, whole
 from warptheory.results._result import Quantity, Result, Setting
 from warptheory.results.discretization import _balance, _equilibrium, _layers, _power
 from warptheory.results.discretization._diffusion_experiments import (
@@ -71,13 +72,15 @@ def stated(text: str, chain: Chain, above: float = 0.0) -> Callable[[Setting], C
 
 def on_the_grid(setting: Setting) -> Mapping[str, float]:
     """Return frequencies of the experiment's grid, near 0.9 along the first axis."""
+    lowest = 2 * math.pi / WAVE_PERIOD
     names = [omega.name for omega in _power.frequencies(setting.dim)]
-    return {name: 2 * math.pi * mode / WAVE_PERIOD for name, mode in zip(names, (2, 3, 1), strict=False)}
+    modes = zip(names, (2, 3, 1), strict=False)
+    return {name: Range(lowest * mode, lowest, 4 * lowest, step=lowest) for name, mode in modes}
 
 
 def of_layers(setting: Setting) -> Mapping[str, float]:
     """Return the frequencies, and three layers."""
-    return {**on_the_grid(setting), "L": 3}
+    return {**on_the_grid(setting), "L": whole(3, 1, 5)}
 
 
 RESULT = Result(
@@ -131,7 +134,7 @@ RESULT = Result(
             LOSS,
             stated("1 − C_y(0)/C(0)", _layers.loss_steps),
             smallest_effect=0.02,  # of what is lost: 0.1 % of the variance
-            values=lambda setting: {"ell": 1.5},
+            values=lambda setting: {"ell": Range(1.5, 0.8, 3.0, "log")},
             simulation=lambda _, s: LayersExperiment(s.kernel, s.dim, gradient=False, smooth=False),
         ),
         Quantity(
@@ -145,7 +148,7 @@ RESULT = Result(
             "variance lost in L layers",
             stated("1 − C_L(0)/C(0)", _layers.loss_of_layers),
             smallest_effect=0.05,  # of what is lost: 1 % of the variance
-            values=lambda setting: {"L": 3, "ell": 1.5},
+            values=lambda setting: {"L": whole(3, 1, 4), "ell": Range(1.5, 0.8, 3.0, "log")},
             simulation=lambda _, s: LayersExperiment(s.kernel, s.dim, gradient=False, layers=None),
             check_drawn=check_lengths,
         ),
@@ -153,7 +156,7 @@ RESULT = Result(
             LATER_GROWTH,
             stated("(C_L(0) − C_L(1))/(C(0) − C(1))", _layers.growth_of_layers, above=1.0),
             smallest_effect=0.05,
-            values=lambda setting: {"L": 3 if setting.dim == 1 else 2},
+            values=lambda setting: {"L": whole(3, 1, 4) if setting.dim == 1 else whole(2, 1, 2)},
             simulation=lambda _, s: LayersExperiment(s.kernel, s.dim, gradient=True, layers=None),
             check_drawn=check_lengths,
         ),
@@ -169,13 +172,13 @@ RESULT = Result(
         Quantity(
             "layers of growth",
             stated("the layers in which the gradient variance grows", _layers.layers_of_growth),
-            values=lambda setting: {"ell": 12.0, "ell_epsilon": 20.0},
+            values=lambda setting: {"ell": Range(12.0, 8.0, 20.0), "ell_epsilon": Range(20.0, 15.0, 30.0)},
             checked_by=(LATER_GROWTH,),
         ),
         Quantity(
             "least layers of growth",
             stated("a lower bound of the layers in which the gradient variance grows", _balance.least_layers),
-            values=lambda setting: {"ell": 12.0},
+            values=lambda setting: {"ell": Range(12.0, 8.0, 20.0)},
             checked_by=(LATER_GROWTH,),
         ),
         Quantity(
@@ -183,7 +186,7 @@ RESULT = Result(
             stated("2(C(0) − C(1)) at equilibrium", _equilibrium.gradient_steps),
             smallest_effect=0.02,
             dims=(1,),
-            values=lambda setting: {"tau": 0.5},
+            values=lambda setting: {"tau": Range(0.5, 0.35, 0.8)},
             simulation=lambda _, s: EquilibriumExperiment(s.kernel, ratio=False),
             check_drawn=check_slope,
         ),
@@ -192,7 +195,7 @@ RESULT = Result(
             stated("P(7π/16)/P(3π/16) at equilibrium", _equilibrium.ratio_steps),
             smallest_effect=0.02,
             dims=(1,),
-            values=lambda setting: {"tau": 0.5},
+            values=lambda setting: {"tau": Range(0.5, 0.35, 0.8)},
             simulation=lambda _, s: EquilibriumExperiment(s.kernel, ratio=True),
             check_drawn=check_slope,
         ),
@@ -208,5 +211,10 @@ RESULT = Result(
         ),
     ),
     kernels=("linear", "keys", "bspline3"),
-    values={"tau": 0.4, "ell": 4.0, "ell_epsilon": 3.0, "chi": 1.0},
+    values={
+        "tau": Range(0.4, 0.3, 0.8),
+        "ell": Range(4.0, 2.5, 6.0),
+        "ell_epsilon": Range(3.0, 2.0, 5.0),
+        "chi": Range(1.0, 0.5, 2.0, "log"),
+    },
 )

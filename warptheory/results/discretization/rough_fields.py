@@ -7,6 +7,7 @@ from typing import Any
 import sympy as sp
 
 from warptheory.fields import Exponential, Matern
+from warptheory.results._ranges import Range
 from warptheory.results._result import PIXEL, Quantity, Result, Setting
 from warptheory.results.discretization._errors import error
 from warptheory.results.fields._fields import (
@@ -129,7 +130,7 @@ RESULT = Result(
             "order between two grids, Matérn 5/2",
             local_order("5/2"),
             smallest_effect=0.02,
-            values=lambda setting: {"l": 9.6},
+            values=lambda setting: {"l": Range(9.6, 7.0, 14.0)},
             simulation=continuum_simulation(8),
         ),
         Quantity("gradient on the grid, exponential covariance", gradient_on_grid),
@@ -141,5 +142,5 @@ RESULT = Result(
     ),
     kernels=("linear",),
     dims=(1,),
-    values={"l": 24.0, "h": 1.2},
+    values={"l": Range(24.0, 16.0, 36.0), "h": Range(1.2, 0.8, 1.8)},
 )

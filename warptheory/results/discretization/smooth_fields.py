@@ -1,5 +1,6 @@
 """D2: the error of interpolating smooth fields, to leading order in the spacing of the grid."""
 
+from warptheory.results._ranges import Range
 from warptheory.results._result import Quantity, Result, Setting
 from warptheory.results.discretization._errors import error
 from warptheory.results.fields._fields import (
@@ -42,7 +43,7 @@ RESULT = Result(
             "mean error",
             mean_error,
             smallest_effect=0.02,
-            values=lambda setting: {"l": {1: 10.0, 2: 7.0}[setting.dim]},
+            values=lambda setting: {"l": {1: Range(10.0, 8.0, 16.0), 2: Range(7.0, 6.0, 9.0)}[setting.dim]},
             simulation=continuum_simulation(),
         ),
         Quantity(
@@ -51,7 +52,7 @@ RESULT = Result(
             kernels=("keys",),
             dims=(1,),
             smallest_effect=0.02,
-            values=lambda setting: {"l": 40.0},
+            values=lambda setting: {"l": Range(40.0, 30.0, 50.0)},
             simulation=continuum_simulation(),
         ),
         Quantity(
@@ -59,5 +60,5 @@ RESULT = Result(
         ),
     ),
     kernels=("linear",),
-    values={"l": 10.0, "h": 0.5},
+    values={"l": Range(10.0, 8.0, 16.0), "h": Range(0.5, 0.3, 0.6)},
 )

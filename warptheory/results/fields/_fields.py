@@ -10,6 +10,7 @@ import sympy as sp
 from warptheory.core.errors import ArgumentError
 from warptheory.fields import Covariance, SquaredExponential
 from warptheory.montecarlo import ContinuumSimulation, Experiment
+from warptheory.results._ranges import Range
 from warptheory.results._result import Setting
 from warptheory.symbolic import DEVIATION, GaussianField, MomentStatistic, OffsetField, Statistic
 
@@ -26,7 +27,14 @@ EXACT = ("bspline3(prefilter=True)",)
 # mean square error is 1e-6 of the variance at ℓ = 2. The variance that it takes away is more, 7e-4 along each axis,
 # as it falls with the fourth power of the spacing only; where that counts, two points per pixel make it 4e-5. Slopes
 # of the offsets of 0.3 deviate by s/ℓ.
-CONTINUUM: Mapping[str, float] = MappingProxyType({"l": 2.0, "s": 1.2, "l_e": 4.0, "t": 2.0})
+CONTINUUM: Mapping[str, Range] = MappingProxyType(
+    {
+        "l": Range(2.0, 1.6, 3.5),
+        "s": Range(1.2, 0.6, 1.8),
+        "l_e": Range(4.0, 3.0, 6.0),
+        "t": Range(2.0, 1.0, 4.0, step=1.0),
+    }
+)
 
 
 def smooth_field(dim: int, name: str = "x") -> GaussianField:

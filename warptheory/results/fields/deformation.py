@@ -1,5 +1,6 @@
 """C6: how far random offsets move a field from itself."""
 
+from warptheory.results._ranges import Range
 from warptheory.results._result import PIXEL, Quantity, Result, Setting
 from warptheory.results.fields._fields import (
     CONTINUUM,
@@ -48,12 +49,12 @@ RESULT = Result(
             "displacement error, small offsets",
             small_offsets,
             # The leading term leaves out (d + 2)s²/4ℓ² of it.
-            values=lambda setting: {"s": 0.01},
+            values=lambda setting: {"s": Range(0.01, 0.005, 0.015)},
             simulation=continuum_simulation(2),
             check_drawn=check_continuum(2),
         ),
     ),
     kernels=EXACT,
     # The shorter the offsets are correlated, the more a row of pixels says.
-    values={**CONTINUUM, "l_e": 1.0},
+    values={**CONTINUUM, "l_e": Range(1.0, 0.6, 1.5)},
 )

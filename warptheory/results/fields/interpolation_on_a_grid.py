@@ -1,5 +1,6 @@
 """C4: the variance of an interpolated field and of its offset derivative, on a grid."""
 
+from warptheory.results._ranges import Range
 from warptheory.results._result import PIXEL, Quantity, Result, Setting
 from warptheory.results.fields._fields import SPACING, field_on_grid, smooth_covariance, uniform_offsets
 from warptheory.symbolic import Variance, WarpedField, warp
@@ -38,5 +39,5 @@ RESULT = Result(
         Quantity("variance of the offset derivative", offset_derivative, kernels=("linear", "keys")),
     ),
     kernels=("linear", "keys"),
-    values={"l": 1.8, "h": 1.2},
+    values={"l": Range(1.8, 0.9, 3.0), "h": Range(1.2, 0.7, 2.0)},
 )

@@ -1,5 +1,6 @@
 """C2: the covariance of a field that random offsets have moved."""
 
+from warptheory.results._ranges import Range
 from warptheory.results._result import Quantity, Result, Setting
 from warptheory.results.fields._fields import (
     CONTINUUM,
@@ -35,5 +36,5 @@ RESULT = Result(
     source="arXiv 2511.20800, homogeneous random fields; theory label C2",
     quantities=(Quantity("covariance", covariance, simulation=continuum_simulation(), check_drawn=check_continuum()),),
     kernels=EXACT,
-    values={**CONTINUUM, "l_e": 2.5},
+    values={**CONTINUUM, "l": Range(2.0, 2.0, 3.5), "l_e": Range(2.5, 2.0, 4.0)},
 )

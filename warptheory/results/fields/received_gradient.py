@@ -11,6 +11,7 @@ from torch import Tensor
 from warptheory import warping
 from warptheory.fields import Covariance, SquaredExponential, White
 from warptheory.montecarlo import Experiment
+from warptheory.results._ranges import Range
 from warptheory.results._result import PIXEL, Quantity, Result, Setting
 from warptheory.results.fields._fields import CONTINUUM, EXACT, check_length, smooth_field, smooth_offsets
 from warptheory.results.iid.channels import GRADIENT_DEVIATION
@@ -139,5 +140,5 @@ RESULT = Result(
         ),
     ),
     kernels=EXACT,
-    values={**CONTINUUM, "l": 3.0},
+    values={**CONTINUUM, "l": Range(3.0, 2.6, 6.0)},
 )

@@ -1,5 +1,6 @@
 """C3: random offsets roughen a field, and layers of them exponentially so."""
 
+from warptheory.results._ranges import Range
 from warptheory.results._result import PIXEL, Quantity, Result, Setting
 from warptheory.results.fields._fields import (
     CONTINUUM,
@@ -66,5 +67,5 @@ RESULT = Result(
         ),
     ),
     kernels=EXACT,
-    values={**CONTINUUM, "l": 3.0},
+    values={**CONTINUUM, "l": Range(3.0, 2.0, 5.0)},
 )

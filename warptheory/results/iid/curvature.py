@@ -9,6 +9,7 @@ from numpy import ndarray
 
 from warptheory.core.errors import ArgumentError
 from warptheory.montecarlo import Experiment, Simulation
+from warptheory.results._ranges import Range, limit
 from warptheory.results._result import DISPLACEMENT, PIXEL, Quantity, Result, Setting
 from warptheory.symbolic import (
     Derivation,
@@ -125,7 +126,15 @@ def small_step(setting: Setting) -> Mapping[str, float]:
     The linear kernel's loss is a cubic about the displacement, whose second difference is the derivative at any step
     that stays within the pixel; the scatter of a wide one is less.
     """
-    return {"step": 0.2 if setting.kernel == "linear" else 0.0005}
+    return {
+        **away_from_the_zero(setting),
+        "step": Range(0.2, 0.05, 0.2) if setting.kernel == "linear" else limit(0.0005),
+    }
+
+
+def away_from_the_zero(setting: Setting) -> Mapping[str, float]:
+    """Return displacements at which the curvature is of the size of its terms; it changes sign beyond half a pixel."""
+    return {"Delta": Range(0.3, 0.2, 0.5)}
 
 
 def check_step(setting: Setting, values: Mapping[str, float]) -> None:
@@ -168,7 +177,7 @@ RESULT = Result(
     source="arXiv 2511.20800, loss landscapes; theory label A11",
     quantities=(
         Quantity("loss", loss),
-        Quantity("curvature at a finite step", curvature),
+        Quantity("curvature at a finite step", curvature, values=away_from_the_zero),
         Quantity(
             "curvature",
             true_curvature,

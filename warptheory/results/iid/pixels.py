@@ -1,0 +1,41 @@
+"""A0: the cumulants of a pixel, which every other result on independent pixels is stated in."""
+
+from warptheory.fields import laws
+from warptheory.results._result import PIXEL, Quantity, Result, Setting
+from warptheory.symbolic import IIDField, JointCumulant, Variance
+
+
+def variance(setting: Setting) -> Variance:
+    """State Var x[n]."""
+    return Variance(IIDField("x")[PIXEL])
+
+
+def third_cumulant(setting: Setting) -> JointCumulant:
+    """State κ₃ of x[n]."""
+    return JointCumulant(*[IIDField("x")[PIXEL]] * 3)
+
+
+def fourth_cumulant(setting: Setting) -> JointCumulant:
+    """State κ₄ of x[n]."""
+    return JointCumulant(*[IIDField("x")[PIXEL]] * 4)
+
+
+RESULT = Result(
+    label="A0",
+    title="Cumulants of a pixel",
+    statement=(
+        "A pixel of any law has the cumulants σ², κ₃, κ₄ that are read off the expansion of the logarithm of the law's "
+        "characteristic function, at the scale that gives it the variance σ²: κₙ is σⁿ times that of the law of "
+        "variance one. All that follows for independent pixels is stated in them."
+    ),
+    assumptions=("The pixels x[m] are independent with one law of mean μ and variance σ² that has four moments.",),
+    source="Definition of cumulants by the characteristic function; label A0",
+    quantities=(
+        Quantity("variance", variance),
+        Quantity("third cumulant", third_cumulant, smallest_effect=0.05),
+        Quantity("fourth cumulant", fourth_cumulant, smallest_effect=0.05),
+    ),
+    inputs=tuple(name for name in laws.names() if laws.get(name).variance != 0),
+    kernels=("linear",),
+    dims=(1,),
+)
