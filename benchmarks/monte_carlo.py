@@ -26,7 +26,7 @@ from warptheory.core import records
 from warptheory.core.benchmark import Spread, run_benchmark_as_script
 from warptheory.core.device import device_name
 from warptheory.montecarlo import ConditionalSimulation, ControlledSimulation, Estimation
-from warptheory.results import DEFAULT_VALUES, Case, Setting
+from warptheory.results import DEFAULT_VALUES, Case, Prepared, Setting
 from warptheory.results._claims import Plan
 
 ROUNDS = 9
@@ -348,7 +348,7 @@ class EngineRun:
 
     def __init__(self, case: Case, executor: Executor, workers: int) -> None:
         self.case, self.executor, self.workers = case, executor, workers
-        claim = case.claim(theory=0.0)  # of no account here
+        claim = case.claim(Prepared(0.0, {}))  # of no account here
         plan = case.plan
         self.estimation = Estimation(
             case.experiment(), claim.values, 0.0, 1.0, plan.seed, claim.label, plan.device, source=case, plain=True
@@ -499,7 +499,7 @@ def time_to_precision(
 ) -> TimeToPrecision:
     """Measure the time to the same standard error of A4, in turn."""
     comparison, case = next(one for one in COMPARISONS if one.peer is WarpedValues), first_case("A4", seed, device)
-    claim = case.claim(theory=0.0)
+    claim = case.claim(Prepared(0.0, {}))
     variance = peer_variance(comparison, seed)
     peer = PeerRun(comparison, seed, 1)
 
@@ -528,7 +528,7 @@ def peer_variance(comparison: Comparison, seed: int, blocks: int = VARIANCE_BLOC
 def gain_of(label: str, seed: int, device: str, elements: int) -> Gain:
     """Measure the gain of one result."""
     case = first_case(label, seed, device)
-    claim, setting = case.claim(theory=0.0), case.setting
+    claim, setting = case.claim(Prepared(0.0, {})), case.setting
     name = reduction_of(montecarlo.reduced(claim.experiment, claim.values))
     if name == "none":
         return Gain(label, case.quantity, setting, name, 1.0, "it runs as it is")

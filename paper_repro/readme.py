@@ -46,7 +46,7 @@ def power_table(planted: pd.DataFrame) -> str:
     footer = (
         f"Planted in the closed forms of {planted['result'].nunique()} results, in every setting in which they are "
         f"checked (seed {planted['seed'].iloc[0]:.0f}): scaled by the smallest error that matters, the whole sign "
-        "flipped, a term dropped or its sign flipped, and at random points the exponent of one power of a symbol wrong, "
+        "flipped, a term dropped or its sign flipped, at random points the exponent of one power of a symbol wrong, "
         "where that changes the value by as much. Not planted: "
         f"{results.not_planted(planted)}."
     )

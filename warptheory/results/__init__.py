@@ -11,8 +11,9 @@ from functools import cache
 from warptheory.core.catalogue import entry_modules
 from warptheory.core.errors import UnknownNameError
 from warptheory.results._check import check
-from warptheory.results._claims import Case
+from warptheory.results._claims import Case, Prepared
 from warptheory.results._power import not_planted, power
+from warptheory.results._ranges import Range
 from warptheory.results._replay import replay
 from warptheory.results._result import DEFAULT_VALUES, PIXEL, Quantity, Result, Setting
 from warptheory.results._run import Progress
@@ -23,8 +24,10 @@ __all__ = [
     "PIXEL",
     "Case",
     "Choice",
+    "Prepared",
     "Progress",
     "Quantity",
+    "Range",
     "Result",
     "Setting",
     "check",

@@ -135,9 +135,10 @@ def power(
     others, spread evenly over the formula.
 
     Returns:
-        One row per planted error: result, quantity, the setting, the number of the random `point` or 0, theory, the kind
-        of error and its term, the number `planted`, the `effect` that matters, both estimates with their standard errors, `refused`, and a `reason` where
-        a claim could not be simulated. In every row of a claim, how many of its wrong versions were not planted: they
+        One row per planted error: result, quantity, the setting, the number of the `point` or 0, theory, the kind
+        of error and its term, the number `planted`, the `effect` that matters, both estimates with their standard
+        errors, `refused`, and a `reason` where a claim could not be simulated. In every row of a claim, how many of its
+        wrong versions were not planted: they
         have `no_effect` that matters, `no_number` (NaN, infinite or complex), or were `not_tried`.
     """
     manner = Manner(workers, scheduler, out, fresh, on_progress)
