@@ -80,7 +80,7 @@ def plant(form: sp.Expr, values: Mapping[str, float], theory: float, most: int) 
 def plant_exponents(
     form: sp.Expr, values: Mapping[str, float], standard: Mapping[str, float], theory: float, most: int
 ) -> Planted:
-    """Return what a closed form says once one power of one symbol in it has a wrong exponent, one at a time.
+    """Return what a closed form says once one power of one symbol in it has a wrong exponent, or all of them have.
 
     Args:
         form: the closed form.
@@ -90,19 +90,23 @@ def plant_exponents(
         theory: the number that the form gives.
         most: how many powers of each symbol are tried; where there are more, as many, spread evenly over the formula.
     """
-    errors, no_number, not_tried = [], 0, 0
-    for symbol in sorted(form.free_symbols, key=str):
-        known = standard.get(symbol.name)
-        if not known or known == values[symbol.name]:
-            continue
-        places = list(_powers(form, symbol))
-        tried = _spread(places, most)
-        not_tried += len(places) - len(tried)
-        for place in tried:
-            power = _part(form, place)
-            number = _number(_replaced(form, place, _of_wrong_exponent(power, symbol, sp.Float(known))), values)
-            no_number += number is None
-            errors += [] if number is None else [PlantedError("wrong exponent", f"{power}", number)]
+    errors: list[PlantedError] = []
+    no_number = not_tried = 0
+    moved = [name for name, known in standard.items() if known and values[name] != known]
+    for name in moved:
+        # Wherever the symbol occurs, also within what a formula computes by an algorithm.
+        twice = _number(form, {**values, name: values[name] ** 2 / standard[name]})
+        found = [(name, twice)]
+        for symbol in (symbol for symbol in form.free_symbols if symbol.name == name):
+            places = list(_powers(form, symbol))
+            tried = _spread(places, most)
+            not_tried += len(places) - len(tried)
+            for place in tried:
+                power = _part(form, place)
+                wrong = _replaced(form, place, _of_wrong_exponent(power, symbol, sp.Float(standard[name])))
+                found.append((str(power), _number(wrong, values)))
+        no_number += sum(number is None for _, number in found)
+        errors += [PlantedError("wrong exponent", term, number) for term, number in found if number is not None]
     return Planted(theory, tuple(errors), no_number, not_tried)
 
 
