@@ -281,7 +281,7 @@ class Translation(nn.Module):
         return wt.warp(x, torch.full((len(x), 2, *x.shape[2:]), self.shift), boundary=self.boundary)
 
 
-@pytest.mark.parametrize("boundary", ["border", "reflect", "periodic"])
+@pytest.mark.parametrize("boundary", ["border", "reflect", "mirror", "periodic"])
 @pytest.mark.parametrize("shift", [13.0, -17.0])
 @pytest.mark.parametrize("pixel", [(12, 9), (3, 18), (23, 0)])
 def test_points_that_leave_a_grid_between_layers(boundary, shift, pixel):

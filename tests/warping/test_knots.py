@@ -39,7 +39,7 @@ def one_sided(case, axis, step, boundary):
 @pytest.mark.parametrize("kind", ["zero", "integer", "on_the_edge"])
 @pytest.mark.parametrize("dim", [1, 2])
 def test_both_rules_against_one_sided_differences(dim, kind, backend):
-    for boundary in ("zeros", "reflect"):
+    for boundary in ("zeros", "reflect", "mirror"):
         case = make_case(dim, kind, channels=6, groups=2)
         tolerance = rounding(torch.float32, operations=60, magnitude=float(6 * case.g.abs().max() * case.x.abs().max()))
         right, central = (offset_gradient(case, knot, backend, boundary) for knot in ("right", "central"))

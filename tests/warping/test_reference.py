@@ -15,8 +15,14 @@ from warptheory.core.checkout import load_script
 from warptheory.core.tolerances import rounding
 
 grid_sample = load_script("benchmarks", "warp", "benchmark").grid_sample  # torch's, with the grid it needs
-BOUNDARIES = ("zeros", "border", "reflect", "periodic")
-SCIPY_MODES = {"zeros": "grid-constant", "border": "nearest", "reflect": "reflect", "periodic": "grid-wrap"}
+BOUNDARIES = ("zeros", "border", "reflect", "mirror", "periodic")
+SCIPY_MODES = {
+    "zeros": "grid-constant",
+    "border": "nearest",
+    "reflect": "reflect",
+    "mirror": "mirror",
+    "periodic": "grid-wrap",
+}
 SCIPY_ORDERS = {"nearest": 0, "linear": 1, "bspline3": 3}
 KERNELS = [name for name in kernels.names() if kernels.get(name).is_compact]
 SIZES = {1: (7,), 2: (7, 5), 3: (7, 5, 6)}
@@ -127,7 +133,7 @@ def test_lanczos_by_direct_summation():
 
 
 @pytest.mark.usefixtures("as_users_call")
-@pytest.mark.parametrize("boundary", ["zeros", "border", "reflect"])
+@pytest.mark.parametrize("boundary", ["zeros", "border", "reflect", "mirror"])
 def test_sinc_needs_a_periodic_image(boundary):
     x, offsets = random_case(1)
     with pytest.raises(wt.core.errors.ArgumentError, match=r"^boundary: expected 'periodic': kernel 'sinc' reads"):
@@ -139,7 +145,7 @@ def test_sinc_needs_a_periodic_image(boundary):
 def test_integer_offsets_shift_exactly(dim, boundary):
     x, _ = random_case(dim)
     offsets = torch.ones(2, dim, *SIZES[dim], dtype=x.dtype)
-    modes = {"zeros": "constant", "border": "edge", "reflect": "symmetric", "periodic": "wrap"}
+    modes = {"zeros": "constant", "border": "edge", "reflect": "symmetric", "mirror": "reflect", "periodic": "wrap"}
     padded = np.pad(x.numpy(), [(0, 0), (0, 0)] + [(0, 1)] * dim, mode=modes[boundary])
     shifted = padded[(..., *[slice(1, None)] * dim)]
     for kernel in ("nearest", "linear", "keys"):
@@ -217,7 +223,7 @@ def test_splat_is_the_adjoint(case):
     assert abs(gathered - scattered) <= tolerance.absolute
 
 
-@pytest.mark.parametrize("boundary", ["border", "reflect", "periodic"])
+@pytest.mark.parametrize("boundary", ["border", "reflect", "mirror", "periodic"])
 def test_constants_are_reproduced(boundary):
     """Rows of W sum to one, so W1 = 1; and Wᵀ keeps the total, Σ Wᵀg = Σ g."""
     x, offsets = random_case(2)
