@@ -228,7 +228,8 @@ def warp_matrix(
 
     Returns:
         Coalesced sparse COO tensor of shape (B, N, M), or (B, G, N, M) for grouped offsets, with
-        N = ∏T and M = ∏S in C order, dtype of the offsets. With a prefilter W is a full matrix.
+        N = ∏T and M = ∏S in C order, dtype of the offsets. With a prefilter a row is as wide as the
+        filter's response, some sixty pixels along an axis in float64.
 
     Raises:
         ArgumentError: a shape, dtype or size that does not fit, by name of the argument.

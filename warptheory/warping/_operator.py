@@ -78,9 +78,9 @@ def kernel_of(handle: str) -> Kernel:
     """Return the kernel of a handle."""
     if handle in _own_kernels:
         return _own_kernels[handle]
-    name, _, pixels = handle.partition(_MOVED)
-    if not pixels:
-        return kernels.get(name)
+    name, _, pixels = handle.rpartition(_MOVED)
+    if not name:
+        return kernels.get(handle)
     cardinal = kernel_of(name)
     assert isinstance(cardinal, CardinalSpline)
     return cardinal.gathering(int(pixels))
