@@ -10,7 +10,7 @@ pytestmark = [
     pytest.mark.gpu,
     pytest.mark.skipif(not torch.cuda.is_available(), reason="not run: needs a CUDA device"),
 ]
-BOUNDARIES = ("zeros", "border", "reflect", "periodic")
+BOUNDARIES = ("zeros", "border", "reflect", "mirror", "periodic")
 DTYPES = (torch.float64, torch.float32, torch.bfloat16, torch.float16)
 
 

@@ -12,7 +12,7 @@ pytestmark = [
 ]
 
 
-@pytest.mark.parametrize("boundary", ["zeros", "border", "reflect", "periodic"])
+@pytest.mark.parametrize("boundary", ["zeros", "border", "reflect", "mirror", "periodic"])
 @pytest.mark.parametrize("dim", [1, 2, 3])
 def test_equals_the_cpu(dim, boundary):
     generator = torch.Generator().manual_seed(dim)

@@ -68,7 +68,7 @@ def assert_equal(found, expected):
 
 @pytest.mark.parametrize("layout", LAYOUTS)
 @given(
-    boundary=st.sampled_from(["zeros", "border", "reflect", "periodic"]),
+    boundary=st.sampled_from(["zeros", "border", "reflect", "mirror", "periodic"]),
     groups=st.sampled_from([1, 2]),
     shape=st.tuples(st.integers(4, 9), st.sampled_from([2, 6, 16, 40]), st.integers(1, 35), st.integers(1, 35)),
     seed=st.integers(0, 2**16),

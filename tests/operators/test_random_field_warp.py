@@ -64,9 +64,10 @@ def test_no_spread_is_the_identity(dim, kernel):
     assert torch.equal(RandomFieldWarp(0.0, dim=dim, kernel=kernel)(x), x)
 
 
-def test_it_is_the_warp_by_its_offsets():
+@pytest.mark.parametrize("boundary", ["reflect", "mirror"])
+def test_it_is_the_warp_by_its_offsets(boundary):
     """The same seed draws the offsets that a second module warps by; both kernel and boundary are handed on."""
-    options = {"kernel": "keys", "boundary": "reflect"}
+    options = {"kernel": "keys", "boundary": boundary}
     offsets = RandomFieldWarp(2.0, 3.0, seed=4).offsets(X)
     found = RandomFieldWarp(2.0, 3.0, seed=4, **options)(X)
     torch.testing.assert_close(found, wt.warp(X, offsets, **options), rtol=0, atol=0)

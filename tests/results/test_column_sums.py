@@ -95,7 +95,7 @@ def test_an_unknown_sign_is_refused():
 
 @given(
     st.sampled_from(["nearest", "linear", "keys", "bspline3", "gauss(0.5)"]),
-    st.sampled_from(["zeros", "border", "reflect", "periodic"]),
+    st.sampled_from(["zeros", "border", "reflect", "mirror", "periodic"]),
     st.sampled_from([(9,), (40,), (6, 7)]),
     st.floats(0.0, 20.0),
     st.integers(0, 2**32 - 1),

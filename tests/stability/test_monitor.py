@@ -508,7 +508,7 @@ def test_statistics_of_a_warp_against_folding_and_the_dense_matrix():
 
 
 @pytest.mark.parametrize("kernel", ["nearest", "keys", "lanczos3"])
-@pytest.mark.parametrize("boundary", ["zeros", "reflect", "periodic"])
+@pytest.mark.parametrize("boundary", ["zeros", "reflect", "mirror", "periodic"])
 def test_dead_inputs_of_any_kernel(kernel, boundary):
     x, offsets = normal(2, 1, 7, 6), 3 * normal(2, 2, 7, 6, seed=1)
 

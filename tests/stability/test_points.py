@@ -172,6 +172,16 @@ def test_padding_reads_what_it_was_filled_with(pad, pixel):
     np.testing.assert_allclose(found.positions, truth[None], **CLOSE)
 
 
+@pytest.mark.parametrize("padding_mode", ["replicate", "reflect", "circular"])
+@pytest.mark.parametrize("pixel", [(0, 1), (2, 25), (30, 1)])
+def test_convolutions_that_pad_read_what_they_padded_with(padding_mode, pixel):
+    padded = nn.Conv2d(2, 2, 1, padding=(5, 4), padding_mode=padding_mode, groups=2, bias=False)
+    model = nn.Sequential(linear(padded), Affine(torch.eye(2), (1.0, -1.0)))
+    truth = model(COORDINATES)[0][(slice(None), *pixel)].detach()
+    found = wt.stability.sampling_points(model, COORDINATES, pixel)
+    np.testing.assert_allclose(found.positions, truth[None], **CLOSE)
+
+
 @pytest.mark.parametrize(("dim", "layer"), [(1, nn.ConvTranspose1d(1, 1, 2, 2)), (3, nn.ConvTranspose3d(1, 1, 2, 2))])
 def test_transposed_convolutions_on_other_grids(dim, layer):
     class Shift(nn.Module):
@@ -281,7 +291,7 @@ class Translation(nn.Module):
         return wt.warp(x, torch.full((len(x), 2, *x.shape[2:]), self.shift), boundary=self.boundary)
 
 
-@pytest.mark.parametrize("boundary", ["border", "reflect", "periodic"])
+@pytest.mark.parametrize("boundary", ["border", "reflect", "mirror", "periodic"])
 @pytest.mark.parametrize("shift", [13.0, -17.0])
 @pytest.mark.parametrize("pixel", [(12, 9), (3, 18), (23, 0)])
 def test_points_that_leave_a_grid_between_layers(boundary, shift, pixel):

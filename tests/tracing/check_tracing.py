@@ -6,7 +6,6 @@ import torch
 import warptheory as wt
 import warptheory.warping  # registers the operators
 from tests.warping.cases import make_case
-from warptheory import kernels
 from warptheory.operators import SelfWarp2d
 
 RULES = [
@@ -14,10 +13,6 @@ RULES = [
     ("linear", "border", "central", "reference"),
     ("keys", "reflect", "right", ""),
 ]
-
-
-def boundary_for(kernel):
-    return "reflect" if kernels.get(kernel).is_compact else "periodic"
 
 
 @pytest.mark.parametrize("requires_grad", [False, True])
@@ -35,15 +30,22 @@ def test_opcheck(rule, channels_last, requires_grad):
         torch.library.opcheck(operators.gradients.default, (g, x, offsets, *needs, *rule))
 
 
-def test_opcheck_of_the_prefilter():
-    x = make_case(2).x.requires_grad_()
-    torch.library.opcheck(torch.ops.warptheory.prefilter.default, (x, "bspline3(prefilter=True)", "reflect", False))
+PREFILTERED = "bspline3(prefilter=True)"
 
 
-@pytest.mark.parametrize("kernel", ["linear", "keys", "bspline3(prefilter=True)", "sinc"])
-def test_compile_without_a_graph_break(kernel):
+@pytest.mark.parametrize("adjoint", [False, True])
+@pytest.mark.parametrize("boundary", ["reflect", "zeros"])
+def test_opcheck_of_the_prefilter(boundary, adjoint):
+    values = make_case(2, size=(60, 61)).x.requires_grad_()
+    torch.library.opcheck(torch.ops.warptheory.prefilter.default, (values, PREFILTERED, boundary, adjoint))
+
+
+@pytest.mark.parametrize(
+    ("kernel", "boundary"),
+    [("linear", "mirror"), ("keys", "reflect"), (PREFILTERED, "reflect"), (PREFILTERED, "zeros"), ("sinc", "periodic")],
+)
+def test_compile_without_a_graph_break(kernel, boundary):
     case = make_case(2)
-    boundary = boundary_for(kernel)
 
     def step(x, offsets):
         return (wt.warp(x.sin(), offsets, kernel, boundary) * 2).square().sum()
@@ -75,6 +77,19 @@ def test_export_keeps_one_node(strict):
     torch.testing.assert_close(
         program.module()(larger.x, larger.offsets), Layer()(larger.x, larger.offsets), rtol=0, atol=0
     )
+
+
+class Spline(torch.nn.Module):
+    def forward(self, x, offsets):
+        return wt.warp(x, offsets, PREFILTERED, "border")
+
+
+def test_a_prefilter_is_exported_for_images_of_any_size():
+    case, sizes = make_case(2, grid=(9, 7)), {2: torch.export.Dim.DYNAMIC, 3: torch.export.Dim.DYNAMIC}
+    program = torch.export.export(Spline(), (case.x, case.offsets[:, 0]), dynamic_shapes=(sizes, sizes))
+    larger = make_case(2, size=(150, 4), grid=(150, 4))
+    found = program.module()(larger.x, larger.offsets[:, 0])
+    assert torch.equal(found, Spline()(larger.x, larger.offsets[:, 0]))
 
 
 OPTIONS = [{}, {"lipschitz": 0.5, "smoothing": 0.7, "gradient_scale": 0.3}]

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from warptheory.core.tolerances import Tolerance, rounding
 
-BOUNDARIES = ("zeros", "border", "reflect", "periodic")
+BOUNDARIES = ("zeros", "border", "reflect", "mirror", "periodic")
 SIZES = {1: (13,), 2: (9, 7), 3: (5, 4, 6)}
 GRIDS = {1: (9,), 2: (5, 11), 3: (4, 6, 3)}
 

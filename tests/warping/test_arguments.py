@@ -52,7 +52,7 @@ CASES = {
     "kernel is a number": (lambda: wt.warp(X, E, kernel=3), r"^kernel: expected a name or a Kernel, got int$"),
     "unknown boundary": (
         lambda: wt.warp(X, E, boundary="wrap"),
-        r"^boundary: expected one of border, periodic, reflect, zeros, got 'wrap'",
+        r"^boundary: expected one of border, mirror, periodic, reflect, zeros, got 'wrap'",
     ),
     "gradient grid differs": (
         lambda: wt.splat(X, E[..., :4]),
@@ -82,6 +82,6 @@ def test_error_names_the_argument(name):
 
 def test_unknown_names_are_lookup_errors():
     with pytest.raises(UnknownNameError):
-        wt.warp(X, E, boundary="mirror")
+        wt.warp(X, E, boundary="symmetric")
     with pytest.raises(LookupError):
         wt.kernels.get("cubic")

@@ -158,6 +158,19 @@ def test_views_are_read_as_they_are(channels, view, backend):
     assert_agreement(Case(x, offsets, g), "zeros", "right", backend)
 
 
+@pytest.mark.parametrize("backend", ["reference", *FAST])
+@pytest.mark.parametrize("boundary", BOUNDARIES[1:])
+def test_an_axis_of_one_pixel_is_constant(boundary, backend):
+    """However an image of one pixel is continued, unless by zeros; offsets there have no effect."""
+    for kernel in ("linear", "keys") if backend != "triton" else ("linear",):
+        x, offsets = torch.full((1, 2, 3, 1), 5.0), torch.tensor([-7.25, -1, 0, 0.5, 1e6]).reshape(1, 1, 1, 5)
+        offsets = torch.cat([torch.zeros_like(offsets), offsets], 1).expand(1, 2, 3, 5).clone().requires_grad_()
+        y = wt.warp(x, offsets, kernel, boundary, backend=backend)
+        torch.testing.assert_close(y, torch.full_like(y, 5.0))
+        (found,) = torch.autograd.grad(y.sum(), offsets)
+        torch.testing.assert_close(found[:, 1], torch.zeros_like(found[:, 1]), rtol=0, atol=1e-5)
+
+
 @pytest.mark.parametrize("backend", FAST)
 @pytest.mark.parametrize("needs", ["x", "offsets"])
 def test_one_gradient_alone(needs, backend):

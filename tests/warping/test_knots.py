@@ -4,6 +4,7 @@ Offsets at zero and at integers are where networks start (result A10), and where
 never are.
 """
 
+import functools
 import itertools
 
 import pytest
@@ -11,9 +12,11 @@ import torch
 
 import warptheory as wt
 from tests.warping.cases import make_case
-from tests.warping.test_backends import FAST
+from tests.warping.test_backends import FAST, NEEDS_TRITON
+from warptheory import kernels
 from warptheory.core.tolerances import rounding
 
+SPLINE = "bspline3(prefilter=True)"
 BACKENDS = ["reference", *FAST]
 # One-sided differences of a piecewise linear function are exact but for rounding, ε·|y|/step.
 STEP = 2.0**-6
@@ -39,7 +42,7 @@ def one_sided(case, axis, step, boundary):
 @pytest.mark.parametrize("kind", ["zero", "integer", "on_the_edge"])
 @pytest.mark.parametrize("dim", [1, 2])
 def test_both_rules_against_one_sided_differences(dim, kind, backend):
-    for boundary in ("zeros", "reflect"):
+    for boundary in ("zeros", "reflect", "mirror"):
         case = make_case(dim, kind, channels=6, groups=2)
         tolerance = rounding(torch.float32, operations=60, magnitude=float(6 * case.g.abs().max() * case.x.abs().max()))
         right, central = (offset_gradient(case, knot, backend, boundary) for knot in ("right", "central"))
@@ -103,6 +106,43 @@ def test_knots_of_other_kernels(kernel):
         # One-sided differences: curvature·step/2 and rounding/step, both below 1e-4 of these slopes.
         torch.testing.assert_close(right, above, rtol=0, atol=1e-4)
         torch.testing.assert_close(central, (above + below) / 2, rtol=0, atol=1e-4)
+
+
+FAR = [sign * (2**power + step) for power in (24, 25, 27, 29) for step in (0, 2 ** (power - 23)) for sign in (1, -1)]
+BOTH = [(kernel, backend) for kernel in (*kernels.names(), SPLINE) for backend in ("reference", "cpu")]
+
+
+def central_derivatives(x, offsets, kernel, backend):
+    """First, second and forward-mode derivatives, and those of the splat, all central at knots."""
+    call = functools.partial(wt.warp, kernel=kernel, boundary="periodic", knot="central", backend=backend)
+    offsets = offsets.requires_grad_()
+    y, tangent = torch.func.jvp(functools.partial(call, x), (offsets,), (torch.ones_like(offsets),))
+    (first,) = torch.autograd.grad(call(x, offsets).square().sum(), offsets, create_graph=True)
+    second = torch.autograd.grad(first.sum(), offsets)[0]
+    rule = {"kernel": kernel, "boundary": "periodic", "knot": "central", "backend": backend}
+    splatted = wt.splat(x[..., : offsets.shape[2]], offsets, (x.shape[2],), **rule)
+    (scattered,) = torch.autograd.grad((splatted * x).sum(), offsets)
+    return [y, tangent, first.detach(), second, scattered, wt.warp_gradient(x, offsets.detach(), **rule)]
+
+
+@pytest.mark.parametrize(("kernel", "backend"), [*BOTH, pytest.param("linear", "triton", marks=NEEDS_TRITON)])
+def test_whole_offsets_beyond_the_odd_numbers_of_float32(kernel, backend):
+    """Beyond 2²⁴ an offset less one is no float32. Whole periods further, everything is the same, to the last bit."""
+    if backend == "cpu" and not kernels.get(kernel).is_compact:
+        return
+    length = 19
+    x = torch.randn(1, 2, length, generator=torch.Generator().manual_seed(0))
+    far = torch.tensor([FAR], dtype=torch.float32)[None]
+    assert far.flatten().tolist() == FAR  # float32 holds them
+    near = torch.tensor([[[offset % length for offset in FAR]]], dtype=torch.float32)
+    found, expected = (central_derivatives(x, offsets, kernel, backend) for offsets in (far, near))
+    for one, other in zip(found, expected, strict=True):
+        assert torch.isfinite(one).all()
+        torch.testing.assert_close(one, other, rtol=1e-6, atol=1e-6)
+    if kernel == "linear":
+        after, before = ([x[0, :, (n + offset + step) % length] for n, offset in enumerate(FAR)] for step in (1, -1))
+        by_hand = torch.stack([(a - b) / 2 for a, b in zip(after, before, strict=True)], 1)
+        torch.testing.assert_close(found[-1][0, :, 0], by_hand)
 
 
 @pytest.mark.usefixtures("as_users_call")

@@ -1,5 +1,6 @@
 """The operator, of every kernel, against SciPy, torch and dense truth; backends are compared in test_backends."""
 
+import functools
 import math
 
 import numpy as np
@@ -15,8 +16,15 @@ from warptheory.core.checkout import load_script
 from warptheory.core.tolerances import rounding
 
 grid_sample = load_script("benchmarks", "warp", "benchmark").grid_sample  # torch's, with the grid it needs
-BOUNDARIES = ("zeros", "border", "reflect", "periodic")
-SCIPY_MODES = {"zeros": "grid-constant", "border": "nearest", "reflect": "reflect", "periodic": "grid-wrap"}
+BOUNDARIES = ("zeros", "border", "reflect", "mirror", "periodic")
+SCIPY_MODES = {
+    "zeros": "grid-constant",
+    "border": "nearest",
+    "reflect": "reflect",
+    "mirror": "mirror",
+    "periodic": "grid-wrap",
+}
+PAD_MODES = {"zeros": "constant", "border": "edge", "reflect": "symmetric", "mirror": "reflect", "periodic": "wrap"}
 SCIPY_ORDERS = {"nearest": 0, "linear": 1, "bspline3": 3}
 KERNELS = [name for name in kernels.names() if kernels.get(name).is_compact]
 SIZES = {1: (7,), 2: (7, 5), 3: (7, 5, 6)}
@@ -71,27 +79,104 @@ def test_equals_grid_sample(boundary, padding):
     )
 
 
-@pytest.mark.parametrize("boundary", ["reflect", "periodic"])
+PREFILTERED = "bspline3(prefilter=True)"
+# The filter's response falls by |√3 − 2| a pixel: what lies 45 pixels away is below 2e-26 of it.
+FAR = 45
+
+
+def continued(image, boundary, pixels=FAR):
+    """An image with as many pixels around it as numpy continues it by."""
+    return np.pad(image, pixels, mode=PAD_MODES[boundary])
+
+
+@pytest.mark.parametrize("size", [(1,), (2,), (4,), (70,), (1, 1), (7, 5), (30, 24), (3, 1, 2)])
+@pytest.mark.parametrize("boundary", BOUNDARIES)
+def test_the_prefiltered_spline_is_that_of_the_continued_image(boundary, size):
+    """SciPy's spline through pixels that numpy has continued, inside, near the edge and outside; and by the matrix."""
+    dim, reach = len(size), 8.0
+    x, offsets = random_case(dim, size=size, grid=(4, 6, 3)[:dim], batch=1, channels=1)
+    offsets = offsets.clamp(-reach, reach)
+    lattice = np.stack(np.meshgrid(*map(np.arange, offsets.shape[2:]), indexing="ij")) + offsets[0].numpy()
+    pixels = FAR if dim < 3 else 25  # below 1e-14; volumes grow
+    around = ndimage.spline_filter(continued(x[0, 0].numpy(), boundary, pixels), order=3, mode="mirror")
+    theirs = ndimage.map_coordinates(around, lattice + pixels, order=3, mode="mirror", prefilter=False)
+    # The prefilter enlarges rounding threefold an axis at most; SciPy's recursion passes it on for a few pixels.
+    bound = (1e-14 if dim < 3 else 1e-13) * 3**dim * (1 + float(x.abs().max()))
+    ours = wt.warp(x, offsets, PREFILTERED, boundary)[0, 0]
+    np.testing.assert_allclose(ours.numpy(), theirs, rtol=0, atol=bound)
+    single = wt.warp(x.float(), offsets.float(), PREFILTERED, boundary)[0, 0]
+    slope = 8 * 3**dim * (1 + float(x.abs().max()))  # of the spline, for offsets are rounded too
+    np.testing.assert_allclose(single.numpy(), theirs, rtol=0, atol=2**-24 * 8 * slope)
+    matrix = wt.warp_matrix(offsets, size, PREFILTERED, boundary).to_dense()[0]
+    np.testing.assert_allclose((matrix @ x.flatten()).numpy(), theirs.flatten(), rtol=0, atol=bound)
+
+
+@pytest.mark.parametrize("boundary", BOUNDARIES)
 @pytest.mark.parametrize("dim", [1, 2])
 def test_prefiltered_spline_equals_scipy(dim, boundary):
-    """SciPy's prefilter is exact for these two rules; for the others it pads the image and approximates."""
-    # On short axes SciPy's sum over mirror images is cut at 1e-9; on these it is exact to rounding.
+    """SciPy continues by 12 pixels under nearest and grid-constant, and sums mirror images up to 1e-9 on short axes."""
     x, offsets = random_case(dim, size=(30, 24)[:dim], grid=(4, 6)[:dim], batch=1, channels=1, spread=20.0)
     lattice = np.stack(np.meshgrid(*map(np.arange, offsets.shape[2:]), indexing="ij"))
     theirs = ndimage.map_coordinates(
         x[0, 0].numpy(), lattice + offsets[0].numpy(), order=3, mode=SCIPY_MODES[boundary], prefilter=True
     )
-    ours = wt.warp(x, offsets, "bspline3(prefilter=True)", boundary)[0, 0]
-    # The inverse of the prefilter has norm 3 per axis.
-    np.testing.assert_allclose(ours.numpy(), theirs, rtol=0, atol=1e-13 * 3**dim * float(x.abs().max()))
+    ours = wt.warp(x, offsets, PREFILTERED, boundary)[0, 0]
+    # The inverse of the prefilter has norm 3 per axis; beyond 12 pixels is left 2√3 z¹³/(1 − |z|) of it.
+    left_out = 2e-7 if boundary in ("zeros", "border") else 1e-13
+    np.testing.assert_allclose(ours.numpy(), theirs, rtol=0, atol=left_out * 3**dim * float(x.abs().max()))
 
 
 @pytest.mark.parametrize("boundary", BOUNDARIES)
-def test_the_prefiltered_spline_interpolates(boundary):
-    """At integer positions inside the image it returns the pixels, for every boundary rule."""
-    x, _ = random_case(2)
-    found = wt.warp(x, torch.zeros(2, 2, *x.shape[2:], dtype=x.dtype), "bspline3(prefilter=True)", boundary)
-    np.testing.assert_allclose(found.numpy(), x.numpy(), rtol=0, atol=1e-13 * float(x.abs().max()))
+@pytest.mark.parametrize("dim", [1, 2, 3])
+def test_the_prefiltered_spline_interpolates(dim, boundary):
+    """At integer positions it returns the pixels and, outside, what the boundary rule continues them by."""
+    x, _ = random_case(dim)
+    grid = tuple(length + 6 for length in x.shape[2:])
+    found = wt.warp(x, torch.full((2, dim, *grid), -3.0, dtype=x.dtype), PREFILTERED, boundary)
+    expected = np.pad(x.numpy(), [(0, 0), (0, 0)] + [(3, 3)] * dim, mode=PAD_MODES[boundary])
+    np.testing.assert_allclose(found.numpy(), expected, rtol=0, atol=1e-14 * 3**dim * float(x.abs().max()))
+
+
+@pytest.mark.parametrize(("boundary", "outside"), [("border", (1.0, 7.0)), ("zeros", (0.0, 0.0))])
+def test_the_prefiltered_spline_outside_by_hand(boundary, outside):
+    x = torch.tensor([[[1.0, 5.0, 2.0, 7.0]]], dtype=torch.float64)
+    for shift in (1.0, 2.0, 40.0, 1e9, math.inf):
+        offsets = torch.tensor([[[-shift, 2 + shift]]], dtype=torch.float64)
+        found = wt.warp(x, offsets, PREFILTERED, boundary)[0, 0]
+        assert found.tolist() == pytest.approx(outside, abs=1e-14)
+
+
+@pytest.mark.parametrize("boundary", BOUNDARIES)
+def test_derivatives_of_the_prefiltered_spline(boundary):
+    x, offsets = random_case(1, size=(3,), batch=1, channels=1)
+    g, rule = x.flip(2), {"kernel": PREFILTERED, "boundary": boundary}
+    for call, values in ((functools.partial(wt.warp, **rule), x), (functools.partial(wt.splat, size=(2,), **rule), g)):
+        inputs = (values.requires_grad_(), offsets.requires_grad_())
+        assert torch.autograd.gradcheck(call, inputs, check_forward_ad=True)
+        assert torch.autograd.gradgradcheck(call, inputs)
+
+
+def test_long_lines_have_a_prefilter_of_bounded_size():
+    """A matrix of the whole line would hold 8 TB; SciPy's recursion needs none."""
+    x = torch.randn(1, 1, 2**20, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    found = wt.warp(x, torch.full((1, 1, 1), 1e6 + 0.25, dtype=torch.float64), PREFILTERED, "mirror").item()
+    theirs = ndimage.spline_filter1d(x.flatten().numpy(), order=3, mode="mirror")
+    expected = ndimage.map_coordinates(theirs, [[1e6 + 0.25]], order=3, prefilter=False)
+    assert found == pytest.approx(expected[0], abs=1e-13)
+
+
+def test_a_prefilter_of_half_precision_is_computed_in_single():
+    """Coefficients are not rounded to the image's dtype: the result errs by its own rounding alone."""
+    x, offsets = random_case(2)
+    x, offsets = x.half(), offsets.half()
+    found = wt.warp(x, offsets, PREFILTERED, "border")
+    exact = wt.warp(x.double(), offsets.double(), PREFILTERED, "border")
+    assert found.dtype == torch.float16
+    torch.testing.assert_close(found.double(), exact, rtol=2**-11 * 1.001, atol=2**-18)
+    g = x[:, :, :4]
+    splatted = wt.splat(g, offsets[:, :, :4], (7, 5), PREFILTERED, "border")
+    truth = wt.splat(g.double(), offsets[:, :, :4].double(), (7, 5), PREFILTERED, "border")
+    torch.testing.assert_close(splatted.double(), truth, rtol=2**-11 * 1.001, atol=2**-16)
 
 
 @pytest.mark.parametrize(("boundary", "padding"), [("zeros", "zeros"), ("border", "border"), ("reflect", "reflection")])
@@ -127,7 +212,7 @@ def test_lanczos_by_direct_summation():
 
 
 @pytest.mark.usefixtures("as_users_call")
-@pytest.mark.parametrize("boundary", ["zeros", "border", "reflect"])
+@pytest.mark.parametrize("boundary", ["zeros", "border", "reflect", "mirror"])
 def test_sinc_needs_a_periodic_image(boundary):
     x, offsets = random_case(1)
     with pytest.raises(wt.core.errors.ArgumentError, match=r"^boundary: expected 'periodic': kernel 'sinc' reads"):
@@ -139,8 +224,7 @@ def test_sinc_needs_a_periodic_image(boundary):
 def test_integer_offsets_shift_exactly(dim, boundary):
     x, _ = random_case(dim)
     offsets = torch.ones(2, dim, *SIZES[dim], dtype=x.dtype)
-    modes = {"zeros": "constant", "border": "edge", "reflect": "symmetric", "periodic": "wrap"}
-    padded = np.pad(x.numpy(), [(0, 0), (0, 0)] + [(0, 1)] * dim, mode=modes[boundary])
+    padded = np.pad(x.numpy(), [(0, 0), (0, 0)] + [(0, 1)] * dim, mode=PAD_MODES[boundary])
     shifted = padded[(..., *[slice(1, None)] * dim)]
     for kernel in ("nearest", "linear", "keys"):
         np.testing.assert_array_equal(wt.warp(x, offsets, kernel, boundary).numpy(), shifted)
@@ -217,7 +301,7 @@ def test_splat_is_the_adjoint(case):
     assert abs(gathered - scattered) <= tolerance.absolute
 
 
-@pytest.mark.parametrize("boundary", ["border", "reflect", "periodic"])
+@pytest.mark.parametrize("boundary", ["border", "reflect", "mirror", "periodic"])
 def test_constants_are_reproduced(boundary):
     """Rows of W sum to one, so W1 = 1; and Wᵀ keeps the total, Σ Wᵀg = Σ g."""
     x, offsets = random_case(2)

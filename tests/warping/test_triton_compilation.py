@@ -52,18 +52,18 @@ def compile_only(self, *args, grid, warmup, **options):
     return kernel
 
 JITFunction.run = compile_only
-for shape, dtype, last, deterministic in json.loads(sys.argv[1]):
+for shape, dtype, last, deterministic, *boundary in json.loads(sys.argv[1]):
     order = (0, *range(2, len(shape)), 1) if last else tuple(range(len(shape)))
     x = torch.empty_permuted(shape, order, dtype=getattr(torch, dtype), device="meta")
     offsets = torch.empty(shape[0], 1, len(shape) - 2, *shape[2:], device="meta")
-    found = {}
-    operator.gather(x, offsets, "zeros")
-    operator.gradients(x, x, offsets, "zeros", "right", True, True, deterministic)
+    found, (boundary,) = {}, boundary or ["zeros"]
+    operator.gather(x, offsets, boundary)
+    operator.gradients(x, x, offsets, boundary, "right", True, True, deterministic)
     everything.append(found)
 print(json.dumps(everything))
 """
 
-# Shape, dtype, channels-last, deterministic.
+# Shape, dtype, channels-last, deterministic, and the boundary where it is not zeros.
 VECTORS = [
     ((64, 64, 56, 56), "float32", True, False),
     ((16, 256, 28, 28), "float32", True, False),
@@ -76,12 +76,15 @@ ROWS = [
     ((4, 3, 1024, 1024), "float32", False, False),
 ]
 EXACT = [((64, 64, 56, 56), "float32", True, True), ((64, 64, 56, 56), "float32", False, True)]
+# The compiler takes a size of one for a constant.
+OTHER_RULES = [((8, 8, 9), "float32", False, False, rule) for rule in ("border", "reflect", "mirror", "periodic")]
+OTHER_RULES += [((1, 2, 1, 1), "float32", False, False, "mirror")]
 
 
 @pytest.fixture(scope="module")
 def compiled():
     """What each kernel became, by case and by name."""
-    cases = VECTORS + ROWS + EXACT
+    cases = VECTORS + ROWS + EXACT + OTHER_RULES
     done = subprocess.run(
         [sys.executable, "-c", COMPILE, json.dumps(cases)],
         capture_output=True,
@@ -112,6 +115,12 @@ def test_contiguous_stays_in_registers(compiled, case):
     for kernel in compiled[case].values():
         assert kernel["stack"] == kernel["shared"] == 0
         assert kernel["registers"] <= 128
+
+
+@pytest.mark.parametrize("case", OTHER_RULES)
+def test_other_boundary_rules_compile(compiled, case):
+    assert set(compiled[case]) == {"gather", "gradients"}
+    assert all(kernel["stack"] == 0 for kernel in compiled[case].values())
 
 
 @pytest.mark.parametrize("case", EXACT)

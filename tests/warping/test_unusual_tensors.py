@@ -117,7 +117,7 @@ def test_another_kernel_named_linear_is_not_the_linear_kernel():
 
 
 def test_a_prefilter_first_met_in_inference_mode_can_be_trained_with_later():
-    size = (13, 17)  # of no other test: the matrix is remembered
+    size = (13, 17)
     x, offsets = torch.rand(1, 1, *size, dtype=torch.float64), torch.zeros(1, 2, *size, dtype=torch.float64)
     with torch.inference_mode():
         wt.warp(x, offsets, PREFILTERED)

@@ -1,5 +1,6 @@
 """Cardinal splines: a B-spline together with the inverse of its samples, which makes it interpolate."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache, cached_property
@@ -9,7 +10,7 @@ import sympy as sp
 from warptheory.core.errors import ArgumentError
 from warptheory.kernels._kernel import FREQUENCY, SHIFT, Kernel
 from warptheory.kernels._periodic import FRACTION, PeriodicFunction
-from warptheory.kernels._pieces import POSITION, correlate
+from warptheory.kernels._pieces import POSITION, Piece, correlate
 from warptheory.kernels._piecewise import PiecewiseKernel, taps_of
 
 
@@ -81,6 +82,22 @@ class CardinalSpline(Kernel):
         """The factor c of h[k] = c z^|k|, from Σ s[k] h[k] = 1."""
         side, centre, _ = self.prefilter
         return sp.radsimp(1 / (centre + 2 * side * self.pole))
+
+    def inverse(self, tail: float) -> tuple[float, ...]:
+        """Return h[−R], …, h[R], where the |h[k]| that are left out sum to `tail` at most."""
+        gain, pole = float(self._gain), abs(float(self.pole))
+        reach = math.ceil(math.log(tail * (1 - pole) / (2 * gain)) / math.log(pole)) - 1
+        half = [float(self._gain * self.pole**distance) for distance in range(reach + 1)]
+        return (*half[:0:-1], *half)
+
+    def gathering(self, moved: int) -> PiecewiseKernel:
+        """Return β(u + moved), which gathers coefficients that lie as many pixels further along the axis."""
+        pieces = [
+            Piece(piece.lower - moved, piece.upper - moved, piece.expression.xreplace({POSITION: POSITION + moved}))
+            for piece in self.spline.pieces
+        ]
+        reproduced = min(self.spline.reproduces, 0) if moved else self.spline.reproduces
+        return PiecewiseKernel(self.name, tuple(pieces), reproduced, self.source)
 
     @property
     def taps(self) -> Mapping[int, PeriodicFunction]:

@@ -63,7 +63,7 @@ def warp(
             (other boundaries; NaN: the first pixel), with zero gradient. Beside the edge of an image
             that is infinite there, "cpu" may return NaN where the others return an infinity.
         kernel: a name such as "linear" or "gauss(0.7)", or a `Kernel`; see `kernels.names()`.
-        boundary: "zeros", "border", "reflect" or "periodic"; see `warping.boundaries` for pictures
+        boundary: "zeros", "border", "reflect", "mirror" or "periodic"; see `warping.boundaries` for pictures
             and for SciPy's and torch's names of the same rules.
         knot: the derivative in the offset at kinks of the kernel, "right" or "central".
         backend: "reference", "cpu" or "triton"; None takes the environment variable WARPTHEORY_BACKEND,
@@ -85,8 +85,9 @@ def warp(
     if has_torch_function_variadic(x, offsets):
         return handle_torch_function(warp, (x, offsets), x, offsets, kernel, boundary, knot=knot, backend=backend)
     dim, rule = _prepare("x", x, offsets, kernel, boundary, knot, backend)
-    filtered = _prefilter.coefficients(x, rule.kernel, boundary)
-    return _operator.gather(filtered, offsets, (0,) * dim, rule)
+    filtered, rule = _prefilter.coefficients(x, rule)
+    y = _operator.gather(filtered, offsets, (0,) * dim, rule)
+    return y if filtered is x else y.to(x.dtype)
 
 
 def splat(
@@ -106,7 +107,7 @@ def splat(
         offsets: ε in pixels, shape (B, d, *T) or (B, G, d, *T), as in `warp`.
         size: spatial size S of the result; None takes T.
         kernel: a name in `kernels.names()`, or a `Kernel`.
-        boundary: "zeros", "border", "reflect" or "periodic".
+        boundary: "zeros", "border", "reflect", "mirror" or "periodic".
         knot: the derivative in the offset at kinks of the kernel, "right" or "central".
         backend: as in `warp`.
 
@@ -127,8 +128,13 @@ def splat(
             "offsets", expected=f"grid {tuple(g.shape[2:])}, as in g", received=f"grid {tuple(grouped.shape[3:])}"
         )
     sizes = check_size(size, g.shape[2:])
-    found = _operator.scatter(g, grouped, sizes, (0,) * dim, rule)
-    return _prefilter.coefficients(found, rule.kernel, boundary, adjoint=True)
+    prefilter = _prefilter.prefilter_of(rule, g.dtype)
+    if prefilter is None:
+        return _operator.scatter(g, grouped, sizes, (0,) * dim, rule)
+    wide = g.to(torch.promote_types(g.dtype, torch.float32))
+    longer = tuple(length + 2 * prefilter.margin for length in sizes)
+    found = _operator.scatter(wide, grouped, longer, (0,) * dim, rule._replace(kernel=prefilter.gathers))
+    return _prefilter.adjoint(found, rule).to(g.dtype)
 
 
 def hit_counts(
@@ -148,7 +154,7 @@ def hit_counts(
         size: spatial size S of the image; None takes T. Where both readings of the offsets' shape are
             possible, `size` decides, else it is (B, d, *T).
         kernel: a name in `kernels.names()`, or a `Kernel`.
-        boundary: "zeros", "border", "reflect" or "periodic".
+        boundary: "zeros", "border", "reflect", "mirror" or "periodic".
         backend: as in `warp`.
 
     Returns:
@@ -184,7 +190,7 @@ def warp_gradient(
         x: images, shape (B, C, *S), floating dtype.
         offsets: ε in pixels, shape (B, d, *T) or (B, G, d, *T), as in `warp`.
         kernel: a name in `kernels.names()`, or a `Kernel`.
-        boundary: "zeros", "border", "reflect" or "periodic".
+        boundary: "zeros", "border", "reflect", "mirror" or "periodic".
         knot: which derivative at kinks of the kernel, "right" or "central".
         backend: as in `warp`.
 
@@ -200,9 +206,9 @@ def warp_gradient(
     """
     dim, rule = _prepare("x", x, offsets, kernel, boundary, knot, backend)
     grouped = check_offsets(offsets, dim)
-    filtered = _prefilter.coefficients(x, rule.kernel, boundary)
+    filtered, rule = _prefilter.coefficients(x, rule)
     axes = [tuple(int(axis == i) for axis in range(dim)) for i in range(dim)]
-    return torch.stack([_operator.gather(filtered, grouped, orders, rule) for orders in axes], dim=2)
+    return torch.stack([_operator.gather(filtered, grouped, orders, rule) for orders in axes], dim=2).to(x.dtype)
 
 
 def warp_matrix(
@@ -218,11 +224,12 @@ def warp_matrix(
             shape are possible, `size` decides, else it is (B, d, *T).
         size: spatial size S of the image that W acts on; None takes T.
         kernel: a name in `kernels.names()`, or a `Kernel`.
-        boundary: "zeros", "border", "reflect" or "periodic".
+        boundary: "zeros", "border", "reflect", "mirror" or "periodic".
 
     Returns:
         Coalesced sparse COO tensor of shape (B, N, M), or (B, G, N, M) for grouped offsets, with
-        N = ∏T and M = ∏S in C order, dtype of the offsets. With a prefilter W is a full matrix.
+        N = ∏T and M = ∏S in C order, dtype of the offsets. With a prefilter a row is as wide as the
+        filter's response, some sixty pixels along an axis in float64.
 
     Raises:
         ArgumentError: a shape, dtype or size that does not fit, by name of the argument.
@@ -230,11 +237,12 @@ def warp_matrix(
     """
     grouped = check_offsets(offsets, dim=len(size) if isinstance(size, Sequence) else None)
     sizes = check_size(size, grouped.shape[3:])
-    resolved, rule = kernels.get(kernel), boundaries.get(boundary)
-    check_kernel_fits(resolved, boundary)
-    matrix = _reference.warp_matrix(grouped, sizes, resolved, rule)
-    if resolved.prefilter is not None:
-        matrix = _prefilter.after_prefilter(matrix, resolved, sizes, boundary)
+    rule = _operator.Rule(*_rule(kernel, boundary, "right", None))
+    prefilter = _prefilter.prefilter_of(rule, grouped.dtype)
+    if prefilter is None:
+        matrix = _reference.warp_matrix(grouped, sizes, _operator.kernel_of(rule.kernel), boundaries.get(boundary))
+    else:
+        matrix = _prefilter.matrix(grouped, sizes, prefilter)
     return matrix if offsets.ndim == grouped.ndim else matrix.select(1, 0).coalesce()
 
 

@@ -27,7 +27,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from warptheory import kernels
-from warptheory.kernels import Kernel
+from warptheory.kernels import CardinalSpline, Kernel
 from warptheory.warping import _backends, boundaries
 from warptheory.warping._eager import is_plain, is_traced, is_watched
 from warptheory.warping._layout import empty_image, empty_offsets
@@ -65,10 +65,25 @@ def kernel_handle(kernel: Kernel) -> str:
     return handle
 
 
+_MOVED = ">>"
+
+
+def moved_handle(handle: str, pixels: int) -> str:
+    """Return a handle for the spline of a cardinal spline, moved by some pixels."""
+    return f"{handle}{_MOVED}{pixels}"
+
+
 @cache
 def kernel_of(handle: str) -> Kernel:
     """Return the kernel of a handle."""
-    return _own_kernels[handle] if handle in _own_kernels else kernels.get(handle)
+    if handle in _own_kernels:
+        return _own_kernels[handle]
+    name, _, pixels = handle.rpartition(_MOVED)
+    if not name:
+        return kernels.get(handle)
+    cardinal = kernel_of(name)
+    assert isinstance(cardinal, CardinalSpline)
+    return cardinal.gathering(int(pixels))
 
 
 # ---- the operators, as torch records them -----------------------------------------------------------

@@ -1,65 +1,127 @@
 """The prefilter of kernels that interpolate only after one: coefficients in place of pixel values.
 
-A B-spline of degree three is no interpolant: Σₘ k(n − m) x[m] blurs x. With the coefficients c that
-solve Σₘ k(n − m) c[m] = x[n], c continued by the boundary rule, the warp of c returns x at integers
-(M. Unser, IEEE Signal Process. Mag. 16(6), 1999). Images are small along an axis, so the system is
-solved by its inverse matrix: accurate, differentiable, and its adjoint is the transpose.
+A B-spline of degree three is no interpolant: Σₘ k(n − m) x[m] blurs x. The coefficients c that solve
+Σₘ k(n − m) c[m] = x[n] at all integers n, the pixels x continued by the boundary rule, make it one
+(M. Unser, IEEE Signal Process. Mag. 16(6), 1999). They are x convolved with the inverse h of the kernel's
+samples, which decays geometrically and is cut where what is left of it is below rounding.
+
+Where the rule repeats the image (reflect, mirror, periodic), it continues c as it continues x. Beside an
+image in zeros or between copies of its edge, c oscillates on, as far as h reaches. So c is then worked out
+on an axis that is longer by that margin at both ends, and the kernel reads coefficient m at m + margin.
 """
 
-import functools
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
-from functools import cache
-from typing import Any
+from functools import lru_cache, reduce
+from typing import Any, NamedTuple
 
-import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
+from torch.nn import functional
 
-from warptheory.kernels import Kernel
-from warptheory.warping import boundaries
+from warptheory.core.errors import ArgumentError
+from warptheory.kernels import CardinalSpline
+from warptheory.warping import _reference, boundaries
 from warptheory.warping._layout import empty_image, is_channels_last
-from warptheory.warping._operator import kernel_handle, kernel_of
+from warptheory.warping._operator import Rule, kernel_of, moved_handle
 from warptheory.warping._tracing import constant_when_traced
 
+_REPEATING = ("reflect", "mirror", "periodic")
+_BLOCK = 64  # coefficients that one product of matrices works out
 
-def coefficients(
-    x: Float[Tensor, "B C *S"], kernel: str, boundary: str, adjoint: bool = False
-) -> Float[Tensor, "B C *S"]:
-    """Return the coefficients of x, or the adjoint of that map; x itself for kernels without a prefilter.
 
-    `kernel` is the handle of the kernel.
+class Prefilter(NamedTuple):
+    """How the coefficients of a kernel come about, and what gathers them.
+
+    Attributes:
+        boundary: name of the rule that continues pixels.
+        response: h[−R], …, h[R].
+        margin: coefficients beyond each end of an axis.
+        gathers: handle of the kernel that reads coefficients instead of pixels.
     """
-    if not _has_prefilter(kernel):
-        return x
-    return (_prefilter if torch.compiler.is_compiling() else _apply)(x, kernel, boundary, adjoint)
+
+    boundary: str
+    response: tuple[float, ...]
+    margin: int
+    gathers: str
+
+    @property
+    def reach(self) -> int:
+        """R: pixels on each side that a coefficient depends on."""
+        return len(self.response) // 2
 
 
-def _apply(x: Tensor, kernel: str, boundary: str, adjoint: bool) -> Tensor:
-    result = x.to(torch.promote_types(x.dtype, torch.float32))
-    with _without_autocast(x.device.type):  # it would take the product in half precision
-        for axis in range(2, x.ndim):
-            matrix = _matrix(kernel, x.shape[axis], boundary).to(result)
-            result = (result.movedim(axis, -1) @ (matrix if adjoint else matrix.T)).movedim(-1, axis)
-    result = result.to(x.dtype)
-    return result.movedim(1, -1).contiguous().movedim(-1, 1) if is_channels_last(x) else result.contiguous()
+def prefilter_of(rule: Rule, dtype: torch.dtype) -> Prefilter | None:
+    """Return the prefilter of a rule's kernel for images of a dtype; None if it has none."""
+    found = _remembered(rule.kernel, rule.boundary, dtype == torch.float64)
+    return None if found is None else Prefilter(*found)
 
 
-def _without_autocast(device: str) -> AbstractContextManager[Any]:
-    return torch.autocast(device, enabled=False) if torch.amp.is_autocast_available(device) else nullcontext()
+def _of(kernel: str, boundary: str, dtype: torch.dtype) -> Prefilter:
+    found = _worked_out(kernel, boundary, dtype == torch.float64)
+    assert found is not None
+    return Prefilter(*found)
 
 
-# One node for torch.compile and torch.export, which cannot trace how the matrix comes about.
+@constant_when_traced
+def _remembered(kernel: str, boundary: str, is_double: bool) -> tuple[str, tuple[float, ...], int, str] | None:
+    return _worked_out(kernel, boundary, is_double)
+
+
+@lru_cache(maxsize=64)
+def _worked_out(kernel: str, boundary: str, is_double: bool) -> tuple[str, tuple[float, ...], int, str] | None:
+    cardinal = kernel_of(kernel)
+    if cardinal.prefilter is None:
+        return None
+    if not isinstance(cardinal, CardinalSpline):
+        raise ArgumentError("kernel", expected="a CardinalSpline, where it has a prefilter", received=cardinal.name)
+    response = cardinal.inverse(tail=torch.finfo(torch.float64 if is_double else torch.float32).eps / 4)
+    margin = 0 if boundary in _REPEATING else len(response) // 2
+    return boundary, response, margin, moved_handle(kernel, margin)
+
+
+def coefficients(x: Float[Tensor, "B C *S"], rule: Rule) -> tuple[Float[Tensor, "B C *M"], Rule]:
+    """Return what the operator gathers in place of x, and by which rule; x itself for kernels without a prefilter."""
+    prefilter = prefilter_of(rule, x.dtype)
+    if prefilter is None:
+        return x, rule
+    wide = x.to(torch.promote_types(x.dtype, torch.float32))
+    return _run(wide, rule, False), rule._replace(kernel=prefilter.gathers)
+
+
+def adjoint(found: Float[Tensor, "B C *M"], rule: Rule) -> Float[Tensor, "B C *S"]:
+    """Return the adjoint of `coefficients`, for a kernel that has a prefilter."""
+    return _run(found, rule, True)
+
+
+def _run(values: Tensor, rule: Rule, adjoint: bool) -> Tensor:
+    call = _prefilter if torch.compiler.is_compiling() else _apply
+    return call(values, rule.kernel, rule.boundary, adjoint)
+
+
+def _apply(values: Tensor, kernel: str, boundary: str, adjoint: bool) -> Tensor:
+    prefilter = _of(kernel, boundary, values.dtype)
+    along_lines = _filter_adjoint if adjoint else _filter
+    found = values
+    with _without_autocast(values.device.type):  # it would take the products in half precision
+        for axis in range(2, values.ndim):
+            found = along_lines(found.movedim(axis, -1), prefilter).movedim(-1, axis)
+    if is_channels_last(values):
+        return found.movedim(1, -1).contiguous().movedim(-1, 1)
+    return found.contiguous()
+
+
+# One node for torch.compile and torch.export: traced, its blocks would fix the sizes of images.
 @torch.library.custom_op("warptheory::prefilter", mutates_args=())
-def _prefilter(x: Tensor, kernel: str, boundary: str, adjoint: bool) -> Tensor:
-    return _apply(x, kernel, boundary, adjoint)
+def _prefilter(values: Tensor, kernel: str, boundary: str, adjoint: bool) -> Tensor:
+    return _apply(values, kernel, boundary, adjoint)
 
 
 @_prefilter.register_fake
-def _fake_prefilter(x: Tensor, kernel: str, boundary: str, adjoint: bool) -> Tensor:
-    return empty_image(x, x.shape[2:])
+def _fake_prefilter(values: Tensor, kernel: str, boundary: str, adjoint: bool) -> Tensor:
+    longer = 2 * _of(kernel, boundary, values.dtype).margin * (-1 if adjoint else 1)
+    return empty_image(values, [length + longer for length in values.shape[2:]])
 
 
 def _save_rule(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
@@ -73,38 +135,58 @@ def _prefilter_backward(ctx: Any, g: Tensor) -> tuple[Tensor, None, None, None]:
 _prefilter.register_autograd(_prefilter_backward, setup_context=_save_rule)
 
 
-@constant_when_traced
-def _has_prefilter(kernel: str) -> bool:
-    return kernel_of(kernel).prefilter is not None
+def matrix(offsets: Float[Tensor, "B G d *T"], size: Sequence[int], prefilter: Prefilter) -> Float[Tensor, "B G N M"]:
+    """Assemble W as a sparse tensor, which is full: a product over the axes, as the kernel and its prefilter are."""
+    kernel, boundary = kernel_of(prefilter.gathers), boundaries.get(prefilter.boundary)
+    wide, rows = offsets.to(torch.promote_types(offsets.dtype, torch.float32)), []
+    for axis, length in enumerate(size):
+        on_coefficients = _reference.axis_matrix(wide, axis, length + 2 * prefilter.margin, kernel, boundary)
+        rows.append(_filter_adjoint(on_coefficients, prefilter))
+    product = reduce(lambda left, right: (left.unsqueeze(-1) * right.unsqueeze(-2)).flatten(-2), rows)
+    return product.to(offsets.dtype).to_sparse()
 
 
-def after_prefilter(
-    matrix: Float[Tensor, "B G N M"], kernel: Kernel, size: Sequence[int], boundary: str
-) -> Float[Tensor, "B G N M"]:
-    """Return the sparse product of a matrix that acts on coefficients and the prefilter of a whole grid."""
-    axes = [_matrix(kernel_handle(kernel), length, boundary) for length in size]
-    return (matrix.to_dense() @ functools.reduce(torch.kron, axes).to(matrix)).to_sparse()
+def _filter(lines: Float[Tensor, "*K N"], prefilter: Prefilter) -> Float[Tensor, "*K M"]:
+    """Return the coefficients of lines of pixels, M = N + 2·margin."""
+    index, inside = _continued(lines, lines.shape[-1], prefilter)
+    continued = lines.index_select(-1, index)
+    if inside is not None:
+        continued = continued.masked_fill(~inside, 0)
+    return _convolve(continued, prefilter.response)
 
 
-def _matrix(kernel: str, size: int, boundary: str) -> Float[Tensor, "M M"]:
-    """Return the matrix from pixel values to coefficients along an axis, in float64; `kernel` is a handle."""
-    return torch.from_numpy(_inverse(kernel, size, boundary))
+def _filter_adjoint(found: Float[Tensor, "*K M"], prefilter: Prefilter) -> Float[Tensor, "*K N"]:
+    length = found.shape[-1] - 2 * prefilter.margin
+    index, inside = _continued(found, length, prefilter)
+    padded = functional.pad(found, (2 * prefilter.reach, 2 * prefilter.reach))
+    spread = _convolve(padded, prefilter.response[::-1])
+    if inside is not None:
+        spread = spread.masked_fill(~inside, 0)
+    return spread.new_zeros(*spread.shape[:-1], length).index_add(-1, index, spread)
 
 
-@cache
-def _inverse(kernel: str, size: int, boundary: str) -> np.ndarray:
-    # The first caller may be in a mode (inference, fake tensors, a default device) that would be remembered with
-    # the matrix. Modes belong to a thread, and a new one has none.
-    with ThreadPoolExecutor(1) as executor:
-        return executor.submit(_solve, kernel, size, boundary).result()
+def _continued(like: Tensor, length: int, prefilter: Prefilter) -> tuple[Int[Tensor, "E"], Bool[Tensor, "E"] | None]:
+    """Return the pixels that the coefficients of a line depend on, and whether they exist."""
+    beyond = prefilter.margin + prefilter.reach
+    positions = torch.arange(-beyond, length + beyond, device=like.device)
+    return boundaries.get(prefilter.boundary)(positions, length)
 
 
-def _solve(kernel: str, size: int, boundary: str) -> np.ndarray:
-    samples = [float(sample) for sample in kernel_of(kernel).prefilter or ()]
-    rows = torch.arange(size)
-    blur = torch.zeros(size, size, dtype=torch.float64)
-    for tap, sample in enumerate(samples, start=-(len(samples) // 2)):
-        columns, inside = boundaries.get(boundary)(rows + tap, size)
-        weight = torch.full((size,), sample, dtype=torch.float64)
-        blur.index_put_((rows, columns), weight if inside is None else weight * inside, accumulate=True)
-    return torch.linalg.inv(blur).numpy()
+def _convolve(lines: Float[Tensor, "*K N"], response: Sequence[float]) -> Float[Tensor, "*K M"]:
+    """Convolve lines with a response, where all of it lies inside: M = N + 1 − its length.
+
+    A block of results is a product of the values around it with a matrix, the same for every block.
+    """
+    others = len(response) - 1
+    count = lines.shape[-1] - others
+    blocks = -(-count // _BLOCK)
+    windows = functional.pad(lines, (0, blocks * _BLOCK - count)).unfold(-1, _BLOCK + others, _BLOCK)
+    beside = (0.0,) * (_BLOCK - 1)
+    taps = torch.tensor((*beside, *response, *beside), dtype=lines.dtype, device=lines.device)
+    rows = torch.arange(_BLOCK + others, device=lines.device)[:, None]
+    columns = torch.arange(_BLOCK, device=lines.device)
+    return (windows @ taps[columns - rows + others + _BLOCK - 1]).flatten(-2)[..., :count]
+
+
+def _without_autocast(device: str) -> AbstractContextManager[Any]:
+    return torch.autocast(device, enabled=False) if torch.amp.is_autocast_available(device) else nullcontext()

@@ -78,12 +78,17 @@ def weighted_taps(
     positions = torch.arange(offset.shape[2 + axis], device=offset.device)
     positions = positions.reshape(-1, *[1] * (offset.ndim - 3 - axis))
     sides = ("right", "left") if order > 0 and knot == "central" else ("right",)
+    # The fraction is taken from the offset, not from the position: n + ε would round ε away on wide
+    # images, while ε − ⌊ε⌋ is exact at any n.
+    below = torch.floor(tame)
+    whole, fraction = below.long(), tame - below
     for side in sides:
-        # The fraction is taken from the offset, not from the position: n + ε would round ε away on wide
-        # images, while ε − ⌊ε⌋ is exact at any n. From the left, an integer is the pixel below plus one.
-        whole = torch.floor(tame) if side == "right" else torch.ceil(tame) - 1
-        base = torch.where(wild, _wild_index(offset, size, boundary), positions + whole.long())
-        weights = tap_weights(kernel, tame - whole, order, size=None if kernel.is_compact else size, side=side)
+        if side == "left":
+            # An integer is the pixel below plus one; beyond 2²⁴, float32 has no name for that pixel.
+            is_integer = fraction == 0
+            whole, fraction = whole - is_integer.long(), fraction.masked_fill(is_integer, 1)
+        base = torch.where(wild, _wild_index(offset, size, boundary), positions + whole)
+        weights = tap_weights(kernel, fraction, order, size=None if kernel.is_compact else size, side=side)
         if order > 0:
             weights = [(tap, weight.masked_fill(wild, 0) / len(sides)) for tap, weight in weights]
         yield base, weights
@@ -153,6 +158,18 @@ def _per_group(values: Tensor, groups: int) -> Tensor:
 def _per_channel(per_group: Tensor) -> Tensor:
     """Reshape (B, G, *T) to (B, G, 1, N), to be shared by the channels of a group."""
     return per_group.flatten(2).unsqueeze(2)
+
+
+def axis_matrix(
+    offsets: Float[Tensor, "B G d *T"], axis: int, size: int, kernel: Kernel, boundary: Boundary
+) -> Float[Tensor, "B G N M"]:
+    """Return what every position reads along one axis of M = `size` pixels, as a dense matrix."""
+    offset = offsets[:, :, axis]
+    dense = offset.new_zeros(*offset.shape[:2], math.prod(offset.shape[2:]), size)
+    for tap in _axis_taps(offset, axis, size, kernel, boundary, 0, "right"):
+        weight = tap.weight if tap.inside is None else torch.where(tap.inside, tap.weight, 0)
+        dense = dense.scatter_add(3, tap.index.flatten(2).unsqueeze(3), weight.flatten(2).unsqueeze(3))
+    return dense
 
 
 def warp_matrix(

@@ -40,7 +40,7 @@ class SamplingCall:
         layout: how it holds them.
         lattice: where samples lie without offsets.
         kernel: interpolation kernel, by the catalogue's name or itself.
-        boundary: name of the boundary rule, or "mirror" for a mirror at the centres of the outermost pixels.
+        boundary: name of the boundary rule.
         taps: fields of an offset group.
         mask: factors on the samples, shape (B, F, *T); None for ones.
         filters: weights of a convolution, shape (D, C/groups, *K); None for none.

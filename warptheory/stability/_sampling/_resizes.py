@@ -114,5 +114,10 @@ _RULES: dict[tuple[type[nn.Module], ...], Callable[[Any, Size, Size], Rule]] = {
 }
 
 
+# The words of convolutions for the same rules.
+_PADDING_MODES = {"replicate": "border", "reflect": "mirror", "circular": "periodic"}
+
+
 def _boundary(module: nn.Module) -> str:
-    return next((boundary for kind, boundary in _PADS.items() if isinstance(module, kind)), "zeros")
+    own = _PADDING_MODES.get(getattr(module, "padding_mode", "zeros"), "zeros")
+    return next((boundary for kind, boundary in _PADS.items() if isinstance(module, kind)), own)

@@ -1,7 +1,6 @@
 """Statistics of one sampling operation, on the first images of its batch."""
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass, fields
 
 import torch
@@ -71,7 +70,7 @@ def dead_fraction(call: SamplingCall, images: int | None) -> Float[Tensor, ""]:
         raise ValueError("only offsets are known")
     offsets = call.offsets(images)
     size = tuple(call.x.shape[2:])
-    steps, boundary = _steps(call, offsets, size)
+    steps = _steps(call, offsets)
     weights = _weights(steps, None if call.mask is None else call.mask.detach()[:images])
     batch, fields, dim, *grid = steps.shape
     groups = fields // call.taps
@@ -80,22 +79,13 @@ def dead_fraction(call: SamplingCall, images: int | None) -> Float[Tensor, ""]:
     steps = steps.unflatten(1, (groups, call.taps)).clone()
     steps[:, :, :, 0] -= rows.reshape(-1, *[1] * dim)
     joined = steps.transpose(2, 3).flatten(3, 4)
-    hits = warping.splat(weights.reshape(batch, groups, -1, *grid[1:]), joined, size, call.kernel, boundary)
+    hits = warping.splat(weights.reshape(batch, groups, -1, *grid[1:]), joined, size, call.kernel, call.boundary)
     return (hits == 0).double().mean()
 
 
-def _steps(
-    call: SamplingCall, offsets: Float[Tensor, "B F d *T"], size: Sequence[int]
-) -> tuple[Float[Tensor, "B F d *T"], str]:
-    """Return position − index of every sample, as `splat` takes it, and the boundary rule."""
-    if call.boundary == "mirror":
-        positions = call.positions(offsets)
-        last = positions.new_tensor([n - 1 for n in size]).reshape(-1, *[1] * len(size))
-        phase = torch.remainder(positions, (2 * last).clamp(min=1))
-        return torch.minimum(phase, 2 * last - phase) - _index(offsets), "border"
-    if call.lattice.is_unit:
-        return offsets, call.boundary  # not rounded twice
-    return call.positions(offsets) - _index(offsets), call.boundary
+def _steps(call: SamplingCall, offsets: Float[Tensor, "B F d *T"]) -> Float[Tensor, "B F d *T"]:
+    """Return position − index of every sample, as `splat` takes it."""
+    return offsets if call.lattice.is_unit else call.positions(offsets) - _index(offsets)  # not rounded twice
 
 
 def _index(offsets: Float[Tensor, "B F d *T"]) -> Float[Tensor, "B F d *T"]:

@@ -34,7 +34,7 @@ from warptheory.warping._cpu._lanes import (
 )
 
 # The order of the boundary rules in every switch.
-BOUNDARIES = ("zeros", "border", "reflect", "periodic")
+BOUNDARIES = ("zeros", "border", "reflect", "periodic", "mirror")
 WILD = 2.0**30
 # Rows of the per-axis part of a plan: weights of the lower and upper pixel, and their derivatives.
 AXIS_ROWS = 4
@@ -183,9 +183,16 @@ def _plan_axis(coordinate: Lanes, offset: Lanes, extent: Lanes, boundary: Any) -
         last = extent - 1
         return inside(start.maximum(0).minimum(last), (start + 1).maximum(0).minimum(last))
 
-    def mirrored() -> list[Lanes]:
+    def mirrored(period: Lanes, last: Lanes) -> list[Lanes]:
         start = base.where(tame, edge)
-        return inside(_mirror(start, extent), _mirror(start + 1, extent))
+        return inside(*(_mirror(index, extent, period, last) for index in (start, start + 1)))
+
+    def reflected() -> list[Lanes]:
+        return mirrored(extent + extent, extent + extent - 1)
+
+    def mirrored_at_centres() -> list[Lanes]:
+        last = extent + extent - 2
+        return mirrored(last.maximum(1), last)
 
     def wrapped() -> list[Lanes]:
         start = base.where(tame, edge)
@@ -195,7 +202,7 @@ def _plan_axis(coordinate: Lanes, offset: Lanes, extent: Lanes, boundary: Any) -
         one = fraction.like(1)
         return [lower, upper, one, one, lower < 0]
 
-    rules = [zeros, clamped, mirrored, wrapped]
+    rules = [zeros, clamped, reflected, wrapped, mirrored_at_centres]
     lower, upper, has_lower, has_upper, is_empty = choose(offset.builder, boundary, rules)
     slope = fraction.like(1).where(tame, 0.0)
     return AxisPlan(
@@ -215,11 +222,10 @@ def _modulo(index: Lanes, size: Lanes) -> Lanes:
     return (remainder - size).where(remainder >= size, remainder)
 
 
-def _mirror(index: Lanes, size: Lanes) -> Lanes:
-    """Mirror at the outer edges of the border pixels (half-sample symmetry)."""
-    period = size + size
+def _mirror(index: Lanes, size: Lanes, period: Lanes, last: Lanes) -> Lanes:
+    """Return the pixel at an index of an axis that runs back from its end: phase `last` − m reads pixel m again."""
     phase = _modulo(index, period)
-    return phase.where(phase < size, period - 1 - phase)
+    return phase.where(phase < size, last - phase)
 
 
 @intrinsic

@@ -84,13 +84,16 @@ def _split(offsets: Any, first: Any, last: Any, from_left: Any, grid: Any, bases
         offset = offsets[n]
         wild = _is_wild(offset)
         tame = offsets.dtype.type(0) if wild else offset
-        # ⌊ε⌋, or ⌈ε⌉ − 1 from the left, in the offsets' own dtype
-        truncated = offsets.dtype.type(np.int64(tame))
-        is_above = tame <= truncated if from_left else tame < truncated
-        whole = truncated - offsets.dtype.type(is_above)
-        fractions[n - first] = tame - whole
+        whole = np.int64(tame)
+        whole -= tame < offsets.dtype.type(whole)  # rounded down, not towards zero
+        fraction = tame - offsets.dtype.type(whole)
+        if from_left and fraction == 0:
+            # An integer is the pixel below plus one; beyond 2²⁴, float32 has no name for that pixel.
+            whole -= 1
+            fraction = offsets.dtype.type(1)
+        fractions[n - first] = fraction
         edge = -int(WILD) if is_zeros else (size - 1 if offset > 0 else 0)
-        bases[n] = edge if wild else coordinate + np.int64(whole)
+        bases[n] = edge if wild else coordinate + whole
         place += 1
         if place == step:
             place, coordinate = 0, coordinate + 1

@@ -33,8 +33,8 @@ from warptheory.warping.boundaries import Boundary
 Orders = tuple[int, ...]
 
 _DIM = 3  # of the loops; axes that an image lacks have one tap
-_BOUNDARIES = (boundaries.zeros, boundaries.border, boundaries.reflect, boundaries.periodic)
-_ZEROS, _BORDER, _REFLECT, _PERIODIC = range(4)
+_BOUNDARIES = (boundaries.zeros, boundaries.border, boundaries.reflect, boundaries.periodic, boundaries.mirror)
+_ZEROS, _BORDER, _REFLECT, _PERIODIC, _MIRROR = range(5)
 _REAL: dict[torch.dtype, np.ndarray] = {torch.float32: np.empty(0, np.float32), torch.float64: np.empty(0, np.float64)}
 # Weights worked out at a time: what torch makes of them on the way should stay in the cache.
 _PIECE_VALUES = 2**20
@@ -173,8 +173,9 @@ def _pixel(index: Any, size: Any, boundary: Any) -> Any:
         return 0 if index < 0 else size - 1
     if boundary == _PERIODIC:
         return index % size
-    phase = index % (2 * size)
-    return phase if phase < size else 2 * size - 1 - phase
+    last = 2 * size - 1 - (boundary == _MIRROR)  # phase `last` − m reads pixel m again
+    phase = index % max(last + (boundary == _REFLECT), 1)
+    return phase if phase < size else last - phase
 
 
 @callee

@@ -197,8 +197,11 @@ def _clamp(index, size):
 
 @triton.jit
 @no_type_check
-def _mirror(phase, size):
-    return tl.where(phase < size, phase, 2 * size - 1 - phase)
+def _mirror(near, size, period, last):
+    """Return the near and far index (P) on an axis that runs back from its end: phase `last` − m is pixel m again."""
+    phase = _wrap(near, period)
+    after = tl.where(phase + 1 == period, 0, phase + 1)
+    return tl.where(phase < size, phase, last - phase), tl.where(after < size, after, last - after)
 
 
 @triton.jit
@@ -214,8 +217,9 @@ def _bound(near, size, BOUNDARY: tl.constexpr):
         index = _wrap(near, size)
         return (index, tl.where(index + 1 == size, 0, index + 1)), exists
     elif BOUNDARY == "reflect":
-        phase = _wrap(near, 2 * size)
-        return (_mirror(phase, size), _mirror(tl.where(phase + 1 == 2 * size, 0, phase + 1), size)), exists
+        return _mirror(near, size, 2 * size, 2 * size - 1), exists
+    elif BOUNDARY == "mirror":
+        return _mirror(near, size, tl.maximum(2 * size - 2, 1), 2 * size - 2), exists
     else:
         return (_clamp(near, size), _clamp(far, size)), exists
 

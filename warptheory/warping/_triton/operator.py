@@ -49,7 +49,7 @@ def gather(x: Float[Tensor, "B C *S"], offsets: Float[Tensor, "B G d *T"], bound
     Args:
         x: images, shape (B, C, *S), any strides.
         offsets: ε in pixels, shape (B, G, d, *T), any strides, dtype of x or another.
-        boundary: "zeros", "border", "reflect" or "periodic".
+        boundary: "zeros", "border", "reflect", "mirror" or "periodic".
 
     Returns:
         y, shape (B, C, *T), dtype of x, channels-last where x is; float32 inside, float64 where an input is.
@@ -92,7 +92,7 @@ def scatter(
         g: values, shape (B, C, *T), any strides.
         offsets: ε in pixels, shape (B, G, d, *T), any strides.
         size: S.
-        boundary: "zeros", "border", "reflect" or "periodic".
+        boundary: "zeros", "border", "reflect", "mirror" or "periodic".
         deterministic: whether the result is the same bits in every run; None asks
             `torch.are_deterministic_algorithms_enabled()`.
 
@@ -122,7 +122,7 @@ def gradients(
         g: gradient of y, shape (B, C, *T), any strides.
         x: images, shape (B, C, *S), any strides.
         offsets: ε in pixels, shape (B, G, d, *T), any strides.
-        boundary: "zeros", "border", "reflect" or "periodic".
+        boundary: "zeros", "border", "reflect", "mirror" or "periodic".
         knot: derivative in an offset at integer positions, "right" or "central" (the mean of the
             two one-sided ones).
         needs_x: whether to return the first gradient.
