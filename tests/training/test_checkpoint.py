@@ -13,6 +13,7 @@ import torch
 
 import warptheory
 from warptheory.core.errors import ArgumentError
+from warptheory.core.files import MARK
 from warptheory.training import (
     Checkpoint,
     CheckpointError,
@@ -177,7 +178,8 @@ def test_a_disk_that_is_full(tiny, task, tmp_path):
 def test_damaged_checkpoints_of_later_steps_do_not_outlive_good_ones(tmp_path):
     checkpoints = Checkpoints(tmp_path)
     for step in (12, 14):
-        (tmp_path / f"step-{step:09d}").mkdir()
+        checkpoints.save(Checkpoint(step, {"model.weight": torch.zeros(2)}))
+        (tmp_path / f"step-{step:09d}" / "checkpoint.json").unlink()
     for step in (2, 4, 6):
         checkpoints.save(Checkpoint(step, {"model.weight": torch.zeros(2)}))
     assert sorted(path.name for path in tmp_path.iterdir()) == ["step-000000004", "step-000000006"]
@@ -230,7 +232,10 @@ def test_a_folder_belongs_to_one_run(tmp_path):
     assert opened({"seed": 0}, resume=True).latest().step == 1
     with pytest.raises(ArgumentError, match="^fresh: expected either --resume or --fresh"):
         opened({"seed": 0}, resume=True, fresh=True)
-    (tmp_path / "checkpoints" / ".writing-of-a-killed-run").mkdir()
+    half_written = tmp_path / "checkpoints" / ".writing-of-a-killed-run"
+    half_written.mkdir()
+    (half_written / "mark").write_text(f"{MARK}\nstate.safetensors\ncheckpoint.json")
+    (half_written / "state.safetensors").write_text("half")
     assert opened({"seed": 1}, fresh=True).latest() is None
     assert list((tmp_path / "checkpoints").iterdir()) == []
     with pytest.raises(ArgumentError, match="^interval: expected a positive integer, got 0$"):

@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 
 from warptheory import results
 from warptheory.core import records
+from warptheory.core.files import MARK, check_replaceable
 from warptheory.report._backward import plot_reading, plot_slopes, plot_two_passes
 from warptheory.report._discretization import plot_errors, plot_orders
 from warptheory.report._iid import plot_displacement, plot_forward
@@ -32,7 +33,8 @@ def write_report(folder: Path, figures: Sequence[Mapping[str, str]]) -> Path:
     Raises:
         ArgumentError: a record is missing, or the folder cannot be written to.
     """
-    source = records.output_folder(folder) / "records"
+    check_replaceable(records.output_folder(folder) / "report.html")
+    source = folder / "records"
     verdicts = records.read_table(source / "verdicts.parquet")
     expected = records.read_table(source / "expected.parquet")
     iid = records.read_table(source / "iid_statistics.parquet")
@@ -52,6 +54,7 @@ def write_report(folder: Path, figures: Sequence[Mapping[str, str]]) -> Path:
         _environment()
         .get_template("report.html")
         .render(
+            mark=MARK,
             manifest=manifest,
             results=[
                 {**result, "claims": _rows(verdicts[verdicts["result"] == result["label"]])} for result in derivations

@@ -63,6 +63,8 @@ def command(
         print_replay(table, as_json=as_json)
         raise typer.Exit(int((table["failure"] != "").any()))
     folder = None if out is None else records.output_folder(out)
+    if folder is not None:
+        records.check_free(folder / "sweep.parquet")
     with progress_bar("sweep") as update:
 
         def show(done: "Progress") -> None:

@@ -85,6 +85,9 @@ def command(
         raise ArgumentError("--again", expected="a chunk to --replay", received="none")
     chosen = get_profile(profile)
     folder = None if out is None else records.output_folder(out)
+    path = None if folder is None else folder / ("power.parquet" if power else "verdicts.parquet")
+    if path is not None:
+        records.check_free(path)
     with progress_bar("verify") as update:
 
         def show(done: results.Progress) -> None:
@@ -110,9 +113,8 @@ def command(
         print_json(table)
     else:
         (_print_power if power else _print_text)(table, seed)
-    if folder is not None:
+    if path is not None:
         settings = {"profile": profile, "results": patterns or ["*"], "plain": plain}
-        path = folder / ("power.parquet" if power else "verdicts.parquet")
         records.write_table(path, table, records.Manifest(records.command_line(), seed, device, settings))
         typer.echo(f"written: {path}", err=True)
     if not (table["refused"] if power else table["verdict"] == "verified").all():
