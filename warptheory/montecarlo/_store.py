@@ -21,6 +21,7 @@ from numpy import ndarray
 from warptheory.core import records, run_folders
 from warptheory.core.errors import ArgumentError, WarpTheoryError
 from warptheory.core.files import MARK, check_replaceable, content_of, is_ours, remove
+from warptheory.core.text import printable
 from warptheory.montecarlo._moments import Moments
 
 CHUNKS = "chunks.sqlite"
@@ -92,7 +93,7 @@ class ChunkStore:
         if len(found) < len(rows) and not self._told:
             self._told = True
             told = f"damaged chunks in {self.folder}, such as {len(rows) - len(found)} of {label}; they are run again"
-            warnings.warn(told, stacklevel=2)
+            warnings.warn(printable(told), stacklevel=2)
         return found
 
     def save(self, label: str, seed: int, chunks: Mapping[int, Moments]) -> None:
@@ -157,10 +158,8 @@ class ChunkStore:
             for order in ("", " DESC"):  # from either end as far as it can be read
                 _insert(connection, _sound_rows(damaged, self._key, order))
         (kept,) = connection.execute("SELECT count(*) FROM chunk").fetchone()
-        told = (
-            f"{folder / CHUNKS}: {problem}; set aside as {aside.name}, {kept} sound chunks are kept, others run again"
-        )
-        warnings.warn(told, stacklevel=3)
+        done = f"set aside as {aside.name}, {kept} sound chunks are kept, others run again"
+        warnings.warn(printable(f"{folder / CHUNKS}: {problem}; {done}"), stacklevel=3)
         return connection
 
 
@@ -273,9 +272,8 @@ def _sound_rows(connection: sqlite3.Connection, key: str, order: str) -> Iterato
 
 
 def _row(key: str, label: str, seed: int, number: int, part: Moments) -> _Row:
-    address = (_text(label), str(seed), number, part.n)
-    sums = _packed(part)
-    return (*address, sums, _digest(key, *address, sums))
+    name, address, sums = _text(label), str(seed), _packed(part)
+    return (name, address, number, part.n, sums, _digest(key, name, address, number, part.n, sums))
 
 
 def _text(label: str) -> str:
@@ -290,11 +288,12 @@ def _digest(key: str, label: str, seed: str, number: int, rows: int, sums: bytes
 
 def _sound(row: _Row, key: str) -> Moments | None:
     """Return the moments in a row, None if it does not match its digest."""
-    *address, sums, digest = row
+    label, seed, number, count, sums, digest = row
     if not (isinstance(sums, bytes) and isinstance(digest, bytes)):
         return None
     try:
-        return _unpacked(row[3], sums) if _digest(key, *address, sums) == digest else None
+        is_sound = _digest(key, label, seed, number, count, sums) == digest
+        return _unpacked(count, sums) if is_sound else None
     except (TypeError, ValueError):  # of other types, or not so many numbers
         return None
 

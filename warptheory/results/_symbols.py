@@ -9,11 +9,17 @@ from warptheory.core.checks import check_number
 from warptheory.core.errors import ArgumentError
 from warptheory.kernels import FractionSymbol
 
+# Layers and pixels are gone through one by one, in closed forms and in experiments.
+MOST_COUNTED = 2**16
+
 # What a symbol stands for: whether a number fits, and how that is said.
 _KINDS: Mapping[str, tuple[Callable[[float], bool], str]] = MappingProxyType(
     {
         "fraction": (lambda value: 0 <= value < 1, "a number in [0, 1)"),
-        "positive integer": (lambda value: value > 0 and value.is_integer(), "a whole number > 0"),
+        "positive integer": (
+            lambda value: 0 < value <= MOST_COUNTED and value.is_integer(),
+            f"a whole number > 0, at most {MOST_COUNTED}",
+        ),
         "integer": (float.is_integer, "a whole number"),
         "positive": (lambda value: value > 0, "a number > 0"),
         "nonnegative": (lambda value: value >= 0, "a number ≥ 0"),

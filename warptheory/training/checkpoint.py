@@ -28,6 +28,7 @@ from warptheory.core import records, run_folders
 from warptheory.core.checks import check_integer
 from warptheory.core.errors import ArgumentError, WarpTheoryError
 from warptheory.core.files import MARK, content_of, is_ours
+from warptheory.core.text import printable
 from warptheory.training.metrics import TrainingStep, history_of_table
 from warptheory.training.processes import Processes
 
@@ -131,7 +132,8 @@ class Checkpoints:
         damaged = [other.name for other in self.paths() if path is None or other > path]
         if damaged and damaged != self._told and Processes.current().rank == 0:
             going_on = "training starts over" if path is None else f"training goes on from {path.name}"
-            warnings.warn(f"damaged checkpoint in {self.folder}: {', '.join(damaged)}; {going_on}", stacklevel=2)
+            told = f"damaged checkpoint in {self.folder}: {', '.join(damaged)}; {going_on}"
+            warnings.warn(printable(told), stacklevel=2)
             self._told = damaged
         return None if found is None else found[1]
 

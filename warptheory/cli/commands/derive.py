@@ -10,6 +10,7 @@ import typer
 
 from warptheory.cli import _options as options
 from warptheory.core.errors import ArgumentError, UnknownNameError, WarpTheoryError
+from warptheory.core.text import one_line
 
 EXAMPLES = (
     "Examples:  warptheory derive A4 --offsets normal  ·  warptheory derive 'A*' --dim 1  ·  "
@@ -45,7 +46,7 @@ def command(
         if folder is not None and page.derived:
             path = folder / f"derivation_{page.label}.{ending}"
             write_text(path, f"{page.text}\n\n{_comment(latex)}{MARK}\n")
-            typer.echo(f"written: {path}", err=True)
+            typer.echo(one_line(f"written: {path}"), err=True)
 
 
 @dataclass(frozen=True)
