@@ -149,7 +149,8 @@ def _connected(client: Callable[..., Any], address: str) -> Any:
     level = logger.level
     logger.setLevel(logging.CRITICAL)  # what goes wrong is said below, in one line
     try:
-        found = client(address, timeout=_SECONDS_TO_ANSWER)
+        # The client waits without end for a server that takes a connection and says nothing.
+        found = ThreadWorker().do(partial(client, address, timeout=_SECONDS_TO_ANSWER), 2 * _SECONDS_TO_ANSWER)
     except Exception as error:  # whatever a server of another kind makes of it
         received = f"{address}: {type(error).__name__}: {error}"
         raise ArgumentError("scheduler", expected=expected, received=received) from error

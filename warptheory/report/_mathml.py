@@ -9,15 +9,15 @@ from markupsafe import Markup
 from warptheory.core.errors import ArgumentError
 
 _NAMESPACE = "{http://www.w3.org/1998/Math/MathML}"
-# Of MathML Core (https://www.w3.org/TR/mathml-core/), with `mfenced` of MathML 3; without links, HTML and scripts.
+# Of MathML Core (https://www.w3.org/TR/mathml-core/), with `mfenced` and `menclose` of MathML 3; without links, HTML and scripts.
 _ELEMENT = re.compile(
-    "math|mrow|mi|mn|mo|ms|mtext|mspace|mfrac|msqrt|mroot|mstyle|mpadded|mphantom|mfenced|msub|msup|msubsup|munder|mover|"
+    "math|mrow|mi|mn|mo|ms|mtext|mspace|mfrac|msqrt|mroot|mstyle|mpadded|mphantom|mfenced|menclose|msub|msup|msubsup|munder|mover|"
     "munderover|mmultiscripts|mprescripts|none|mtable|mtr|mtd"
 )
 _ATTRIBUTE = re.compile(
     "display|displaystyle|scriptlevel|mathvariant|form|fence|separators?|stretchy|symmetric|largeop|movablelimits|accent|"
     "accentunder|linethickness|lspace|rspace|width|height|depth|open|close|bevelled|columnalign|rowalign|columnspan|"
-    "rowspan"
+    "rowspan|notation"
 )
 _VALUE = re.compile(r"[\w\s.%+,;|‖(){}\[\]⟨⟩⌊⌋⌈⌉-]{0,40}")
 _NAMED = re.compile(r"&(\w+;)")

@@ -385,7 +385,12 @@ class Result:
     def _theory(self, posed: "_Posed") -> float:
         """Return what the closed form gives."""
         request = [self.label, posed.quantity.name, str(posed.setting), str(sorted(posed.values.items()))]
-        return cached_number(request, DERIVATION_ROOMS, lambda: symbolic.evaluate(posed.form, posed.values))
+        try:
+            return cached_number(request, DERIVATION_ROOMS, lambda: symbolic.evaluate(posed.form, posed.values))
+        except OverflowError as error:
+            told = ", ".join(f"{name} = {value:g}" for name, value in sorted(posed.values.items()))
+            expected = f"values at which {posed.quantity.name} is below 1e308"
+            raise ArgumentError("values", expected=expected, received=told) from error
 
     def claim_label(self, /, quantity: str | None = None, **values: Any) -> str:
         """Return the label of the claim that `claim` returns; arguments as there."""

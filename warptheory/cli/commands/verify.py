@@ -152,7 +152,7 @@ def _print_text(table: "DataFrame", seed: int) -> None:
             continue
         numbers = f"theory {row['theory']:.6g}, estimate {row['estimate']:.6g} ± {row['stderr']:.2g} (standard error)"
         print(
-            f"{row['label']}, at {row['values']}\n"
+            f"{label}, at {row['values']}\n"
             f"    {row['verdict']}{because}: {numbers}, n = {row['n']} rows, power {row['power']:.4f}, "
             f"drawn: {row['drawn']}"
         )

@@ -21,7 +21,7 @@ from warptheory.symbolic._nodes import Node
 from warptheory.symbolic._quadrature import Environment, Evaluate
 
 _NEGLIGIBLE = 1e-13  # share of C(0) beyond the lags that are kept
-_MOST_WORK = 2**30  # layers times lags
+_MOST_WEIGHTS, _MOST_PRODUCTS = 2**26, 2**34  # half a GiB, and some seconds
 _FARTHEST = 9.0  # deviations of the distance; what lies beyond has a probability of 1e−18
 
 
@@ -99,9 +99,10 @@ class CovarianceAfterLayers(Node):
         offsets, covariance = (part.content.subs(given) for part in self.args[1:3])
         layers = int(evaluate(self.args[3], environment))
         reach = _reach(self.kernel, offsets, covariance, layers)
-        if layers * (2 * reach + 1) ** offsets.dim > _MOST_WORK:
-            expected = f"layers whose number times that of the lags is at most {_MOST_WORK}"
-            raise ArgumentError("L", expected=expected, received=f"{layers} layers and {reach} lags to each side")
+        weights = (2 * reach + 1) ** (offsets.dim + 1)
+        if weights > _MOST_WEIGHTS or layers * weights > _MOST_PRODUCTS:
+            expected = f"at most {_MOST_WEIGHTS} weights of a step, and {_MOST_PRODUCTS} in all layers"
+            raise ArgumentError("L", expected=expected, received=f"{layers} layers of {weights}")
         return _walkers(self.kernel, offsets, reach), covariance, layers
 
     def _place(self, walkers: Walkers) -> tuple[int, ...]:
