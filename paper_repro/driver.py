@@ -186,7 +186,7 @@ def draw_figure(name: str, folder: Path, seed: int = 0, device: str = "cpu") -> 
     """
     script = load_script("figures", name, "figure")
     record = records.inner_folder(folder, "records") / script.RECORD
-    if not record.is_file() or records.read_json(record.with_suffix(".json"))["seed"] != seed:
+    if not record.is_file() or records.read_json(record.with_suffix(".json")).get("seed") != seed:
         load_script("analyses", script.ANALYSIS, "analysis").run(record.parent, seed, device)
     figure = script.draw(record)
     stem = script.__name__.rpartition(".")[2]

@@ -127,9 +127,9 @@ def read_json(path: Path) -> Any:
     """Read a JSON file, without the mark.
 
     Raises:
-        ArgumentError: there is no such record.
+        ArgumentError: there is no such record, or it is damaged.
     """
-    content = json.loads(_existing(path).read_text(encoding="utf-8"))
+    content = _read(path, lambda: json.loads(path.read_text(encoding="utf-8")))
     return {name: x for name, x in content.items() if name != _WRITTEN_BY} if isinstance(content, dict) else content
 
 
@@ -158,9 +158,9 @@ def read_table(path: Path) -> pd.DataFrame:
     """Read a Parquet table.
 
     Raises:
-        ArgumentError: there is no such record.
+        ArgumentError: there is no such record, or it is damaged.
     """
-    return pd.read_parquet(_existing(path))
+    return _read(path, lambda: pd.read_parquet(path))
 
 
 def write_arrays(path: Path, arrays: Mapping[str, Any], manifest: Manifest) -> None:
@@ -186,12 +186,11 @@ def read_arrays(path: Path) -> dict[str, Any]:
     """Read NumPy arrays by name from a safetensors file.
 
     Raises:
-        ArgumentError: there is no such record.
+        ArgumentError: there is no such record, or it is damaged.
     """
     from safetensors.numpy import load_file
 
-    arrays: dict[str, Any] = load_file(_existing(path))
-    return arrays
+    return _read(path, lambda: load_file(path))
 
 
 def command_line() -> str:
@@ -199,7 +198,11 @@ def command_line() -> str:
     return " ".join([Path(sys.argv[0]).name, *sys.argv[1:]])
 
 
-def _existing(path: Path) -> Path:
+def _read(path: Path, read: Callable[[], Any]) -> Any:
+    expected = "a record that a command wrote"
     if not path.is_file():
-        raise ArgumentError("record", expected="a record that a command wrote", received=f"no file {path}")
-    return path
+        raise ArgumentError("record", expected=expected, received=f"no file {path}")
+    try:
+        return read()
+    except Exception as error:  # what readers raise on damaged files is not documented
+        raise ArgumentError("record", expected=expected, received=f"{path}: {type(error).__name__}: {error}") from error

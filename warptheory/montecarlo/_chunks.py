@@ -120,17 +120,36 @@ class Batch:
 
     def _run(self, chunk: int) -> Moments:
         stream = Stream(self.seed, self.label, chunk)
-        try:
+        with _failing(stream):
             experiment = experiment_of(self.source, self.values, self.plain)
-            sample = experiment.sample(stream.generator(), self.rows, self.values, self.device)
-            _check_sample(sample, self.rows)
-        except (ArgumentError, KeyboardInterrupt):
-            raise
-        except BaseException as error:  # also of an experiment that would end the program
-            raise ChunkError(self.label, self.seed, chunk, told(error)) from error
+        sample = drawn(experiment, stream, self.rows, self.values, self.device)
         if not bool(torch.isfinite(sample).all()):
             raise NotFiniteError(self.label, self.seed, chunk, "the experiment returned NaN or infinity")
         return Moments.of(sample)
+
+
+def drawn(experiment: Experiment, stream: Stream, rows: int, values: Mapping[str, float], device: str) -> Tensor:
+    """Return the rows of a chunk, shape (rows,) or (rows, k).
+
+    Raises:
+        ChunkError: the experiment raised, even by what would end the program, or returned what is no sample.
+        ArgumentError: the experiment said so of its values.
+    """
+    with _failing(stream):
+        sample = experiment.sample(stream.generator(), rows, values, device)
+        _check_sample(sample, rows)
+    return sample
+
+
+@contextmanager
+def _failing(stream: Stream) -> Iterator[None]:
+    """Name the chunk in which an experiment fails."""
+    try:
+        yield
+    except (ArgumentError, KeyboardInterrupt):
+        raise
+    except BaseException as error:  # also of an experiment that would end the program
+        raise ChunkError(stream.label, stream.seed, stream.chunk, told(error)) from error
 
 
 def _check_sample(sample: object, rows: int) -> None:

@@ -9,10 +9,10 @@ from markupsafe import Markup
 from warptheory.core.errors import ArgumentError
 
 _NAMESPACE = "{http://www.w3.org/1998/Math/MathML}"
-# Of MathML Core (https://www.w3.org/TR/mathml-core/), with `mfenced` and `menclose` of MathML 3; without links, HTML and scripts.
+# Of MathML Core, https://www.w3.org/TR/mathml-core/, with `mfenced` and `menclose` of MathML 3; no links, no HTML.
 _ELEMENT = re.compile(
-    "math|mrow|mi|mn|mo|ms|mtext|mspace|mfrac|msqrt|mroot|mstyle|mpadded|mphantom|mfenced|menclose|msub|msup|msubsup|munder|mover|"
-    "munderover|mmultiscripts|mprescripts|none|mtable|mtr|mtd"
+    "math|mrow|mi|mn|mo|ms|mtext|mspace|mfrac|msqrt|mroot|mstyle|mpadded|mphantom|mfenced|menclose|msub|msup|msubsup|"
+    "munder|mover|munderover|mmultiscripts|mprescripts|none|mtable|mtr|mtd"
 )
 _ATTRIBUTE = re.compile(
     "display|displaystyle|scriptlevel|mathvariant|form|fence|separators?|stretchy|symmetric|largeop|movablelimits|accent|"
