@@ -4,6 +4,7 @@ import multiprocessing
 import os
 import random
 import re
+import socket
 import subprocess
 import sys
 import threading
@@ -169,6 +170,51 @@ def test_processes_that_die_or_hang_or_end_the_program_cost_their_own_trial_alon
     assert not multiprocessing.active_children()
 
 
+@pytest.mark.slow
+def test_a_worker_of_dask_that_hangs_ends_itself(alone):
+    pytest.importorskip("distributed", reason="not run: Dask is in the extra warptheory[cluster]")
+    with workers("dask", 2, 3.0) as hands:
+        found = verdicts(hands, [JOBS[0], MeanJob("hangs", trouble="hangs"), MeanJob("exits", trouble="exits")])
+    assert found[0] == alone[0]
+    assert re.fullmatch(r"hangs: chunk \d+ of seed 0: the process that ran it died; .* or of time", found[1].reason)
+    assert found[2].reason.endswith(": SystemExit: 5")
+
+
+def answering(what):
+    """A server that says something, or nothing, to whoever comes; return its address."""
+    server = socket.create_server(("127.0.0.1", 0))
+
+    def serve():
+        while True:
+            client, _ = server.accept()
+            if what is None:
+                clients.append(client)
+            else:
+                client.sendall(what)
+                client.close()
+
+    clients = []
+    threading.Thread(target=serve, daemon=True).start()
+    return f"tcp://127.0.0.1:{server.getsockname()[1]}"
+
+
+@pytest.mark.usefixtures("as_users_call")
+@pytest.mark.parametrize("what", [None, b"HTTP/1.1 400 Bad Request\r\n\r\n", b"\xff" * 4096], ids=repr)
+def test_what_is_no_cluster_is_refused_in_time(what, monkeypatch):
+    pytest.importorskip("distributed", reason="not run: Dask is in the extra warptheory[cluster]")
+    monkeypatch.setattr("warptheory.montecarlo._workers._SECONDS_TO_ANSWER", 1)
+    with pytest.raises(ArgumentError, match="^scheduler: expected the address of a running cluster") as caught:
+        workers(answering(what), 1).__enter__()
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("limit", [0, -1.0, float("nan"), float("inf"), 1e300, "long"])
+@pytest.mark.usefixtures("as_users_call")
+def test_a_limit_that_is_none_is_refused(limit):
+    with pytest.raises(ArgumentError, match="^time_limit: expected a finite number > 0 and < "):
+        workers("serial", 1, limit).__enter__()
+
+
 def test_a_job_that_cannot_be_sent_to_a_process_is_told(alone):
     with workers("processes", 1) as hands:
         found = verdicts(hands, [MeanJob("bad", trouble=threading.Lock()), JOBS[0]])
@@ -225,6 +271,7 @@ def workers_that_count(calls):
     [
         ("mpi", 1, "^scheduler: expected one of serial, threads, processes, dask, or the address of a cluster"),
         ("threads", 0, "^workers: expected a positive integer, got 0"),
+        ("threads", 10**6, "^workers: expected an integer in 1 … 1024, got 1000000"),
         ("tcp://127.0.0.1:9", 1, "^scheduler: expected the address of a running cluster"),
     ],
 )

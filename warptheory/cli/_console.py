@@ -56,4 +56,5 @@ def print_json(table: "DataFrame") -> None:
     """Print a JSON object for each row, numbers that are not finite as null."""
     for row in table.to_dict(orient="records"):
         finite = {name: None if isinstance(x, float) and not math.isfinite(x) else x for name, x in row.items()}
-        print(json.dumps(finite, ensure_ascii=False))
+        text = json.dumps(finite, ensure_ascii=False)
+        print(text if text.isprintable() else json.dumps(finite))

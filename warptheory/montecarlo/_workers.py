@@ -69,7 +69,8 @@ def workers(
         ArgumentError: another scheduler, a cluster that does not answer, Dask is not installed, or processes that are
             started while a process imports the script: its calls have to stand below `if __name__ == "__main__":`.
     """
-    number = check_integer("workers", count if count is not None else os.cpu_count() or 1, most=_MOST_WORKERS)
+    number = check_integer("workers", count if count is not None else os.cpu_count() or 1)
+    check_integer("workers", number, most=_MOST_WORKERS)
     limit = None if time_limit is None else check_number("time_limit", time_limit, above=0, below=_LONGEST)
     chosen = scheduler or ("serial" if number == 1 else "processes")
     if chosen == "serial":
