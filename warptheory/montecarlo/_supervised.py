@@ -269,7 +269,7 @@ def _interrupted(call: Call, limit: float | None) -> Any:
         raise _AlarmError(limit)
 
     before = signal.signal(signal.SIGALRM, stop)
-    signal.setitimer(_CLOCK, limit)
+    signal.setitimer(_CLOCK, limit, _AGAIN)
     try:
         return call()
     finally:
@@ -278,3 +278,4 @@ def _interrupted(call: Call, limit: float | None) -> Any:
 
 
 _CLOCK = signal.ITIMER_REAL
+_AGAIN = 1.0  # seconds until another alarm: what is raised in a callback of compiled code is lost

@@ -2,8 +2,8 @@
 
 A task has a limit on its time. What has not ended by then costs its claim alone: other processes are ended and
 replaced, those of Dask end themselves. A thread cannot be ended, goes on in vain, and ends with the program. In this
-process, serially, an alarm interrupts Python code, though no call of compiled code that never returns. A worker that
-dies is replaced if it is a process; this process itself is not.
+process, serially, an alarm interrupts Python code of the main thread, though no call of compiled code that never
+returns. A worker that dies is replaced if it is a process; this process itself is not.
 """
 
 import logging

@@ -57,7 +57,7 @@ class SelfWarpNet1d(WarpedNetwork):
         super().__init__()
         check_options(options, selfwarp_net1d)
         check_flag("warp", warp)
-        check_integer("depth", depth, most=_DEEPEST)
+        check_integer("depth", check_integer("depth", depth), most=_DEEPEST)
         filters = 3 * (depth - 1) * check_integer("width", width) ** 2
         check_fits("width", width, 4 * (filters + _POSITIONS * width * check_integer("classes", classes)))
         entering = [check_integer("channels_in", channels_in)] + [check_integer("width", width)] * (depth - 1)

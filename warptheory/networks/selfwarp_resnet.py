@@ -86,7 +86,7 @@ class SelfWarpResNet(WarpedNetwork):
     ) -> None:
         super().__init__()
         check_flag("warp", warp)
-        blocks, rest = divmod(check_integer("depth", depth, most=_DEEPEST) - 2, 6)
+        blocks, rest = divmod(check_integer("depth", check_integer("depth", depth), most=_DEEPEST) - 2, 6)
         if rest or blocks < 1:
             raise ArgumentError("depth", expected="6n + 2 with n ≥ 1 (20, 32, 44, 56, 110)", received=depth)
         _check_choice("placement", placement, PLACEMENTS)

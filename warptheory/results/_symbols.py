@@ -16,10 +16,7 @@ MOST_COUNTED = 2**16
 _KINDS: Mapping[str, tuple[Callable[[float], bool], str]] = MappingProxyType(
     {
         "fraction": (lambda value: 0 <= value < 1, "a number in [0, 1)"),
-        "positive integer": (
-            lambda value: 0 < value <= MOST_COUNTED and value.is_integer(),
-            f"a whole number > 0, at most {MOST_COUNTED}",
-        ),
+        "positive integer": (lambda value: value > 0 and value.is_integer(), "a whole number > 0"),
         "integer": (float.is_integer, "a whole number"),
         "positive": (lambda value: value > 0, "a number > 0"),
         "nonnegative": (lambda value: value >= 0, "a number ≥ 0"),
@@ -47,12 +44,14 @@ def check_symbol(name: str, value: object, kind: str) -> float:
     """Return the number that a symbol is to have.
 
     Raises:
-        ArgumentError: it is not finite, or not of that kind.
+        ArgumentError: it is not finite, not of that kind, or counts too many.
     """
     number = check_number(name, value)
     fits, expected = _KINDS[kind]
     if not fits(number):
         raise ArgumentError(name, expected=expected, received=value)
+    if kind == "positive integer" and number > MOST_COUNTED:
+        raise ArgumentError(name, expected=f"{expected}, and at most {MOST_COUNTED}", received=value)
     return number
 
 
