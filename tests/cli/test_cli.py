@@ -63,7 +63,7 @@ def test_derive_prints_and_writes_every_result_that_matches(warptheory, tmp_path
     parts = out.split("\n\n" + 110 * "─" + "\n\n")
     assert [part.rstrip("\n") for part in parts] == [text.rstrip("\n") for text in alone]
     assert (tmp_path / "derivation_A1.txt").read_text(encoding="utf-8") == f"{alone[0]}\n{MARK}\n"
-    assert (tmp_path / "derivation_A2.txt").read_text(encoding="utf-8") == alone[1]
+    assert (tmp_path / "derivation_A2.txt").read_text(encoding="utf-8") == f"{alone[1]}\n{MARK}\n"
     assert err.count("written: ") == 2
 
 
