@@ -120,7 +120,7 @@ def run(
     for number, (task, one) in enumerate(plan):
         report(number / len(plan), f"train {one.model}, seed {one.settings.seed}")
         watched = _is_warped(one) and task is tasks[0]
-        trained.append(_train(one, folder.parent / "training", device, watched=watched))
+        trained.append(_train(one, records.inner_folder(folder.parent, "training"), device, watched=watched))
     settings = {"seeds": seeds, "most_steps": most_steps, "tasks": [task.data for task in tasks]}
     manifest = records.Manifest(SCRIPT, seed, device, settings)
     first = [

@@ -63,7 +63,7 @@ def run(
     trained = train(
         chosen,
         device=torch.device(device),
-        out=folder.parent / "training" / chosen.name,
+        out=records.inner_folder(folder.parent, "training") / chosen.name,
         resume=True,
         on_step=lambda measured: report((measured.step + 1) / most_steps, f"train {chosen.model}"),
     )

@@ -8,6 +8,7 @@ finished training runs and checkpoints: after an interruption the same command g
 import tomllib
 from collections.abc import Callable
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ import pandas as pd
 from warptheory import results
 from warptheory.core import records
 from warptheory.core.checkout import checkout_folder, load_script
+from warptheory.core.files import MARK
 from warptheory.montecarlo import check_device, get_profile
 from warptheory.report import write_report
 from warptheory.results import Result
@@ -31,6 +33,8 @@ ANALYSES = ("warped_image", *CURVES, "operator_accuracy")
 TRAININGS = ("selfwarp_training", "warped_through_network")
 BENCHMARKS = ("warp", "training_step", "monitor_overhead")
 FIGURES = ("figure1_warped_image", "figure2_training", "figure5_warped_through_network")
+
+_SUFFIXES = (".pdf", ".png")
 
 Progress = Callable[[float, str], None]
 
@@ -69,9 +73,12 @@ def run(
     check_device(device)
     chosen = get_profile(profile)
     folder = records.output_folder(out)
-    source = records.output_folder(folder / "records")
+    source = records.inner_folder(folder, "records")
     report = on_progress or (lambda share, name: None)
 
+    records.check_free(folder / "report.html", source / "derivations.json")
+    records.check_free(*(source / f"{name}.parquet" for name in ("expected", "verdicts", "power")))
+    records.check_free(*(folder / f"{name}{suffix}" for name in FIGURES for suffix in _SUFFIXES))
     report(0.0, "derivations")
     everything = results.match(list(labels))
     records.write_json(source / "derivations.json", [describe(result) for result in everything])
@@ -83,7 +90,7 @@ def run(
         "device": device,
         "profile": chosen,
         "workers": workers,
-        "out": folder / "chunks",
+        "out": records.inner_folder(folder, "chunks"),
     }
     verdicts = results.check(everything, **run, on_progress=_of_campaign(_part_of(report, 0.05, 0.2)))
     records.write_table(source / "verdicts.parquet", verdicts, manifest)
@@ -121,6 +128,7 @@ def describe(result: Result) -> dict[str, Any]:
     settings = {quantity.name: result.setting_of(quantity.name) for quantity in result.quantities}
     law = f", {result.setting().offsets} offsets" if result.offsets else ""
     return {
+        "written_by": MARK,
         "label": result.label,
         "title": result.title,
         "statement": result.statement,
@@ -177,12 +185,13 @@ def draw_figure(name: str, folder: Path, seed: int = 0, device: str = "cpu") -> 
         The PNG's "file" name, the "title" and the "caption".
     """
     script = load_script("figures", name, "figure")
-    record = folder / "records" / script.RECORD
-    if not record.is_file() or records.read_json(record.with_suffix(".json"))["seed"] != seed:
+    record = records.inner_folder(folder, "records") / script.RECORD
+    if not record.is_file() or records.read_json(record.with_suffix(".json")).get("seed") != seed:
         load_script("analyses", script.ANALYSIS, "analysis").run(record.parent, seed, device)
     figure = script.draw(record)
     stem = script.__name__.rpartition(".")[2]
-    for suffix in (".pdf", ".png"):
-        records.write_atomically(folder / f"{stem}{suffix}", figure.savefig)
+    for suffix in _SUFFIXES:
+        mark = partial(figure.savefig, metadata={"Creator": MARK})
+        records.write_atomically(folder / f"{stem}{suffix}", mark)
     title, _, caption = script.caption(record).partition("\n")
     return {"file": f"{stem}.png", "title": title, "caption": caption}

@@ -12,6 +12,7 @@ import pandas as pd
 from warptheory import results
 from warptheory.core import records
 from warptheory.core.checkout import checkout_folder
+from warptheory.core.files import content_of
 from warptheory.report import accuracy_summary
 
 
@@ -279,7 +280,8 @@ def main() -> None:
     writers = blocks(arguments.records, arguments.benchmarks)
     for name in arguments.blocks or writers:
         text = replace_block(text, name, writers[name]())
-    records.write_text(readme, text)
+    # The blocks' markers say that it is a README to be written into.
+    records.write_text(readme, text, lambda path: b": begin -->" in (content_of(path) or b""))
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ import pytest
 
 import warptheory as wt
 from warptheory import results
+from warptheory.core.files import MARK
 
 pytestmark = pytest.mark.usefixtures("as_users_call")
 
@@ -61,8 +62,8 @@ def test_derive_prints_and_writes_every_result_that_matches(warptheory, tmp_path
     assert code == 0
     parts = out.split("\n\n" + 110 * "─" + "\n\n")
     assert [part.rstrip("\n") for part in parts] == [text.rstrip("\n") for text in alone]
-    assert (tmp_path / "derivation_A1.txt").read_text(encoding="utf-8") == alone[0]
-    assert (tmp_path / "derivation_A2.txt").read_text(encoding="utf-8") == alone[1]
+    assert (tmp_path / "derivation_A1.txt").read_text(encoding="utf-8") == f"{alone[0]}\n{MARK}\n"
+    assert (tmp_path / "derivation_A2.txt").read_text(encoding="utf-8") == f"{alone[1]}\n{MARK}\n"
     assert err.count("written: ") == 2
 
 

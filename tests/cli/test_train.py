@@ -154,6 +154,15 @@ def test_divergence_ends_with_one(warptheory, tmp_path):
             "model_option: expected each name once, got scale",
         ),
         (("--model-option", "foo=3"), "model_options: expected one of boundary, "),
+        (("--model-option", "self=1"), "model_options: expected one of boundary, "),
+        (("--model-option", "options=1"), "model_options: expected one of boundary, "),
+        (("--model-option", "\x1b[2J=1"), r"got '\x1b[2J'"),
+        (("--data-option", "self=1"), "self: expected options of digits"),
+        (("--data-dir", "no\x1b[2Jwhere"), r"no\x1b[2Jwhere"),
+        (("--data-option", "name=1"), "data_options: expected no name"),
+        (("--batch", 10**9), "batch: expected an integer in 1 "),
+        (("--batch", 10**30), "batch: expected an integer in 1 "),
+        (("--model-option", "placement=\u202e"), r"got '\u202e'"),
     ],
     ids=str,
 )
@@ -161,6 +170,36 @@ def test_bad_usage(arguments, message, warptheory):
     code, out, err = warptheory(*QUICK, "--steps", 1, *arguments)
     assert (code, out) == (2, "")
     assert message in " ".join(err.split())
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("--width", 10**9),
+        ("--width", 10**30),
+        ("--model", "selfwarp-resnet9998", "--width", 100_000),
+        ("--data", "patches", "--data-option", f"train_per_class={10**12}"),
+        ("--data", "mnist1d", "--data-option", f"samples={10**12}"),
+        ("--data", "mnist1d", "--model", "net1d", "--model-option", f"depth={10**9}"),
+        ("--data", "mnist1d", "--model", "net1d", "--width", 10**9),
+    ],
+    ids=str,
+)
+def test_absurd_sizes_are_refused_before_they_are_begun(arguments, warptheory):
+    code, out, err = warptheory("train", "--data", "digits", "--batch", 32, "--steps", 1, *arguments)
+    assert (code, out, err.count("\n")) == (2, "", 1)
+    assert "fits into" in err or "depth: expected an integer in 1 … 60" in err
+
+
+@pytest.mark.parametrize("name", ["metrics.parquet", "weights.json", "lock", "configuration.json"])
+@pytest.mark.parametrize("option", ["--fresh", "--resume"])
+def test_files_of_the_users_in_the_folder_are_left_alone(name, option, warptheory, tmp_path):
+    """Before anything is trained."""
+    (tmp_path / name).write_text("what a user has written")
+    code, out, err = warptheory(*QUICK, "--steps", 1, "--out", tmp_path, option)
+    assert (code, out, err.count("\n")) == (2, "", 1)
+    assert name in err
+    assert (tmp_path / name).read_text() == "what a user has written"
 
 
 def test_options_of_the_network_and_the_data(warptheory, tmp_path):

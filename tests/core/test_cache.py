@@ -219,7 +219,7 @@ def test_a_folder_that_cannot_be_written_is_done_without(tree, monkeypatch, tmp_
 
 
 def test_a_full_disk_is_done_without(tree, monkeypatch):
-    def full(path, text):
+    def full(path, text, ours):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(cache, "write_text", full)
@@ -267,7 +267,7 @@ def keep(number, age):
 def test_the_oldest_entries_make_room(tree, monkeypatch, bound, value):
     paths = [keep(number, age) for number, age in enumerate((400, 200, 300))]
     leftover = paths[0].with_name(f".{paths[0].name}.abc.json")  # of a process that was killed
-    write_long_ago(leftover, "half")
+    write_long_ago(leftover, '{"request": ["half')
     foreign = paths[0].with_name("notes.json")
     write_long_ago(foreign, "not ours")
     monkeypatch.setattr(cache, bound, value)

@@ -1,8 +1,10 @@
 """Campaigns: the same verdicts whoever works, in whatever order, after whatever interruption."""
 
+import multiprocessing
 import os
 import random
 import re
+import socket
 import subprocess
 import sys
 import threading
@@ -110,18 +112,26 @@ def test_an_estimation_takes_chunks_in_any_order_and_more_than_once():
         ("memory", "MemoryError"),
         ("preparation", "ArithmeticError: this cannot be derived"),
         ("function", "bad: the first 2 chunks of seed 0: ZeroDivisionError: no such function"),
+        ("exits", "SystemExit: 5"),
+        ("stops", "StopError: ('of a kind of its own', 'and more')"),
+        ("preparation exits", "SystemExit: 5"),
+        ("trial exits", "SystemExit: 5"),
+        ("function exits", "SystemExit: 5"),
+        ("hangs", "it did not end within the time limit of 0.7 s"),
+        ("preparation hangs", "it did not end within the time limit of 0.7 s"),
     ],
 )
 @pytest.mark.parametrize("scheduler", ["serial", "threads"])
 def test_what_goes_wrong_is_told_and_the_others_go_on(alone, trouble, cause, scheduler):
     jobs = [*JOBS[:3], MeanJob("bad", trouble=trouble), *JOBS[3:]]
-    with workers(scheduler, 2 if scheduler == "threads" else 1) as hands:
+    limit = 0.7 if "hangs" in trouble else None
+    with workers(scheduler, 2 if scheduler == "threads" else 1, limit) as hands:
         found = verdicts(hands, jobs)
     bad = found.pop(3)
     assert found == alone
     assert bad.verdict == "undecided"
     assert cause in bad.reason
-    if trouble not in ("preparation", "function"):
+    if trouble in ("nan", "raises", "memory", "exits", "stops", "hangs"):
         assert bad.reason.startswith("bad: chunk ")
         assert " of seed 0: " in bad.reason
 
@@ -135,10 +145,81 @@ def test_a_chunk_that_kills_its_worker_is_named(alone, scheduler):
     with workers(scheduler, 2) as hands:
         found = verdicts(hands, jobs)
     assert [found[0], found[2]] == [alone[0], alone[5]]
+    assert found[1].verdict == "undecided"
     assert re.fullmatch(r"bad: chunk \d+ of seed 0: the process that ran it died; .*", found[1].reason)
     chunk = int(re.search(r"chunk (\d+)", found[1].reason)[1])
     first = Stream(0, "bad", chunk).generator().standard_normal()
     assert first > 1.2  # it is the chunk that does it
+
+
+def test_processes_that_die_or_hang_or_end_the_program_cost_their_own_trial_alone(alone):
+    """All of it in one run of two workers; what hangs is ended."""
+    troubles = ("is killed", "hangs", "preparation dies", "preparation hangs", "exits", "stops")
+    jobs = [JOBS[0], *(MeanJob(trouble, trouble=trouble) for trouble in troubles), *JOBS[1:]]
+    with workers("processes", 2, 5.0) as hands:
+        found = verdicts(hands, jobs)
+    assert [found[0], *found[7:]] == alone
+    reasons = dict(zip(troubles, (verdict.reason for verdict in found[1:7]), strict=True))
+    for trouble in ("is killed", "preparation dies"):
+        assert "the process that ran it died; " in reasons[trouble]
+    for trouble in ("hangs", "preparation hangs"):
+        assert reasons[trouble].endswith("it did not end within the time limit of 5 s")
+    assert reasons["exits"].endswith(": SystemExit: 5")
+    assert reasons["stops"].endswith(": StopError: ('of a kind of its own', 'and more')")
+    assert all(re.match(rf"{trouble}: chunk \d+ of seed 0: ", reasons[trouble]) for trouble in ("is killed", "hangs"))
+    assert not multiprocessing.active_children()
+
+
+@pytest.mark.slow
+def test_a_worker_of_dask_that_hangs_ends_itself(alone):
+    pytest.importorskip("distributed", reason="not run: Dask is in the extra warptheory[cluster]")
+    with workers("dask", 2, 3.0) as hands:
+        found = verdicts(hands, [JOBS[0], MeanJob("hangs", trouble="hangs"), MeanJob("exits", trouble="exits")])
+    assert found[0] == alone[0]
+    assert re.fullmatch(r"hangs: chunk \d+ of seed 0: the process that ran it died; .* or of time", found[1].reason)
+    assert found[2].reason.endswith(": SystemExit: 5")
+
+
+def answering(what):
+    """A server that says something, or nothing, to whoever comes; return its address."""
+    server = socket.create_server(("127.0.0.1", 0))
+
+    def serve():
+        while True:
+            client, _ = server.accept()
+            if what is None:
+                clients.append(client)
+            else:
+                client.sendall(what)
+                client.close()
+
+    clients = []
+    threading.Thread(target=serve, daemon=True).start()
+    return f"tcp://127.0.0.1:{server.getsockname()[1]}"
+
+
+@pytest.mark.usefixtures("as_users_call")
+@pytest.mark.parametrize("what", [None, b"HTTP/1.1 400 Bad Request\r\n\r\n", b"\xff" * 4096], ids=repr)
+def test_what_is_no_cluster_is_refused_in_time(what, monkeypatch):
+    pytest.importorskip("distributed", reason="not run: Dask is in the extra warptheory[cluster]")
+    monkeypatch.setattr("warptheory.montecarlo._workers._SECONDS_TO_ANSWER", 1)
+    with pytest.raises(ArgumentError, match="^scheduler: expected the address of a running cluster") as caught:
+        workers(answering(what), 1).__enter__()
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("limit", [0, -1.0, float("nan"), float("inf"), 1e300, "long"])
+@pytest.mark.usefixtures("as_users_call")
+def test_a_limit_that_is_none_is_refused(limit):
+    with pytest.raises(ArgumentError, match="^time_limit: expected a finite number > 0 and < "):
+        workers("serial", 1, limit).__enter__()
+
+
+def test_a_job_that_cannot_be_sent_to_a_process_is_told(alone):
+    with workers("processes", 1) as hands:
+        found = verdicts(hands, [MeanJob("bad", trouble=threading.Lock()), JOBS[0]])
+    assert "cannot pickle" in found[0].reason
+    assert found[1] == alone[0]
 
 
 UNGUARDED = """
@@ -190,6 +271,7 @@ def workers_that_count(calls):
     [
         ("mpi", 1, "^scheduler: expected one of serial, threads, processes, dask, or the address of a cluster"),
         ("threads", 0, "^workers: expected a positive integer, got 0"),
+        ("threads", 10**6, "^workers: expected an integer in 1 … 1024, got 1000000"),
         ("tcp://127.0.0.1:9", 1, "^scheduler: expected the address of a running cluster"),
     ],
 )

@@ -170,3 +170,62 @@ def test_progress_names_the_point():
     results.sweep("A4", over={"s": [0.2], "kernel": ["keys"]}, on_progress=told.append)
     assert {done.name for done in told} == {"A4 variance, s=0.2, kernel=keys"}
     assert told[-1].estimate.stderr <= told[-1].target
+
+
+@pytest.mark.usefixtures("as_users_call")
+@pytest.mark.parametrize("number", [2**16 + 1, 1e9, 1e12, 1e300])
+@pytest.mark.parametrize(
+    ("label", "name", "symbol"),
+    [
+        ("B5", "largest column sum", "N"),
+        ("B8", "second moment after L layers, wide offsets", "L"),
+        ("B8", "second moment after L layers, smooth offsets", "L"),
+        ("D6", "power transfer of L layers", "L"),
+        ("D6", "variance lost in L layers", "L"),
+        ("D6", "growth of the gradient variance in L layers", "L"),
+    ],
+)
+def test_counts_have_a_limit_that_is_said(label, name, symbol, number):
+    """At once, wherever layers or pixels are counted."""
+    for work in (
+        lambda: results.sweep(label, name, over={symbol: [number]}),
+        lambda: results.get(label).evaluate(name, **{symbol: number}),
+        lambda: results.get(label).claim(name, **{symbol: number}),
+    ):
+        with pytest.raises(ArgumentError, match=f"^{symbol}: expected a whole number > 0, and at most 65536, got"):
+            work()
+
+
+@pytest.mark.usefixtures("as_users_call")
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("variance lost in L layers", "^L: expected at most 67108864 weights of a step, and 17179869184 in all layers"),
+        ("growth of the gradient variance in L layers", "^L: expected at most 67108864 weights of a step"),
+    ],
+)
+def test_work_has_a_limit_that_is_said(name, message):
+    with pytest.raises(ArgumentError, match=message):
+        results.get("D6").evaluate(name, L=60_000)
+
+
+@pytest.mark.usefixtures("as_users_call")
+def test_numbers_that_no_float_holds_are_told():
+    with pytest.raises(ArgumentError, match=r"^values: expected values at which .* is below 1e308, got .*L = 60000"):
+        results.get("B8").evaluate("second moment after L layers, smooth offsets", L=60_000)
+    with pytest.raises(ArgumentError, match="^L: expected layers whose first has at most "):
+        results.get("B8").claim("second moment after L layers, smooth offsets", theory=1.0, L=60_000)
+
+
+@pytest.mark.usefixtures("as_users_call")
+@pytest.mark.parametrize("name", ["self", "quantity", "theory"])
+def test_names_of_arguments_are_no_parameters(name):
+    with pytest.raises(ArgumentError, match=f"^over: expected symbols, kernel, dim, offsets or inputs, got {name!r}$"):
+        results.sweep("A4", over={name: [1.0]})
+    with pytest.raises(ArgumentError):
+        results.get("A4").evaluate(**{name: 1.0})
+
+
+def test_a_grid_has_a_limit_that_is_said():
+    with pytest.raises(ArgumentError, match="^over: expected at most 100000 points, got 400 × 400$"):
+        results.sweep("A4", over={"s": [1 + n / 400 for n in range(400)], "sigma": [1 + n / 400 for n in range(400)]})

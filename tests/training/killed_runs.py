@@ -40,7 +40,7 @@ def half_written() -> None:
 
 def before_removal() -> None:
     """Kill when the third checkpoint is in place, and the first is about to go."""
-    checkpoint.shutil.rmtree = kill
+    checkpoint._remove = kill
 
 
 MOMENTS = {"between steps": between_steps, "half written": half_written, "before removal": before_removal}

@@ -1,5 +1,6 @@
 """Checkpoints: runs that are interrupted, in this process or by a kill, end in the very weights."""
 
+import hashlib
 import json
 import os
 import resource
@@ -10,9 +11,11 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 import warptheory
 from warptheory.core.errors import ArgumentError
+from warptheory.core.files import MARK
 from warptheory.training import (
     Checkpoint,
     CheckpointError,
@@ -177,7 +180,8 @@ def test_a_disk_that_is_full(tiny, task, tmp_path):
 def test_damaged_checkpoints_of_later_steps_do_not_outlive_good_ones(tmp_path):
     checkpoints = Checkpoints(tmp_path)
     for step in (12, 14):
-        (tmp_path / f"step-{step:09d}").mkdir()
+        checkpoints.save(Checkpoint(step, {"model.weight": torch.zeros(2)}))
+        (tmp_path / f"step-{step:09d}" / "checkpoint.json").unlink()
     for step in (2, 4, 6):
         checkpoints.save(Checkpoint(step, {"model.weight": torch.zeros(2)}))
     assert sorted(path.name for path in tmp_path.iterdir()) == ["step-000000004", "step-000000006"]
@@ -230,7 +234,10 @@ def test_a_folder_belongs_to_one_run(tmp_path):
     assert opened({"seed": 0}, resume=True).latest().step == 1
     with pytest.raises(ArgumentError, match="^fresh: expected either --resume or --fresh"):
         opened({"seed": 0}, resume=True, fresh=True)
-    (tmp_path / "checkpoints" / ".writing-of-a-killed-run").mkdir()
+    half_written = tmp_path / "checkpoints" / ".writing-of-a-killed-run"
+    half_written.mkdir()
+    (half_written / "mark").write_text(f"{MARK}\nstate.safetensors\ncheckpoint.json")
+    (half_written / "state.safetensors").write_text("half")
     assert opened({"seed": 1}, fresh=True).latest() is None
     assert list((tmp_path / "checkpoints").iterdir()) == []
     with pytest.raises(ArgumentError, match="^interval: expected a positive integer, got 0$"):
@@ -274,3 +281,134 @@ def test_killed_at_three_moments(tmp_path):
     prints = json.loads(done.stdout)
     assert set(prints) == {"undisturbed", "between steps", "half written", "before removal"}
     assert len(set(prints.values())) == 1, prints
+
+
+USERS = "what a user has written"
+
+
+def resigned(folder):
+    """Make a manifest tell the digests of the files as they are, as somebody would who changed them."""
+    path = folder / "checkpoint.json"
+    manifest = json.loads(path.read_text())
+    digests = {name: hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in manifest["sha256"]}
+    path.write_text(json.dumps({**manifest, "sha256": digests}))
+
+
+def last_of(folder):
+    return folder / "checkpoints" / "step-000000009"
+
+
+@pytest.mark.parametrize("resume", [False, True])
+def test_folders_and_files_of_others_stay(resume, tiny, task, tmp_path):
+    """Whatever their names: beside checkpoints, in them, and in the place of one."""
+    train(tmp_path, tiny(), task)
+    kept = tmp_path / "checkpoints"
+    for name in ("step-000000004", "step-notes", ".writing-a-letter"):
+        (kept / name).mkdir()
+        (kept / name / "notes.txt").write_text(USERS)
+    (kept / "step-000000006").mkdir()  # an empty one
+    (kept / "notes.txt").write_text(USERS)
+    (last_of(tmp_path) / "notes.parquet").write_text(USERS)
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere" / "mark").write_text(f"{MARK}\nstate.safetensors")
+    (tmp_path / "elsewhere" / "state.safetensors").write_text(USERS)
+    (kept / "step-000000005").symlink_to(tmp_path / "elsewhere")
+    with open_checkpoints(tmp_path, {}, resume=resume, fresh=not resume) as checkpoints:
+        for step in (10, 12, 14, 16):
+            checkpoints.save(Checkpoint(step, {"model.weight": torch.zeros(2)}))
+        with pytest.raises(CheckpointError, match="step-000000004 is there, and is no checkpoint; it is left alone"):
+            checkpoints.save(Checkpoint(4, {"model.weight": torch.zeros(2)}))
+    found = {str(path.relative_to(kept)) for path in kept.rglob("*") if path.is_file()}
+    theirs = {f"{name}/notes.txt" for name in ("step-000000004", "step-notes", ".writing-a-letter")}
+    theirs |= {"notes.txt", "step-000000009/notes.parquet"}
+    assert theirs == {name for name in found if "notes" in name}
+    assert all((kept / name).read_text() == USERS for name in theirs)
+    assert (tmp_path / "elsewhere" / "state.safetensors").read_text() == USERS
+    assert (kept / "step-000000005").is_symlink()
+    assert (kept / "step-000000006").is_dir()
+    assert [path.name for path in checkpoints.paths()] == ["step-000000014", "step-000000016"]
+
+
+def test_a_folder_of_checkpoints_that_is_a_link_is_refused(tmp_path):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "own").mkdir()
+    (tmp_path / "out" / "checkpoints").symlink_to(tmp_path / "own")
+    with pytest.raises(ArgumentError, match="^out: expected a folder checkpoints in .*, got a link"):
+        open_checkpoints(tmp_path / "out", {}, fresh=True).__enter__()
+    assert list((tmp_path / "own").iterdir()) == []
+
+
+def test_checkpoints_from_before_the_mark_are_known_by_their_digests(tiny, task, tmp_path):
+    train(tmp_path, tiny(), task)
+    checkpoints = Checkpoints(tmp_path / "checkpoints")
+    for path in checkpoints.paths():
+        (path / "mark").unlink()
+    assert checkpoints.latest().step == 9
+    checkpoints.save(Checkpoint(10, {"model.weight": torch.zeros(2)}))
+    assert [path.name for path in checkpoints.folder.iterdir()].count("step-000000008") == 0
+
+
+HEADER = b'{"a": {"dtype": "F32", "shape": [4611686018427387904], "data_offsets": [0, 8]}}'
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"\xff" * 8,
+        b"\xff" * 7 + b"\x7f{}",
+        (5).to_bytes(8, "little") + b"{nope",
+        len(HEADER).to_bytes(8, "little") + HEADER + b"\0" * 8,
+        (2).to_bytes(8, "little") + b"[]",
+    ],
+    ids=range(6),
+)
+def test_tensors_with_a_bad_header_and_the_right_digest_are_passed_over(content, tiny, task, tmp_path):
+    train(tmp_path, tiny(), task)
+    (last_of(tmp_path) / "state.safetensors").write_bytes(content)
+    resigned(last_of(tmp_path))
+    with pytest.warns(UserWarning, match="goes on from step-000000008"):
+        train(tmp_path, tiny(), task)
+
+
+@pytest.mark.parametrize("name", ["../outside", "/etc/hostname", "sub/file", "..", "", "link", "pipe", "a\0b"])
+def test_a_manifest_that_leads_elsewhere_is_passed_over(name, tiny, task, tmp_path):
+    """And nothing is read there: no file, no link, no pipe."""
+    train(tmp_path, tiny(), task)
+    (tmp_path / "outside").write_text(USERS)
+    (last_of(tmp_path) / "link").symlink_to(tmp_path / "outside")
+    os.mkfifo(last_of(tmp_path) / "pipe")
+    path = last_of(tmp_path) / "checkpoint.json"
+    manifest = json.loads(path.read_text())
+    manifest["sha256"][name] = hashlib.sha256(USERS.encode()).hexdigest()
+    path.write_text(json.dumps(manifest))
+    with pytest.warns(UserWarning, match="goes on from step-000000008"):
+        assert Checkpoints(tmp_path / "checkpoints").latest().step == 8
+
+
+def change_metrics(folder):
+    pd.DataFrame({"step": ["a"]}).to_parquet(folder / "metrics.parquet")
+
+
+def shorten_metrics(folder):
+    pd.read_parquet(folder / "metrics.parquet").iloc[:3].to_parquet(folder / "metrics.parquet")
+
+
+def change_state(folder):
+    tensors = load_file(folder / "state.safetensors")
+    (name, *_) = (name for name in tensors if name.startswith("optimizer.") and tensors[name].ndim)
+    save_file({**tensors, name: torch.zeros(7, 7, 7)}, folder / "state.safetensors")
+
+
+def name_state(folder):
+    tensors = load_file(folder / "state.safetensors")
+    save_file({**tensors, "optimizer.first.momentum_buffer": torch.zeros(2)}, folder / "state.safetensors")
+
+
+@pytest.mark.parametrize("change", [change_metrics, shorten_metrics, change_state, name_state])
+def test_contents_of_another_run_with_the_right_digests_are_refused(change, tiny, task, tmp_path):
+    train(tmp_path, tiny(), task)
+    change(last_of(tmp_path))
+    resigned(last_of(tmp_path))
+    with pytest.raises(ArgumentError, match="^(metrics|checkpoint): expected "):
+        train(tmp_path, tiny(), task)

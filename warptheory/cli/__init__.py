@@ -5,6 +5,7 @@ an interruption by Ctrl-C.
 """
 
 import importlib
+import re
 import sys
 from collections.abc import Callable
 from functools import wraps
@@ -15,8 +16,15 @@ import typer
 from warptheory import __version__
 from warptheory.core.catalogue import entry_modules
 from warptheory.core.errors import ArgumentError, WarpTheoryError
+from warptheory.core.text import one_line
 
 __all__ = ["build_app", "main"]
+
+
+# What torch says of tensors that cannot be: larger than the memory, or than any number of bytes.
+_TOO_LARGE = re.compile(
+    "not enough memory|out of memory|allocate memory|size calculation overflowed|integer multiplicat"
+)
 
 
 def build_app() -> typer.Typer:
@@ -90,8 +98,12 @@ def main() -> None:
         _end(f"Error: {error}", 2 if isinstance(error, ArgumentError) else 1)
     except OSError as error:  # such as a disk that is full
         _end(f"Error: {error}", 1)
+    except (MemoryError, RuntimeError) as error:
+        if not (isinstance(error, MemoryError) or _TOO_LARGE.search(str(error))):
+            raise
+        _end(f"Error: not enough memory for sizes like these: {error or 'what is asked for cannot be held'}", 1)
 
 
 def _end(message: str, code: int) -> NoReturn:
-    print(message, file=sys.stderr)
+    print(one_line(message), file=sys.stderr)
     sys.exit(code)

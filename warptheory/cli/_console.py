@@ -7,7 +7,10 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+
+from warptheory.core.text import one_line
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -26,7 +29,7 @@ def progress_bar(title: str, *, shown: bool = True) -> Iterator[Callable[[float,
         task = progress.add_task(title, total=1.0)
 
         def update(share: float, name: str) -> None:
-            progress.update(task, completed=share, description=f"{title}: {name}")
+            progress.update(task, completed=share, description=escape(one_line(f"{title}: {name}")))
 
         yield update
 
@@ -46,11 +49,12 @@ def print_replay(table: "DataFrame", *, as_json: bool) -> None:
     for row in table.to_dict(orient="records"):
         found = row["failure"] or f"mean {row['mean']:.17g}, deviation {row['deviation']:.6g} of {row['rows']:.0f} rows"
         column = "" if row["failure"] else f", column {row['column']:.0f}"
-        print(f"{row['label']}, chunk {row['chunk']}{column}: {found}")
+        print(one_line(f"{row['label']}, chunk {row['chunk']}{column}: {found}"))
 
 
 def print_json(table: "DataFrame") -> None:
     """Print a JSON object for each row, numbers that are not finite as null."""
     for row in table.to_dict(orient="records"):
         finite = {name: None if isinstance(x, float) and not math.isfinite(x) else x for name, x in row.items()}
-        print(json.dumps(finite, ensure_ascii=False))
+        text = json.dumps(finite, ensure_ascii=False)
+        print(text if text.isprintable() else json.dumps(finite))

@@ -25,6 +25,13 @@ Scheduler = Annotated[
     str | None,
     typer.Option(help="Who works: processes (default), threads, serial, dask, or the tcp:// address of a cluster."),
 ]
+TimeLimit = Annotated[
+    float,
+    typer.Option(
+        help="Seconds that a derivation or a chunk may take; beyond, its claim or point alone is given up.",
+        min=0.001,
+    ),
+]
 Fresh = Annotated[bool, typer.Option("--fresh", help="Forget what the folder holds, and start over.")]
 Plain = Annotated[
     bool, typer.Option("--plain", help="Draw everything independently, without any reduction of the variance.")

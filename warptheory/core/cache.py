@@ -20,7 +20,8 @@ from hashlib import sha256
 from importlib import metadata
 from pathlib import Path
 
-from warptheory.core.files import write_text
+from warptheory.core.errors import ArgumentError
+from warptheory.core.files import content_of, write_text
 
 # Everything that a result may import, and so everything that a derivation can depend on. The operator on
 # tensors and the estimators change no derivation today; they are named because nothing keeps a result from
@@ -34,6 +35,7 @@ MAX_BYTES = 64 * 2**20
 _PACKAGE = Path(__file__).resolve().parents[1]
 _COMPUTING_PACKAGES = ("mpmath", "numpy", "scipy", "sympy", "torch")
 _ENTRY_NAME = re.compile(r"\.?[0-9a-f]{64}\.json.*")  # with a dot in front: left behind by a killed process
+_BEGINNING, _ENDING = b'{"request": ', b'"}\n'  # of every entry
 _STARTED_NS = time.time_ns()
 
 Request = Mapping[str, str] | Sequence[str]
@@ -171,17 +173,27 @@ def _read(path: Path, request: Request) -> str | None:
 
 
 def _store(path: Path, request: Request, text: str) -> None:
-    with suppress(OSError):
+    with suppress(OSError, ArgumentError):  # the latter if a link is in the way
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_text(path, json.dumps(_entry(request, text)) + "\n")
+        # A file whose name is the hash of this very request may be damaged beyond recognition.
+        write_text(path, json.dumps(_entry(request, text)) + "\n", lambda place: content_of(place) is not None)
         _evict(path.parent)
 
 
 def _evict(folder: Path) -> None:
-    """Delete the oldest entries until the rest is within the bounds; other files are left alone."""
-    found = [(path.stat(), path) for path in folder.iterdir() if _ENTRY_NAME.fullmatch(path.name)]
+    """Delete the oldest entries until the rest is within the bounds; other files are left alone, links too."""
+    found = [(path.lstat(), path) for path in folder.iterdir() if _ENTRY_NAME.fullmatch(path.name)]
     total = 0
     for number, (state, path) in enumerate(sorted(found, key=lambda entry: -entry[0].st_mtime_ns), start=1):
         total += state.st_size
-        if number > MAX_ENTRIES or total > MAX_BYTES:
+        if (number > MAX_ENTRIES or total > MAX_BYTES) and _is_entry(path):
             path.unlink(missing_ok=True)
+
+
+def _is_entry(path: Path) -> bool:
+    """Whether a file is an entry by its content: whole, damaged, or half written."""
+    content = content_of(path)
+    if content is None:
+        return False
+    is_begun = content.startswith(_BEGINNING) or _BEGINNING.startswith(content)
+    return is_begun or (b'"sha256": "' in content and content.endswith(_ENDING))

@@ -1,6 +1,7 @@
 """Checks of single arguments, which many rooms make alike."""
 
 import math
+import os
 from numbers import Integral, Real
 
 from warptheory.core.errors import ArgumentError
@@ -58,6 +59,23 @@ def check_flag(argument: str, value: object) -> bool:
     if not isinstance(value, bool):
         raise ArgumentError(argument, expected="True or False", received=repr(value))
     return value
+
+
+def check_fits(argument: str, value: object, size: int) -> None:
+    """Check that what a size asks for could be held in this machine's memory, before it is begun.
+
+    Args:
+        argument: name of the argument that asks for it.
+        value: what came.
+        size: bytes that are needed at the least.
+
+    Raises:
+        ArgumentError: more than there are in all.
+    """
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    if size > memory:
+        expected = f"a size that fits into {memory / 2**30:.3g} GiB of memory"
+        raise ArgumentError(argument, expected=expected, received=f"{value!r}, which takes {size / 2**30:.3g} GiB")
 
 
 def _whole_numbers(least: int | None, most: int | None) -> str:

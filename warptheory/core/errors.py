@@ -4,9 +4,14 @@ import difflib
 from collections.abc import Iterable
 from typing import Any
 
+from warptheory.core.text import printable
+
 
 class WarpTheoryError(Exception):
-    """Base class of every error that the library raises on purpose."""
+    """Base class of every error that the library raises on purpose; its text does not control a terminal."""
+
+    def __str__(self) -> str:
+        return printable(super().__str__())
 
     def __reduce__(self) -> tuple[Any, ...]:
         # Errors cross processes as their message: subclasses take other arguments than that.

@@ -1,6 +1,6 @@
 """Records: what a command computed, as files. Parquet tables, safetensors arrays, JSON with a manifest.
 
-A record is written whole or not at all (`core.files`).
+A record is written whole or not at all, and replaced only by the library that wrote it (`core.files`).
 """
 
 import json
@@ -8,8 +8,8 @@ import os
 import platform
 import subprocess
 import sys
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field, fields
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -17,9 +17,11 @@ from typing import Any
 import pandas as pd
 
 from warptheory.core.errors import ArgumentError
+from warptheory.core.files import MARK, check_replaceable, content_of, is_ours, write_atomically, write_text
+from warptheory.core.files import inner_folder as inner_folder
 from warptheory.core.files import output_folder as output_folder
-from warptheory.core.files import write_atomically, write_text
 
+_WRITTEN_BY = "written_by"  # where the mark is, in JSON
 _RECORDED_PACKAGES = ("warptheory", "numpy", "scipy", "sympy", "torch", "numba", "matplotlib", "scikit-image")
 
 
@@ -83,18 +85,52 @@ def source_commit() -> str:
     return done.stdout.strip()
 
 
-def write_json(path: Path, content: Any) -> None:
-    """Write JSON, atomically."""
-    write_text(path, json.dumps(content, indent=1, ensure_ascii=False) + "\n")
+def check_free(*paths: Path) -> None:
+    """Check that records may be written, with the manifests beside them, before long work is done for them.
+
+    Raises:
+        ArgumentError: something else stands in a place of theirs.
+    """
+    for path in paths:
+        check_replaceable(path, is_record if path.suffix == ".json" else is_ours)
+        if path.suffix in (".parquet", ".safetensors"):
+            check_replaceable(path.with_suffix(".json"), is_record)
+
+
+def is_record(path: Path) -> bool:
+    """Whether a JSON file is a record: it has the mark, or all fields of a manifest, as had those before the mark."""
+    if is_ours(path):
+        return True
+    try:
+        found = json.loads(content_of(path) or b"")
+    except (ValueError, RecursionError):
+        return False
+    return isinstance(found, dict) and {entry.name for entry in fields(Manifest)} <= found.keys()
+
+
+def write_json(path: Path, content: Any, ours: Callable[[Path], bool] = is_record) -> None:
+    """Write JSON, atomically, with the mark; what is no object has to hold it already.
+
+    Args:
+        path: the file.
+        content: what JSON can hold.
+        ours: tells whether the library wrote what stands in its place.
+
+    Raises:
+        ArgumentError: something else stands there.
+    """
+    marked = {_WRITTEN_BY: MARK, **content} if isinstance(content, Mapping) else content
+    write_text(path, json.dumps(marked, indent=1, ensure_ascii=False) + "\n", ours)
 
 
 def read_json(path: Path) -> Any:
-    """Read a JSON file.
+    """Read a JSON file, without the mark.
 
     Raises:
-        ArgumentError: there is no such record.
+        ArgumentError: there is no such record, or it is damaged.
     """
-    return json.loads(_existing(path).read_text(encoding="utf-8"))
+    content = _read(path, lambda: json.loads(path.read_text(encoding="utf-8")))
+    return {name: x for name, x in content.items() if name != _WRITTEN_BY} if isinstance(content, dict) else content
 
 
 def write_table(path: Path, table: pd.DataFrame, manifest: Manifest) -> None:
@@ -104,8 +140,17 @@ def write_table(path: Path, table: pd.DataFrame, manifest: Manifest) -> None:
         path: file ending in .parquet; the manifest takes the ending .json.
         table: the table.
         manifest: how it came about.
+
+    Raises:
+        ArgumentError: something that is no record stands in a place of theirs.
     """
-    write_atomically(path, lambda temporary: table.to_parquet(temporary, index=False))
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    check_free(path)
+    content = pa.Table.from_pandas(table, preserve_index=False)
+    marked = content.replace_schema_metadata({**(content.schema.metadata or {}), _WRITTEN_BY.encode(): MARK.encode()})
+    write_atomically(path, lambda temporary: parquet.write_table(marked, temporary))
     write_json(path.with_suffix(".json"), {**asdict(manifest), "rows": len(table), "columns": list(table.columns)})
 
 
@@ -113,9 +158,9 @@ def read_table(path: Path) -> pd.DataFrame:
     """Read a Parquet table.
 
     Raises:
-        ArgumentError: there is no such record.
+        ArgumentError: there is no such record, or it is damaged.
     """
-    return pd.read_parquet(_existing(path))
+    return _read(path, lambda: pd.read_parquet(path))
 
 
 def write_arrays(path: Path, arrays: Mapping[str, Any], manifest: Manifest) -> None:
@@ -125,10 +170,14 @@ def write_arrays(path: Path, arrays: Mapping[str, Any], manifest: Manifest) -> N
         path: file ending in .safetensors; the manifest takes the ending .json.
         arrays: arrays by name.
         manifest: how they came about.
+
+    Raises:
+        ArgumentError: something that is no record stands in a place of theirs.
     """
     from safetensors.numpy import save_file
 
-    write_atomically(path, lambda temporary: save_file(dict(arrays), temporary))
+    check_free(path)
+    write_atomically(path, lambda temporary: save_file(dict(arrays), temporary, {_WRITTEN_BY: MARK}))
     shapes = {name: list(array.shape) for name, array in arrays.items()}
     write_json(path.with_suffix(".json"), {**asdict(manifest), "shapes": shapes})
 
@@ -137,12 +186,11 @@ def read_arrays(path: Path) -> dict[str, Any]:
     """Read NumPy arrays by name from a safetensors file.
 
     Raises:
-        ArgumentError: there is no such record.
+        ArgumentError: there is no such record, or it is damaged.
     """
     from safetensors.numpy import load_file
 
-    arrays: dict[str, Any] = load_file(_existing(path))
-    return arrays
+    return _read(path, lambda: load_file(path))
 
 
 def command_line() -> str:
@@ -150,7 +198,11 @@ def command_line() -> str:
     return " ".join([Path(sys.argv[0]).name, *sys.argv[1:]])
 
 
-def _existing(path: Path) -> Path:
+def _read(path: Path, read: Callable[[], Any]) -> Any:
+    expected = "a record that a command wrote"
     if not path.is_file():
-        raise ArgumentError("record", expected="a record that a command wrote", received=f"no file {path}")
-    return path
+        raise ArgumentError("record", expected=expected, received=f"no file {path}")
+    try:
+        return read()
+    except Exception as error:  # what readers raise on damaged files is not documented
+        raise ArgumentError("record", expected=expected, received=f"{path}: {type(error).__name__}: {error}") from error

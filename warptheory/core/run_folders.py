@@ -2,16 +2,21 @@
 
 import json
 import os
+import re
+import tempfile
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from warptheory.core import records
 from warptheory.core.errors import ArgumentError
+from warptheory.core.files import MARK, check_replaceable, content_of, is_ours, remove
 
 CONFIGURATION, LOCK = "configuration.json", "lock"
+# What a lock holds; before the mark it was the first line alone.
+_HOLDER = re.compile(rf"(?P<process>process \d+)(\n{MARK}\n)?")
 # How much of what changed is told: so many changes, values of so many characters.
 _TOLD, _WIDTH = 8, 80
 
@@ -21,23 +26,48 @@ def held(folder: Path) -> Iterator[None]:
     """Hold a folder's lock, which the system releases when the process ends, however it ends.
 
     Raises:
-        ArgumentError: another process holds it.
+        ArgumentError: another process holds it, or a file of that name is no lock.
     """
     import fcntl
 
-    with (folder / LOCK).open("a+", encoding="utf-8") as lock:
+    with _opened(folder / LOCK) as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
-            lock.seek(0)
-            holder = lock.read().strip() or "another process"
+            holder = _HOLDER.fullmatch(lock.read())
+            told = holder["process"] if holder else "another process"
             raise ArgumentError(
-                "out", expected="a folder that no other run is using", received=f"{folder}, in use by {holder}"
+                "out", expected="a folder that no other run is using", received=f"{folder}, in use by {told}"
             ) from error
+        lock.seek(0)
         lock.truncate(0)
-        lock.write(f"process {os.getpid()}")
+        lock.write(_holder())
         lock.flush()
         yield
+
+
+def _opened(path: Path) -> TextIO:
+    """Open a lock, made if need be; it is never empty, so that an empty file is none.
+
+    Raises:
+        ArgumentError: something else has its name.
+    """
+    if not os.path.lexists(path):
+        with suppress(FileExistsError), tempfile.NamedTemporaryFile("w", dir=path.parent, prefix=".lock.") as new:
+            new.write(_holder())
+            new.flush()
+            os.link(new.name, path)
+    check_replaceable(path, _is_lock)
+    return os.fdopen(os.open(path, os.O_RDWR | os.O_NOFOLLOW), "r+", encoding="utf-8")
+
+
+def _holder() -> str:
+    return f"process {os.getpid()}\n{MARK}\n"
+
+
+def _is_lock(path: Path) -> bool:
+    content = content_of(path)
+    return content is not None and _HOLDER.fullmatch(content.decode("utf-8", "replace")) is not None
 
 
 def check_configuration(folder: Path, configuration: Mapping[str, Any]) -> None:
@@ -47,7 +77,7 @@ def check_configuration(folder: Path, configuration: Mapping[str, Any]) -> None:
         ArgumentError: another one, or one that cannot be read.
     """
     path = folder / CONFIGURATION
-    if not path.is_file():
+    if not os.path.lexists(path):
         records.write_json(path, {"configuration": configuration})
         return
     changed = changes(_configuration(path), configuration)
@@ -57,6 +87,35 @@ def check_configuration(folder: Path, configuration: Mapping[str, Any]) -> None:
             expected="a folder of the same run, or an empty one (--fresh starts over)",
             received=f"{folder}, in which {changed}",
         )
+
+
+def forget_configuration(folder: Path) -> None:
+    """Remove the configuration, so that the folder is free for another run.
+
+    Raises:
+        ArgumentError: a file of its name that is none.
+    """
+    remove(folder / CONFIGURATION, _is_configuration)
+
+
+def check_configuration_is_ours(folder: Path) -> None:
+    """Check that no other file has the configuration's name.
+
+    Raises:
+        ArgumentError: one has.
+    """
+    check_replaceable(folder / CONFIGURATION, _is_configuration)
+
+
+def _is_configuration(path: Path) -> bool:
+    """Whether a file is a configuration: it has the mark, or holds nothing else, as did those before the mark."""
+    if is_ours(path):
+        return True
+    try:
+        found = json.loads(content_of(path) or b"")
+    except (ValueError, RecursionError):
+        return False
+    return isinstance(found, dict) and found.keys() == {"configuration"}
 
 
 def changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
@@ -75,9 +134,9 @@ def changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
 def _configuration(path: Path) -> Mapping[str, Any]:
     reason = "it holds no configuration"
     try:
-        content = records.read_json(path)
+        content = json.loads(content_of(path) or b"")
         found = content.get("configuration") if isinstance(content, dict) else None
-    except (OSError, ValueError) as error:
+    except (ValueError, RecursionError) as error:
         reason, found = str(error), None
     if not isinstance(found, dict):
         raise ArgumentError(

@@ -24,10 +24,11 @@ from warptheory.montecarlo._quantiles import Quantiles
 from warptheory.montecarlo._simulation import Simulation
 from warptheory.montecarlo._store import ChunkStore, StoreError, chunk_store
 from warptheory.montecarlo._summary import Summary, summarise
+from warptheory.montecarlo._supervised import TimeLimitError
 from warptheory.montecarlo._together import run_campaign, verify_all, what_runs
 from warptheory.montecarlo._variance_reduction import reduced
 from warptheory.montecarlo._verdict import FAMILY_LEVEL, POWER, Claim, Judgement, Verdict, allowed_deviation, verify
-from warptheory.montecarlo._workers import Workers, workers
+from warptheory.montecarlo._workers import TIME_LIMIT, Workers, workers
 
 __all__ = [
     "DEFAULT_MAX_ELEMENTS",
@@ -35,6 +36,7 @@ __all__ = [
     "FAMILY_LEVEL",
     "POWER",
     "PROFILES",
+    "TIME_LIMIT",
     "Campaign",
     "ChunkError",
     "ChunkStore",
@@ -58,6 +60,7 @@ __all__ = [
     "Simulation",
     "StoreError",
     "Summary",
+    "TimeLimitError",
     "Trial",
     "Verdict",
     "Workers",

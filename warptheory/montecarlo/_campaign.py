@@ -1,7 +1,8 @@
 """Many trials in one run: preparations and chunks are handed to workers, and trials come back as they end.
 
 What a worker does is a pure function, so neither the number of workers, nor the order in which they finish, nor a
-restart changes a number. Finished chunks are stored as they come.
+restart changes a number. Finished chunks are stored as they come. Whatever an experiment does, be it that it ends its
+process or never returns, costs its own trial alone, as far as its workers can be ended (`_workers`).
 """
 
 import time
@@ -12,10 +13,11 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Protocol, runtime_checkable
 
 from warptheory.core.errors import WarpTheoryError
-from warptheory.montecarlo._chunks import Batch, ChunkError
+from warptheory.montecarlo._chunks import Batch, ChunkError, told
 from warptheory.montecarlo._estimate import Trial
 from warptheory.montecarlo._moments import Moments
 from warptheory.montecarlo._store import ChunkStore
+from warptheory.montecarlo._supervised import TimeLimitError
 from warptheory.montecarlo._workers import Workers
 
 _SECONDS = 1.0  # that a worker is given to do at a time
@@ -66,6 +68,12 @@ class _Task:
 
     number: int
     batch: Batch | None
+    again: bool = False  # whether a worker has died over it
+
+    @property
+    def is_one(self) -> bool:
+        """Whether it cannot be divided."""
+        return self.batch is None or len(self.batch.chunks) == 1
 
 
 class Campaign:
@@ -125,12 +133,15 @@ class Campaign:
 
     def _hand_out(self) -> None:
         """Keep the workers busy: chunks of what has begun first, then the next job."""
-        self._alone = bool(self._suspects)
-        if self._suspects:
+        self._alone = bool(self._suspects) and not self.workers.isolated
+        if self._alone:
             if not self._running:
                 self._submit(self._suspects.popleft())
             return
         while len(self._running) < 2 * self.workers.count:
+            if self._suspects:
+                self._submit(self._suspects.popleft())
+                continue
             batch = next(filter(None, map(self._next_batch, self._active.values())), None)
             if batch is not None:
                 self._submit(batch)
@@ -169,10 +180,17 @@ class Campaign:
         except self.workers.deaths:
             yield from self._replace_workers(task)
             return
-        except Exception as error:
+        except TimeLimitError as error:
+            yield from self._try_again(task, error)
+            return
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # such as of what cannot be sent to a worker
             yield from self._fail(task, error)
             return
-        if task.batch is None:
+        if isinstance(found, WarpTheoryError):
+            yield from self._fail(task, found)
+        elif task.batch is None:
             yield from self._begin(task.number, found)
         else:
             yield from self._add(task, found, seconds)
@@ -180,7 +198,9 @@ class Campaign:
     def _begin(self, number: int, prepared: Any) -> Iterator[Outcome]:
         try:
             active = _Active(number, self.jobs[number].trial(prepared))
-        except Exception as error:
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # of an experiment, such as one that ends the program
             yield from self._fail(_Task(number, None), error)
             return
         self._active[number] = active
@@ -205,7 +225,9 @@ class Campaign:
             for chunk, moments in (chunks or {}).items():
                 trial.add(label, chunk, moments)
             self._use_what_is_stored(active)
-        except WarpTheoryError as error:
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # of what an experiment makes of its means
             yield from self._fail(_Task(active.number, None), error)
             return
         if trial.is_done:
@@ -224,41 +246,65 @@ class Campaign:
             for chunk, moments in sorted(active.known.items()):
                 trial.add(estimation.label, chunk, moments)
 
-    def _fail(self, task: _Task, error: Exception) -> Iterator[Outcome]:
+    def _fail(self, task: _Task, error: BaseException) -> Iterator[Outcome]:
         """Close a job that cannot be tried; the others go on."""
         active = self._active.pop(task.number, None)
         if active is None and task.batch is not None:  # it has failed already
             return
+        self._suspects = deque(other for other in self._suspects if other.number != task.number)
+        self._running = {
+            future: other
+            for future, other in self._running.items()
+            if other.number != task.number or not future.cancel()
+        }
         self.done += 1
         self._report(self, task.number, None)
-        cause = str(error) if isinstance(error, WarpTheoryError) else f"{type(error).__name__}: {error}"
+        cause = told(error)
         if task.batch is not None and not isinstance(error, ChunkError):
             cause = str(ChunkError(task.batch.label, task.batch.seed, task.batch.chunks.start, cause))
         yield Outcome(task.number, None if active is None else active.trial, cause)
 
     def _replace_workers(self, task: _Task) -> Iterator[Outcome]:
-        """Start new workers after one has died; what was on its way is done again, one task at a time.
+        """Go on after a worker has died; what was on its way there is done again, one chunk at a time.
 
-        A chunk that was alone when the workers died is the one that kills them.
+        A chunk that was alone when its worker died, and over which one has died before, is the one that kills them.
 
         Raises:
             ArgumentError: they died before they could begin.
         """
         self.workers.check_start()
+        if self.workers.isolated:
+            again = task.again and task.is_one
+            yield from self._fail(task, _death(task)) if again else self._try_again(replace(task, again=True))
+            return
         others = list(self._running.values())
         self._dismiss()
         self._executor = self.workers.open()
-        if self._alone and not others and (task.batch is None or len(task.batch.chunks) == 1):
+        if self._alone and not others and task.is_one:
             yield from self._fail(task, _death(task))
             return
         for suspect in (task, *others):
-            self._suspects += _one_by_one(suspect)
+            yield from self._try_again(suspect)
+
+    def _try_again(self, task: _Task, error: WarpTheoryError | None = None) -> Iterator[Outcome]:
+        """Have a task done again, its chunks apart; if it cannot be divided and there is an error, it is closed."""
+        if task.batch is not None and task.number not in self._active:  # it has failed already
+            return
+        if error is not None and task.is_one:
+            yield from self._fail(task, error)
+        else:
+            self._suspects += _one_by_one(task)
 
 
 def _work(job: Job, batch: Batch | None) -> tuple[Any, float]:
-    """Do a task, in a worker; return what came of it, and the seconds that it took."""
+    """Do a task, in a worker; return what came of it, which may be an error, and the seconds that it took."""
     start = time.perf_counter()
-    found = job.prepare() if batch is None else batch.run()
+    try:
+        found = job.prepare() if batch is None else batch.run()
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # errors of other kinds may not come back from another process
+        found = error if isinstance(error, WarpTheoryError) else WarpTheoryError(told(error))
     return found, time.perf_counter() - start
 
 
@@ -272,7 +318,7 @@ def _one_by_one(task: _Task) -> Iterator[_Task]:
 
 
 def _death(task: _Task) -> WarpTheoryError:
-    cause = "the process that ran it died; it may have run out of memory"
+    cause = "the process that ran it died; it may have run out of memory, or of time"
     if task.batch is None:
         return WarpTheoryError(f"its preparation: {cause}")
     return ChunkError(task.batch.label, task.batch.seed, task.batch.chunks.start, cause)

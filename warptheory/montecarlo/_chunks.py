@@ -25,6 +25,7 @@ from warptheory.montecarlo._variance_reduction import reduced
 # the caches, and never more than a few megabytes.
 CHUNK_ELEMENTS = 2**17
 FEWEST_CHUNKS = 2
+_MOST_ELEMENTS = 2**28  # of a row: 2 GiB in double precision
 _FEWEST_ROWS = 64  # fewer would leave the standard error itself uncertain
 
 
@@ -75,7 +76,7 @@ class ChunkPlan:
 
         At least `fewest` chunks are wanted before the first look.
         """
-        check_integer("row_elements", elements)
+        check_integer("row_elements", check_integer("row_elements", elements), most=_MOST_ELEMENTS)
         check_integer("max_elements", max_elements)
         rows = max(1, CHUNK_ELEMENTS // elements)
         most = max(FEWEST_CHUNKS, max_elements // (rows * elements))
@@ -119,17 +120,36 @@ class Batch:
 
     def _run(self, chunk: int) -> Moments:
         stream = Stream(self.seed, self.label, chunk)
-        try:
+        with _failing(stream):
             experiment = experiment_of(self.source, self.values, self.plain)
-            sample = experiment.sample(stream.generator(), self.rows, self.values, self.device)
-            _check_sample(sample, self.rows)
-        except ArgumentError:
-            raise
-        except Exception as error:
-            raise ChunkError(self.label, self.seed, chunk, f"{type(error).__name__}: {error}") from error
+        sample = drawn(experiment, stream, self.rows, self.values, self.device)
         if not bool(torch.isfinite(sample).all()):
             raise NotFiniteError(self.label, self.seed, chunk, "the experiment returned NaN or infinity")
         return Moments.of(sample)
+
+
+def drawn(experiment: Experiment, stream: Stream, rows: int, values: Mapping[str, float], device: str) -> Tensor:
+    """Return the rows of a chunk, shape (rows,) or (rows, k).
+
+    Raises:
+        ChunkError: the experiment raised, even by what would end the program, or returned what is no sample.
+        ArgumentError: the experiment said so of its values.
+    """
+    with _failing(stream):
+        sample = experiment.sample(stream.generator(), rows, values, device)
+        _check_sample(sample, rows)
+    return sample
+
+
+@contextmanager
+def _failing(stream: Stream) -> Iterator[None]:
+    """Name the chunk in which an experiment fails."""
+    try:
+        yield
+    except (ArgumentError, KeyboardInterrupt):
+        raise
+    except BaseException as error:  # also of an experiment that would end the program
+        raise ChunkError(stream.label, stream.seed, stream.chunk, told(error)) from error
 
 
 def _check_sample(sample: object, rows: int) -> None:
@@ -143,6 +163,15 @@ def _check_sample(sample: object, rows: int) -> None:
         raise TypeError(f"sample: expected {expected}, got {type(sample).__name__}")
     if sample.ndim not in (1, 2) or len(sample) != rows or sample.is_complex():
         raise TypeError(f"sample: expected {expected}, got {sample.dtype} of shape {tuple(sample.shape)}")
+
+
+def told(error: BaseException) -> str:
+    """Return an error in words: one of this library as it is, others with their kind."""
+    try:
+        text = str(error)
+    except Exception:  # an error of a user's own
+        text = "an error that cannot be told"
+    return text if isinstance(error, WarpTheoryError) else f"{type(error).__name__}: {text}"
 
 
 def text_of(experiment: object) -> str:

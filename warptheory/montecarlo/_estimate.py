@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from warptheory.core.errors import ArgumentError, WarpTheoryError
+from warptheory.core.text import printable
 from warptheory.montecarlo._chunks import (
     FEWEST_CHUNKS,
     Batch,
@@ -78,7 +79,8 @@ class Estimate:
     def __str__(self) -> str:
         zero = f"not told from zero at a size of {self.size:.3g}, " if self.is_zero else ""
         limit = "" if self.reached else "short of the precision, "
-        return f"{self.label}: {self.value:.6g} ± {self.stderr:.1g} ({zero}{limit}n = {self.n}, seed {self.seed})"
+        found = f"{self.value:.6g} ± {self.stderr:.1g} ({zero}{limit}n = {self.n}, seed {self.seed})"
+        return printable(f"{self.label}: {found}")
 
 
 @dataclass

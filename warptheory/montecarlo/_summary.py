@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from warptheory.core.checks import check_integer
 from warptheory.core.streams import Stream
-from warptheory.montecarlo._chunks import ChunkPlan, one_thread, text_of
+from warptheory.montecarlo._chunks import ChunkPlan, drawn, one_thread, text_of
 from warptheory.montecarlo._experiment import Experiment, as_experiment
 from warptheory.montecarlo._moments import Moments
 from warptheory.montecarlo._quantiles import Quantiles
@@ -66,6 +66,7 @@ def summarise(
     Raises:
         ArgumentError: no rows, neither an experiment nor a statistic, a symbol without a value, or an unknown
             scheduler.
+        ChunkError: the experiment raised, or returned what is no sample.
     """
     check_integer("rows", rows)
     runnable = as_experiment(experiment)
@@ -100,7 +101,6 @@ class _Part:
 
     def __call__(self, chunk: int) -> Summary:
         with one_thread():
-            stream = Stream(self.seed, self.label, chunk)
-            sample = self.experiment.sample(stream.generator(), self.rows, self.values, self.device)
+            sample = drawn(self.experiment, Stream(self.seed, self.label, chunk), self.rows, self.values, self.device)
             columns = (sample[:, None] if sample.ndim == 1 else sample).unbind(1)
             return Summary(Moments.of(sample), tuple(map(Quantiles.of, columns)), self.seed, self.label)

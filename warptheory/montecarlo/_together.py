@@ -15,6 +15,7 @@ from warptheory.montecarlo._chunks import text_of
 from warptheory.montecarlo._estimate import DEFAULT_MAX_ELEMENTS, Trial, check_device
 from warptheory.montecarlo._store import chunk_store
 from warptheory.montecarlo._verdict import FAMILY_LEVEL, Claim, Judgement, Verdict, allowed_deviation
+from warptheory.montecarlo._workers import TIME_LIMIT
 from warptheory.montecarlo._workers import workers as workers_of
 
 
@@ -45,6 +46,7 @@ def run_campaign(
     scheduler: str | None = None,
     out: Path | None = None,
     fresh: bool = False,
+    time_limit: float | None = TIME_LIMIT,
     on_progress: Callable[[Campaign, int, Trial | None], None] | None = None,
 ) -> list[Outcome]:
     """Run jobs on workers, keep their finished chunks, and return what became of each, in their order.
@@ -56,12 +58,14 @@ def run_campaign(
         scheduler: who they are, as in `workers`.
         out: folder that keeps finished chunks, or None.
         fresh: whether to forget what that folder holds.
+        time_limit: seconds that a preparation or a chunk may take, or None; it costs its job alone. How far it can be
+            kept depends on who works: see `workers`.
         on_progress: as in `Campaign`.
 
     Raises:
         ArgumentError: an unknown scheduler, or a folder that is in use or belongs to another run.
     """
-    with chunk_store(out, configuration, fresh=fresh) as store, workers_of(scheduler, workers) as hands:
+    with chunk_store(out, configuration, fresh=fresh) as store, workers_of(scheduler, workers, time_limit) as hands:
         found = {outcome.number: outcome for outcome in Campaign(jobs, hands, store, on_progress).run()}
     return [found[number] for number in range(len(jobs))]
 
@@ -78,13 +82,15 @@ def verify_all(
     scheduler: str | None = None,
     out: Path | None = None,
     fresh: bool = False,
+    time_limit: float | None = TIME_LIMIT,
     on_progress: Callable[[float], None] | None = None,
 ) -> list[Verdict]:
     """Judge claims of one's own, with one level for all of them together.
 
     The verdicts do not depend on who works. A claim whose experiment fails is undecided, and says why; the others go
-    on. Experiments that other processes run have to be importable there: classes of a module, or of a script whose
-    calls stand below `if __name__ == "__main__":`.
+    on. That holds for every error, for an end of the program by `sys.exit`, and with processes or Dask also for one by
+    `os._exit` or a signal. Experiments that other processes run have to be importable there: classes of a module, or
+    of a script whose calls stand below `if __name__ == "__main__":`.
 
     Args:
         claims: the claims, each with a label of its own.
@@ -97,6 +103,9 @@ def verify_all(
         scheduler: who they are, as in `workers`: processes, threads, a cluster.
         out: folder that keeps finished chunks: after an interruption the same call goes on from there.
         fresh: whether to forget what that folder holds.
+        time_limit: seconds that a chunk may take, or None. One that never returns is given up by all workers, and
+            ended by processes and Dask; a thread goes on in vain; serially (one worker), compiled code that never
+            returns is waited for.
         on_progress: called with the share of the work that is done, in [0, 1].
 
     Raises:
@@ -118,6 +127,7 @@ def verify_all(
         scheduler=scheduler,
         out=out,
         fresh=fresh,
+        time_limit=time_limit,
         on_progress=None if on_progress is None else lambda campaign, number, trial: on_progress(campaign.share),
     )
     return [_verdict(job, outcome) for job, outcome in zip(jobs, outcomes, strict=True)]

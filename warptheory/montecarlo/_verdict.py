@@ -23,6 +23,7 @@ from scipy import special
 
 from warptheory.core.checks import check_integer, check_number
 from warptheory.core.errors import ArgumentError
+from warptheory.core.text import printable
 from warptheory.montecarlo._chunks import SupportsExperiment
 from warptheory.montecarlo._estimate import DEFAULT_MAX_ELEMENTS, Estimate, Estimation, run_here
 from warptheory.montecarlo._experiment import Experiment, as_experiment
@@ -131,8 +132,8 @@ class Verdict:
     def __str__(self) -> str:
         because = f"  {self.reason}" if self.reason else ""
         if self.n == 0:
-            return f"{self.label}: {self.verdict}{because}"
-        return (
+            return printable(f"{self.label}: {self.verdict}{because}")
+        return printable(
             f"{self.label}: {self.verdict}  theory {self.theory:.6g}, estimate {self.estimate:.6g} ± {self.stderr:.1g} "
             f"(n = {self.n}, power {self.power:.4f}, z = {self.z:.2f}, seed {self.seed}){because}"
         )

@@ -7,12 +7,13 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
-from warptheory.core.checks import check_flag, check_integer
+from warptheory.core.checks import check_fits, check_flag, check_integer
 from warptheory.networks._family import Family
 from warptheory.networks._network import WarpedNetwork, check_options, initialise
 from warptheory.operators import SelfWarp1d
 
 # What is left of 40 samples after three strides of two; the classifier sees where features are.
+_DEEPEST = 60  # no signal has 2⁶⁰ samples
 _POSITIONS = 5
 
 
@@ -44,6 +45,7 @@ class SelfWarpNet1d(WarpedNetwork):
 
     def __init__(
         self,
+        /,
         classes: int = 10,
         channels_in: int = 1,
         width: int = 50,
@@ -55,7 +57,9 @@ class SelfWarpNet1d(WarpedNetwork):
         super().__init__()
         check_options(options, selfwarp_net1d)
         check_flag("warp", warp)
-        check_integer("depth", depth)
+        check_integer("depth", check_integer("depth", depth), most=_DEEPEST)
+        filters = 3 * (depth - 1) * check_integer("width", width) ** 2
+        check_fits("width", width, 4 * (filters + _POSITIONS * width * check_integer("classes", classes)))
         entering = [check_integer("channels_in", channels_in)] + [check_integer("width", width)] * (depth - 1)
         sizes = [5] + [3] * (depth - 1)
         blocks = [
@@ -63,7 +67,7 @@ class SelfWarpNet1d(WarpedNetwork):
             for channels, size in zip(entering, sizes, strict=True)
         ]
         self.blocks = nn.Sequential(*blocks)
-        self.classifier = nn.Linear(_POSITIONS * width, check_integer("classes", classes))
+        self.classifier = nn.Linear(_POSITIONS * width, classes)
 
     def forward(self, x: Float[Tensor, "B C N"]) -> Float[Tensor, "B K"]:
         """Return the class scores of signals (B, C, N), shape (B, classes)."""

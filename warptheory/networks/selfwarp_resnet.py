@@ -8,12 +8,13 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
-from warptheory.core.checks import check_flag, check_integer
+from warptheory.core.checks import check_fits, check_flag, check_integer
 from warptheory.core.errors import ArgumentError, UnknownNameError
 from warptheory.networks._family import Family
 from warptheory.networks._network import WarpedNetwork, check_options, initialise
 from warptheory.operators import SelfWarp2d
 
+_DEEPEST = 9998  # of four digits, as in names
 PLACEMENTS = ("branch", "both", "between")
 # What mixes pixels in a block, and the size of its filters.
 MIXINGS = {"convolution": 3, "pointwise": 1}
@@ -72,6 +73,7 @@ class SelfWarpResNet(WarpedNetwork):
 
     def __init__(
         self,
+        /,
         depth: int,
         classes: int = 10,
         channels_in: int = 3,
@@ -84,14 +86,17 @@ class SelfWarpResNet(WarpedNetwork):
     ) -> None:
         super().__init__()
         check_flag("warp", warp)
-        blocks, rest = divmod(check_integer("depth", depth) - 2, 6)
+        blocks, rest = divmod(check_integer("depth", check_integer("depth", depth), most=_DEEPEST) - 2, 6)
         if rest or blocks < 1:
             raise ArgumentError("depth", expected="6n + 2 with n ≥ 1 (20, 32, 44, 56, 110)", received=depth)
         _check_choice("placement", placement, PLACEMENTS)
         _check_choice("mixing", mixing, tuple(MIXINGS))
         check_options(options, selfwarp_resnet)
         channels = width = check_integer("width", width)
-        self.stem = nn.Conv2d(check_integer("channels_in", channels_in), width, 3, padding=1, bias=False)
+        # Two convolutions in each block of the three stages, of which the later have two and four times the channels.
+        weights = 2 * blocks * (1 + 4 + 16) * width**2 * MIXINGS[mixing] ** 2
+        check_fits("width", width, 4 * (weights + 9 * width * check_integer("channels_in", channels_in)))
+        self.stem = nn.Conv2d(channels_in, width, 3, padding=1, bias=False)
         self.stem_norm = nn.BatchNorm2d(width)
         stages: list[nn.Module] = []
         for stage in range(3):
@@ -101,7 +106,8 @@ class SelfWarpResNet(WarpedNetwork):
                 stages.append(ResidualBlock(*sizes, placement, MIXINGS[mixing], options if warp else None))
                 channels = width * 2**stage
         self.blocks = nn.Sequential(*stages)
-        self.classifier = nn.Linear(channels, check_integer("classes", classes))
+        check_fits("classes", check_integer("classes", classes), 4 * channels * classes)
+        self.classifier = nn.Linear(channels, classes)
 
     def forward(self, x: Float[Tensor, "B C H W"]) -> Float[Tensor, "B K"]:
         """Return the class scores of images (B, C, H, W), shape (B, classes)."""

@@ -8,13 +8,17 @@ from typing import Any
 
 import jinja2
 import pandas as pd
+from markupsafe import Markup
 from matplotlib.figure import Figure
 
 from warptheory import results
 from warptheory.core import records
+from warptheory.core.files import MARK, check_replaceable
+from warptheory.core.text import printable
 from warptheory.report._backward import plot_reading, plot_slopes, plot_two_passes
 from warptheory.report._discretization import plot_errors, plot_orders
 from warptheory.report._iid import plot_displacement, plot_forward
+from warptheory.report._mathml import checked_mathml
 from warptheory.report._natural_images import plot_limits, plot_photographs
 from warptheory.report._plots import plot_accuracy, plot_deviations, plot_speed
 from warptheory.report._random_fields import plot_interpolated_fields, plot_moved_fields
@@ -32,7 +36,8 @@ def write_report(folder: Path, figures: Sequence[Mapping[str, str]]) -> Path:
     Raises:
         ArgumentError: a record is missing, or the folder cannot be written to.
     """
-    source = records.output_folder(folder) / "records"
+    check_replaceable(records.output_folder(folder) / "report.html")
+    source = folder / "records"
     verdicts = records.read_table(source / "verdicts.parquet")
     expected = records.read_table(source / "expected.parquet")
     iid = records.read_table(source / "iid_statistics.parquet")
@@ -52,6 +57,7 @@ def write_report(folder: Path, figures: Sequence[Mapping[str, str]]) -> Path:
         _environment()
         .get_template("report.html")
         .render(
+            mark=MARK,
             manifest=manifest,
             results=[
                 {**result, "claims": _rows(verdicts[verdicts["result"] == result["label"]])} for result in derivations
@@ -114,8 +120,12 @@ def _benchmark(source: Path, name: str) -> dict[str, Any]:
 
 def _environment() -> jinja2.Environment:
     environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("warptheory.report"), autoescape=True, undefined=jinja2.StrictUndefined
+        loader=jinja2.PackageLoader("warptheory.report"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        finalize=_shown,
     )
+    environment.filters["mathml"] = checked_mathml
     environment.filters["value"] = lambda number: f"{number:.5g}"
     environment.filters["error"] = lambda number: f"{number:.1g}"
     environment.filters["percent"] = lambda share: f"{100 * share:.1f} %"
@@ -123,6 +133,11 @@ def _environment() -> jinja2.Environment:
         f"{found['median']:.2f} ({found['lowest']:.2f} to {found['highest']:.2f})"
     )
     return environment
+
+
+def _shown(value: Any) -> Any:
+    """Return what a page shows of a value: text without characters that control or hide; markup as it is."""
+    return printable(value) if isinstance(value, str) and not isinstance(value, Markup) else value
 
 
 def _rows(table: pd.DataFrame) -> list[dict[str, Any]]:

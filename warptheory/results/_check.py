@@ -29,6 +29,7 @@ def check(
     scheduler: str | None = None,
     out: Path | None = None,
     fresh: bool = False,
+    time_limit: float | None = montecarlo.TIME_LIMIT,
     on_progress: Callable[[Progress], None] | None = None,
 ) -> pd.DataFrame:
     """Verify every quantity of the results in every setting; the level holds for all of them together.
@@ -52,6 +53,8 @@ def check(
         scheduler: who they are, as in `montecarlo.workers`: processes, threads, a cluster. Nor on this.
         out: folder that keeps finished chunks: after an interruption the same call goes on from there.
         fresh: whether to forget what that folder holds.
+        time_limit: seconds that a derivation or a chunk may take, or None; it costs its own row, as in
+            `montecarlo.verify_all`.
         on_progress: called with how far the run has come.
 
     Returns:
@@ -66,7 +69,7 @@ def check(
             scheduler, a seed or number of workers that is no integer, something else than results or a profile, or a
             folder that is in use or belongs to another run.
     """
-    manner = Manner(workers, scheduler, out, fresh, on_progress)
+    manner = Manner(workers, scheduler, out, fresh, on_progress, time_limit)
     cases = cases_of(chosen, (kernel, dim, offsets, inputs), Plan.of(profile, seed, device, plain=plain))
     outcomes = run(cases, configuration_of(cases), manner)
     return pd.DataFrame([_row(case, outcome) for case, outcome in zip(cases, outcomes, strict=True)])

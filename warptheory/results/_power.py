@@ -126,6 +126,7 @@ def power(
     scheduler: str | None = None,
     out: Path | None = None,
     fresh: bool = False,
+    time_limit: float | None = montecarlo.TIME_LIMIT,
     on_progress: Callable[[Progress], None] | None = None,
 ) -> pd.DataFrame:
     """Plant errors in every quantity of the results in every setting; arguments and errors as in `check`.
@@ -141,7 +142,7 @@ def power(
         wrong versions were not planted: they
         have `no_effect` that matters, `no_number` (NaN, infinite or complex), or were `not_tried`.
     """
-    manner = Manner(workers, scheduler, out, fresh, on_progress)
+    manner = Manner(workers, scheduler, out, fresh, on_progress, time_limit)
     claims = cases_of(chosen, (kernel, dim, offsets, inputs), Plan.of(profile, seed, device, plain=plain))
     cases = [PowerCase(case, most) for case, most in zip(claims, _terms_to_try(claims), strict=True)]
     outcomes = run(cases, configuration_of(claims), manner)

@@ -175,21 +175,21 @@ class Result:
             raise UnknownNameError("quantity", name, found)
         return found[name]
 
-    def setting(self, **choices: Any) -> Setting:
+    def setting(self, /, **choices: Any) -> Setting:
         """Return the setting with the given choices; a choice of None or none at all takes the default."""
         default = Setting(kernel=self.kernels[0], dim=self.dims[0])
         if self.offsets:
             default = replace(default, offsets=self.offsets[0])
         return replace(default, **{name: choice for name, choice in choices.items() if choice is not None})
 
-    def setting_of(self, quantity: str | None = None, **choices: Any) -> Setting:
+    def setting_of(self, /, quantity: str | None = None, **choices: Any) -> Setting:
         """Return the setting with the given choices; for others the first that the quantity, or the result, is for."""
         chosen = self.quantity(quantity)
         own = {"kernel": chosen.kernels[:1], "dim": chosen.dims[:1]}
         given = {name: choice for name, choice in choices.items() if choice is not None}
         return self.setting(**{**{name: first[0] for name, first in own.items() if first}, **given})
 
-    def derive(self, quantity: str | None = None, **choices: Any) -> Derivation:
+    def derive(self, /, quantity: str | None = None, **choices: Any) -> Derivation:
         """Derive a quantity for a setting.
 
         Args:
@@ -203,7 +203,7 @@ class Result:
         """
         return self.quantity(quantity).experiment(self.setting_of(quantity, **choices)).derive()
 
-    def closed_form(self, quantity: str | None = None, **values: Any) -> tuple[sp.Expr, Mapping[str, float]]:
+    def closed_form(self, /, quantity: str | None = None, **values: Any) -> tuple[sp.Expr, Mapping[str, float]]:
         """Return a quantity's closed form, and a number for every symbol; arguments and errors as in `evaluate`."""
         posed = self._posed(quantity, values)
         return posed.form, posed.values
@@ -222,11 +222,11 @@ class Result:
         """The statistic of the first quantity in the default setting."""
         return self.quantity().experiment(self.setting_of())
 
-    def latex(self, quantity: str | None = None, **choices: Any) -> str:
+    def latex(self, /, quantity: str | None = None, **choices: Any) -> str:
         """Return the closed form in LaTeX; arguments as in `derive`."""
         return str(sp.latex(self.derive(quantity, **choices).result))
 
-    def evaluate(self, quantity: str | None = None, **values: Any) -> float:
+    def evaluate(self, /, quantity: str | None = None, **values: Any) -> float:
         """Return the number that the closed form gives.
 
         Args:
@@ -241,7 +241,7 @@ class Result:
         self.check_values(quantity, **values)
         return self._theory(self._posed(quantity, values))
 
-    def check_values(self, quantity: str | None = None, **values: Any) -> None:
+    def check_values(self, /, quantity: str | None = None, **values: Any) -> None:
         """Check the arguments of `evaluate`; raises as there."""
         posed, numbers = self._posed(quantity, values), _numbers(values)
         if not numbers:
@@ -252,7 +252,7 @@ class Result:
                 raise UnknownNameError("values", name, {*kinds, *_CHOICES})
             check_symbol(name, value, kinds[name])
 
-    def symbols(self, quantity: str | None = None, **choices: Any) -> Set[str]:
+    def symbols(self, /, quantity: str | None = None, **choices: Any) -> Set[str]:
         """Return the names of the numbers that `evaluate` takes; arguments as in `derive`."""
         return set(self._kinds(self._posed(quantity, choices)))
 
@@ -272,7 +272,7 @@ class Result:
         known: dict[str, str] = json.loads(cached_text(request, DERIVATION_ROOMS, found))
         return known
 
-    def claim(self, quantity: str | None = None, theory: float | None = None, **values: Any) -> Claim:
+    def claim(self, /, quantity: str | None = None, theory: float | None = None, **values: Any) -> Claim:
         """Return the claim that a quantity makes for a setting, ready for `montecarlo.verify`.
 
         Args:
@@ -298,15 +298,15 @@ class Result:
             size=statistic.size(number),
         )
 
-    def simulation(self, quantity: str | None = None, **values: Any) -> tuple[Experiment, dict[str, float]]:
+    def simulation(self, /, quantity: str | None = None, **values: Any) -> tuple[Experiment, dict[str, float]]:
         """Return the experiment of the claim that `claim` returns, and its values; arguments and errors as there."""
         return self._simulation(self._posed(quantity, values))
 
-    def setting_at(self, quantity: str | None = None, **values: Any) -> Setting:
+    def setting_at(self, /, quantity: str | None = None, **values: Any) -> Setting:
         """Return the setting in which `evaluate` evaluates a quantity; arguments and errors as there."""
         return self._posed(quantity, values).setting
 
-    def check_drawn(self, quantity: str | None = None, **values: Any) -> None:
+    def check_drawn(self, /, quantity: str | None = None, **values: Any) -> None:
         """Check that the experiment stands for the quantity at these values; arguments and errors as `simulation`."""
         posed = self._posed(quantity, values)
         posed.quantity.check_drawn(posed.setting, posed.values)
@@ -385,9 +385,14 @@ class Result:
     def _theory(self, posed: "_Posed") -> float:
         """Return what the closed form gives."""
         request = [self.label, posed.quantity.name, str(posed.setting), str(sorted(posed.values.items()))]
-        return cached_number(request, DERIVATION_ROOMS, lambda: symbolic.evaluate(posed.form, posed.values))
+        try:
+            return cached_number(request, DERIVATION_ROOMS, lambda: symbolic.evaluate(posed.form, posed.values))
+        except OverflowError as error:
+            told = ", ".join(f"{name} = {value:g}" for name, value in sorted(posed.values.items()))
+            expected = f"values at which {posed.quantity.name} is below 1e308"
+            raise ArgumentError("values", expected=expected, received=told) from error
 
-    def claim_label(self, quantity: str | None = None, **values: Any) -> str:
+    def claim_label(self, /, quantity: str | None = None, **values: Any) -> str:
         """Return the label of the claim that `claim` returns; arguments as there."""
         chosen, setting = self.quantity(quantity), self._setting_from(quantity, values)
         law = f" {setting.offsets} offsets," if self.offsets else ""

@@ -50,6 +50,7 @@ class Manner:
         out: folder that keeps finished chunks, or None.
         fresh: whether to forget what the folder holds.
         on_progress: called with how far the run has come, or None.
+        time_limit: seconds that a preparation or a chunk may take, or None.
 
     Raises:
         ArgumentError: a number of workers that is no positive integer.
@@ -60,6 +61,7 @@ class Manner:
     out: Path | None
     fresh: bool
     on_progress: Callable[[Progress], None] | None
+    time_limit: float | None = montecarlo.TIME_LIMIT
 
     def __post_init__(self) -> None:
         if self.workers is not None:
@@ -94,6 +96,7 @@ def run(jobs: Sequence[NamedJob], configuration: Mapping[str, Any], manner: Mann
         scheduler=manner.scheduler,
         out=manner.out,
         fresh=manner.fresh,
+        time_limit=manner.time_limit,
         on_progress=report,
     )
 

@@ -22,6 +22,9 @@ from warptheory.symbolic import NotReducible
 
 Choice = str | int | float
 
+_TAKEN = frozenset({"self", "quantity", "theory"})  # arguments beside which symbols are given
+_MOST_GRID_POINTS = 10**5
+
 _WORDS = ("kernel", "offsets", "inputs")
 
 
@@ -136,6 +139,7 @@ def sweep(
     scheduler: str | None = None,
     out: Path | None = None,
     fresh: bool = False,
+    time_limit: float | None = montecarlo.TIME_LIMIT,
     on_progress: Callable[[Progress], None] | None = None,
 ) -> pd.DataFrame:
     """Work out a quantity at every point of a grid, by its closed form and by simulation.
@@ -157,6 +161,8 @@ def sweep(
         scheduler: who they are, as in `montecarlo.workers`. Nor on this.
         out: folder that keeps finished chunks: after an interruption the same call goes on from there.
         fresh: whether to forget what that folder holds.
+        time_limit: seconds that a derivation or a chunk may take, or None; it costs its own row, as in
+            `montecarlo.verify_all`.
         on_progress: called with how far the sweep has come.
 
     Returns:
@@ -171,7 +177,7 @@ def sweep(
             stand for, or at which the experiment does not stand for the quantity, no precision, and as `check`. Nothing
             has been run then.
     """
-    manner = Manner(workers, scheduler, out, fresh, on_progress)
+    manner = Manner(workers, scheduler, out, fresh, on_progress, time_limit)
     precision = Precision(rtol, atol, seed, device, plain)
     points = _points(results.get(result), quantity, over, given or {}, precision)
     settings = [_setting(point) for point in points]
@@ -281,8 +287,14 @@ def _check_grid(over: Mapping[str, Sequence[Choice]], given: Mapping[str, Choice
     """Check the parameters of a sweep.
 
     Raises:
-        ArgumentError: nothing to run through, or a parameter that is swept and given.
+        ArgumentError: nothing to run through, too much, no parameter, or one that is swept and given.
     """
+    for name in (*over, *given):
+        if name in _TAKEN:
+            raise ArgumentError("over", expected="symbols, kernel, dim, offsets or inputs", received=repr(name))
+    if math.prod(map(len, over.values())) > _MOST_GRID_POINTS:
+        counts = " × ".join(str(len(values)) for values in over.values())
+        raise ArgumentError("over", expected=f"at most {_MOST_GRID_POINTS} points", received=counts)
     empty = [name for name, values in over.items() if len(values) == 0]
     if not over or empty:
         raise ArgumentError("over", expected="parameters with at least one value each", received=empty or "none")

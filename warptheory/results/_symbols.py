@@ -9,6 +9,9 @@ from warptheory.core.checks import check_number
 from warptheory.core.errors import ArgumentError
 from warptheory.kernels import FractionSymbol
 
+# Layers and pixels are gone through one by one, in closed forms and in experiments.
+MOST_COUNTED = 2**16
+
 # What a symbol stands for: whether a number fits, and how that is said.
 _KINDS: Mapping[str, tuple[Callable[[float], bool], str]] = MappingProxyType(
     {
@@ -41,12 +44,14 @@ def check_symbol(name: str, value: object, kind: str) -> float:
     """Return the number that a symbol is to have.
 
     Raises:
-        ArgumentError: it is not finite, or not of that kind.
+        ArgumentError: it is not finite, not of that kind, or counts too many.
     """
     number = check_number(name, value)
     fits, expected = _KINDS[kind]
     if not fits(number):
         raise ArgumentError(name, expected=expected, received=value)
+    if kind == "positive integer" and number > MOST_COUNTED:
+        raise ArgumentError(name, expected=f"{expected}, and at most {MOST_COUNTED}", received=value)
     return number
 
 

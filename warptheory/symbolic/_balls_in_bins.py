@@ -21,6 +21,7 @@ from warptheory.core.errors import ArgumentError
 from warptheory.symbolic._nodes import Node
 from warptheory.symbolic._quadrature import Environment, Evaluate
 
+_MOST_PIXELS = 2**16
 _NEGLIGIBLE = 1e-20  # probability
 
 
@@ -86,10 +87,11 @@ def whole_size(size: float) -> int:
     """Return N as an integer.
 
     Raises:
-        ArgumentError: not a whole number of pixels ≥ 1.
+        ArgumentError: not a whole number of pixels ≥ 1, or too many to be gone through.
     """
-    if size < 1 or size != int(size):
-        raise ArgumentError("N", expected="a whole number of pixels ≥ 1", received=size)
+    if not 1 <= size <= _MOST_PIXELS or size != int(size):
+        expected = f"a whole number of pixels ≥ 1, at most {_MOST_PIXELS}"
+        raise ArgumentError("N", expected=expected, received=size)
     return int(size)
 
 

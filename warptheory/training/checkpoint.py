@@ -3,14 +3,16 @@
 A checkpoint is a folder of safetensors (weights, buffers, the optimizer's state), Parquet (what was measured so far)
 and JSON (the step, what else the state holds, and the digest of each file). It is filled under another name, and
 renamed when it is complete, so that a process that is killed leaves whole checkpoints behind, whenever that happens.
-The last two are kept.
+The last two are kept. Only folders are removed that hold the mark of this library, or files with the very digests that
+their manifest names, and of those only what was written there.
 """
 
-import shutil
+import json
+import os
 import tempfile
 import warnings
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from hashlib import file_digest, sha256
 from pathlib import Path
@@ -25,10 +27,14 @@ from torch import Tensor, nn
 from warptheory.core import records, run_folders
 from warptheory.core.checks import check_integer
 from warptheory.core.errors import ArgumentError, WarpTheoryError
+from warptheory.core.files import MARK, content_of, is_ours
+from warptheory.core.text import printable
+from warptheory.training.metrics import TrainingStep, history_of_table
 from warptheory.training.processes import Processes
 
 FOLDER = "checkpoints"
-_TENSORS, _MANIFEST, _KEPT = "state.safetensors", "checkpoint.json", 2
+_TENSORS, _MANIFEST, _MARKED, _KEPT = "state.safetensors", "checkpoint.json", "mark", 2
+_TABLE = ".parquet"
 _MODEL, _OPTIMIZER = "model", "optimizer"
 
 
@@ -49,6 +55,19 @@ class Checkpoint:
     scalars: Mapping[str, Any] = field(default_factory=dict)
     tables: Mapping[str, pd.DataFrame] = field(default_factory=dict)
     settings: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def history(self) -> list[TrainingStep]:
+        """What every step measured.
+
+        Raises:
+            ArgumentError: no such table, or one that is not of so many steps.
+        """
+        steps = history_of_table(self.tables.get("metrics", pd.DataFrame()))
+        if [measured.step for measured in steps] != list(range(self.step)):
+            received = f"a table of {len(steps)}"
+            raise ArgumentError("checkpoint", expected=f"what {self.step} steps measured", received=received)
+        return steps
 
 
 class CheckpointError(WarpTheoryError):
@@ -92,7 +111,7 @@ class Checkpoints:
         """
         try:
             return self._save(checkpoint)
-        except (OSError, SafetensorError) as error:
+        except (OSError, SafetensorError, _ForeignFolderError) as error:
             good = self.latest_path()
             message = f"the checkpoint of step {checkpoint.step} could not be written into {self.folder}: {error}"
             told = f"{message}; last good checkpoint: {good or 'none was written'}"
@@ -100,7 +119,7 @@ class Checkpoints:
 
     def latest_path(self) -> Path | None:
         """Return the folder of the last checkpoint that is whole, None if there is none."""
-        return next((path for path in reversed(self.paths()) if _is_whole(path)), None)
+        return next((path for path in reversed(self.paths()) if _whole(path) is not None), None)
 
     def latest(self) -> Checkpoint | None:
         """Return the last checkpoint that is whole, None if there is none; damaged ones are passed over, and named.
@@ -108,33 +127,37 @@ class Checkpoints:
         Warns:
             UserWarning: later checkpoints are damaged.
         """
-        path = self.latest_path()
+        found = next(((path, read) for path in reversed(self.paths()) if (read := _whole(path)) is not None), None)
+        path = None if found is None else found[0]
         damaged = [other.name for other in self.paths() if path is None or other > path]
         if damaged and damaged != self._told and Processes.current().rank == 0:
             going_on = "training starts over" if path is None else f"training goes on from {path.name}"
-            warnings.warn(f"damaged checkpoint in {self.folder}: {', '.join(damaged)}; {going_on}", stacklevel=2)
+            told = f"damaged checkpoint in {self.folder}: {', '.join(damaged)}; {going_on}"
+            warnings.warn(printable(told), stacklevel=2)
             self._told = damaged
-        return None if path is None else _read(path)
+        return None if found is None else found[1]
 
     def paths(self) -> list[Path]:
         """Return the folders of all checkpoints in the order of their steps, be they whole or damaged."""
-        return sorted(self.folder.glob("step-*"))
+        return sorted(path for path in self.folder.glob("step-*") if _is_ours(path))
 
     def _save(self, checkpoint: Checkpoint) -> Path:
         path = self.folder / _name(checkpoint.step)
         temporary = Path(tempfile.mkdtemp(dir=self.folder, prefix=".writing-"))
         try:
             _write(checkpoint, temporary)
-            if path.exists():  # damaged, or else the run would have gone on from there
-                shutil.rmtree(path)
+            if _is_ours(path):  # damaged, or else the run would have gone on from there
+                _remove(path)
+            if os.path.lexists(path):
+                raise _ForeignFolderError(f"{path.name} is there, and is no checkpoint; it is left alone")
             temporary.replace(path)
         except BaseException:
-            shutil.rmtree(temporary, ignore_errors=True)
+            _remove(temporary)
             raise
         kept = [other for other in self.paths() if other <= path][-_KEPT:]
         for other in self.paths():
             if other not in kept:
-                shutil.rmtree(other)
+                _remove(other)
         return path
 
 
@@ -221,13 +244,29 @@ def restore_state(model: nn.Module, optimizer: torch.optim.Optimizer, tensors: M
             weights[name] = tensor
             continue
         index, _, name = name.partition(".")
-        state.setdefault(int(index), {})[name] = tensor
+        number = int(index) if index.isascii() and index.isdigit() else -1
+        state.setdefault(number, {})[name] = tensor
     try:
         model.load_state_dict(weights)
     except RuntimeError as error:
         raise ArgumentError("model", expected="the model of the checkpoint", received=error) from error
+    _check_optimizer_state(optimizer, state)
     optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
     _lay_out(optimizer)
+
+
+def _check_optimizer_state(optimizer: torch.optim.Optimizer, state: Mapping[int, Mapping[str, Tensor]]) -> None:
+    """Check that there is a parameter for each part of a state, and of its shape.
+
+    Raises:
+        ArgumentError: there is none.
+    """
+    parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+    for number, parts in state.items():
+        for name, tensor in parts.items():
+            if not 0 <= number < len(parameters) or tensor.shape not in (parameters[number].shape, torch.Size()):
+                received = f"{name!r} of parameter {number}, of shape {tuple(tensor.shape)}"
+                raise ArgumentError("checkpoint", expected="the state of this run's optimizer", received=received)
 
 
 def fingerprint(model: nn.Module) -> str:
@@ -250,17 +289,19 @@ def _lay_out(optimizer: torch.optim.Optimizer) -> None:
 
 def _prepare(folder: Path, configuration: Mapping[str, Any], *, resume: bool, fresh: bool) -> None:
     """Clear what is to be forgotten and what a killed run left half written, and check what is there."""
-    kept = folder / FOLDER
+    run_folders.check_configuration_is_ours(folder)
+    kept = records.inner_folder(folder, FOLDER)
     if fresh:
-        shutil.rmtree(kept, ignore_errors=True)
-        (folder / run_folders.CONFIGURATION).unlink(missing_ok=True)
-    kept.mkdir(exist_ok=True)
+        for path in Checkpoints(kept).paths():
+            _remove(path)
+        run_folders.forget_configuration(folder)
     for unfinished in kept.glob(".writing-*"):
-        shutil.rmtree(unfinished, ignore_errors=True)
+        if _is_ours(unfinished):
+            _remove(unfinished)
     found = Checkpoints(kept).paths()
     if not (found or _holds_data(folder)):
         # What was started here came to nothing: the folder is free for another run.
-        (folder / run_folders.CONFIGURATION).unlink(missing_ok=True)
+        run_folders.forget_configuration(folder)
     if found and not (folder / run_folders.CONFIGURATION).is_file():
         _check_against_checkpoint(kept, configuration)
     run_folders.check_configuration(folder, configuration)
@@ -285,31 +326,71 @@ def _check_against_checkpoint(folder: Path, configuration: Mapping[str, Any]) ->
     check_settings(folder, {name: settings[name] for name in shared}, {name: configuration[name] for name in shared})
 
 
+class _ForeignFolderError(WarpTheoryError):
+    """Something that is no checkpoint has its name."""
+
+
 def _write(checkpoint: Checkpoint, folder: Path) -> None:
+    files = [_TENSORS, *(f"{name}{_TABLE}" for name in sorted(checkpoint.tables))]
+    (folder / _MARKED).write_text("\n".join([MARK, *files, _MANIFEST]), encoding="utf-8")
     save_file(dict(checkpoint.tensors), folder / _TENSORS)
     for name, table in checkpoint.tables.items():
-        table.to_parquet(folder / f"{name}.parquet", index=False)
-    digests = {path.name: _digest(path) for path in sorted(folder.iterdir())}
+        table.to_parquet(folder / f"{name}{_TABLE}", index=False)
+    digests = {name: _digest(folder, name) for name in files}
     contents = {"scalars": dict(checkpoint.scalars), "settings": dict(checkpoint.settings)}
     manifest = {"step": checkpoint.step, **contents, "sha256": digests}
     records.write_json(folder / _MANIFEST, manifest)
 
 
-def _is_whole(folder: Path) -> bool:
-    """Whether every file of a checkpoint is there, with the content that was written."""
+def _whole(folder: Path) -> Checkpoint | None:
+    """Return a checkpoint whose files are all there as they were written, and mean something; None for any other."""
+    if not _is_whole(folder):
+        return None
     try:
-        manifest = records.read_json(folder / _MANIFEST)
+        return _read(folder)
+    except Exception:  # what readers raise on files that somebody made is not documented
+        return None
+
+
+def _is_whole(folder: Path) -> bool:
+    """Whether every file of a checkpoint is there, with the content that was written; no file elsewhere is read."""
+    try:
+        manifest = json.loads(content_of(folder / _MANIFEST) or b"")
         digests, is_named = manifest["sha256"], folder.name == _name(manifest["step"])
         is_complete = _TENSORS in digests and all(isinstance(manifest[name], dict) for name in ("scalars", "settings"))
-        return is_named and is_complete and all(_digest(folder / name) == digests[name] for name in digests)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return is_named and is_complete and all(_digest(folder, name) == digests[name] for name in digests)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return False
+
+
+def _is_ours(folder: Path) -> bool:
+    """Whether a folder was made here, whole, damaged or half written: no link, but with the mark, or whole."""
+    return folder.is_dir() and not folder.is_symlink() and (is_ours(folder / _MARKED) or _is_whole(folder))
+
+
+def _remove(folder: Path) -> None:
+    """Remove a checkpoint's folder, the mark last; what else somebody has put there stays, and the folder with it."""
+    for name in (*_written(folder), _MARKED):
+        path = folder / name
+        if Path(name).name == name and not path.is_symlink() and not path.is_dir():
+            path.unlink(missing_ok=True)
+    with suppress(OSError):  # not empty
+        folder.rmdir()
+
+
+def _written(folder: Path) -> list[str]:
+    """Return the names of the files that were written into a checkpoint's folder, or were to be."""
+    marked = (content_of(folder / _MARKED) or b"").decode("utf-8", "replace").split("\n")
+    if marked[0] == MARK:
+        return marked[1:]
+    return [*json.loads(content_of(folder / _MANIFEST) or b"{}").get("sha256", {}), _MANIFEST]
 
 
 def _read(folder: Path) -> Checkpoint:
     manifest = records.read_json(folder / _MANIFEST)
-    tables = {path.stem: pd.read_parquet(path) for path in folder.glob("*.parquet")}
-    return Checkpoint(manifest["step"], load_file(folder / _TENSORS), manifest["scalars"], tables, _settings(folder))
+    tables = {Path(name).stem: pd.read_parquet(folder / name) for name in manifest["sha256"] if name.endswith(_TABLE)}
+    tensors = load_file(folder / _TENSORS)
+    return Checkpoint(manifest["step"], tensors, manifest["scalars"], tables, _settings(folder))
 
 
 def _settings(folder: Path) -> dict[str, Any]:
@@ -321,6 +402,15 @@ def _name(step: int) -> str:
     return f"step-{step:09d}"
 
 
-def _digest(path: Path) -> str:
+def _digest(folder: Path, name: str) -> str:
+    """Return the digest of a plain file in a folder.
+
+    Raises:
+        ValueError: a name that leads elsewhere.
+        OSError: a file that cannot be read.
+    """
+    path = folder / name
+    if Path(name).name != name or path.is_symlink() or not path.is_file():
+        raise ValueError(name)
     with path.open("rb") as file:
         return file_digest(file, "sha256").hexdigest()

@@ -19,7 +19,7 @@ from warptheory.core.streams import Stream
 from warptheory.training.batches import draw_batch
 from warptheory.training.checkpoint import Checkpoint, Checkpoints, check_settings, restore_state, state_tensors
 from warptheory.training.diagnosis import diverged
-from warptheory.training.metrics import TrainingStep, history_of_table, history_table
+from warptheory.training.metrics import TrainingStep, history_table
 from warptheory.training.optimizers import build_optimizer, gradient_norms, set_learning_rate
 from warptheory.training.precision import Precision
 from warptheory.training.processes import Processes
@@ -179,9 +179,14 @@ class _Run:
         if checkpoint is None:
             return []
         check_settings(self._checkpoints.folder, checkpoint.settings, asdict(self._settings))
+        history = checkpoint.history
         restore_state(self._model, self.optimizer, checkpoint.tensors)
-        self._precision.scaler.load_state_dict(dict(checkpoint.scalars))
-        return history_of_table(checkpoint.tables["metrics"])
+        try:
+            self._precision.scaler.load_state_dict(dict(checkpoint.scalars))
+        except (KeyError, RuntimeError, TypeError, ValueError) as error:
+            expected = "the scale of the loss, and how it changes"
+            raise ArgumentError("checkpoint", expected=expected, received=f"{checkpoint.scalars}") from error
+        return history
 
     def forward(self, parallel: nn.Module, inputs: Tensor, truth: Tensor) -> tuple[Tensor, Tensor]:
         """Return the mean loss of this process's images, and the share of them that is classified correctly."""

@@ -51,7 +51,19 @@ def history_table(history: Sequence[TrainingStep]) -> pd.DataFrame:
 
 
 def history_of_table(table: pd.DataFrame) -> list[TrainingStep]:
-    """Return the steps of a table that `history_table` made."""
+    """Return the steps of a table that `history_table` made.
+
+    Raises:
+        ArgumentError: any other table.
+    """
+    try:
+        return _steps(table)
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        received = f"one with columns {', '.join(map(str, table.columns))}"
+        raise ArgumentError("metrics", expected="a table of a run's steps", received=received) from error
+
+
+def _steps(table: pd.DataFrame) -> list[TrainingStep]:
     history = []
     for row in table.to_dict(orient="records"):
         norms = {str(name).removeprefix(_NORM): row.pop(name) for name in list(row) if str(name).startswith(_NORM)}

@@ -19,12 +19,13 @@ from warptheory.core import records
 from warptheory.core.checks import check_integer
 from warptheory.core.device import device_name
 from warptheory.core.errors import ArgumentError, UnknownNameError
+from warptheory.core.files import remove
 from warptheory.training import data
 from warptheory.training.checkpoint import Checkpoint, fingerprint, open_checkpoints
 from warptheory.training.data import Dataset, LabelledImages
 from warptheory.training.diagnosis import DivergedError
 from warptheory.training.loop import Monitor, check_inputs, fit
-from warptheory.training.metrics import TrainingStep, history_of_table, history_table, summary_writer, tensorboard_log
+from warptheory.training.metrics import TrainingStep, history_table, summary_writer, tensorboard_log
 from warptheory.training.processes import Processes
 from warptheory.training.settings import TrainingSettings
 
@@ -188,6 +189,8 @@ def train(
             check_inputs(model, images, labels, run.settings, test=test, evaluation_interval=evaluation_interval)
             if tensorboard:
                 summary_writer()
+            if out is not None and processes.rank == 0:
+                records.check_free(*_record_paths(Path(out)))
         # Channels last is the order in which convolutions and warps of several channels are fastest.
         model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stubs omit it
         configuration = run.configuration(dataset)
@@ -195,11 +198,13 @@ def train(
             open_checkpoints(out, configuration, interval=checkpoint_interval, resume=resume, fresh=fresh)
         )
         last = None if checkpoints is None else checkpoints.latest()
-        measured = [] if last is None else history_of_table(last.tables["metrics"])
+        measured = [] if last is None else last.history
         listeners: list[OnStep] = [measured.append] if on_step is None else [measured.append, on_step]
         if tensorboard and out is not None and processes.rank == 0:
             first = 0 if last is None else last.step
-            listeners.append(stack.enter_context(tensorboard_log(Path(out) / "tensorboard", first)))
+            listeners.append(
+                stack.enter_context(tensorboard_log(records.inner_folder(Path(out), "tensorboard"), first))
+            )
         monitor = None if watch is None else _watched(stack, watch, model, last)
         write = _Records(Path(out), configuration, device) if out is not None and processes.rank == 0 else None
         if write is not None and fresh:
@@ -252,6 +257,10 @@ def _watched(stack: ExitStack, watch: Watch, model: nn.Module, last: Checkpoint 
     return _ContinuedMonitor(before, monitor)
 
 
+def _record_paths(folder: Path) -> list[Path]:
+    return [folder / name for name in ("metrics.parquet", "monitor.parquet", "weights.safetensors")]
+
+
 class _Records:
     """The records of a run, in its folder."""
 
@@ -263,9 +272,9 @@ class _Records:
 
     def forget(self) -> None:
         """Remove the records of an earlier run."""
-        for name in ("metrics.parquet", "monitor.parquet", "weights.safetensors"):
-            for path in (self._folder / name, (self._folder / name).with_suffix(".json")):
-                path.unlink(missing_ok=True)
+        for path in _record_paths(self._folder):
+            remove(path)
+            remove(path.with_suffix(".json"), records.is_record)
 
     def metrics(self, history: Sequence[TrainingStep]) -> None:
         """Write what every step measured."""

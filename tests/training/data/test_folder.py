@@ -6,7 +6,7 @@ from io import BytesIO
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from PIL import Image, ImageFile
 from skimage import color, transform
 
 from warptheory.core.errors import ArgumentError
@@ -298,3 +298,80 @@ def test_a_folder_that_cannot_be_listed(split):
         refused(split, f"a folder that can be read, got {folder}: ")
     finally:
         folder.chmod(0o755)
+
+
+def two_classes(folder, name, save_image):
+    for label in ("cat", "dog"):
+        for number in range(2):
+            (folder / label).mkdir(exist_ok=True)
+            save_image(folder / label / f"{number}{name}")
+
+
+@pytest.fixture
+def decoded(monkeypatch):
+    """The sizes of all images that are decoded."""
+    sizes, load = [], ImageFile.ImageFile.load
+
+    def watched(image):
+        sizes.append(image.size)
+        return load(image)
+
+    monkeypatch.setattr(ImageFile.ImageFile, "load", watched)
+    return sizes
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "RGB", "RGBA", "P", "I;16"])
+def test_a_small_file_of_very_many_pixels_is_never_decoded(tmp_path, decoded, mode):
+    """A header is enough to know."""
+    depth, kind = {"1": (1, 0), "L": (8, 0), "RGB": (8, 2), "RGBA": (8, 6), "P": (8, 3), "I;16": (16, 0)}[mode]
+    header = struct.pack(">IIBBBBB", 6000, 6000, depth, kind, 0, 0, 0)
+    chunks = [(b"IHDR", header), *([(b"PLTE", bytes(6))] if mode == "P" else []), (b"IDAT", b""), (b"IEND", b"")]
+    parts = [struct.pack(">I", len(c)) + n + c + struct.pack(">I", zlib.crc32(n + c)) for n, c in chunks]
+    two_classes(tmp_path, ".png", lambda path: path.write_bytes(b"\x89PNG\r\n\x1a\n" + b"".join(parts)))
+    with pytest.raises(
+        ArgumentError, match=r"^data_dir: expected an image .*: 6000 × 6000 pixels, more than 33554432$"
+    ):
+        data.load("folder", data_dir=tmp_path, size=8)
+    assert decoded == []
+
+
+@pytest.mark.parametrize("progressive", [False, True])
+def test_a_large_jpeg_is_decoded_at_less_than_its_size(tmp_path, decoded, progressive):
+    """Unless it is progressive, and all its coefficients would be held in memory."""
+    ramp = np.repeat(np.linspace(0, 255, 6000).astype(np.uint8)[:, None], 6000, axis=1)
+    Image.fromarray(ramp).save(tmp_path / "ramp.jpg", quality=90, progressive=progressive)
+    decoded.clear()
+    if progressive:
+        with pytest.raises(ArgumentError, match="6000 × 6000 pixels, more than 33554432"):
+            _read_image(tmp_path / "ramp.jpg", 8, 1)
+        return
+    found = _read_image(tmp_path / "ramp.jpg", 8, 1)[0, :, 0]
+    assert set(decoded) == {(750, 750)}
+    # Means over eighths of a ramp, but at the ends; one step of 8 bits for the file, one for the decoder.
+    expected = (torch.arange(8) + 0.5) / 8
+    torch.testing.assert_close(found[1:-1], expected[1:-1], rtol=0, atol=2 / 255)
+
+
+@pytest.mark.parametrize("mode", ["L", "RGB", "RGBA", "P", "I;16", "1"])
+def test_large_squares_are_averaged_to_the_same_image(tmp_path, mode, monkeypatch):
+    """Of blocks of four by four equal pixels, over which the weights of the resampling are straight lines.
+
+    So the means over blocks change nothing but the rounding of float32 sums over 1024 pixels, and of colours times
+    opacities to 8 bits, on the way there and back.
+    """
+    noise = np.random.default_rng(0).integers(0, 256, (32, 40, 4), np.uint8).repeat(4, 0).repeat(4, 1)
+    image = Image.fromarray(noise)
+    if mode == "I;16":
+        image = Image.fromarray(noise[..., 0].astype(np.uint16) * 257)
+    elif mode != "RGBA":
+        image = image.convert("RGB").convert(mode, dither=Image.Dither.NONE)
+    image.save(tmp_path / "noise.png")
+    before = _read_image(tmp_path / "noise.png", 8, 3)
+    monkeypatch.setattr("warptheory.training.data.folder._MOST_SHARP", 64)
+    after = _read_image(tmp_path / "noise.png", 8, 3)
+    torch.testing.assert_close(after, before, rtol=0, atol=2 / 255 if mode == "RGBA" else 1e-4)
+
+
+def test_an_absurd_size_is_refused(unsplit):
+    with pytest.raises(ArgumentError, match="^size: expected a size that fits into .* GiB of memory, got 1000000000"):
+        data.load("folder", data_dir=unsplit, size=10**9)

@@ -19,8 +19,9 @@ def command(
     from warptheory.cli._console import progress_bar
     from warptheory.core import records
     from warptheory.core.checkout import load_script
+    from warptheory.core.text import one_line
 
     folder = records.output_folder(out)
     with progress_bar("analyse") as update:
         update(0.0, name)
-        print(load_script("analyses", name, "name").run(folder, seed, device))
+        print(one_line(str(load_script("analyses", name, "name").run(folder, seed, device))))

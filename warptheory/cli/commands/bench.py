@@ -21,10 +21,11 @@ def command(
     from warptheory.cli._console import progress_bar
     from warptheory.core import records
     from warptheory.core.checkout import load_script
+    from warptheory.core.text import one_line
 
     folder = records.output_folder(out)
     script = load_script("benchmarks", name, "name")
     with progress_bar("bench") as update:
         path = script.run(folder, seed, device, rounds, update)
     print(script.summary(path))
-    print(path)
+    print(one_line(str(path)))

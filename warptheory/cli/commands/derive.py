@@ -10,6 +10,7 @@ import typer
 
 from warptheory.cli import _options as options
 from warptheory.core.errors import ArgumentError, UnknownNameError, WarpTheoryError
+from warptheory.core.text import one_line
 
 EXAMPLES = (
     "Examples:  warptheory derive A4 --offsets normal  ·  warptheory derive 'A*' --dim 1  ·  "
@@ -32,17 +33,20 @@ def command(
 
     Derivations are kept on disk until a source file changes (WARPTHEORY_CACHE: the folder, or off).
     """
-    from warptheory.core.files import output_folder, write_text
+    from warptheory.core.files import MARK, check_replaceable, output_folder, write_text
 
     chosen = _choose(_headings(), patterns, quantity)
-    folder = None if out is None else output_folder(out)
+    folder, ending = None if out is None else output_folder(out), "tex" if latex else "txt"
+    if folder is not None:
+        for heading in chosen:
+            check_replaceable(folder / f"derivation_{heading.label}.{ending}")
     pages = _derive(chosen, _Choices(kernel, dim, offsets), latex, exact=frozenset(patterns))
     print(f"\n\n{_comment(latex)}{_RULE}\n\n".join(page.text for page in pages))
     for page in pages:
         if folder is not None and page.derived:
-            path = folder / f"derivation_{page.label}.{'tex' if latex else 'txt'}"
-            write_text(path, page.text + "\n")
-            typer.echo(f"written: {path}", err=True)
+            path = folder / f"derivation_{page.label}.{ending}"
+            write_text(path, f"{page.text}\n\n{_comment(latex)}{MARK}\n")
+            typer.echo(one_line(f"written: {path}"), err=True)
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,7 @@ def command(
     from warptheory.cli._console import progress_bar
     from warptheory.core import records
     from warptheory.core.checkout import load_script
+    from warptheory.core.text import one_line
 
     folder = records.output_folder(out)
     with progress_bar("figure") as update:
@@ -26,4 +27,4 @@ def command(
         drawn = load_script("paper_repro", "driver", "figure").draw_figure(f"figure{number}", folder, seed, device)
         update(1.0, number)
     for suffix in (".pdf", ".png"):
-        print((folder / drawn["file"]).with_suffix(suffix))
+        print(one_line(str((folder / drawn["file"]).with_suffix(suffix))))

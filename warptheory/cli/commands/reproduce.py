@@ -18,12 +18,13 @@ def command(
     from warptheory.cli._console import progress_bar
     from warptheory.core import records
     from warptheory.core.checkout import load_script
+    from warptheory.core.text import one_line
 
     driver = load_script("paper_repro", "driver", "reproduce")
     with progress_bar("reproduce") as update:
         holds = driver.run(out, profile, seed, device, update)
     counts = records.read_table(out / "records" / "verdicts.parquet")["verdict"].value_counts()
     print(", ".join(f"{count} {verdict}" for verdict, count in counts.items()))
-    print(out / "report.html")
+    print(one_line(str(out / "report.html")))
     if not holds:
         raise typer.Exit(1)

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 EXAMPLES = "Example:  warptheory sweep A4 --over s=0.1:1:10 --over kernel=linear,keys --rtol 1e-3 --out records"
 GOING_ON = "The same command goes on from there."
+_MOST_VALUES = 10**5
 _WORDS = ("kernel", "offsets", "inputs")
 
 
@@ -34,6 +35,7 @@ def command(
     scheduler: options.Scheduler = None,
     out: options.Out = None,
     fresh: options.Fresh = False,
+    time_limit: options.TimeLimit = 1800.0,
     as_json: options.Json = False,
     replay: options.Replay = None,
 ) -> None:
@@ -45,6 +47,7 @@ def command(
     from warptheory import results
     from warptheory.cli._console import print_json, print_replay, progress_bar, progress_text
     from warptheory.core import records
+    from warptheory.core.text import one_line, printable
 
     swept, fixed = _parameters("over", over), _single(_parameters("given", given or []))
     if replay is not None:
@@ -63,6 +66,8 @@ def command(
         print_replay(table, as_json=as_json)
         raise typer.Exit(int((table["failure"] != "").any()))
     folder = None if out is None else records.output_folder(out)
+    if folder is not None:
+        records.check_free(folder / "sweep.parquet")
     with progress_bar("sweep") as update:
 
         def show(done: "Progress") -> None:
@@ -82,18 +87,19 @@ def command(
             scheduler=scheduler,
             out=folder,
             fresh=fresh,
+            time_limit=time_limit,
             on_progress=show,
         )
     if as_json:
         print_json(table)
     else:
-        print(table.drop(columns="reason").to_string(index=False))
+        print(printable(table.drop(columns="reason").to_string(index=False)))
         for row in table[table["reason"] != ""].to_dict(orient="records"):
-            print(f"not simulated: {row['reason']}")
+            print(one_line(f"not simulated: {row['reason']}"))
     if folder is not None:
         manifest = records.Manifest(records.command_line(), seed, device, {"rtol": rtol, "atol": atol, "plain": plain})
         records.write_table(folder / "sweep.parquet", table, manifest)
-        typer.echo(f"written: {folder / 'sweep.parquet'}", err=True)
+        typer.echo(one_line(f"written: {folder / 'sweep.parquet'}"), err=True)
     if not table["reached"].all():
         raise typer.Exit(1)
 
@@ -146,6 +152,8 @@ def _parameter(option: str, text: str) -> "tuple[str, list[Choice]]":
         found: list[Choice] = []
         found += [int(number) for number in values.split(",")] if name == "dim" else _numbers(values)
         return name, found
+    except ArgumentError:
+        raise
     except ValueError as error:
         expected = f"numbers for {name}: a,b,c or first:last:count or first:last:count:log"
         raise ArgumentError(option, expected=expected, received=repr(values)) from error
@@ -168,11 +176,17 @@ def _numbers(values: str) -> list[float]:
 
     Raises:
         ValueError: no numbers, or no such grid.
+        ArgumentError: too many.
     """
+    from warptheory.core.errors import ArgumentError
+
     if ":" not in values:
         return [float(number) for number in values.split(",")]
     first, last, count, *kind = values.split(":")
     low, high, steps = float(first), float(last), int(count) - 1
+    if steps >= _MOST_VALUES:
+        expected = f"at most {_MOST_VALUES} values of a parameter"
+        raise ArgumentError("over", expected=expected, received=f"{values!r}")
     if steps < 1 or kind not in ([], ["log"]) or (kind and not (low > 0 and high > 0)):
         raise ValueError(values)
     if not kind:

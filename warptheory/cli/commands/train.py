@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from warptheory.cli import _options as options
+from warptheory.core.text import one_line
 
 if TYPE_CHECKING:
     from warptheory.training import TrainedModel, TrainingRun, TrainingStep
@@ -125,7 +126,7 @@ def command(
             return
     _print(run, trained)
     if out is not None:
-        typer.echo(f"written: {out}", err=True)
+        typer.echo(one_line(f"written: {out}"), err=True)
 
 
 def _show(update: Callable[[float, str], None], steps: int, measured: "TrainingStep") -> None:

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from warptheory.cli import _options as options
+from warptheory.core.text import one_line
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -32,6 +33,7 @@ def command(
     scheduler: options.Scheduler = None,
     out: options.Out = None,
     fresh: options.Fresh = False,
+    time_limit: options.TimeLimit = 1800.0,
     plain: options.Plain = False,
     power: Annotated[
         bool, typer.Option("--power", help="Plant errors in every closed form instead; all have to be refused.")
@@ -85,6 +87,9 @@ def command(
         raise ArgumentError("--again", expected="a chunk to --replay", received="none")
     chosen = get_profile(profile)
     folder = None if out is None else records.output_folder(out)
+    path = None if folder is None else folder / ("power.parquet" if power else "verdicts.parquet")
+    if path is not None:
+        records.check_free(path)
     with progress_bar("verify") as update:
 
         def show(done: results.Progress) -> None:
@@ -104,17 +109,17 @@ def command(
             scheduler=scheduler,
             out=folder,
             fresh=fresh,
+            time_limit=time_limit,
             on_progress=show,
         )
     if as_json:
         print_json(table)
     else:
         (_print_power if power else _print_text)(table, seed)
-    if folder is not None:
+    if path is not None:
         settings = {"profile": profile, "results": patterns or ["*"], "plain": plain}
-        path = folder / ("power.parquet" if power else "verdicts.parquet")
         records.write_table(path, table, records.Manifest(records.command_line(), seed, device, settings))
-        typer.echo(f"written: {path}", err=True)
+        typer.echo(one_line(f"written: {path}"), err=True)
     if not (table["refused"] if power else table["verdict"] == "verified").all():
         raise typer.Exit(1)
 
@@ -126,7 +131,7 @@ def _print_power(table: "DataFrame", seed: int) -> None:
     for row in table.to_dict(orient="records"):
         name = f"{row['result']} {row['quantity']}, {row['kernel']}, d={row['dim']}, {row['offsets']} offsets"
         if row["reason"]:
-            print(f"not judged: {name}, {row['inputs']} input: {row['reason']}")
+            print(one_line(f"not judged: {name}, {row['inputs']} input: {row['reason']}"))
             continue
         error = f"{row['error']} {row['term']}".rstrip()
         numbers = f"{row['planted']:.6g} for {row['theory']:.6g}, estimates {row['value_1']:.6g}, {row['value_2']:.6g}"
@@ -141,13 +146,13 @@ def _print_power(table: "DataFrame", seed: int) -> None:
 def _print_text(table: "DataFrame", seed: int) -> None:
     """Print two lines for each claim, and what they are together."""
     for row in table.to_dict(orient="records"):
-        because = f": {row['reason']}" if row["reason"] else ""
+        because, label = f": {one_line(row['reason'])}" if row["reason"] else "", one_line(row["label"])
         if row["n"] == 0:
-            print(f"{row['label']}\n    {row['verdict']}{because}")
+            print(f"{label}\n    {row['verdict']}{because}")
             continue
         numbers = f"theory {row['theory']:.6g}, estimate {row['estimate']:.6g} ± {row['stderr']:.2g} (standard error)"
         print(
-            f"{row['label']}, at {row['values']}\n"
+            f"{label}, at {row['values']}\n"
             f"    {row['verdict']}{because}: {numbers}, n = {row['n']} rows, power {row['power']:.4f}, "
             f"drawn: {row['drawn']}"
         )

@@ -32,6 +32,7 @@ from warptheory.symbolic._nodes import Node
 from warptheory.symbolic._quadrature import Environment, Evaluate
 from warptheory.symbolic._slopes import TAU, DerivedStatistic
 
+_DEEPEST = 64  # by then a grid that is finer by a factor in each layer has more points than can be held
 LAYERS = sp.Symbol("L", positive=True, integer=True)
 _COMPACT = ("linear", "keys")
 
@@ -257,7 +258,7 @@ def check_stack(setting: Setting, values: Mapping[str, float]) -> None:
         ArgumentError: a slope as in B6, or too many layers.
     """
     experiment = on_smooth_offsets(smooth_second_moment(setting), setting)
-    if experiment.row_elements(values) > MOST_POINTS:
+    if values[LAYERS.name] > _DEEPEST or experiment.row_elements(values) > MOST_POINTS:
         expected = f"layers whose first has at most {MOST_POINTS} points, on grids that get coarser by three"
         raise ArgumentError(LAYERS.name, expected=expected, received=values[LAYERS.name])
 

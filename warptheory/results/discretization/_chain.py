@@ -12,6 +12,7 @@ import numpy as np
 import sympy as sp
 from numpy import ndarray
 
+from warptheory.core.errors import ArgumentError
 from warptheory.fields import Covariance
 from warptheory.kernels import Kernel
 from warptheory.results.discretization._walkers import autocorrelation, kernel_variance, smoothed
@@ -20,6 +21,7 @@ from warptheory.symbolic._nodes import Node
 from warptheory.symbolic._quadrature import Environment, Evaluate
 
 _NEGLIGIBLE = 1e-13  # share of C(0) beyond the lags that are kept
+_MOST_WEIGHTS, _MOST_PRODUCTS = 2**26, 2**34  # half a GiB, and some seconds
 _FARTHEST = 9.0  # deviations of the distance; what lies beyond has a probability of 1e−18
 
 
@@ -96,7 +98,12 @@ class CovarianceAfterLayers(Node):
         given = {symbol.name: value for symbol, value in environment.items()}
         offsets, covariance = (part.content.subs(given) for part in self.args[1:3])
         layers = int(evaluate(self.args[3], environment))
-        return _walkers(self.kernel, offsets, _reach(self.kernel, offsets, covariance, layers)), covariance, layers
+        reach = _reach(self.kernel, offsets, covariance, layers)
+        weights = (2 * reach + 1) ** (offsets.dim + 1)
+        if weights > _MOST_WEIGHTS or layers * weights > _MOST_PRODUCTS:
+            expected = f"at most {_MOST_WEIGHTS} weights of a step, and {_MOST_PRODUCTS} in all layers"
+            raise ArgumentError("L", expected=expected, received=f"{layers} layers of {weights}")
+        return _walkers(self.kernel, offsets, reach), covariance, layers
 
     def _place(self, walkers: Walkers) -> tuple[int, ...]:
         return tuple(walkers.reach + int(lag) for lag in self.args[4:])

@@ -2,6 +2,7 @@
 
 import gzip
 import math
+import os
 import tarfile
 import zlib
 from collections.abc import Sequence
@@ -81,7 +82,7 @@ def load_archive(archive: Archive, data_dir: Path | None, download: bool) -> Dat
         raise ArgumentError("data_dir", expected=expected, received=None)
     folder = pooch.os_cache("warptheory") if data_dir is None else data_dir
     path = Path(folder) / archive.file_name
-    if not path.exists() and download:
+    if download and not os.path.lexists(path):
         _fetch(archive, path)
     _check_sum(path, archive)
     return read_archive(path, archive)

@@ -1,5 +1,6 @@
 """Any images that lie in one folder per class."""
 
+import math
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -12,7 +13,7 @@ from PIL import Image, ImageOps
 from torch import Tensor
 from torch.nn import functional
 
-from warptheory.core.checks import check_flag, check_integer, check_number
+from warptheory.core.checks import check_fits, check_flag, check_integer, check_number
 from warptheory.core.errors import ArgumentError
 from warptheory.core.streams import Stream
 from warptheory.training.data._dataset import Dataset, LabelledImages
@@ -25,6 +26,11 @@ Split = tuple[tuple[str, ...], LabelledImages, LabelledImages]  # names of class
 _PARTS = ("train", "test")
 _SUFFIXES = {".bmp", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"}
 _FORMATS = ("BMP", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
+# Pixels of an image as it is decoded: some 100 MB in Pillow's memory, and twice as much while it is turned and cut.
+_MOST_PIXELS = 2**25
+# Larger squares are averaged over blocks before they are resized, as float32 of four channels takes 16 bytes a pixel.
+_MOST_SHARP = 2**22
+_OVERSAMPLED = 4  # pixels of what is averaged, or decoded at less than full size, to one of the result, along an axis
 _SIXTEEN_BITS = 2**16 - 1
 _EIGHT_BITS = 2**8 - 1
 _LUMINANCE = (0.2125, 0.7154, 0.0721)  # ITU-R BT.709, as for the photographs
@@ -38,7 +44,8 @@ def folder(
     The images lie in DIR/train/CLASS and DIR/test/CLASS, or in DIR/CLASS, and are then split at random within
     each class. BMP, JPEG, PNG, PGM, PPM, TIFF and WebP are read; files with other endings and hidden ones are left
     alone. The central square of an image, turned upright, is resized; transparency is shown on white;
-    of a file with several images, the first is read.
+    of a file with several images, the first is read. Images of more than 2²⁵ = 33 554 432 pixels are refused; JPEG
+    files that are not progressive are decoded at down to an eighth of their size first, where that is enough.
 
     Args:
         data_dir: the folder.
@@ -145,6 +152,8 @@ def _check_inside(path: Path, root: Path) -> None:
 
 
 def _read_class_folders(files: Files, size: int, channels: int) -> LabelledImages:
+    count = sum(len(paths) for paths in files.values())
+    check_fits("size", size, 4 * count * channels * size**2)
     images = [_read_image(path, size, channels) for paths in files.values() for path in paths]
     counts = torch.tensor([len(paths) for paths in files.values()])
     return LabelledImages(torch.stack(images), torch.arange(len(files)).repeat_interleave(counts))
@@ -153,9 +162,11 @@ def _read_class_folders(files: Files, size: int, channels: int) -> LabelledImage
 def _read_image(path: Path, size: int, channels: int) -> Float[Tensor, "C S S"]:
     try:
         with Image.open(path, formats=_FORMATS) as image:
+            _bound(image, size)
             # Other formats hold integers of any range; Pillow scales a PGM's, which are 0 … its header's, to 16 bits.
-            is_sixteen_bits = image.format == "PPM"
-            pixels = _pixels(_central_square(ImageOps.exif_transpose(image)), is_sixteen_bits)
+            is_sixteen_bits = image.format == "PPM" or image.mode.startswith("I;16")
+            square = _central_square(ImageOps.exif_transpose(image))
+            pixels = _pixels(_averaged(square, size), is_sixteen_bits)
     except Exception as error:  # what decoders raise on damaged files is not documented
         raise _unusable(path, f"an image ({', '.join(_FORMATS)})", error) from error
     planes = torch.from_numpy(pixels).permute(2, 0, 1)
@@ -163,6 +174,29 @@ def _read_image(path: Path, size: int, channels: int) -> Float[Tensor, "C S S"]:
         planes = torch.tensordot(torch.tensor([_LUMINANCE]), planes, dims=1)
     # Bilinear between the pixels of a small image; of a large one, each pixel is a mean over its surroundings.
     return functional.interpolate(planes.unsqueeze(0), (size, size), mode="bilinear", antialias=True)[0]
+
+
+def _bound(image: Image.Image, size: int) -> None:
+    """Have a large image decoded at less than its full size where the format can; nothing is decoded yet.
+
+    Raises:
+        ValueError: too many pixels would be decoded.
+    """
+    # Of a progressive file all coefficients are held in memory, whatever is made of them.
+    if math.prod(image.size) > _MOST_SHARP and image.format == "JPEG" and not image.info.get("progressive"):
+        image.draft(image.mode, (_OVERSAMPLED * size, _OVERSAMPLED * size))
+    if math.prod(image.size) > _MOST_PIXELS:
+        width, height = image.size
+        raise ValueError(f"{width} × {height} pixels, more than {_MOST_PIXELS}")
+
+
+def _averaged(image: Image.Image, size: int) -> Image.Image:
+    """Return an image averaged over blocks if it is large, with several pixels left for each of the result."""
+    block = min(image.size) // (_OVERSAMPLED * size)
+    if math.prod(image.size) <= _MOST_SHARP or block < 2:
+        return image
+    mode = "I" if image.mode.startswith("I;16") else image.mode
+    return image.convert(mode if mode in ("L", "RGB", "I", "F") else "RGBA").reduce(block)
 
 
 def _central_square(image: Image.Image) -> Image.Image:
@@ -178,7 +212,7 @@ def _pixels(image: Image.Image, is_sixteen_bits: bool) -> Float[ndarray, "H W 3"
         image: of shape (H, W).
         is_sixteen_bits: whether that is the range of the image, if it is one of longer integers.
     """
-    if image.mode.startswith("I;16") or (image.mode == "I" and is_sixteen_bits):
+    if image.mode.startswith("I") and is_sixteen_bits:
         grey = np.asarray(image).astype(np.float32) / _SIXTEEN_BITS
         return np.repeat(grey[..., None], 3, axis=2)
     if image.mode in ("I", "F"):

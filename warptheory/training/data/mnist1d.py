@@ -5,7 +5,7 @@ import torch
 from jaxtyping import Float
 from numpy import ndarray
 
-from warptheory.core.checks import check_integer
+from warptheory.core.checks import check_fits, check_integer
 from warptheory.training.data._dataset import Dataset, LabelledImages
 
 # The twelve heights of each digit's stroke, from top to bottom.
@@ -55,6 +55,7 @@ def mnist1d(*, samples: int = 5000, recipe_seed: int = 42) -> Dataset:
     Source: S. Greydanus and D. Kobak, Scaling Down Deep Learning with MNIST-1D, ICML 2024, arXiv:2011.14439.
     """
     check_integer("samples", samples, least=len(_STROKES))
+    check_fits("samples", samples, 8 * _LENGTH * samples)
     check_integer("recipe_seed", recipe_seed, least=0, most=2**32 - 1)
     generator = np.random.RandomState(recipe_seed)
     labels = np.arange(len(_STROKES)).repeat(samples // len(_STROKES))

@@ -5,7 +5,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from warptheory.core.checks import check_flag, check_integer
+from warptheory.core.checks import check_fits, check_flag, check_integer
 from warptheory.core.errors import ArgumentError
 from warptheory.core.streams import Stream
 from warptheory.fields import photographs
@@ -48,6 +48,9 @@ def patches(
     loaded = {name: photographs.load(name, grey=not colour) for name in photographs.names()}
     chosen = {name: image for name, image in loaded.items() if not colour or len(image) == 3}
     parts = {"train": train_per_class, "test": test_per_class}
+    largest = min(size, max(side for image in chosen.values() for side in image.shape[1:]))
+    for part, count in parts.items():
+        check_fits(f"{part}_per_class", count, 8 * len(chosen) * count * (3 if colour else 1) * largest**2)
     train, test = (_part(list(chosen.values()), part, count, size, seed) for part, count in parts.items())
     return Dataset("patches", tuple(chosen), train, test)
 

@@ -1,0 +1,44 @@
+"""What controls a terminal or hides becomes an escape; everything else stays as it is."""
+
+import sys
+import unicodedata
+
+import pytest
+
+from warptheory.core.errors import ArgumentError, WarpTheoryError
+from warptheory.core.text import one_line, printable
+
+
+def test_every_character_that_controls_or_hides_is_escaped():
+    """By the categories of the Unicode database, for all characters there are."""
+    for code in range(0, sys.maxunicode + 1, 7):
+        character = chr(code)
+        hides = (
+            unicodedata.category(character) in ("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp") and character not in "\n\t"
+        )
+        shown = printable(f"a{character}b")
+        assert (shown != f"a{character}b") == hides
+        assert shown.encode().decode("unicode_escape") if hides else True
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("\x1b[2J\x1b]0;title\x07", r"\x1b[2J\x1b]0;title\x07"),
+        ("a\rb\x00\x7f\x9b", r"a\rb\x00\x7f\x9b"),
+        ("\u202egnp\u2028", r"\u202egnp\u2028"),
+        ("\ud800", r"\ud800"),
+        ("σ² ≤ ½, 汉字, a\n\tb", "σ² ≤ ½, 汉字, a\n\tb"),
+    ],
+)
+def test_examples(text, shown):
+    assert printable(text) == shown
+
+
+def test_errors_do_not_control_a_terminal():
+    assert str(WarpTheoryError("a\x1b[31mb")) == r"a\x1b[31mb"
+    assert str(ArgumentError("name", expected="a name", received="\x1b[2J")) == r"name: expected a name, got \x1b[2J"
+
+
+def test_one_line():
+    assert one_line("first\n  second\n\x1b[2J\n") == r"first second \x1b[2J"

@@ -1,0 +1,75 @@
+"""MathML from records: what SymPy writes passes unchanged in meaning, and nothing else reaches a page."""
+
+from xml.etree import ElementTree
+
+import pytest
+import sympy as sp
+
+from warptheory.core.errors import ArgumentError
+from warptheory.report._mathml import checked_mathml
+
+x, s = sp.symbols("x_1 sigma", positive=True)
+FORMULAS = [
+    sp.Integral(sp.exp(-(x**2)) * s, (x, -sp.oo, sp.oo)) / sp.sqrt(sp.pi),
+    sp.Sum(sp.Function("C")(x), (x, 0, sp.oo)) + sp.Limit(x, x, 0),
+    sp.Piecewise((x, s > 0), (0, True)) + sp.Matrix([[1, 2], [3, 4]]).det() + sp.besselj(0, x) + sp.gamma(x) + abs(x),
+    sp.Matrix([[x, 1], [s, 0]]),
+    sp.Derivative(sp.Function("f")(x), x) + sp.binomial(x, 2) + sp.floor(x) + sp.conjugate(sp.Symbol("z")),
+    sp.Symbol("\u27e8x\u27e9") + sp.Symbol("L: G_{L+1} \u2264 G_L"),
+]
+
+
+@pytest.mark.parametrize("formula", FORMULAS, ids=str)
+def test_what_sympy_writes_passes(formula):
+    """The text between the tags is the same, once HTML's names of characters are read."""
+    written = f'<math display="block">{sp.printing.mathml(formula, printer="presentation")}</math>'
+    found = checked_mathml(written)
+    assert checked_mathml(str(found)) == found
+    root = ElementTree.fromstring(found)
+    names = {"&InvisibleTimes;": "\u2062", "&ExponentialE;": "\u2147", "&dd;": "\u2146", "&pi;": "\u03c0"}
+    for name, character in names.items():
+        written = written.replace(name, character)
+    if "&" not in written.replace("&#", "").replace("&lt;", "").replace("&gt;", "").replace("&amp;", ""):
+        assert "".join(root.itertext()) == "".join(ElementTree.fromstring(written).itertext())
+
+
+MI = "<math><mi>{}</mi></math>"
+HOSTILE = [
+    "",
+    "text",
+    "<p>math</p>",
+    "<math>",
+    "<math></math><script>1</script>",
+    MI.format("<script>alert(1)</script>"),
+    MI.format("<img src='x' onerror='alert(1)'/>"),
+    MI.format("<![CDATA[<script>]]>"),
+    MI.format("<!-- --><mo/>"),
+    MI.format("&LT;script>alert(1)&LT;/script>"),
+    MI.format("&unknown;"),
+    '<math><mi onclick="alert(1)">x</mi></math>',
+    '<math href="javascript:alert(1)"><mi>x</mi></math>',
+    '<math xmlns:xlink="http://www.w3.org/1999/xlink"><mi xlink:href="javascript:alert(1)">x</mi></math>',
+    '<math><mi style="position:fixed">x</mi></math>',
+    "<math><mi mathvariant=\"url('http://x')\">x</mi></math>",
+    '<math><annotation-xml encoding="text/html"><p>x</p></annotation-xml></math>',
+    "<math><semantics><mi>x</mi></semantics></math>",
+    "<math><maction actiontype='statusline'><mi>x</mi></maction></math>",
+    '<math><h:script xmlns:h="http://www.w3.org/1999/xhtml">alert(1)</h:script></math>',
+    '<math xmlns="http://www.w3.org/1999/xhtml"><mi>x</mi></math>',
+    '<svg xmlns="http://www.w3.org/2000/svg"><script>alert(1)</script></svg>',
+    '<!DOCTYPE math [<!ENTITY a "aaaa"><!ENTITY b "&a;&a;&a;">]><math><mi>&b;</mi></math>',
+    '<!DOCTYPE math [<!ENTITY f SYSTEM "file:///etc/passwd">]><math><mi>&f;</mi></math>',
+    "<?xml-stylesheet href='x'?><math/>",
+    "<math>" + "<mrow>" * 5000 + "</mrow>" * 5000 + "</math>",
+]
+
+
+@pytest.mark.parametrize("text", HOSTILE, ids=range(len(HOSTILE)))
+def test_everything_else_is_refused(text):
+    with pytest.raises(ArgumentError, match="^record: expected MathML: "):
+        checked_mathml(text)
+
+
+def test_text_stays_text():
+    found = checked_mathml(MI.format("a &lt;b&gt; &amp; c"))
+    assert found == "<math><mi>a &lt;b&gt; &amp; c</mi></math>"
