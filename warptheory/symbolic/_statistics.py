@@ -9,6 +9,8 @@ from typing import Any
 import sympy as sp
 
 from warptheory.core.errors import ArgumentError
+from warptheory.core.expressions import expression as read
+from warptheory.core.expressions import real
 from warptheory.symbolic import _averages, _continuum, _limits, _reduction, _spectra
 from warptheory.symbolic._composition import ComposedField, ComposedValue, SlopeValue
 from warptheory.symbolic._derivation import Derivation, Step
@@ -329,6 +331,7 @@ class ExchangeableVariance(MomentStatistic):
     def __post_init__(self) -> None:
         for name in ("first", "second"):
             object.__setattr__(self, name, _random_expression(name, getattr(self, name)))
+        object.__setattr__(self, "count", real("count", self.count))
 
     @property
     def operands(self) -> tuple[sp.Expr, ...]:
@@ -683,9 +686,9 @@ def _random_expression(name: str, value: Any) -> sp.Expr:
     if isinstance(value, Field):
         field = getattr(value, "name", type(value).__name__)
         raise ArgumentError(name, expected=expected, received=f"the field {field} without an index")
-    if not isinstance(value, sp.Expr | int | float):
+    if isinstance(value, str):
         raise ArgumentError(name, expected=expected, received=repr(value))
-    return sp.sympify(value)
+    return read(name, value, expected)
 
 
 def _assumptions(symbol: sp.Symbol) -> str:

@@ -11,8 +11,9 @@ from typing import Any
 import sympy as sp
 
 from warptheory.core.errors import ArgumentError
+from warptheory.core.expressions import check_name, expression, real
 from warptheory.fields import Covariance, laws
-from warptheory.fields._parameters import check_dim, real
+from warptheory.fields._parameters import check_dim
 from warptheory.fields.laws import Law
 from warptheory.kernels import FRACTION, FractionSymbol, Kernel
 from warptheory.symbolic._display import Displayed
@@ -107,17 +108,26 @@ class PointwiseField(Field):
 
     Attributes:
         operation: a function of two sympy expressions.
-        first: a field, or anything that sympy reads.
+        first: a field, a number, or a sympy expression.
         second: another one.
+
+    Raises:
+        ArgumentError: anything else.
     """
 
     operation: Callable[[Any, Any], Any]
     first: Any
     second: Any
 
+    def __post_init__(self) -> None:
+        for name in ("first", "second"):
+            part = getattr(self, name)
+            if not isinstance(part, Field):
+                object.__setattr__(self, name, expression(name, part, "a field, a number or a sympy expression"))
+
     def __getitem__(self, index: Any) -> sp.Expr:
-        values = (part[index] if isinstance(part, Field) else sp.sympify(part) for part in (self.first, self.second))
-        return sp.sympify(self.operation(*values))
+        first, second = (part[index] if isinstance(part, Field) else part for part in (self.first, self.second))
+        return self.operation(first, second)
 
 
 class InputField(Field):
@@ -157,6 +167,7 @@ class GaussianField(InputField):
     spacing: Any = 1
 
     def __post_init__(self) -> None:
+        check_name("name", self.name)
         object.__setattr__(self, "mean", parameter("mean", self.mean))
         object.__setattr__(self, "spacing", parameter("spacing", self.spacing))
         if self.spacing.is_positive is False:
@@ -260,6 +271,7 @@ class IIDField(InputField):
     deviation: Any = DEVIATION
 
     def __post_init__(self) -> None:
+        check_name("name", self.name)
         mean, deviation = parameter("mean", self.mean), parameter("deviation", self.deviation)
         if deviation.is_nonnegative is False:
             raise ArgumentError("deviation", expected="a standard deviation ≥ 0", received=self.deviation)
@@ -344,6 +356,7 @@ class OffsetField(Given):
     covariance: Covariance | None = None
 
     def __post_init__(self) -> None:
+        check_name("name", self.name)
         if self.covariance is not None:
             self._check_covariance(self.covariance)
         law = laws.get(self.law, argument="offsets")
@@ -360,9 +373,10 @@ class OffsetField(Given):
         if correlation.is_number and not (lowest < correlation <= 1):
             raise ArgumentError("correlation", expected=f"a number in ({lowest}, 1]", received=correlation)
         object.__setattr__(self, "correlation", correlation if self.dim > 1 else sp.Integer(0))
-        if len(self.displacement) not in (0, self.dim):
-            raise ArgumentError("displacement", expected=f"{self.dim} numbers", received=self.displacement)
-        object.__setattr__(self, "displacement", self.displacement or (sp.Integer(0),) * self.dim)
+        if not isinstance(self.displacement, tuple) or len(self.displacement) not in (0, self.dim):
+            raise ArgumentError("displacement", expected=f"{self.dim} numbers", received=repr(self.displacement))
+        displacement = tuple(parameter("displacement", part) for part in self.displacement)
+        object.__setattr__(self, "displacement", displacement or (sp.Integer(0),) * self.dim)
         used = {symbol for part in (self.location, self.scale, *self.displacement) for symbol in _symbols(part)}
         if used & set(self.symbols):
             raise ArgumentError("name", expected="a name that is not one of a parameter's symbols", received=self.name)
@@ -593,6 +607,9 @@ class WarpedField(Field):
     name: str = "y"
     knot: str = "right"
 
+    def __post_init__(self) -> None:
+        check_name("name", self.name)
+
     def __getitem__(self, index: Any) -> SampledValue:
         site = Site(self.offsets, _index_for(self.offsets, index), self.kernel)
         return SampledValue(self.field, site, self.orders, self.name, self.knot)
@@ -631,6 +648,9 @@ class SplattedField(Field):
     offsets: OffsetField
     kernel: Kernel
     name: str = "z"
+
+    def __post_init__(self) -> None:
+        check_name("name", self.name)
 
     def __getitem__(self, index: Any) -> SplatValue:
         return SplatValue(self.field, Site(self.offsets, _index_for(self.offsets, index), self.kernel), self.name)
@@ -687,9 +707,9 @@ def _coordinate(value: Any) -> sp.Expr | None:
     """Return a coordinate of a pixel as an expression, None if it is not a whole number or a symbol for one."""
     if isinstance(value, bool) or not isinstance(value, sp.Expr | Integral):
         return None
-    expression = sp.sympify(value)
-    is_whole = expression.is_integer is not False and not expression.atoms(sp.Float, RandomAtom)
-    return expression if is_whole and expression.is_finite is not False and expression is not sp.nan else None
+    found = expression("index", value) if isinstance(value, Integral) else value
+    is_whole = found.is_integer is not False and not found.atoms(sp.Float, RandomAtom)
+    return found if is_whole and found.is_finite is not False and found is not sp.nan else None
 
 
 def parameter(name: str, value: Any) -> sp.Expr:
@@ -697,7 +717,7 @@ def parameter(name: str, value: Any) -> sp.Expr:
 
     Args:
         name: the argument that it came by.
-        value: a number, a sympy expression, or text that sympy reads, such as "1/2".
+        value: a number, a sympy expression, or text such as "1/2".
 
     Raises:
         ArgumentError: something else, or a number that is not real and finite.

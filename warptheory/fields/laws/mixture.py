@@ -7,9 +7,9 @@ import sympy as sp
 from numpy import ndarray
 
 from warptheory.core.errors import ArgumentError
+from warptheory.core.expressions import rational
 from warptheory.fields.laws._law import ARGUMENT, Law
 from warptheory.fields.laws.normal import normal
-from warptheory.kernels._parameters import exact
 
 Components = Sequence[tuple[object, Law]]
 
@@ -28,7 +28,9 @@ def mixture(components: Components | None = None, name: str = "mixture") -> Law:
     """
     if components is None:
         components = ((sp.Rational(3, 4), normal().at(0, 1)), (sp.Rational(1, 4), normal().at(0, 3)))
-    weighted = tuple((exact("components", probability), law) for probability, law in components)
+    if not all(isinstance(law, Law) for _, law in components):
+        raise ArgumentError("components", expected="pairs of a probability and a Law", received=repr(components))
+    weighted = tuple((rational("components", probability), law) for probability, law in components)
     _check(weighted)
     densities = [
         None

@@ -3,8 +3,8 @@
 import sympy as sp
 
 from warptheory.core.errors import ArgumentError
+from warptheory.core.expressions import rational
 from warptheory.fields.laws._law import ARGUMENT, Law
-from warptheory.kernels._parameters import exact
 
 
 def two_point(probability: object = sp.Rational(1, 4)) -> Law:
@@ -17,7 +17,7 @@ def two_point(probability: object = sp.Rational(1, 4)) -> Law:
         ArgumentError: not a probability in (0, 1).
     """
     expected = "a number in (0, 1)"
-    p = exact("probability", probability, expected)
+    p = rational("probability", probability, expected)
     if not (p.is_finite and 0 < p < 1):
         raise ArgumentError("probability", expected=expected, received=probability)
     return Law(

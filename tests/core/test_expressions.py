@@ -7,8 +7,8 @@ import pytest
 import sympy as sp
 
 from warptheory.core.errors import ArgumentError
+from warptheory.core.expressions import positive, real
 from warptheory.fields import White
-from warptheory.fields._parameters import positive, real
 from warptheory.symbolic import IIDField, OffsetField
 
 X, P = sp.Symbol("x"), sp.Symbol("p", positive=True)
