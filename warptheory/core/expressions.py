@@ -7,6 +7,7 @@ name. Only this module may hand to SymPy's reader what a caller gave.
 
 import math
 import re
+from collections.abc import Iterable
 from decimal import Decimal
 from fractions import Fraction
 from numbers import Integral, Rational, Real
@@ -118,6 +119,25 @@ def check_name(argument: str, value: Any) -> str:
         expected = f"a name of printable characters, at most {_LONGEST_TEXT}, none of {' '.join(sorted(_MARKUP))}"
         raise ArgumentError(argument, expected=expected, received=_shown(value))
     return value
+
+
+def check_symbols(argument: str, symbols: Iterable[sp.Symbol]) -> None:
+    """Check that symbols have names of their own: they are told apart by assumptions, and get numbers by names.
+
+    Raises:
+        ArgumentError: two of one name.
+    """
+    known: dict[str, sp.Symbol] = {}
+    for symbol in symbols:
+        other = known.setdefault(symbol.name, symbol)
+        if other != symbol:
+            both = " and ".join(sorted((_described(other), _described(symbol))))
+            raise ArgumentError(argument, expected=f"one symbol by the name of {symbol.name}", received=both)
+
+
+def _described(symbol: sp.Symbol) -> str:
+    assumed = ", ".join(sorted(name for name, value in symbol._assumptions_orig.items() if value)) or "no assumptions"
+    return f"{type(symbol).__name__} ({assumed})"
 
 
 def as_argument(value: Any) -> sp.Basic:

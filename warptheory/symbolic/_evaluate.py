@@ -10,6 +10,7 @@ import sympy as sp
 from numpy import ndarray
 
 from warptheory.core.errors import ArgumentError
+from warptheory.core.expressions import check_symbols
 from warptheory.core.expressions import expression as read
 from warptheory.kernels import FractionSymbol
 from warptheory.symbolic._nodes import KernelValue, Node, OffsetAverage
@@ -76,6 +77,7 @@ def evaluate(expression: Any, values: Mapping[str, float]) -> float:
             "expression", expected="no random variables (take their expectation first)", received=expression
         )
     symbols = expression.free_symbols
+    check_symbols("expression", symbols)
     check_values({symbol.name for symbol in symbols}, values)
     if expression.is_Number:
         return float(expression)
@@ -89,6 +91,8 @@ def _check_value(symbol: sp.Symbol, value: float) -> None:
     """Refuse a number that a symbol cannot stand for: formulas were simplified for the others."""
     if isinstance(symbol, FractionSymbol):
         allowed, range_ = 0 <= value < 1, "in [0, 1)"
+    elif symbol.is_integer and not value.is_integer():
+        allowed, range_ = False, "that is a whole number"
     elif symbol.is_positive:
         allowed, range_ = value > 0, "> 0"
     elif symbol.is_nonnegative:

@@ -3,7 +3,7 @@
 import operator
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, is_dataclass, replace
 from functools import cached_property
 from numbers import Integral
 from typing import Any
@@ -11,7 +11,7 @@ from typing import Any
 import sympy as sp
 
 from warptheory.core.errors import ArgumentError
-from warptheory.core.expressions import check_name, expression, real
+from warptheory.core.expressions import check_name, check_symbols, expression, real
 from warptheory.fields import Covariance, laws
 from warptheory.fields._parameters import check_dim
 from warptheory.fields.laws import Law
@@ -22,6 +22,9 @@ Index = tuple[sp.Expr, ...]
 
 MEAN = sp.Symbol("mu", real=True)
 DEVIATION = sp.Symbol("sigma", positive=True)
+
+# The index of series of harmonics, in terms of which their coefficients are written, and the same as an integer.
+SUMMED = (sp.Symbol("j", positive=True), sp.Symbol("j", integer=True, positive=True))
 
 
 class RandomAtom(Displayed, sp.AtomicExpr):
@@ -377,9 +380,12 @@ class OffsetField(Given):
             raise ArgumentError("displacement", expected=f"{self.dim} numbers", received=repr(self.displacement))
         displacement = tuple(parameter("displacement", part) for part in self.displacement)
         object.__setattr__(self, "displacement", displacement or (sp.Integer(0),) * self.dim)
-        used = {symbol for part in (self.location, self.scale, *self.displacement) for symbol in _symbols(part)}
-        if used & set(self.symbols):
+        used = self.parameter_symbols
+        check_symbols("offsets", used)
+        if {symbol.name for symbol in used} & {symbol.name for symbol in self.symbols}:
             raise ArgumentError("name", expected="a name that is not one of a parameter's symbols", received=self.name)
+        if used & set(SUMMED):
+            raise ArgumentError("offsets", expected="symbols other than j, over which series are summed", received="j")
 
     def _check_covariance(self, covariance: Covariance) -> None:
         """Take the number of axes and the scale from K; refuse what contradicts it."""
@@ -420,6 +426,13 @@ class OffsetField(Given):
 
     def __str__(self) -> str:
         return self._text
+
+    @property
+    def parameter_symbols(self) -> set[sp.Symbol]:
+        """The symbols of the law, of the displacement, and of correlation and covariance."""
+        parts = [part for _, law in self.axis_law.parts for part in (law.location, law.scale)]
+        found = {symbol for part in (*parts, self.correlation, *self.displacement) for symbol in part.free_symbols}
+        return found if self.covariance is None else found | self.covariance.free_symbols
 
     @cached_property
     def axis_law(self) -> Law:
@@ -656,6 +669,23 @@ class SplattedField(Field):
         return SplatValue(self.field, Site(self.offsets, _index_for(self.offsets, index), self.kernel), self.name)
 
 
+def symbols_in(part: Any) -> set[sp.Symbol]:
+    """Return the symbols of everything that a value, a field or a place is made of; those of offsets are their own."""
+    if isinstance(part, RandomAtom):
+        return symbols_in(part.data)
+    if isinstance(part, sp.Basic):
+        return set(part.free_symbols)
+    if isinstance(part, tuple):
+        return set().union(*map(symbols_in, part))
+    if isinstance(part, OffsetField):
+        return part.parameter_symbols | set(part.symbols)
+    if isinstance(part, Covariance):
+        return part.free_symbols
+    if isinstance(part, Kernel) or not is_dataclass(part):
+        return set()
+    return set().union(*(symbols_in(getattr(part, known.name)) for known in fields(part)))
+
+
 def derivative_marks(orders: tuple[int, ...], side: str = "", *, latex: bool) -> str:
     """Return ∂ᵢ for each order of a derivative, with the mark of its side, to be printed before a name."""
     axes = [axis + 1 for axis, order in enumerate(orders) for _ in range(order)]
@@ -722,7 +752,10 @@ def parameter(name: str, value: Any) -> sp.Expr:
     Raises:
         ArgumentError: something else, or a number that is not real and finite.
     """
-    return real(name, value, without=(RandomAtom,))
+    found = real(name, value, without=(RandomAtom,))
+    if found.free_symbols & set(SUMMED):
+        raise ArgumentError(name, expected="symbols other than j, over which series are summed", received=value)
+    return found
 
 
 def _symbols(value: sp.Expr | None) -> set[sp.Symbol]:

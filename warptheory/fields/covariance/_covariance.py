@@ -24,7 +24,7 @@ from numpy import ndarray
 
 from warptheory.core.checks import check_integer, check_number
 from warptheory.core.errors import ArgumentError
-from warptheory.core.expressions import expression, number
+from warptheory.core.expressions import check_symbols, expression, number
 from warptheory.fields._parameters import check_spread
 from warptheory.fields.covariance._offset_mean import mean_over_offset
 
@@ -148,6 +148,7 @@ class Covariance(ABC):
 
     def subs(self, values: Mapping[str, float]) -> "Covariance":
         """Return the covariance with numbers for its symbols, by their names; other names are ignored."""
+        check_symbols("covariance", self.free_symbols)
         inserted = {
             field.name: _with_numbers(getattr(self, field.name), values)
             for field in dataclasses.fields(self)  # type: ignore[arg-type]

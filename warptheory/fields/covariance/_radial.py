@@ -19,8 +19,8 @@ from warptheory.fields._parameters import check_dim
 from warptheory.fields.covariance import _transforms
 from warptheory.fields.covariance._covariance import Covariance
 
-RADIUS = sp.Symbol("r", nonnegative=True)
-WAVENUMBER = sp.Symbol("k", nonnegative=True)
+RADIUS = sp.Dummy("r", nonnegative=True)
+WAVENUMBER = sp.Dummy("k", nonnegative=True)
 
 MOST_ORDER = 100  # of a spectral moment
 

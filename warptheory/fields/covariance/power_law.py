@@ -24,6 +24,8 @@ _LEAST_EXPONENT, _MOST_EXPONENT = sp.Rational(1, 1000), sp.Integer(1000)
 _SPACING = 0.25
 _NEAR = 45.0  # exp(−45) < 1e−19: t is negligible against w²/2 from there down, and all of that has one width
 _FAR = 800.0  # exp(−800) underflows, and so does C beyond
+# Integrated over, and so no symbols of a caller's.
+_WIDTH, _WAVENUMBER = sp.Dummy("t", positive=True), sp.Dummy("k", positive=True)
 _NEAREST = 2.0  # outer or inner scales up to which one rule serves
 
 
@@ -76,7 +78,7 @@ class PowerLaw(RadialCovariance):
             return sp.Integer(1)
         if distance.is_number and not self._symbols:
             return sp.Float(float(self._correlation(float(distance))))
-        t = sp.Symbol("t", positive=True)
+        t = _WIDTH
         width = t + self.inner**2 / 2
         weight = t ** (self.exponent / 2 - 1) * sp.exp(-t / self.length**2) * width ** -sp.Rational(self.dim, 2)
         values = (sp.exp(-(distance**2) / (4 * width)) * weight, weight)
@@ -125,7 +127,7 @@ class PowerLaw(RadialCovariance):
     def _power(self, order: int) -> sp.Expr:
         """Return (2π)⁻ᵈ ∫ |ω|ᵖ (1/ℓ² + ω²)^{−β/2} e^{−ω²w²/2} dω, unevaluated."""
         sphere = 2 * sp.pi ** sp.Rational(self.dim, 2) / sp.gamma(sp.Rational(self.dim, 2)) / (2 * sp.pi) ** self.dim
-        k = sp.Symbol("k", positive=True)
+        k = _WAVENUMBER
         shape = (1 / self.length**2 + k**2) ** (-self.exponent / 2) * sp.exp(-(k**2) * self.inner**2 / 2)
         return sphere * sp.Integral(shape * k ** (order + self.dim - 1), (k, 0, sp.oo))
 

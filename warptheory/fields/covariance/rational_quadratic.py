@@ -115,4 +115,4 @@ class RationalQuadratic(RadialCovariance):
         return self.length * sp.sqrt(sp.pi * self.alpha / 2) / gamma_ratio(self.alpha - half, half)
 
 
-_K = sp.Symbol("k", positive=True)
+_K = sp.Dummy("k", positive=True)
