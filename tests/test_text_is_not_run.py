@@ -33,7 +33,7 @@ EPS = symbolic.OffsetField("normal", dim=1, scale="1/2")
 GAUSSIAN = symbolic.GaussianField("g", fields.SquaredExponential(3, dim=1))
 Y = symbolic.warp(X, EPS)
 VARIANCE = Variance(Y[0])
-NUMBERS = {"sigma": 1.0, "mu": 0.0, "s": 0.5}
+NUMBERS = {"sigma": 1.0, "mu": 0.0}
 SIMULATION = montecarlo.simulation_of(VARIANCE)
 CLAIM = montecarlo.Claim("claim", 1.0, SIMULATION, NUMBERS)
 MATERN = fields.Matern(length=2, nu="5/2", dim=2)
