@@ -159,8 +159,9 @@ def compare_expected() -> pd.DataFrame:
     for entry in entries:
         result, quantity = results.get(entry["result"]), entry.get("quantity")
         known = result.symbols(quantity, dim=entry["dim"])
-        standard = {name: number for name, number in {"mu": 0.0, "sigma": 1.0}.items() if name in known}
-        theory = result.evaluate(quantity, dim=entry["dim"], **{**standard, **entry.get("values", {})})
+        unit = {name: number for name, number in {"mu": 0.0, "sigma": 1.0}.items() if name in known}
+        values = {**unit, **entry.get("values", {})}
+        theory = result.evaluate(quantity, dim=entry["dim"], standard=True, **values)
         agrees = abs(theory - entry["expected"]) <= entry["tolerance"]
         rows.append(
             {

@@ -109,7 +109,7 @@ def test_schur_bound_on_dense_matrices(kernel, boundary, size, scale, seed):
     columns, rows = np.abs(matrix).sum(0).max(), np.abs(matrix).sum(1).max()
     # Backward error of the singular values: a modest multiple of n·u·‖W‖₂.
     assert linalg.svdvals(matrix)[0] <= np.sqrt(columns * rows) * (1 + 1e-12)
-    assert rows <= RESULT.evaluate("infinity norm", kernel=kernel, dim=len(size)) * (1 + 1e-12)
+    assert rows <= RESULT.evaluate("infinity norm", kernel=kernel, dim=len(size), standard=True) * (1 + 1e-12)
 
 
 def test_schur_bound_is_reached_by_a_shift_and_not_by_a_collapse():
@@ -126,7 +126,7 @@ def test_schur_bound_is_reached_by_a_shift_and_not_by_a_collapse():
 
 def expected_maximum(sizes):
     """The numbers of the last step."""
-    return [RESULT.evaluate("largest column sum", kernel="nearest", N=float(size)) for size in sizes]
+    return [RESULT.evaluate("largest column sum", kernel="nearest", N=float(size), standard=True) for size in sizes]
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 4, 5, 6])
@@ -215,20 +215,22 @@ def linear_tail(threshold):
 @pytest.mark.parametrize("threshold", [0.0, 0.3, 1.0, 1.6, 2.5, 3.7])
 def test_linear_tail_against_irwin_hall(threshold):
     """SciPy sums B-splines; beyond 18 readings its tail is one to 1e-9, with probability below 1e-12."""
-    found = RESULT.evaluate("tail of a column sum", kernel="linear", t=threshold)
+    found = RESULT.evaluate("tail of a column sum", kernel="linear", t=threshold, standard=True)
     assert found == pytest.approx(linear_tail(threshold), abs=1e-10)
 
 
 def test_no_tail_at_zero_but_of_dead_inputs():
     """P(S > 0) = 1 − e^{−2}: B5 and B4 meet."""
-    dead = wt.results.get("B4").evaluate("share of dead inputs, wide offsets", kernel="linear")
-    assert RESULT.evaluate("tail of a column sum", kernel="linear", t=0.0) == pytest.approx(1 - dead, rel=1e-14)
+    dead = wt.results.get("B4").evaluate("share of dead inputs, wide offsets", kernel="linear", standard=True)
+    assert RESULT.evaluate("tail of a column sum", kernel="linear", t=0.0, standard=True) == pytest.approx(
+        1 - dead, rel=1e-14
+    )
 
 
 @pytest.mark.parametrize("dim", [1, 2])
 @pytest.mark.parametrize("threshold", [0.5, 1.6, 3.2])
 def test_nearest_tail_against_scipy(dim, threshold):
-    found = RESULT.evaluate("tail of a column sum", kernel="nearest", dim=dim, t=threshold)
+    found = RESULT.evaluate("tail of a column sum", kernel="nearest", dim=dim, t=threshold, standard=True)
     assert found == pytest.approx(stats.poisson.sf(np.floor(threshold), 1.0), rel=1e-13)
 
 
@@ -257,7 +259,7 @@ def test_the_torus_is_large_enough(kernel, dim):
     pixels = TORUS_SIZE[dim] ** dim
     finite = ColumnTail(Opaque(kernels.get(kernel)), dim, THRESHOLD, pixels)
     exact = evaluate(finite, quantity.values(Setting(kernel, dim)))
-    theory = RESULT.evaluate(quantity.name, kernel=kernel, dim=dim)
+    theory = RESULT.evaluate(quantity.name, kernel=kernel, dim=dim, standard=True)
     assert exact == pytest.approx(theory, rel=quantity.smallest_effect / 10)
 
 

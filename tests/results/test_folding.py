@@ -194,7 +194,7 @@ def test_the_count_at_one_fixed_point_converges_to_the_continuum(place):
 
     At 6 and 12 the error is below 0.1 %, a tenth of the smallest effect. Over all places in a pixel it vanishes.
     """
-    exact = folding.RESULT.evaluate("preimages")
+    exact = folding.RESULT.evaluate("preimages", standard=True)
     errors = {}
     for pixels, rows in ((3, 200_000), (6, 600_000), (12, 400_000)):
         offsets = gaussian_offsets(np.random.default_rng(pixels), rows, 1, 0.8, pixels)
@@ -208,7 +208,7 @@ def test_the_count_at_one_fixed_point_converges_to_the_continuum(place):
 def test_other_numbers_of_preimages_are_refuted(dim):
     """One (no folds), or slopes 5 % too steep."""
     claim = folding.RESULT.claim("preimages", dim=dim)
-    steeper = folding.RESULT.evaluate("preimages", dim=dim, tau=0.84)
+    steeper = folding.RESULT.evaluate("preimages", dim=dim, tau=0.84, standard=True)
     for wrong in (1.0, steeper):
         assert montecarlo.verify(replace(claim, theory=wrong)).verdict == "refuted"
 
@@ -271,7 +271,7 @@ def test_the_infinite_mean_is_derived_and_not_drawn(dim):
     """A user reads that it is infinite, and why; no sample is said to confirm it."""
     name = "backward gain in the continuum"
     assert folding.RESULT.derive(name, dim=dim).result == sp.oo
-    assert folding.RESULT.evaluate(name, dim=dim) == math.inf
+    assert folding.RESULT.evaluate(name, dim=dim, standard=True) == math.inf
     assert not list(folding.RESULT.settings(name))
     assert GROWTH in folding.RESULT.quantity(name).checked_by
     with pytest.raises(

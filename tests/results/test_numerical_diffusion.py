@@ -49,8 +49,10 @@ def test_power_transfer_of_scipys_resampling(kernel, order, mode):
     for fraction, weight in zip((nodes + 1) / 2, weights / 2, strict=True):
         moved = by_scipy(wave.real, fraction, order) + 1j * by_scipy(wave.imag, fraction, order)
         power += weight * np.abs(np.mean(moved / wave)) ** 2
-    assert D6.evaluate(kernel=kernel, omega=omega) == pytest.approx(power, rel=1e-12)
-    assert D6.evaluate("power transfer of L layers", kernel=kernel, omega=omega, L=5) == pytest.approx(power**5)
+    assert D6.evaluate(kernel=kernel, omega=omega, standard=True) == pytest.approx(power, rel=1e-12)
+    assert D6.evaluate("power transfer of L layers", kernel=kernel, omega=omega, L=5, standard=True) == pytest.approx(
+        power**5
+    )
 
 
 def keys_cubic(u):
@@ -76,14 +78,16 @@ def test_power_transfer_by_quadrature(kernel, formula, law):
 
     expected = sum(integrate.quad(power, low, high, epsabs=1e-13)[0] for low, high in itertools.pairwise(knots))
     quantity = numerical_diffusion.POWER + (", normal offsets" if law == "normal" else "")
-    found = D6.evaluate(quantity, kernel=kernel, omega=omega, **({"s": spread} if law == "normal" else {}))
+    found = D6.evaluate(
+        quantity, kernel=kernel, omega=omega, **({"s": spread} if law == "normal" else {}), standard=True
+    )
     assert found == pytest.approx(expected, rel=1e-9)
 
 
 def test_power_transfer_in_the_plane_is_a_product():
     values = {"omega_1": 0.7, "omega_2": 2.1}
-    lines = [D6.evaluate(omega=omega) for omega in values.values()]
-    assert D6.evaluate(dim=2, **values) == pytest.approx(math.prod(lines), rel=1e-13)
+    lines = [D6.evaluate(omega=omega, standard=True) for omega in values.values()]
+    assert D6.evaluate(dim=2, **values, standard=True) == pytest.approx(math.prod(lines), rel=1e-13)
 
 
 @pytest.mark.parametrize(("kernel", "second", "fourth"), [("linear", 1 / 3, 3 / 10), ("keys", 0.0, -3 / 5)])
@@ -92,7 +96,7 @@ def test_own_variance_and_the_order_of_the_diffusion(kernel, second, fourth):
     assert float(kernel_variance(kernels.get(kernel))) == second
     omega = 0.05  # the sixth order is about 1e-5 of the fourth
     expected = 1 - second * omega**2 / 2 + fourth * omega**4 / 24
-    assert 1 - D6.evaluate(kernel=kernel, omega=omega) == pytest.approx(1 - expected, rel=1e-3)
+    assert 1 - D6.evaluate(kernel=kernel, omega=omega, standard=True) == pytest.approx(1 - expected, rel=1e-3)
 
 
 def test_a_kernel_that_does_not_reproduce_lines_has_no_variance_of_its_own():
@@ -165,25 +169,25 @@ def test_layers_on_a_line_against_matrices_of_scipys_spline():
     start, *after = line_after_layers(3)
     values = {"tau": TAU, "ell": LENGTH, "ell_epsilon": OFFSET_LENGTH}
     for layers, (same, next_) in enumerate(after, start=1):
-        loss = D6.evaluate("variance lost in L layers", L=layers, **values)
-        growth = D6.evaluate(numerical_diffusion.LATER_GROWTH, L=layers, **values)
+        loss = D6.evaluate("variance lost in L layers", L=layers, **values, standard=True)
+        growth = D6.evaluate(numerical_diffusion.LATER_GROWTH, L=layers, **values, standard=True)
         assert loss == pytest.approx(1 - same, rel=1e-7)
         assert growth == pytest.approx((same - next_) / (start[0] - start[1]), rel=1e-7)
-    assert D6.evaluate(numerical_diffusion.GROWTH, **values) == pytest.approx(
+    assert D6.evaluate(numerical_diffusion.GROWTH, **values, standard=True) == pytest.approx(
         (after[0][0] - after[0][1]) / (start[0] - start[1]), rel=1e-7
     )
-    assert D6.evaluate(numerical_diffusion.LOSS, ell=LENGTH) == pytest.approx(1 - after[0][0], rel=1e-12)
+    assert D6.evaluate(numerical_diffusion.LOSS, ell=LENGTH, standard=True) == pytest.approx(1 - after[0][0], rel=1e-12)
 
 
 @pytest.mark.parametrize("dim", [1, 2])
 def test_one_layer_by_the_chain_and_by_the_sum(dim):
     one = {"dim": dim, "tau": TAU, "ell": LENGTH, "ell_epsilon": OFFSET_LENGTH}
     values = {**one, "L": 1}
-    assert D6.evaluate("variance lost in L layers", **values) == pytest.approx(
-        D6.evaluate(numerical_diffusion.LOSS, dim=dim, ell=LENGTH), rel=1e-10
+    assert D6.evaluate("variance lost in L layers", **values, standard=True) == pytest.approx(
+        D6.evaluate(numerical_diffusion.LOSS, dim=dim, ell=LENGTH, standard=True), rel=1e-10
     )
-    assert D6.evaluate(numerical_diffusion.LATER_GROWTH, **values) == pytest.approx(
-        D6.evaluate(numerical_diffusion.GROWTH, **one), rel=1e-10
+    assert D6.evaluate(numerical_diffusion.LATER_GROWTH, **values, standard=True) == pytest.approx(
+        D6.evaluate(numerical_diffusion.GROWTH, **one, standard=True), rel=1e-10
     )
 
 
@@ -246,7 +250,9 @@ def test_without_the_shared_offset_the_fractions_are_nearly_uniform():
 @pytest.mark.parametrize("dim", [1, 2])
 def test_smooth_fields_roughen_as_in_the_continuum(dim):
     """Keys' kernel diffuses at fourth order: growth by 1 + dτ², but for (1/ℓ)², a percent here."""
-    growth = D6.evaluate(numerical_diffusion.GROWTH, kernel="keys", dim=dim, tau=0.3, ell=25.0, ell_epsilon=25.0)
+    growth = D6.evaluate(
+        numerical_diffusion.GROWTH, kernel="keys", dim=dim, tau=0.3, ell=25.0, ell_epsilon=25.0, standard=True
+    )
     assert growth - 1 == pytest.approx(dim * 0.3**2, rel=0.02)
 
 
@@ -255,8 +261,8 @@ def test_small_slopes_are_the_limit():
     gaps = []
     for tau in (0.2, 0.1, 0.05):
         values = {"tau": tau, "ell": 1.6 / tau}
-        exact = D6.evaluate(numerical_diffusion.GROWTH, **values, ell_epsilon=2.0 / tau)
-        limit = D6.evaluate("growth of the gradient variance, small slopes", **values)
+        exact = D6.evaluate(numerical_diffusion.GROWTH, **values, ell_epsilon=2.0 / tau, standard=True)
+        limit = D6.evaluate("growth of the gradient variance, small slopes", **values, standard=True)
         gaps.append((exact - limit) / (limit - 1))
     assert abs(gaps[-1]) < 0.005
     for coarse, fine in itertools.pairwise(gaps):
@@ -289,10 +295,10 @@ def test_own_variance_of_other_kernels_by_steps(kernel):
 def test_layers_of_growth(tau, length, offset_length):
     """Against matrices made here; between the bound and what unhindered growth would take, twice too long or more."""
     values = {"tau": tau, "ell": length, "ell_epsilon": offset_length}
-    found = D6.evaluate("layers of growth", **values)
+    found = D6.evaluate("layers of growth", **values, standard=True)
     differences = [same - next_ for same, next_ in line_after_layers(20, tau, length, offset_length, reach=400)]
     assert found == np.argmax(differences)
-    assert D6.evaluate("least layers of growth", tau=tau, ell=length) <= found
+    assert D6.evaluate("least layers of growth", tau=tau, ell=length, standard=True) <= found
     squared = 3 * (tau * length) ** 2
     unhindered = math.log(squared) / math.log1p(tau**2)
     assert unhindered > 1.9 * found
@@ -313,12 +319,14 @@ def equilibrium(size, tau, kernel=LINEAR):
 
 def test_equilibrium_by_the_pseudo_inverse():
     covariance, mean = equilibrium(_equilibrium.PERIOD, 0.5)
-    gradient = D6.evaluate(numerical_diffusion.GRADIENT, tau=0.5, chi=2.0)
+    gradient = D6.evaluate(numerical_diffusion.GRADIENT, tau=0.5, chi=2.0, standard=True)
     assert gradient == pytest.approx(2 * 2 * (covariance[0] - covariance[1]), rel=1e-9)
     assert gradient == pytest.approx(6 * 2 * (1 - mean), rel=1e-9)
     power = np.fft.fft(covariance).real
     low, high = _equilibrium.MODES
-    assert D6.evaluate(numerical_diffusion.SPECTRUM, tau=0.5) == pytest.approx(power[high] / power[low], rel=1e-9)
+    assert D6.evaluate(numerical_diffusion.SPECTRUM, tau=0.5, standard=True) == pytest.approx(
+        power[high] / power[low], rel=1e-9
+    )
 
 
 def test_most_of_what_is_fed_in_stays_in_the_mean():
@@ -343,7 +351,9 @@ def test_spectrum_of_the_equilibrium_is_the_continuums_for_small_slopes():
         chosen = (omega > 0.4 * math.sqrt(3) * tau) & (omega < 2.5 * math.sqrt(3) * tau)
         values = {"tau": tau, "chi": 1.0}
         name = "spectrum at equilibrium, continuum"
-        theory = np.array([D6.evaluate(name, omega=w, **values) for w in omega[chosen]]) / omega[chosen] ** 2
+        theory = (
+            np.array([D6.evaluate(name, omega=w, **values, standard=True) for w in omega[chosen]]) / omega[chosen] ** 2
+        )
         share = power[chosen] / theory
         tilts.append(share.max() / share.min() - 1)
     assert tilts[1] < 0.03
@@ -357,9 +367,11 @@ def test_continuum_of_the_equilibrium_by_scipy():
         return 2 * chi / (tau**2 * r**2 + 1 / 3)
 
     transform = 2 * integrate.quad(curvature, 0, np.inf, weight="cos", wvar=omega)[0]
-    assert D6.evaluate("spectrum at equilibrium, continuum", tau=tau, chi=chi, omega=omega) == pytest.approx(transform)
-    assert D6.evaluate("gradient variance at equilibrium, continuum", chi=chi) == pytest.approx(6 * chi)
-    lag = D6.evaluate("lag of balance", tau=tau)
+    assert D6.evaluate(
+        "spectrum at equilibrium, continuum", tau=tau, chi=chi, omega=omega, standard=True
+    ) == pytest.approx(transform)
+    assert D6.evaluate("gradient variance at equilibrium, continuum", chi=chi, standard=True) == pytest.approx(6 * chi)
+    lag = D6.evaluate("lag of balance", tau=tau, standard=True)
     assert curvature(lag) == pytest.approx(curvature(0.0) / 2)
     bspline = _balance.gradient_steps(kernels.get("bspline3"), 1)[-1].expression
     assert evaluate(bspline, {"chi": chi}) == pytest.approx(3 * chi)
@@ -405,7 +417,7 @@ def test_plausible_alternatives_are_refuted(quantity, wrong):
 def test_kernels_differ_in_the_experiment():
     """The theory of one kernel does not describe another."""
     claim = D6.claim(kernel="linear")
-    wrong = replace(claim, theory=D6.evaluate(kernel="keys", omega=claim.values["omega"]))
+    wrong = replace(claim, theory=D6.evaluate(kernel="keys", omega=claim.values["omega"], standard=True))
     assert montecarlo.verify(wrong).verdict == "refuted"
 
 

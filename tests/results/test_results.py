@@ -36,10 +36,10 @@ def test_a_dropped_series_is_refuted():
 
 def test_evaluate_takes_choices_and_values():
     a4 = results.get("A4")
-    assert a4.evaluate(s=10.0, sigma=1.0) == pytest.approx(2 / 3, abs=1e-12)
-    assert a4.evaluate(s=10.0, sigma=1.0, dim=3) == pytest.approx((2 / 3) ** 3, abs=1e-12)
-    assert a4.evaluate(offsets="constant", c=2.5, sigma=1.0) == 0.5
-    assert results.get("A7").evaluate("covariance given f", f=0.5) == 0
+    assert a4.evaluate(s=10.0, sigma=1.0, standard=True) == pytest.approx(2 / 3, abs=1e-12)
+    assert a4.evaluate(s=10.0, sigma=1.0, dim=3, standard=True) == pytest.approx((2 / 3) ** 3, abs=1e-12)
+    assert a4.evaluate(offsets="constant", c=2.5, sigma=1.0, standard=True) == 0.5
+    assert results.get("A7").evaluate("covariance given f", f=0.5, standard=True) == 0
 
 
 def test_quantities_that_others_stand_for_name_quantities_that_are_checked():
@@ -66,8 +66,8 @@ def test_kernels_that_a_statement_names_are_checked():
 def test_smooth_kernels_have_no_jump():
     """The Gaussian's is zero to rounding of its normalised taps; the linear kernel's is 6σ²."""
     for kernel in ("keys", "bspline3", "gauss(0.5)"):
-        assert abs(results.get("A10").evaluate("variance of the jump", kernel=kernel)) < 1e-14
-    assert results.get("A10").evaluate("variance of the jump", sigma=1.0) == 6
+        assert abs(results.get("A10").evaluate("variance of the jump", kernel=kernel, standard=True)) < 1e-14
+    assert results.get("A10").evaluate("variance of the jump", sigma=1.0, standard=True) == 6
 
 
 def test_curvature_against_the_second_difference():
@@ -95,7 +95,7 @@ def test_curvature_against_the_second_difference():
 def test_what_automatic_differentiation_returns_is_refuted_as_the_curvature():
     a11 = results.get("A11")
     claim = a11.claim("curvature")
-    wrong = a11.evaluate("curvature by automatic differentiation")
+    wrong = a11.evaluate("curvature by automatic differentiation", standard=True)
     assert montecarlo.verify(replace(claim, theory=wrong)).verdict == "refuted"
 
 
@@ -114,11 +114,14 @@ def test_several_processes_give_the_same_table():
     [
         (lambda: results.get("A99"), "^result: expected one of A1, .*, got 'A99'"),
         (lambda: results.match(["Z*"]), r"^result: expected one of A1, .*, got 'Z\*'"),
-        (lambda: results.get("A4").evaluate("kurtosis"), "^quantity: expected one of variance, got 'kurtosis'$"),
-        (lambda: results.get("A4").evaluate(spread=1.0), "^values: expected one of .*, got 'spread'"),
-        (lambda: results.get("A4").evaluate(kernel="cubic"), "^kernel: expected one of bspline3, gauss"),
-        (lambda: results.get("A4").evaluate(offsets="cauchy"), "^offsets: expected one of"),
-        (lambda: results.get("A4").evaluate(inputs="cauchy"), "^inputs: expected one of"),
+        (
+            lambda: results.get("A4").evaluate("kurtosis", standard=True),
+            "^quantity: expected one of variance, got 'kurtosis'$",
+        ),
+        (lambda: results.get("A4").evaluate(spread=1.0, standard=True), "^values: expected one of .*, got 'spread'"),
+        (lambda: results.get("A4").evaluate(kernel="cubic", standard=True), "^kernel: expected one of bspline3, gauss"),
+        (lambda: results.get("A4").evaluate(offsets="cauchy", standard=True), "^offsets: expected one of"),
+        (lambda: results.get("A4").evaluate(inputs="cauchy", standard=True), "^inputs: expected one of"),
         (lambda: results.get("A4").derive(dim=5), "^dim: expected 1, 2 or 3, got 5$"),
     ],
 )

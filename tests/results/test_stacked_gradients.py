@@ -36,10 +36,10 @@ def test_recursion_and_fixed_point_against_the_geometric_series(kernel, dim):
     """Σ_{l ≤ L} ρ̄ᵈˡ, summed term by term, with ρ̄ from quadrature."""
     energy = square_integral(kernel) ** dim
     for layers in (1, 2, 5):
-        found = RESULT.evaluate(WIDE, kernel=kernel, dim=dim, L=layers)
+        found = RESULT.evaluate(WIDE, kernel=kernel, dim=dim, L=layers, standard=True)
         assert found == pytest.approx(sum(energy**power for power in range(layers + 1)), rel=1e-12)
     many = sum(energy**power for power in range(400))
-    assert RESULT.evaluate(DEEP, kernel=kernel, dim=dim) == pytest.approx(many, rel=1e-12)
+    assert RESULT.evaluate(DEEP, kernel=kernel, dim=dim, standard=True) == pytest.approx(many, rel=1e-12)
 
 
 @pytest.mark.parametrize("kernel", ["linear", "keys"])
@@ -49,7 +49,9 @@ def test_correlated_layers_follow_the_recursion_of_white_ones(kernel, dim, layer
     """The limit of whole stacks, with the covariance that each layer leaves, gives the same number."""
     setting = Setting(kernel, dim)
     moment = WideOffsets(Expectation(stacked_gradients.stack(setting, layers)[PIXEL] ** 2), HALF_WIDTH).doit()
-    assert evaluate(moment, {}) == pytest.approx(RESULT.evaluate(WIDE, kernel=kernel, dim=dim, L=layers), rel=1e-12)
+    assert evaluate(moment, {}) == pytest.approx(
+        RESULT.evaluate(WIDE, kernel=kernel, dim=dim, L=layers, standard=True), rel=1e-12
+    )
 
 
 @pytest.mark.parametrize("name", [WIDE, DEEP])
@@ -97,7 +99,7 @@ def test_depth_is_a_parameter(layers):
 
 def test_a_gain_that_does_not_grow_with_depth_is_refuted():
     claim = RESULT.claim(SMOOTH, kernel="keys", L=3)
-    assert montecarlo.verify(replace(claim, theory=RESULT.evaluate(SMOOTH, L=2))).verdict == "refuted"
+    assert montecarlo.verify(replace(claim, theory=RESULT.evaluate(SMOOTH, L=2, standard=True))).verdict == "refuted"
 
 
 @pytest.mark.parametrize(
@@ -112,7 +114,7 @@ def test_bias_of_the_smooth_experiment(name, kernel, dim):
     """Over phases whose scatter is small: at most a tenth of the smallest effect."""
     claim = RESULT.claim(name, kernel=kernel, dim=dim)
     sample = claim.experiment.sample(np.random.default_rng(1), 64, {**claim.values, "tau": 0.3})
-    theory = RESULT.evaluate(name, kernel=kernel, dim=dim, tau=0.3)
+    theory = RESULT.evaluate(name, kernel=kernel, dim=dim, tau=0.3, standard=True)
     error = sample.std() / math.sqrt(len(sample)) / theory
     assert error < 0.001
     assert abs(sample.mean() / theory - 1) < 0.1 * claim.smallest_effect + 4.5 * error

@@ -32,7 +32,7 @@ def test_a_row_for_each_point_of_the_grid_the_last_parameter_fastest(table):
 def test_theory_is_that_of_the_result_and_estimates_lie_about_it(table):
     """Six points: beyond 5 standard errors, estimated from some dozens of rows, lies one in a hundred thousand."""
     for row in table.to_dict(orient="records"):
-        theory = results.get("A4").evaluate(kernel=row["kernel"], s=row["s"], sigma=2.0)
+        theory = results.get("A4").evaluate(kernel=row["kernel"], s=row["s"], sigma=2.0, standard=True)
         assert row["theory"] == theory
         assert row["reached"]
         assert row["stderr"] <= 3e-3 * abs(row["estimate"])
@@ -131,7 +131,7 @@ def test_a_depth_is_a_positive_whole_number(depth):
     name = "second moment after L layers, wide offsets"
     for work in (
         lambda: results.sweep("B8", name, over={"L": [1, depth]}),
-        lambda: results.get("B8").evaluate(name, L=depth),
+        lambda: results.get("B8").evaluate(name, L=depth, standard=True),
         lambda: results.get("B8").claim(name, L=depth),
     ):
         with pytest.raises(ArgumentError, match="^L: expected a whole number > 0"):
@@ -141,10 +141,10 @@ def test_a_depth_is_a_positive_whole_number(depth):
 @pytest.mark.usefixtures("as_users_call")
 def test_symbols_of_the_experiment_alone_may_be_given():
     """The mean of x is in no variance, and offsets that shift the field are in no one-point law."""
-    assert results.get("A4").evaluate(mu=-3.0) == results.get("A4").evaluate()
-    assert results.get("C1").evaluate(s=2.0) == results.get("C1").evaluate()
+    assert results.get("A4").evaluate(mu=-3.0, standard=True) == results.get("A4").evaluate(standard=True)
+    assert results.get("C1").evaluate(s=2.0, standard=True) == results.get("C1").evaluate(standard=True)
     with pytest.raises(ArgumentError, match="^s: expected a number > 0"):
-        results.get("C1").evaluate(s=-2.0)
+        results.get("C1").evaluate(s=-2.0, standard=True)
 
 
 @pytest.mark.usefixtures("as_users_call")

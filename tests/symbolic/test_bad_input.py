@@ -78,7 +78,7 @@ CALLS = {
     ),
     "a value that is none": (
         lambda: evaluate(E(X[0]), {"mu": float("nan")}),
-        "^values: expected mu that is a number, got nan",
+        "^values: expected a number for mu, got nan",
     ),
 }
 

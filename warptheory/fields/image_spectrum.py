@@ -242,7 +242,7 @@ class ImageSpectrum(Covariance):
 
     def spectral_moment(self, *orders: int) -> sp.Expr:
         """Return (2π)⁻² ∫ S ω₁^p ω₂^q dω over the grid's band |ωᵢ| ≤ π; arguments as in `Covariance`."""
-        first, second = (int(order) for order in self._check_axes(orders, "orders"))
+        first, second = self._check_orders(orders)
         if first % 2 or second % 2:
             return sp.Integer(0)
         k, weights = self._disc(0.0)

@@ -7,8 +7,10 @@ from functools import cache, cached_property
 
 import sympy as sp
 
+from warptheory.core.checks import check_integer
 from warptheory.core.errors import ArgumentError
-from warptheory.kernels._kernel import FREQUENCY, SHIFT, Kernel
+from warptheory.core.expressions import real
+from warptheory.kernels._kernel import FREQUENCY, SHIFT, Kernel, check_orders
 from warptheory.kernels._periodic import FRACTION, PeriodicFunction
 from warptheory.kernels._pieces import POSITION, Piece, correlate
 from warptheory.kernels._piecewise import PiecewiseKernel, taps_of
@@ -43,6 +45,8 @@ class CardinalSpline(Kernel):
     reproduces: int = field(init=False)
 
     def __post_init__(self) -> None:
+        if not isinstance(self.spline, PiecewiseKernel):
+            raise ArgumentError("spline", expected="a PiecewiseKernel", received=repr(self.spline))
         if any(len(weight.cells) > 1 for weight in self.spline.taps.values()):
             raise ArgumentError("spline", expected="knots at integers only", received=self.spline.name)
         if len(self.prefilter) != 3:
@@ -116,6 +120,8 @@ class CardinalSpline(Kernel):
             position: a real expression, in pixels.
             order: number of derivatives.
         """
+        check_integer("order", order, least=0)
+        position = real("position", position)
         whole = sp.floor(position)
         pieces = {tap: sp.diff(weight.cells[0].expression, FRACTION, order) for tap, weight in self.taps.items()}
         return self._gain * sp.Add(
@@ -159,7 +165,7 @@ class CardinalSpline(Kernel):
         Args:
             orders: derivative order of each factor; (0, 0) gives ρ, (1, 1) gives δ.
         """
-        return _tap_sum(self, tuple(sorted(orders)))
+        return _tap_sum(self, check_orders(orders))
 
 
 @cache

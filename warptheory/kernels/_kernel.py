@@ -7,11 +7,25 @@ from functools import cached_property
 
 import sympy as sp
 
+from warptheory.core.checks import check_integer
+from warptheory.core.errors import ArgumentError
+from warptheory.core.expressions import real
 from warptheory.kernels._periodic import FRACTION, NoClosedFormError, PeriodicFunction
 from warptheory.kernels._pieces import POSITION
 
 FREQUENCY = sp.Symbol("omega", real=True)
 SHIFT = sp.Symbol("Delta", real=True)
+
+
+def check_orders(orders: Sequence[int]) -> tuple[int, ...]:
+    """Return orders of derivatives in ascending order, one for each factor.
+
+    Raises:
+        ArgumentError: none, or one that is no whole number ≥ 0.
+    """
+    if isinstance(orders, str) or not isinstance(orders, Sequence) or not orders:
+        raise ArgumentError("orders", expected="an order of derivative for each factor", received=repr(orders))
+    return tuple(sorted(check_integer("orders", order, least=0) for order in orders))
 
 
 class Kernel(ABC):
@@ -108,7 +122,7 @@ class Kernel(ABC):
         """
         if first or second:
             raise NoClosedFormError(f"the correlation of derivatives of {self.name}")
-        return self.autocorrelation.subs(SHIFT, shift)
+        return self.autocorrelation.subs(SHIFT, real("shift", shift))
 
     @abstractmethod
     def tap_sum(self, orders: Sequence[int]) -> PeriodicFunction:

@@ -1,4 +1,4 @@
-"""Parameters of kernels: exact numbers, and the call that names a kernel with them.
+"""Parameters of kernels, and the call that names a kernel with them.
 
 A kernel is named by the call that makes it, `gauss(0.7)` or `bspline3(prefilter=True)`. The text is
 read as Python syntax and nothing in it is run: a name, and arguments that are literals.
@@ -8,14 +8,12 @@ import ast
 import inspect
 import math
 from collections.abc import Callable
-from fractions import Fraction
 from typing import Any, NamedTuple
 
 import sympy as sp
 
 from warptheory.core.errors import ArgumentError
-
-Number = int | float | str | Fraction | sp.Rational
+from warptheory.core.expressions import rational
 
 # Longer texts would be parsed before they are refused.
 _LONGEST_CALL = 200
@@ -30,29 +28,6 @@ class Call(NamedTuple):
     keywords: dict[str, Any]
 
 
-def exact(argument: str, value: object, expected: str = "a finite number") -> sp.Rational:
-    """Return a number as an exact rational: 0.7, the shortest text of a float, is 7/10.
-
-    Args:
-        argument: the parameter's name, for the error.
-        value: an integer, a rational, a finite float, or text such as "0.7" or "-3/4".
-        expected: what would be accepted, for the error.
-
-    Raises:
-        ArgumentError: anything else.
-    """
-    if isinstance(value, float) and math.isfinite(value):
-        return sp.Rational(repr(value))
-    if isinstance(value, int | Fraction | sp.Rational) and not isinstance(value, bool):
-        return sp.Rational(value)
-    if isinstance(value, str):
-        try:
-            return sp.Rational(value)
-        except (TypeError, ValueError, ZeroDivisionError):
-            pass
-    raise ArgumentError(argument, expected=expected, received=repr(value))
-
-
 def positive(argument: str, value: object, least: sp.Rational) -> sp.Rational:
     """Return a number from `least` > 0 on as an exact rational.
 
@@ -60,7 +35,7 @@ def positive(argument: str, value: object, least: sp.Rational) -> sp.Rational:
         ArgumentError: not a finite number, or too small.
     """
     expected = f"a finite number ≥ {_literal(least)}"
-    number = exact(argument, value, expected)
+    number = rational(argument, value, expected)
     if number < least:
         raise ArgumentError(argument, expected=expected, received=value)
     return number
@@ -78,7 +53,7 @@ def canonical_call(builder: Callable[..., Any], **values: sp.Rational | bool) ->
 
 
 def _like(value: sp.Rational | bool, name: str, default: object) -> object:
-    return default if isinstance(value, bool) else exact(name, default)
+    return default if isinstance(value, bool) else rational(name, default)
 
 
 def _literal(value: sp.Rational | bool) -> str:

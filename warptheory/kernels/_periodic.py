@@ -17,7 +17,8 @@ from typing import NamedTuple
 import mpmath
 import sympy as sp
 
-from warptheory.core.errors import WarpTheoryError
+from warptheory.core.errors import ArgumentError, WarpTheoryError
+from warptheory.core.expressions import check_name, expression, real
 from warptheory.kernels._quadrature import NumericalIntegral
 
 
@@ -33,7 +34,7 @@ class FractionSymbol(sp.Symbol):
 
     def __new__(cls, name: str) -> "FractionSymbol":
         """Make the symbol of that name."""
-        symbol: FractionSymbol = super().__new__(cls, name, nonnegative=True)
+        symbol: FractionSymbol = super().__new__(cls, check_name("name", name), nonnegative=True)
         return symbol
 
     def __getnewargs_ex__(self) -> tuple[tuple[str], dict[str, bool]]:
@@ -61,22 +62,26 @@ class PeriodicFunction:
 
     cells: tuple[Cell, ...]
 
+    def __post_init__(self) -> None:
+        if not all(isinstance(part, sp.Expr) for cell in self.cells for part in cell):
+            raise ArgumentError("cells", expected="cells of sympy expressions", received=repr(self.cells))
+
     @classmethod
     def from_cells(cls, cells: Iterable[Cell]) -> "PeriodicFunction":
         """Build from cells in ascending order, simplifying each and merging equal neighbours."""
         merged: list[Cell] = []
         for cell in cells:
-            expression = _tidy(cell.expression)
-            if merged and merged[-1].expression == expression:
-                merged[-1] = Cell(merged[-1].lower, cell.upper, expression)
+            tidy = _tidy(expression("cells", cell.expression))
+            if merged and merged[-1].expression == tidy:
+                merged[-1] = Cell(merged[-1].lower, cell.upper, tidy)
             else:
-                merged.append(Cell(cell.lower, cell.upper, expression))
+                merged.append(Cell(cell.lower, cell.upper, tidy))
         return cls(tuple(merged))
 
     @classmethod
     def constant(cls, value: sp.Expr) -> "PeriodicFunction":
         """Return the function that is `value` everywhere."""
-        return cls((Cell(sp.Integer(0), sp.Integer(1), sp.sympify(value)),))
+        return cls((Cell(sp.Integer(0), sp.Integer(1), expression("value", value)),))
 
     @classmethod
     def sum(cls, functions: Iterable["PeriodicFunction"]) -> "PeriodicFunction":
@@ -100,6 +105,7 @@ class PeriodicFunction:
 
     def on(self, low: sp.Expr, high: sp.Expr) -> sp.Expr:
         """Return the expression that holds on an interval inside one cell."""
+        low, high = real("low", low), real("high", high)
         return next(cell.expression for cell in self.cells if cell.lower <= low and high <= cell.upper)
 
     def differentiate(self) -> "PeriodicFunction":
@@ -120,12 +126,14 @@ class PeriodicFunction:
 
     def at(self, fraction: sp.Expr) -> sp.Expr:
         """Return the value at an expression that lies in [0, 1)."""
+        fraction = real("fraction", fraction)
         branches = [(cell.expression.subs(FRACTION, fraction), fraction < cell.upper) for cell in self.cells[:-1]]
         last = self.cells[-1].expression.subs(FRACTION, fraction)
         return sp.Piecewise(*branches, (last, True)) if branches else last
 
     def from_left(self, fraction: sp.Rational) -> sp.Expr:
         """Return the limit from below at a number in (0, 1]."""
+        fraction = real("fraction", fraction)
         cell = next(cell for cell in self.cells if cell.lower < fraction <= cell.upper)
         return cell.expression.subs(FRACTION, fraction)
 
@@ -165,7 +173,7 @@ class PeriodicFunction:
         Raises:
             NoClosedFormError: a cell's expression is not a polynomial.
         """
-        rate = -2 * sp.pi * sp.I * frequency
+        rate = -2 * sp.pi * sp.I * expression("frequency", frequency)
         # Factored, not simplified: sympy's simplify is wrong for some powers of −1 with an integer exponent j.
         return sp.factor(sp.expand(sum(_exponential_integral(cell, rate) for cell in self.cells)))
 

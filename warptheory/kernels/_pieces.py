@@ -2,9 +2,11 @@
 
 import itertools
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import sympy as sp
+
+from warptheory.core.errors import ArgumentError
 
 POSITION = sp.Symbol("u", real=True)
 _SHIFT = sp.Dummy("Delta", real=True)
@@ -19,6 +21,18 @@ class Piece(NamedTuple):
 
 
 Pieces = tuple[Piece, ...]
+
+
+def check_pieces(argument: str, pieces: Sequence[Any]) -> None:
+    """Check that pieces are made of SymPy's objects, which nothing has to read.
+
+    Raises:
+        ArgumentError: no pieces, or bounds that are no rationals, or expressions that are none.
+    """
+    kinds = (sp.Rational, sp.Rational, sp.Expr)
+    if not pieces or not all(isinstance(piece, Piece) and all(map(isinstance, piece, kinds)) for piece in pieces):
+        expected = "pieces with rational bounds and a sympy expression"
+        raise ArgumentError(argument, expected=expected, received=repr(pieces))
 
 
 def at_position(pieces: Sequence[Piece], position: sp.Expr) -> sp.Expr:

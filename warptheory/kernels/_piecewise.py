@@ -7,10 +7,21 @@ from functools import cache, cached_property
 
 import sympy as sp
 
+from warptheory.core.checks import check_integer
 from warptheory.core.errors import ArgumentError
-from warptheory.kernels._kernel import FREQUENCY, SHIFT, Kernel
+from warptheory.core.expressions import check_name, real
+from warptheory.kernels._kernel import FREQUENCY, SHIFT, Kernel, check_orders
 from warptheory.kernels._periodic import FRACTION, Cell, NoClosedFormError, PeriodicFunction, vanishes
-from warptheory.kernels._pieces import POSITION, Piece, Pieces, are_polynomial, at_position, correlate, reflect
+from warptheory.kernels._pieces import (
+    POSITION,
+    Piece,
+    Pieces,
+    are_polynomial,
+    at_position,
+    check_pieces,
+    correlate,
+    reflect,
+)
 from warptheory.kernels._quadrature import NumericalIntegral, opaque_function
 
 
@@ -40,6 +51,8 @@ class PiecewiseKernel(Kernel):
     source: str
 
     def __post_init__(self) -> None:
+        check_name("name", self.name)
+        check_pieces("pieces", self.pieces)
         for left, right in zip(self.pieces, self.pieces[1:], strict=False):
             if left.upper != right.lower:
                 raise ArgumentError(
@@ -72,8 +85,7 @@ class PiecewiseKernel(Kernel):
             position: a real expression, in pixels.
             order: number of derivatives; jumps of k contribute nothing.
         """
-        pieces = [p._replace(expression=sp.diff(p.expression, POSITION, order)) for p in self.pieces]
-        return at_position(pieces, position)
+        return at_position(self._derived(order), real("position", position))
 
     @cached_property
     def spectrum(self) -> sp.Expr:
@@ -114,12 +126,14 @@ class PiecewiseKernel(Kernel):
             second: that of the second one.
             shift: Δ, a real expression, in pixels.
         """
+        shift = real("shift", shift)
         if are_polynomial(self.pieces):
             return at_position(_correlate(self, first, second), shift)
         one, other = (_opaque(self, order) for order in (first, second))
         return NumericalIntegral(one(POSITION) * other(POSITION + shift), self._support)
 
     def _derived(self, order: int) -> Pieces:
+        check_integer("order", order, least=0)
         return tuple(p._replace(expression=sp.diff(p.expression, POSITION, order)) for p in self.pieces)
 
     @property
@@ -132,7 +146,7 @@ class PiecewiseKernel(Kernel):
         Args:
             orders: derivative order of each factor; (0, 0) gives ρ, (1, 1) gives δ.
         """
-        return _tap_sum(self, tuple(sorted(orders)))
+        return _tap_sum(self, check_orders(orders))
 
 
 def taps_of(pieces: Sequence[Piece]) -> dict[int, PeriodicFunction]:

@@ -6,7 +6,8 @@ The parameter a is the slope at u = 1. a = −1/2 alone reproduces quadratic pol
 
 import sympy as sp
 
-from warptheory.kernels._parameters import Number, canonical_call, exact
+from warptheory.core.expressions import Number, rational
+from warptheory.kernels._parameters import canonical_call
 from warptheory.kernels._pieces import POSITION, Piece, reflect
 from warptheory.kernels._piecewise import PiecewiseKernel, reproduced_degree, taps_of
 
@@ -20,7 +21,7 @@ def keys(a: Number = -0.5) -> PiecewiseKernel:
     Raises:
         ArgumentError: a is not a finite number.
     """
-    slope, u = exact("a", a), POSITION
+    slope, u = rational("a", a), POSITION
     right = (
         Piece(sp.Integer(0), sp.Integer(1), (slope + 2) * u**3 - (slope + 3) * u**2 + 1),
         Piece(sp.Integer(1), sp.Integer(2), sp.expand(slope * (u**3 - 5 * u**2 + 8 * u - 4))),

@@ -10,7 +10,9 @@ from functools import cache, reduce
 
 import sympy as sp
 
-from warptheory.kernels._kernel import FREQUENCY, SHIFT, Kernel
+from warptheory.core.checks import check_integer
+from warptheory.core.expressions import real
+from warptheory.kernels._kernel import FREQUENCY, SHIFT, Kernel, check_orders
 from warptheory.kernels._periodic import FRACTION, NoClosedFormError, PeriodicFunction
 from warptheory.kernels._pieces import POSITION, Piece, Pieces, at_position, convolve
 from warptheory.kernels._sinc import SincDerivative
@@ -54,6 +56,7 @@ class Sinc(Kernel):
             position: a real expression, in pixels.
             order: number of derivatives.
         """
+        order, position = check_integer("order", order, least=0), real("position", position)
         return sp.pi**order * SincDerivative(order, sp.pi * position)
 
     @property
@@ -76,7 +79,7 @@ class Sinc(Kernel):
         Args:
             orders: derivative order of each factor; (0, 0) gives ρ = 1, (1, 1) gives δ = π²/3.
         """
-        return _tap_sum(tuple(sorted(orders)))
+        return _tap_sum(check_orders(orders))
 
 
 @cache

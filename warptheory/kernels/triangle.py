@@ -4,8 +4,9 @@ import itertools
 
 import sympy as sp
 
+from warptheory.core.expressions import Number
 from warptheory.kernels._normalised import Bumps, check_taps, normalise
-from warptheory.kernels._parameters import Number, canonical_call, positive
+from warptheory.kernels._parameters import canonical_call, positive
 from warptheory.kernels._periodic import FRACTION
 from warptheory.kernels._piecewise import PiecewiseKernel, reproduced_degree, taps_of
 

@@ -20,14 +20,13 @@ from warptheory.montecarlo._chunks import (
     text_of,
 )
 from warptheory.montecarlo._controls import ControlledSimulation
-from warptheory.montecarlo._experiment import Experiment, as_experiment
+from warptheory.montecarlo._experiment import Experiment, as_experiment, check_given
 from warptheory.montecarlo._moments import Moments
 from warptheory.montecarlo._reading import DISTINCT, Reading, read, size_of
 from warptheory.montecarlo._scatter import ChunkMeans, mismatch
 from warptheory.montecarlo._simulation import Simulation
 from warptheory.montecarlo._variance_reduction import what_is_drawn
 from warptheory.symbolic import MomentStatistic
-from warptheory.symbolic._evaluate import check_values
 
 DEFAULT_MAX_ELEMENTS = 2**31
 _FEWEST_CHUNKS_TO_COMPARE = 8  # where the standard error is held against the scatter between them
@@ -122,7 +121,7 @@ class Estimation:
         if not (self.rtol >= 0 and self.atol >= 0 and self.rtol + self.atol > 0):
             received = f"rtol={self.rtol}, atol={self.atol}"
             raise ArgumentError("rtol", expected="rtol, atol ≥ 0 and not both 0", received=received)
-        check_values(self.experiment.symbols, self.values)
+        check_given(self.experiment, self.values)
         self._run = experiment_of(self.experiment, self.values, self.plain)
         fewest = FEWEST_CHUNKS if self._is_ours else _FEWEST_CHUNKS_TO_COMPARE
         self.plan = ChunkPlan.of(self._run.row_elements(self.values), self.max_elements, fewest)
@@ -336,7 +335,7 @@ def estimate(
 
     Args:
         experiment: a symbolic statistic, or any `Experiment`, giving rows of shape (rows,) or (rows, k).
-        values: a number for every symbol, by name.
+        values: a number for every symbol of the experiment, by name, and for no other.
         rtol: stop when stderr ≤ rtol·|mean|, or at a mean of zero as described above (without unit).
         seed: the seed; results depend on seed, label, and nothing else.
         atol: stop also when stderr ≤ atol (in the unit of the estimate).
@@ -349,7 +348,7 @@ def estimate(
         on_progress: called with the share of the work that is done, in [0, 1].
 
     Raises:
-        ArgumentError: rtol and atol not positive, an unknown device, or a symbol without a value.
+        ArgumentError: rtol and atol not positive, an unknown device, a symbol without a value, or a value for none.
         ChunkError: the experiment raised, or returned what is no sample; NotFiniteError if it is NaN or infinity.
         EstimateError: the value or its standard error is NaN or infinite, or the scatter between chunks is another by
             far: rows that are not independent, or a gradient that is not that of the combination.

@@ -8,9 +8,10 @@ from jaxtyping import Float
 from numpy import ndarray
 from torch import Tensor
 
-from warptheory.core.errors import ArgumentError
+from warptheory.core.errors import ArgumentError, UnknownNameError
 from warptheory.montecarlo._continuum import simulation_of
 from warptheory.symbolic import MomentStatistic
+from warptheory.symbolic._evaluate import check_values
 
 
 @runtime_checkable
@@ -51,3 +52,15 @@ def as_experiment(experiment: Experiment | MomentStatistic) -> Experiment:
     raise ArgumentError(
         "experiment", expected="a symbolic statistic or an Experiment", received=type(experiment).__name__
     )
+
+
+def check_given(experiment: Experiment, values: Mapping[str, float]) -> None:
+    """Check that numbers are given for the symbols of an experiment, and for nothing else.
+
+    Raises:
+        ArgumentError: a symbol without a number; UnknownNameError: a name that is no symbol of the experiment.
+    """
+    check_values(experiment.symbols, values)
+    for name in values:
+        if name not in experiment.symbols:
+            raise UnknownNameError("values", name, experiment.symbols)

@@ -212,6 +212,7 @@ class Simulation:
     @property
     def symbols(self) -> set[str]:
         """Names of the symbols that need a number before the experiment can run."""
+        self.statistic.check_symbols()
         expressions: list[sp.Expr] = [self._moments]
         for field in self.input_fields:
             expressions += field.parameters

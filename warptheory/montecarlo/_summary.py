@@ -7,12 +7,11 @@ from dataclasses import dataclass
 from warptheory.core.checks import check_integer
 from warptheory.core.streams import Stream
 from warptheory.montecarlo._chunks import ChunkPlan, drawn, one_thread, text_of
-from warptheory.montecarlo._experiment import Experiment, as_experiment
+from warptheory.montecarlo._experiment import Experiment, as_experiment, check_given
 from warptheory.montecarlo._moments import Moments
 from warptheory.montecarlo._quantiles import Quantiles
 from warptheory.montecarlo._workers import workers as workers_of
 from warptheory.symbolic import MomentStatistic
-from warptheory.symbolic._evaluate import check_values
 
 
 @dataclass(frozen=True)
@@ -64,13 +63,13 @@ def summarise(
         scheduler: who they are, as in `workers`. Nor on this.
 
     Raises:
-        ArgumentError: no rows, neither an experiment nor a statistic, a symbol without a value, or an unknown
-            scheduler.
+        ArgumentError: no rows, neither an experiment nor a statistic, a symbol without a value, a value for
+            none, or an unknown scheduler.
         ChunkError: the experiment raised, or returned what is no sample.
     """
     check_integer("rows", rows)
     runnable = as_experiment(experiment)
-    check_values(runnable.symbols, values)
+    check_given(runnable, values)
     plan = ChunkPlan.of(runnable.row_elements(values), 1)
     name = text_of(experiment) if label is None else label
     part = _Part(runnable, values, seed, name, plan.rows, device)

@@ -114,7 +114,7 @@ class Case:
         """Return the number that the closed form gives, and where; the point follows from the seed."""
         found, choices = results.get(self.result), asdict(self.setting)
         if not self.point:
-            return Prepared(found.evaluate(self.quantity, **choices), {})
+            return Prepared(found.evaluate(self.quantity, standard=True, **choices), {})
         return Prepared(*found.evaluate_at_random(self.quantity, seed=self.plan.seed, number=self.point, **choices))
 
     def experiment(self) -> Experiment:

@@ -11,7 +11,7 @@ import sympy as sp
 
 from warptheory import kernels, montecarlo, symbolic
 from warptheory.core.cache import DERIVATION_ROOMS, cached_number, cached_text
-from warptheory.core.checks import check_number
+from warptheory.core.checks import check_flag, check_number
 from warptheory.core.errors import ArgumentError, UnknownNameError
 from warptheory.fields import IID, laws
 from warptheory.kernels import NoClosedFormError
@@ -204,7 +204,10 @@ class Result:
         return self.quantity(quantity).experiment(self.setting_of(quantity, **choices)).derive()
 
     def closed_form(self, /, quantity: str | None = None, **values: Any) -> tuple[sp.Expr, Mapping[str, float]]:
-        """Return a quantity's closed form, and a number for every symbol; arguments and errors as in `evaluate`."""
+        """Return a quantity's closed form, and a number for every symbol, the standard one where none is given.
+
+        Arguments and errors as in `evaluate` with `standard`.
+        """
         posed = self._posed(quantity, values)
         return posed.form, posed.values
 
@@ -226,24 +229,42 @@ class Result:
         """Return the closed form in LaTeX; arguments as in `derive`."""
         return str(sp.latex(self.derive(quantity, **choices).result))
 
-    def evaluate(self, /, quantity: str | None = None, **values: Any) -> float:
+    def evaluate(self, /, quantity: str | None = None, *, standard: bool = False, **values: Any) -> float:
         """Return the number that the closed form gives.
 
         Args:
             quantity: name of the quantity; the first one by default.
-            **values: choices as in `Setting`, and numbers for symbols (s=0.3, sigma=1.0, …); symbols
-                that are not named take the result's defaults.
+            standard: whether symbols that are not named have the values at which the result is checked.
+            **values: choices as in `Setting`, and numbers for symbols (s=0.3, sigma=1.0, …).
 
         Raises:
-            ArgumentError: a name that is neither a choice nor a symbol of the closed form or of the experiment, or a
-                number that the symbol cannot stand for, such as a scale of zero or a depth of 2.5.
+            ArgumentError: a symbol of the closed form without a number, unless `standard`; a name that is neither a
+                choice nor a symbol of the closed form or of the experiment; or a number that the symbol cannot stand
+                for, such as a scale of zero or a depth of 2.5.
         """
-        self.check_values(quantity, **values)
-        return self._theory(self._posed(quantity, values))
+        posed = self._posed(quantity, values)
+        self._check_fitting(posed, values)
+        if not check_flag("standard", standard):
+            self._check_named(posed, values)
+        return self._theory(posed)
+
+    def _check_named(self, posed: "_Posed", values: Mapping[str, Any]) -> None:
+        """Check that every symbol of the closed form has a number among the values; κ₃ and κ₄ follow from the input."""
+        missing = sorted(set(self._known(posed)["form"]) - set(values))
+        if missing:
+            raise ArgumentError(
+                "values",
+                expected=f"numbers for {', '.join(missing)}, or evaluate(..., standard=True) for the standard values",
+                received=", ".join(sorted(_numbers(values))) or "none",
+            )
 
     def check_values(self, /, quantity: str | None = None, **values: Any) -> None:
         """Check the arguments of `evaluate`; raises as there."""
-        posed, numbers = self._posed(quantity, values), _numbers(values)
+        self._check_fitting(self._posed(quantity, values), values)
+
+    def _check_fitting(self, posed: "_Posed", values: Mapping[str, Any]) -> None:
+        """Check that the numbers among the values are of symbols that there are, and that these can stand for them."""
+        numbers = _numbers(values)
         if not numbers:
             return
         kinds = self._kinds(posed)
@@ -258,8 +279,13 @@ class Result:
 
     def _kinds(self, posed: "_Posed") -> Mapping[str, str]:
         """Return what the symbols of the closed form, where there is one, and of the experiment stand for."""
+        kinds: Mapping[str, str] = self._known(posed)["kinds"]
+        return kinds
+
+    def _known(self, posed: "_Posed") -> Mapping[str, Any]:
+        """Return those kinds, and the names of the symbols of the closed form that need numbers."""
         chosen, setting = posed.quantity, posed.setting
-        request = ["symbols", self.label, chosen.name, str(setting)]
+        request = ["symbols and those of the form", self.label, chosen.name, str(setting)]
 
         def found() -> str:
             try:
@@ -267,9 +293,11 @@ class Result:
             except (NotReducible, NoClosedFormError):
                 form = sp.Integer(0)
             drawn = set() if chosen.checked_by else set(chosen.simulation(posed.statistic, setting).symbols)
-            return json.dumps(kinds_of(form, drawn))
+            written = {symbol.name for symbol in form.free_symbols}
+            of_form = {"sigma" if name in _HIGHER else name for name in written}
+            return json.dumps({"kinds": kinds_of(form, drawn), "form": sorted(of_form)})
 
-        known: dict[str, str] = json.loads(cached_text(request, DERIVATION_ROOMS, found))
+        known: dict[str, Any] = json.loads(cached_text(request, DERIVATION_ROOMS, found))
         return known
 
     def claim(self, /, quantity: str | None = None, theory: float | None = None, **values: Any) -> Claim:
@@ -278,7 +306,7 @@ class Result:
         Args:
             quantity: name of the quantity; the first one by default.
             theory: the number that `evaluate` has given at these values; by default it is derived.
-            **values: as in `evaluate`.
+            **values: as in `evaluate`; symbols that are not named have the standard values, as the claim says.
 
         Raises:
             ArgumentError: a quantity that others stand for, or a name or number as in `evaluate`.
@@ -477,6 +505,8 @@ def _allows(known: tuple[Any, ...], choice: Any) -> bool:
 
 # In three dimensions a position of the Gaussian kernel reads a thousand pixels.
 _MOST_AXES_OF_OTHERS = 2
+
+_HIGHER = frozenset({"kappa_3", "kappa_4"})  # which follow from the law of the input and its deviation
 
 _CHOICES = frozenset(choice.name for choice in fields(Setting))
 

@@ -87,7 +87,7 @@ class GridPoint:
     def prepare(self) -> float:
         """Return the number that the closed form gives; NaN where the algebra finds none."""
         try:
-            return results.get(self.result).evaluate(self.quantity, **dict(self.choices))
+            return results.get(self.result).evaluate(self.quantity, standard=True, **dict(self.choices))
         except (NotReducible, NoClosedFormError):
             return math.nan
 

@@ -9,11 +9,10 @@ from warptheory.fields.laws import ARGUMENT, Law
 from warptheory.kernels import NoClosedFormError, PeriodicFunction
 from warptheory.symbolic._nodes import FractionMean, KernelValue, OffsetAverage, Side, TapSum, sided_tap_sum
 from warptheory.symbolic._terms import NotReducible
-from warptheory.symbolic._variables import FRACTIONS
+from warptheory.symbolic._variables import FRACTIONS, SUMMED
 
 # Not declared an integer: for those sympy 1.14 evaluates sin(πj/2) to a power of −1 that is wrong for even j.
-SERIES_INDEX = sp.Symbol("j", positive=True)
-_INTEGER = sp.Symbol("j", integer=True, positive=True)
+SERIES_INDEX, _INTEGER = SUMMED
 
 
 def evaluate_averages(expression: sp.Expr) -> sp.Expr:

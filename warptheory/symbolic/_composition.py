@@ -10,6 +10,7 @@ from typing import Any
 import sympy as sp
 
 from warptheory.core.errors import ArgumentError
+from warptheory.core.expressions import check_name
 from warptheory.symbolic._display import written
 from warptheory.symbolic._variables import (
     Field,
@@ -124,6 +125,9 @@ class ComposedField(Field):
     offsets: OffsetField
     orders: tuple[int, ...]
     name: str = "x∘φ"
+
+    def __post_init__(self) -> None:
+        check_name("name", self.name)
 
     @property
     def base(self) -> GaussianField:

@@ -1,8 +1,25 @@
 """A derivation: the chain of equal expressions from a statistic to its closed form."""
 
+import re
 from dataclasses import dataclass
+from typing import Any
 
 import sympy as sp
+from sympy.printing.mathml import MathMLPresentationPrinter
+
+
+class _EscapingPrinter(MathMLPresentationPrinter):
+    """SymPy's printer, which writes the names of symbols as they are: here none is taken for markup."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        verbatim = self.dom.createTextNode
+        self.dom.createTextNode = lambda text: verbatim(_escaped(text))
+
+
+def _escaped(text: Any) -> str:
+    """Return text with markup escaped; what is written as an entity already, as SymPy does, is left."""
+    return re.sub(r"&(?!#?\w+;)", "&amp;", str(text)).replace("<", "&lt;").replace(">", "&gt;")
 
 
 @dataclass(frozen=True)
@@ -25,7 +42,7 @@ class Step:
 
     def mathml(self) -> str:
         """Return the expression as a MathML element, as browsers show it."""
-        return f'<math display="block">{sp.printing.mathml(self.expression, printer="presentation")}</math>'
+        return f'<math display="block">{_EscapingPrinter().doprint(self.expression)}</math>'
 
 
 @dataclass(frozen=True)

@@ -1,9 +1,12 @@
 """Printing of the algebra's own nodes: each shows itself as an ordinary sympy expression."""
 
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import sympy as sp
 from sympy.printing.pretty.pretty_symbology import pretty_symbol
+
+from warptheory.core.expressions import expression
 
 
 class Displayed:
@@ -12,6 +15,20 @@ class Displayed:
     def display(self, *, latex: bool) -> sp.Expr:
         """Return the expression to print; `latex` tells whether names may hold LaTeX commands."""
         raise NotImplementedError(type(self).__name__)
+
+    def subs(self, *replaced: Any, **hints: Any) -> sp.Basic:
+        """Return the expression with others in place of some, as SymPy's `subs`, which would run text.
+
+        Raises:
+            ArgumentError: text among them.
+        """
+        given = replaced[0] if len(replaced) == 1 else replaced
+        pairs = given.items() if isinstance(given, Mapping) else given
+        for part in pairs if isinstance(pairs, Iterable) else (pairs,):
+            for side in part if isinstance(part, tuple | list) else (part,):
+                expression("subs", side)
+        found: sp.Basic = super().subs(*replaced, **hints)  # type: ignore[misc]
+        return found
 
     def _sympystr(self, printer: Any) -> str:
         return str(printer._print(self.display(latex=False)))

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping, Set
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,8 @@ import sympy as sp
 from numpy import ndarray
 
 from warptheory.core.errors import ArgumentError
+from warptheory.core.expressions import check_symbols
+from warptheory.core.expressions import expression as read
 from warptheory.kernels import FractionSymbol
 from warptheory.symbolic._nodes import KernelValue, Node, OffsetAverage
 from warptheory.symbolic._quadrature import Environment, NotConverged, quadrature
@@ -32,15 +35,24 @@ def check_values(symbols: Set[str], values: Mapping[str, float]) -> None:
         values: numbers, by name.
 
     Raises:
-        ArgumentError: a symbol that has none.
+        ArgumentError: a symbol that has none, or one that is no number.
     """
+    if not isinstance(values, Mapping):
+        raise ArgumentError("values", expected="numbers by the names of symbols", received=repr(values))
     missing = sorted(symbols - set(values))
     if missing:
         raise ArgumentError(
             "values",
             expected=f"a number for {', '.join(missing)}",
-            received=f"values for {', '.join(sorted(values)) or 'nothing'}",
+            received=f"values for {', '.join(sorted(map(str, values))) or 'nothing'}",
         )
+    for name in symbols:
+        if not _is_number(values[name]):
+            raise ArgumentError("values", expected=f"a number for {name}", received=repr(values[name]))
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, Real | sp.Expr) and not isinstance(value, bool) and value == value
 
 
 def evaluate(expression: Any, values: Mapping[str, float]) -> float:
@@ -55,16 +67,17 @@ def evaluate(expression: Any, values: Mapping[str, float]) -> float:
             fraction of 1.3; or the expression is still random. The message names it.
         NotConverged: an infinite series did not settle to a relative 1e-9.
     """
-    if not isinstance(expression, sp.Expr | int | float):
-        raise ArgumentError(
-            "expression", expected="a sympy expression (of a statistic: its .doit())", received=repr(expression)
-        )
-    expression = sp.sympify(expression)
+    if not isinstance(expression, sp.Expr):
+        expected = "a sympy expression (of a statistic: its .doit())"
+        if isinstance(expression, str):
+            raise ArgumentError("expression", expected=expected, received=repr(expression))
+        expression = read("expression", expression, expected)
     if expression.atoms(RandomAtom):
         raise ArgumentError(
             "expression", expected="no random variables (take their expectation first)", received=expression
         )
     symbols = expression.free_symbols
+    check_symbols("expression", symbols)
     check_values({symbol.name for symbol in symbols}, values)
     if expression.is_Number:
         return float(expression)
@@ -78,6 +91,8 @@ def _check_value(symbol: sp.Symbol, value: float) -> None:
     """Refuse a number that a symbol cannot stand for: formulas were simplified for the others."""
     if isinstance(symbol, FractionSymbol):
         allowed, range_ = 0 <= value < 1, "in [0, 1)"
+    elif symbol.is_integer and not value.is_integer():
+        allowed, range_ = False, "that is a whole number"
     elif symbol.is_positive:
         allowed, range_ = value > 0, "> 0"
     elif symbol.is_nonnegative:

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import sympy as sp
 
+from warptheory.core.expressions import as_argument
 from warptheory.symbolic._averages import SERIES_INDEX, closed_average
 from warptheory.symbolic._nodes import KernelValue, Node, OffsetAverage, Opaque
 from warptheory.symbolic._stacks import StackCovariance
@@ -84,7 +85,7 @@ def is_still_or_spreads(offsets: OffsetField, scale: sp.Symbol) -> bool:
     """Return whether a field does not depend on a scale, or widens without bound about a fixed centre."""
     laws = [part for _, part in offsets.axis_law.parts]
     fixed = [*offsets.displacement, offsets.correlation, *(law.location for law in laws)]
-    if any(scale in sp.sympify(part).free_symbols for part in fixed):
+    if any(scale in as_argument(part).free_symbols for part in fixed):
         return False
     return all(scale not in law.scale.free_symbols for law in laws) or _spreads(offsets, scale)
 

@@ -17,6 +17,7 @@ import sympy as sp
 from numpy import ndarray
 
 from warptheory.core.errors import ArgumentError
+from warptheory.core.expressions import as_argument
 from warptheory.fields import Covariance
 from warptheory.fields.laws import Law
 from warptheory.kernels import POSITION, FractionSymbol, Kernel, NoClosedFormError, PeriodicFunction
@@ -67,7 +68,7 @@ class Node(Displayed, sp.Expr):
 
     def __new__(cls, *args: Any) -> "Node":
         """Make the node; plain numbers become sympy numbers."""
-        node: Node = super().__new__(cls, *map(sp.sympify, args))
+        node: Node = super().__new__(cls, *map(as_argument, args))
         return node
 
     def numeric(self, environment: Environment, evaluate: Evaluate) -> float | ndarray:
@@ -227,7 +228,7 @@ def field_covariance(field: GaussianField, lag: Sequence[Any], orders: Sequence[
         orders: order of the derivative along each axis; none for C itself.
     """
     dim = len(lag) if field.covariance is None else field.covariance.dim
-    lag = (*map(sp.sympify, lag), *[sp.Integer(0)] * (dim - len(lag)))
+    lag = (*map(as_argument, lag), *[sp.Integer(0)] * (dim - len(lag)))
     orders = (*orders, *[0] * (dim - len(orders)))
     if any(part != 0 for part in lag) or not any(orders):
         sign, lag = _representative(field, lag, orders)

@@ -165,11 +165,8 @@ class StackCovariance(Node):
 
 
 def _frequencies(dim: int, name: str) -> Frequencies:
-    return (
-        (sp.Symbol(name, real=True),)
-        if dim == 1
-        else sp.symbols(" ".join(f"{name}{i + 1}" for i in range(dim)), real=True)
-    )
+    names = [name] if dim == 1 else [f"{name}{axis + 1}" for axis in range(dim)]
+    return tuple(sp.Symbol(symbol, real=True) for symbol in names)
 
 
 def _mean_over_frequencies(density: sp.Expr, frequencies: Frequencies) -> sp.Expr:

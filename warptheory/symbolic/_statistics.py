@@ -4,11 +4,14 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import sympy as sp
 
+from warptheory.core.checks import check_integer
 from warptheory.core.errors import ArgumentError
+from warptheory.core.expressions import check_symbols, real
+from warptheory.core.expressions import expression as read
 from warptheory.symbolic import _averages, _continuum, _limits, _reduction, _spectra
 from warptheory.symbolic._composition import ComposedField, ComposedValue, SlopeValue
 from warptheory.symbolic._derivation import Derivation, Step
@@ -36,6 +39,7 @@ from warptheory.symbolic._variables import (
     SplatValue,
     WarpedField,
     input_field,
+    symbols_in,
 )
 
 
@@ -112,8 +116,19 @@ class MomentStatistic(Statistic):
         """What the statistic is conditional on: an offset field or its fraction; None averages over everything."""
         return None
 
+    def check_symbols(self) -> None:
+        """Check that no two symbols of its fields, offsets and conditions have one name, by which they get numbers.
+
+        Raises:
+            ArgumentError: two that do.
+        """
+        found = set(self.condition.symbols) if self.condition is not None else set()
+        for operand in self.operands:
+            found |= operand.free_symbols.union(*map(symbols_in, operand.atoms(RandomAtom)))
+        check_symbols("statistic", found)
+
     def derive(self) -> Derivation:
-        """Return the steps that lead to the closed form; raises as `Statistic.derive`."""
+        """Return the steps that lead to the closed form; raises as `Statistic.derive` and `check_symbols`."""
         return _derive(self)
 
     def doit(self) -> sp.Expr:
@@ -127,6 +142,9 @@ class MomentStatistic(Statistic):
 class _Conditional(MomentStatistic):
     """A statistic that may be conditional: `given`, or as one of its expressions is written, `expression | given`."""
 
+    # The expectation of a constant is that constant; its variance, zero, is a slip more likely than a question.
+    _takes_constants: ClassVar[bool] = False
+
     def _unpack(self, *names: str) -> None:
         """Set the expressions of these names and `given` from what the caller wrote.
 
@@ -136,6 +154,8 @@ class _Conditional(MomentStatistic):
         written = {name: getattr(self, name) for name in names}
         expressions, given = _unpacked(written, self.given)  # type: ignore[attr-defined]
         for name, expression in zip(names, expressions, strict=True):
+            if not self._takes_constants:
+                _check_random(name, expression)
             object.__setattr__(self, name, expression)
         object.__setattr__(self, "given", given)
 
@@ -162,9 +182,11 @@ class Expectation(_OfOneExpression):
     """E[expression], or E[expression | given].
 
     Attributes:
-        expression: a polynomial in random variables such as y[n].
+        expression: a polynomial in random variables such as y[n], or a constant.
         given: an offset field or its fraction, or None.
     """
+
+    _takes_constants: ClassVar[bool] = True
 
     @property
     def operands(self) -> tuple[sp.Expr, ...]:
@@ -244,18 +266,27 @@ class JointCumulant(_Conditional):
     """The joint cumulant κ[a, b, …] of up to four expressions, or κ[a, b, … | given].
 
     Attributes:
-        expressions: polynomials in random variables such as y[n].
+        expressions: polynomials in random variables such as y[n]; `order=3` repeats a lone one three times.
         given: an offset field or its fraction, or None.
+
+    Raises:
+        ArgumentError: no or more than four expressions, or a constant: Cumulant(y[0], 3) would be zero.
     """
 
     expressions: tuple[Any, ...]
     given: Given | None
 
-    def __init__(self, *expressions: Any, given: Given | None = None) -> None:
+    def __init__(self, *expressions: Any, given: Given | None = None, order: int | None = None) -> None:
+        if order is not None:
+            if len(expressions) != 1:
+                raise ArgumentError("order", expected="one expression, to be repeated", received=len(expressions))
+            expressions *= check_integer("order", order, most=4)
         if not 1 <= len(expressions) <= 4:
             raise ArgumentError("expressions", expected="one to four of them", received=len(expressions))
         names = [f"expressions[{number}]" for number in range(len(expressions))]
         bare, condition = _unpacked(dict(zip(names, expressions, strict=True)), given)
+        for name, expression in zip(names, bare, strict=True):
+            _check_random(name, expression)
         object.__setattr__(self, "expressions", bare)
         object.__setattr__(self, "given", condition)
 
@@ -329,6 +360,8 @@ class ExchangeableVariance(MomentStatistic):
     def __post_init__(self) -> None:
         for name in ("first", "second"):
             object.__setattr__(self, name, _random_expression(name, getattr(self, name)))
+            _check_random(name, getattr(self, name))
+        object.__setattr__(self, "count", real("count", self.count))
 
     @property
     def operands(self) -> tuple[sp.Expr, ...]:
@@ -467,18 +500,21 @@ def Cov(first: Any, second: Any, given: Given | None = None) -> sp.Expr:  # noqa
     return Covariance(first, second, given).doit()
 
 
-def Cumulant(*expressions: Any, given: Given | None = None) -> sp.Expr:  # noqa: N802 -- the field's notation
+def Cumulant(  # noqa: N802 -- the field's notation
+    *expressions: Any, given: Given | None = None, order: int | None = None
+) -> sp.Expr:
     """Return the joint cumulant of one to four random expressions in closed form.
 
     Args:
-        *expressions: polynomials in values such as y[n]; repeat one for its own cumulants.
+        *expressions: polynomials in values such as y[n].
         given: an offset field or its fraction, to be conditioned on.
+        order: how often a lone expression is repeated, for its own cumulant of that order, 1 to 4.
 
     Raises:
-        ArgumentError: more than four expressions.
+        ArgumentError: more than four expressions, or a constant among them.
         NotReducible: the algebra cannot reduce a term; the message names it.
     """
-    return JointCumulant(*expressions, given=given).doit()
+    return JointCumulant(*expressions, given=given, order=order).doit()
 
 
 @dataclass(frozen=True)
@@ -498,6 +534,7 @@ class _Reduced:
     @classmethod
     def of(cls, statistic: MomentStatistic) -> "_Reduced":
         """Reduce a statistic; raises as `Statistic.derive`."""
+        statistic.check_symbols()
         _check_cumulants(statistic, [node.args[0] for node in statistic.moments().atoms(ExpectedValue)])
         separated = _collected(_rewritten(statistic, _reduction.separate_axes))
         averaged = _averages.evaluate_averages(separated)
@@ -683,9 +720,20 @@ def _random_expression(name: str, value: Any) -> sp.Expr:
     if isinstance(value, Field):
         field = getattr(value, "name", type(value).__name__)
         raise ArgumentError(name, expected=expected, received=f"the field {field} without an index")
-    if not isinstance(value, sp.Expr | int | float):
+    if isinstance(value, str):
         raise ArgumentError(name, expected=expected, received=repr(value))
-    return sp.sympify(value)
+    return read(name, value, expected)
+
+
+def _check_random(name: str, expression: sp.Expr) -> None:
+    """Check that an expression has random values.
+
+    Raises:
+        ArgumentError: a constant.
+    """
+    if not expression.has(RandomAtom):
+        expected = "an expression in random values such as y[0], not a constant"
+        raise ArgumentError(name, expected=expected, received=expression)
 
 
 def _assumptions(symbol: sp.Symbol) -> str:

@@ -3,7 +3,7 @@
 import operator
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, is_dataclass, replace
 from functools import cached_property
 from numbers import Integral
 from typing import Any
@@ -11,8 +11,9 @@ from typing import Any
 import sympy as sp
 
 from warptheory.core.errors import ArgumentError
+from warptheory.core.expressions import check_name, check_symbols, expression, real
 from warptheory.fields import Covariance, laws
-from warptheory.fields._parameters import check_dim, real
+from warptheory.fields._parameters import check_dim
 from warptheory.fields.laws import Law
 from warptheory.kernels import FRACTION, FractionSymbol, Kernel
 from warptheory.symbolic._display import Displayed
@@ -21,6 +22,9 @@ Index = tuple[sp.Expr, ...]
 
 MEAN = sp.Symbol("mu", real=True)
 DEVIATION = sp.Symbol("sigma", positive=True)
+
+# The index of series of harmonics, in terms of which their coefficients are written, and the same as an integer.
+SUMMED = (sp.Symbol("j", positive=True), sp.Symbol("j", integer=True, positive=True))
 
 
 class RandomAtom(Displayed, sp.AtomicExpr):
@@ -107,17 +111,26 @@ class PointwiseField(Field):
 
     Attributes:
         operation: a function of two sympy expressions.
-        first: a field, or anything that sympy reads.
+        first: a field, a number, or a sympy expression.
         second: another one.
+
+    Raises:
+        ArgumentError: anything else.
     """
 
     operation: Callable[[Any, Any], Any]
     first: Any
     second: Any
 
+    def __post_init__(self) -> None:
+        for name in ("first", "second"):
+            part = getattr(self, name)
+            if not isinstance(part, Field):
+                object.__setattr__(self, name, expression(name, part, "a field, a number or a sympy expression"))
+
     def __getitem__(self, index: Any) -> sp.Expr:
-        values = (part[index] if isinstance(part, Field) else sp.sympify(part) for part in (self.first, self.second))
-        return sp.sympify(self.operation(*values))
+        first, second = (part[index] if isinstance(part, Field) else part for part in (self.first, self.second))
+        return self.operation(first, second)
 
 
 class InputField(Field):
@@ -157,6 +170,7 @@ class GaussianField(InputField):
     spacing: Any = 1
 
     def __post_init__(self) -> None:
+        check_name("name", self.name)
         object.__setattr__(self, "mean", parameter("mean", self.mean))
         object.__setattr__(self, "spacing", parameter("spacing", self.spacing))
         if self.spacing.is_positive is False:
@@ -260,6 +274,7 @@ class IIDField(InputField):
     deviation: Any = DEVIATION
 
     def __post_init__(self) -> None:
+        check_name("name", self.name)
         mean, deviation = parameter("mean", self.mean), parameter("deviation", self.deviation)
         if deviation.is_nonnegative is False:
             raise ArgumentError("deviation", expected="a standard deviation ≥ 0", received=self.deviation)
@@ -344,6 +359,7 @@ class OffsetField(Given):
     covariance: Covariance | None = None
 
     def __post_init__(self) -> None:
+        check_name("name", self.name)
         if self.covariance is not None:
             self._check_covariance(self.covariance)
         law = laws.get(self.law, argument="offsets")
@@ -360,12 +376,16 @@ class OffsetField(Given):
         if correlation.is_number and not (lowest < correlation <= 1):
             raise ArgumentError("correlation", expected=f"a number in ({lowest}, 1]", received=correlation)
         object.__setattr__(self, "correlation", correlation if self.dim > 1 else sp.Integer(0))
-        if len(self.displacement) not in (0, self.dim):
-            raise ArgumentError("displacement", expected=f"{self.dim} numbers", received=self.displacement)
-        object.__setattr__(self, "displacement", self.displacement or (sp.Integer(0),) * self.dim)
-        used = {symbol for part in (self.location, self.scale, *self.displacement) for symbol in _symbols(part)}
-        if used & set(self.symbols):
+        if not isinstance(self.displacement, tuple) or len(self.displacement) not in (0, self.dim):
+            raise ArgumentError("displacement", expected=f"{self.dim} numbers", received=repr(self.displacement))
+        displacement = tuple(parameter("displacement", part) for part in self.displacement)
+        object.__setattr__(self, "displacement", displacement or (sp.Integer(0),) * self.dim)
+        used = self.parameter_symbols
+        check_symbols("offsets", used)
+        if {symbol.name for symbol in used} & {symbol.name for symbol in self.symbols}:
             raise ArgumentError("name", expected="a name that is not one of a parameter's symbols", received=self.name)
+        if used & set(SUMMED):
+            raise ArgumentError("offsets", expected="symbols other than j, over which series are summed", received="j")
 
     def _check_covariance(self, covariance: Covariance) -> None:
         """Take the number of axes and the scale from K; refuse what contradicts it."""
@@ -406,6 +426,13 @@ class OffsetField(Given):
 
     def __str__(self) -> str:
         return self._text
+
+    @property
+    def parameter_symbols(self) -> set[sp.Symbol]:
+        """The symbols of the law, of the displacement, and of correlation and covariance."""
+        parts = [part for _, law in self.axis_law.parts for part in (law.location, law.scale)]
+        found = {symbol for part in (*parts, self.correlation, *self.displacement) for symbol in part.free_symbols}
+        return found if self.covariance is None else found | self.covariance.free_symbols
 
     @cached_property
     def axis_law(self) -> Law:
@@ -593,6 +620,9 @@ class WarpedField(Field):
     name: str = "y"
     knot: str = "right"
 
+    def __post_init__(self) -> None:
+        check_name("name", self.name)
+
     def __getitem__(self, index: Any) -> SampledValue:
         site = Site(self.offsets, _index_for(self.offsets, index), self.kernel)
         return SampledValue(self.field, site, self.orders, self.name, self.knot)
@@ -632,8 +662,28 @@ class SplattedField(Field):
     kernel: Kernel
     name: str = "z"
 
+    def __post_init__(self) -> None:
+        check_name("name", self.name)
+
     def __getitem__(self, index: Any) -> SplatValue:
         return SplatValue(self.field, Site(self.offsets, _index_for(self.offsets, index), self.kernel), self.name)
+
+
+def symbols_in(part: Any) -> set[sp.Symbol]:
+    """Return the symbols of everything that a value, a field or a place is made of; those of offsets are their own."""
+    if isinstance(part, RandomAtom):
+        return symbols_in(part.data)
+    if isinstance(part, sp.Basic):
+        return set(part.free_symbols)
+    if isinstance(part, tuple):
+        return set().union(*map(symbols_in, part))
+    if isinstance(part, OffsetField):
+        return part.parameter_symbols | set(part.symbols)
+    if isinstance(part, Covariance):
+        return part.free_symbols
+    if isinstance(part, Kernel) or not is_dataclass(part):
+        return set()
+    return set().union(*(symbols_in(getattr(part, known.name)) for known in fields(part)))
 
 
 def derivative_marks(orders: tuple[int, ...], side: str = "", *, latex: bool) -> str:
@@ -687,9 +737,9 @@ def _coordinate(value: Any) -> sp.Expr | None:
     """Return a coordinate of a pixel as an expression, None if it is not a whole number or a symbol for one."""
     if isinstance(value, bool) or not isinstance(value, sp.Expr | Integral):
         return None
-    expression = sp.sympify(value)
-    is_whole = expression.is_integer is not False and not expression.atoms(sp.Float, RandomAtom)
-    return expression if is_whole and expression.is_finite is not False and expression is not sp.nan else None
+    found = expression("index", value) if isinstance(value, Integral) else value
+    is_whole = found.is_integer is not False and not found.atoms(sp.Float, RandomAtom)
+    return found if is_whole and found.is_finite is not False and found is not sp.nan else None
 
 
 def parameter(name: str, value: Any) -> sp.Expr:
@@ -697,12 +747,15 @@ def parameter(name: str, value: Any) -> sp.Expr:
 
     Args:
         name: the argument that it came by.
-        value: a number, a sympy expression, or text that sympy reads, such as "1/2".
+        value: a number, a sympy expression, or text such as "1/2".
 
     Raises:
         ArgumentError: something else, or a number that is not real and finite.
     """
-    return real(name, value, without=(RandomAtom,))
+    found = real(name, value, without=(RandomAtom,))
+    if found.free_symbols & set(SUMMED):
+        raise ArgumentError(name, expected="symbols other than j, over which series are summed", received=value)
+    return found
 
 
 def _symbols(value: sp.Expr | None) -> set[sp.Symbol]:

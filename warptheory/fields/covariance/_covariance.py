@@ -22,8 +22,10 @@ import sympy as sp
 from jaxtyping import Float
 from numpy import ndarray
 
+from warptheory.core.checks import check_integer, check_number
 from warptheory.core.errors import ArgumentError
-from warptheory.fields._parameters import check_spread, number
+from warptheory.core.expressions import check_symbols, expression, number
+from warptheory.fields._parameters import check_spread
 from warptheory.fields.covariance._offset_mean import mean_over_offset
 
 if TYPE_CHECKING:
@@ -146,6 +148,7 @@ class Covariance(ABC):
 
     def subs(self, values: Mapping[str, float]) -> "Covariance":
         """Return the covariance with numbers for its symbols, by their names; other names are ignored."""
+        check_symbols("covariance", self.free_symbols)
         inserted = {
             field.name: _with_numbers(getattr(self, field.name), values)
             for field in dataclasses.fields(self)  # type: ignore[arg-type]
@@ -235,11 +238,18 @@ class Covariance(ABC):
             raise ArgumentError("axis", expected=f"an axis in 0 … {self.dim - 1}", received=axis)
         return [order * int(i == axis) for i in range(self.dim)]
 
+    def _check_orders(self, orders: Sequence[Any]) -> tuple[int, ...]:
+        if len(orders) not in (1, self.dim):
+            raise ArgumentError("orders", expected=f"1 or {self.dim} of them", received=len(orders))
+        whole = (int(order) if isinstance(order, sp.Integer) else order for order in orders)
+        rest = [0] * (self.dim - len(orders))
+        return tuple(check_integer("orders", order, least=0, most=100) for order in (*whole, *rest))
+
     def _check_axes(self, coordinates: Sequence[Any], argument: str) -> tuple[sp.Expr, ...]:
         if len(coordinates) not in (1, self.dim):
             raise ArgumentError(argument, expected=f"1 or {self.dim} coordinates", received=len(coordinates))
         rest = [0] * (self.dim - len(coordinates))
-        return tuple(sp.sympify(coordinate) for coordinate in (*coordinates, *rest))
+        return tuple(expression(argument, coordinate) for coordinate in (*coordinates, *rest))
 
 
 @dataclass(frozen=True)
@@ -325,7 +335,7 @@ class ProductOfCovariances(Covariance):
 
     def spectral_moment(self, *orders: int) -> sp.Expr:
         """Return the moment of a sum of two independent frequencies: Σ ∏ binomial · m₁ · m₂."""
-        powers = [int(order) for order in self._check_axes(orders, "orders")]
+        powers = self._check_orders(orders)
         total = sp.Integer(0)
         for part in itertools.product(*(range(power + 1) for power in powers)):
             rest = tuple(power - p for power, p in zip(powers, part, strict=True))
@@ -353,7 +363,11 @@ def _with_numbers(value: Any, values: Mapping[str, float]) -> Any:
     if isinstance(value, tuple):
         return tuple(_with_numbers(part, values) for part in value)
     if isinstance(value, sp.Expr):
-        known = {symbol: sp.Float(values[symbol.name]) for symbol in value.free_symbols if symbol.name in values}
+        known = {
+            symbol: sp.Float(check_number(symbol.name, values[symbol.name]))
+            for symbol in value.free_symbols
+            if symbol.name in values
+        }
         return value.xreplace(known)
     return value
 

@@ -12,13 +12,23 @@ import sympy as sp
 from jaxtyping import Float
 from numpy import ndarray
 
+from warptheory.core.checks import check_integer
 from warptheory.core.errors import ArgumentError
-from warptheory.fields._parameters import check_dim, number, positive
+from warptheory.core.expressions import number, positive, real
+from warptheory.fields._parameters import check_dim
 from warptheory.fields.covariance import _transforms
 from warptheory.fields.covariance._covariance import Covariance
 
-RADIUS = sp.Symbol("r", nonnegative=True)
-WAVENUMBER = sp.Symbol("k", nonnegative=True)
+RADIUS = sp.Dummy("r", nonnegative=True)
+WAVENUMBER = sp.Dummy("k", nonnegative=True)
+
+MOST_ORDER = 100  # of a spectral moment
+
+
+def log_one_plus_square(x: Float[ndarray, "*N"] | float) -> Float[ndarray, "*N"] | float:
+    """Return log(1 + x²), shape (*N), exact for small x, and where x² overflows as if it were 1e300."""
+    return np.log1p(np.square(np.minimum(x, 1e150)))
+
 
 Matrix = Sequence[Sequence[Any]]
 
@@ -59,7 +69,7 @@ class RadialCovariance(Covariance):
 
     def radial_spectrum(self, wavenumber: sp.Expr) -> sp.Expr:
         """Return S(|ω|)/σ² of the isotropic field, in pixelsᵈ; here by quadrature, for numbers only."""
-        if not wavenumber.is_number:
+        if not real("frequency", wavenumber).is_number:
             raise ArgumentError(
                 "frequency", expected=f"numbers: {self} has no closed spectral density", received=wavenumber
             )
@@ -83,7 +93,7 @@ class RadialCovariance(Covariance):
 
     def spectral_moment(self, *orders: int) -> sp.Expr:
         """Return the moment; with ω = Aᵀω′ it is a polynomial in those of the isotropic field."""
-        orders = tuple(int(order) for order in self._check_axes(orders, "orders"))
+        orders = self._check_orders(orders)
         isotropic = sp.symbols(f"omega_1:{self.dim + 1}", real=True)
         mapped = self._map.T * sp.Matrix(isotropic)
         polynomial = sp.Poly(sp.Mul(*(w**order for w, order in zip(mapped, orders, strict=True))), *isotropic)
@@ -96,6 +106,7 @@ class RadialCovariance(Covariance):
 
     def radial_moment(self, order: int) -> sp.Expr:
         """Return (2π)⁻ᵈ ∫ S₁ |ω|^order dω of the isotropic field of variance one, ∞ where it diverges."""
+        check_integer("order", order, least=0, most=MOST_ORDER)
         along = (order, *[0] * (self.dim - 1))
         found = _transforms.moment(self._spectrum, along, self._length)
         return sp.oo if math.isinf(found) else sp.Float(found) / _transforms.mean_over_sphere(along)
@@ -174,12 +185,20 @@ def transform_of_product(first: Covariance, second: Covariance, frequency: Seque
 
 
 def _matrix(entries: Matrix, dim: int) -> tuple[tuple[sp.Expr, ...], ...]:
-    rows = tuple(tuple(sp.sympify(entry, rational=True) for entry in row) for row in np.asarray(entries, dtype=object))
+    try:
+        rows = tuple(tuple(real("anisotropy", entry) for entry in row) for row in _rows(entries))
+    except TypeError:
+        rows = ()
     if len(rows) != dim or any(len(row) != dim for row in rows):
-        raise ArgumentError("anisotropy", expected=f"a {dim} × {dim} matrix", received=entries)
+        raise ArgumentError("anisotropy", expected=f"a {dim} × {dim} matrix", received=repr(entries))
     if sp.Matrix(rows).det() == 0:
         raise ArgumentError("anisotropy", expected="an invertible matrix", received=entries)
     return rows
+
+
+def _rows(entries: Any) -> Any:
+    """Return the rows of a matrix, which may be one of SymPy."""
+    return entries.tolist() if isinstance(entries, sp.MatrixBase) else entries
 
 
 def _norm(vector: sp.Matrix) -> sp.Expr:

@@ -4,6 +4,8 @@ from dataclasses import dataclass
 
 import sympy as sp
 
+from warptheory.core.checks import check_integer
+from warptheory.core.expressions import real
 from warptheory.fields.covariance._radial import RadialCovariance
 
 
@@ -16,17 +18,17 @@ class Exponential(RadialCovariance):
 
     def correlation(self, distance: sp.Expr) -> sp.Expr:
         """Return exp(−r/ℓ)."""
-        return sp.exp(-distance / self.length)
+        return sp.exp(-real("distance", distance) / self.length)
 
     def radial_spectrum(self, wavenumber: sp.Expr) -> sp.Expr:
         """Return 2ᵈ π^{(d−1)/2} Γ((d + 1)/2) ℓᵈ (1 + ℓ²k²)^{−(d+1)/2}."""
         power = sp.Rational(self.dim + 1, 2)
         constant = 2**self.dim * sp.pi ** sp.Rational(self.dim - 1, 2) * sp.gamma(power) * self.length**self.dim
-        return constant * (1 + self.length**2 * wavenumber**2) ** -power
+        return constant * (1 + self.length**2 * real("frequency", wavenumber) ** 2) ** -power
 
     def radial_moment(self, order: int) -> sp.Expr:
         """Return ∞ for every derivative, 1 for the variance."""
-        return sp.Integer(1) if order == 0 else sp.oo
+        return sp.Integer(1) if check_integer("order", order, least=0) == 0 else sp.oo
 
     @property
     def integral_scale(self) -> sp.Expr:

@@ -6,7 +6,10 @@ from dataclasses import dataclass
 import numpy as np
 import sympy as sp
 
-from warptheory.fields.covariance._radial import RadialCovariance
+from warptheory.core.checks import check_integer
+from warptheory.core.expressions import real
+from warptheory.fields.covariance._matern_function import gamma_ratio
+from warptheory.fields.covariance._radial import MOST_ORDER, RadialCovariance
 
 
 @dataclass(frozen=True)
@@ -18,10 +21,11 @@ class SquaredExponential(RadialCovariance):
 
     def correlation(self, distance: sp.Expr) -> sp.Expr:
         """Return exp(−r²/2ℓ²)."""
-        return sp.exp(-(distance**2) / (2 * self.length**2))
+        return sp.exp(-(real("distance", distance) ** 2) / (2 * self.length**2))
 
     def radial_spectrum(self, wavenumber: sp.Expr) -> sp.Expr:
         """Return (2π)^{d/2} ℓᵈ exp(−ℓ²k²/2)."""
+        wavenumber = real("frequency", wavenumber)
         return (
             (2 * sp.pi) ** sp.Rational(self.dim, 2)
             * self.length**self.dim
@@ -30,8 +34,8 @@ class SquaredExponential(RadialCovariance):
 
     def radial_moment(self, order: int) -> sp.Expr:
         """Return the moment of the length of a normal vector of deviation 1/ℓ: 2^{p/2} Γ((d + p)/2)/Γ(d/2)/ℓᵖ."""
-        half = sp.Rational(self.dim, 2)
-        return 2 ** sp.Rational(order, 2) * sp.gamma(half + sp.Rational(order, 2)) / sp.gamma(half) / self.length**order
+        power = sp.Rational(check_integer("order", order, least=0, most=MOST_ORDER), 2)
+        return 2**power * gamma_ratio(sp.Rational(self.dim, 2), power) / self.length**order
 
     @property
     def integral_scale(self) -> sp.Expr:

@@ -8,7 +8,8 @@ import sympy as sp
 from jaxtyping import Float
 from numpy import ndarray
 
-from warptheory.fields._parameters import check_dim, number, positive
+from warptheory.core.expressions import number, positive
+from warptheory.fields._parameters import check_dim
 from warptheory.fields.covariance._covariance import Covariance
 
 
@@ -44,7 +45,7 @@ class White(Covariance):
 
     def spectral_moment(self, *orders: int) -> sp.Expr:
         """Return σ² for the field itself, and ∞ for its derivatives, which white noise lacks."""
-        powers = self._check_axes(orders, "orders")
+        powers = self._check_orders(orders)
         if any(power % 2 for power in powers):
             return sp.Integer(0)
         return sp.oo if any(powers) else self.variance

@@ -9,7 +9,9 @@ import sympy as sp
 from jaxtyping import Float
 from numpy import ndarray
 
+from warptheory.core.checks import check_integer, check_number
 from warptheory.core.errors import ArgumentError
+from warptheory.core.expressions import check_name, expression
 
 ARGUMENT = sp.Symbol("t", real=True)
 
@@ -43,6 +45,13 @@ class Law:
     scale: sp.Expr = sp.S.One
 
     def __post_init__(self) -> None:
+        check_name("name", self.name)
+        for argument in ("canonical", "location", "scale", "density"):
+            value = getattr(self, argument)
+            if not isinstance(value, sp.Expr) and not (argument == "density" and value is None):
+                raise ArgumentError(argument, expected="a sympy expression", received=repr(value))
+        if not all(isinstance(part, sp.Expr) for atom in self.atoms for part in atom):
+            raise ArgumentError("atoms", expected="pairs of sympy expressions", received=repr(self.atoms))
         if not self.components and (self.density is None) == (not self.atoms):
             raise ArgumentError(
                 "density", expected="a density or atoms, one of them", received=f"{self.density}, {self.atoms}"
@@ -61,21 +70,27 @@ class Law:
         ) or ((sp.Integer(1), self),)
 
     def at(self, location: object = None, scale: object = None) -> "Law":
-        """Return the law with another location or scale (anything that sympy reads; None keeps it).
+        """Return the law with another location or scale; None keeps it.
+
+        Args:
+            location: a number, a sympy expression, or text such as "1/2".
+            scale: the same, not negative.
 
         Raises:
             ArgumentError: a negative or infinite scale, or an infinite location.
         """
         moved = replace(
             self,
-            location=self.location if location is None else sp.sympify(location, rational=True),
-            scale=self.scale if scale is None else sp.sympify(scale, rational=True),
+            location=self.location if location is None else self._finite("location", location),
+            scale=self.scale if scale is None else self._finite("scale", scale),
         )
-        if moved.scale.is_negative or moved.scale.is_finite is False or moved.scale is sp.nan:
-            raise ArgumentError("scale", expected=f"a finite scale ≥ 0 for {self.name}", received=scale)
-        if moved.location.is_finite is False or moved.location is sp.nan:
-            raise ArgumentError("location", expected=f"a finite location for {self.name}", received=location)
+        if moved.scale.is_negative:
+            raise ArgumentError("scale", expected=f"a finite scale ≥ 0 for {self.name}", received=repr(scale))
         return moved
+
+    def _finite(self, argument: str, value: object) -> sp.Expr:
+        bound = " ≥ 0" if argument == "scale" else ""
+        return expression(argument, value, f"a finite {argument}{bound} for {self.name}")
 
     def standardised(self, mean: object, deviation: object) -> "Law":
         """Return the law of this shape with the given mean and standard deviation.
@@ -86,11 +101,12 @@ class Law:
         variance = self._canonical_cumulant(2)
         if variance == 0:
             raise ArgumentError("law", expected="a law with positive variance", received=repr(self.name))
-        scale = sp.sympify(deviation, rational=True) / sp.sqrt(variance)
-        return self.at(sp.sympify(mean, rational=True) - scale * self._canonical_cumulant(1), scale)
+        scale = expression("deviation", deviation) / sp.sqrt(variance)
+        return self.at(expression("mean", mean) - scale * self._canonical_cumulant(1), scale)
 
     def characteristic_function(self, argument: sp.Expr) -> sp.Expr:
         """Return χ(t) = E exp(itX) as a sympy expression in `argument`."""
+        argument = expression("argument", argument)
         return sp.exp(sp.I * self.location * argument) * self.canonical.subs(ARGUMENT, self.scale * argument)
 
     def cumulant(self, order: int) -> sp.Expr:
@@ -99,8 +115,7 @@ class Law:
         Raises:
             ArgumentError: order < 1.
         """
-        if order < 1:
-            raise ArgumentError("order", expected="an integer ≥ 1", received=order)
+        check_integer("order", order)
         shift = self.location if order == 1 else sp.Integer(0)
         return shift + self.scale**order * self._canonical_cumulant(order)
 
@@ -149,7 +164,7 @@ class Law:
         return scaled(self.draw(generator, shape), shift, stretch)
 
     def _number(self, parameter: str, given: float | None) -> float:
-        value = getattr(self, parameter) if given is None else sp.Float(given)
+        value = getattr(self, parameter) if given is None else sp.Float(check_number(parameter, given))
         if not value.is_number:
             raise ArgumentError(
                 parameter, expected=f"a number for the {parameter} of {self.name}", received=f"the symbol {value}"

@@ -2,6 +2,7 @@
 
 import numpy as np
 import sympy as sp
+from numpy import ndarray
 
 from warptheory.fields.laws._law import Law
 
@@ -12,8 +13,12 @@ def constant() -> Law:
         name="constant",
         canonical=sp.Integer(1),
         atoms=((sp.Integer(0), sp.Integer(1)),),
-        draw=lambda generator, shape: np.zeros(shape),
+        draw=_draw,
         of_uniform=np.zeros_like,
         location=sp.Symbol("c", real=True),
         source="The point mass",
     )
+
+
+def _draw(generator: np.random.Generator, shape: tuple[int, ...]) -> ndarray:
+    return np.zeros(shape)

@@ -2,6 +2,7 @@
 
 import numpy as np
 import sympy as sp
+from numpy import ndarray
 
 from warptheory.fields.laws._law import ARGUMENT, Law
 
@@ -12,8 +13,16 @@ def exponential() -> Law:
         name="exponential",
         canonical=1 / (1 - sp.I * ARGUMENT),
         density=sp.Piecewise((sp.exp(-ARGUMENT), ARGUMENT >= 0), (0, True)),
-        draw=lambda generator, shape: generator.standard_exponential(shape),
-        of_uniform=lambda u: -np.log1p(-u),
+        draw=_draw,
+        of_uniform=_of_uniform,
         scale=sp.Symbol("b", positive=True),
         source="N. L. Johnson, S. Kotz, N. Balakrishnan, Continuous Univariate Distributions 1, 1994, chapter 19",
     )
+
+
+def _draw(generator: np.random.Generator, shape: tuple[int, ...]) -> ndarray:
+    return generator.standard_exponential(shape)
+
+
+def _of_uniform(u: ndarray) -> ndarray:
+    return -np.log1p(-u)

@@ -2,6 +2,7 @@
 
 import numpy as np
 import sympy as sp
+from numpy import ndarray
 
 from warptheory.fields.laws._law import ARGUMENT, Law
 
@@ -12,8 +13,16 @@ def laplace() -> Law:
         name="laplace",
         canonical=1 / (1 + ARGUMENT**2),
         density=sp.exp(-sp.Abs(ARGUMENT)) / 2,
-        draw=lambda generator, shape: generator.laplace(size=shape),
-        of_uniform=lambda u: np.where(u < 0.5, np.log(2 * u), -np.log(2 * (1 - u))),
+        draw=_draw,
+        of_uniform=_of_uniform,
         scale=sp.Symbol("b", positive=True),
         source="N. L. Johnson, S. Kotz, N. Balakrishnan, Continuous Univariate Distributions 2, 1995, chapter 24",
     )
+
+
+def _draw(generator: np.random.Generator, shape: tuple[int, ...]) -> ndarray:
+    return generator.laplace(size=shape)
+
+
+def _of_uniform(u: ndarray) -> ndarray:
+    return np.where(u < 0.5, np.log(2 * u), -np.log(2 * (1 - u)))

@@ -1,15 +1,16 @@
 """Mixtures: a variable that has one of several laws, each with a probability."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import sympy as sp
 from numpy import ndarray
 
 from warptheory.core.errors import ArgumentError
+from warptheory.core.expressions import rational
 from warptheory.fields.laws._law import ARGUMENT, Law
 from warptheory.fields.laws.normal import normal
-from warptheory.kernels._parameters import exact
 
 Components = Sequence[tuple[object, Law]]
 
@@ -28,7 +29,9 @@ def mixture(components: Components | None = None, name: str = "mixture") -> Law:
     """
     if components is None:
         components = ((sp.Rational(3, 4), normal().at(0, 1)), (sp.Rational(1, 4), normal().at(0, 3)))
-    weighted = tuple((exact("components", probability), law) for probability, law in components)
+    if not all(isinstance(law, Law) for _, law in components):
+        raise ArgumentError("components", expected="pairs of a probability and a Law", received=repr(components))
+    weighted = tuple((rational("components", probability), law) for probability, law in components)
     _check(weighted)
     densities = [
         None
@@ -41,8 +44,8 @@ def mixture(components: Components | None = None, name: str = "mixture") -> Law:
         canonical=sp.Add(*(p * law.characteristic_function(ARGUMENT) for p, law in weighted)),
         density=None if None in densities else sp.Add(*densities),
         components=weighted,
-        draw=lambda generator, shape: _draw(weighted, generator, shape),
-        of_uniform=lambda u: _of_uniform(weighted, u),
+        draw=_Draw(weighted),
+        of_uniform=_OfUniform(weighted),
         scale=sp.Symbol("s", positive=True),
         source="J. W. Tukey, in Contributions to Probability and Statistics, 1960, p. 448 (the contaminated normal)",
     )
@@ -63,24 +66,33 @@ def _check(components: tuple[tuple[sp.Expr, Law], ...]) -> None:
             )
 
 
-def _draw(
-    components: tuple[tuple[sp.Expr, Law], ...], generator: np.random.Generator, shape: tuple[int, ...]
-) -> ndarray:
-    chosen = generator.choice(len(components), size=shape, p=[float(p) for p, _ in components])
-    return np.choose(chosen, [law.sample(generator, shape) for _, law in components])
+@dataclass(frozen=True)
+class _Draw:
+    """Draws of one mixture; an object, so that laws that are built alike are equal."""
+
+    components: tuple[tuple[sp.Expr, Law], ...]
+
+    def __call__(self, generator: np.random.Generator, shape: tuple[int, ...]) -> ndarray:
+        chosen = generator.choice(len(self.components), size=shape, p=[float(p) for p, _ in self.components])
+        return np.choose(chosen, [law.sample(generator, shape) for _, law in self.components])
 
 
-def _of_uniform(components: tuple[tuple[sp.Expr, Law], ...], uniform: ndarray) -> ndarray:
-    """Return values of the mixture: the interval is shared out, and each part stretched to one of its own."""
-    values, start = np.empty_like(uniform), 0.0
-    ends = np.cumsum([float(probability) for probability, _ in components])
-    chosen = np.minimum(np.searchsorted(ends, uniform, side="right"), len(components) - 1)
-    for number, (end, (_, law)) in enumerate(zip(ends, components, strict=True)):
-        here = chosen == number
-        inside = (uniform[here] - start) / (end - start)
-        values[here] = float(law.location) + float(law.scale) * law.of_uniform(_opened(inside))
-        start = end
-    return values
+@dataclass(frozen=True)
+class _OfUniform:
+    """Values at uniform numbers: the interval is shared out, and each part stretched to one of its own."""
+
+    components: tuple[tuple[sp.Expr, Law], ...]
+
+    def __call__(self, uniform: ndarray) -> ndarray:
+        values, start = np.empty_like(uniform), 0.0
+        ends = np.cumsum([float(probability) for probability, _ in self.components])
+        chosen = np.minimum(np.searchsorted(ends, uniform, side="right"), len(self.components) - 1)
+        for number, (end, (_, law)) in enumerate(zip(ends, self.components, strict=True)):
+            here = chosen == number
+            inside = (uniform[here] - start) / (end - start)
+            values[here] = float(law.location) + float(law.scale) * law.of_uniform(_opened(inside))
+            start = end
+        return values
 
 
 def _opened(uniform: ndarray) -> ndarray:
