@@ -129,7 +129,10 @@ class Monitor:
 
     def table(self) -> pd.DataFrame:
         """Return what was recorded as a table: a row for each step and operation, a column for each attribute."""
-        return self._rows.frame()
+        found = self._rows.frame()
+        if not len(found):
+            self._tell_missed()
+        return found
 
     def _begin(self, called: nn.Module, *_: Any) -> None:
         """Count a step, and watch it if its turn has come; a call of the model inside itself is part of the step."""

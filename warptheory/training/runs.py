@@ -19,6 +19,7 @@ from warptheory.core import records
 from warptheory.core.checks import check_integer
 from warptheory.core.device import device_name
 from warptheory.core.errors import ArgumentError, UnknownNameError
+from warptheory.operators import SamplingOperator
 from warptheory.training import data
 from warptheory.training.checkpoint import Checkpoint, fingerprint, open_checkpoints
 from warptheory.training.data import Dataset, LabelledImages
@@ -165,12 +166,13 @@ def train(
         checkpoint_interval: steps from one checkpoint to the next.
         evaluation_interval: steps between evaluations on the test images, besides the last one.
         tensorboard: also log every step for TensorBoard, into the folder.
-        watch: makes the monitor of the model, such as `stability.monitor`.
+        watch: makes the monitor of the model, such as `stability.monitor`; a network without warps has none.
         on_step: called after every step, in the first process.
 
     Raises:
         ArgumentError: names or options that cannot be used, or a folder that holds something else.
-        DivergedError: the loss or a gradient became infinite or NaN; the metrics so far are written.
+        DivergedError: the loss or a gradient became infinite or NaN, or the loss has grown by an order of magnitude at
+            the end, as in `fit`; the metrics so far are written.
         CheckpointError: a checkpoint could not be written.
         KeyboardInterrupt: from outside; the metrics so far are written.
     """
@@ -200,7 +202,7 @@ def train(
         if tensorboard and out is not None and processes.rank == 0:
             first = 0 if last is None else last.step
             listeners.append(stack.enter_context(tensorboard_log(Path(out) / "tensorboard", first)))
-        monitor = None if watch is None else _watched(stack, watch, model, last)
+        monitor = None if watch is None or not _samples(model) else _watched(stack, watch, model, last)
         write = _Records(Path(out), configuration, device) if out is not None and processes.rank == 0 else None
         if write is not None and fresh:
             write.forget()
@@ -250,6 +252,10 @@ def _watched(stack: ExitStack, watch: Watch, model: nn.Module, last: Checkpoint 
     monitor = stack.enter_context(watch(model, first_step=0 if last is None else last.step))
     before = [] if last is None or "monitor" not in last.tables else [last.tables["monitor"]]
     return _ContinuedMonitor(before, monitor)
+
+
+def _samples(model: nn.Module) -> bool:
+    return any(isinstance(module, SamplingOperator) for module in model.modules())
 
 
 class _Records:

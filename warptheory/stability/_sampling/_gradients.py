@@ -8,6 +8,7 @@ from torch import Tensor
 from torch.autograd.variable import Variable
 from torch.utils.hooks import RemovableHandle
 
+from warptheory.stability._sampling._failures import harmless
 from warptheory.stability._sampling._readable import is_readable
 
 
@@ -92,6 +93,6 @@ class _Listener:
         receive = self._receive
         if receive is None or not is_readable(gradient):
             return
-        with torch.no_grad():
+        with torch.no_grad(), harmless("a gradient"):
             if receive(gradient):
                 self._receive = None

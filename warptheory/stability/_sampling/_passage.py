@@ -122,11 +122,14 @@ def follow(
 
 @contextmanager
 def _evaluating(model: nn.Module) -> Iterator[None]:
-    # A frozen script has no mode.
-    modes = {module: module.training for module in model.modules() if hasattr(module, "training")}
+    # A frozen script has no mode, until it is given one.
+    modes = {module: getattr(module, "training", None) for module in model.modules()}
     model.eval()
     try:
         yield
     finally:
         for module, training in modes.items():
-            module.training = training
+            if training is None:
+                vars(module).pop("training", None)
+            else:
+                module.training = training
