@@ -119,6 +119,15 @@ def test_divergence_ends_with_one(warptheory, tmp_path):
     assert len(pd.read_parquet(tmp_path / "metrics.parquet"))
 
 
+@pytest.mark.parametrize("rate", [1e6, 1e3])
+def test_a_loss_that_has_grown_ends_with_one(rate, warptheory):
+    """With numbers that are finite all the way."""
+    code, out, err = warptheory(*QUICK, "--steps", 2, "--learning-rate", rate, "--monitor-every", 0)
+    assert (code, out) == (1, "")
+    assert "Error: loss has grown from 2." in err
+    assert "a smaller learning_rate" in err
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

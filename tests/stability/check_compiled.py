@@ -1,6 +1,5 @@
 """The monitor of a model that torch compiles. Run by test_monitor.py in a process of its own."""
 
-import warnings
 from contextlib import nullcontext
 from functools import partial
 
@@ -36,11 +35,13 @@ def test_a_compiled_part_is_told_of():
         model(IMAGE)
 
 
-def test_a_model_without_warps_has_nothing_to_tell():
-    model = nn.Sequential(nn.Conv2d(2, 2, 1))
-    with warnings.catch_warnings(), wt.stability.monitor(model, interval=1):
-        warnings.simplefilter("error", UserWarning)
-        torch.compile(model, backend="eager")(IMAGE)
+def test_operators_in_compiled_parts_are_named():
+    """Those beside it are recorded, and do not hide that one is missing."""
+    model = nn.Sequential(SelfWarp2d(2), nn.Sequential(SelfWarp2d(2)))
+    model[1].compile(backend="eager")
+    with pytest.warns(UserWarning, match="has not seen '1.0', which"), wt.stability.monitor(model, interval=1) as m:
+        model(IMAGE)
+    assert [row.layer for row in m.rows()] == ["0"]
 
 
 def test_nothing_of_the_monitor_is_compiled():

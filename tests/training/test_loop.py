@@ -10,7 +10,7 @@ from torch.nn import functional
 
 from warptheory.core.errors import ArgumentError, UnknownNameError
 from warptheory.networks import selfwarp_resnet
-from warptheory.training import DivergedError, TrainingSettings, accuracy, data, fingerprint, fit
+from warptheory.training import DivergedError, TrainingSettings, accuracy, data, fingerprint, fit, open_checkpoints
 
 pytestmark = pytest.mark.usefixtures("as_users_call")
 
@@ -175,6 +175,31 @@ def test_gradients_that_are_not_finite_stop_before_the_update(tiny, task):
     with pytest.raises(DivergedError, match=r"^norm of the gradient of 'rest' is nan \(loss 1.099\) at step 0; "):
         fit(model, *task, steps=2, batch=60)
     assert model.shift.tolist() == [0, 0, 0]
+
+
+def test_a_loss_that_has_grown_is_no_success(tiny, task, tmp_path):
+    """Its numbers are finite; all steps were done, and the weights are kept. Going on says the same again."""
+    for _ in range(2):
+        model, seen = tiny(dropout=0.0), []
+        with (
+            open_checkpoints(tmp_path, {}, interval=4, resume=True) as checkpoints,
+            pytest.raises(DivergedError, match=r"^loss has grown from 1\.\d+ to .*; a smaller learning_rate") as caught,
+        ):
+            fit(
+                model,
+                *task,
+                steps=8,
+                batch=20,
+                learning_rate=1e3,
+                weight_decay=0.0,
+                checkpoints=checkpoints,
+                monitor=Recorded(),
+                on_step=seen.append,
+            )
+        assert len(caught.value.history) == 8
+        assert caught.value.checkpoint.name == "step-000000008"
+        assert "the monitor at step 10:" in str(caught.value)
+    assert seen == []
 
 
 def labelled(shape=(8, 1, 6, 6), labels=8):

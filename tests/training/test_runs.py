@@ -133,6 +133,20 @@ def test_a_diverged_run_holds_its_folder(tmp_path):
         train(RUN, device=CPU, out=tmp_path)
 
 
+def test_a_run_whose_loss_has_grown_leaves_metrics_and_no_weights(tmp_path):
+    with pytest.raises(DivergedError, match="^loss has grown from "):
+        train(changed(learning_rate=1e2, steps=8), device=CPU, out=tmp_path)
+    assert len(pd.read_parquet(tmp_path / "metrics.parquet")) == 8
+    assert not (tmp_path / "weights.safetensors").exists()
+
+
+@pytest.mark.filterwarnings("error::UserWarning")
+def test_a_network_without_warps_has_nothing_to_watch(tmp_path):
+    plain = replace(RUN, model="resnet8")
+    assert train(plain, device=CPU, out=tmp_path, watch=monitor).monitored is None
+    assert records(tmp_path) == RECORDS - {"monitor.parquet", "monitor.json"}
+
+
 def test_other_settings_are_refused_without_the_configuration(tmp_path):
     train(RUN, device=CPU, out=tmp_path)
     (tmp_path / "configuration.json").unlink()

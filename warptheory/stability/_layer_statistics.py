@@ -8,6 +8,7 @@ from itertools import takewhile
 
 import pandas as pd
 
+from warptheory.stability._parameter_gradients import Moments, ParameterGradient
 from warptheory.stability._sampling._call import Place
 from warptheory.stability._sampling._gradients import Expectation
 from warptheory.stability._sampling._statistics import ForwardStatistics
@@ -19,7 +20,9 @@ class LayerStatistics:
 
     Values that are not known are NaN: gradients where no backward pass came by, everything about input and output
     where a user named a module's output, slopes on a grid without neighbours. A gradient is that of what the backward
-    pass began with, the loss, in the units of the caller (an AMP scaler's factor is in it).
+    pass began with, the loss, in the units of the caller (an AMP scaler's factor is in it), of all uses of a tensor
+    that is used several times, and of this pass alone: what `.grad` held before is not in it, nor what other processes
+    add to it. Hooks of the same tensor that were registered before the step have changed it already.
 
     Attributes:
         step: number of the model's call, from 0, counted apart in training and in evaluation.
@@ -40,7 +43,8 @@ class LayerStatistics:
         input_gradient_variance: variance of ∂L/∂x, through all that reads x, the offsets' head included.
         offset_gradient_variance: variance of ∂L/∂ε, per pixel of offset.
         parameter_gradient_variance: variance of ∂L/∂w over all parameters w of the module in which the operation ran,
-            its submodules included.
+            its submodules included, as far as the backward pass has a gradient for them; a complex number counts as
+            two.
     """
 
     step: int
@@ -62,12 +66,15 @@ class LayerStatistics:
     parameter_gradient_variance: float
 
 
-@dataclass
+@dataclass(eq=False)
 class LayerRow:
     """A row that the backward pass completes.
 
     Attributes:
-        is_reached: whether the backward pass has come to the operation.
+        gradients: variances, by name, as they come.
+        parameters: gradients of the parameters of the operation's module.
+        passes: numbers of the backward passes that came to the operation, in their order; None where that cannot be
+            seen, and the first that brings gradients is taken for one.
     """
 
     step: int
@@ -76,8 +83,8 @@ class LayerRow:
     operator: str
     forward: ForwardStatistics
     gradients: dict[str, float] = field(default_factory=dict)
-    parameters: list[tuple[int, float, float]] = field(default_factory=list)
-    is_reached: bool = False
+    parameters: list[ParameterGradient] = field(default_factory=list)
+    passes: list[int] | None = field(default_factory=list)
     _expectation: "weakref.ref[Expectation] | None" = None
 
     def expect(self) -> Expectation:
@@ -91,6 +98,23 @@ class LayerRow:
         """Whether nothing can change the row any more."""
         return self._expectation is None or self._expectation() is None
 
+    @property
+    def parameter_moments(self) -> list[Moments]:
+        """What the first pass brought that came to the operation, and to parameters, before it or behind it."""
+        passes = self.passes
+        if passes is None:
+            passes = sorted({number for each in self.parameters for number in each.found})
+        for number in passes:
+            found = [each.found[number] for each in self.parameters if number in each.found]
+            if found:
+                return found
+        return []
+
+    @property
+    def parameter_gradient_variance(self) -> float:
+        """Variance of these gradients, NaN without any."""
+        return _pooled_variance(self.parameter_moments)
+
     def finished(self) -> LayerStatistics:
         """Return the row as it is now."""
         names = ("output", "input", "offset")
@@ -103,17 +127,19 @@ class LayerRow:
             self.operator,
             **asdict(self.forward),
             **{f"{name}_gradient_variance": self.gradients.get(name, math.nan) for name in names},
-            parameter_gradient_variance=_pooled_variance(self.parameters),
+            parameter_gradient_variance=self.parameter_gradient_variance,
         )
 
 
-def _pooled_variance(parts: list[tuple[int, float, float]]) -> float:
-    """Return the variance about the common mean, of parts given by count, mean and variance."""
-    count = sum(n for n, _, _ in parts)
+def _pooled_variance(parts: Sequence[Moments]) -> float:
+    """Return the variance about the common mean."""
+    # Of no entries there is no mean.
+    parts = [part for part in parts if part.count]
+    count = sum(part.count for part in parts)
     if not count:
         return math.nan
-    mean = sum(n * part for n, part, _ in parts) / count
-    return sum(n * (spread + (part - mean) ** 2) for n, part, spread in parts) / count
+    mean = sum(part.count * part.mean for part in parts) / count
+    return sum(part.count * (part.variance + (part.mean - mean) ** 2) for part in parts) / count
 
 
 class LayerTable:

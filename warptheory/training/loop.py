@@ -4,6 +4,7 @@ import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, replace
+from pathlib import Path
 from time import perf_counter
 from typing import Any, Protocol, runtime_checkable
 
@@ -18,7 +19,7 @@ from warptheory.core.errors import ArgumentError, UnknownNameError
 from warptheory.core.streams import Stream
 from warptheory.training.batches import draw_batch
 from warptheory.training.checkpoint import Checkpoint, Checkpoints, check_settings, restore_state, state_tensors
-from warptheory.training.diagnosis import diverged
+from warptheory.training.diagnosis import diverged, grown, loss_growth
 from warptheory.training.metrics import TrainingStep, history_table
 from warptheory.training.optimizers import build_optimizer, gradient_norms, set_learning_rate
 from warptheory.training.precision import Precision
@@ -75,7 +76,8 @@ def fit(
     Raises:
         ArgumentError: settings that cannot be used, images and labels that do not belong together, a batch with more
             images than there are, or a checkpoint of another model or of other settings.
-        DivergedError: the loss or a gradient became infinite or NaN.
+        DivergedError: the loss or a gradient became infinite or NaN, or the loss has grown by an order of magnitude
+            when all steps are done, by the rule of `training.diagnosis`; the model has the weights of that step.
         CheckpointError: a checkpoint could not be written.
     """
     settings = _settings(settings, chosen)
@@ -103,6 +105,7 @@ def fit(
             run.keep(history)
             if on_step is not None:
                 on_step(measured)
+    run.check_success(history)
     return history
 
 
@@ -213,6 +216,12 @@ class _Run:
         if not (finite and math.isfinite(measured.loss)):
             raise self._diverged(measured, history)
 
+    def check_success(self, history: list[TrainingStep]) -> None:
+        """Raise DivergedError if the loss of the finished run has grown."""
+        growth = loss_growth([measured.loss for measured in history], len(self._labels))
+        if growth is not None:
+            raise grown(growth, history, *self._known())
+
     def update(self, norms: dict[str, float]) -> None:
         """Clip the gradients, if asked to, and update the weights."""
         if self._settings.clip is not None:
@@ -255,9 +264,12 @@ class _Run:
             raise ArgumentError("labels", expected=f"classes 0 … {classes - 1} of the model", received=found)
 
     def _diverged(self, measured: TrainingStep, history: list[TrainingStep]) -> Exception:
+        return diverged(measured, history, *self._known())
+
+    def _known(self) -> tuple[pd.DataFrame | None, Path | None]:
+        """Return what the monitor recorded, and the last checkpoint."""
         monitored = None if self._monitor is None else self._monitor.table()
-        checkpoint = None if self._checkpoints is None else self._checkpoints.latest_path()
-        return diverged(measured, history, monitored, checkpoint)
+        return monitored, None if self._checkpoints is None else self._checkpoints.latest_path()
 
 
 def _settings(settings: TrainingSettings | None, chosen: dict[str, Any]) -> TrainingSettings:

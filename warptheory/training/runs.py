@@ -20,6 +20,7 @@ from warptheory.core.checks import check_integer
 from warptheory.core.device import device_name
 from warptheory.core.errors import ArgumentError, UnknownNameError
 from warptheory.core.files import remove
+from warptheory.operators import SamplingOperator
 from warptheory.training import data
 from warptheory.training.checkpoint import Checkpoint, fingerprint, open_checkpoints
 from warptheory.training.data import Dataset, LabelledImages
@@ -166,12 +167,13 @@ def train(
         checkpoint_interval: steps from one checkpoint to the next.
         evaluation_interval: steps between evaluations on the test images, besides the last one.
         tensorboard: also log every step for TensorBoard, into the folder.
-        watch: makes the monitor of the model, such as `stability.monitor`.
+        watch: makes the monitor of the model, such as `stability.monitor`; a network without warps has none.
         on_step: called after every step, in the first process.
 
     Raises:
         ArgumentError: names or options that cannot be used, or a folder that holds something else.
-        DivergedError: the loss or a gradient became infinite or NaN; the metrics so far are written.
+        DivergedError: the loss or a gradient became infinite or NaN, or the loss has grown by an order of magnitude at
+            the end, as in `fit`; the metrics so far are written.
         CheckpointError: a checkpoint could not be written.
         KeyboardInterrupt: from outside; the metrics so far are written.
     """
@@ -205,7 +207,7 @@ def train(
             listeners.append(
                 stack.enter_context(tensorboard_log(records.inner_folder(Path(out), "tensorboard"), first))
             )
-        monitor = None if watch is None else _watched(stack, watch, model, last)
+        monitor = None if watch is None or not _samples(model) else _watched(stack, watch, model, last)
         write = _Records(Path(out), configuration, device) if out is not None and processes.rank == 0 else None
         if write is not None and fresh:
             write.forget()
@@ -259,6 +261,10 @@ def _watched(stack: ExitStack, watch: Watch, model: nn.Module, last: Checkpoint 
 
 def _record_paths(folder: Path) -> list[Path]:
     return [folder / name for name in ("metrics.parquet", "monitor.parquet", "weights.safetensors")]
+
+
+def _samples(model: nn.Module) -> bool:
+    return any(isinstance(module, SamplingOperator) for module in model.modules())
 
 
 class _Records:

@@ -74,7 +74,8 @@ def command(
     """Train a network, and print its accuracy on the test images.
 
     With --out, metrics, monitor and weights are written there, and checkpoints: --resume goes on from the last one,
-    to the same weights, to the last bit, as without an interruption. Exit code 1 if training diverges.
+    to the same weights, to the last bit, as without an interruption. Exit code 1 if training diverges,
+    or ends with a loss that has grown by an order of magnitude.
 
     The options of a network are those of its builder and of its warps (python -m pydoc
     warptheory.networks.selfwarp_resnet, warptheory.networks.selfwarp_net1d and warptheory.operators.SelfWarp);

@@ -58,6 +58,11 @@ class SamplingCall:
     mask: Tensor | None = None
     filters: Tensor | None = None
 
+    @property
+    def is_differentiated(self) -> bool:
+        """Whether a gradient of the outcome or the offsets may come."""
+        return any(each is not None and each.requires_grad for each in (self.y, self.raw))
+
     def offsets(self, images: int | None = None) -> Float[Tensor, "B F d *T"]:
         """Return the offsets of the first images, detached, shape (B, F, d, *T), pixels, in float32 at least."""
         raw = self.raw.detach()[:images]

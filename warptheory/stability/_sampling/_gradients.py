@@ -1,11 +1,14 @@
-"""Listening for gradients: the first that comes to a tensor is handed on, and the listener is gone."""
+"""Listening for gradients, and telling which backward pass brings them."""
 
 from collections.abc import Callable
+from weakref import WeakValueDictionary
 
 import torch
 from torch import Tensor
+from torch.autograd.variable import Variable
 from torch.utils.hooks import RemovableHandle
 
+from warptheory.stability._sampling._failures import harmless
 from warptheory.stability._sampling._readable import is_readable
 
 
@@ -13,53 +16,83 @@ class Expectation:
     """Held by each listener of a group, and by nothing else: when it is gone, no gradient can come any more."""
 
 
-class GradientListeners:
-    """Listeners that wait for the gradients of tensors.
+class BackwardPass:
+    """One backward pass, with those that run inside it.
 
-    A listener goes with the graph of its tensor. A leaf, such as a parameter, outlives the graph: its listener stays
-    until a gradient comes or `forget_leaves` is called.
+    Attributes:
+        number: its own; no other pass of the process has it.
+        has_inner: whether others may run inside it, as they do where a checkpoint is computed anew.
+    """
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+        self.has_inner = False
+        self._at_end: dict[int, Callable[[], None]] = {}
+
+    def at_end(self, owner: object, call: Callable[[], None]) -> None:
+        """Call a function when the pass ends without a failure, once for each owner."""
+        self._at_end.setdefault(id(owner), call)
+
+    def finish(self) -> None:
+        """Call what waits for the end."""
+        calls, self._at_end = list(self._at_end.values()), {}
+        for call in calls:
+            call()
+
+
+class BackwardPasses:
+    """Knows which backward pass is running; autograd alone holds them.
+
+    Attributes:
+        may_nest: whether passes were met that run inside others.
     """
 
     def __init__(self) -> None:
-        self._leaves: list[RemovableHandle] = []
+        self.may_nest = False
+        self._running: WeakValueDictionary[int, BackwardPass] = WeakValueDictionary()
 
-    def listen(
-        self,
-        tensor: Tensor,
-        receive: Callable[[Tensor], None],
-        expectation: Expectation,
-        is_expected: Callable[[], bool] = lambda: True,
-    ) -> None:
-        """Hand the first expected gradient of a tensor on, and no other.
-
-        Args:
-            tensor: a tensor that requires a gradient.
-            receive: called with the gradient.
-            expectation: kept for as long as the gradient may come.
-            is_expected: asked when a gradient comes.
-        """
-        hook = _OnceHook(receive, expectation, is_expected)
-        hook.handle = tensor.register_hook(hook)
-        if tensor.is_leaf:
-            self._leaves.append(hook.handle)
-
-    def forget_leaves(self) -> None:
-        """Let go of tensors that outlive their graph; the others go with it."""
-        for handle in self._leaves:
-            handle.remove()
-        self._leaves = []
+    def current(self) -> BackwardPass:
+        """Return the outermost pass that runs now; called from inside one."""
+        outer = next((each for each in self._running.values() if each.has_inner), None)
+        if outer is not None:
+            return outer
+        number = torch._C._current_graph_task_id()
+        found = self._running.get(number)
+        if found is None:
+            found = self._running[number] = BackwardPass(number)
+            # Kept by autograd until the pass is over, even if it fails.
+            Variable._execution_engine.queue_callback(found.finish)
+        return found
 
 
-class _OnceHook:
-    handle: RemovableHandle
+def is_in_backward() -> bool:
+    """Return whether this thread is inside a backward pass."""
+    return torch._C._current_graph_task_id() != -1
 
-    def __init__(
-        self, receive: Callable[[Tensor], None], expectation: Expectation, is_expected: Callable[[], bool]
-    ) -> None:
-        self._receive, self._expectation, self._is_expected = receive, expectation, is_expected
+
+def listen(tensor: Tensor, receive: Callable[[Tensor], bool], *kept: object) -> RemovableHandle:
+    """Hand gradients of a tensor on until one is taken.
+
+    Args:
+        tensor: a tensor that requires a gradient.
+        receive: called with a gradient; returns whether it takes it.
+        kept: objects that live as long as the graph of the tensor, or until the handle is removed.
+
+    Returns:
+        The handle; a tensor that is no leaf takes the listener with its graph.
+    """
+    return tensor.register_hook(_Listener(receive, kept))
+
+
+class _Listener:
+    def __init__(self, receive: Callable[[Tensor], bool], kept: tuple[object, ...]) -> None:
+        self._receive: Callable[[Tensor], bool] | None = receive
+        self._kept = kept
 
     def __call__(self, gradient: Tensor) -> None:
-        if self._is_expected() and is_readable(gradient):
-            self.handle.remove()
-            with torch.no_grad():
-                self._receive(gradient)
+        receive = self._receive
+        if receive is None or not is_readable(gradient):
+            return
+        with torch.no_grad(), harmless("a gradient"):
+            if receive(gradient):
+                self._receive = None

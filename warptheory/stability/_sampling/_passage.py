@@ -1,5 +1,6 @@
 """One forward pass of a model on one image: its sampling operations, and how grids lie on each other between them."""
 
+import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -13,6 +14,7 @@ from warptheory.stability._sampling._ancestry import Ancestry
 from warptheory.stability._sampling._boundaries import as_read
 from warptheory.stability._sampling._call import Place, SamplingCall
 from warptheory.stability._sampling._layouts import OffsetOutput
+from warptheory.stability._sampling._opaque import scripts, unseen
 from warptheory.stability._sampling._resizes import Resize, resize_of, spatial_size
 from warptheory.stability._sampling._watch import Watch
 
@@ -95,8 +97,11 @@ def follow(
 ) -> tuple[Passage, Any]:
     """Run a model in evaluation mode on an image (1, C, *S); return what it did, and its output.
 
-    The model is left in the modes in which it was.
+    The model is left in the modes in which it was. A warning names its parts that are TorchScript, and not seen.
     """
+    programs = scripts(model)
+    if programs:
+        warnings.warn(unseen(programs), stacklevel=3)
     passage, ancestry = Passage(spatial_size(image)), Ancestry()
 
     def on_call(place: Place, module: nn.Module, call: SamplingCall) -> None:
@@ -117,10 +122,14 @@ def follow(
 
 @contextmanager
 def _evaluating(model: nn.Module) -> Iterator[None]:
-    modes = {module: module.training for module in model.modules()}
+    # A frozen script has no mode, until it is given one.
+    modes = {module: getattr(module, "training", None) for module in model.modules()}
     model.eval()
     try:
         yield
     finally:
         for module, training in modes.items():
-            module.training = training
+            if training is None:
+                vars(module).pop("training", None)
+            else:
+                module.training = training

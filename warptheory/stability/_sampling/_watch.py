@@ -1,39 +1,48 @@
 """Watching a model: every sampling operation that runs in it is reported, with the module in which it ran.
 
 Watching uses what torch offers for it: a function mode, which sees calls of functions whoever makes them, and hooks of
-modules, which say where the calls are made. Only autograd functions, which no mode sees, are replaced meanwhile.
+modules, which say where the calls are made. Only autograd functions, which no mode sees, are replaced meanwhile. It is
+a matter of one thread: what others do with the model, as replicas of `DataParallel` do, is not seen.
 """
 
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
+from threading import get_ident
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
+from torch.utils.checkpoint import CheckpointFunction
 
-from warptheory.core.errors import UnknownNameError
+from warptheory.core.errors import ArgumentError, UnknownNameError
 from warptheory.stability._sampling._call import AutogradSource, FunctionSource, Place, SamplingCall
+from warptheory.stability._sampling._failures import harmless
+from warptheory.stability._sampling._gradients import is_in_backward
 from warptheory.stability._sampling._hooks import ModuleHook
 from warptheory.stability._sampling._layouts import Lattice, OffsetOutput
+from warptheory.stability._sampling._opaque import is_script
 from warptheory.stability._sampling._readable import is_readable
 from warptheory.stability._sampling.sources import all_sources
 
-OnCall = Callable[[Place, nn.Module, SamplingCall], None]
+OnCall = Callable[[Place, nn.Module, SamplingCall], Any]
 OnModule = Callable[[str, nn.Module, Any, Any], None]
 
 
 def check_modules(model: nn.Module, modules: Mapping[str, OffsetOutput] | None) -> Mapping[str, OffsetOutput]:
-    """Check that every named module exists, and return the mapping.
+    """Check that every named module exists and can be watched, and return the mapping.
 
     Raises:
         UnknownNameError: no module of that name.
+        ArgumentError: a module that is TorchScript.
     """
     known = dict(model.named_modules())
     for name in modules or {}:
         if name not in known:
             raise UnknownNameError("modules", name, known)
+        if is_script(known[name]):
+            raise ArgumentError("modules", expected="modules that are not TorchScript", received=repr(name))
     return modules or {}
 
 
@@ -44,12 +53,17 @@ class Watch:
 
     Attributes:
         has_seen_calls: whether any operation ran, reported or not.
+        rerun: what will run the current operation anew, with gradients, and lives until then; None if nothing will.
 
     Args:
         model: the model.
-        on_call: called after each operation, with its place, the innermost module that was running, and the call.
+        on_call: called after each operation, with its place, the innermost module that was running, and the call;
+            what it returns stands for the operation.
         modules: modules whose outputs are offsets, by name.
         on_module: called after each module, with its name, itself, its positional arguments and its output.
+        on_rerun: called after each operation that runs anew in the backward pass, with what `on_call` returned, and
+            the call; None leaves such operations alone.
+        before_rerun: called before such operations.
     """
 
     def __init__(
@@ -58,16 +72,24 @@ class Watch:
         on_call: OnCall,
         modules: Mapping[str, OffsetOutput],
         on_module: OnModule | None = None,
+        on_rerun: Callable[[Any, SamplingCall], None] | None = None,
+        before_rerun: Callable[[], None] = lambda: None,
     ) -> None:
         self.has_seen_calls = False
+        self.rerun: object = None
         self._model = model
         self._on_call = on_call
         self._modules = modules
         self._on_module = on_module
+        self._on_rerun = on_rerun
+        self._before_rerun = before_rerun
         self._running: list[tuple[str, nn.Module]] = []
         self._counts: Counter[str] = Counter()
         self._undo = ExitStack()
         self._is_inside = False
+        self._thread: int | None = None
+        self._collected: list[Any] = []  # what stands for the operations since the start
+        self._known: Iterator[Any] | None = None  # the same of the first run, while operations run anew
 
     def __enter__(self) -> "Watch":
         self.start()
@@ -76,59 +98,134 @@ class Watch:
     def __exit__(self, *_: object) -> None:
         self.stop()
 
-    def start(self) -> None:
-        """Begin to watch, in this thread."""
+    @property
+    def is_watching(self) -> bool:
+        """Whether it watches, in this thread or another."""
+        return self._thread is not None
+
+    @property
+    def is_mine(self) -> bool:
+        """Whether it watches in this thread."""
+        return self._thread == get_ident()
+
+    @property
+    def collected(self) -> list[Any]:
+        """What stands for the operations since the start."""
+        return self._collected
+
+    def start(self, known: Sequence[Any] | None = None) -> None:
+        """Begin to watch, in this thread; operations that are known already run anew."""
         self._running = [("", self._model)]
         self._counts.clear()
+        self._collected, self.rerun, self._is_inside = [], None, False
+        self._known = None if known is None else iter(known)
         with ExitStack() as stack:
             for name, module in self._model.named_modules():
-                if name:
+                if name and not is_script(module):
                     self._follow(stack, name, module)
             sources = all_sources()
             for source in sources:
                 if isinstance(source, AutogradSource):
-                    self._replace_forward(stack, source)
+                    self._replace_forward(stack, source.function, self._reported(source))
+            if self._on_rerun is not None:
+                self._replace_forward(stack, CheckpointFunction, self._rerunning)
             readers = {source.function: source.read for source in sources if isinstance(source, FunctionSource)}
             stack.enter_context(_Listener(readers, self._report))
             self._undo = stack.pop_all()
+        self._thread = get_ident()
 
     def stop(self) -> None:
         """Take everything back that `start` did."""
+        self._thread = None
         self._undo.close()
         self._running = []
 
     def _follow(self, stack: ExitStack, name: str, module: nn.Module) -> None:
         """Know when a module runs; if it fails as well."""
 
-        def enter(*_: Any) -> None:
-            self._running.append((name, module))
+        def is_other(called: nn.Module) -> bool:
+            # A replica of a module shares its hooks; and nothing of this is for a compiler.
+            return torch.compiler.is_compiling() or called is not module or not self.is_mine
 
-        def leave(_: nn.Module, inputs: Any, output: Any) -> None:
+        def enter(called: nn.Module, *_: Any) -> None:
+            if not is_other(called):
+                self._running.append((name, module))
+
+        def leave(called: nn.Module, inputs: Any, output: Any) -> None:
+            # A hook that failed before `enter` leaves without it.
+            if is_other(called) or self._running[-1][1] is not module:
+                return
             self._running.pop()
             if self._on_module is not None:
                 self._on_module(name, module, inputs, output)
-            if name in self._modules and is_readable(output):
-                layout = self._modules[name]
-                call = SamplingCall("module output", None, None, output, layout, Lattice.unit(layout.dim))
-                self._announce(name, module, call)
+            if name in self._modules and output is not None:
+                self._report_output(name, module, output)
 
         stack.callback(module.register_forward_pre_hook(ModuleHook(enter)).remove)
         stack.callback(module.register_forward_hook(ModuleHook(leave), always_call=True).remove)
 
-    def _replace_forward(self, stack: ExitStack, source: AutogradSource) -> None:
-        original = source.function.__dict__["forward"]
+    def _report_output(self, name: str, module: nn.Module, output: Any) -> None:
+        """Announce the offsets that a module returned which the user named."""
+        self.has_seen_calls = True
+        layout = self._modules[name]
+        if not isinstance(output, Tensor):
+            raise ArgumentError("modules", expected=f"a tensor from {name!r}", received=type(output).__name__)
+        if is_readable(output):
+            call = SamplingCall("module output", None, None, output, layout, Lattice.unit(layout.dim))
+            with harmless(f"the output of {name!r}"):
+                self._announce(name, module, call)
 
-        def forward(ctx: Any, *arguments: Any) -> Any:
+    def _replace_forward(
+        self, stack: ExitStack, function: type[torch.autograd.Function], replaced: Callable[..., Any]
+    ) -> None:
+        """Have an autograd function's forward run by another one, which is given the original first."""
+        original = function.__dict__["forward"]
+
+        def forward(*arguments: Any) -> Any:
+            if not self.is_mine:
+                return original.__func__(*arguments)
+            return replaced(original.__func__, *arguments)
+
+        function.forward = staticmethod(forward)  # type: ignore[method-assign]
+        stack.callback(setattr, function, "forward", original)
+
+    def _reported(self, source: AutogradSource) -> Callable[..., Any]:
+        def forward(original: Callable[..., Any], ctx: Any, *arguments: Any) -> Any:
             self._is_inside = True
             try:
-                output = original.__func__(ctx, *arguments)
+                output = original(ctx, *arguments)
             finally:
                 self._is_inside = False
             self._report(source.read, output, arguments, {})
             return output
 
-        source.function.forward = staticmethod(forward)  # type: ignore[method-assign]
-        stack.callback(setattr, source.function, "forward", original)
+        return forward
+
+    def _rerunning(self, original: Callable[..., Any], ctx: Any, run: Callable[..., Any], *arguments: Any) -> Any:
+        """Run a part of the model that torch's re-entrant checkpointing will run anew in the backward pass."""
+        return original(ctx, _Rerun(self, run), *arguments)
+
+    def run_first(self, rerun: "_Rerun", arguments: Any, keywords: Any) -> tuple[Any, list[Any]]:
+        """Run what will be run anew; return its output, and what stands for the operations in it."""
+        # Of those inside each other the outermost has the graph.
+        before, count = self.rerun, len(self._collected)
+        self.rerun = before or rerun
+        try:
+            output = rerun.run(*arguments, **keywords)
+        finally:
+            self.rerun = before
+        return output, self._collected[count:]
+
+    def run_again(self, known: Sequence[Any], run: Callable[..., Any], arguments: Any, keywords: Any) -> Any:
+        """Run anew, in a backward pass, what a step has recorded."""
+        if self.is_watching or not known or not is_in_backward() or torch.compiler.is_compiling():
+            return run(*arguments, **keywords)
+        self._before_rerun()
+        self.start(known)
+        try:
+            return run(*arguments, **keywords)
+        finally:
+            self.stop()
 
     def _report(self, read: Callable[..., SamplingCall], output: Any, arguments: Any, keywords: Any) -> None:
         """Announce a call of numbers, unless it is part of one that is announced as a whole."""
@@ -137,13 +234,36 @@ class Watch:
         self.has_seen_calls = True
         tensors = [each for each in (*arguments, *keywords.values()) if isinstance(each, Tensor)]
         if all(map(is_readable, (output, *tensors))):
-            self._announce(*self._running[-1], read(output, *arguments, **keywords))
+            name, module = self._running[-1]
+            with harmless(f"a sampling operation in {name!r}"):
+                self._announce(name, module, read(output, *arguments, **keywords))
 
     def _announce(self, name: str, module: nn.Module, call: SamplingCall) -> None:
-        place = Place(name, self._counts[name], sum(self._counts.values()))
-        self._counts[name] += 1
+        # The place of an operation that could not be read stays empty, so that the others are found when run anew.
+        found = None if self._known is None else next(self._known, None)
+        self._collected.append(found)
         with torch.no_grad():
-            self._on_call(place, module, call)
+            if self._known is None:
+                place = Place(name, self._counts[name], sum(self._counts.values()))
+                self._counts[name] += 1
+                self._collected[-1] = self._on_call(place, module, call)
+            elif found is not None and self._on_rerun is not None:
+                self._on_rerun(found, call)
+
+
+class _Rerun:
+    """A part of a model that runs twice, for torch's re-entrant checkpointing: the graph keeps it meanwhile."""
+
+    def __init__(self, watch: Watch, run: Callable[..., Any]) -> None:
+        self.run = run
+        self._watch = watch
+        self._known: list[Any] | None = None
+
+    def __call__(self, *arguments: Any, **keywords: Any) -> Any:
+        if self._known is None:
+            output, self._known = self._watch.run_first(self, arguments, keywords)
+            return output
+        return self._watch.run_again(self._known, self.run, arguments, keywords)
 
 
 class _Listener(TorchFunctionMode):
