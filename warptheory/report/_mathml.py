@@ -21,6 +21,7 @@ _ATTRIBUTE = re.compile(
 )
 _VALUE = re.compile(r"[\w\s.%+,;|‖(){}\[\]⟨⟩⌊⌋⌈⌉-]{0,40}")
 _NAMED = re.compile(r"&(\w+;)")
+_BARE = re.compile(r"<(?![A-Za-z/])")  # which begins no tag: SymPy writes the relation x < y with it
 _OF_XML = ("amp;", "lt;", "gt;", "quot;", "apos;")
 _DEEPEST = 200
 
@@ -37,7 +38,7 @@ def checked_mathml(text: str) -> Markup:
     if not isinstance(text, str) or "<!" in text or "<?" in text:
         raise _refused("neither declarations nor instructions", text)
     try:
-        root = ElementTree.fromstring(_NAMED.sub(_character, text))
+        root = ElementTree.fromstring(_BARE.sub("&lt;", _NAMED.sub(_character, text)))
     except (ElementTree.ParseError, ValueError) as error:
         raise _refused("well-formed XML", error) from error
     if _name(root) != "math":
