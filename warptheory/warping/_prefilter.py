@@ -10,7 +10,7 @@ image in zeros or between copies of its edge, c oscillates on, as far as h reach
 on an axis that is longer by that margin at both ends, and the kernel reads coefficient m at m + margin.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from functools import lru_cache, reduce
 from typing import Any, NamedTuple
@@ -28,7 +28,8 @@ from warptheory.warping._operator import Rule, kernel_of, moved_handle
 from warptheory.warping._tracing import constant_when_traced
 
 _REPEATING = ("reflect", "mirror", "periodic")
-_BLOCK = 64  # coefficients that one product of matrices works out
+_BLOCK = 32  # coefficients of a long line that one product of matrices works out
+_SHORT = 128  # pixels of a line for which a block costs no less than all of it
 
 
 class Prefilter(NamedTuple):
@@ -106,7 +107,7 @@ def _apply(values: Tensor, kernel: str, boundary: str, adjoint: bool) -> Tensor:
     found = values
     with _without_autocast(values.device.type):  # it would take the products in half precision
         for axis in range(2, values.ndim):
-            found = along_lines(found.movedim(axis, -1), prefilter).movedim(-1, axis)
+            found = _by_matrix_if_short(along_lines, found.movedim(axis, -1), prefilter).movedim(-1, axis)
     if is_channels_last(values):
         return found.movedim(1, -1).contiguous().movedim(-1, 1)
     return found.contiguous()
@@ -144,6 +145,16 @@ def matrix(offsets: Float[Tensor, "B G d *T"], size: Sequence[int], prefilter: P
         rows.append(_filter_adjoint(on_coefficients, prefilter))
     product = reduce(lambda left, right: (left.unsqueeze(-1) * right.unsqueeze(-2)).flatten(-2), rows)
     return product.to(offsets.dtype).to_sparse()
+
+
+def _by_matrix_if_short(
+    along_lines: Callable[[Tensor, Prefilter], Tensor], lines: Tensor, prefilter: Prefilter
+) -> Tensor:
+    """Call a linear function of lines; where these are short and many, by its matrix, whose rows it makes of units."""
+    length = lines.shape[-1]
+    if length > _SHORT or lines.numel() <= length**2:
+        return along_lines(lines, prefilter)
+    return lines @ along_lines(torch.eye(length, dtype=lines.dtype, device=lines.device), prefilter)
 
 
 def _filter(lines: Float[Tensor, "*K N"], prefilter: Prefilter) -> Float[Tensor, "*K M"]:
