@@ -118,6 +118,12 @@ def test_several_processes_give_the_same_table():
             lambda: results.get("A4").evaluate("kurtosis", standard=True),
             "^quantity: expected one of variance, got 'kurtosis'$",
         ),
+        (
+            lambda: results.get("A4").evaluate(s=0.3),
+            r"^values: expected numbers for sigma, or evaluate\(..., standard=True\) for the standard values, got s",
+        ),
+        (lambda: results.get("A4").evaluate(), "^values: expected numbers for s, sigma, or evaluate"),
+        (lambda: results.get("A4").evaluate(s=0.3, standard="yes"), "^standard: expected True or False, got 'yes'"),
         (lambda: results.get("A4").evaluate(spread=1.0, standard=True), "^values: expected one of .*, got 'spread'"),
         (lambda: results.get("A4").evaluate(kernel="cubic", standard=True), "^kernel: expected one of bspline3, gauss"),
         (lambda: results.get("A4").evaluate(offsets="cauchy", standard=True), "^offsets: expected one of"),

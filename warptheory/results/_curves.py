@@ -194,7 +194,8 @@ class CurveJob:
     def trial(self, prepared: float) -> Measurement:
         """Return the estimate in the making."""
         curve = self.curve
-        experiment, values = curve.experiment, curve.numbers(self.value)
+        experiment, numbers = curve.experiment, curve.numbers(self.value)
+        values = {name: numbers[name] for name in sorted(experiment.symbols)}
         return Measurement(
             prepared, Estimation(experiment, values, curve.rtol, curve.atol, self.seed, self.name, self.device)
         )
