@@ -65,6 +65,10 @@ def _simulation_of(make: Callable[[Any], Any]) -> Callable[[Statistic, Setting],
     return lambda statistic, setting: make(statistic)
 
 
+# Pixels along an axis, by their number: where loads are counted, and where matrices are taken apart.
+_LOADS = {1: whole(256, 32, 512), 2: whole(16, 6, 22), 3: whole(6, 4, 8)}
+_MATRICES = {1: whole(64, 24, 96), 2: whole(8, 5, 10), 3: whole(4, 4, 5)}
+
 RESULT = Result(
     label="B5",
     title="Norms: rows are bounded, columns are not",
@@ -91,7 +95,7 @@ RESULT = Result(
             "largest column sum",
             largest_column_sum,
             kernels=("nearest",),
-            values=lambda setting: {SIZE.name: {1: whole(256, 32, 512), 2: whole(16, 6, 22), 3: whole(6, 4, 8)}[setting.dim]},
+            values=lambda setting: {SIZE.name: _LOADS[setting.dim]},
             simulation=lambda _, s: LargestColumnSimulation(s.kernel, s.dim),
         ),
         Quantity(
@@ -109,14 +113,14 @@ RESULT = Result(
             squared_norm,
             smallest_effect=0.1,
             kernels=("nearest",),
-            values=lambda setting: {SIZE.name: {1: whole(64, 24, 96), 2: whole(8, 5, 10), 3: whole(4, 3, 5)}[setting.dim]},
+            values=lambda setting: {SIZE.name: _MATRICES[setting.dim]},
             simulation=lambda _, s: NormSimulation(s.kernel, s.dim, bound=False),
         ),
         Quantity(
             "share within Schur's bound",
             schur_bound,
             kernels=("linear", "keys"),
-            values=lambda setting: {SIZE.name: {1: whole(64, 24, 96), 2: whole(8, 5, 10), 3: whole(4, 4, 5)}[setting.dim]},
+            values=lambda setting: {SIZE.name: _MATRICES[setting.dim]},
             simulation=lambda _, s: NormSimulation(s.kernel, s.dim, bound=True),
         ),
         Quantity(

@@ -1,5 +1,6 @@
 """B3: what the two passes make of constants, and of gradients that are correlated."""
 
+from warptheory.results._ranges import Range
 from warptheory.results._result import HALF_WIDTH, PIXEL, Quantity, Result, Setting, wide_offsets
 from warptheory.results.backward._correlated_splat import (
     LENGTH,
@@ -89,14 +90,14 @@ RESULT = Result(
             "variance, Gaussian gradients",
             gaussian_variance,
             smallest_effect=0.05,
-            values=lambda setting: {LENGTH.name: 1.5},
+            values=lambda setting: {LENGTH.name: Range(1.5, 1.0, 2.5, "log")},
             simulation=splatted,
         ),
         Quantity(
             "variance, Gaussian gradients, wide offsets",
             wide_gaussian_variance,
             smallest_effect=0.02,
-            values=lambda setting: {**wide_offsets(setting), LENGTH.name: 1.5},
+            values=lambda setting: {**wide_offsets(setting), LENGTH.name: Range(1.5, 1.0, 2.5, "log")},
             simulation=splatted,
         ),
     ),

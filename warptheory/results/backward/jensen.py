@@ -344,7 +344,7 @@ RESULT = Result(
             smallest_effect=0.1,
             kernels=("keys",),
             dims=(2,),
-            values=lambda setting: {"tau": 0.7},
+            values=lambda setting: {"tau": Range(0.7, 0.55, 0.8)},
             simulation=lambda _, s: CrossGainExperiment(s.kernel, s.dim, True, _PERIOD_FOR_PARABOLAS[s.dim]),
             check_drawn=lambda setting, values: check_gain(setting, {TAU.name: values[TAU.name] ** 2}),
         ),

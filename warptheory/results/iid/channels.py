@@ -2,6 +2,7 @@
 
 import sympy as sp
 
+from warptheory.results._ranges import whole
 from warptheory.results._result import PIXEL, Quantity, Result, Setting
 from warptheory.results.iid._automatic import GroupGradient, check_groups
 from warptheory.symbolic import ExchangeableVariance, IIDField, OffsetField, warp_gradient
@@ -49,7 +50,7 @@ RESULT = Result(
             "variance, groups of offsets",
             variance_of_groups,
             smallest_effect=0.02,
-            values=lambda setting: {"C": 6, "G": 3},
+            values=lambda setting: {"C": whole(6, 1, 12), "G": whole(3, 1, 4)},
             simulation=lambda _, s: GroupGradient(s.kernel, s.dim, s.inputs),
             check_drawn=lambda setting, values: check_groups(values),
         ),

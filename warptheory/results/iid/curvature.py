@@ -301,5 +301,5 @@ RESULT = Result(
             ),
         ),
     ),
-    values={"l": 1.8},
+    values={"l": Range(1.8, 1.2, 3.0, "log")},
 )

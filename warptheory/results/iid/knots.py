@@ -14,6 +14,7 @@ from warptheory import kernels, warping
 from warptheory.core.errors import ArgumentError
 from warptheory.fields import SquaredExponential
 from warptheory.montecarlo import Experiment
+from warptheory.results._ranges import Range, limit
 from warptheory.results._result import PIXEL, Quantity, Result, Setting
 from warptheory.symbolic import (
     DEVIATION,
@@ -308,11 +309,11 @@ RESULT = Result(
                 leading_error(knot),
                 smallest_effect=0.02,
                 kernels=("linear",),
-                values=lambda setting: {LENGTH.name: 10.0, SPACING.name: 0.25},
+                values=lambda setting: {LENGTH.name: Range(10.0, 8.0, 12.0), SPACING.name: limit(0.25)},
                 simulation=on_random_waves(knot),
             )
             for name, knot in _SIDES.items()
         ),
     ),
-    values={"l": 1.8, "h": 1.2},
+    values={"l": Range(1.8, 1.2, 3.0, "log"), "h": Range(1.2, 0.6, 1.8, "log")},
 )

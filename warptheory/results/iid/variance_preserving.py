@@ -12,6 +12,7 @@ from torch import Tensor
 from warptheory import kernels, warping
 from warptheory.fields import IID
 from warptheory.kernels import FRACTION
+from warptheory.results._ranges import Range
 from warptheory.results._result import PIXEL, Quantity, Result, Setting
 from warptheory.symbolic import (
     DEVIATION,
@@ -62,13 +63,13 @@ class Deficit(Statistic):
         Raises:
             NotReducible: a kernel that keeps the variance at another fraction than 0, such as sinc.
         """
-        dim, share = self.setting.dim, sp.Symbol("r", integer=True, nonnegative=True)
+        dim = self.setting.dim
         eps = OffsetField("uniform", 1, scale="1/2")
         given = Variance(warp(IIDField("x"), eps, self.setting.kernel)[PIXEL] | eps.fraction).doit()
         kept = sp.expand(given / DEVIATION**2)
         self._check(kept)
-        axes = sp.binomial(dim, share) * SHARE**share * (1 - SHARE) ** (dim - share)
-        summed = sp.Sum(axes * (1 - kept**share), (share, 0, dim))
+        chances = [sp.binomial(dim, r) * SHARE**r * (1 - SHARE) ** (dim - r) for r in range(dim + 1)]
+        summed = sp.Add(*(chance * (1 - kept**r) for r, chance in enumerate(chances)))
         closed = sp.factor(sp.expand(DEVIATION**2 * (1 - (1 - SHARE + SHARE * kept) ** dim)))
         return Derivation(
             str(self),
@@ -123,14 +124,15 @@ class DeficitExperiment:
     def sample(
         self, generator: np.random.Generator, rows: int, values: Mapping[str, float], device: str = "cpu"
     ) -> Float[Tensor, "rows"]:
-        """Draw pixels and offsets, and return σ² less the mean square of each row; shape (rows,)."""
+        """Draw pixels and offsets, and return what the mean square of each row falls short by; shape (rows,)."""
         size = (_SIZE[self.dim],) * self.dim
         x = IID(self.inputs, values["mu"], values["sigma"]).sample(rows, size, generator, device=device)
         shape = (rows, self.dim, *size)
         off = generator.random(shape) < values[SHARE.name]
-        offsets = torch.from_numpy(generator.integers(-3, 4, shape) + values[FRACTION.name] * off).to(device)
-        y = warping.warp(x, offsets, self.kernel, "periodic")
-        return values["sigma"] ** 2 - (y - values["mu"]).square().flatten(1).mean(1)
+        whole = torch.from_numpy(generator.integers(-3, 4, shape).astype(float)).to(device)
+        moved = whole + torch.from_numpy(values[FRACTION.name] * off).to(device)
+        pixels, y = (warping.warp(x, offsets, self.kernel, "periodic") - values["mu"] for offsets in (whole, moved))
+        return (pixels.square() - y.square()).flatten(1).mean(1)
 
 
 _SIZE: Mapping[int, int] = {1: 256, 2: 32, 3: 8}
@@ -171,7 +173,7 @@ RESULT = Result(
             deficit,
             smallest_effect=0.1,
             kernels=("linear", "keys"),
-            values=lambda setting: {SHARE.name: 0.25},
+            values=lambda setting: {SHARE.name: Range(0.25, 0.15, 0.9), FRACTION.name: Range(0.3, 0.2, 0.8)},
             simulation=lambda _, s: DeficitExperiment(s.kernel, s.dim, s.inputs),
         ),
         Quantity("forward variance, rescaled", rescaled_forward_variance),
