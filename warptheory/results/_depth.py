@@ -34,7 +34,7 @@ class Iterate(Node):
 
 
 def solved(layer: sp.Expr, symbol: sp.Symbol, start: sp.Expr, layers: sp.Expr) -> Step:
-    """Return the step that solves the recursion of a linear map that contracts.
+    """Return the step that solves the recursion of a linear map that does not grow.
 
     Args:
         layer: what one layer makes of the symbol.
@@ -46,8 +46,8 @@ def solved(layer: sp.Expr, symbol: sp.Symbol, start: sp.Expr, layers: sp.Expr) -
         NotReducible: another map.
     """
     polynomial = sp.Poly(layer, symbol)
-    if polynomial.degree() != 1 or not 0 < polynomial.LC() < 1:
-        raise NotReducible(layer, "one layer has to contract the moment linearly")
+    if polynomial.degree() != 1 or not (0 < polynomial.LC() < 1 or (polynomial.LC() == 1 and layers != sp.oo)):
+        raise NotReducible(layer, "one layer has to contract the moment linearly, or to keep it for finitely many")
     if layers == sp.oo:
         (fixed,) = sp.solve(layer - symbol, symbol)
         return Step("Fixed point", "the map is linear, and contracts by ρ̄ᵈ < 1", fixed)
