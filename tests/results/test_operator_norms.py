@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from warptheory import montecarlo, results, warping
+from warptheory import results, warping
 from warptheory.results.backward._largest_column import LargestColumnSimulation, NormSimulation
 
 MANY = "largest column sum, many pixels"
@@ -39,22 +39,14 @@ def test_the_norm_is_the_largest_load(dim, pixels):
     assert exact == results.get("B5").evaluate("largest column sum", kernel="nearest", dim=dim, N=pixels)
 
 
-def test_the_mean_is_no_norm():
-    """A claim that ‖W‖₂² is the mean of the largest column sum less a tenth is refuted."""
-    claim = results.get("B5").claim("squared norm", kernel="nearest")
-    judgement = montecarlo.Judgement(claim, 0, montecarlo.allowed_deviation(1), twice=True)
-    montecarlo.run_here(judgement)
-    assert judgement.refuses(0.8 * claim.theory)
-
-
-@pytest.mark.parametrize("pixels", [512, 4096])
+@pytest.mark.parametrize("pixels", [1024])
 def test_largest_column_of_the_linear_kernel(pixels):
     """The law of one column by NumPy: sums of a Poisson number of uniform weights, independent from column to column.
 
     Neighbours share their outputs, which the limit leaves out: real columns agree to 2 %.
     """
     generator = np.random.default_rng(pixels)
-    count = generator.poisson(2, (2_000_000))
+    count = generator.poisson(2, 1_000_000)
     weights = generator.random(int(count.sum()))
     sums = np.zeros(len(count))
     np.add.at(sums, np.repeat(np.arange(len(count)), count), weights)
@@ -62,5 +54,5 @@ def test_largest_column_of_the_linear_kernel(pixels):
     exact = results.get("B5").evaluate(MANY, N=pixels)
     # Against exp(−N P) there is (1 − P)ᴺ: a difference of order N P² where it matters, below 1/N.
     assert abs(largest.mean() - exact) < 4.5 * largest.std() / np.sqrt(len(largest)) + exact / pixels
-    real = LargestColumnSimulation("linear", 1).sample(generator, 400, {"N": float(pixels)}).numpy()
+    real = LargestColumnSimulation("linear", 1).sample(generator, 300, {"N": float(pixels)}).numpy()
     assert abs(real.mean() / exact - 1) < 0.02

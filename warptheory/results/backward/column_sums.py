@@ -119,6 +119,7 @@ RESULT = Result(
         Quantity(
             "share within Schur's bound",
             schur_bound,
+            smallest_effect=0.1,
             kernels=("linear", "keys"),
             values=lambda setting: {SIZE.name: _MATRICES[setting.dim]},
             simulation=lambda _, s: NormSimulation(s.kernel, s.dim, bound=True),
