@@ -355,7 +355,7 @@ RESULT = Result(
             growth_per_doubling,
             smallest_effect=0.06,
             dims=(2,),
-            values=lambda setting: {"tau": Range(0.8, 0.65, 1.2, "log")},
+            values=lambda setting: {"tau": Range(0.8, 0.75, 1.2, "log")},
             simulation=lambda _, s: GrowthExperiment(2, 24),
         ),
     ),
