@@ -179,7 +179,8 @@ class ResponseExperiment:
         order = generator.permuted(np.broadcast_to(np.arange(_STRATA), (3, rows, _STRATA)), axis=-1)
         uniform = torch.from_numpy((order + generator.random(order.shape)) / _STRATA).to(device).flatten(1)
         slope = values["tau"] * torch.sqrt(-2 * torch.log1p(-uniform[0]))
-        hits = folding.mean_square_hits(slope, 2 * math.pi * uniform[1], uniform[2], self.pixels)
+        phase, shift = 2 * math.pi * uniform[1], uniform[2]
+        hits = folding.mean_square_hits(slope[:, None, None], phase[:, None, None], shift[:, None], self.pixels)
         return hits.reshape(rows, _STRATA).mean(1)
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import sympy as sp
 from numpy import ndarray
+from scipy import special
 
 from warptheory.core.errors import ArgumentError
 from warptheory.core.expressions import check_symbols
@@ -103,6 +104,10 @@ def _check_value(symbol: sp.Symbol, value: float) -> None:
         raise ArgumentError("values", expected=f"{symbol.name} {range_}", received=value)
 
 
+# What sympy 1.14 does not know to be one of SciPy's functions.
+_UNPRINTED = {"elliptic_k": special.ellipk}
+
+
 def _value(expression: sp.Expr, environment: Environment) -> Any:
     """Evaluate with scalars or arrays in the environment: nodes, sums and integrals first, then the rest at once."""
     if isinstance(expression, sp.Symbol):
@@ -119,7 +124,7 @@ def _value(expression: sp.Expr, environment: Environment) -> Any:
     arguments = sorted(reduced.free_symbols, key=str)
     numbers = {names[part]: value for part, value in parts.items()} | dict(environment)
     # Symbols of one name may be several: the function's own arguments are called otherwise.
-    modules = ["scipy", "numpy"] if reduced.has(sp.besselk) else "numpy"
+    modules = [_UNPRINTED, "scipy", "numpy"] if reduced.has(sp.besselk, sp.elliptic_k) else "numpy"
     function = sp.lambdify(arguments, reduced, modules, dummify=True)
     return function(*(numbers[argument] for argument in arguments))
 

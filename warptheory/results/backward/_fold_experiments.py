@@ -16,6 +16,7 @@ from warptheory.warping.jacobian import _determinant, jacobian_determinant, offs
 _PIXELS = 4
 _FINE_PIXELS = 128
 _STRATA = 64
+_BAND = 0.8  # in units of τ²
 
 
 def gaussian_offsets(
@@ -74,58 +75,37 @@ class JacobianExperiment(OffsetFieldExperiment):
     """The mean of a function of J over the pixels of offset fields with Gaussian slopes.
 
     Attributes:
-        function: of the Jacobians, element by element.
+        function: of the Jacobians, element by element, and of τ.
         dim: number d of axes.
     """
 
-    function: Callable[[Tensor], Tensor]
+    function: Callable[[Tensor, float], Tensor]
     dim: int
 
     def sample(
         self, generator: np.random.Generator, rows: int, values: Mapping[str, float], device: str = "cpu"
     ) -> Float[Tensor, "rows"]:
         """Draw fields, take their Jacobians as users' networks are diagnosed, and average; shape (rows,)."""
-        period = gaussian_offsets(generator, rows, self.dim, values[TAU.name]).to(device)
-        return self.function(jacobian_determinant(period)).flatten(1).mean(1)
+        tau = values[TAU.name]
+        period = gaussian_offsets(generator, rows, self.dim, tau).to(device)
+        return self.function(jacobian_determinant(period), tau).flatten(1).mean(1)
 
 
-def is_folded(jacobian: Tensor) -> Tensor:
+def is_folded(jacobian: Tensor, tau: float) -> Tensor:
     """Return 1 where J < 0, and else 0, shape (rows, *N) as given."""
     return (jacobian < 0).double()
 
 
-@dataclass(frozen=True)
-class ZeroDensityExperiment(OffsetFieldExperiment):
-    """The density of J at 0 given one part of the slopes, averaged over the pixels of offset fields that have it.
+def near_zero(jacobian: Tensor, tau: float) -> Tensor:
+    """Return weights of J in a band about 0, shape (rows, *N) as given, whose mean is the density of J at 0.
 
-    Given the part that is drawn, J has a bounded density in closed form, so that nothing has to be counted in a window
-    about 0, which would be biased by its width:
-
-    - d = 1: J = X + Y, both halves Gaussian of variance τ²/2; X is 1 + the slope of the field that is drawn.
-    - d = 2: J = R² − S², the squared lengths of the parts of I + A that turn and that mirror the plane, which are
-      independent; S² is exponential of mean τ², and R² = ((m₁₁ + m₂₂)² + (m₂₁ − m₁₂)²)/4 is that of the field.
-
-    Attributes:
-        dim: number d of axes, 1 or 2.
+    The density is continuous, but has a kink at 0 for d > 1: on either side of it the weights, (9 − 36u + 30u²)/2w for
+    |J| = uw, take the value at 0 out of a parabola. A band of w = 0.8τ² is narrow against the decay exp(−|J|/τ²) of
+    the negative side in the plane; what is left of it is below 0.5 %.
     """
-
-    dim: int
-
-    def sample(
-        self, generator: np.random.Generator, rows: int, values: Mapping[str, float], device: str = "cpu"
-    ) -> Float[Tensor, "rows"]:
-        """Draw fields, and average what their slopes say of the density; shape (rows,)."""
-        tau = values[TAU.name]
-        drawn = tau / math.sqrt(2) if self.dim == 1 else tau
-        period = gaussian_offsets(generator, rows, self.dim, drawn).to(device)
-        return self._density(period, tau).flatten(1).mean(1)
-
-    def _density(self, period: Tensor, tau: float) -> Tensor:
-        if self.dim == 1:
-            return torch.exp(-((jacobian_determinant(period) / tau) ** 2)) / (math.sqrt(math.pi) * tau)
-        slopes = offset_jacobian(period)
-        trace, curl = 2 + slopes[:, 0, 0] + slopes[:, 1, 1], slopes[:, 1, 0] - slopes[:, 0, 1]
-        return torch.exp(-(trace**2 + curl**2) / (2 * tau) ** 2) / tau**2
+    width = _BAND * tau**2
+    u = jacobian.abs() / width
+    return torch.where(u < 1, (9 - 36 * u + 30 * u**2) / (2 * width), 0.0)
 
 
 @dataclass(frozen=True)
@@ -222,21 +202,23 @@ def _solve(edges: Tensor, right: Tensor) -> tuple[Tensor, Tensor]:
 
 @dataclass(frozen=True)
 class GrowthExperiment:
-    """The mean of (Wᵀ1)² on a grid of 2N pixels less that on N, for the same random wave.
+    """The mean of (Wᵀ1)² on a grid of 2N pixels less that on N, for the same random waves.
 
-    The offsets ε = A sin(kn + θ) are Gaussian: A/τ is Rayleigh, θ uniform, and the grid lies anywhere. A row is
-    the mean over one field from each of 64 equal parts of the range of A, θ and the grid's positions (a Latin
-    hypercube), which keeps the mean and takes off most of the scatter.
+    The offsets εᵢ = Σⱼ A sin(ktⱼ + θ), A and θ new for each i and j, are Gaussian: A/τ is Rayleigh, θ uniform, and the
+    grid lies anywhere. A row is the mean over one field from each of 64 equal parts of the range of every A, θ and
+    coordinate of the grid (a Latin hypercube), which keeps the mean and takes off some of the scatter.
 
     Attributes:
+        dim: number d of axes, 1 or 2.
         pixels: N, the period on the coarser grid.
     """
 
+    dim: int = 1
     pixels: int = _FINE_PIXELS
 
     def row_elements(self, values: Mapping[str, float]) -> int:
         """Return the number of pixels of a row, over its fields and both grids."""
-        return 3 * self.pixels * _STRATA
+        return int((1 + 2**self.dim) * self.pixels**self.dim * _STRATA)
 
     @property
     def symbols(self) -> Set[str]:
@@ -247,31 +229,39 @@ class GrowthExperiment:
         self, generator: np.random.Generator, rows: int, values: Mapping[str, float], device: str = "cpu"
     ) -> Float[Tensor, "rows"]:
         """Draw fields and splat ones at both resolutions; shape (rows,)."""
-        order = generator.permuted(np.broadcast_to(np.arange(_STRATA), (4, rows, _STRATA)), axis=-1)
-        uniform = torch.from_numpy((order + generator.random(order.shape)) / _STRATA).to(device).flatten(1)
-        slope = values[TAU.name] * torch.sqrt(-2 * torch.log1p(-uniform[0]))
-        phase = 2 * math.pi * uniform[1]
-        fine = mean_square_hits(slope, phase, uniform[2], 2 * self.pixels)
-        coarse = mean_square_hits(slope, phase, uniform[3], self.pixels)
-        return (fine - coarse).reshape(rows, _STRATA).mean(1)
+        waves, places = self.dim**2, 2 * self.dim
+        order = generator.permuted(np.broadcast_to(np.arange(_STRATA), (2 * waves + places, rows, _STRATA)), axis=-1)
+        uniform = torch.from_numpy((order + generator.random(order.shape)) / _STRATA).to(device).flatten(1).T
+        slopes, phases, fine, coarse = uniform.split([waves, waves, self.dim, self.dim], dim=1)
+        shape = (-1, self.dim, self.dim)
+        slope = (values[TAU.name] * torch.sqrt(-2 * torch.log1p(-slopes))).reshape(shape)
+        phase = (2 * math.pi * phases).reshape(shape)
+        growth = mean_square_hits(slope, phase, fine, 2 * self.pixels)
+        growth = growth - mean_square_hits(slope, phase, coarse, self.pixels)
+        return growth.reshape(rows, _STRATA).mean(1)
 
 
 def mean_square_hits(
-    slope: Float[Tensor, "B"], phase: Float[Tensor, "B"], shift: Float[Tensor, "B"], pixels: int
+    slope: Float[Tensor, "B d d"], phase: Float[Tensor, "B d d"], shift: Float[Tensor, "B d"], pixels: int
 ) -> Float[Tensor, "B"]:
-    """Return the mean over a period of (Wᵀ1)² for offsets that are one wave.
+    """Return the mean over a period of (Wᵀ1)² for offsets that are sums of waves, one along each axis.
 
     Args:
-        slope: largest slope of the wave, without unit, shape (B,).
-        phase: its phase, shape (B,).
-        shift: a constant offset in pixels, shape (B,).
+        slope: entry [:, i, j] is the largest slope of the wave of εᵢ along axis j, without unit, shape (B, d, d).
+        phase: its phase, shape (B, d, d).
+        shift: a constant offset in pixels, shape (B, d).
         pixels: the period in pixels.
 
     Returns:
         The means, shape (B,).
     """
-    wavenumber = 2 * math.pi / pixels
+    dim, wavenumber = slope.shape[1], 2 * math.pi / pixels
     n = torch.arange(pixels, dtype=torch.float64, device=slope.device)
-    offsets = slope[:, None] / wavenumber * torch.sin(wavenumber * n + phase[:, None]) + shift[:, None]
-    hits = warping.hit_counts(offsets[:, None], kernel="linear", boundary="periodic")
-    return hits.square().mean((1, 2))
+    waves = slope[..., None] / wavenumber * torch.sin(wavenumber * n + phase[..., None])
+    offsets = shift.reshape(-1, dim, *[1] * dim)
+    for axis in range(dim):
+        along = [1] * dim
+        along[axis] = pixels
+        offsets = offsets + waves[:, :, axis].reshape(-1, dim, *along)
+    hits = warping.hit_counts(offsets, kernel="linear", boundary="periodic")
+    return hits.square().flatten(1).mean(1)

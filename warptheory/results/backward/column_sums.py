@@ -9,7 +9,15 @@ from warptheory import kernels
 from warptheory.results._ranges import Range, whole
 from warptheory.results._result import Quantity, Result, Setting
 from warptheory.results.backward._column_tail import THRESHOLD, ColumnSumTail, ColumnTailSimulation
-from warptheory.results.backward._largest_column import SIZE, LargestColumnSimulation, LargestColumnSum
+from warptheory.results.backward._largest_column import (
+    SIZE,
+    LargestColumnSimulation,
+    LargestColumnSum,
+    LargestColumnSumOfMany,
+    NormSimulation,
+    SchurBound,
+    SquaredNorm,
+)
 from warptheory.results.backward._row_sums import AbsoluteRowSum, RowSumSimulation
 from warptheory.symbolic import NotReducible, Statistic
 
@@ -26,9 +34,26 @@ def mean_row_sum(setting: Setting) -> AbsoluteRowSum:
 
 def largest_column_sum(setting: Setting) -> LargestColumnSum:
     """State the expected largest column sum of the nearest kernel."""
-    if setting.kernel != "nearest" or setting.dim != 1:
-        raise NotReducible(sp.Symbol(setting.kernel), "loads are counts for the nearest kernel, here on one axis")
-    return LargestColumnSum()
+    if setting.kernel != "nearest":
+        raise NotReducible(sp.Symbol(setting.kernel), "loads are counts for the nearest kernel")
+    return LargestColumnSum(setting.dim)
+
+
+def largest_column_sum_of_many(setting: Setting) -> LargestColumnSumOfMany:
+    """State the expected largest column sum on a large grid."""
+    return LargestColumnSumOfMany(column_sum_tail(setting))
+
+
+def squared_norm(setting: Setting) -> SquaredNorm:
+    """State the expected squared norm ‖W‖₂² of the nearest kernel."""
+    if setting.kernel != "nearest":
+        raise NotReducible(sp.Symbol(setting.kernel), "WᵀW is diagonal for the nearest kernel alone")
+    return SquaredNorm(setting.dim)
+
+
+def schur_bound(setting: Setting) -> SchurBound:
+    """State the probability that ‖W‖₂² ≤ ‖W‖₁‖W‖_∞."""
+    return SchurBound()
 
 
 def column_sum_tail(setting: Setting) -> ColumnSumTail:
@@ -40,6 +65,10 @@ def _simulation_of(make: Callable[[Any], Any]) -> Callable[[Statistic, Setting],
     return lambda statistic, setting: make(statistic)
 
 
+# Pixels along an axis, by their number: where loads are counted, and where matrices are taken apart.
+_LOADS = {1: whole(256, 32, 512), 2: whole(16, 6, 22), 3: whole(6, 4, 8)}
+_MATRICES = {1: whole(64, 24, 96), 2: whole(8, 5, 10), 3: whole(4, 4, 5)}
+
 RESULT = Result(
     label="B5",
     title="Norms: rows are bounded, columns are not",
@@ -47,7 +76,8 @@ RESULT = Result(
         "‖W‖_∞ = sup_f Λ(f)ᵈ with Λ(f) = Σₘ |k(f − m)|: 1 for non-negative weights, (5/4)ᵈ for cubic convolution. "
         "‖W‖₁, the largest column sum, is unbounded: with positions uniform over N pixels it is the largest load of "
         "balls in bins for the nearest kernel, log N / log log N, and one column sum is compound Poisson, of |S|ᵈ "
-        "expected readings. ‖W‖₂ ≤ √(‖W‖₁ ‖W‖_∞)."
+        "expected readings. ‖W‖₂ ≤ √(‖W‖₁ ‖W‖_∞) (Schur), with equality for the nearest kernel, "
+        "whose ‖W‖₂² is the largest load."
     ),
     assumptions=(
         "Row sums: none; their mean is for fractions that are uniform and independent along the axes.",
@@ -65,9 +95,34 @@ RESULT = Result(
             "largest column sum",
             largest_column_sum,
             kernels=("nearest",),
+            values=lambda setting: {SIZE.name: _LOADS[setting.dim]},
+            simulation=lambda _, s: LargestColumnSimulation(s.kernel, s.dim),
+        ),
+        Quantity(
+            "largest column sum, many pixels",
+            largest_column_sum_of_many,
+            smallest_effect=0.02,
+            kernels=("linear",),
             dims=(1,),
-            values=lambda setting: {SIZE.name: whole(256, 32, 512)},
-            simulation=lambda statistic, setting: LargestColumnSimulation(),
+            values=lambda setting: {SIZE.name: whole(4096, 1024, 6144)},
+            simulation=lambda _, s: LargestColumnSimulation(s.kernel, s.dim),
+        ),
+        # A singular value takes as long as thousands of pixels.
+        Quantity(
+            "squared norm",
+            squared_norm,
+            smallest_effect=0.1,
+            kernels=("nearest",),
+            values=lambda setting: {SIZE.name: _MATRICES[setting.dim]},
+            simulation=lambda _, s: NormSimulation(s.kernel, s.dim, bound=False),
+        ),
+        Quantity(
+            "share within Schur's bound",
+            schur_bound,
+            smallest_effect=0.1,
+            kernels=("linear", "keys"),
+            values=lambda setting: {SIZE.name: _MATRICES[setting.dim]},
+            simulation=lambda _, s: NormSimulation(s.kernel, s.dim, bound=True),
         ),
         Quantity(
             "tail of a column sum",

@@ -1,6 +1,13 @@
 """B3: what the two passes make of constants, and of gradients that are correlated."""
 
+from warptheory.results._ranges import Range
 from warptheory.results._result import HALF_WIDTH, PIXEL, Quantity, Result, Setting, wide_offsets
+from warptheory.results.backward._correlated_splat import (
+    LENGTH,
+    CorrelatedSplatVariance,
+    WideSplatVariance,
+    splatted,
+)
 from warptheory.symbolic import Expectation, IIDField, OffsetField, Variance, WideOffsets, splat, warp
 
 ONES = IIDField("g", mean=1, deviation=0)
@@ -40,6 +47,16 @@ def wide_correlated_variance(setting: Setting) -> WideOffsets:
     return WideOffsets(Variance(z[PIXEL]), HALF_WIDTH)
 
 
+def gaussian_variance(setting: Setting) -> CorrelatedSplatVariance:
+    """State Var (Wᵀg)[m] for a Gaussian field g of mean μ and covariance C_g."""
+    return CorrelatedSplatVariance(setting)
+
+
+def wide_gaussian_variance(setting: Setting) -> WideSplatVariance:
+    """State its limit for offsets that are spread widely against the length of g."""
+    return WideSplatVariance(setting)
+
+
 _BOTH = ("linear", "keys")
 
 RESULT = Result(
@@ -48,13 +65,14 @@ RESULT = Result(
     statement=(
         "W1 = 1 exactly, but Wᵀ1 has mean 1 and the variance (E ρ)ᵈ − (Σⱼ w(j)²)ᵈ, w(j) = E k(ε + j) = (k∗q)(j), "
         "which tends to ρ̄ᵈ for wide offsets. For g of mean μ and spectral density S_g, Wᵀg has the density |ŵ|²S_g +"
-        " (R̂ − |ŵ|²)(Var g + μ²), and the variance ρ̄ᵈ(Var g + μ²) in the limit: the mean of g turns into noise."
+        " (R̂ − |ŵ|²)(Var g + μ²), and the variance ρ̄ᵈ(Var g + μ²) in the limit: the mean of g turns into noise. "
+        "As a sum over pixels: (C_g(0) + μ²)(E ρ)ᵈ + Σ_{n≠n′} w(n)w(n′)(C_g(n − n′) + μ²) − μ²."
     ),
     assumptions=(
         "The offsets are independent of g, over pixels and along axes.",
         "The kernel is a partition of unity; the boundary adds nothing (periodic, or far away).",
         "Correlated g is white noise, with a mean, that independent offsets have warped: its covariance is known. "
-        "Any other covariance C_g enters in the same way, by its spectral density; it is not checked here.",
+        "A Gaussian field is checked for C_g = σ² exp(−|τ|²/2ℓ²).",
     ),
     source="arXiv 2511.20800, forward and backward pass; theory label B3",
     quantities=(
@@ -67,6 +85,20 @@ RESULT = Result(
         Quantity("variance, correlated gradients", correlated_variance, kernels=_BOTH),
         Quantity(
             "variance, correlated gradients, wide offsets", wide_correlated_variance, kernels=_BOTH, values=wide_offsets
+        ),
+        Quantity(
+            "variance, Gaussian gradients",
+            gaussian_variance,
+            smallest_effect=0.05,
+            values=lambda setting: {LENGTH.name: Range(1.5, 1.0, 2.5, "log")},
+            simulation=splatted,
+        ),
+        Quantity(
+            "variance, Gaussian gradients, wide offsets",
+            wide_gaussian_variance,
+            smallest_effect=0.02,
+            values=lambda setting: {**wide_offsets(setting), LENGTH.name: Range(1.5, 1.0, 2.5, "log")},
+            simulation=splatted,
         ),
     ),
     offsets=("normal",),

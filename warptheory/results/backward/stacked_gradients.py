@@ -1,7 +1,7 @@
 """B8: gradients through stacked warps."""
 
 import math
-from collections.abc import Mapping, Set
+from collections.abc import Callable, Mapping, Set
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -13,8 +13,11 @@ from torch import Tensor
 from warptheory import kernels, warping
 from warptheory.core.errors import ArgumentError
 from warptheory.montecarlo import Experiment
+from warptheory.results._depth import LAYERS, Iterate, solved
 from warptheory.results._ranges import Range, whole
 from warptheory.results._result import HALF_WIDTH, PIXEL, Quantity, Result, Setting, wide_offsets
+from warptheory.results.backward._column_tail import THRESHOLD
+from warptheory.results.backward._descendants import DescendantTail
 from warptheory.results.backward.jensen import MOST_POINTS, GainExperiment, backward_steps, gain_experiment
 from warptheory.symbolic import (
     Derivation,
@@ -28,12 +31,10 @@ from warptheory.symbolic import (
     WideOffsets,
     splat,
 )
-from warptheory.symbolic._nodes import Node
-from warptheory.symbolic._quadrature import Environment, Evaluate
+from warptheory.symbolic._reading import support_size
 from warptheory.symbolic._slopes import TAU, DerivedStatistic
 
 _DEEPEST = 64  # by then a grid that is finer by a factor in each layer has more points than can be held
-LAYERS = sp.Symbol("L", positive=True, integer=True)
 _COMPACT = ("linear", "keys")
 
 
@@ -55,28 +56,6 @@ def wide_second_moment_of_three(setting: Setting) -> WideOffsets:
     return WideOffsets(Expectation(stack(setting, 3)[PIXEL] ** 2), HALF_WIDTH)
 
 
-class Iterate(Node):
-    """What a map makes of a start when it is applied over and over: args (map, its symbol, start, number of times)."""
-
-    @property
-    def free_symbols(self) -> set[sp.Symbol]:
-        """Symbols of the map, the start and the number of times."""
-        return (self.args[0].free_symbols - {self.args[1]}) | self.args[2].free_symbols | self.args[3].free_symbols
-
-    def display(self, *, latex: bool) -> sp.Expr:
-        """Return the map, of what it made the time before."""
-        return self.args[0].subs(self.args[1], sp.Function("M")(self.args[3] - 1))
-
-    def numeric(self, environment: Environment, evaluate: Evaluate) -> float:
-        """Apply the map as many times, or until nothing changes."""
-        step, symbol, start, times = self.args
-        value, before, done = float(evaluate(start, environment)), math.nan, 0
-        most = math.inf if times == sp.oo else float(evaluate(times, environment))
-        while done < most and value != before:
-            value, before, done = float(evaluate(step, {**environment, symbol: value})), value, done + 1
-        return value
-
-
 @dataclass(frozen=True)
 class WideStackMoment(Statistic):
     """The second moment of W₁ᵀ…W_Lᵀ1 for widely spread offsets.
@@ -92,31 +71,20 @@ class WideStackMoment(Statistic):
     def derive(self) -> Derivation:
         """Return the steps from one layer's map to the closed form, or to its fixed point."""
         moment = sp.Symbol("m", positive=True)
-        layer = sp.Poly(self._layer(moment), moment)
+        layer = self._layer(moment)
         iterate = Step(
             "One layer",
             "what a layer receives has the mean 1 and the second moment m = M(L − 1), M(0) = 1; wide offsets place "
             "every pixel anywhere, so that of its covariance only the variance counts",
-            Iterate(layer.as_expr(), moment, sp.Integer(1), self.layers),
+            Iterate(layer, moment, sp.Integer(1), self.layers),
         )
-        if layer.degree() != 1 or not 0 < layer.LC() < 1:
-            raise NotReducible(layer.as_expr(), "one layer has to contract the second moment linearly")
-        return Derivation(str(self), (iterate, self._solution(layer, moment)))
+        return Derivation(str(self), (iterate, solved(layer, moment, sp.Integer(1), self.layers)))
 
     def _layer(self, moment: sp.Symbol) -> sp.Expr:
         """Return the second moment after a layer, by the algebra."""
         g = IIDField("g", mean=1, deviation=sp.sqrt(moment - 1))
         z = splat(g, OffsetField("uniform", self.setting.dim), self.setting.kernel)
         return sp.expand(WideOffsets(Expectation(z[PIXEL] ** 2), HALF_WIDTH).doit())
-
-    def _solution(self, layer: sp.Poly, moment: sp.Symbol) -> Step:
-        if self.layers == sp.oo:
-            (fixed,) = sp.solve(layer.as_expr() - moment, moment)
-            return Step("Fixed point", "the map is linear, and contracts by ρ̄ᵈ < 1", fixed)
-        number, sequence = sp.Symbol("l", integer=True, nonnegative=True), sp.Function("M")
-        equation = sequence(number + 1) - layer.as_expr().subs(moment, sequence(number))
-        solution = sp.rsolve(equation, sequence(number), {sequence(0): 1})
-        return Step("Solve the recursion", "linear, with M(0) = 1", solution.subs(number, self.layers))
 
     def __str__(self) -> str:
         return f"E (W₁ᵀ…W_Lᵀ1)², wide offsets, L = {self.layers}, d = {self.setting.dim}"
@@ -132,6 +100,21 @@ def wide_second_moment_of_many(setting: Setting) -> WideStackMoment:
     return WideStackMoment(setting, sp.oo)
 
 
+def squared(z: Tensor, values: Mapping[str, float]) -> Tensor:
+    """Return the squares, element by element."""
+    return z.square()
+
+
+def is_dead(z: Tensor, values: Mapping[str, float]) -> Tensor:
+    """Return 1 where nothing arrived, and else 0, element by element."""
+    return (z == 0).double()
+
+
+def exceeds(z: Tensor, values: Mapping[str, float]) -> Tensor:
+    """Return 1 where more than t arrived, and else 0, element by element."""
+    return (z > values[THRESHOLD.name]).double()
+
+
 @dataclass(frozen=True)
 class WideStackExperiment:
     """Ones, splatted again and again by offsets that are uniform over a periodic grid.
@@ -143,16 +126,20 @@ class WideStackExperiment:
         kernel: name of the kernel.
         dim: number d of axes.
         layers: L; None takes it from the values.
+        function: what is averaged over the pixels of what comes out, of that and of the values; its square by default.
+        parameters: names of the values that it needs.
     """
 
     kernel: str
     dim: int
     layers: int | None = None
+    function: Callable[[Tensor, Mapping[str, float]], Tensor] = squared
+    parameters: frozenset[str] = frozenset()
 
     @property
     def symbols(self) -> Set[str]:
-        """The number of layers, if it is open."""
-        return {LAYERS.name} if self.layers is None else set()
+        """The number of layers, if it is open, and what the function needs."""
+        return ({LAYERS.name} if self.layers is None else set()) | self.parameters
 
     @property
     def size(self) -> tuple[int, ...]:
@@ -166,12 +153,12 @@ class WideStackExperiment:
     def sample(
         self, generator: np.random.Generator, rows: int, values: Mapping[str, float], device: str = "cpu"
     ) -> Float[Tensor, "rows"]:
-        """Draw the offsets of all layers, and return the mean square of what comes out; shape (rows,)."""
+        """Draw the offsets of all layers, and return the mean of the function of what comes out; shape (rows,)."""
         z = torch.ones((rows, 1, *self.size), dtype=torch.float64, device=device)
         for _ in range(self._number(values)):
             offsets = self.size[0] * generator.random((rows, self.dim, *self.size))
             z = warping.splat(z, torch.from_numpy(offsets).to(device), kernel=self.kernel, boundary="periodic")
-        return z.square().flatten(1).mean(1)
+        return self.function(z, values).flatten(1).mean(1)
 
     def _number(self, values: Mapping[str, float]) -> int:
         return int(values[LAYERS.name]) if self.layers is None else self.layers
@@ -185,6 +172,54 @@ def many_layers(setting: Setting) -> int:
     """Return the number L of layers after which a share ρ̄ᵈ⁽ᴸ⁺¹⁾ of the limit is missing that does not matter."""
     kept = kernels.get(setting.kernel).functionals().as_floats()["rho_bar"] ** setting.dim
     return math.ceil(math.log(_MISSING) / math.log(kept)) - 1
+
+
+@dataclass(frozen=True)
+class WideDeadStack(Statistic):
+    """The share of inputs that no gradient reaches through L layers of widely spread offsets.
+
+    Attributes:
+        readings: the mean number of outputs that read an input in one layer.
+    """
+
+    readings: sp.Expr
+
+    def derive(self) -> Derivation:
+        """Return the steps from the readings of an input to those whose own gradient is not zero."""
+        q, r = sp.Symbol("q", positive=True), sp.Symbol("r", integer=True, nonnegative=True)
+        poisson = sp.exp(-self.readings) * self.readings**r / sp.factorial(r)
+        summed = sp.Sum(poisson * q**r, (r, 0, sp.oo))
+        return Derivation(
+            str(self),
+            (
+                Step(
+                    "Readings",
+                    "an input is dead if each of the R outputs that read it is, R Poisson (B4), which wide offsets "
+                    "take from anywhere, so that they are dead independently of each other; q = M(L − 1), M(0) = 0",
+                    Iterate(summed, q, sp.Integer(0), LAYERS),
+                ),
+                Step(
+                    "Add the series",
+                    "the generating function of R",
+                    Iterate(sp.simplify(summed.doit()), q, sp.Integer(0), LAYERS),
+                ),
+            ),
+        )
+
+    def __str__(self) -> str:
+        return "P(W₁ᵀ…W_Lᵀ1 = 0), wide offsets"
+
+
+def wide_dead_share(setting: Setting) -> WideDeadStack:
+    """State the share of inputs that no gradient reaches through L layers."""
+    return WideDeadStack(support_size(kernels.get(setting.kernel)) ** setting.dim)
+
+
+def wide_tail(setting: Setting) -> DescendantTail:
+    """State the law of W₁ᵀ…W_Lᵀ1 for the nearest kernel."""
+    if setting.kernel != "nearest":
+        raise NotReducible(sp.Symbol(setting.kernel), "readings are counts for the nearest kernel")
+    return DescendantTail()
 
 
 def smooth_second_moment(setting: Setting) -> DerivedStatistic:
@@ -268,10 +303,14 @@ RESULT = Result(
     title="Gradients through stacked warps",
     statement=(
         "With widely spread independent offsets a layer takes the second moment m of W₁ᵀ…W_Lᵀ1 to ρ̄ᵈ m + 1: after L "
-        "layers it is (1 − ρ̄ᵈ⁽ᴸ⁺¹⁾)/(1 − ρ̄ᵈ), and it converges to 1/(1 − ρ̄ᵈ), 3 and 9/5 for the linear kernel in "
-        "d = 1, 2. With smooth offsets W₁ᵀ…W_Lᵀ1 is ∏1/|J|, and every layer multiplies its second moment by ⟨1/|J|⟩: "
-        "it grows exponentially with depth, as (1 − τ²)^(−dL/2) for εᵢ = τ sin tᵢ. At a finite spread a layer takes "
-        "the spectral density S to |ŵ|²S + (R̂ − |ŵ|²)(∫S + μ²), as in B3."
+        "layers it is (1 − ρ̄ᵈ⁽ᴸ⁺¹⁾)/(1 − ρ̄ᵈ), and it converges to 1/(1 − ρ̄ᵈ), 3 and 9/5 for the linear kernel in d "
+        "= 1, 2. With smooth offsets W₁ᵀ…W_Lᵀ1 is ∏1/|J|, and every layer multiplies its second moment by ⟨1/|J|⟩: it "
+        "grows exponentially with depth, as (1 − τ²)^(−dL/2) for εᵢ = τ sin tᵢ. At a finite spread a layer takes the "
+        "spectral density S to |ŵ|²S + (R̂ − |ŵ|²)(∫S + μ²), as in B3. The law for wide offsets: an input is reached "
+        "through the outputs that read it, a Poisson number of them in each layer, so that its paths are a branching "
+        "process: the share q that no gradient reaches goes to exp(−|S|ᵈ(1 − q)) a layer, and for the nearest kernel "
+        "the gradient of ones is the number of descendants after L generations, whose mean stays 1 while 1 − q falls "
+        "as 2/L."
     ),
     assumptions=(
         "The offsets of every layer and pixel are independent, uniform on [−a, a)ᵈ; or smooth as in B6, without folds.",
@@ -293,6 +332,24 @@ RESULT = Result(
             "second moment after many layers, wide offsets",
             wide_second_moment_of_many,
             simulation=lambda _, s: WideStackExperiment(s.kernel, s.dim, many_layers(s)),
+        ),
+        Quantity(
+            "share without a gradient after L layers, wide offsets",
+            wide_dead_share,
+            smallest_effect=0.04,
+            kernels=("linear", "nearest"),
+            values=lambda setting: {"L": whole(4, 1, 6)},
+            simulation=lambda _, s: WideStackExperiment(s.kernel, s.dim, function=is_dead),
+        ),
+        Quantity(
+            "tail after L layers, wide offsets",
+            wide_tail,
+            smallest_effect=0.02,
+            kernels=("nearest",),
+            values=lambda setting: {"L": whole(4, 1, 6), THRESHOLD.name: Range(2.5, 0.6, 4.4)},
+            simulation=lambda _, s: WideStackExperiment(
+                s.kernel, s.dim, function=exceeds, parameters=frozenset({THRESHOLD.name})
+            ),
         ),
         Quantity(
             "second moment after L layers, smooth offsets",

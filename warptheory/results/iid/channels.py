@@ -2,10 +2,13 @@
 
 import sympy as sp
 
+from warptheory.results._ranges import whole
 from warptheory.results._result import PIXEL, Quantity, Result, Setting
-from warptheory.symbolic import ExchangeableVariance, IIDField, OffsetField, Variance, warp_gradient
+from warptheory.results.iid._automatic import GroupGradient, check_groups
+from warptheory.symbolic import ExchangeableVariance, IIDField, OffsetField, warp_gradient
 
 CHANNELS = sp.Symbol("C", positive=True)
+GROUPS = sp.Symbol("G", positive=True)
 GRADIENT_DEVIATION = sp.Symbol("sigma_g", positive=True)
 
 
@@ -22,13 +25,9 @@ def variance(setting: Setting) -> ExchangeableVariance:
     return ExchangeableVariance(channel(setting, 1), channel(setting, 2), CHANNELS)
 
 
-def variance_of_four(setting: Setting) -> Variance:
-    """State Var of the sum over four channels, written out: what one of 4 groups of offsets gets from 16 channels.
-
-    The experiment draws the four channels of the group. That the operator keeps groups apart is a property of `warp`
-    that its own tests hold against one call for each group.
-    """
-    return Variance(sp.Add(*(channel(setting, number) for number in (1, 2, 3, 4))))
+def variance_of_groups(setting: Setting) -> ExchangeableVariance:
+    """State the same for one of G groups of offsets, which C/G of the channels share."""
+    return ExchangeableVariance(channel(setting, 1), channel(setting, 2), CHANNELS / GROUPS)
 
 
 RESULT = Result(
@@ -37,7 +36,7 @@ RESULT = Result(
     statement=(
         "∂L/∂εᵢ[n] = Σ_c g_c[n] ∂ᵢy_c[n] has variance C σ_g² σ² δ̄ ρ̄ᵈ⁻¹: channels add up although they share the "
         "offsets, because their gradients are uncorrelated. With G groups of offsets C/G channels take the place of "
-        "C."
+        "C. The experiment with groups draws them all and runs a loss backward, the other one its channels' terms."
     ),
     assumptions=(
         "The channels of x and g are independent fields of independent pixels, g with mean 0 and variance σ_g².",
@@ -45,7 +44,17 @@ RESULT = Result(
         "The kernel is a partition of unity.",
     ),
     source="arXiv 2511.20800, independent inputs; theory label A8",
-    quantities=(Quantity("variance", variance), Quantity("variance, four channels a group", variance_of_four)),
+    quantities=(
+        Quantity("variance", variance),
+        Quantity(
+            "variance, groups of offsets",
+            variance_of_groups,
+            smallest_effect=0.02,
+            values=lambda setting: {"C": whole(6, 1, 12), "G": whole(3, 1, 4)},
+            simulation=lambda _, s: GroupGradient(s.kernel, s.dim, s.inputs),
+            check_drawn=lambda setting, values: check_groups(values),
+        ),
+    ),
     # That channels add is the same for every kernel; A7 has each kernel's own factor.
     kernels=("linear",),
 )

@@ -8,36 +8,51 @@ import sympy as sp
 from numpy import ndarray
 
 from warptheory.core.errors import ArgumentError
+from warptheory.fields import SquaredExponential
+from warptheory.kernels import FRACTION
 from warptheory.montecarlo import Experiment, Simulation
 from warptheory.results._ranges import Range, limit
 from warptheory.results._result import DISPLACEMENT, PIXEL, Quantity, Result, Setting
+from warptheory.results.iid._automatic import AutomaticCurvature
 from warptheory.symbolic import (
+    DEVIATION,
     Derivation,
     Expectation,
+    GaussianField,
     IIDField,
+    InputField,
     MomentStatistic,
+    NotReducible,
     OffsetField,
     Statistic,
     Step,
     WarpedField,
     warp,
 )
-from warptheory.symbolic._nodes import Node
+from warptheory.symbolic._nodes import Node, OffsetAverage
 from warptheory.symbolic._quadrature import Environment, Evaluate
+from warptheory.symbolic._variables import RandomAtom
 
 STEP = sp.Symbol("step", positive=True)
+LENGTH = sp.Symbol("l", positive=True)  # ℓ of the correlated input, in pixels
+WHITE = IIDField("x", mean=0)
 
 
-def read(setting: Setting, moved: sp.Expr) -> WarpedField:
+def correlated_input(setting: Setting) -> GaussianField:
+    """Return an input of covariance σ² exp(−|τ|²/2ℓ²)."""
+    return GaussianField("x", SquaredExponential(length=LENGTH, variance=DEVIATION**2, dim=setting.dim))
+
+
+def read(setting: Setting, moved: sp.Expr, x: InputField = WHITE) -> WarpedField:
     """Return x read at p + moved along the first axis, p uniform over one pixel."""
     eps = OffsetField("uniform", setting.dim, scale="1/2")
     axes = (moved, *(sp.Integer(0),) * (setting.dim - 1))
-    return warp(IIDField("x", mean=0), eps + axes, setting.kernel, name="y" if moved == 0 else f"y_({moved})")
+    return warp(x, eps + axes, setting.kernel, name="y" if moved == 0 else f"y_({moved})")
 
 
-def loss_at(setting: Setting, moved: sp.Expr) -> sp.Expr:
+def loss_at(setting: Setting, moved: sp.Expr, x: InputField = WHITE) -> sp.Expr:
     """Return ½(y(p + moved) − y(p))²."""
-    return ((read(setting, moved) - read(setting, sp.Integer(0))) ** 2)[PIXEL] / 2
+    return ((read(setting, moved, x) - read(setting, sp.Integer(0), x)) ** 2)[PIXEL] / 2
 
 
 def loss(setting: Setting) -> Expectation:
@@ -45,9 +60,14 @@ def loss(setting: Setting) -> Expectation:
     return Expectation(loss_at(setting, DISPLACEMENT))
 
 
-def curvature(setting: Setting) -> Expectation:
+def correlated_loss(setting: Setting) -> Expectation:
+    """State it for a correlated input, at a displacement f of less than a pixel."""
+    return Expectation(loss_at(setting, FRACTION, correlated_input(setting)))
+
+
+def curvature(setting: Setting, displacement: sp.Symbol = DISPLACEMENT, x: InputField = WHITE) -> Expectation:
     """State its curvature from three evaluations, a finite step apart."""
-    moved = {factor: loss_at(setting, DISPLACEMENT + factor * STEP) for factor in (-1, 0, 1)}
+    moved = {factor: loss_at(setting, displacement + factor * STEP, x) for factor in (-1, 0, 1)}
     return Expectation(sp.expand((moved[1] - 2 * moved[0] + moved[-1]) / STEP**2))
 
 
@@ -108,6 +128,53 @@ class SecondDerivative(Statistic):
         return f"lim ({self.step} → 0) of {self.difference}"
 
 
+@dataclass(frozen=True)
+class Curvature(Statistic):
+    """The second derivative of a mean in a displacement f.
+
+    Attributes:
+        mean: the mean at f.
+        difference: its second difference a finite step apart, which is simulated.
+    """
+
+    mean: MomentStatistic
+    difference: MomentStatistic
+
+    def derive(self) -> Derivation:
+        """Return the steps of the mean in closed form, differentiated.
+
+        Raises:
+            NotReducible: the mean has no closed form, or as its `derive`.
+        """
+        averaged = [s for s in self.mean.derive().steps if not s.expression.atoms(RandomAtom, OffsetAverage)]
+        if not averaged:
+            raise NotReducible(self.mean, "its closed form has to be known, to be differentiated")
+        steps = [Step(s.name, s.reason, self._limit(s.expression)) for s in averaged]
+        inside = averaged[-1].expression.replace(sp.Piecewise, _inside_a_pixel)
+        closed = sp.factor_terms(sp.expand(sp.diff(inside, FRACTION, 2)))
+        last = Step(
+            "Differentiate twice", f"inside a pixel, 0 ≤ {FRACTION} < 1: C is weighed by pieces of −a_k″", closed
+        )
+        return Derivation(str(self), (*steps, last))
+
+    def _limit(self, mean: sp.Expr) -> SmallStepLimit:
+        ahead, behind = (mean.subs(FRACTION, FRACTION + sign * STEP) for sign in (1, -1))
+        return SmallStepLimit((ahead - 2 * mean + behind) / STEP**2, STEP)
+
+    def __str__(self) -> str:
+        return f"∂² in {FRACTION} of {self.mean}"
+
+
+def _inside_a_pixel(*pieces: sp.Tuple) -> sp.Expr:
+    """Return the first piece whose condition holds between 0 and 1; knots of a_k are whole pixels."""
+    return next(piece for piece, condition in pieces if condition.subs(FRACTION, sp.Rational(1, 2)) == sp.true)
+
+
+def correlated_curvature(setting: Setting) -> Curvature:
+    """State the curvature of the loss for a correlated input."""
+    return Curvature(correlated_loss(setting), curvature(setting, FRACTION, correlated_input(setting)))
+
+
 def true_curvature(setting: Setting) -> SecondDerivative:
     """State the curvature of the loss itself."""
     return SecondDerivative(curvature(setting), STEP)
@@ -115,7 +182,7 @@ def true_curvature(setting: Setting) -> SecondDerivative:
 
 def at_a_small_step(statistic: Statistic, setting: Setting) -> Experiment:
     """Return the experiment on the second difference."""
-    if not isinstance(statistic, SecondDerivative):
+    if not isinstance(statistic, SecondDerivative | Curvature):
         raise ArgumentError("statistic", expected="a second derivative", received=str(statistic))
     return Simulation(statistic.difference, setting.inputs)
 
@@ -144,19 +211,36 @@ def check_step(setting: Setting, values: Mapping[str, float]) -> None:
         ArgumentError: a step to a knot or beyond.
     """
     displacement, step = values[DISPLACEMENT.name], values[STEP.name]
+    _check_within(setting, DISPLACEMENT, displacement, step)
+
+
+def check_correlated_step(setting: Setting, values: Mapping[str, float]) -> None:
+    """Check the same for the displacement of a correlated input; raises as `check_step`."""
+    _check_within(setting, FRACTION, values[FRACTION.name], values[STEP.name])
+
+
+def _check_within(setting: Setting, symbol: sp.Symbol, displacement: float, step: float) -> None:
     from_knot = abs(displacement - round(displacement))
     if setting.kernel == "linear" and step > from_knot + _ROUNDING:
-        expected = f"at most {from_knot:.3g}, the distance of Delta = {displacement:g} from the kernel's next knot"
+        expected = f"at most {from_knot:.3g}, the distance of {symbol} = {displacement:g} from the kernel's next knot"
         raise ArgumentError(STEP.name, expected=expected, received=step)
 
 
 _ROUNDING = 1e-12
 
 
-def automatic_curvature(setting: Setting) -> Expectation:
-    """State the second derivative that automatic differentiation returns: (∂y)² + (y − y*)·∂²y, knots left out."""
-    y, target = read(setting, DISPLACEMENT), read(setting, sp.Integer(0))
+def automatic_curvature(setting: Setting, displacement: sp.Symbol = DISPLACEMENT, x: InputField = WHITE) -> Expectation:
+    """State the second derivative that automatic differentiation returns: (∂y)² + (y − y*)·∂²y, knots left out.
+
+    That this is what it returns is stated, and checked: the experiment differentiates the loss itself.
+    """
+    y, target = read(setting, displacement, x), read(setting, sp.Integer(0), x)
     return Expectation(sp.expand(y.diff()[PIXEL] ** 2 + (y - target)[PIXEL] * y.diff().diff()[PIXEL]))
+
+
+def correlated_automatic_curvature(setting: Setting) -> Expectation:
+    """State the same for a correlated input."""
+    return automatic_curvature(setting, FRACTION, correlated_input(setting))
 
 
 RESULT = Result(
@@ -167,10 +251,13 @@ RESULT = Result(
         "the second difference −σ²(a_k(Δ + s) − 2a_k(Δ) + a_k(Δ − s))ρ̄ᵈ⁻¹/s²: for the linear kernel"
         " in one dimension σ²(2 − 3Δ) for 0 < Δ < 1, negative beyond 2/3 of a pixel. Its second derivative in the "
         "position vanishes between knots, so automatic differentiation returns the Gauss–Newton part alone, σ² δ̄ = "
-        "2σ² everywhere (times ρ̄ᵈ⁻¹). The cubic kernel keys has no kinks, and both agree."
+        "2σ² everywhere (times ρ̄ᵈ⁻¹). The cubic kernel keys has no kinks, and both agree. With a covariance C the "
+        "loss is Σⱼ C(j)[∏ᵢ a_k(jᵢ) − a_k(Δ − j₁) ∏_{i>1} a_k(jᵢ)], the curvature −Σⱼ C(j) a_k″(Δ − j₁) "
+        "∏_{i>1} a_k(jᵢ), and automatic differentiation returns 2(C(0) − C(1)) for the linear kernel, d = 1."
     ),
     assumptions=(
-        "The pixels x[m] are independent with one law of mean 0 and variance σ² (no other covariance).",
+        "The pixels x[m] are independent with one law of mean 0 and variance σ², or a Gaussian field of covariance C, "
+        "checked for σ² exp(−|τ|²/2ℓ²).",
         "The phase of p is uniform over one pixel; Δ is along the first axis.",
         "The kernel is a partition of unity.",
     ),
@@ -187,6 +274,32 @@ RESULT = Result(
             simulation=at_a_small_step,
             check_drawn=check_step,
         ),
-        Quantity("curvature by automatic differentiation", automatic_curvature, kernels=("linear", "keys")),
+        Quantity(
+            "curvature by automatic differentiation",
+            automatic_curvature,
+            smallest_effect=0.02,
+            kernels=("linear", "keys"),
+            simulation=lambda _, s: AutomaticCurvature(s.kernel, s.dim, s.inputs, DISPLACEMENT.name),
+        ),
+        Quantity("loss, correlated input", correlated_loss, smallest_effect=0.02, kernels=("linear",)),
+        Quantity(
+            "curvature, correlated input",
+            correlated_curvature,
+            smallest_effect=0.02,
+            kernels=("linear",),
+            values=small_step,
+            simulation=at_a_small_step,
+            check_drawn=check_correlated_step,
+        ),
+        Quantity(
+            "curvature by automatic differentiation, correlated input",
+            correlated_automatic_curvature,
+            smallest_effect=0.03,
+            kernels=("linear",),
+            simulation=lambda _, s: AutomaticCurvature(
+                s.kernel, s.dim, s.inputs, FRACTION.name, correlated_input(s).covariance
+            ),
+        ),
     ),
+    values={"l": Range(1.8, 1.2, 3.0, "log")},
 )

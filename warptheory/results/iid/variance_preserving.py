@@ -1,10 +1,34 @@
 """A12: offsets and factors that keep the variance."""
 
-import sympy as sp
+from collections.abc import Mapping, Set
+from dataclasses import dataclass
 
-from warptheory import kernels
+import numpy as np
+import sympy as sp
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from warptheory import kernels, warping
+from warptheory.fields import IID
+from warptheory.kernels import FRACTION
+from warptheory.results._ranges import Range
 from warptheory.results._result import PIXEL, Quantity, Result, Setting
-from warptheory.symbolic import IIDField, OffsetField, Variance, kernel_mean, splat, warp
+from warptheory.symbolic import (
+    DEVIATION,
+    Derivation,
+    IIDField,
+    NotReducible,
+    OffsetField,
+    Statistic,
+    Step,
+    Variance,
+    kernel_mean,
+    splat,
+    warp,
+)
+
+SHARE = sp.Symbol("q", positive=True)  # of the coordinates of offsets that are not whole
 
 
 def variance_of_whole_offsets(setting: Setting) -> Variance:
@@ -23,6 +47,102 @@ def rescaled_backward_variance(setting: Setting) -> Variance:
     return Variance(_factor(setting) * splat(IIDField("g", mean=0), _uniform(setting), setting.kernel)[PIXEL])
 
 
+@dataclass(frozen=True)
+class Deficit(Statistic):
+    """What Var y falls short of σ² by if each coordinate of an offset has the fraction f with probability q, else 0.
+
+    Attributes:
+        setting: kernel and number of axes.
+    """
+
+    setting: Setting
+
+    def derive(self) -> Derivation:
+        """Return the steps from the variance given the fractions.
+
+        Raises:
+            NotReducible: a kernel that keeps the variance at another fraction than 0, such as sinc.
+        """
+        dim = self.setting.dim
+        eps = OffsetField("uniform", 1, scale="1/2")
+        given = Variance(warp(IIDField("x"), eps, self.setting.kernel)[PIXEL] | eps.fraction).doit()
+        kept = sp.expand(given / DEVIATION**2)
+        self._check(kept)
+        chances = [sp.binomial(dim, r) * SHARE**r * (1 - SHARE) ** (dim - r) for r in range(dim + 1)]
+        summed = sp.Add(*(chance * (1 - kept**r) for r, chance in enumerate(chances)))
+        closed = sp.factor(sp.expand(DEVIATION**2 * (1 - (1 - SHARE + SHARE * kept) ** dim)))
+        return Derivation(
+            str(self),
+            (
+                Step(
+                    "Condition on the fractions",
+                    "Var y = E Var(y | f), as E(y | f) = μ; given that r of the coordinates are off the pixels the "
+                    "share 1 − ρ(f)ʳ is lost, which is positive since ρ = 1 at whole pixels alone",
+                    DEVIATION**2 * summed,
+                ),
+                Step("Add up", "a binomial number of coordinates", closed),
+            ),
+        )
+
+    def _check(self, kept: sp.Expr) -> None:
+        if not kept.is_polynomial(FRACTION):
+            raise NotReducible(kept, "where it is 1 is known for kernels of polynomial pieces, such as linear")
+        level = sp.Poly(kept - 1, FRACTION)
+        inside = sp.Interval.open(0, 1)
+        if level.is_zero or any(inside.contains(root) == sp.true for root in level.real_roots()):
+            raise NotReducible(kept, "it is 1 at another fraction than 0")
+
+    def __str__(self) -> str:
+        return f"σ² − Var y[n], a fraction f with probability {SHARE} along each of {self.setting.dim} axes"
+
+
+@dataclass(frozen=True)
+class DeficitExperiment:
+    """Pixels read at offsets in whole pixels, but for a share of the coordinates that have a fraction.
+
+    A row is what the mean square about μ of the values falls short of that of all pixels that they are read from by.
+
+    Attributes:
+        kernel: name of the kernel.
+        dim: number d of axes.
+        inputs: law of the pixels.
+    """
+
+    kernel: str
+    dim: int
+    inputs: str
+
+    @property
+    def symbols(self) -> Set[str]:
+        """Moments of the pixels, the share and the fraction."""
+        return {"mu", "sigma", SHARE.name, FRACTION.name}
+
+    def row_elements(self, values: Mapping[str, float]) -> int:
+        """Return the number of pixels of a row."""
+        return int(_SIZE[self.dim] ** self.dim)
+
+    def sample(
+        self, generator: np.random.Generator, rows: int, values: Mapping[str, float], device: str = "cpu"
+    ) -> Float[Tensor, "rows"]:
+        """Draw pixels and offsets, and return what the mean square of each row falls short by; shape (rows,)."""
+        size = (_SIZE[self.dim],) * self.dim
+        x = IID(self.inputs, values["mu"], values["sigma"]).sample(rows, size, generator, device=device)
+        shape = (rows, self.dim, *size)
+        off = generator.random(shape) < values[SHARE.name]
+        whole = torch.from_numpy(generator.integers(-3, 4, shape).astype(float)).to(device)
+        moved = whole + torch.from_numpy(values[FRACTION.name] * off).to(device)
+        pixels, y = (warping.warp(x, offsets, self.kernel, "periodic") - values["mu"] for offsets in (whole, moved))
+        return (pixels.square() - y.square()).flatten(1).mean(1)
+
+
+_SIZE: Mapping[int, int] = {1: 256, 2: 32, 3: 8}
+
+
+def deficit(setting: Setting) -> Deficit:
+    """State what offsets that are not whole, however few, take off the variance."""
+    return Deficit(setting)
+
+
 def _uniform(setting: Setting) -> OffsetField:
     return OffsetField("uniform", setting.dim, scale="1/2")
 
@@ -35,9 +155,10 @@ RESULT = Result(
     label="A12",
     title="Offsets and factors that keep the variance",
     statement=(
-        "The gain E ρ(ε)ᵈ is 1 if and only if ρ(ε) = 1 almost surely: for the linear kernel, offsets in whole pixels."
-        " With a uniform fraction the factor ρ̄^(−d/2) restores the variance of the output, and with it that of the "
-        "gradient to white input: both passes have the gain ρ̄ᵈ."
+        "The gain E ρ(ε)ᵈ is 1 if and only if ρ(ε) = 1 almost surely: for the linear kernel, offsets in whole pixels. "
+        "A share q of coordinates with a fraction f, however small, loses σ²(1 − (1 − q(1 − ρ(f)))ᵈ) > 0. With a "
+        "uniform fraction the factor ρ̄^(−d/2) restores the variance of the output, and with it that of the gradient "
+        "to white input: both passes have the gain ρ̄ᵈ."
     ),
     assumptions=(
         "The pixels of x, or of g with mean 0, are independent with one law of variance σ².",
@@ -47,6 +168,14 @@ RESULT = Result(
     source="arXiv 2511.20800, independent inputs; theory label A12",
     quantities=(
         Quantity("variance, whole offsets", variance_of_whole_offsets, kernels=("linear", "keys")),
+        Quantity(
+            "deficit of a share of other offsets",
+            deficit,
+            smallest_effect=0.1,
+            kernels=("linear", "keys"),
+            values=lambda setting: {SHARE.name: Range(0.25, 0.15, 0.9), FRACTION.name: Range(0.3, 0.2, 0.8)},
+            simulation=lambda _, s: DeficitExperiment(s.kernel, s.dim, s.inputs),
+        ),
         Quantity("forward variance, rescaled", rescaled_forward_variance),
         Quantity("backward variance, rescaled", rescaled_backward_variance),
     ),

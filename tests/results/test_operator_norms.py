@@ -1,0 +1,58 @@
+"""B5's norms against dense linear algebra and SciPy's `svds`."""
+
+import numpy as np
+import pytest
+import torch
+
+from warptheory import results, warping
+from warptheory.results.backward._largest_column import LargestColumnSimulation, NormSimulation
+
+MANY = "largest column sum, many pixels"
+
+
+@pytest.mark.parametrize("kernel", ["nearest", "linear", "keys"])
+@pytest.mark.parametrize(("dim", "pixels"), [(1, 24), (2, 5)])
+def test_norms_are_those_of_dense_matrices(kernel, dim, pixels):
+    """The same draws: NumPy's dense singular values, and Schur's bound from its column and row sums."""
+    values = {"N": float(pixels)}
+    squares = NormSimulation(kernel, dim, bound=False).sample(np.random.default_rng(1), 3, values)
+    within = NormSimulation(kernel, dim, bound=True).sample(np.random.default_rng(1), 3, values)
+    grid = (pixels,) * dim
+    offsets = torch.from_numpy(np.random.default_rng(1).uniform(0, pixels, (3, dim, *grid)))
+    for row in range(3):
+        matrix = warping.warp_matrix(offsets[row : row + 1], grid, kernel, "periodic")[0].to_dense().numpy()
+        norm = np.linalg.norm(matrix, 2)
+        assert squares[row].item() == pytest.approx(norm**2, rel=1e-9)
+        bound = np.linalg.norm(matrix, 1) * np.linalg.norm(matrix, np.inf)
+        assert within[row].item() == float(norm**2 <= bound * (1 + 1e-10)) == 1.0
+        if kernel == "nearest":
+            assert norm**2 == pytest.approx(np.linalg.norm(matrix, 1), rel=1e-9)
+
+
+@pytest.mark.parametrize(("dim", "pixels"), [(1, 64), (2, 8)])
+def test_the_norm_is_the_largest_load(dim, pixels):
+    """NumPy's bincount; 4.5 standard errors."""
+    generator = np.random.default_rng(dim)
+    loads = [np.bincount(generator.integers(0, pixels**dim, pixels**dim)).max() for _ in range(20_000)]
+    exact = results.get("B5").evaluate("squared norm", kernel="nearest", dim=dim)
+    assert abs(np.mean(loads) - exact) < 4.5 * np.std(loads) / np.sqrt(len(loads))
+    assert exact == results.get("B5").evaluate("largest column sum", kernel="nearest", dim=dim, N=pixels)
+
+
+@pytest.mark.parametrize("pixels", [1024])
+def test_largest_column_of_the_linear_kernel(pixels):
+    """The law of one column by NumPy: sums of a Poisson number of uniform weights, independent from column to column.
+
+    Neighbours share their outputs, which the limit leaves out: real columns agree to 2 %.
+    """
+    generator = np.random.default_rng(pixels)
+    count = generator.poisson(2, 1_000_000)
+    weights = generator.random(int(count.sum()))
+    sums = np.zeros(len(count))
+    np.add.at(sums, np.repeat(np.arange(len(count)), count), weights)
+    largest = sums[: len(sums) // pixels * pixels].reshape(-1, pixels).max(1)
+    exact = results.get("B5").evaluate(MANY, N=pixels)
+    # Against exp(−N P) there is (1 − P)ᴺ: a difference of order N P² where it matters, below 1/N.
+    assert abs(largest.mean() - exact) < 4.5 * largest.std() / np.sqrt(len(largest)) + exact / pixels
+    real = LargestColumnSimulation("linear", 1).sample(generator, 300, {"N": float(pixels)}).numpy()
+    assert abs(real.mean() / exact - 1) < 0.02
