@@ -9,6 +9,7 @@ import pytest
 import torch
 
 import warptheory as wt
+from tests.waiting import PATIENCE
 from tests.warping.cases import make_case
 from warptheory.warping import _cpu
 from warptheory.warping._cpu import _compile, _entries, _threads
@@ -23,6 +24,7 @@ def gradients(case):
     return y.detach(), x.grad, offsets.grad
 
 
+@pytest.mark.usefixtures("every_call_takes_threads")
 @pytest.mark.parametrize("kind", ["smooth", "white", "wild", "zero"])
 @pytest.mark.parametrize("channels_last", [False, True])
 @pytest.mark.parametrize(("batch", "channels"), [(1, 3), (1, 24), (2, 24), (7, 16)])
@@ -42,6 +44,7 @@ def test_bit_for_bit_the_same_for_any_number_of_threads(batch, channels, channel
             assert torch.equal(first, second)
 
 
+@pytest.mark.usefixtures("every_call_takes_threads")
 def test_without_gnu_openmp_python_threads_carry_the_kernels(monkeypatch):
     case = make_case(2, "white", batch=2, channels=16, **LARGE)
     before = torch.get_num_threads()
@@ -88,7 +91,9 @@ if child == 0:
     os._exit(0 if torch.equal(found, expected) else 3)
 os._exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
 """
-    finished = subprocess.run([sys.executable, "-c", code], timeout=120, capture_output=True, text=True, check=False)
+    finished = subprocess.run(
+        [sys.executable, "-c", code], timeout=PATIENCE, capture_output=True, text=True, check=False
+    )
     assert finished.returncode == 0, finished.stderr
 
 
@@ -170,7 +175,9 @@ for shape in ((1, 3, 1024, 1024), (16, 64, 128, 128)):  # the larger one last: t
         extra, gradients = step(shape, layout)
         print(extra, gradients)
 """
-    finished = subprocess.run([sys.executable, "-c", code], timeout=300, capture_output=True, text=True, check=True)
+    finished = subprocess.run(
+        [sys.executable, "-c", code], timeout=PATIENCE, capture_output=True, text=True, check=True
+    )
     for line in finished.stdout.splitlines():
         extra, needed = map(int, line.split())
         assert extra <= 1.1 * needed, line
