@@ -62,6 +62,17 @@ def test_a_machine_that_becomes_idle_is_noticed(clock):
     assert [call(2e-4) for _ in range(5)] == [2] * 5
 
 
+def test_luck_is_not_taken_for_idle_processors(clock):
+    """Where threads come nine times in ten, and cost hundredfold the tenth time, they are not worth it."""
+    spent, calls = 0.0, 20_000
+    for number in range(calls):
+        late = SLICE if number % 10 == 9 else 0.0
+        took = call(2e-4, late=late)
+        spent += 1e-4 + late if took == 2 else 2e-4
+        clock[0] += 1e-3
+    assert spent < 1.1 * calls * 2e-4
+
+
 def test_an_estimate_that_is_wrong_by_three_does_no_harm(clock):
     """Calls that take twice or half as long as was thought still take their threads."""
     for truth in (1 / 3, 1.0, 2.9):

@@ -9,7 +9,8 @@ the interpreter's lock.
 Threads meet at the end of a call. Where other work keeps the processors busy, the last of them may have to wait for
 its turn, some milliseconds, in which a small call would have been done many times over. How long, no call can know
 before; but one that took threads knows afterwards. So a call takes threads if they save more time than they have
-lately cost, and now and then tries again. Results are the same, bit for bit, for any number of threads.
+lately cost, and now and then, more and more seldom while that is in vain, it tries again. Results are the same, bit
+for bit, for any number of threads.
 """
 
 import ctypes
@@ -50,6 +51,7 @@ class Lateness:
 
     def __init__(self) -> None:
         self.seconds = 0.0
+        self._debt = 0.0  # what of it threads have not yet saved again
         self._pause = 0.0
         self._end = 0.0
 
@@ -61,11 +63,13 @@ class Lateness:
         """Take note of a call with threads: what it took, what it takes on one, and what threads should save."""
         late = took - alone
         if late > saved:
-            self.seconds = max(late, self.seconds)
+            self.seconds = self._debt = late
             self._pause = min(max(2 * self._pause, _FIRST_PAUSE), _LONGEST_PAUSE)
             self._end = time.perf_counter() + self._pause
-        elif saved <= self.seconds:  # it tried again, and they came
-            self.seconds = self._pause = 0.0
+        elif saved <= self.seconds:  # it tried again, and they came; but once may be luck
+            self._debt += late
+            if self._debt <= 0:
+                self.seconds = self._pause = 0.0
 
 
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.05, 3.2  # seconds
