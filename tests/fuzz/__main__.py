@@ -113,7 +113,7 @@ def _news(module: str, seed: int, numbers: range) -> Iterator[dict[str, Any]]:
 
 def _work(module: str, seed: int, numbers: range) -> None:
     """Run cases, and report in lines of JSON."""
-    cases = _load(module)
+    cases = import_module(module)
     progress = int(os.environ["FUZZ_PROGRESS"])
     kinds: collections.Counter[str] = collections.Counter()
     failures: list[dict[str, Any]] = []
@@ -132,15 +132,8 @@ def _work(module: str, seed: int, numbers: range) -> None:
             failures.clear()
 
 
-def _load(module: str) -> Any:
-    import torch
-
-    torch.set_num_threads(1)
-    return import_module(module)
-
-
 def _replay(seed: int, number: int) -> None:
-    cases = _load(CASES)
+    cases = import_module(CASES)
     print(f"case {number} of seed {seed}: {cases.kind_of(seed, number)}")
     cases.run_case(seed, number)
     print("as it should be")

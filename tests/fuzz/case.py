@@ -3,10 +3,14 @@
 import contextlib
 from collections.abc import Callable, Iterator
 
+import torch
+
 from tests.fuzz import layers, operators, wrong
 from tests.fuzz.draws import Draws
 from warptheory.operators import _thin_convolution
 from warptheory.warping._cpu import _threads
+
+torch.set_num_threads(1)  # others run beside it
 
 KINDS: dict[str, tuple[Callable[[Draws], None], float]] = {
     "operators": (operators.operator_case, 0.55),

@@ -45,13 +45,14 @@ def test_late_threads_are_not_taken_for_less_than_they_cost(clock):
 
 
 def test_threads_are_tried_again_and_ever_more_seldom(clock):
-    """A machine that stays busy costs a small call less than one part in a hundred of the time."""
-    tries, start = 0, clock[0]
-    while clock[0] < start + 60:
-        took = call(2e-4, late=SLICE)
-        tries += took == 2
-        clock[0] += SLICE if took == 2 else 2e-4
-    assert 10 < tries < 30
+    """A machine that stays busy costs small calls ever less."""
+    tries, start = [], clock[0]
+    while clock[0] < start + 20:
+        took = call(2e-3, late=SLICE)
+        tries += [clock[0] - start] * (took == 2)
+        clock[0] += SLICE if took == 2 else 2e-3
+    assert len([moment for moment in tries if moment < 5]) > 5
+    assert len([moment for moment in tries if moment > 10]) < 5
 
 
 def test_a_machine_that_becomes_idle_is_noticed(clock):
@@ -73,9 +74,9 @@ def test_luck_is_not_taken_for_idle_processors(clock):
     assert spent < 1.1 * calls * 2e-4
 
 
-def test_an_estimate_that_is_wrong_by_three_does_no_harm(clock):
-    """Calls that take twice or half as long as was thought still take their threads."""
-    for truth in (1 / 3, 1.0, 2.9):
+def test_a_poor_estimate_does_no_harm(clock):
+    """Calls that take a third, or four times, of what was thought still take their threads."""
+    for truth in (1 / 3, 1.0, 4.0):
         for _ in range(5):
             assert _threads.worth(1e-3) == 2
             _threads._lateness.learn(truth * 1e-3 / 2, 1e-3, 0.5e-3)

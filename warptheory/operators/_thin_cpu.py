@@ -19,7 +19,7 @@ from warptheory.warping._layout import empty_image
 DTYPES = {torch.float32: "float32", torch.float64: "float64"}
 _UNIT_PIXELS = 1024  # images of fewer pixels share a unit
 _SCRATCH_BYTES = 2**19  # of a unit's image: what it copies should stay in the second-level cache
-_SECONDS_A_PRODUCT = 0.05e-9
+_SECONDS_A_PRODUCT = 0.05e-9  # on one thread
 
 
 def convolve(x: Float[Tensor, "B C H W"], weight: Float[Tensor, "D C K K"], bias: Float[Tensor, " D"]) -> Tensor:

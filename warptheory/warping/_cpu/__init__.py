@@ -289,7 +289,7 @@ def seconds_to_gather(y: Float[Tensor, "B C *T"]) -> float:
 
 def seconds_to_differentiate(g: Float[Tensor, "B C *T"]) -> float:
     """Return about how long one thread takes for both gradients, given that of the result (B, C, *T)."""
-    return _seconds(g, 2 * _SECONDS_A_PLAN, 2 * _SECONDS_A_VALUE)
+    return _seconds(g, 2 * _SECONDS_A_PLAN, 3 * _SECONDS_A_VALUE)
 
 
 def _seconds(values: Tensor, plan: float, value: float) -> float:

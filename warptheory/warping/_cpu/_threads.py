@@ -62,7 +62,7 @@ class Lateness:
     def learn(self, took: float, alone: float, saved: float) -> None:
         """Take note of a call with threads: what it took, what it takes on one, and what threads should save."""
         late = took - alone
-        if late > saved:
+        if took > _DOUBT * alone + saved:
             self.seconds = self._debt = late
             self._pause = min(max(2 * self._pause, _FIRST_PAUSE), _LONGEST_PAUSE)
             self._end = time.perf_counter() + self._pause
@@ -73,6 +73,7 @@ class Lateness:
 
 
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.05, 3.2  # seconds
+_DOUBT = 2  # how many times as long as was thought a call may take, without a thread being late
 _LEAST_SAVED = 8e-6  # seconds; waking threads takes as long where nothing else runs
 _lateness = Lateness()
 
