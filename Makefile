@@ -5,14 +5,17 @@ VENV := .venv
 BIN := $(VENV)/bin
 # Extras of pyproject.toml to install; the GPU kernels need triton besides, 1 GB unpacked.
 EXTRAS ?= dev,peers,cluster
+# Of `make fuzz`; it goes on where the last call ended.
+CASES ?= 20000
 # One stamp for each choice, so that another choice installs again.
 INSTALLED := $(VENV)/.installed-$(subst $(comma),-,$(EXTRAS))
 
-.PHONY: reproduce test test-slow lint format bench clean help
+.PHONY: reproduce test test-slow fuzz lint format bench clean help
 
 help:
 	@echo "make reproduce   every figure, table and verdict, then paper_repro/out/report.html"
 	@echo "make test        the test suite (test-slow: also the long tests)"
+	@echo "make fuzz        hostile calls of the core, CASES=20000 more of them, counted in tests/fuzz/record.json"
 	@echo "make lint        ruff check, ruff format --check, mypy    (make format: rewrite)"
 	@echo "make bench       timings, as ratios, into benchmarks/results/"
 
@@ -32,6 +35,9 @@ test: $(INSTALLED)
 
 test-slow: $(INSTALLED)
 	$(BIN)/python -m pytest -n auto
+
+fuzz: $(INSTALLED)
+	$(BIN)/python -m tests.fuzz --cases $(CASES)
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check .

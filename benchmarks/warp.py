@@ -4,13 +4,18 @@ Both run in turn in one process, on the same tensors in the same memory layout. 
 is taken, and medians over the rounds are written as JSON; a ratio above one means that ours is faster.
 The forward pass is also compared with a copy: the share of the copy's bandwidth at which the least
 traffic, reading image and offsets once and writing the result, was moved.
+
+On the CPU, training shapes are also timed beside as many busy processes as there are threads, as when data are loaded
+or others use the machine: threads that have to wait for their turn cost more than they save.
 """
 
 import itertools
 import statistics
+import subprocess
+import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -127,27 +132,42 @@ def _threads(count: int) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
+@contextmanager
+def _busy_processes(count: int) -> Iterator[None]:
+    """Keep so many processors busy with other work."""
+    with ExitStack() as stack:
+        for _ in range(count):
+            process = stack.enter_context(subprocess.Popen([sys.executable, "-S", "-c", "while True: pass"]))
+            stack.callback(process.kill)
+        yield
+
+
 def run(
     out: Path,
     seed: int = 0,
     device: str = "cpu",
     rounds: int = ROUNDS,
     on_progress: Callable[[float, str], None] | None = None,
+    shapes: Sequence[tuple[int, int, int, int]] | None = None,
 ) -> Path:
-    """Time every case and write `warp_<device>.json`; return its path."""
+    """Time every case, or those of some shapes, and write `warp_<device>.json`; return its path."""
     keep_freed_memory()
-    shapes = (*(TRAINING_SHAPES if device == "cpu" else GPU_SHAPES), *OTHER_SHAPES)
-    counts = sorted({1, torch.get_num_threads()}) if device == "cpu" else [torch.get_num_threads()]
-    cases = list(itertools.product(counts, shapes, LAYOUTS, ("smooth", "iid"), (False, True)))
+    training = TRAINING_SHAPES if device == "cpu" else GPU_SHAPES
+    most = torch.get_num_threads()
+    counts = sorted({1, most}) if device == "cpu" else [most]
+    kinds, passes = ("smooth", "iid"), (False, True)
+    cases = list(itertools.product([0], counts, shapes or (*training, *OTHER_SHAPES), LAYOUTS, kinds, passes))
+    if device == "cpu":
+        cases += itertools.product([most], [most], shapes or training, LAYOUTS, kinds, passes)
     rows: list[dict[str, object]] = []
-    for number, (threads, shape, layout, kind, backward) in enumerate(cases):
+    for number, (beside, threads, shape, layout, kind, backward) in enumerate(cases):
         if on_progress is not None:
             on_progress(number / len(cases), f"{shape}, {threads} threads")
-        with _threads(threads):
+        with _threads(threads), _busy_processes(beside):
             case = Case.draw(shape, kind, layout, seed, device)
             found = compare(case, backward=backward, rounds=rounds, device=device)
-        passes = "forward and both gradients" if backward else "forward"
-        rows.append({"shape": shape, "layout": layout, "offsets": kind, "pass": passes, "threads": threads, **found})
+        setting = {"shape": shape, "layout": layout, "offsets": kind, "threads": threads, "busy_processes": beside}
+        rows.append({**setting, "pass": "forward and both gradients" if backward else "forward", **found})
     settings = {
         "dtype": "float32",
         "rounds": rounds,
@@ -155,7 +175,7 @@ def run(
         "wavelength_px": WAVELENGTH,
         "backend": wt.warping.backend(torch.zeros(1, 1, 4, 4, device=device)).name,
         "device_name": device_name(device),
-        "training_shapes": TRAINING_SHAPES if device == "cpu" else GPU_SHAPES,
+        "training_shapes": training,
     }
     manifest = records.Manifest("benchmarks/warp.py", seed, device, settings)
     path = records.output_folder(out) / f"warp_{device.partition(':')[0]}.json"
@@ -165,10 +185,12 @@ def run(
 
 def summary(path: Path) -> str:
     """Return a record of `run` as a table for the terminal."""
-    lines = [f"{'shape':20}{'layout':>14}{'offsets':>8}{'threads':>8}  {'pass':28}{'ratio':>7}   grid_sample / warp"]
+    titles = f"{'shape':20}{'layout':>14}{'offsets':>8}{'threads':>8}{'busy':>6}  {'pass':28}{'ratio':>7}"
+    lines = [f"{titles}   grid_sample / warp"]
     for row in records.read_json(path)["results"]:
         shape = "×".join(map(str, row["shape"]))
         setting = f"{shape:20}{row['layout']:>14}{row['offsets']:>8}{row['threads']:>8}"
+        setting += f"{row.get('busy_processes', 0):>6}"
         spread = f"({row['ratio_lowest']:.2f} … {row['ratio_highest']:.2f})"
         lines.append(f"{setting}  {row['pass']:28}{row['ratio']:>7.2f}   {spread}")
     return "\n".join(lines)

@@ -58,6 +58,7 @@ def speed_table(benchmark: dict[str, Any]) -> str:
     """Return a Markdown table of geometric means over shapes and offsets, and of the slowest case."""
     settings, rows = benchmark["settings"], pd.DataFrame(benchmark["results"])
     rows["shape"] = rows["shape"].map(tuple)
+    rows["busy"] = rows.get("busy_processes", 0)
     training = [tuple(shape) for shape in settings["training_shapes"]]
     others = [[shape] for shape in rows["shape"].drop_duplicates() if shape not in training]
     lines = [
@@ -66,9 +67,11 @@ def speed_table(benchmark: dict[str, Any]) -> str:
     ]
     for chosen in (training, *others):
         name = f"{len(training)} training shapes" if len(chosen) > 1 else "×".join(map(str, chosen[0]))
-        for (threads, layout), group in rows[rows["shape"].isin(chosen)].groupby(["threads", "layout"], sort=True):
+        groups = rows[rows["shape"].isin(chosen)].groupby(["busy", "threads", "layout"], sort=True)
+        for (busy, threads, layout), group in groups:
             cells = [_ratios(group[group["pass"] == passes]) for passes in ("forward", "forward and both gradients")]
-            lines.append(f"| {name} | {threads} | {layout} | {cells[0]} | {cells[1]} |")
+            beside = f", {busy} busy processes beside" if busy else ""
+            lines.append(f"| {name}{beside} | {threads} | {layout} | {cells[0]} | {cells[1]} |")
     listed = ", ".join("×".join(map(str, shape)) for shape in settings["training_shapes"])
     footer = (
         f"Time of `F.grid_sample` with its grid over that of `warp`, {settings['dtype']}: geometric mean over shapes "

@@ -27,14 +27,15 @@ from collections.abc import Iterator
 import pytest
 import threadpoolctl
 import torch
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 # Without a GPU the Triton kernels are interpreted, on CPU tensors. Triton asks once, when it is imported.
 if importlib.util.find_spec("triton") is not None and not torch.cuda.is_available():
     os.environ.setdefault("TRITON_INTERPRET", "1")
 
-# Shared machines stall now and then; a deadline would fail tests for reasons that are not theirs.
-settings.register_profile("warptheory", deadline=None, print_blob=True)
+# Shared machines stall now and then; a deadline, or a bound on how long drawing takes, would fail tests for reasons
+# that are not theirs.
+settings.register_profile("warptheory", deadline=None, print_blob=True, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("warptheory")
 
 
@@ -49,6 +50,14 @@ def as_users_call() -> Iterator[None]:
     jaxtyping.config.update("jaxtyping_disable", True)
     yield
     jaxtyping.config.update("jaxtyping_disable", False)
+
+
+@pytest.fixture
+def every_call_takes_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let compiled calls take torch's number of threads, however small they are and however busy the machine is."""
+    from warptheory.warping._cpu import _threads
+
+    monkeypatch.setattr(_threads, "worth", lambda alone: _threads.available())
 
 
 @pytest.fixture(scope="session")

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 import warptheory
+from tests.waiting import PATIENCE
 from warptheory.core import records
 from warptheory.montecarlo._simulation import CORRELATED
 
@@ -23,7 +24,7 @@ LIMIT = "growth of the backward gain per doubling of the resolution"
 @pytest.mark.parametrize("script", ["warped_image", "operator_accuracy"])
 def test_runs_as_a_script(script, tmp_path):
     command = [sys.executable, str(FOLDER / f"{script}.py"), "--out", str(tmp_path), "--seed", "2"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True, cwd=FOLDER.parent)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, check=True, cwd=FOLDER.parent)
     path = Path(done.stdout.strip())
     assert path.parent == tmp_path
     assert records.read_json(path.with_suffix(".json"))["seed"] == 2
@@ -32,7 +33,7 @@ def test_runs_as_a_script(script, tmp_path):
 @pytest.mark.parametrize("script", CURVES)
 def test_curves_explain_themselves_as_scripts(script):
     command = [sys.executable, str(FOLDER / f"{script}.py"), "--help"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True, cwd=FOLDER.parent)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, check=True, cwd=FOLDER.parent)
     assert f"{script}.parquet" in done.stdout
 
 

@@ -51,6 +51,26 @@ def test_peer_draws_what_the_result_is_about(comparison):
     assert abs(found.mean() - results.get(case.result).evaluate(case.quantity, standard=True)) < 5 * error + bias
 
 
+def test_warp(tmp_path, monkeypatch):
+    """Idle, and beside busy processes, which are gone afterwards."""
+    script = load_script("benchmarks", "warp", "benchmark")
+    processes = []
+
+    class Process(script.subprocess.Popen):
+        def __init__(self, *arguments, **keywords):
+            super().__init__(*arguments, **keywords)
+            processes.extend([self] if "-S" in self.args else [])
+
+    monkeypatch.setattr(script.subprocess, "Popen", Process)
+    path = script.run(tmp_path, seed=3, rounds=1, shapes=[(1, 2, 8, 8)])
+    rows = records.read_json(path)["results"]
+    assert [row["busy_processes"] for row in rows] == [0] * 8 + [1] * 8
+    assert all(0 < row["ratio_lowest"] <= row["ratio"] <= row["ratio_highest"] for row in rows)
+    assert len(processes) == 8
+    assert all(process.poll() is not None for process in processes)
+    assert len(script.summary(path).splitlines()) == 17
+
+
 def test_verification(tmp_path):
     script = load_script("benchmarks", "verification", "benchmark")
     path = script.run(tmp_path, seed=3, rounds=2, labels=["A1"], profiles=["quick"])

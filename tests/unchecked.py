@@ -5,13 +5,15 @@ import subprocess
 import sys
 from pathlib import Path
 
+from tests.waiting import PATIENCE
+
 
 def assert_passes_unchecked(path: Path) -> None:
     """Run a file of tests in a process of its own; all of it has to pass."""
     finished = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", str(path)],
         env={**os.environ, "WARPTHEORY_TEST_SHAPES": "off"},
-        timeout=600,
+        timeout=PATIENCE,
         capture_output=True,
         text=True,
         check=False,

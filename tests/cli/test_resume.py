@@ -12,8 +12,10 @@ import time
 import pandas as pd
 import pytest
 
+from tests.waiting import PATIENCE
+
 COMMAND = [sys.executable, "-m", "warptheory", "verify", "A2", "A3", "--dim", "1", "--plain", "--workers", "1"]
-SECONDS = 7.0  # about what the whole run takes here
+SECONDS = 2.0  # in which a run stores some chunks
 
 
 def start(folder):
@@ -39,7 +41,7 @@ def finished_chunks(folder):
 
 def finish(folder):
     process = start(folder)
-    _, errors = process.communicate(timeout=400)
+    _, errors = process.communicate(timeout=PATIENCE)
     assert process.returncode == 0, errors.decode()
     return pd.read_parquet(folder / "verdicts.parquet")
 
@@ -55,7 +57,9 @@ def test_killed_at_random_moments(tmp_path, undisturbed, kills):
     moments, stored = random.Random(kills), set()
     for _ in range(kills):
         process = start(tmp_path)
-        time.sleep(moments.uniform(2.0, SECONDS))
+        while process.poll() is None and len(finished_chunks(tmp_path)) <= len(stored):
+            time.sleep(0.01)
+        time.sleep(moments.uniform(0.0, SECONDS))
         process.send_signal(signal.SIGKILL)
         process.wait()
         process.stderr.close()
@@ -72,7 +76,7 @@ def test_a_folder_in_use_is_refused(tmp_path):
 
     with chunk_store(tmp_path, {}):
         process = start(tmp_path)
-        _, errors = process.communicate(timeout=100)
+        _, errors = process.communicate(timeout=PATIENCE)
     assert process.returncode == 2
     assert b"no other run is using" in errors
 

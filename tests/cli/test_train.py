@@ -16,6 +16,7 @@ import pytest
 from safetensors.torch import load_file
 
 import warptheory as package
+from tests.waiting import PATIENCE
 from warptheory import networks
 from warptheory.training import TrainingSettings, fingerprint
 
@@ -257,7 +258,7 @@ def test_interrupted_from_outside(tmp_path):
         assert process.poll() is None
         time.sleep(0.01)
     process.send_signal(signal.SIGINT)
-    out, err = process.communicate(timeout=60)
+    out, err = process.communicate(timeout=PATIENCE)
     assert (process.returncode, out) == (130, "")
     assert err == "Interrupted. The same command with --resume goes on from the last checkpoint.\n"
     # The checkpoint of five steps is written before the fifth is told.
@@ -269,7 +270,7 @@ def test_an_error_of_the_first_process(tmp_path):
     """It prints one line; the other one prints nothing."""
     launcher = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2")
     process = in_a_process(*QUICK, "--steps", 2, "--batch", 5000, launcher=launcher)
-    _, err = process.communicate(timeout=300)
+    _, err = process.communicate(timeout=PATIENCE)
     assert process.returncode != 0
     assert err.count("Error: batch: expected an integer in 1 … 1438, got 5000") == 1
     assert err.count("Traceback") == 1  # torchrun's own
@@ -282,7 +283,7 @@ def test_torchrun(tmp_path):
     common = (*QUICK, "--steps", 5, "--out")
     launcher = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2")
     together = in_a_process(*common, tmp_path / "two", launcher=launcher)
-    out, err = together.communicate(timeout=300)
+    out, err = together.communicate(timeout=PATIENCE)
     assert together.returncode == 0, err
     assert out.count("test accuracy") == 1
     assert in_a_process(*common, tmp_path / "one").wait() == 0

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.waiting import PATIENCE
 from warptheory.core import cache
 
 ROOMS = ("a", "b")
@@ -299,7 +300,7 @@ for number in range(60):
         worker.stdin.write("go\n")
         worker.stdin.flush()
     for worker in workers:
-        worker.communicate(timeout=120)
+        worker.communicate(timeout=PATIENCE)
     assert [worker.returncode for worker in workers] == [0, 0]
     for number in range(60):
         assert cache.cached_text([str(number)], ROOMS, unexpected) == f"{number} " * 20000

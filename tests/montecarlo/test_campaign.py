@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests.montecarlo.jobs import MeanJob
+from tests.waiting import PATIENCE
 from warptheory import montecarlo
 from warptheory.core.errors import ArgumentError
 from warptheory.core.streams import Stream
@@ -238,7 +239,7 @@ def test_a_script_that_starts_processes_while_they_import_it_is_told(tmp_path):
         env={**os.environ, "PYTHONPATH": str(root)},
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=PATIENCE,
         check=False,
     )
     assert ended.returncode == 1

@@ -82,6 +82,7 @@ def test_the_same_as_one_after_the_other(layout, boundary, groups, shape, seed):
         assert torch.equal(layer(x), found[0])
 
 
+@pytest.mark.usefixtures("every_call_takes_threads")
 def test_any_number_of_threads_gives_the_same(calls):
     layer, x, g = draw((9, 16, 32, 32))
     found = []

@@ -103,6 +103,7 @@ def test_nothing_is_written_beside_the_results(shape, monkeypatch):
     assert (frame == 7).all()
 
 
+@pytest.mark.usefixtures("every_call_takes_threads")
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_any_number_of_threads_gives_the_same(layout):
     """Bit for bit."""

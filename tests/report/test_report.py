@@ -9,6 +9,7 @@ import subprocess
 import pandas as pd
 import pytest
 
+from tests.waiting import PATIENCE
 from warptheory import report
 from warptheory.core.errors import ArgumentError
 
@@ -107,7 +108,7 @@ def test_the_page_opens_in_a_browser(reproduced, tmp_path):
         (reproduced / "report.html").read_text(encoding="utf-8").replace("</body>", PROBE + "</body>"), encoding="utf-8"
     )
     command = [CHROMIUM, *FLAGS, f"--user-data-dir={tmp_path / 'profile'}", "--dump-dom", probed.as_uri()]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, check=True)
     title = re.search(r"<title>(.*?)</title>", done.stdout, re.DOTALL)
     seen = json.loads(html.unescape(title.group(1)))
     results = json.loads((reproduced / "records" / "derivations.json").read_text())

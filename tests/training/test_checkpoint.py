@@ -14,6 +14,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 import warptheory
+from tests.waiting import PATIENCE
 from warptheory.core.errors import ArgumentError
 from warptheory.core.files import MARK
 from warptheory.training import (
@@ -276,7 +277,7 @@ def test_killed_at_three_moments(tmp_path):
     script = Path(__file__).with_name("killed_runs.py")
     environment = {**os.environ, "PYTHONPATH": str(Path(warptheory.__file__).parent.parent)}
     command = [sys.executable, script, tmp_path]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300)
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=PATIENCE)
     assert done.returncode == 0, done.stderr
     prints = json.loads(done.stdout)
     assert set(prints) == {"undisturbed", "between steps", "half written", "before removal"}

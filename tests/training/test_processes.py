@@ -10,6 +10,7 @@ import pytest
 import torch
 
 import warptheory
+from tests.waiting import PATIENCE
 from warptheory.core.errors import ArgumentError
 from warptheory.training import Processes, joined_processes
 
@@ -19,7 +20,7 @@ def runs(tmp_path_factory):
     folder = tmp_path_factory.mktemp("runs")
     environment = {**os.environ, "PYTHONPATH": str(Path(warptheory.__file__).parent.parent)}
     command = [sys.executable, Path(__file__).with_name("shared_runs.py"), folder]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300)
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=PATIENCE)
     assert done.returncode == 0, done.stderr
     return {**json.loads(done.stdout), "warnings": done.stderr}
 

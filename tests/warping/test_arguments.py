@@ -1,5 +1,6 @@
 """Bad input gets one line that names the argument and says what was expected."""
 
+import numpy as np
 import pytest
 import torch
 
@@ -64,6 +65,58 @@ CASES = {
         lambda: wt.warp_matrix(E, size=(5.0, 6.0)),
         r"^size: expected 2 positive integers, got \(5.0, 6.0\)$",
     ),
+    "size of bytes": (lambda: wt.splat(X, E, size=b"ab"), r"^size: expected 2 positive integers, got b'ab'$"),
+    "size of truth values": (
+        lambda: wt.splat(X, E, size=(True, 5)),
+        r"^size: expected 2 positive integers, got \(True, 5\)$",
+    ),
+    "size below zero": (lambda: wt.splat(X, E, size=(-5, 6)), r"^size: expected 2 positive integers, got \(-5, 6\)$"),
+    "size of an absurd image": (
+        lambda: wt.splat(X, E, size=(10**6, 10**6)),
+        r"^size: expected what fits the [\d.]+ GiB of memory of cpu, "
+        r"got \(2, 4\) images of \(1000000, 1000000\), for which 2.98e\+04 GiB are needed$",
+    ),
+    "size beyond 64 bits": (lambda: wt.splat(X, E, size=(10**30, 2)), r"^size: expected what fits .* memory of cpu"),
+    "matrix beyond 64 bits": (
+        lambda: wt.warp_matrix(E, size=(10**30, 2)),
+        r"^size: expected fewer than 2⁶³ places in all matrices together, got 2 matrices of 30 rows and 2",
+    ),
+    "matrix with a prefilter": (
+        lambda: wt.warp_matrix(E, size=(10**4, 10**4), kernel="bspline3(prefilter=True)"),
+        r"^size: expected what fits .* got 2 matrices of 30 rows and 100000000 columns, for which",
+    ),
+    "matrix of a kernel that reads all": (
+        lambda: wt.warp_matrix(E, size=(10**5, 10**6), kernel="sinc", boundary="periodic"),
+        r"^offsets: expected what fits .* got 2 matrices of 30 rows and 100000000000 columns, for which",
+    ),
+    "an absurd grid": (
+        lambda: wt.warp(X, E[..., :1].expand(2, 2, 5, 10**12)),
+        r"^offsets: expected what fits .* got a grid of \(5, 1000000000000\), for which",
+    ),
+    "an absurd grid of derivatives": (
+        lambda: wt.warp_gradient(X, E[..., :1].expand(2, 2, 5, 10**12)),
+        r"^offsets: expected what fits .* got a grid of",
+    ),
+    "an absurd grid of a matrix": (
+        lambda: wt.warp_matrix(E[..., :1].expand(2, 2, 5, 10**12), size=(2, 2)),
+        r"^offsets: expected what fits .* got 2 matrices of 5000000000000 rows and 4 columns",
+    ),
+    "counts of an absurd image": (
+        lambda: wt.warping.hit_counts(E, (10**6, 10**6)),
+        r"^size: expected what fits .* got \(2, 1\) images of",
+    ),
+    "x is sparse": (lambda: wt.warp(X.to_sparse(), E), r"^x: expected a dense tensor, got sparse_coo$"),
+    "g is sparse": (lambda: wt.splat(X.to_sparse(), E), r"^g: expected a dense tensor, got sparse_coo$"),
+    "offsets are sparse": (lambda: wt.warp(X, E.to_sparse()), r"^offsets: expected a dense tensor, got sparse_coo$"),
+    "x in rows": (
+        lambda: wt.warp(X[0, 0].to_sparse_csr(), E),
+        r"^x: expected a dense tensor, got sparse_csr$",
+    ),
+    "x of another library": (lambda: wt.warp(X.to_mkldnn(), E), r"^x: expected a dense tensor, got _mkldnn$"),
+    "x is nested": (
+        lambda: wt.warp(torch.nested.nested_tensor([X[0], X[1]]), E),
+        r"^x: expected a dense tensor, got a nested tensor$",
+    ),
     "gradient of nothing": (lambda: wt.warp_gradient(X[:, :, :0], E), r"^x: expected no empty spatial axis"),
     "matrix of wrong rank": (
         lambda: wt.warp_matrix(E[0, 0]),
@@ -72,12 +125,19 @@ CASES = {
 }
 
 
+@pytest.mark.filterwarnings("ignore::UserWarning")  # torch's, of layouts in beta state
 @pytest.mark.parametrize("name", CASES)
 def test_error_names_the_argument(name):
     call, pattern = CASES[name]
     with pytest.raises(ArgumentError, match=pattern) as caught:
         call()
     assert "\n" not in str(caught.value)
+
+
+def test_numbers_of_numpy_are_numbers():
+    size = (np.int64(5), np.int32(6))
+    assert wt.splat(X, E, size, backend="reference").shape == X.shape
+    assert wt.warp_matrix(E, size).shape == (2, 30, 30)
 
 
 def test_unknown_names_are_lookup_errors():

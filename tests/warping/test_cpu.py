@@ -9,6 +9,7 @@ import pytest
 import torch
 
 import warptheory as wt
+from tests.waiting import PATIENCE
 from tests.warping.cases import make_case
 from warptheory.warping import _cpu
 from warptheory.warping._cpu import _compile, _entries, _threads
@@ -23,6 +24,7 @@ def gradients(case):
     return y.detach(), x.grad, offsets.grad
 
 
+@pytest.mark.usefixtures("every_call_takes_threads")
 @pytest.mark.parametrize("kind", ["smooth", "white", "wild", "zero"])
 @pytest.mark.parametrize("channels_last", [False, True])
 @pytest.mark.parametrize(("batch", "channels"), [(1, 3), (1, 24), (2, 24), (7, 16)])
@@ -42,6 +44,7 @@ def test_bit_for_bit_the_same_for_any_number_of_threads(batch, channels, channel
             assert torch.equal(first, second)
 
 
+@pytest.mark.usefixtures("every_call_takes_threads")
 def test_without_gnu_openmp_python_threads_carry_the_kernels(monkeypatch):
     case = make_case(2, "white", batch=2, channels=16, **LARGE)
     before = torch.get_num_threads()
@@ -88,32 +91,44 @@ if child == 0:
     os._exit(0 if torch.equal(found, expected) else 3)
 os._exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
 """
-    finished = subprocess.run([sys.executable, "-c", code], timeout=120, capture_output=True, text=True, check=False)
+    finished = subprocess.run(
+        [sys.executable, "-c", code], timeout=PATIENCE, capture_output=True, text=True, check=False
+    )
     assert finished.returncode == 0, finished.stderr
 
 
 def test_compilation_is_announced_once_and_cached(tmp_path):
-    """A first-time user is told why the first call takes seconds; the next process starts at once."""
+    """A first-time user is told why the first call takes seconds; the next process starts at once.
+
+    Unless the cache was damaged meanwhile: then it is made anew.
+    """
     code = """
 import torch, warptheory as wt
-wt.warp(torch.zeros(1, 1, 4), torch.zeros(1, 1, 4), backend="cpu")
-wt.warp(torch.zeros(1, 1, 4).double(), torch.zeros(1, 1, 4).double(), backend="cpu")
+for dtype in (torch.float32, torch.float64):
+    x = torch.arange(4, dtype=dtype)[None, None]
+    print(wt.warp(x, torch.full_like(x, 0.5), backend="cpu").tolist())
 """
     environment = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path)}
-    messages = [
-        subprocess.run(
-            [sys.executable, "-c", code], env=environment, timeout=300, capture_output=True, text=True, check=True
-        ).stderr
-        for _ in range(2)
-    ]
-    assert messages[0].count("warptheory: compiling CPU kernels") == 1
-    assert "compiling" not in messages[1]
+
+    def finished():
+        return subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
+
+    first, second = finished(), finished()
+    damaged = [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert len(damaged) == 2
+    for path, change in zip(damaged, (lambda content: content[:-1], lambda content: content[:99]), strict=True):
+        path.write_bytes(change(path.read_bytes()))
+    third, fourth = finished(), finished()
+    for made, kept in ((first, second), (third, fourth)):
+        assert made.stderr.count("warptheory: compiling CPU kernels") == 1
+        assert "compiling" not in kept.stderr
+    assert {run.stdout for run in (first, second, third, fourth)} == {"[[[0.5, 1.5, 2.5, 1.5]]]\n" * 2}
 
 
 def test_machine_code_is_never_older_than_any_source_of_the_room(monkeypatch):
     """Numba looks at one file; the stamp that it stores has to change with each of them."""
     _entries.gather_entry(1, "float32")
-    stamps = {function._cache._cache_file._source_stamp for function in _compile.kept}
+    stamps = {function._cache._cache_file.stamp for function in _compile.kept}
     assert _compile.sources_digest(_entries.__file__) in stamps
     _compile.sources_digest.cache_clear()
     changed = _compile.Path(_compile.__file__).parent / "_plan.py"
@@ -160,7 +175,9 @@ for shape in ((1, 3, 1024, 1024), (16, 64, 128, 128)):  # the larger one last: t
         extra, gradients = step(shape, layout)
         print(extra, gradients)
 """
-    finished = subprocess.run([sys.executable, "-c", code], timeout=300, capture_output=True, text=True, check=True)
+    finished = subprocess.run(
+        [sys.executable, "-c", code], timeout=PATIENCE, capture_output=True, text=True, check=True
+    )
     for line in finished.stdout.splitlines():
         extra, needed = map(int, line.split())
         assert extra <= 1.1 * needed, line

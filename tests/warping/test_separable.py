@@ -145,6 +145,7 @@ def results(case: Case) -> list[Tensor]:
     ]
 
 
+@pytest.mark.usefixtures("every_call_takes_threads")
 def test_bit_for_bit_the_same_for_any_number_of_threads_and_pieces(monkeypatch):
     case = make_case(2, "white", batch=5, groups=2, size=(30, 20), grid=(20, 30))
     expected = results(case)

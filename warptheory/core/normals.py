@@ -13,6 +13,8 @@ import inspect
 import math
 from collections.abc import Callable
 from functools import cache
+from hashlib import sha256
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -82,11 +84,12 @@ class NormalNumbers:
 def _compiled() -> Callable[..., None]:
     from numba import njit
 
-    options: dict[str, Any] = {"nogil": True, "error_model": "numpy"}
-    try:
-        return njit(inspect.unwrap(_fill_pairs), cache=True, **options)
-    except RuntimeError:  # no folder can be written
-        return njit(inspect.unwrap(_fill_pairs), **options)
+    from warptheory.core.machine_code import keep_on_disk
+
+    plain = inspect.unwrap(_fill_pairs)
+    compiled: Callable[..., None] = njit(plain, nogil=True, error_model="numpy")
+    keep_on_disk(compiled, plain, sha256(Path(__file__).read_bytes()).hexdigest())
+    return compiled
 
 
 def _fill_pairs(first_key: Any, second_key: Any, low: Any, high: Any, start: Any, out: ndarray) -> None:

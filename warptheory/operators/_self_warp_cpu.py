@@ -16,7 +16,7 @@ from torch import Tensor
 from warptheory.operators import _thin_cpu as thin
 from warptheory.operators import _thin_kernels as thin_kernels
 from warptheory.warping import _cpu
-from warptheory.warping._cpu import _entries
+from warptheory.warping._cpu import _entries, _threads
 from warptheory.warping._cpu._compile import c_function
 from warptheory.warping._cpu._kernels import WHOLE_IMAGES, differentiate_tasks, gather_units
 from warptheory.warping._cpu._memory import as_pointer
@@ -30,7 +30,7 @@ def fits(x: Float[Tensor, "B C H W"], weight: Float[Tensor, "D C K K"]) -> bool:
     """Return whether images (B, C, H, W) lie dense, are not cut into bands, and are enough for all threads."""
     plan = thin.plan_of(x, weight)
     is_whole = plan.shape.rows == plan.shape.height and plan.shape.batch >= _cpu.MANY_IMAGES
-    return is_dense(x) and is_whole and plan.units >= plan.threads()
+    return is_dense(x) and is_whole and plan.units >= _threads.worth(plan.seconds)
 
 
 def forward(
@@ -44,7 +44,7 @@ def forward(
     _, words = _cpu.gather_call(y, x, offsets, boundary)
     entry = _forward_entry(weight.shape[2], weight.shape[0], thin.DTYPES[x.dtype])
     arguments = (*thin.convolution_words(plan, offsets.flatten(1, 2), x, weight, bias), *words)
-    _entries.run(entry, plan.units, _cpu.threads_for(y), arguments)
+    _entries.run(entry, plan.units, plan.seconds + _cpu.seconds_to_gather(y), arguments)
     return y, offsets
 
 
@@ -66,7 +66,8 @@ def backward(
     # The warp's gradient of the image is there when the head's is added.
     through_head = thin.gradients_words(plan, doffsets.flatten(1, 2), x, weight, dx, dx, sums)
     entry = _backward_entry(weight.shape[2], weight.shape[0], thin.DTYPES[x.dtype])
-    _entries.run(entry, plan.units, _cpu.threads_for(g), (*through_head, WHOLE_IMAGES, 0, *words))
+    seconds = 2 * plan.seconds + _cpu.seconds_to_differentiate(g)
+    _entries.run(entry, plan.units, seconds, (*through_head, WHOLE_IMAGES, 0, *words))
     return dx, *sums.totals(weight)
 
 

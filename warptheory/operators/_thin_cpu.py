@@ -13,13 +13,13 @@ from torch import Tensor
 
 from warptheory.operators import _thin_kernels as kernels
 from warptheory.operators._thin_kernels import Shape
-from warptheory.warping._cpu import _entries, _threads
+from warptheory.warping._cpu import _entries
 from warptheory.warping._layout import empty_image
 
 DTYPES = {torch.float32: "float32", torch.float64: "float64"}
 _UNIT_PIXELS = 1024  # images of fewer pixels share a unit
 _SCRATCH_BYTES = 2**19  # of a unit's image: what it copies should stay in the second-level cache
-_SERIAL_PRODUCTS = 200_000  # fewer products than this are not worth waking threads for
+_SECONDS_A_PRODUCT = 0.05e-9  # on one thread
 
 
 def convolve(x: Float[Tensor, "B C H W"], weight: Float[Tensor, "D C K K"], bias: Float[Tensor, " D"]) -> Tensor:
@@ -28,7 +28,7 @@ def convolve(x: Float[Tensor, "B C H W"], weight: Float[Tensor, "D C K K"], bias
     y = _empty_result(x, weight.shape[0])
     bias = bias.contiguous()
     entry = kernels.convolve_entry(weight.shape[2], weight.shape[0], DTYPES[x.dtype])
-    _entries.run(entry, plan.units, plan.threads(), convolution_words(plan, y, x, weight, bias))
+    _entries.run(entry, plan.units, plan.seconds, convolution_words(plan, y, x, weight, bias))
     return y
 
 
@@ -52,7 +52,8 @@ def gradients(
     dx = empty_image(x, x.shape[2:]) if needs[0] else None
     sums = Sums.of(plan, weight, needs[1:])
     entry = kernels.differentiate_entry(weight.shape[2], weight.shape[0], DTYPES[x.dtype])
-    _entries.run(entry, plan.units, plan.threads(), gradients_words(plan, g, x, weight, summand, dx, sums))
+    words = gradients_words(plan, g, x, weight, summand, dx, sums)
+    _entries.run(entry, plan.units, plan.seconds * sum(needs[:2]), words)
     return dx, *sums.totals(weight)
 
 
@@ -101,15 +102,11 @@ class Sums:
 
 
 class Plan(NamedTuple):
-    """How a convolution is cut, which depends on shapes alone, and how many products it has."""
+    """How a convolution is cut, which depends on shapes alone, and about how many seconds it takes on one thread."""
 
     shape: Shape
     units: int
-    products: int
-
-    def threads(self) -> int:
-        """Return how many threads it is worth."""
-        return 1 if self.products < _SERIAL_PRODUCTS else _threads.available()
+    seconds: float
 
 
 def plan_of(x: Float[Tensor, "B C H W"], weight: Float[Tensor, "D C K K"]) -> Plan:
@@ -125,7 +122,9 @@ def _plan(shape: tuple[int, ...], outputs: int, size: int, itemsize: int) -> Pla
     rows = min(height, max(_SCRATCH_BYTES // line - size, size))
     images = max(1, _UNIT_PIXELS // (height * width)) if rows == height else 1
     units = -(-batch // images) * -(-height // rows)
-    return Plan(Shape(batch, channels, height, width, images, rows), units, prod(shape) * outputs * size**2)
+    return Plan(
+        Shape(batch, channels, height, width, images, rows), units, _SECONDS_A_PRODUCT * prod(shape) * outputs * size**2
+    )
 
 
 def _words(values: Tensor | None) -> tuple[int, ...]:

@@ -94,7 +94,8 @@ def plot_speed(timings: pd.DataFrame) -> Figure:
     """
     passes = {"forward": "o", "forward and both gradients": "s"}
     layouts = {"channels-last": BLUE, "contiguous": ORANGE}
-    timings = timings[timings["threads"] == timings["threads"].max()]
+    is_alone = timings.get("busy_processes", 0) == 0
+    timings = timings[(timings["threads"] == timings["threads"].max()) & is_alone]
     names = timings["shape"].map(lambda shape: "×".join(map(str, shape))) + ", " + timings["offsets"]
     order = list(dict.fromkeys(names))
     with house_style():

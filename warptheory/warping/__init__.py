@@ -16,6 +16,7 @@ result A10). A derivative taken at a knot along several axes follows the rule al
 
 from collections.abc import Sequence
 from functools import lru_cache
+from math import prod
 
 import torch
 from jaxtyping import Float
@@ -32,12 +33,15 @@ from warptheory.warping._arguments import (
     check_offset_shape,
     check_offsets,
     check_pair,
+    check_room,
     check_size,
     check_values,
 )
 from warptheory.warping._backends import Backend, BackendError
 from warptheory.warping._tracing import constant_when_traced
 
+_INDEX_BYTES = 8
+_MATRIX_LIMIT = 2**63  # torch numbers the places of a sparse tensor
 # (B, d, *T) or (B, G, d, *T); an optional axis is more than a shape annotation can say.
 Offsets = Float[Tensor, "B *GdT"]
 
@@ -128,6 +132,7 @@ def splat(
             "offsets", expected=f"grid {tuple(g.shape[2:])}, as in g", received=f"grid {tuple(grouped.shape[3:])}"
         )
     sizes = check_size(size, g.shape[2:])
+    check_room("size", g.shape[0] * g.shape[1] * prod(sizes), g, f"{tuple(g.shape[:2])} images of {sizes}")
     prefilter = _prefilter.prefilter_of(rule, g.dtype)
     if prefilter is None:
         return _operator.scatter(g, grouped, sizes, (0,) * dim, rule)
@@ -206,6 +211,7 @@ def warp_gradient(
     """
     dim, rule = _prepare("x", x, offsets, kernel, boundary, knot, backend)
     grouped = check_offsets(offsets, dim)
+    check_room("offsets", dim * x.shape[0] * x.shape[1] * prod(grouped.shape[3:]), x, _grid(grouped.shape))
     filtered, rule = _prefilter.coefficients(x, rule)
     axes = [tuple(int(axis == i) for axis in range(dim)) for i in range(dim)]
     return torch.stack([_operator.gather(filtered, grouped, orders, rule) for orders in axes], dim=2).to(x.dtype)
@@ -238,6 +244,7 @@ def warp_matrix(
     grouped = check_offsets(offsets, dim=len(size) if isinstance(size, Sequence) else None)
     sizes = check_size(size, grouped.shape[3:])
     rule = _operator.Rule(*_rule(kernel, boundary, "right", None))
+    _check_matrix_fits(grouped, sizes, _operator.kernel_of(rule.kernel))
     prefilter = _prefilter.prefilter_of(rule, grouped.dtype)
     if prefilter is None:
         matrix = _reference.warp_matrix(grouped, sizes, _operator.kernel_of(rule.kernel), boundaries.get(boundary))
@@ -297,8 +304,28 @@ def _prepare(
 ) -> tuple[int, _operator.Rule]:
     """Check the arguments of a call; return the number of axes, and how to sample."""
     dim = check_values(argument, values)
-    check_pair(argument, values, offsets, check_offset_shape(offsets, dim))
+    shape = check_offset_shape(offsets, dim)
+    check_pair(argument, values, offsets, shape)
+    check_room("offsets", values.shape[0] * values.shape[1] * prod(shape[3:]), values, _grid(shape))
     return dim, _operator.Rule(*_rule(kernel, boundary, knot, wish))
+
+
+def _grid(shape: Sequence[int]) -> str:
+    return f"a grid of {tuple(shape[3:])}"
+
+
+def _check_matrix_fits(offsets: Tensor, size: tuple[int, ...], kernel: Kernel) -> None:
+    """Check that a matrix of offsets (B, G, d, *T) can be stored: entries with four indices, or all of its numbers."""
+    batch, groups, _, *grid = offsets.shape
+    taps = prod(len(kernel.taps) if kernel.is_compact else length for length in size)
+    rows, columns = prod(grid), prod(size)
+    received = f"{batch * groups} matrices of {rows} rows and {columns} columns"
+    if batch * groups * rows * columns >= _MATRIX_LIMIT:
+        raise ArgumentError("size", expected="fewer than 2⁶³ places in all matrices together", received=received)
+    entry = offsets.element_size() + 4 * _INDEX_BYTES
+    check_room("offsets", batch * groups * rows * taps, offsets, received, entry)
+    if kernel.prefilter is not None:
+        check_room("size", (batch * groups * rows + columns) * columns, offsets, received)
 
 
 # torch.compile takes the outcome as a constant instead of tracing the catalogues.

@@ -1,14 +1,18 @@
 """Checks of what users pass to the warping operators; each error names the argument."""
 
 from collections.abc import Sequence
+from numbers import Integral
 
 import torch
 from torch import Tensor
 
+from warptheory.core.device import memory
 from warptheory.core.errors import ArgumentError
 from warptheory.kernels import Kernel
+from warptheory.warping._eager import is_plain, is_traced
 
 MAX_DIM = 3
+_GIB = 2**30
 KNOTS = ("right", "central")
 
 
@@ -16,6 +20,7 @@ def check_values(argument: str, values: Tensor) -> int:
     """Check a tensor (B, C, *S) and return its number d of spatial axes."""
     if not isinstance(values, Tensor):
         raise ArgumentError(argument, expected="a tensor (B, C, *S)", received=type(values).__name__)
+    _check_dense(argument, values)
     if not values.is_floating_point():
         raise ArgumentError(argument, expected="a floating dtype", received=_dtype(values))
     dim = values.ndim - 2
@@ -24,6 +29,12 @@ def check_values(argument: str, values: Tensor) -> int:
     if 0 in values.shape[2:]:
         raise ArgumentError(argument, expected="no empty spatial axis", received=_shape(values))
     return dim
+
+
+def _check_dense(argument: str, tensor: Tensor) -> None:
+    if tensor.layout != torch.strided or tensor.is_nested:
+        layout = "a nested tensor" if tensor.is_nested else str(tensor.layout).removeprefix("torch.")
+        raise ArgumentError(argument, expected="a dense tensor", received=layout)
 
 
 def check_offsets(offsets: Tensor, dim: int | None = None) -> Tensor:
@@ -38,6 +49,7 @@ def check_offset_shape(offsets: Tensor, dim: int | None = None) -> Sequence[int]
     """Check offsets as `check_offsets` does, and return only the shape (B, G, d, *T)."""
     if not isinstance(offsets, Tensor):
         raise ArgumentError("offsets", expected="a tensor (B, d, *T) or (B, G, d, *T)", received=type(offsets).__name__)
+    _check_dense("offsets", offsets)
     if not offsets.is_floating_point():
         raise ArgumentError("offsets", expected="a floating dtype (offsets are in pixels)", received=_dtype(offsets))
     shape = _with_groups(offsets, dim)
@@ -101,11 +113,33 @@ def check_size(size: Sequence[int] | None, default: Sequence[int]) -> tuple[int,
     if size is None:
         return tuple(default)
     expected = f"{len(default)} positive integers"
-    if not isinstance(size, Sequence | torch.Size) or len(size) != len(default):
+    if not isinstance(size, Sequence) or isinstance(size, bytes | bytearray) or len(size) != len(default):
         raise ArgumentError("size", expected=expected, received=size)
-    if not all(isinstance(n, int) and n > 0 for n in size):
+    if not all(_is_whole(n) and n > 0 for n in size):
         raise ArgumentError("size", expected=expected, received=tuple(size))
-    return tuple(size)
+    return tuple(n if isinstance(n, int) else int(n) for n in size)  # a traced size stays one
+
+
+def _is_whole(number: object) -> bool:
+    return isinstance(number, int | Integral) and not isinstance(number, bool)
+
+
+def check_room(argument: str, values: int, like: Tensor, received: str, itemsize: int | None = None) -> None:
+    """Check that so many values of the dtype of a tensor, or of `itemsize` bytes each, fit its device's memory.
+
+    An expanded tensor, or a size, asks for any number in a few bytes; the system would promise that memory, and kill
+    the process that uses it.
+    """
+    if is_traced() or like.is_meta:
+        return
+    needed = values * (itemsize or like.element_size())
+    most = memory(like.device)
+    if needed > most and is_plain(like):
+        raise ArgumentError(
+            argument,
+            expected=f"what fits the {most / _GIB:.3g} GiB of memory of {like.device}",
+            received=f"{received}, for which {needed / _GIB:.3g} GiB are needed",
+        )
 
 
 def _shape(tensor: Tensor) -> str:

@@ -16,7 +16,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from warptheory.warping._cpu import _entries, _threads
+from warptheory.warping._cpu import _entries
 from warptheory.warping._cpu import _kernels as kernels
 from warptheory.warping._cpu._entries import Words
 from warptheory.warping._cpu._kernels import Problem
@@ -35,8 +35,8 @@ from warptheory.warping._layout import (
 _DTYPES = {torch.float32: "float32", torch.float64: "float64"}
 _INDEX_LIMIT = 2**31
 _WIDEST = 16  # values of the widest register, and so of a packed pixel
-# Fewer values than this are not worth waking threads for.
-_SERIAL_VALUES = 20_000
+# Of one thread, for each of the 2ᵈ corners: of a pixel, and of a channel of it.
+_SECONDS_A_PLAN, _SECONDS_A_VALUE = 1e-9, 0.12e-9
 # So many images and offset groups occupy the threads, and none need be cut into stripes.
 MANY_IMAGES = 4
 _STRIPES = 8
@@ -86,7 +86,7 @@ def gather(
         return y
     x, offsets = _plain(x), _plain_offsets(offsets)
     call, words = gather_call(y, x, offsets, boundary, orders)
-    _entries.run(call.entry, call.tasks, threads_for(y), words)
+    _entries.run(call.entry, call.tasks, seconds_to_gather(y), words)
     return y
 
 
@@ -142,10 +142,10 @@ def _differentiate(
     g = g if spans_pixels(g) else g.contiguous()
     call, arguments = gradients_call(g, x, offsets, image_gradient, offset_gradient, boundary, central_knots, orders)
     images, groups, stripes = *offsets.shape[:2], call.stripes
-    threads = threads_for(g)
+    seconds = seconds_to_differentiate(g)
 
-    def run(mode: int, tasks: int, ranges_at: int = 0) -> None:
-        _entries.run(call.entry, tasks, threads, (mode, ranges_at, *arguments))
+    def run(mode: int, tasks: int, ranges_at: int = 0, share: float = 1.0) -> None:
+        _entries.run(call.entry, tasks, seconds * share, (mode, ranges_at, *arguments))
 
     if image_gradient is None:
         run(kernels.ANY_STRIPE, call.tasks)
@@ -153,9 +153,9 @@ def _differentiate(
         run(kernels.WHOLE_IMAGES, images * groups)
     else:
         ranges = np.empty((images, groups, stripes, 2), np.int64)
-        run(kernels.FIND_RANGES, call.tasks, ranges.ctypes.data)
-        run(kernels.EVEN_STRIPES, call.tasks, ranges.ctypes.data)
-        run(kernels.ODD_STRIPES, call.tasks, ranges.ctypes.data)
+        run(kernels.FIND_RANGES, call.tasks, ranges.ctypes.data, 1 / g.shape[1])  # looks at offsets alone
+        run(kernels.EVEN_STRIPES, call.tasks, ranges.ctypes.data, 0.5)
+        run(kernels.ODD_STRIPES, call.tasks, ranges.ctypes.data, 0.5)
         run(kernels.DEPENDENT_IMAGES, images * groups, ranges.ctypes.data)
 
 
@@ -282,6 +282,16 @@ def _plain_offsets(offsets: Tensor) -> Tensor:
     return offsets if spans_pixels(offsets, first_axis=3) else offsets.contiguous()
 
 
-def threads_for(values: Float[Tensor, "B C *T"]) -> int:
-    """Return how many threads a call is worth that makes, or takes, so many values (B, C, *T)."""
-    return 1 if values.numel() < _SERIAL_VALUES else _threads.available()
+def seconds_to_gather(y: Float[Tensor, "B C *T"]) -> float:
+    """Return about how long one thread takes to gather values (B, C, *T)."""
+    return _seconds(y, _SECONDS_A_PLAN, _SECONDS_A_VALUE)
+
+
+def seconds_to_differentiate(g: Float[Tensor, "B C *T"]) -> float:
+    """Return about how long one thread takes for both gradients, given that of the result (B, C, *T)."""
+    return _seconds(g, 2 * _SECONDS_A_PLAN, 3 * _SECONDS_A_VALUE)
+
+
+def _seconds(values: Tensor, plan: float, value: float) -> float:
+    corners = 2 ** (values.ndim - 2)
+    return corners * (plan * values.numel() / max(values.shape[1], 1) + value * values.numel())

@@ -1,8 +1,8 @@
 """Compilation of the CPU kernels: cached, announced, and never stale.
 
-numba keeps machine code beside the source, but looks for changes in the file of the outermost function
-only. The kernels of this room are spread over several files, so their cache is keyed by all of them; the
-kernels of other rooms, which build on these, by the files of their own room too.
+numba looks for changes in the file of the outermost function only. The kernels of this room are spread over
+several files, so their cache is keyed by all of them; the kernels of other rooms, which build on these, by the
+files of their own room too.
 Functions are unwrapped first: a checker of types, as in the tests, may have wrapped them on import.
 """
 
@@ -17,7 +17,10 @@ from typing import Any
 
 from numba import njit
 from numba.core import types
+from numba.core.caching import NullCache
 from numba.core.ccallback import CFunc
+
+from warptheory.core.machine_code import keep_on_disk
 
 _announced = threading.Event()
 
@@ -37,14 +40,13 @@ def callee(function: Callable[..., Any]) -> Any:
 class _Function(CFunc):
     """A C function that says, once per process, when it really has to be compiled."""
 
+    _cache: Any
+
     def _compile_uncached(self) -> Any:
         if not _announced.is_set():
             _announced.set()
-            print(
-                "warptheory: compiling CPU kernels; this takes some seconds and is cached for later runs",
-                file=sys.stderr,
-                flush=True,
-            )
+            kept = "" if isinstance(self._cache, NullCache) else " and is cached for later runs"
+            print(f"warptheory: compiling CPU kernels; this takes some seconds{kept}", file=sys.stderr, flush=True)
         return super()._compile_uncached()  # type: ignore[misc]
 
 
@@ -52,13 +54,7 @@ def c_function(function: Callable[..., None]) -> int:
     """Compile void function(void *), or load its machine code from the cache, and return its address."""
     plain = inspect.unwrap(function)
     compiled: Any = _Function(plain, ((types.voidptr,), types.void), locals={}, options={})
-    try:
-        compiled.enable_caching()
-        # numba offers no public way to widen the stamp; without this an edit of another file of the
-        # room would run the old machine code (a test holds it).
-        compiled._cache._cache_file._source_stamp = sources_digest(inspect.getfile(plain))
-    except RuntimeError:  # neither the package nor the user's cache folder can be written
-        pass
+    keep_on_disk(compiled, plain, sources_digest(inspect.getfile(plain)))
     compiled.compile()
     kept.append(compiled)
     return int(compiled.address)

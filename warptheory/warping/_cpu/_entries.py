@@ -38,14 +38,14 @@ _MOST_WORDS = 2**20  # a bound for numba's view of them
 _COME, _NUMBER, _THREADS, _CHUNK_COUNT, _TASKS, _QUEUES = range(6)
 
 
-def run(entry: Entry, tasks: int, threads: int, arguments: Sequence[int]) -> None:
-    """Run a kernel over its tasks, on so many threads."""
-    threads = min(threads, tasks)
+def run(entry: Entry, tasks: int, seconds: float, arguments: Sequence[int]) -> None:
+    """Run a kernel over its tasks, which take about so many seconds on one thread."""
+    threads = min(_threads.worth(seconds), tasks)
     chunks = 1 if threads == 1 else min(tasks, _CHUNKS * threads)
     runtime = _threads.pool()
     number = runtime.number if runtime is not None and threads > 1 else 0
     words = array("q", (0, number, threads, chunks, tasks, *(0,) * threads, *arguments))
-    entry.run(words.buffer_info()[0], threads)
+    entry.run(words.buffer_info()[0], threads, seconds)
 
 
 def problem_words(problem: Problem) -> Words:

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from warptheory.kernels._weights import PolynomialTaps
 from warptheory.warping import boundaries
-from warptheory.warping._cpu import _entries, _threads
+from warptheory.warping._cpu import _entries
 from warptheory.warping._cpu._compile import c_function, callee
 from warptheory.warping._cpu._memory import as_pointer
 from warptheory.warping._cpu._threads import Entry
@@ -23,7 +23,7 @@ from warptheory.warping._reference import WILD
 from warptheory.warping.boundaries import Boundary
 
 _BLOCK = 256  # positions whose fractions are held at a time
-_SERIAL_VALUES = 50_000  # fewer weights than this are not worth waking threads for
+_SECONDS_A_WEIGHT = 1.3e-9  # on one thread
 _REAL: dict[torch.dtype, np.ndarray] = {torch.float32: np.empty(0, np.float32), torch.float64: np.empty(0, np.float64)}
 
 
@@ -62,8 +62,7 @@ def bases_and_weights(
     ]
     tasks = -(-offset.numel() // _BLOCK)
     if tasks:
-        threads = 1 if weights.numel() < _SERIAL_VALUES else _threads.available()
-        _entries.run(_entry(offset.dtype), tasks, threads, words)
+        _entries.run(_entry(offset.dtype), tasks, _SECONDS_A_WEIGHT * weights.numel(), words)
     return bases, weights
 
 

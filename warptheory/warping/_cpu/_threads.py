@@ -5,10 +5,17 @@ processors from each other (measured: up to half the speed of either). So the ke
 plain C functions without threads of their own, and handed to the OpenMP runtime that torch has loaded;
 where that runtime offers no such entry, Python threads carry them, because the functions run without
 the interpreter's lock.
+
+Threads meet at the end of a call. Where other work keeps the processors busy, the last of them may have to wait for
+its turn, some milliseconds, in which a small call would have been done many times over. How long, no call can know
+before; but one that took threads knows afterwards. So a call takes threads if they save more time than they have
+lately cost, and now and then, more and more seldom while that is in vain, it tries again. Results are the same, bit
+for bit, for any number of threads.
 """
 
 import ctypes
 import os
+import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache
@@ -33,6 +40,49 @@ os.register_at_fork(after_in_child=_after_fork)
 def available() -> int:
     """Return how many threads a call may use: torch's number."""
     return 1 if _forked else torch.get_num_threads()
+
+
+class Lateness:
+    """What threads have lately cost, and until when that counts.
+
+    Attributes:
+        seconds: by which a call with threads took longer than it would have on one; 0 if none did.
+    """
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+        self._debt = 0.0  # what of it threads have not yet saved again
+        self._pause = 0.0
+        self._end = 0.0
+
+    def allows(self, saved: float) -> bool:
+        """Return whether threads that save so many seconds are worth their risk."""
+        return saved > self.seconds or time.perf_counter() >= self._end
+
+    def learn(self, took: float, alone: float, saved: float) -> None:
+        """Take note of a call with threads: what it took, what it takes on one, and what threads should save."""
+        late = took - alone
+        if took > _DOUBT * alone + saved:
+            self.seconds = self._debt = late
+            self._pause = min(max(2 * self._pause, _FIRST_PAUSE), _LONGEST_PAUSE)
+            self._end = time.perf_counter() + self._pause
+        elif saved <= self.seconds:  # it tried again, and they came; but once may be luck
+            self._debt += late
+            if self._debt <= 0:
+                self.seconds = self._pause = 0.0
+
+
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.05, 3.2  # seconds
+_DOUBT = 2  # how many times as long as was thought a call may take, without a thread being late
+_LEAST_SAVED = 8e-6  # seconds; waking threads takes as long where nothing else runs
+_lateness = Lateness()
+
+
+def worth(alone: float) -> int:
+    """Return how many threads a call should take that takes so many seconds on one."""
+    threads = available()
+    saved = alone * (1 - 1 / threads)
+    return threads if saved > _LEAST_SAVED and _lateness.allows(saved) else 1
 
 
 @dataclass(frozen=True)
@@ -66,11 +116,16 @@ class Entry:
         self.address = address
         self._call = ctypes.CFUNCTYPE(None, ctypes.c_void_p)(address)
 
-    def run(self, words: int, threads: int) -> None:
-        """Call it on so many threads; `words` is the address of its argument."""
+    def run(self, words: int, threads: int, alone: float) -> None:
+        """Call it on so many threads; `words` is the address of its argument, `alone` its seconds on one thread."""
         if threads == 1:
             self._call(words)
             return
+        start = time.perf_counter()
+        self._run_together(words, threads)
+        _lateness.learn(time.perf_counter() - start, alone, alone * (1 - 1 / threads))
+
+    def _run_together(self, words: int, threads: int) -> None:
         runtime = pool()
         if runtime is not None:
             runtime.parallel(self.address, words, threads, 0)
