@@ -93,20 +93,15 @@ def _guarded(values: Tensor, before: int = _GUARD) -> Tensor:
 _HOSTILE = (math.nan, math.inf, -math.inf, 1e30, -1e30, 2.0**31, -(2.0**31), 2.0**30, -(2.0**30), 2.0**30 - 64)
 _TINY = (1e-45, -1e-45, 1e-40, -1e-40, -1e-9, 1e-9, -0.0, 0.0, -1.1754944e-38)
 _LARGE = (16_777_217.0, -16_777_218.0, 2.0**24 + 2, -(2.0**26), 2.0**29 + 0.5)
-# At offsets of this many pixels and more a float32 has no neighbours below a pixel.
-_WHOLE = 2.0**23
 
 
-def offsets(
-    draws: Draws, shape: tuple[int, ...], size: Sequence[int], whole_is_exact: bool, near_knots: bool
-) -> np.ndarray:
+def offsets(draws: Draws, shape: tuple[int, ...], size: Sequence[int], near_knots: bool) -> np.ndarray:
     """Return offsets (B, G, d, *T), in pixels, of images of a size.
 
     Args:
         draws: the choices.
         shape: (B, G, d, *T).
         size: pixels of the image.
-        whole_is_exact: whether numbers so large that they have no fraction may be among them.
         near_knots: whether numbers whose fraction is rounded may be among them.
     """
     kind = draws.choice(("zero", "integer", "half", "slow", "white", "far", "edge"), (2, 2, 2, 3, 5, 1, 2))
@@ -127,10 +122,7 @@ def offsets(
         found = np.round(found * 64) / 64
     share = draws.choice((0.0, 0.05, 0.4, 1.0), (5, 2, 2, 1))
     if share:
-        poison = np.array(_HOSTILE + (_TINY if near_knots else (0.0,)) + (_LARGE if whole_is_exact else ()))
+        poison = np.array(_HOSTILE + _LARGE + (_TINY if near_knots else (0.0,)))
         chosen = poison[draws.integers(0, len(poison) - 1, shape)]
         found = np.where(draws.uniform(shape) < share, chosen, found)
-    if not whole_is_exact:
-        is_whole = np.isfinite(found) & (np.abs(found) >= _WHOLE) & (np.abs(found) < 2.0**30)
-        found = np.where(is_whole, 3.0, found)
     return found

@@ -63,9 +63,8 @@ def operator_case(draws: Draws) -> None:
     if setting.backend == "cpu" and (dtype != wide or dtype not in _DTYPES[:2]):
         setting = Setting(setting.kernel, setting.boundary, setting.knot, None)
 
-    is_exact = setting.knot == "right"
     near = not setting.kernel.startswith(_INNER_KNOTS)
-    field = offsets(draws, (batch, groups, dim, *grid), size, is_exact, near)
+    field = offsets(draws, (batch, groups, dim, *grid), size, near)
     on_grid, on_image = (batch, channels, *grid), (batch, channels, *size)
     values = draws.normal(on_grid if name == "splat" else on_image)
     is_finite = mode != "forward" or draws.chance(0.9)
@@ -239,7 +238,7 @@ def matrix_case(draws: Draws) -> None:
     groups, batch = draws.integer(1, 2), draws.integer(1, 2)
     dtype = draws.choice(_DTYPES[:2])
     near = not setting.kernel.startswith(_INNER_KNOTS)
-    eps = draws.tensor(offsets(draws, (batch, groups, dim, *grid), size, True, near), dtype)
+    eps = draws.tensor(offsets(draws, (batch, groups, dim, *grid), size, near), dtype)
     matrix = warping.warp_matrix(eps, size, setting.kernel, setting.boundary)
     rows, columns = math.prod(grid), math.prod(size)
     if tuple(matrix.shape) != (batch, groups, rows, columns) or matrix.dtype != dtype:

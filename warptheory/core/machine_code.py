@@ -20,7 +20,8 @@ import numba
 from numba.core.caching import FunctionCache
 from numba.core.serialize import dumps
 
-from warptheory.core.files import write_atomically
+from warptheory.core.errors import ArgumentError
+from warptheory.core.files import content_of, write_atomically
 
 _DIGEST_BYTES = sha256().digest_size
 
@@ -46,7 +47,7 @@ class _Cache(FunctionCache):
         self._cache_file = _SealedFiles(Path(self.cache_path), self._impl.filename_base, stamp)
 
     def save_overload(self, sig: Any, data: Any) -> None:
-        with suppress(OSError):
+        with suppress(OSError, ArgumentError):
             super().save_overload(sig, data)
 
 
@@ -58,23 +59,22 @@ class _SealedFiles:
 
     def load(self, key: Any) -> Any:
         """Return what was saved for a key of numba's; None unless the file is whole and for this very key."""
-        path = self._path(key)
-        try:
-            sealed = path.read_bytes() if path.is_file() else b""
-        except OSError:
-            return None
+        sealed = content_of(self._path(key)) or b""
         digest, content = sealed[:_DIGEST_BYTES], sealed[_DIGEST_BYTES:]
         return pickle.loads(content) if digest == self._digest(key, content) else None
 
     def save(self, key: Any, data: Any) -> None:
-        """Save compiled code; raise OSError where it cannot be stored."""
+        """Save compiled code; raise an error where it cannot be stored.
+
+        In a cache a plain file of this name can only be ours, however damaged; links and folders are left alone.
+        """
         content = dumps(data)
         sealed = self._digest(key, content) + content
 
         def write(temporary: Path) -> None:
             temporary.write_bytes(sealed)
 
-        write_atomically(self._path(key), write)
+        write_atomically(self._path(key), write, ours=lambda path: path.is_file() and not path.is_symlink())
 
     def _path(self, key: Any) -> Path:
         return self._folder / f"{self._name}.{sha256(repr(key).encode()).hexdigest()[:16]}.nbc"
