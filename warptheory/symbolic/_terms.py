@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 import sympy as sp
 
 from warptheory.core.errors import WarpTheoryError
-from warptheory.kernels import Kernel
+from warptheory.kernels import FractionSymbol, Kernel
 from warptheory.symbolic._nodes import Side, field_covariance, pairings, set_partitions
 from warptheory.symbolic._variables import (
     Field,
@@ -328,10 +328,12 @@ def _lags(group: Group, first: Reading, second: Reading, axis: int) -> range:
     if first.kernel.reach is None or second.kernel.reach is None:
         raise NotReducible(group.monomial, "its kernel reads every pixel; that needs one of finite support")
     distance = sp.expand(second.index[axis] + second.displacement[axis] - first.index[axis] - first.displacement[axis])
-    if not distance.is_number:
+    fractions = {symbol for symbol in distance.free_symbols if isinstance(symbol, FractionSymbol)}
+    ends = [distance.subs(dict.fromkeys(fractions, end)) for end in (0, 1)]
+    if not all(end.is_number for end in ends) or not distance.is_polynomial(*fractions):
         raise NotReducible(group.monomial, "its pixels have to be a known number of pixels apart")
     reach = first.kernel.reach + second.kernel.reach
-    return range(int(sp.floor(distance)) - reach + 1, int(sp.ceiling(distance)) + reach)
+    return range(int(sp.floor(min(ends))) - reach + 1, int(sp.ceiling(max(ends))) + reach)
 
 
 def _independent_summands(group: Group) -> Iterator[Term]:
