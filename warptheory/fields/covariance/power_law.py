@@ -111,4 +111,4 @@ class PowerLaw(RadialCovariance):
 
 def _tricomi(a: sp.Expr, b: sp.Expr, z: sp.Expr) -> mpmath.mpf:
     """Return U(a, b, z)."""
-    return mpmath.hyperu(*(mpmath.mpf(number.p) / number.q for number in (a, b, z)))
+    return mpmath.hyperu(*(mpmath.mpf(number.p) / number.q for number in map(sp.Rational, (a, b, z))))

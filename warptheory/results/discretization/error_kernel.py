@@ -1,15 +1,42 @@
 """D4: the mean square error of any kernel, by its error kernel."""
 
+from collections.abc import Callable
+
+from warptheory.fields import Covariance
 from warptheory.results._result import Quantity, Result, Setting
 from warptheory.results.discretization._errors import error
-from warptheory.results.fields._fields import continuum_simulation, field_on_grid, smooth_covariance, uniform_offsets
+from warptheory.results.fields._fields import (
+    FAMILIES,
+    SHAPES,
+    continuum_simulation,
+    field_on_grid,
+    smooth_covariance,
+    uniform_offsets,
+)
 from warptheory.symbolic import Expectation, SpectralForm
 
 
-def mean_error(setting: Setting) -> SpectralForm:
-    """State E(y[n] − x(h(n + ε)))², every fraction equally likely."""
-    x = field_on_grid(smooth_covariance(setting.dim))
-    return SpectralForm(Expectation(error(setting, x, uniform_offsets(setting.dim)) ** 2))
+def mean_error_of(field: Callable[[int], Covariance]) -> Callable[[Setting], SpectralForm]:
+    """Return what states E(y[n] − x(h(n + ε)))² for a field of that covariance, every fraction equally likely."""
+
+    def statistic(setting: Setting) -> SpectralForm:
+        x = field_on_grid(field(setting.dim))
+        return SpectralForm(Expectation(error(setting, x, uniform_offsets(setting.dim)) ** 2))
+
+    return statistic
+
+
+mean_error = mean_error_of(smooth_covariance)
+
+
+def _of_family(name: str) -> Quantity:
+    return Quantity(
+        f"mean error, {name}",
+        mean_error_of(FAMILIES[name]),
+        smallest_effect=0.03,
+        dims=(1,),
+        simulation=continuum_simulation(6 if name == "Matérn" else 4, wrapped=1e-4),
+    )
 
 
 RESULT = Result(
@@ -45,7 +72,8 @@ RESULT = Result(
             dims=(1,),
             simulation=continuum_simulation(4),
         ),
+        *map(_of_family, FAMILIES),
     ),
     kernels=("linear", "keys"),
-    values={"l": 1.8, "h": 1.2},
+    values={"l": 1.8, "h": 1.2, **SHAPES},
 )

@@ -8,7 +8,7 @@ from typing import Any
 import sympy as sp
 
 from warptheory.core.errors import ArgumentError
-from warptheory.fields import Covariance, SquaredExponential
+from warptheory.fields import Covariance, Matern, PowerLaw, RationalQuadratic, SquaredExponential
 from warptheory.montecarlo import ContinuumSimulation, Experiment
 from warptheory.results._result import Setting
 from warptheory.symbolic import DEVIATION, GaussianField, MomentStatistic, OffsetField, Statistic
@@ -16,8 +16,23 @@ from warptheory.symbolic import DEVIATION, GaussianField, MomentStatistic, Offse
 LENGTH = sp.Symbol("l", positive=True)  # ℓ of the field, in pixels
 SPREAD = sp.Symbol("s", positive=True)  # √K(0) of the offsets, in pixels
 OFFSET_LENGTH = sp.Symbol("l_e", positive=True)  # ℓ of the offsets, in pixels
-LAG = sp.Symbol("t", real=True)  # in pixels
 SPACING = sp.Symbol("h", positive=True)  # of the grid, in the unit of the field's length
+
+SMOOTHNESS = sp.Symbol("nu", positive=True)  # ν of Matérn fields
+SHAPE = sp.Symbol("alpha", positive=True)  # of rational quadratic ones
+EXPONENT = sp.Symbol("beta", positive=True)  # of the power law
+INNER = sp.Symbol("w", positive=True)  # inner scale of the power law, in the unit of the field's length
+
+# Fields of other covariances than the squared exponential, by name, for a number of axes.
+FAMILIES: Mapping[str, Callable[[int], Covariance]] = MappingProxyType(
+    {
+        "Matérn": lambda dim: Matern(length=LENGTH, variance=DEVIATION**2, dim=dim, nu=SMOOTHNESS),
+        "rational quadratic": lambda dim: RationalQuadratic(length=LENGTH, variance=DEVIATION**2, dim=dim, alpha=SHAPE),
+        "power law": lambda dim: PowerLaw(
+            length=LENGTH, variance=DEVIATION**2, dim=dim, exponent=EXPONENT, inner=INNER
+        ),
+    }
+)
 
 # The continuum is read from a grid through this kernel.
 EXACT = ("bspline3(prefilter=True)",)
@@ -26,7 +41,11 @@ EXACT = ("bspline3(prefilter=True)",)
 # mean square error is 1e-6 of the variance at ℓ = 2. The variance that it takes away is more, 7e-4 along each axis,
 # as it falls with the fourth power of the spacing only; where that counts, two points per pixel make it 4e-5. Slopes
 # of the offsets of 0.3 deviate by s/ℓ.
-CONTINUUM: Mapping[str, float] = MappingProxyType({"l": 2.0, "s": 1.2, "l_e": 4.0, "t": 2.0})
+CONTINUUM: Mapping[str, float] = MappingProxyType({"l": 2.0, "s": 1.2, "l_e": 4.0})
+
+# Shapes of the families: Matérn fields with two derivatives, so that cubic splines read them between points, and
+# correlations of the others that end within a row.
+SHAPES: Mapping[str, float] = MappingProxyType({"nu": 2.5, "alpha": 4.0, "beta": 4.5, "w": 1.5})
 
 
 def smooth_field(dim: int, name: str = "x") -> GaussianField:
@@ -42,6 +61,12 @@ def field_on_grid(covariance: Covariance, spacing: Any = SPACING, name: str = "x
 def smooth_covariance(dim: int) -> SquaredExponential:
     """Return C(τ) = σ² exp(−|τ|²/2ℓ²)."""
     return SquaredExponential(length=LENGTH, variance=DEVIATION**2, dim=dim)
+
+
+def lag(dim: int) -> tuple[sp.Symbol, ...]:
+    """Return τ in pixels: t, or t₁ … t_d."""
+    names = ["t"] if dim == 1 else [f"t_{axis + 1}" for axis in range(dim)]
+    return tuple(sp.Symbol(name, real=True) for name in names)
 
 
 def uniform_offsets(dim: int) -> OffsetField:
