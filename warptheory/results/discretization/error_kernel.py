@@ -7,9 +7,11 @@ from warptheory.results._result import Quantity, Result, Setting
 from warptheory.results.discretization._errors import error
 from warptheory.results.fields._fields import (
     FAMILIES,
+    IMAGE,
     SHAPES,
     continuum_simulation,
     field_on_grid,
+    image_covariance,
     smooth_covariance,
     uniform_offsets,
 )
@@ -35,7 +37,7 @@ def _of_family(name: str) -> Quantity:
         mean_error_of(FAMILIES[name]),
         smallest_effect=0.03,
         dims=(1,),
-        simulation=continuum_simulation(6 if name == "Matérn" else 4, wrapped=1e-4),
+        simulation=continuum_simulation(8 if name == "Matérn" else 4, wrapped=1e-4),
     )
 
 
@@ -73,6 +75,15 @@ RESULT = Result(
             simulation=continuum_simulation(4),
         ),
         *map(_of_family, FAMILIES),
+        Quantity(
+            f"mean error, {IMAGE}",
+            mean_error_of(image_covariance),
+            smallest_effect=0.05,
+            kernels=("linear",),
+            dims=(2,),
+            values=lambda setting: {"h": 0.8},
+            simulation=continuum_simulation(4, wrapped=1e-2),
+        ),
     ),
     kernels=("linear", "keys"),
     values={"l": 1.8, "h": 1.2, **SHAPES},

@@ -7,10 +7,12 @@ from warptheory.results._result import Quantity, Result, Setting
 from warptheory.results.discretization._errors import derivative_error
 from warptheory.results.fields._fields import (
     FAMILIES,
+    IMAGE,
     SHAPES,
     SPACING,
     continuum_simulation,
     field_on_grid,
+    image_covariance,
     smooth_covariance,
     uniform_offsets,
 )
@@ -88,6 +90,15 @@ RESULT = Result(
             simulation=continuum_simulation(),
         ),
         *map(_of_family, FAMILIES),
+        Quantity(
+            f"mean error, {IMAGE}",
+            mean_error_of(image_covariance),
+            smallest_effect=0.05,
+            kernels=("linear",),
+            dims=(2,),
+            values=lambda setting: {"h": 0.8},
+            simulation=continuum_simulation(4, wrapped=1e-2),
+        ),
     ),
     kernels=("linear", "keys", "bspline3(prefilter=True)", "lanczos3", "gauss(0.5)"),
     values={"l": 1.8, "h": 1.2, **SHAPES},

@@ -2,13 +2,14 @@
 
 import math
 from collections.abc import Callable, Mapping
+from functools import cache
 from types import MappingProxyType
 from typing import Any
 
 import sympy as sp
 
 from warptheory.core.errors import ArgumentError
-from warptheory.fields import Covariance, Matern, PowerLaw, RationalQuadratic, SquaredExponential
+from warptheory.fields import Covariance, ImageSpectrum, Matern, PowerLaw, RationalQuadratic, SquaredExponential
 from warptheory.montecarlo import ContinuumSimulation, Experiment
 from warptheory.results._result import Setting
 from warptheory.symbolic import DEVIATION, GaussianField, MomentStatistic, OffsetField, Statistic
@@ -33,6 +34,19 @@ FAMILIES: Mapping[str, Callable[[int], Covariance]] = MappingProxyType(
         ),
     }
 )
+
+IMAGE = "image spectrum"
+
+
+def image_covariance(dim: int) -> ImageSpectrum:
+    """Return the measured covariance of a photograph, in its own pixels."""
+    return _photograph()
+
+
+@cache
+def _photograph() -> ImageSpectrum:
+    return ImageSpectrum.of_photograph("camera")
+
 
 # The continuum is read from a grid through this kernel.
 EXACT = ("bspline3(prefilter=True)",)

@@ -8,10 +8,12 @@ from warptheory.results.fields._fields import (
     CONTINUUM,
     EXACT,
     FAMILIES,
+    IMAGE,
     SHAPES,
     check_continuum,
     continuum_simulation,
     field_on_grid,
+    image_covariance,
     lag,
     smooth_covariance,
     smooth_offsets,
@@ -29,10 +31,6 @@ def covariance_of(field: Callable[[int], FieldCovariance]) -> Callable[[Setting]
     return statistic
 
 
-# Beyond the period of a row a share of 1e-4 of C(0) is left; slow correlations would make rows long.
-_WRAPPED = 1e-4
-
-
 def _of_family(name: str, dims: tuple[int, ...], refinement: int) -> Quantity:
     return Quantity(
         f"covariance, {name}",
@@ -40,7 +38,8 @@ def _of_family(name: str, dims: tuple[int, ...], refinement: int) -> Quantity:
         smallest_effect=0.02,
         dims=dims,
         values=lambda setting: {"l": 3.0},
-        simulation=continuum_simulation(refinement, wrapped=_WRAPPED),
+        # Beyond the period of a row a share of 1e-4 of C(0) is left; slow correlations would make rows long.
+        simulation=continuum_simulation(refinement, wrapped=1e-4),
         check_drawn=check_continuum(),
     )
 
@@ -70,6 +69,13 @@ RESULT = Result(
         _of_family("Matérn", (1, 2), 2),
         _of_family("rational quadratic", (1,), 1),
         _of_family("power law", (1, 2), 1),
+        Quantity(
+            f"covariance, {IMAGE}",
+            covariance_of(image_covariance),
+            smallest_effect=0.1,
+            dims=(2,),
+            simulation=continuum_simulation(1, wrapped=1e-3),
+        ),
     ),
     kernels=EXACT,
     values={**CONTINUUM, **SHAPES, "l_e": 2.5, "t": 1.7, "t_1": 1.6, "t_2": 0.8, "t_3": -0.5},
