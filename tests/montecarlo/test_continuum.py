@@ -1,5 +1,7 @@
 """Statistics of the continuum, run on grids that are fine against the fields."""
 
+import math
+
 import pytest
 import sympy as sp
 import torch
@@ -80,10 +82,16 @@ def test_a_statistic_finds_its_simulation():
     assert not isinstance(simulation_of(Variance(smooth()[0])), ContinuumSimulation)
 
 
-def test_points_between_those_of_the_grid_are_refused():
-    simulation = ContinuumSimulation(STATISTICS["points"](), refinement=4)
+def test_points_between_those_of_the_grid_are_read_by_waves():
+    """Of a wave exactly, whatever the point; offsets that live on pixels are known there alone."""
+    simulation = ContinuumSimulation(Covariance(smooth(2)(0, 0), smooth(2)(T, 0)), refinement=1)
+    first, second = (2 * math.pi * mode / size * torch.arange(size).double() for mode, size in ((3, 16), (5, 20)))
+    field = torch.cos(first[:, None] + 0.4) * torch.cos(second + 1.1)
+    moved = torch.cos(first[:, None] + 0.4 + 2 * math.pi * 3 / 16 * 2.3) * torch.cos(second + 1.1 - math.pi / 2 * 0.7)
+    torch.testing.assert_close(simulation._rolled(field[None], [2.3, -0.7]), moved[None], rtol=0, atol=1e-12)
+    on_points = ContinuumSimulation(STATISTICS["points"](), refinement=4, on_points=True)
     with pytest.raises(ArgumentError, match="multiples of 1/4"):
-        simulation.sample(Stream(0, "t").generator(), 1, {**VALUES, "t": 0.3})
+        on_points.sample(Stream(0, "t").generator(), 1, {**VALUES, "t": 0.3})
 
 
 def test_rough_fields_are_exact_on_points():

@@ -13,7 +13,7 @@ from warptheory.core.errors import ArgumentError
 from warptheory.fields import SquaredExponential
 from warptheory.kernels import NoClosedFormError
 from warptheory.results._result import Setting
-from warptheory.results.discretization import _balance, _equilibrium, _power, numerical_diffusion
+from warptheory.results.discretization import _balance, _definition, _equilibrium, _power, numerical_diffusion
 from warptheory.results.discretization._chain import Walkers
 from warptheory.results.discretization._diffusion_experiments import WaveExperiment
 from warptheory.results.discretization._stationary import periodic_chain
@@ -53,6 +53,22 @@ def test_power_transfer_of_scipys_resampling(kernel, order, mode):
     assert D6.evaluate("power transfer of L layers", kernel=kernel, omega=omega, L=5, standard=True) == pytest.approx(
         power**5
     )
+
+
+@pytest.mark.parametrize(("kernel", "order"), [("linear", 1), ("bspline3", 3)])
+def test_power_of_two_layers_of_scipys_resampling(kernel, order):
+    """Of both fractions by Gauss–Legendre, exactly; the power of one layer is taken nowhere."""
+    size, mode = 12, 3
+    omega = 2 * np.pi * mode / size
+    nodes, weights = np.polynomial.legendre.leggauss(8)
+    fractions, power = (nodes + 1) / 2, 0.0
+    wave = np.exp(1j * omega * np.arange(size))
+    for (first, one), (second, other) in itertools.product(zip(fractions, weights / 2, strict=True), repeat=2):
+        layers = [by_scipy(by_scipy(part, first, order), second, order) for part in (wave.real, wave.imag)]
+        power += one * other * np.abs(np.mean((layers[0] + 1j * layers[1]) / wave)) ** 2
+    derivation = D6.derive("power transfer of L layers", kernel=kernel)
+    found = [evaluate(step.expression, {"omega": omega, "L": 2}) for step in derivation.steps]
+    np.testing.assert_allclose(found, power, rtol=1e-12)
 
 
 def keys_cubic(u):
@@ -146,6 +162,46 @@ def spline_mean(z, variance):
     mass = np.tile(0.125 * weights, len(panels))
     density = np.exp(-((w - z[..., None]) ** 2) / (2 * variance[..., None])) / np.sqrt(2 * np.pi * variance[..., None])
     return density @ (mass * spline(w))
+
+
+@pytest.mark.parametrize("kernel", ["nearest", "linear", "keys"])
+def test_weights_of_a_layer_are_derived_and_others_refused(kernel, monkeypatch):
+    """Covariances of two warped values for any C; the autocorrelation of another kernel is no law of its steps."""
+    _definition.derived_weights.cache_clear()
+    assert _definition.derived_weights(kernels.get(kernel)) == autocorrelation(kernels.get(kernel))
+    _definition.derived_weights.cache_clear()
+    other = "keys" if kernel == "linear" else "linear"
+    monkeypatch.setattr(_definition, "autocorrelation", lambda _: autocorrelation(kernels.get(other)))
+    with pytest.raises(ArithmeticError, match="the weight"):
+        _definition.derived_weights(kernels.get(kernel))
+    _definition.derived_weights.cache_clear()
+
+
+def test_variance_of_a_difference_of_offsets():
+    offsets = SquaredExponential(3, sp.Rational(3, 2), 2)
+    expected = 2 * 1.5 * (1 - math.exp(-(2**2 + 1) / (2 * 3**2)))
+    assert float(_definition.variance_of_difference(offsets, (2, 1))) == pytest.approx(expected, rel=1e-12)
+
+
+@pytest.mark.parametrize(("kernel", "variance"), [("linear", 1 / 3), ("bspline3", 2 / 3), ("keys", 0.0)])
+def test_moments_of_a_step_over_the_grid(kernel, variance):
+    """κ = ∫u² a(u) du, of which SciPy's spline of the third and seventh degree has 4/12 and 8/12."""
+    moments = [_definition.step_moment(kernels.get(kernel), order) for order in range(3)]
+    assert moments[:2] == [1, 0]
+    assert float(moments[2]) == pytest.approx(variance)
+    with pytest.raises(ArithmeticError, match="depends on the phase"):
+        _definition.step_moment(kernels.get("nearest"), 2)
+
+
+def test_change_of_a_covariance_by_scipys_spline():
+    """One layer on the grid against ½(τ²r² + κ)C″, with C a parabola, of which second order is all there is."""
+    tau, lag, second = 0.3, sp.Symbol("r", positive=True), sp.Symbol("C''", real=True)
+    parts = _definition.change_of_covariance(LINEAR, lag, second)
+    delta = np.arange(-40, 41)
+    for r in (1, 4):
+        weights = spline_mean(r - delta.astype(float), np.full(len(delta), (tau * r) ** 2))
+        exact = np.sum(np.nan_to_num(weights) * (1 - delta**2 / 10)) - (1 - r**2 / 10)
+        assert evaluate(sum(parts), {"r": r, "C''": -0.2, "tau": tau}) == pytest.approx(exact, rel=1e-9)
 
 
 TAU, LENGTH, OFFSET_LENGTH = 0.45, 3.0, 4.0

@@ -259,6 +259,30 @@ class ImageSpectrum(Covariance):
         """
         return False
 
+    def range(self, share: float) -> int:
+        """Return what `Covariance.range` does, on a torus that grows until correlations end well before its half.
+
+        Raises:
+            ArgumentError: it is more than five hundred pixels.
+        """
+        for size in (256, 1024, 4096):
+            omega = 2 * math.pi * np.fft.fftfreq(size)
+            band = np.multiply.outer(_share_of_band(omega), _share_of_band(omega))
+            lines = (band * self._interpolated(np.hypot(omega[:, None], omega))).sum(1)  # both axes are alike
+            along = np.abs(np.fft.ifft(lines).real[: size // 2])
+            correlated = int(np.flatnonzero(along > share * along[0])[-1])
+            if correlated < size // 8:
+                return correlated + 1
+        raise ArgumentError("covariance", expected=f"correlations that fall below {share:g}", received=self)
+
+    def wave_quadrature(self, reach: float) -> tuple[Float[ndarray, "2 P"], Float[ndarray, "P"]]:
+        """Return frequencies of a quadrant, shape (2, P), and their weights, as in `Covariance`."""
+        (k, weights), (omega, corner) = self._disc(reach), self._corners(reach)
+        angle, share = (x.ravel() for x in composite([0.0, math.pi / 2], math.pi * reach))
+        disc = np.multiply.outer(np.stack([np.cos(angle), np.sin(angle)]), k).reshape(2, -1)
+        disc_weights = np.multiply.outer(share * 2 / math.pi, weights).ravel()
+        return np.concatenate([disc, omega, omega[::-1]], 1), np.concatenate([disc_weights, corner / 2, corner / 2])
+
     def _mean_over_offsets(self, spread: float) -> float:
         reach = _GAUSSIAN * spread
         (k, weights), (omega, corner) = self._disc(reach), self._corners(reach)

@@ -89,8 +89,8 @@ class ContinuumSimulation(Simulation):
             return super()._value_of(atom, state, values)
         field = self._fine(atom, state, values)
         if isinstance(atom, ComposedValue | SlopeValue) and not _is_fine(atom.site.offsets):
-            return torch.roll(field, [-n for n in self._whole(atom, values, 1)], dims=self._axes)
-        moved = torch.roll(field, [-n for n in self._whole(atom, values, self.refinement)], dims=self._axes)
+            return self._rolled(field, self._steps(atom, values, 1))
+        moved = self._rolled(field, self._steps(atom, values, self.refinement))
         return self._on_pixels(moved) if self._reads_pixels else moved
 
     def _on_pixels(self, fine: Tensor) -> Tensor:
@@ -104,19 +104,34 @@ class ContinuumSimulation(Simulation):
     def _axes(self) -> list[int]:
         return list(range(1, self.dim + 1))
 
-    def _whole(self, atom: RandomAtom, values: Values, rate: int) -> list[int]:
+    def _steps(self, atom: RandomAtom, values: Values, rate: int) -> list[float]:
         """Return the position of a value in steps of 1/rate pixel.
 
         Raises:
-            ArgumentError: it lies between them.
+            ArgumentError: it lies between them, where values are known at points of the grid alone.
         """
         index = atom.index if isinstance(atom, PixelValue) else atom.site.index
         symbols = {symbol for part in index for symbol in part.free_symbols if symbol.is_integer}
         numbers = [symbolic.evaluate(part.subs(dict.fromkeys(symbols, 0)), values) * rate for part in index]
-        steps = [round(number) for number in numbers]
-        if any(abs(number - step) > 1e-9 * max(1, abs(step)) for number, step in zip(numbers, steps, strict=True)):
+        steps = [float(round(x)) if abs(x - round(x)) <= 1e-9 * max(1, abs(x)) else x for x in numbers]
+        if not all(map(float.is_integer, steps)) and (self.on_points or rate < self.refinement):
             raise ArgumentError("values", expected=f"positions at multiples of 1/{rate} pixel", received=index)
-        return steps + [0] * (self.dim - len(steps))
+        return steps + [0.0] * (self.dim - len(steps))
+
+    def _rolled(self, field: Tensor, steps: list[float]) -> Tensor:
+        """Return a field read so many steps of its grid further along each axis, between points by its Fourier series.
+
+        The fine grid resolves the fields, so that this is as good as the slopes are.
+        """
+        whole = [math.floor(step) for step in steps]
+        moved = torch.roll(field, [-number for number in whole], dims=self._axes)
+        for axis, rest in zip(self._axes, (step - n for step, n in zip(steps, whole, strict=True)), strict=True):
+            if rest:
+                length = moved.shape[axis]
+                waves = torch.fft.rfft(moved.movedim(axis, -1))
+                phase = 2 * math.pi * rest * torch.fft.rfftfreq(length, dtype=field.dtype, device=field.device)
+                moved = torch.fft.irfft(torch.polar(torch.ones_like(phase), phase) * waves, n=length).movedim(-1, axis)
+        return moved
 
     def _fine(self, atom: RandomAtom, state: dict[object, Tensor], values: Values) -> Tensor:
         """Return what a value is read from, on the fine grid, or on the pixels for offsets that live there."""

@@ -19,6 +19,7 @@ from warptheory.symbolic._quadrature import Environment, Evaluate, gauss_legendr
 from warptheory.symbolic._variables import GaussianField, OffsetField
 
 _LAST_EXPONENT = 37.0  # exp(−37) < 1e−16
+_DEVIATIONS = 7.5  # of a normal lag, over which its characteristic function is resolved
 _OCTAVES = 48
 _NODES = 20  # of a panel
 
@@ -83,6 +84,10 @@ class SmoothedCovariance(Node):
             return float(covariance.at(lag))
         if covariance.is_isotropic:
             return _radial_mean(covariance, float(np.linalg.norm(lag)), variance)
+        own = covariance.wave_quadrature(float(np.linalg.norm(lag)) + _DEVIATIONS * np.sqrt(variance))
+        if own is not None:
+            waves = np.cos(own[0] * lag[:, None]).prod(0) * np.exp(-variance * np.square(own[0]).sum(0) / 2)
+            return float(own[1] @ waves)
         return self._over_lags(environment, evaluate)
 
     def _over_lags(self, environment: Environment, evaluate: Evaluate) -> float:

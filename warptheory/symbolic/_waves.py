@@ -42,6 +42,7 @@ _NEAR = 1.0  # radians per pixel, below which closed spectra cancel
 _OCTAVES = 14
 _ANGLES = 24  # Gauss–Legendre directions in a quadrant
 _NEGLIGIBLE = 1e-13  # share of the variance beyond the last frequency
+_TAPS = 8.0  # pixels; responses of kernels are sums of waves of such lags
 _ROUNDING = 1e-12
 _MOST_OCTAVES = 14  # above 1/h for spectra with heavy tails
 
@@ -71,14 +72,20 @@ class SpectralIntegral(Node):
     def numeric(self, environment: Environment, evaluate: Evaluate) -> float | ndarray:
         """Integrate over panels of wavenumbers and over directions; for isotropic fields on a line or in a plane.
 
+        Covariances that have a quadrature of their own are integrated by that.
+
         Raises:
             ArgumentError: another field, or one whose covariance is not given.
         """
         covariance = self.field.covariance
+        spacing = float(evaluate(self.field.spacing, environment))
+        own = None if covariance is None else covariance.wave_quadrature(_TAPS * spacing)
+        if own is not None:
+            given = dict(zip(self.args[2:], spacing * own[0], strict=True))
+            return float(np.sum(own[1] * evaluate(self.args[1], {**environment, **given})))
         if covariance is None or not covariance.is_isotropic or covariance.dim > 2:
             raise ArgumentError("expression", expected="isotropic fields on one or two axes", received=str(self))
         known = covariance.subs({symbol.name: environment[symbol] for symbol in covariance.free_symbols})
-        spacing = float(evaluate(self.field.spacing, environment))
         k, weights = _wavenumbers(lambda values: spectral_values(known, values), spacing)
         directions, shares = _directions(covariance.dim)
         theta = spacing * k[:, None] * directions[:, None, :]

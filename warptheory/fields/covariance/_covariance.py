@@ -216,6 +216,16 @@ class Covariance(ABC):
         """
         return None
 
+    def wave_quadrature(self, reach: float) -> tuple[Float[ndarray, "d P"], Float[ndarray, "P"]] | None:
+        """Return frequencies ω ≥ 0, shape (d, P), and weights w with Σ w f(ω) = (2π)⁻ᵈ ∫ S f dω; here None.
+
+        A covariance that is not isotropic, and whose S ends somewhere, has them for f even along every axis.
+
+        Args:
+            reach: lags, in pixels, up to which waves cos(ω·τ) may be a factor of f.
+        """
+        return None
+
     @abstractmethod
     def _values(self, lags: Float[ndarray, "N d"]) -> Float[ndarray, "N"]:
         """Return C at lags in pixels."""

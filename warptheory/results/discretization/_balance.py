@@ -1,7 +1,8 @@
 """The balance of roughening and numerical diffusion in the continuum, on a line: small slopes, smooth fields (D6).
 
 A layer changes the covariance by ½(v(r) + κ)C″(r), v(r) ≈ τ²r² the variance of the offsets' difference and κ that of
-two walkers' steps by the kernel: roughening at large lags, diffusion at small ones.
+two walkers' steps by the kernel: roughening at large lags, diffusion at small ones. Every formula here is solved from
+that change, which `_definition` derives from the layer on the grid.
 """
 
 import itertools
@@ -12,6 +13,7 @@ import sympy as sp
 from scipy import integrate, optimize
 
 from warptheory.kernels import Kernel
+from warptheory.results.discretization._definition import change_of_covariance
 from warptheory.results.discretization._equilibrium import CHI
 from warptheory.results.discretization._layers import OneLayer, input_covariance
 from warptheory.results.discretization._walkers import SmoothedWeight, kernel_variance
@@ -21,9 +23,11 @@ from warptheory.symbolic._quadrature import Environment, Evaluate
 from warptheory.symbolic._slopes import TAU, gaussian_mean, normal_density
 
 _LAG = sp.Symbol("r", positive=True)
+_CURVATURE = sp.Symbol("C''", real=True)  # C″(r)
 _FREQUENCY = sp.Symbol("omega", positive=True)
 _SCALE = sp.Symbol("h", positive=True)
 _NORMAL = sp.Symbol("Z", real=True)
+_SECOND, _FOURTH = sp.symbols("lambda_2 lambda_4", positive=True)
 _HALVINGS = (2, 3, 4, 5)  # the scales 1/4 … 1/32
 _FARTHEST_LAG = 1e3  # pixels, in the search for a root
 
@@ -104,15 +108,15 @@ class CosineTransform(Node):
 
 
 def curvature_of_balance(kernel: Kernel) -> sp.Expr:
-    """Return C″(r) of the stationary field, from ½(τ²r² + κ)C″ + χ = 0."""
-    second = sp.Symbol("C''", real=True)
-    (solution,) = sp.solve((TAU**2 * _LAG**2 + kernel_variance(kernel)) * second / 2 + CHI, second)
+    """Return C″(r) of the stationary field: what a layer changes of C is made good by what arrives, χ."""
+    (solution,) = sp.solve(sum(change_of_covariance(kernel, _LAG, _CURVATURE)) + CHI, _CURVATURE)
     return solution
 
 
 def lag_steps(kernel: Kernel, dim: int) -> tuple[Step, ...]:
     """Return the steps of r_*, the lag at which roughening and diffusion are equal."""
-    balance = TAU**2 * _LAG**2 - kernel_variance(kernel)
+    roughening, diffusion = change_of_covariance(kernel, _LAG, _CURVATURE)
+    balance = sp.expand(2 * (roughening - diffusion) / _CURVATURE)
     (solution,) = sp.solve(balance, _LAG)
     return (
         Step("Balance", "½τ²r² C″ and ½κC″ are equal", PositiveRoot(balance, _LAG)),
@@ -165,10 +169,8 @@ def growth_of_small_slopes(kernel: Kernel, dim: int) -> tuple[Step, ...]:
     """Return the steps of the growth of the gradient variance, to second order in the slopes and in 1/ℓ."""
     layer = OneLayer(kernel, 1, _SCALE)
     growth = layer.growth(layer.kept, SmoothedWeight)
-    covariance = input_covariance(1).expression(_LAG)
-    curvature = covariance.diff(_LAG, 2)
-    change = (TAU**2 * _LAG**2 + kernel_variance(kernel)) * curvature / 2
-    closed = 1 + sp.expand(sp.simplify((change.diff(_LAG, 2) / curvature).subs(_LAG, 0)))
+    covariance = input_covariance(1)
+    moments = {_SECOND: covariance.second_moment(), _FOURTH: covariance.fourth_moment()}
     return (
         Step(
             "Small slopes and smooth fields",
@@ -179,27 +181,45 @@ def growth_of_small_slopes(kernel: Kernel, dim: int) -> tuple[Step, ...]:
             "Expand",
             "a layer adds ½(v(r) + κ)C″(r) to C, v(r) = τ²r²: its curvature at r = 0, relative to C″(0), is "
             "τ² − ½κλ₄/λ₂, and λ₄/λ₂ = 3/ℓ²",
-            closed,
+            sp.expand(1 + _relative_growth(kernel).subs(moments)),
         ),
     )
+
+
+def _relative_growth(kernel: Kernel) -> sp.Expr:
+    """Return by what share λ₂ = −C″(0) grows in a layer, in terms of λ₂ and λ₄ = C⁗(0) before it."""
+    curvature = sp.Function("C''")(_LAG)
+    change = sum(change_of_covariance(kernel, _LAG, _CURVATURE)).subs(_CURVATURE, curvature)
+    second = change.diff(_LAG, 2).expand()
+    at_zero = second.subs({curvature.diff(_LAG, 2): _FOURTH, curvature: -_SECOND}).subs(_LAG, 0).doit()
+    return sp.expand(-at_zero / _SECOND)
 
 
 def least_layers(kernel: Kernel, dim: int) -> tuple[Step, ...]:
     """Return the steps of the fewest layers in which the gradient variance can stop growing."""
     covariance = input_covariance(1)
     start = covariance.fourth_moment() / covariance.second_moment()
-    end = 2 * TAU**2 / kernel_variance(kernel)
+    (fourth,) = sp.solve(_relative_growth(kernel), _FOURTH)
+    end = fourth / _SECOND
     density = normal_density(_NORMAL, sp.Integer(0), sp.Integer(1))
-    moments = [
-        sp.Integral(sp.expand((1 + TAU * _NORMAL) ** order) * density, (_NORMAL, -sp.oo, sp.oo)) for order in (4, 2)
-    ]
-    closed = [gaussian_mean(sp.expand((1 + TAU * _NORMAL) ** order), {_NORMAL: sp.Integer(1)}) for order in (4, 2)]
+    factors = [_factor_of_moment(order) for order in (4, 2)]
+    moments = [sp.Integral(factor * density, (_NORMAL, -sp.oo, sp.oo)) for factor in factors]
+    closed = [gaussian_mean(factor, {_NORMAL: sp.Integer(1)}) for factor in factors]
     return (
         Step(
             "Roughen alone",
-            "growth stops where λ₄/λ₂ = 2τ²/κ; a layer multiplies λ₄ by E(1 + τZ)⁴ and λ₂ by E(1 + τZ)², and diffusion "
-            "only lowers λ₄/λ₂, since λ₄² ≤ λ₂λ₆ (Cauchy–Schwarz)",
+            "growth stops where λ₄/λ₂ = 2τ²/κ; without the kernel C(r + η), η = rτZ, has the derivatives (1 + τZ)ⁿ "
+            "C⁽ⁿ⁾(0): a layer multiplies λ₄ by E(1 + τZ)⁴ and λ₂ by E(1 + τZ)², and diffusion only lowers λ₄/λ₂, since "
+            "λ₄² ≤ λ₂λ₆ (Cauchy–Schwarz)",
             sp.log(end / start) / sp.log(moments[0] / moments[1]),
         ),
         Step("Moments", "of a normal variable", sp.log(sp.simplify(end / start)) / sp.log(closed[0] / closed[1])),
     )
+
+
+def _factor_of_moment(order: int) -> sp.Expr:
+    """Return the n-th derivative of C(r(1 + τZ)) at r = 0 over that of C, by expanding a wave of any frequency."""
+    moved, still = (
+        sp.exp(sp.I * _FREQUENCY * _LAG * factor).diff(_LAG, order).subs(_LAG, 0) for factor in (1 + TAU * _NORMAL, 1)
+    )
+    return sp.expand(sp.cancel(moved / still))

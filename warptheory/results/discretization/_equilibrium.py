@@ -3,8 +3,8 @@
 import sympy as sp
 
 from warptheory.kernels import Kernel
+from warptheory.results.discretization._definition import derived_weights
 from warptheory.results.discretization._stationary import MeanForce, SolvedPower, StationaryGradient, StationaryPower
-from warptheory.results.discretization._walkers import autocorrelation
 from warptheory.symbolic import Step
 from warptheory.symbolic._nodes import Node, kernel_argument
 from warptheory.symbolic._slopes import TAU
@@ -36,10 +36,7 @@ def gradient_steps(kernel: Kernel, dim: int) -> tuple[Step, ...]:
     Raises:
         ArithmeticError: a kernel of which more than the nearest lags take part.
     """
-    a = autocorrelation(kernel)
-    if any(a.value(sp.Integer(lag)) != 0 for lag in range(2, a.reach)):
-        raise ArithmeticError(f"{kernel.name}: C(0) is balanced with more than C(1)")
-    balance = (CHI - stationary(MeanForce, kernel, 0)) / a.value(sp.Integer(1))
+    balance = (CHI - stationary(MeanForce, kernel, 0)) / _loss_by_gradient(kernel)
     return (
         Step("Iterate the layers", _SETTLED, stationary(StationaryGradient, kernel, 1)),
         Step(
@@ -49,6 +46,21 @@ def gradient_steps(kernel: Kernel, dim: int) -> tuple[Step, ...]:
             balance,
         ),
     )
+
+
+def _loss_by_gradient(kernel: Kernel) -> sp.Expr:
+    """Return what a layer loses of C(0) over the gradient variance 2(C(0) − C(1)).
+
+    Raises:
+        ArithmeticError: it is not the same for every C.
+    """
+    a = derived_weights(kernel)
+    values = [sp.Symbol(f"C_{lag}", real=True) for lag in range(a.reach)]
+    lost = values[0] - sum(a.value(sp.Integer(lag)) * values[abs(lag)] for lag in range(1 - a.reach, a.reach))
+    ratio = sp.cancel(lost / (2 * (values[0] - values[1])))
+    if ratio.free_symbols:
+        raise ArithmeticError(f"{kernel.name}: C(0) is balanced with more than C(1)")
+    return ratio
 
 
 def ratio_steps(kernel: Kernel, dim: int) -> tuple[Step, ...]:

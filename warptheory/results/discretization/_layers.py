@@ -14,6 +14,7 @@ from warptheory.results.discretization._chain import (
     LayersOfGrowthByWalks,
     MeanOverWalks,
 )
+from warptheory.results.discretization._definition import derived_weights, variance_of_difference
 from warptheory.results.discretization._power import LAYERS
 from warptheory.results.discretization._walkers import (
     LatticeSum,
@@ -21,10 +22,9 @@ from warptheory.results.discretization._walkers import (
     SmoothedWeight,
     StepWeight,
     WalkingWeight,
-    autocorrelation,
 )
-from warptheory.symbolic import GaussianField, Step
-from warptheory.symbolic._nodes import Opaque, field_covariance, kernel_argument, known_covariances
+from warptheory.symbolic import GaussianField, OffsetField, Step, Variance, WarpedField, warp
+from warptheory.symbolic._nodes import ExpectedValue, Opaque, field_covariance, kernel_argument, known_covariances
 from warptheory.symbolic._slopes import TAU
 
 LENGTH = sp.Symbol("ell", positive=True)  # of the input's correlation, in pixels
@@ -32,8 +32,12 @@ OFFSET_LENGTH = sp.Symbol("ell_epsilon", positive=True)  # of the offsets'
 Lag = tuple[int, ...]
 _ONE = sp.Integer(1)
 
-_WRITTEN = "y[n] = Σ k(p − m) x[m], p = n + ε(n) + u: the covariance of x is inserted, and E is over u and ε"
-_DIFFERENCE = "given η = ε(n + 1) − ε(n) ~ N(0, v), v = 2(K(0) − K(1)), every fraction of p is equally likely through u"
+_MOMENTS = "of y[n] = Σ k(p − m) x[m], p = n + ε(n) + u; all means are zero"
+_WRITTEN = "the covariance of x is inserted, and E is over u and η = ε(n + Δ) − ε(n)"
+_AVERAGED = (
+    "every fraction of p is equally likely through u, whatever η is: by the algebra of two warped values Σ a(Δ + η − "
+    "δ) C(δ) is left, for any C; η ~ N(0, v), v = 2(K(0) − K(Δ)) = Var(ε(n + Δ) − ε(n))"
+)
 _MOST_LAYERS = 64
 
 
@@ -79,8 +83,7 @@ class OneLayer:
         """Return C_y(Δ) = Σ_δ ∏ M(Δᵢ − δᵢ) C(δ), with the weights in one of their forms."""
         names = ("delta",) if self.dim == 1 else tuple(f"delta_{axis + 1}" for axis in range(self.dim))
         ends = tuple(sp.Symbol(name, integer=True) for name in names)
-        offsets = offset_covariance(self.dim, self.scale)
-        spread = 2 * (offsets.expression(*self.together) - offsets.expression(*lag))
+        spread = variance_of_difference(offset_covariance(self.dim, self.scale), lag)
         kernel = kernel_argument(self.kernel)
         weights = (weight(kernel, start - end, spread) for start, end in zip(lag, ends, strict=True))
         return LatticeSum(sp.Mul(*weights) * self._before(*ends), *ends)
@@ -88,7 +91,7 @@ class OneLayer:
     @property
     def kept(self) -> sp.Expr:
         """C_y(0) = Σ_δ ∏ a(δᵢ) C(δ), a sum over few lags."""
-        a = autocorrelation(self.kernel)
+        a = derived_weights(self.kernel)
         lags = range(-a.reach, a.reach + 1)
         values = {lag: a.value(sp.Integer(lag)) for lag in lags}
         ends = itertools.product(lags, repeat=self.dim)
@@ -112,10 +115,15 @@ class OneLayer:
 def loss_steps(kernel: Kernel, dim: int) -> tuple[Step, ...]:
     """Return the steps of 1 − C_y(0)/C(0) after one layer."""
     layer = OneLayer(kernel, dim)
+    y = _warped(layer)
     variance = layer.before(layer.together)
     lost = 1 - layer.kept / variance
+    *_, averaged = Variance(y[layer.together]).derive().steps
+    if known_covariances(sp.expand(averaged.expression - layer.kept)) != 0:
+        raise ArithmeticError(f"{layer.kept} has to be {averaged.expression}")
     inserted = known_covariances(lost)
     return (
+        Step("Moments", _MOMENTS, 1 - ExpectedValue(y[layer.together] ** 2) / variance),
         Step("Condition on the offsets", _WRITTEN, 1 - layer.after(PairWeight, layer.together) / variance),
         Step("Average over the fraction", "one position: E Σₘ k(u − m) k(u − m + δ) = a(δ)", lost),
         Step("Insert the covariance", "C(δ) at the lags that are left", sp.factor_terms(inserted)),
@@ -125,16 +133,25 @@ def loss_steps(kernel: Kernel, dim: int) -> tuple[Step, ...]:
 def growth_steps(kernel: Kernel, dim: int) -> tuple[Step, ...]:
     """Return the steps of (C_y(0) − C_y(1))/(C(0) − C(1)) after one layer."""
     layer = OneLayer(kernel, dim)
+    y, before = _warped(layer), layer.before(layer.together) - layer.before(layer.neighbours)
+    moments = ExpectedValue(y[layer.together] ** 2) - ExpectedValue(y[layer.together] * y[layer.neighbours])
     written = layer.growth(layer.after(PairWeight, layer.together), PairWeight)
     return (
+        Step("Moments", _MOMENTS, moments / before),
         Step("Condition on the offsets", _WRITTEN, written),
-        Step("Average over the shared offset", _DIFFERENCE, layer.growth(layer.kept, WalkingWeight)),
+        Step("Average over the shared offset", _AVERAGED, layer.growth(layer.kept, WalkingWeight)),
         Step(
             "Average over η",
             "a_v(z) = E a(z + η): a is made of polynomials, and their truncated normal moments of error functions",
             layer.growth(layer.kept, SmoothedWeight),
         ),
     )
+
+
+def _warped(layer: OneLayer) -> WarpedField:
+    """Return y = Wx, read at fractions that are all equally likely."""
+    x = GaussianField("x", input_covariance(layer.dim, layer.scale))
+    return warp(x, OffsetField("uniform", layer.dim, scale=sp.Rational(1, 2)), layer.kernel)
 
 
 def loss_of_layers(kernel: Kernel, dim: int) -> tuple[Step, ...]:
@@ -152,6 +169,7 @@ def growth_of_layers(kernel: Kernel, dim: int) -> tuple[Step, ...]:
 
 def _through_layers(layer: OneLayer, written: Callable[[Callable[[Lag], sp.Expr]], sp.Expr]) -> tuple[Step, ...]:
     """Return the two routes to a function of C_L."""
+    derived_weights(layer.kernel)  # which both take for granted
 
     def at(node: type[CovarianceAfterLayers]) -> Callable[[Lag], sp.Expr]:
         return lambda lag: node(*_chain(layer.kernel, layer.dim), LAYERS, *lag)
@@ -159,8 +177,8 @@ def _through_layers(layer: OneLayer, written: Callable[[Callable[[Lag], sp.Expr]
     return (
         Step(
             "Push the covariance",
-            "C_l(Δ) = Σ_δ ∏ a_v(Δᵢ − δᵢ) C_{l−1}(δ), v = 2(K(0) − K(Δ)): what a layer receives is homogeneous, and "
-            "independent of its offsets",
+            "C_l(Δ) = Σ_δ ∏ a_v(Δᵢ − δᵢ) C_{l−1}(δ), v = 2(K(0) − K(Δ)): the algebra of one layer holds for any C, and "
+            "what a layer receives is again homogeneous, of mean zero, and independent of its offsets",
             written(at(CovarianceAfterLayers)),
         ),
         Step(

@@ -1,12 +1,19 @@
 """The power transfer of a layer whose pixels share one offset: R̂(ω) = Σ_Δ a(Δ) cos ωΔ (D6)."""
 
+import numpy as np
 import sympy as sp
 
 from warptheory.kernels import Kernel
-from warptheory.results.discretization._walkers import autocorrelation, kernel_variance, polynomial_pieces
+from warptheory.results.discretization._walkers import (
+    PairWeight,
+    autocorrelation,
+    kernel_variance,
+    polynomial_pieces,
+)
 from warptheory.symbolic import OffsetField, Step
 from warptheory.symbolic._averages import averaging_reason, evaluate_averages
-from warptheory.symbolic._nodes import KernelValue, OffsetAverage, Opaque, kernel_argument
+from warptheory.symbolic._nodes import KernelValue, Node, OffsetAverage, Opaque, kernel_argument
+from warptheory.symbolic._quadrature import Environment, Evaluate
 from warptheory.symbolic._stacks import Layer, reading
 
 LAYERS = sp.Symbol("L", positive=True, integer=True)
@@ -34,12 +41,44 @@ def normal_power(kernel: Kernel, dim: int) -> tuple[Step, ...]:
     return power_steps(OffsetField("normal", dim, shared=True), kernel)
 
 
+class WaveThroughLayers(Node):
+    """C_L(0) of a wave, C₀(δ) = exp(iω·δ): args (kernel, L, ω₁, …, ω_d); its number from layer after layer."""
+
+    def display(self, *, latex: bool) -> sp.Expr:
+        """Return C_L(0)."""
+        return sp.Function(f"C_{self.args[1]}")(*[0] * len(self.args[2:]))
+
+    def numeric(self, environment: Environment, evaluate: Evaluate) -> float:
+        """Apply C(Δ) ↦ Σ_δ E[Σₘ k(u − m) k(u + Δ − δ − m)] C(δ) along each axis, by quadrature over u."""
+        kernel, layers = self.args[0].content, int(evaluate(self.args[1], environment))
+        reach = 2 * kernel.reach
+        weights = PairWeight(self.args[0], 0, 0).weights(np.arange(-reach, reach + 1.0), 0.0)
+        lags = np.arange(-reach * layers, reach * layers + 1)
+        left = 1.0
+        for omega in self.args[2:]:
+            wave = np.exp(1j * float(evaluate(omega, environment)) * lags)
+            for _ in range(layers):
+                wave = np.convolve(wave, weights, mode="valid")
+            left *= wave.item().real
+        return left
+
+
 def power_of_layers(kernel: Kernel, dim: int) -> tuple[Step, ...]:
-    """Take the steps of one layer to the power L."""
-    reason = "a wave remains a wave, and each layer's offset is independent of the others': "
-    return tuple(
-        Step(step.name, reason * (number == 0) + step.reason, step.expression**LAYERS)
-        for number, step in enumerate(uniform_power(kernel, dim))
+    """Take the steps of one layer to the power L, the solution of P(l + 1) = R̂ P(l), P(0) = 1."""
+    layer, transfer = sp.Function("P"), sp.Symbol("R", positive=True)
+    before = sp.Symbol("l", integer=True, nonnegative=True)
+    powers = sp.rsolve(layer(before + 1) - transfer * layer(before), layer(before), {layer(0): 1})
+    reason = (
+        "a wave remains a wave, and each layer's offset is independent of the others': P(l + 1) = R̂ P(l), P(0) = 1; "
+    )
+    whole = WaveThroughLayers(kernel_argument(kernel), LAYERS, *frequencies(dim))
+    return (
+        Step("Push the covariance of a wave", "C_l(Δ) = Σ_δ a(Δ − δ) C_{l−1}(δ) from C₀(δ) = exp(iω·δ)", whole),
+        *(
+            Step(step.name, reason * (number == 0) + step.reason, powers.subs({before: LAYERS, transfer: one}))
+            for number, step in enumerate(uniform_power(kernel, dim))
+            for one in [step.expression]
+        ),
     )
 
 

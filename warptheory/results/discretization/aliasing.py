@@ -3,7 +3,7 @@
 import math
 from collections.abc import Mapping, Set
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache, lru_cache
 
 import numpy as np
 import sympy as sp
@@ -52,9 +52,18 @@ def _steps(dim: int) -> tuple[Step, ...]:
         Step(
             "Exchange the integrals",
             "∫ cos ωτ dω/2π over |ω| < π/h is sin(πτ/h)/πτ",
-            1 - BandOfCovariance(correlation, SPACING, *lags),
+            1 - BandOfCovariance(correlation, SPACING, *lags, _window(SPACING)),
         ),
     )
+
+
+_TIME, _FREQUENCY = sp.Symbol("tau", positive=True), sp.Symbol("omega", real=True)
+
+
+@cache
+def _window(spacing: sp.Expr) -> sp.Expr:
+    """Return ∫ cos ωτ dω/2π over the band |ω| < π/h, for τ > 0."""
+    return sp.integrate(sp.cos(_FREQUENCY * _TIME) / (2 * sp.pi), (_FREQUENCY, -sp.pi / spacing, sp.pi / spacing))
 
 
 class _Band(Node):
@@ -63,7 +72,7 @@ class _Band(Node):
     @property
     def free_symbols(self) -> set[sp.Symbol]:
         """Symbols of the correlation and the spacing, without the lags."""
-        return (self.args[0].free_symbols - set(self.args[2:])) | self.args[1].free_symbols
+        return (self.args[0].free_symbols - set(self.lags)) | self.args[1].free_symbols
 
     @property
     def lags(self) -> tuple[sp.Symbol, ...]:
@@ -112,17 +121,22 @@ class BandOfSpectrum(_Band):
 
 
 class BandOfCovariance(_Band):
-    """The share as an integral of the covariance."""
+    """The share as an integral of the covariance: args (correlation, h, τ₁, …, τ_d, window in τ)."""
+
+    @property
+    def lags(self) -> tuple[sp.Symbol, ...]:
+        """The lag along each axis."""
+        return tuple(self.args[2:-1])
 
     def display(self, *, latex: bool) -> sp.Expr:
         """Return ∫ C_y(τ)/C_y(0) ∏ sin(πτᵢ/h)/πτᵢ dτ."""
-        window = sp.Mul(*(sp.sin(sp.pi * t / self.args[1]) / (sp.pi * t) for t in self.lags))
+        window = sp.Mul(*(self.args[-1].subs(_TIME, t) for t in self.lags))
         return sp.Integral(self.args[0] * window, *((t, -sp.oo, sp.oo) for t in self.lags))
 
     def numeric(self, environment: Environment, evaluate: Evaluate) -> float | ndarray:
         """Integrate on a tensor grid of Gauss–Legendre panels; a scalar."""
-        points, weights, values, spacing = self._sampled(environment, evaluate)
-        window = weights * np.sinc(points / spacing) / spacing
+        points, weights, values, _ = self._sampled(environment, evaluate)
+        window = weights * evaluate(self.args[-1], {**environment, _TIME: points})
         for _ in self.lags:
             values = np.tensordot(values, window, axes=(0, 0))
         return float(values)

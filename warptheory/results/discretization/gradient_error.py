@@ -1,22 +1,48 @@
 """D5: the error of the offset gradient."""
 
+from collections.abc import Callable
+
+from warptheory.fields import Covariance
 from warptheory.results._ranges import Range
 from warptheory.results._result import Quantity, Result, Setting
 from warptheory.results.discretization._errors import derivative_error
 from warptheory.results.fields._fields import (
+    FAMILIES,
+    IMAGE,
+    SHAPES,
     SPACING,
     continuum_simulation,
     field_on_grid,
+    image_covariance,
     smooth_covariance,
     uniform_offsets,
 )
 from warptheory.symbolic import Expectation, SmallSpacing, SpectralForm
 
 
-def mean_error(setting: Setting) -> SpectralForm:
-    """State E(∂₁y[n]/h − ∂₁x)², every fraction equally likely."""
-    x = field_on_grid(smooth_covariance(setting.dim))
-    return SpectralForm(Expectation(derivative_error(setting, x, uniform_offsets(setting.dim)) ** 2))
+def mean_error_of(field: Callable[[int], Covariance]) -> Callable[[Setting], SpectralForm]:
+    """Return what states E(∂₁y[n]/h − ∂₁x)² for a field of that covariance, every fraction equally likely."""
+
+    def statistic(setting: Setting) -> SpectralForm:
+        x = field_on_grid(field(setting.dim))
+        return SpectralForm(Expectation(derivative_error(setting, x, uniform_offsets(setting.dim)) ** 2))
+
+    return statistic
+
+
+mean_error = mean_error_of(smooth_covariance)
+
+
+def _of_family(name: str) -> Quantity:
+    # Where C is rougher, so is the spline that stands for the truth.
+    return Quantity(
+        f"mean error, {name}",
+        mean_error_of(FAMILIES[name]),
+        smallest_effect=0.03,
+        kernels=("linear", "keys") if name == "Matérn" else ("linear",),
+        dims=(1,),
+        simulation=continuum_simulation(8 if name == "Matérn" else 4, wrapped=1e-4),
+    )
 
 
 def leading_error(setting: Setting) -> SmallSpacing:
@@ -64,7 +90,17 @@ RESULT = Result(
             values=lambda setting: {"l": Range(10.0, 8.0, 16.0), "h": Range(0.5, 0.3, 0.6)},
             simulation=continuum_simulation(),
         ),
+        *map(_of_family, FAMILIES),
+        Quantity(
+            f"mean error, {IMAGE}",
+            mean_error_of(image_covariance),
+            smallest_effect=0.05,
+            kernels=("linear",),
+            dims=(2,),
+            values=lambda setting: {"h": Range(0.8, 0.7, 1.0)},
+            simulation=continuum_simulation(4, wrapped=1e-2),
+        ),
     ),
     kernels=("linear", "keys", "bspline3(prefilter=True)", "lanczos3", "gauss(0.5)"),
-    values={"l": Range(1.8, 1.2, 3.0), "h": Range(1.2, 0.8, 1.8)},
+    values={"l": Range(1.8, 1.2, 3.0), "h": Range(1.2, 0.8, 1.8), **SHAPES},
 )

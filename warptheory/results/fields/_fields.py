@@ -2,13 +2,14 @@
 
 import math
 from collections.abc import Callable, Mapping
+from functools import cache
 from types import MappingProxyType
 from typing import Any
 
 import sympy as sp
 
 from warptheory.core.errors import ArgumentError
-from warptheory.fields import Covariance, SquaredExponential
+from warptheory.fields import Covariance, ImageSpectrum, Matern, PowerLaw, RationalQuadratic, SquaredExponential
 from warptheory.montecarlo import ContinuumSimulation, Experiment
 from warptheory.results._ranges import Range
 from warptheory.results._result import Setting
@@ -17,8 +18,36 @@ from warptheory.symbolic import DEVIATION, GaussianField, MomentStatistic, Offse
 LENGTH = sp.Symbol("l", positive=True)  # ℓ of the field, in pixels
 SPREAD = sp.Symbol("s", positive=True)  # √K(0) of the offsets, in pixels
 OFFSET_LENGTH = sp.Symbol("l_e", positive=True)  # ℓ of the offsets, in pixels
-LAG = sp.Symbol("t", real=True)  # in pixels
 SPACING = sp.Symbol("h", positive=True)  # of the grid, in the unit of the field's length
+
+SMOOTHNESS = sp.Symbol("nu", positive=True)  # ν of Matérn fields
+SHAPE = sp.Symbol("alpha", positive=True)  # of rational quadratic ones
+EXPONENT = sp.Symbol("beta", positive=True)  # of the power law
+INNER = sp.Symbol("w", positive=True)  # inner scale of the power law, in the unit of the field's length
+
+# Fields of other covariances than the squared exponential, by name, for a number of axes.
+FAMILIES: Mapping[str, Callable[[int], Covariance]] = MappingProxyType(
+    {
+        "Matérn": lambda dim: Matern(length=LENGTH, variance=DEVIATION**2, dim=dim, nu=SMOOTHNESS),
+        "rational quadratic": lambda dim: RationalQuadratic(length=LENGTH, variance=DEVIATION**2, dim=dim, alpha=SHAPE),
+        "power law": lambda dim: PowerLaw(
+            length=LENGTH, variance=DEVIATION**2, dim=dim, exponent=EXPONENT, inner=INNER
+        ),
+    }
+)
+
+IMAGE = "image spectrum"
+
+
+def image_covariance(dim: int) -> ImageSpectrum:
+    """Return the measured covariance of a photograph, in its own pixels."""
+    return _photograph()
+
+
+@cache
+def _photograph() -> ImageSpectrum:
+    return ImageSpectrum.of_photograph("camera")
+
 
 # The continuum is read from a grid through this kernel.
 EXACT = ("bspline3(prefilter=True)",)
@@ -28,11 +57,17 @@ EXACT = ("bspline3(prefilter=True)",)
 # as it falls with the fourth power of the spacing only; where that counts, two points per pixel make it 4e-5. Slopes
 # of the offsets of 0.3 deviate by s/ℓ.
 CONTINUUM: Mapping[str, Range] = MappingProxyType(
+    {"l": Range(2.0, 1.6, 3.5), "s": Range(1.2, 0.6, 1.8), "l_e": Range(4.0, 3.0, 6.0)}
+)
+
+# Shapes of the families: Matérn fields with two derivatives, so that cubic splines read them between points, and
+# correlations of the others that end within a row.
+SHAPES: Mapping[str, Range] = MappingProxyType(
     {
-        "l": Range(2.0, 1.6, 3.5),
-        "s": Range(1.2, 0.6, 1.8),
-        "l_e": Range(4.0, 3.0, 6.0),
-        "t": Range(2.0, 1.0, 4.0, step=1.0),
+        "nu": Range(2.5, 2.2, 4.0),
+        "alpha": Range(4.0, 3.5, 6.0),
+        "beta": Range(4.5, 4.2, 5.5),
+        "w": Range(1.5, 1.2, 2.0),
     }
 )
 
@@ -50,6 +85,12 @@ def field_on_grid(covariance: Covariance, spacing: Any = SPACING, name: str = "x
 def smooth_covariance(dim: int) -> SquaredExponential:
     """Return C(τ) = σ² exp(−|τ|²/2ℓ²)."""
     return SquaredExponential(length=LENGTH, variance=DEVIATION**2, dim=dim)
+
+
+def lag(dim: int) -> tuple[sp.Symbol, ...]:
+    """Return τ in pixels: t, or t₁ … t_d."""
+    names = ["t"] if dim == 1 else [f"t_{axis + 1}" for axis in range(dim)]
+    return tuple(sp.Symbol(name, real=True) for name in names)
 
 
 def uniform_offsets(dim: int) -> OffsetField:

@@ -1,7 +1,19 @@
-"""C3: random offsets roughen a field, and layers of them exponentially so."""
+"""C3: random offsets roughen a field, layers of them exponentially so; and what the grid lets through of it."""
 
-from warptheory.results._ranges import Range
+from collections.abc import Mapping, Set
+from dataclasses import dataclass
+from functools import cache
+
+import numpy as np
+import sympy as sp
+from jaxtyping import Float
+from numpy import ndarray
+from torch import Tensor
+
+from warptheory.montecarlo import ContinuumSimulation
+from warptheory.results._ranges import Range, whole
 from warptheory.results._result import PIXEL, Quantity, Result, Setting
+from warptheory.results.fields._ceiling import CeilingExperiment, ceiling
 from warptheory.results.fields._fields import (
     CONTINUUM,
     EXACT,
@@ -10,26 +22,99 @@ from warptheory.results.fields._fields import (
     smooth_field,
     smooth_offsets,
 )
-from warptheory.symbolic import Variance, compose
+from warptheory.symbolic import GaussianField, Step, Variance, compose
+from warptheory.symbolic._nodes import SpectralMoment
+from warptheory.symbolic._slopes import DerivedStatistic
 
-_LAYERS = 3
+LAYERS = sp.Symbol("L", positive=True, integer=True)
 
 
 def slope_variance(setting: Setting) -> Variance:
     """State λ₂(y) = Var ∂₁y."""
-    return _after(1, setting)
+    return _after(1, setting.dim)
 
 
-def slope_variance_of_layers(setting: Setting) -> Variance:
-    """State λ₂ after three layers with independent offsets."""
-    return _after(_LAYERS, setting)
+def slope_variance_of_layers(setting: Setting) -> DerivedStatistic:
+    """State λ₂ after L layers with independent offsets."""
+    return DerivedStatistic("Var ∂₁y after L layers", _layers_steps, setting.dim)
 
 
-def _after(layers: int, setting: Setting) -> Variance:
-    field = compose(smooth_field(setting.dim), smooth_offsets(setting.dim, "epsilon_1"))
-    for number in range(2, layers + 1):
-        field = compose(field, smooth_offsets(setting.dim, f"epsilon_{number}"))
-    return Variance(field.slope(0)[PIXEL])
+def _after(layers: int, dim: int, field: GaussianField | None = None) -> Variance:
+    y = smooth_field(dim) if field is None else field
+    for number in range(1, layers + 1):
+        y = compose(y, smooth_offsets(dim, f"epsilon_{number}"))
+    return Variance(y.slope(0)[PIXEL])
+
+
+def _layers_steps(dim: int) -> tuple[Step, ...]:
+    """Take the steps of one layer to the power L, the solution of λ(l + 1) = Rλ(l); R is that of any field.
+
+    Raises:
+        ArithmeticError: R depends on the field, or two layers are not R².
+    """
+    of_any = _after(1, dim, GaussianField("x")).doit()
+    (moment,) = of_any.atoms(SpectralMoment)
+    ratio, start = sp.cancel(of_any / moment), smooth_field(dim).covariance.second_moment()
+    if ratio.atoms(SpectralMoment) or sp.simplify(_after(2, dim).doit() - start * ratio**2) != 0:
+        raise ArithmeticError(f"a layer has to multiply the slope variance of every field by {ratio}")
+    later, factor, before = sp.Function("lambda"), sp.Symbol("R", positive=True), sp.Symbol("l", integer=True)
+    first = sp.Symbol("lambda_0", positive=True)
+    solved = sp.rsolve(later(before + 1) - factor * later(before), later(before), {later(0): first})
+    reason = (
+        "what a layer makes of a homogeneous isotropic field is one again, independent of the next layer's offsets, "
+        "and λ₂ grows by the same factor R for each: λ(l + 1) = Rλ(l); "
+    )
+    steps = _after(1, dim).derive().steps
+    return tuple(
+        Step(
+            step.name,
+            reason * (number == 0) + step.reason,
+            solved.subs({before: LAYERS, factor: step.expression / start, first: start}),
+        )
+        for number, step in enumerate(steps)
+    )
+
+
+@dataclass(frozen=True)
+class LayersExperiment:
+    """λ₂ after as many layers as the values say, each drawn on a grid with two points per pixel.
+
+    Attributes:
+        dim: number d of axes.
+    """
+
+    dim: int
+
+    @property
+    def symbols(self) -> Set[str]:
+        """Those of a layer, and the number of layers."""
+        return {*_simulation(1, self.dim).symbols, LAYERS.name}
+
+    def row_elements(self, values: Mapping[str, float]) -> int:
+        """Return the number of points that a row draws."""
+        return self._of(values).row_elements(_without_layers(values))
+
+    def sample(
+        self, generator: np.random.Generator, rows: int, values: Mapping[str, float], device: str = "cpu"
+    ) -> Float[Tensor, "rows k"]:
+        """Draw the moments of the slope, shape (rows, k)."""
+        return self._of(values).sample(generator, rows, _without_layers(values), device)
+
+    def combine(self, means: Float[ndarray, "k"], values: Mapping[str, float]) -> tuple[float, Float[ndarray, "k"]]:
+        """Return the variance of the slope, and its gradient."""
+        return self._of(values).combine(means, _without_layers(values))
+
+    def _of(self, values: Mapping[str, float]) -> ContinuumSimulation:
+        return _simulation(int(values[LAYERS.name]), self.dim)
+
+
+@cache
+def _simulation(layers: int, dim: int) -> ContinuumSimulation:
+    return ContinuumSimulation(_after(layers, dim), refinement=2)
+
+
+def _without_layers(values: Mapping[str, float]) -> dict[str, float]:
+    return {name: value for name, value in values.items() if name != LAYERS.name}
 
 
 RESULT = Result(
@@ -38,8 +123,10 @@ RESULT = Result(
     statement=(
         "∂ⱼy = Σᵢ (δᵢⱼ + ∂ⱼεᵢ)(∂ᵢx)∘φ, so that λ₂(y) = Var ∂ⱼy = λ₂(x)(1 + dτ²) for an isotropic field, τ² = Var ∂ⱼεᵢ, "
         "while Var y stays C(0). L layers with independent offsets have λ₂(x)(1 + dτ²)ᴸ: offset gradients grow "
-        "exponentially with depth. On a grid they stay below 2C(0)/h² while C(h) ≥ 0 (C4), and interpolation, which "
-        "takes power from high frequencies, stops them earlier (D6)."
+        "exponentially with depth. On a grid of spacing h linear interpolation lets through 4C(0)/h² at most, whatever "
+        "the field and d: that of the wave (−1)ⁿ. A field whose correlations are nowhere negative has 2C(0)/h² at "
+        "most, and white noise 2(2/3)ᵈ⁻¹C(0)/h² (C4). Layers on the grid do not stay there: each takes h²/6 times this "
+        "variance from C(0) (D6, d = 1), so that over all layers it adds up to no more than 6C(0)/h²."
     ),
     assumptions=(
         "x is a homogeneous isotropic field with a variance of its slopes.",
@@ -58,14 +145,25 @@ RESULT = Result(
             check_drawn=check_continuum(2),
         ),
         Quantity(
-            f"slope variance after {_LAYERS} layers",
+            "slope variance after L layers",
             slope_variance_of_layers,
-            smallest_effect=0.02,
-            dims=(1,),
-            simulation=continuum_simulation(2),
+            smallest_effect=0.04,
+            dims=(1, 2),
+            values=lambda setting: {
+                "L": whole(3, 1, 4) if setting.dim == 1 else whole(2, 1, 2),
+                "l": Range(2.0, 2.0, 3.0),
+            },
+            simulation=lambda _, setting: LayersExperiment(setting.dim),
             check_drawn=check_continuum(2),
+        ),
+        Quantity(
+            "ceiling on the grid",
+            ceiling,
+            kernels=("linear", "keys", "bspline3"),
+            dims=(1, 2),
+            simulation=lambda statistic, setting: CeilingExperiment(setting.kernel, setting.dim),
         ),
     ),
     kernels=EXACT,
-    values={**CONTINUUM, "l": Range(3.0, 2.0, 5.0)},
+    values={**CONTINUUM, "l": Range(3.0, 2.0, 5.0), "h": Range(0.8, 0.6, 1.2)},
 )
