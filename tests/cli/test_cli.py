@@ -224,16 +224,16 @@ def test_help_has_an_example(warptheory, command):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("derive", "A99"), "Error: result: expected one of A1, "),
+        (("derive", "A99"), "Error: result: expected one of A0, "),
         (("derive", "A4", "--kernel", "cubic"), "Error: kernel: expected one of bspline3, gauss, keys, lanczos3"),
         (("derive", "A4", "--offsets", "gauss"), "Error: offsets: expected one of constant, "),
         (("derive", "A4", "--quantity", "mode"), "Error: quantity: expected one of variance, got 'mode'"),
         (("derive", "A*", "--quantity", "mode"), "Error: quantity: expected one of mean for A1, got 'mode'"),
-        (("derive", "A4", "Z*"), "Error: result: expected one of A1, "),
+        (("derive", "A4", "Z*"), "Error: result: expected one of A0, "),
         (("derive", "A*", "--kernel", "cubic"), "Error: kernel: expected one of bspline3, gauss, keys, lanczos3"),
         (("derive", "A*", "--dim", "7"), "Error: dim: expected 1, 2 or 3, got 7"),
         (("derive", "A4", "--out", "/dev/null/x"), "Error: out: expected a folder that can be written to"),
-        (("verify", "Z*"), "Error: result: expected one of A1, "),
+        (("verify", "Z*"), "Error: result: expected one of A0, "),
         (("verify", "A4", "--dim", "7"), "Error: dim: expected 1, 2 or 3, got 7"),
         (
             ("verify", "A4", "--device", "warp9"),
