@@ -193,7 +193,8 @@ def number_of(step, values, dim):
     if expression.atoms(RandomAtom) or expression.atoms(ExpectedValue):
         return None
     several = {len(total.limits) for total in expression.atoms(sp.Sum) if total.has(KernelValue)}
-    if max(several, default=0) > 1 or (dim > 1 and step.name in ("Expand over taps", "Use independence")):
+    by_taps = expression.has(sp.Sum) and step.name in ("Expand over taps", "Use independence")
+    if max(several, default=0) > 1 or (dim > 1 and by_taps):
         return None
     if dim > 1 and any(node.offsets.dim > 1 for node in expression.atoms(OffsetAverage)):
         return None

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 import sympy as sp
 from numpy import ndarray
+from scipy import stats
 
 from warptheory.results._depth import LAYERS
 from warptheory.results.backward._column_tail import THRESHOLD
@@ -45,6 +46,27 @@ class DescendantTail(Statistic):
 
     def __str__(self) -> str:
         return "P(W₁ᵀ…W_Lᵀ1 > t), wide offsets"
+
+
+class PoissonPower(Node):
+    """E qᴿ, R Poisson: args (mean of R, q)."""
+
+    @property
+    def series(self) -> sp.Sum:
+        """The series, to be added up."""
+        mean, base = self.args
+        r = sp.Symbol("r", integer=True, nonnegative=True)
+        return sp.Sum(sp.exp(-mean) * mean**r / sp.factorial(r) * base**r, (r, 0, sp.oo))
+
+    def display(self, *, latex: bool) -> sp.Expr:
+        """Return the series."""
+        return self.series
+
+    def numeric(self, environment: Environment, evaluate: Evaluate) -> float:
+        """Add the terms up to where they are negligible."""
+        mean, base = (float(evaluate(part, environment)) for part in self.args)
+        r = np.arange(int(mean + 12 * np.sqrt(mean) + 30))
+        return float(np.sum(stats.poisson.pmf(r, mean) * base**r))
 
 
 class _Tail(Node):

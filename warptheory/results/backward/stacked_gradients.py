@@ -17,7 +17,7 @@ from warptheory.results._depth import LAYERS, Iterate, solved
 from warptheory.results._ranges import Range, whole
 from warptheory.results._result import HALF_WIDTH, PIXEL, Quantity, Result, Setting, wide_offsets
 from warptheory.results.backward._column_tail import THRESHOLD
-from warptheory.results.backward._descendants import DescendantTail
+from warptheory.results.backward._descendants import DescendantTail, PoissonPower
 from warptheory.results.backward.jensen import MOST_POINTS, GainExperiment, backward_steps, gain_experiment
 from warptheory.symbolic import (
     Derivation,
@@ -186,9 +186,8 @@ class WideDeadStack(Statistic):
 
     def derive(self) -> Derivation:
         """Return the steps from the readings of an input to those whose own gradient is not zero."""
-        q, r = sp.Symbol("q", positive=True), sp.Symbol("r", integer=True, nonnegative=True)
-        poisson = sp.exp(-self.readings) * self.readings**r / sp.factorial(r)
-        summed = sp.Sum(poisson * q**r, (r, 0, sp.oo))
+        q = sp.Symbol("q", positive=True)
+        all_dead = PoissonPower(self.readings, q)
         return Derivation(
             str(self),
             (
@@ -196,12 +195,12 @@ class WideDeadStack(Statistic):
                     "Readings",
                     "an input is dead if each of the R outputs that read it is, R Poisson (B4), which wide offsets "
                     "take from anywhere, so that they are dead independently of each other; q = M(L − 1), M(0) = 0",
-                    Iterate(summed, q, sp.Integer(0), LAYERS),
+                    Iterate(all_dead, q, sp.Integer(0), LAYERS),
                 ),
                 Step(
                     "Add the series",
                     "the generating function of R",
-                    Iterate(sp.simplify(summed.doit()), q, sp.Integer(0), LAYERS),
+                    Iterate(sp.simplify(all_dead.series.doit()), q, sp.Integer(0), LAYERS),
                 ),
             ),
         )
