@@ -101,17 +101,17 @@ def wide_second_moment_of_many(setting: Setting) -> WideStackMoment:
 
 
 def squared(z: Tensor, values: Mapping[str, float]) -> Tensor:
-    """Return the squares, element by element."""
+    """Return the squares, shape (rows, 1, *S) as given."""
     return z.square()
 
 
 def is_dead(z: Tensor, values: Mapping[str, float]) -> Tensor:
-    """Return 1 where nothing arrived, and else 0, element by element."""
+    """Return 1 where nothing arrived, and else 0, shape (rows, 1, *S) as given."""
     return (z == 0).double()
 
 
 def exceeds(z: Tensor, values: Mapping[str, float]) -> Tensor:
-    """Return 1 where more than t arrived, and else 0, element by element."""
+    """Return 1 where more than t arrived, and else 0, shape (rows, 1, *S) as given."""
     return (z > values[THRESHOLD.name]).double()
 
 
