@@ -20,6 +20,8 @@ def test_any_number_of_layers(dim, layers):
     assert found == pytest.approx((1.2 / 2.5) ** 2 * (1 + dim * (0.9 / 4) ** 2) ** layers, rel=1e-12)
     if layers == 1:
         assert found == pytest.approx(C3.evaluate(dim=dim, **values), rel=1e-12)
+        plane = C3.evaluate("slope variance after L layers in the plane", dim=dim, L=layers, **values)
+        assert plane == found
 
 
 def gradient_by_scipy(covariance, order):

@@ -10,6 +10,7 @@ from warptheory.fields import Exponential, Matern
 from warptheory.results._ranges import Range
 from warptheory.results._result import PIXEL, Quantity, Result, Setting
 from warptheory.results.discretization._errors import error
+from warptheory.results.discretization._rough import Order, leading_error
 from warptheory.results.fields._fields import (
     LENGTH,
     SPACING,
@@ -97,9 +98,10 @@ RESULT = Result(
     title="Discretization error and gradients of rough fields",
     statement=(
         "Linear interpolation, d = 1. Exponential covariance: the mean square error is σ²h/(3ℓ) as h → 0. Matérn ν: it "
-        "is of the order h^min(2ν, 4), at ν = 2 up to a logarithm. For ν ≤ 1, and so for the exponential (ν = 1/2), x "
-        "has no derivative: its gradient has infinite variance in the continuum, and only that of the grid, "
-        "2(C(0) − C(h))/h², has a meaning; it grows without end as the grid is refined."
+        "is of the order h^min(2ν, 4), with the coefficient σ²(νh²/2ℓ²)ᵛ Γ(2 − ν)(2ν + 5)/[3Γ(ν + 1)(ν + 1)(2ν + 1)] "
+        "for ν < 2, (7/36)σ²h²/ℓ² at ν = 1 without a logarithm, and h⁴ log(1/h) at ν = 2. For ν ≤ 1, and so for the "
+        "exponential (ν = 1/2), x has no derivative: its gradient has infinite variance in the continuum, and only "
+        "that of the grid, 2(C(0) − C(h))/h², has a meaning; it grows without end as the grid is refined."
     ),
     assumptions=(
         "x is a homogeneous Gaussian field of mean zero.",
@@ -133,6 +135,30 @@ RESULT = Result(
             values=lambda setting: {"l": Range(9.6, 7.0, 14.0)},
             simulation=continuum_simulation(8),
         ),
+        Quantity(
+            "order between two grids, Matérn 1",
+            local_order("1"),
+            smallest_effect=0.02,
+            simulation=continuum_simulation(_POINTS, on_points=True),
+        ),
+        Quantity(
+            "order between two grids, Matérn 2",
+            local_order("2"),
+            smallest_effect=0.03,
+            values=lambda setting: {"l": Range(9.6, 7.0, 14.0)},
+            simulation=continuum_simulation(8, wrapped=1e-4),
+        ),
+        Quantity(
+            "leading error, Matérn",
+            leading_error,
+            smallest_effect=0.03,
+            simulation=continuum_simulation(_POINTS, on_points=True),
+        ),
+        Quantity(
+            "order in h, Matérn",
+            lambda setting: Order(setting.kernel),
+            checked_by=tuple(f"order between two grids, Matérn {nu}" for nu in ("1/2", "1", "3/2", "2", "5/2")),
+        ),
         Quantity("gradient on the grid, exponential covariance", gradient_on_grid),
         Quantity(
             "gradient in the continuum, exponential covariance",
@@ -142,5 +168,5 @@ RESULT = Result(
     ),
     kernels=("linear",),
     dims=(1,),
-    values={"l": Range(24.0, 16.0, 36.0), "h": Range(1.2, 0.8, 1.8)},
+    values={"l": Range(24.0, 16.0, 36.0), "h": Range(1.2, 0.8, 1.8), "nu": Range(1.0, 0.6, 1.5)},
 )

@@ -149,8 +149,8 @@ class CeilingExperiment:
         x = np.cos(phases.reshape(rows, _PHASES, *[1] * self.dim) + wave)
         moved = torch.from_numpy(generator.random((rows, self.dim, *size)) - 0.5).to(device)
         shown = warping.warp_gradient(torch.from_numpy(x).to(device), moved, kernels.get(self.kernel), "periodic")
-        inside = (..., *[slice(_MARGIN, -_MARGIN)] * self.dim)
-        power = shown[:, :, 0][inside].square().flatten(1).mean(1)
+        inside = [slice(_MARGIN, -_MARGIN)] * self.dim
+        power = shown[:, :, 0][(slice(None), slice(None), *inside)].square().flatten(1).mean(1)
         return 2 * (values[DEVIATION.name] / values[SPACING.name]) ** 2 * power
 
     @property

@@ -49,6 +49,14 @@ RESULT = Result(
             simulation=continuum_simulation(2),
             check_drawn=check_continuum(2),
         ),
+        Quantity(
+            "fourth moment in the plane",
+            fourth_moment,
+            dims=(2,),
+            smallest_effect=0.03,  # of which the kurtosis, 3, is many
+            simulation=continuum_simulation(2),
+            check_drawn=check_continuum(2),
+        ),
     ),
     kernels=EXACT,
     values=CONTINUUM,

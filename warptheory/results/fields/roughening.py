@@ -19,10 +19,11 @@ from warptheory.results.fields._fields import (
     EXACT,
     check_continuum,
     continuum_simulation,
+    smooth_covariance,
     smooth_field,
     smooth_offsets,
 )
-from warptheory.symbolic import GaussianField, Step, Variance, compose
+from warptheory.symbolic import ComposedField, GaussianField, Step, Variance, compose
 from warptheory.symbolic._nodes import SpectralMoment
 from warptheory.symbolic._slopes import DerivedStatistic
 
@@ -40,7 +41,7 @@ def slope_variance_of_layers(setting: Setting) -> DerivedStatistic:
 
 
 def _after(layers: int, dim: int, field: GaussianField | None = None) -> Variance:
-    y = smooth_field(dim) if field is None else field
+    y: GaussianField | ComposedField = smooth_field(dim) if field is None else field
     for number in range(1, layers + 1):
         y = compose(y, smooth_offsets(dim, f"epsilon_{number}"))
     return Variance(y.slope(0)[PIXEL])
@@ -54,7 +55,7 @@ def _layers_steps(dim: int) -> tuple[Step, ...]:
     """
     of_any = _after(1, dim, GaussianField("x")).doit()
     (moment,) = of_any.atoms(SpectralMoment)
-    ratio, start = sp.cancel(of_any / moment), smooth_field(dim).covariance.second_moment()
+    ratio, start = sp.cancel(of_any / moment), smooth_covariance(dim).second_moment()
     if ratio.atoms(SpectralMoment) or sp.simplify(_after(2, dim).doit() - start * ratio**2) != 0:
         raise ArithmeticError(f"a layer has to multiply the slope variance of every field by {ratio}")
     later, factor, before = sp.Function("lambda"), sp.Symbol("R", positive=True), sp.Symbol("l", integer=True)
@@ -147,12 +148,18 @@ RESULT = Result(
         Quantity(
             "slope variance after L layers",
             slope_variance_of_layers,
+            smallest_effect=0.02,
+            dims=(1,),
+            values=lambda setting: {"L": whole(3, 1, 4), "l": Range(2.0, 2.0, 3.0)},
+            simulation=lambda _, setting: LayersExperiment(setting.dim),
+            check_drawn=check_continuum(2),
+        ),
+        Quantity(
+            "slope variance after L layers in the plane",
+            slope_variance_of_layers,
             smallest_effect=0.04,
-            dims=(1, 2),
-            values=lambda setting: {
-                "L": whole(3, 1, 4) if setting.dim == 1 else whole(2, 1, 2),
-                "l": Range(2.0, 2.0, 3.0),
-            },
+            dims=(2,),
+            values=lambda setting: {"L": whole(2, 1, 2), "l": Range(2.0, 2.0, 3.0)},
             simulation=lambda _, setting: LayersExperiment(setting.dim),
             check_drawn=check_continuum(2),
         ),

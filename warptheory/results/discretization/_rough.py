@@ -1,0 +1,141 @@
+"""The error of linear interpolation for Matérn fields of any smoothness, to leading order in the spacing (D3).
+
+C(τ) is a series in τ² and one in τ²ᵐ⁺²ᵛ. The mean error is linear in C, and takes a power |τ|ᵖ to F(p)hᵖ, F(2) = 0: the
+first power that is left is h²ᵛ, or h⁴ of D2, and at ν = 2, where both have a pole, h⁴ log h.
+"""
+
+from dataclasses import dataclass
+from functools import cache
+
+import sympy as sp
+
+from warptheory.fields import Matern
+from warptheory.results._result import Setting
+from warptheory.results.discretization._errors import error
+from warptheory.results.fields._fields import LENGTH, SMOOTHNESS, SPACING, field_on_grid, uniform_offsets
+from warptheory.symbolic import (
+    DEVIATION,
+    Derivation,
+    Expectation,
+    GaussianField,
+    LeadingTerm,
+    SmallSpacing,
+    Statistic,
+    Step,
+)
+from warptheory.symbolic._nodes import FieldCovariance, FractionMean
+
+_POWER = sp.Symbol("p", positive=True)
+
+
+@cache
+def functional(kernel: str) -> sp.Expr:
+    """Return F(p), the mean error at h = 1 for |τ|ᵖ in place of C(τ), p > 0; linear in C by the algebra.
+
+    Raises:
+        ArithmeticError: a lag that is neither whole, nor the fraction f or 1 − f beyond whole pixels.
+    """
+    finite = Expectation(error(Setting(kernel=kernel), GaussianField("x"), uniform_offsets(1)) ** 2).doit()
+
+    def integral(integrand: sp.Expr, fraction: sp.Symbol) -> sp.Expr:
+        return sp.Add(*(_mean_of(term, fraction) for term in sp.Add.make_args(sp.expand(integrand))))
+
+    averaged = finite.replace(FractionMean, integral)
+    whole = {node: abs(node.lag[0]) ** _POWER if node.lag[0] != 0 else 0 for node in averaged.atoms(FieldCovariance)}
+    return sp.factor(sp.simplify(averaged.xreplace(whole)))
+
+
+def _mean_of(term: sp.Expr, fraction: sp.Symbol) -> sp.Expr:
+    """Return ∫₀¹ q(f)|τ|ᵖ df for a polynomial q times C(τ), by Euler's beta function."""
+    (node,) = term.atoms(FieldCovariance)
+    lag, weight = node.lag[0], sp.Poly(term.coeff(node), fraction)
+    if lag == 0:
+        return sp.Integer(0)
+    if fraction not in lag.free_symbols:
+        return sp.Abs(lag) ** _POWER * sp.integrate(weight.as_expr(), (fraction, 0, 1))
+    if lag not in (fraction, 1 - fraction, fraction - 1):
+        raise ArithmeticError(f"known are lags f and 1 − f, and not {lag}")
+    turned = weight if lag == fraction else sp.Poly(weight.as_expr().subs(fraction, 1 - fraction), fraction)
+    return sp.Add(*(c / (_POWER + power + 1) for (power,), c in turned.terms()))
+
+
+@cache
+def coefficient_of_rough_power() -> sp.Expr:
+    """Return B of C(τ) = even powers + B|τ|^2ν + …, for the Matérn covariance of variance one, ν no whole number.
+
+    By K_ν = π(I₋ν − I_ν)/(2 sin νπ), I_ν(z) = (z/2)^ν/Γ(ν + 1) + …; as Γ(2 − ν)/ν(ν − 1) in place of Γ(−ν).
+    """
+    nu, z = sp.Symbol("nu", positive=True, integer=False), sp.Symbol("z", positive=True)
+    growing = sp.besselk(nu, z).rewrite(sp.besseli).expand().coeff(sp.besseli(nu, z))
+    power = 2 ** (1 - nu) / sp.gamma(nu) * z**nu * growing * (z / 2) ** nu / sp.gamma(nu + 1)
+    reflected = power.subs(sp.csc(sp.pi * nu), sp.gamma(nu) * sp.gamma(2 - nu) / (sp.pi * (1 - nu)))
+    in_gammas = reflected.subs(sp.gamma(nu + 1), nu * sp.gamma(nu))
+    plain = sp.powsimp(sp.expand_power_base(in_gammas / z ** (2 * nu), force=True)).subs(nu, SMOOTHNESS)
+    return plain * (2 * SMOOTHNESS / LENGTH**2) ** SMOOTHNESS
+
+
+@cache
+def rough_error(kernel: str) -> sp.Expr:
+    """Return σ²B F(2ν) h^2ν, in which a pole of B at ν = 1 meets a zero of F."""
+    factors = coefficient_of_rough_power() * functional(kernel).subs(_POWER, 2 * SMOOTHNESS)
+    return sp.factor(sp.cancel(sp.together(factors)), deep=False) * DEVIATION**2 * SPACING ** (2 * SMOOTHNESS)
+
+
+@dataclass(frozen=True)
+class RoughLeading(LeadingTerm):
+    """The leading term of the mean error of a Matérn field of 0 < ν < 2 as h → 0.
+
+    Attributes:
+        kernel: name of the kernel.
+    """
+
+    kernel: str
+
+    def derive(self) -> Derivation:
+        """Return the steps of the mean error at a finite spacing, and the leading term."""
+        finite = self.statistic.derive().steps
+        return Derivation(str(self), (*finite, Step("Expand in the spacing", _SERIES, rough_error(self.kernel))))
+
+    def __str__(self) -> str:
+        return f"leading term ({SPACING} → 0) of {self.statistic}"
+
+
+_SERIES = (
+    "C(τ) = even powers + B|τ|^2ν + …, B from K_ν = π(I₋ν − I_ν)/(2 sin νπ); |τ|ᵖ gives F(p)hᵖ, F(p) = "
+    "(p − 2)(p + 5)/3(p + 1)(p + 2) for linear interpolation: τ² gives nothing, and 2ν < 4 is the lowest power left"
+)
+
+
+def leading_error(setting: Setting) -> RoughLeading:
+    """State the leading term of E(y[n] − x(h(n + ε)))² for Matérn covariance."""
+    x = field_on_grid(Matern(nu=SMOOTHNESS, length=LENGTH, variance=DEVIATION**2, dim=1))
+    return RoughLeading(Expectation(error(setting, x, uniform_offsets(1)) ** 2), setting.kernel)
+
+
+@dataclass(frozen=True)
+class Order(Statistic):
+    """The power of h that the mean error of a Matérn field follows as h → 0, ν other than 2.
+
+    Attributes:
+        kernel: name of the kernel.
+    """
+
+    kernel: str
+
+    def derive(self) -> Derivation:
+        """Return the exponents of the two leading terms, and the smaller of them, which is left as h → 0."""
+        x = GaussianField("x", spacing=SPACING)
+        smooth = SmallSpacing(
+            Expectation(error(Setting(kernel=self.kernel), x, uniform_offsets(1)) ** 2), SPACING
+        ).doit()
+        powers = [sp.simplify(SPACING * sp.diff(term, SPACING) / term) for term in (rough_error(self.kernel), smooth)]
+        return Derivation(str(self), (Step("Compare the leading terms", _ORDER, sp.Min(*powers)),))
+
+    def __str__(self) -> str:
+        return f"order in {SPACING} of the mean error, {self.kernel}"
+
+
+_ORDER = (
+    "B|τ|^2ν leaves B F(2ν) h^2ν, and where λ₄ < ∞, for ν > 2, the term λ₄τ⁴/24 leaves λ₄h⁴/120 (D2); at ν = 2 the "
+    "poles of both cancel in h⁴ log(1/h)"
+)
