@@ -390,7 +390,7 @@ class OffsetAverage(Node):
         return sp.Function(f"E_{written(self.offsets.name, latex=latex)}")(self.args[0])
 
     def numeric(self, environment: Environment, evaluate: Evaluate) -> float | ndarray:
-        """Integrate against the law's density, or sum over its atoms, on a tensor grid."""
+        """Integrate against the law's density, or sum over its atoms, on a tensor grid; a scalar or an array."""
         knots = self._knots(environment, evaluate)
         correlation = float(evaluate(self.offsets.correlation, environment))
         if correlation in (0, 1):
