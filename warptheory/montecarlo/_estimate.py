@@ -29,7 +29,7 @@ from warptheory.montecarlo._variance_reduction import what_is_drawn
 from warptheory.symbolic import MomentStatistic
 
 DEFAULT_MAX_ELEMENTS = 2**31
-_FEWEST_CHUNKS_TO_COMPARE = 8  # where the standard error is held against the scatter between them
+_FEWEST_CHUNKS_TO_COMPARE = 4  # where the standard error is held against the scatter between them
 
 
 class EstimateError(WarpTheoryError):

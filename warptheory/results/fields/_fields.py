@@ -64,10 +64,10 @@ CONTINUUM: Mapping[str, Range] = MappingProxyType(
 # correlations of the others that end within a row.
 SHAPES: Mapping[str, Range] = MappingProxyType(
     {
-        "nu": Range(2.5, 2.2, 4.0),
-        "alpha": Range(4.0, 3.5, 6.0),
-        "beta": Range(4.5, 4.2, 5.5),
-        "w": Range(1.5, 1.2, 2.0),
+        "nu": Range(2.5, 2.4, 4.0),
+        "alpha": Range(4.0, 4.0, 8.0, "log"),
+        "beta": Range(4.5, 3.0, 4.5),
+        "w": Range(1.5, 1.5, 2.0),
     }
 )
 
