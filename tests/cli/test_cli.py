@@ -191,7 +191,8 @@ def test_verify_prints_and_records_the_verdict(warptheory, tmp_path):
     for word in ("verified: theory", "estimate", "standard error", "n = ", "power", "seed 4"):
         assert word in out
     table = pd.read_parquet(tmp_path / "verdicts.parquet")
-    assert list(table["verdict"]) == ["verified"]
+    assert list(table["verdict"]) == ["verified"] * 3
+    assert list(table["point"]) == [0, 1, 2]
     assert {"theory", "estimate", "stderr", "n", "power", "z", "seed"} <= set(table.columns)
 
 
@@ -228,7 +229,10 @@ def test_help_has_an_example(warptheory, command):
         (("derive", "A4", "--kernel", "cubic"), "Error: kernel: expected one of bspline3, gauss, keys, lanczos3"),
         (("derive", "A4", "--offsets", "gauss"), "Error: offsets: expected one of constant, "),
         (("derive", "A4", "--quantity", "mode"), "Error: quantity: expected one of variance, got 'mode'"),
-        (("derive", "A*", "--quantity", "mode"), "Error: quantity: expected one of mean for A1, got 'mode'"),
+        (
+            ("derive", "A*", "--quantity", "mode"),
+            "Error: quantity: expected one of variance, third cumulant, fourth cumulant for",
+        ),
         (("derive", "A4", "Z*"), "Error: result: expected one of A0, "),
         (("derive", "A*", "--kernel", "cubic"), "Error: kernel: expected one of bspline3, gauss, keys, lanczos3"),
         (("derive", "A*", "--dim", "7"), "Error: dim: expected 1, 2 or 3, got 7"),

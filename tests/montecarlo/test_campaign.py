@@ -112,7 +112,7 @@ def test_an_estimation_takes_chunks_in_any_order_and_more_than_once():
         ("raises", "ZeroDivisionError: no such number"),
         ("memory", "MemoryError"),
         ("preparation", "ArithmeticError: this cannot be derived"),
-        ("function", "bad: the first 2 chunks of seed 0: ZeroDivisionError: no such function"),
+        ("function", "bad: the first 4 chunks of seed 0: ZeroDivisionError: no such function"),
         ("exits", "SystemExit: 5"),
         ("stops", "StopError: ('of a kind of its own', 'and more')"),
         ("preparation exits", "SystemExit: 5"),

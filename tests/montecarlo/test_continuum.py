@@ -6,6 +6,7 @@ import pytest
 import sympy as sp
 import torch
 
+from tests.given import needed
 from warptheory import montecarlo
 from warptheory.core.errors import ArgumentError
 from warptheory.core.streams import Stream
@@ -73,7 +74,7 @@ def test_the_operator_agrees_with_the_algebra(name):
     statistic = STATISTICS[name]()
     values = {**VALUES, "epsilon": 1.3, "sigma": 1.0, "mu": 0.0}
     simulation = ContinuumSimulation(statistic, refinement=4 if name == "spacing" else 2)
-    estimate = montecarlo.estimate(simulation, values, rtol=2e-2, seed=4, label=name)
+    estimate = montecarlo.estimate(simulation, needed(simulation, values), rtol=2e-2, seed=4, label=name)
     assert abs(estimate.value - evaluate(statistic.doit(), values)) < 5 * estimate.stderr
 
 
@@ -100,7 +101,7 @@ def test_rough_fields_are_exact_on_points():
     half = OffsetField("constant", location="1/2")
     statistic = Expectation((warp(x, half)[0] - compose(x, half)[0]) ** 2)
     simulation = ContinuumSimulation(statistic, refinement=2, on_points=True)
-    estimate = montecarlo.estimate(simulation, VALUES, rtol=1e-2, seed=1)
+    estimate = montecarlo.estimate(simulation, needed(simulation, VALUES), rtol=1e-2, seed=1)
     assert abs(estimate.value - evaluate(statistic.doit(), VALUES)) < 5 * estimate.stderr
     derivative = Variance(compose(x, half).diff(0)[0])
     with pytest.raises(ArgumentError, match="values, on points"):
@@ -139,7 +140,7 @@ def test_fourth_moments_of_small_differences_have_a_standard_error():
 def test_what_no_grid_can_show_is_refused(statistic, message):
     """Offsets that change from pixel to pixel say nothing of what lies between these, nor a symbol of where it is."""
     with pytest.raises(ArgumentError, match=message):
-        montecarlo.estimate(statistic(), VALUES, rtol=0.1)
+        montecarlo.estimate(asked := statistic(), needed(asked, VALUES), rtol=0.1)
 
 
 def shared(name):

@@ -11,6 +11,7 @@ import sympy as sp
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.given import needed
 from tests.symbolic.enumeration import HALF_WIDTH
 from warptheory import montecarlo
 from warptheory.core.errors import ArgumentError
@@ -79,7 +80,7 @@ def test_simulation_against_the_algebra(name):
     """Within 5 standard errors: a false alarm once in two million."""
     statistic, precision = STATISTICS[name]
     exact = evaluate(statistic.doit(), VALUES)
-    found = montecarlo.estimate(statistic, VALUES, rtol=0.0, atol=precision, seed=1)
+    found = montecarlo.estimate(statistic, needed(statistic, VALUES), rtol=0.0, atol=precision, seed=1)
     assert found.reached
     assert abs(found.value - exact) <= 5 * found.stderr + 1e-12
     assert exact == 0.0 or not name.startswith("far")
@@ -90,7 +91,7 @@ def test_short_rows_would_show():
     for name in ("independent offsets", "far by a displacement", "far by a location", "far by what is given"):
         statistic, precision = STATISTICS[name]
         with mock.patch.object(Simulation, "size", return_value=(64,)):
-            found = montecarlo.estimate(statistic, VALUES, rtol=0.0, atol=precision, seed=1)
+            found = montecarlo.estimate(statistic, needed(statistic, VALUES), rtol=0.0, atol=precision, seed=1)
         assert abs(found.value - evaluate(statistic.doit(), VALUES)) > 10 * found.stderr
 
 
@@ -210,7 +211,9 @@ def products(draw):
 def built(dim, laws, values):
     """Return the fields and pixels of what was drawn."""
     offsets = [
-        OffsetField(law, dim, scale=f"{scale} + 1/3", location=f"{whole} + {half}", name=name, shared=shared)
+        OffsetField(
+            law, dim, scale=scale + sp.Rational(1, 3), location=whole + sp.Rational(half), name=name, shared=shared
+        )
         for name, (law, scale, whole, half, shared) in zip(("e1", "e2"), laws, strict=True)
     ]
     for field, layers, pixel in values:
@@ -256,7 +259,7 @@ def test_rows_that_no_memory_holds_are_refused(statistic, received):
     """Before anything is drawn."""
     expected = r"values whose offsets keep them within a row of at most 2\*\*24 pixels"
     with pytest.raises(ArgumentError, match=rf"^statistic: expected {expected}, got a row of {received}"):
-        montecarlo.estimate(statistic, {"epsilon": 1e8})
+        montecarlo.estimate(statistic, needed(statistic, {"epsilon": 1e8}))
 
 
 @pytest.mark.usefixtures("as_users_call")

@@ -8,6 +8,7 @@ import pytest
 import torch
 from scipy import stats
 
+from tests.given import needed
 from warptheory import montecarlo, results
 from warptheory.core.errors import ArgumentError
 from warptheory.montecarlo import Claim, Judgement, NotFiniteError, allowed_deviation, estimate, verify
@@ -71,7 +72,7 @@ def test_one_outlying_run_is_not_a_refutation():
 
     @dataclass(frozen=True)
     class FirstRunOff(Normal):
-        calls: tuple = ()
+        symbols: frozenset = frozenset({"rows"})
 
         def sample(self, generator, rows, values, device="cpu"):
             values["rows"] += rows
@@ -228,7 +229,7 @@ ZEROS = {
 def test_a_value_of_zero_is_estimated_relative_to_its_size(name):
     """4·stderr ≤ rtol·size: the deviation σ² of a product of two pixels, or at least the 3 of E(x − μ)⁴/σ⁴."""
     experiment, size = ZEROS[name]
-    found = estimate(experiment, {"s": 0.5}, rtol=2e-3, max_elements=2**27, plain=True)
+    found = estimate(experiment, needed(experiment, {"s": 0.5}), rtol=2e-3, max_elements=2**27, plain=True)
     assert found.reached
     assert found.is_zero
     assert abs(found.value) <= 4 * found.stderr <= 2e-3 * found.size

@@ -206,13 +206,13 @@ def test_counts_have_a_limit_that_is_said(label, name, symbol, number):
 )
 def test_work_has_a_limit_that_is_said(name, message):
     with pytest.raises(ArgumentError, match=message):
-        results.get("D6").evaluate(name, L=60_000)
+        results.get("D6").evaluate(name, L=60_000, standard=True)
 
 
 @pytest.mark.usefixtures("as_users_call")
 def test_numbers_that_no_float_holds_are_told():
     with pytest.raises(ArgumentError, match=r"^values: expected values at which .* is below 1e308, got .*L = 60000"):
-        results.get("B8").evaluate("second moment after L layers, smooth offsets", L=60_000)
+        results.get("B8").evaluate("second moment after L layers, smooth offsets", L=60_000, standard=True)
     with pytest.raises(ArgumentError, match="^L: expected layers whose first has at most "):
         results.get("B8").claim("second moment after L layers, smooth offsets", theory=1.0, L=60_000)
 

@@ -24,7 +24,7 @@ from warptheory.montecarlo._supervised import InTurn, ProcessWorker, Supervised,
 TIME_LIMIT = 1800.0  # seconds; the longest task of the registered results takes a minute
 
 LOCAL = ("serial", "threads", "processes", "dask")
-_SECONDS_TO_ANSWER = 10
+_SECONDS_TO_ANSWER = 10.0
 _MOST_WORKERS = 1024
 _LONGEST = threading.TIMEOUT_MAX
 _CLUSTER_PREFIXES = ("tcp://", "tls://", "ws://", "wss://")
@@ -151,7 +151,7 @@ def _connected(client: Callable[..., Any], address: str) -> Any:
     logger.setLevel(logging.CRITICAL)  # what goes wrong is said below, in one line
     try:
         # The client waits without end for a server that takes a connection and says nothing.
-        found = ThreadWorker().do(partial(client, address, timeout=_SECONDS_TO_ANSWER), 2 * _SECONDS_TO_ANSWER)
+        found = ThreadWorker().do(partial(client, address, timeout=_SECONDS_TO_ANSWER), 2.0 * _SECONDS_TO_ANSWER)
     except Exception as error:  # whatever a server of another kind makes of it
         received = f"{address}: {type(error).__name__}: {error}"
         raise ArgumentError("scheduler", expected=expected, received=received) from error

@@ -57,7 +57,9 @@ def _near(expression: sp.Expr, symbol: sp.Symbol, value: sp.Expr) -> sp.Expr:
 
 
 def variance_of_difference(offsets: FieldCovariance, lag: Sequence[int]) -> sp.Expr:
-    """Return Var(ε(n + Δ) − ε(n)) for a component of offsets of covariance K."""
+    """Return Var(ε(n + Δ) − ε(n)) for a component of offsets of covariance K; 0 for Δ = 0."""
+    if not any(lag):
+        return sp.Integer(0)
     component = OffsetField(covariance=offsets).component
     return Var(component[tuple(lag)] - component[(0,) * len(lag)])
 

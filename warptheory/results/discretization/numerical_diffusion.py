@@ -185,6 +185,7 @@ RESULT = Result(
             GRADIENT,
             stated("2(C(0) − C(1)) at equilibrium", _equilibrium.gradient_steps),
             smallest_effect=0.02,
+            kernels=("linear",),  # others balance C(0) with more than C(1)
             dims=(1,),
             values=lambda setting: {"tau": Range(0.5, 0.35, 0.8)},
             simulation=lambda _, s: EquilibriumExperiment(s.kernel, ratio=False),

@@ -152,7 +152,7 @@ RESULT = Result(
             "leading error, Matérn",
             leading_error,
             smallest_effect=0.03,
-            values=lambda setting: {"l": Range(24.0, 24.0, 40.0, "log"), "nu": Range(1.0, 0.5, 1.1)},
+            values=lambda setting: {"l": Range(24.0, 24.0, 40.0, "log")},
             simulation=continuum_simulation(_POINTS, on_points=True),
         ),
         Quantity(
@@ -169,5 +169,5 @@ RESULT = Result(
     ),
     kernels=("linear",),
     dims=(1,),
-    values={"l": Range(24.0, 16.0, 36.0), "h": Range(1.2, 0.8, 1.8)},
+    values={"l": Range(24.0, 16.0, 36.0), "h": Range(1.2, 0.8, 1.8), "nu": Range(1.0, 0.5, 1.1)},
 )
