@@ -10,7 +10,7 @@ With z set by a family-wise level over everything that is checked in one run:
 A standard error from n rows is uncertain itself, so that z is widened to the quantile of Student's law with n − 1
 degrees of freedom that has the same level. Where SE is far below what it needs to be, other errors show: of positions
 that wrap around a row (a share of 1e-7), of steps that stand for derivatives, of rounding. One percent of the smallest
-effect is allowed for them; an error of that effect is seen all the same.
+effect is allowed for them, or what a claim says of its experiment; an error of that effect is seen all the same.
 """
 
 import math
@@ -37,7 +37,6 @@ _POWER_QUANTILE = float(special.ndtri(POWER))  # 3.09
 # A run aims beyond what the rule demands: with 3.09 one planted error in a thousand would go unseen, and a
 # run checks hundreds of claims.
 _AIMED_QUANTILE = 4.0
-_ALLOWED_BIAS = 0.01  # of the smallest effect
 
 
 @dataclass(frozen=True)
@@ -52,6 +51,8 @@ class Claim:
         smallest_effect: the smallest error that matters, positive, relative to `size`, or in the unit of the
             quantity where that is zero.
         size: the size of the quantity, not negative, in its unit; None for |theory|.
+        bias: how far the experiment itself may be off, as a share of the smallest effect in [0, ½): of positions that
+            wrap around a row, of a grid that stands for the continuum, of steps for derivatives, of rounding.
 
     Raises:
         ArgumentError: a number that is infinite, NaN or out of range.
@@ -63,8 +64,10 @@ class Claim:
     values: Mapping[str, float] = field(default_factory=dict)
     smallest_effect: float = 0.01
     size: float | None = None
+    bias: float = 0.01
 
     def __post_init__(self) -> None:
+        check_number("bias", self.bias, least=0, below=0.5)
         if not (isinstance(self.theory, Real) and math.isfinite(self.theory)):
             raise ArgumentError("theory", expected=f"a finite number for {self.label!r}", received=self.theory)
         check_number("smallest_effect", self.smallest_effect, above=0)
@@ -232,9 +235,14 @@ class Judgement:
         self.estimation = self._estimation(self.claim.label)
         self._first: Estimate | None = None
 
+    @property
+    def _seen(self) -> float:
+        """The share of an effect that is left where a bias hides some of it, and is allowed for besides."""
+        return 1 - 2 * self.claim.bias
+
     def _estimation(self, label: str) -> Estimation:
-        atol = self.claim.absolute_effect / (self.z + _AIMED_QUANTILE)
         claim = self.claim
+        atol = self._seen * claim.absolute_effect / (self.z + _AIMED_QUANTILE)
         return Estimation(
             as_experiment(claim.experiment),
             claim.values,
@@ -286,7 +294,7 @@ class Judgement:
         found, effect = self.estimation.estimate, self.claim.absolute_effect
         allowed = student_deviation(self.z, found.n)
         word, reason = self._word(allowed)
-        power = float(special.ndtr(effect / found.stderr - allowed)) if found.stderr > 0 else 1.0
+        power = float(special.ndtr(self._seen * effect / found.stderr - allowed)) if found.stderr > 0 else 1.0
         return Verdict(
             verdict=word,
             label=self.claim.label,
@@ -316,12 +324,12 @@ class Judgement:
             return "refuted", small if difference < effect else ""
         if disagreeing:
             return "undecided", "of two estimates one disagrees"
-        if effect < (allowed + _POWER_QUANTILE) * found.stderr:
+        if self._seen * effect < (allowed + _POWER_QUANTILE) * found.stderr:
             return "undecided", f"with {found.n} rows an error of the smallest effect could have gone unseen"
         return "verified", ""
 
     def _disagrees(self, found: Estimate, theory: float) -> bool:
-        bias = _ALLOWED_BIAS * self.claim.absolute_effect
+        bias = self.claim.bias * self.claim.absolute_effect
         agrees = abs(theory - found.value) <= student_deviation(self.z, found.n) * found.stderr + bias
         return not agrees  # NaN agrees with nothing
 

@@ -110,6 +110,7 @@ class Quantity:
         name: what it is, such as "variance".
         experiment: makes the statistic for a setting; it is derived and simulated from this one text.
         smallest_effect: the smallest relative error that a check has to see.
+        bias: how far its experiment may be off, as a share of the smallest effect; as in `Claim`.
         kernels: names of the kernels for which it is checked; empty for the result's own.
         dims: numbers of axes for which it is checked; empty for the result's own.
         values: values at which it is checked, by setting, with their ranges, where those of the result do not fit.
@@ -124,6 +125,7 @@ class Quantity:
     name: str
     experiment: Callable[[Setting], Statistic]
     smallest_effect: float = 0.01
+    bias: float = 0.01
     kernels: tuple[str, ...] = ()
     dims: tuple[int, ...] = ()
     values: Callable[[Setting], Mapping[str, float]] = no_values
@@ -324,6 +326,7 @@ class Result:
             values=values_drawn,
             smallest_effect=chosen.smallest_effect,
             size=statistic.size(number),
+            bias=chosen.bias,
         )
 
     def simulation(self, /, quantity: str | None = None, **values: Any) -> tuple[Experiment, dict[str, float]]:

@@ -95,12 +95,13 @@ RESULT = Result(
         Quantity(
             f"mean error, {IMAGE}",
             mean_error_of(image_covariance),
-            smallest_effect=0.05,
+            smallest_effect=0.1,
+            # Of slow correlations beyond the period, and of waves near the finest that splines do not read well.
+            bias=0.3,
             kernels=("linear",),
             dims=(2,),
             values=lambda setting: {"h": Range(0.8, 0.7, 0.9)},
-            # Slow correlations: of 2e-3 beyond the period, 1 to 3 % of the error are missing.
-            simulation=continuum_simulation(3, wrapped=1e-3),
+            simulation=continuum_simulation(2, wrapped=2e-3),
         ),
     ),
     kernels=("linear", "keys", "bspline3(prefilter=True)", "lanczos3", "gauss(0.5)"),
