@@ -95,12 +95,17 @@ class CardinalSpline(Kernel):
         return (*half[:0:-1], *half)
 
     def gathering(self, moved: int) -> PiecewiseKernel:
-        """Return β(u + moved), which gathers coefficients that lie as many pixels further along the axis."""
+        """Return β(u + moved), which gathers coefficients that lie as many pixels further along the axis.
+
+        Raises:
+            ArgumentError: no whole number of pixels.
+        """
+        pixels = check_integer("moved", moved, least=-(2**31), most=2**31)
         pieces = [
-            Piece(piece.lower - moved, piece.upper - moved, piece.expression.xreplace({POSITION: POSITION + moved}))
+            Piece(piece.lower - pixels, piece.upper - pixels, piece.expression.xreplace({POSITION: POSITION + pixels}))
             for piece in self.spline.pieces
         ]
-        reproduced = min(self.spline.reproduces, 0) if moved else self.spline.reproduces
+        reproduced = min(self.spline.reproduces, 0) if pixels else self.spline.reproduces
         return PiecewiseKernel(self.name, tuple(pieces), reproduced, self.source)
 
     @property

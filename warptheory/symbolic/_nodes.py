@@ -213,7 +213,7 @@ class SpectralMoment(Node):
         return sp.Symbol(f"{written(name, latex=latex)}({written(self.field.name, latex=latex)})", positive=True)
 
     def numeric(self, environment: Environment, evaluate: Evaluate) -> float | ndarray:
-        """Evaluate the moment."""
+        """Return the moment, a scalar."""
         if self.field.covariance is None:
             raise ArgumentError("expression", expected="fields whose covariance is given", received=str(self))
         return float(evaluate(self.inserted(), environment))

@@ -29,9 +29,6 @@ def mean_error_of(field: Callable[[int], Covariance]) -> Callable[[Setting], Spe
     return statistic
 
 
-mean_error = mean_error_of(smooth_covariance)
-
-
 def _of_family(name: str) -> Quantity:
     return Quantity(
         f"mean error, {name}",
@@ -60,10 +57,10 @@ RESULT = Result(
     ),
     quantities=(
         # The spline that stands for the truth adds 2e-4 of the error of Keys' kernel; at four points per pixel, 6e-4.
-        Quantity("mean error", mean_error, simulation=continuum_simulation(6)),
+        Quantity("mean error", mean_error_of(smooth_covariance), simulation=continuum_simulation(6)),
         Quantity(
             "mean error, cubic spline",
-            mean_error,
+            mean_error_of(smooth_covariance),
             kernels=("bspline3(prefilter=True)",),
             dims=(1,),
             # What stands for the truth errs in the same way, and by the fourth power of the refinement less.
@@ -71,7 +68,7 @@ RESULT = Result(
         ),
         Quantity(
             "mean error, other kernels",
-            mean_error,
+            mean_error_of(smooth_covariance),
             kernels=("nearest", "lanczos3", "gauss(0.5)"),
             dims=(1,),
             simulation=continuum_simulation(4),

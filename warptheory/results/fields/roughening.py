@@ -102,7 +102,7 @@ class LayersExperiment:
         return self._of(values).sample(generator, rows, _without_layers(values), device)
 
     def combine(self, means: Float[ndarray, "k"], values: Mapping[str, float]) -> tuple[float, Float[ndarray, "k"]]:
-        """Return the variance of the slope, and its gradient."""
+        """Return the variance of the slope, and its gradient, shape (k,), at means of shape (k,)."""
         return self._of(values).combine(means, _without_layers(values))
 
     def _of(self, values: Mapping[str, float]) -> ContinuumSimulation:
