@@ -6,13 +6,14 @@ its content; its name proves nothing. No link is followed or replaced.
 Needs the standard library alone, so that a command that only reads and prints starts at once.
 """
 
+import json
 import mmap
 import os
 import stat
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from warptheory.core.errors import ArgumentError
 
@@ -71,6 +72,22 @@ def is_ours(path: Path) -> bool:
             return content.find(MARK.encode()) >= 0
     except (OSError, ValueError):  # nothing there, or an empty file
         return False
+
+
+def is_ours_or_json(path: Path, before_the_mark: Callable[[Mapping[str, Any]], bool]) -> bool:
+    """Whether this library wrote a JSON file: it holds the mark, or an object as it was written before there was one.
+
+    Args:
+        path: the file.
+        before_the_mark: tells whether the library wrote such an object.
+    """
+    if is_ours(path):
+        return True
+    try:
+        found = json.loads(content_of(path) or b"")
+    except (ValueError, RecursionError):
+        return False
+    return isinstance(found, dict) and before_the_mark(found)
 
 
 def check_replaceable(path: Path, ours: Recogniser = is_ours) -> None:

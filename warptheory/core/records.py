@@ -17,7 +17,14 @@ from typing import Any
 import pandas as pd
 
 from warptheory.core.errors import ArgumentError
-from warptheory.core.files import MARK, check_replaceable, content_of, is_ours, write_atomically, write_text
+from warptheory.core.files import (
+    MARK,
+    check_replaceable,
+    is_ours,
+    is_ours_or_json,
+    write_atomically,
+    write_text,
+)
 from warptheory.core.files import inner_folder as inner_folder
 from warptheory.core.files import output_folder as output_folder
 
@@ -99,13 +106,7 @@ def check_free(*paths: Path) -> None:
 
 def is_record(path: Path) -> bool:
     """Whether a JSON file is a record: it has the mark, or all fields of a manifest, as had those before the mark."""
-    if is_ours(path):
-        return True
-    try:
-        found = json.loads(content_of(path) or b"")
-    except (ValueError, RecursionError):
-        return False
-    return isinstance(found, dict) and {entry.name for entry in fields(Manifest)} <= found.keys()
+    return is_ours_or_json(path, lambda found: {entry.name for entry in fields(Manifest)} <= found.keys())
 
 
 def write_json(path: Path, content: Any, ours: Callable[[Path], bool] = is_record) -> None:

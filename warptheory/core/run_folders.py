@@ -12,7 +12,7 @@ from typing import Any, TextIO
 
 from warptheory.core import records
 from warptheory.core.errors import ArgumentError
-from warptheory.core.files import MARK, check_replaceable, content_of, is_ours, remove
+from warptheory.core.files import MARK, check_replaceable, content_of, is_ours_or_json, remove
 
 CONFIGURATION, LOCK = "configuration.json", "lock"
 # What a lock holds; before the mark it was the first line alone.
@@ -109,13 +109,7 @@ def check_configuration_is_ours(folder: Path) -> None:
 
 def _is_configuration(path: Path) -> bool:
     """Whether a file is a configuration: it has the mark, or holds nothing else, as did those before the mark."""
-    if is_ours(path):
-        return True
-    try:
-        found = json.loads(content_of(path) or b"")
-    except (ValueError, RecursionError):
-        return False
-    return isinstance(found, dict) and found.keys() == {"configuration"}
+    return is_ours_or_json(path, lambda found: found.keys() == {"configuration"})
 
 
 def changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:

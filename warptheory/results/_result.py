@@ -213,7 +213,7 @@ class Result:
         posed = self._posed(quantity, values)
         return posed.form, posed.values
 
-    def values_at(self, quantity: str | None = None, **values: Any) -> Mapping[str, float]:
+    def values_at(self, /, quantity: str | None = None, **values: Any) -> Mapping[str, float]:
         """Return a number for every symbol of a quantity; arguments and errors as in `evaluate`."""
         return self._posed(quantity, values).values
 
@@ -376,7 +376,7 @@ class Result:
         """Return the standard values of a quantity, with their ranges."""
         return {**DEFAULT_VALUES, **self.values, **quantity.values(setting)}
 
-    def ranges(self, quantity: str | None = None, **choices: Any) -> dict[str, float]:
+    def ranges(self, /, quantity: str | None = None, **choices: Any) -> dict[str, float]:
         """Return the standard values of a quantity's symbols, each a `Range` where it has one.
 
         Cumulants κ₃ and κ₄ of the input follow from its law and have none. Arguments and errors as in `derive`.
@@ -386,7 +386,7 @@ class Result:
         return {name: standard.get(name, posed.values[name]) for name in sorted(names)}
 
     def evaluate_at_random(
-        self, quantity: str | None = None, *, seed: int, number: int, **choices: Any
+        self, /, quantity: str | None = None, *, seed: int, number: int, **choices: Any
     ) -> tuple[float, dict[str, float]]:
         """Return the number that the closed form gives at a random point of the symbols' ranges, and the point.
 

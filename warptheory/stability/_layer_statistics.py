@@ -8,7 +8,7 @@ from itertools import takewhile
 
 import pandas as pd
 
-from warptheory.stability._parameter_gradients import Moments, ParameterGradient
+from warptheory.stability._parameter_gradients import GradientMoments, ParameterGradient
 from warptheory.stability._sampling._call import Place
 from warptheory.stability._sampling._gradients import Expectation
 from warptheory.stability._sampling._statistics import ForwardStatistics
@@ -99,7 +99,7 @@ class LayerRow:
         return self._expectation is None or self._expectation() is None
 
     @property
-    def parameter_moments(self) -> list[Moments]:
+    def parameter_moments(self) -> list[GradientMoments]:
         """What the first pass brought that came to the operation, and to parameters, before it or behind it."""
         passes = self.passes
         if passes is None:
@@ -131,7 +131,7 @@ class LayerRow:
         )
 
 
-def _pooled_variance(parts: Sequence[Moments]) -> float:
+def _pooled_variance(parts: Sequence[GradientMoments]) -> float:
     """Return the variance about the common mean."""
     # Of no entries there is no mean.
     parts = [part for part in parts if part.count]

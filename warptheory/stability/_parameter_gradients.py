@@ -10,7 +10,7 @@ from warptheory.stability._sampling._statistics import moments
 
 
 @dataclass(frozen=True)
-class Moments:
+class GradientMoments:
     """Of the entries of a gradient: how many, their mean and their variance."""
 
     count: int
@@ -30,7 +30,7 @@ class ParameterGradient:
     """
 
     def __init__(self, parameter: Tensor, passes: BackwardPasses) -> None:
-        self.found: dict[int, Moments] = {}
+        self.found: dict[int, GradientMoments] = {}
         self.is_listening = True
         self._passes = passes
         self._sums: dict[int, Tensor] = {}
@@ -59,5 +59,5 @@ class ParameterGradient:
         # A complex number counts as two.
         entries = torch.view_as_real(gradient.resolve_conj()) if gradient.is_complex() else gradient
         mean, variance = torch.stack(moments(entries)).tolist()
-        self.found[number] = Moments(entries.numel(), mean, variance)
+        self.found[number] = GradientMoments(entries.numel(), mean, variance)
         return False

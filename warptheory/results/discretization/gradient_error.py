@@ -1,46 +1,17 @@
 """D5: the error of the offset gradient."""
 
-from collections.abc import Callable
-
-from warptheory.fields import Covariance
 from warptheory.results._ranges import Range
 from warptheory.results._result import Quantity, Result, Setting
-from warptheory.results.discretization._errors import derivative_error
+from warptheory.results.discretization._errors import derivative_error, mean_square, of_covariances
 from warptheory.results.fields._fields import (
-    FAMILIES,
-    IMAGE,
     SHAPES,
     SPACING,
     continuum_simulation,
     field_on_grid,
-    image_covariance,
     smooth_covariance,
     uniform_offsets,
 )
-from warptheory.symbolic import Expectation, SmallSpacing, SpectralForm
-
-
-def mean_error_of(field: Callable[[int], Covariance]) -> Callable[[Setting], SpectralForm]:
-    """Return what states E(∂₁y[n]/h − ∂₁x)² for a field of that covariance, every fraction equally likely."""
-
-    def statistic(setting: Setting) -> SpectralForm:
-        x = field_on_grid(field(setting.dim))
-        return SpectralForm(Expectation(derivative_error(setting, x, uniform_offsets(setting.dim)) ** 2))
-
-    return statistic
-
-
-def _of_family(name: str) -> Quantity:
-    # Where C is rougher, so is the spline that stands for the truth.
-    return Quantity(
-        f"mean error, {name}",
-        mean_error_of(FAMILIES[name]),
-        smallest_effect=0.03,
-        kernels=("linear", "keys") if name == "Matérn" else ("linear",),
-        dims=(1,),
-        values=lambda setting: {"l": Range(1.8, 1.6, 2.5, "log"), "h": Range(1.2, 0.9, 1.4)},
-        simulation=continuum_simulation(8 if name == "Matérn" else 4, wrapped=1e-4),
-    )
+from warptheory.symbolic import Expectation, SmallSpacing
 
 
 def leading_error(setting: Setting) -> SmallSpacing:
@@ -70,7 +41,10 @@ RESULT = Result(
     source="arXiv 2511.20800, discretization; theory label D5",
     quantities=(
         Quantity(
-            "mean error", mean_error_of(smooth_covariance), smallest_effect=0.02, simulation=continuum_simulation(4)
+            "mean error",
+            mean_square(derivative_error, smooth_covariance),
+            smallest_effect=0.02,
+            simulation=continuum_simulation(4),
         ),
         Quantity(
             "mean error, fine grid",
@@ -90,18 +64,7 @@ RESULT = Result(
             values=lambda setting: {"l": Range(10.0, 8.0, 16.0), "h": Range(0.5, 0.3, 0.6)},
             simulation=continuum_simulation(),
         ),
-        *map(_of_family, FAMILIES),
-        Quantity(
-            f"mean error, {IMAGE}",
-            mean_error_of(image_covariance),
-            smallest_effect=0.1,
-            # Of slow correlations beyond the period, and of waves near the finest that splines do not read well.
-            bias=0.3,
-            kernels=("linear",),
-            dims=(2,),
-            values=lambda setting: {"h": Range(0.8, 0.7, 0.9)},
-            simulation=continuum_simulation(2, wrapped=2e-3),
-        ),
+        *of_covariances(derivative_error, lambda name: ("linear", "keys") if name == "Matérn" else ("linear",)),
     ),
     kernels=("linear", "keys", "bspline3(prefilter=True)", "lanczos3", "gauss(0.5)"),
     values={"l": Range(1.8, 1.2, 3.0), "h": Range(1.2, 0.8, 1.8), **SHAPES},

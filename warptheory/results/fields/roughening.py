@@ -77,7 +77,7 @@ def _layers_steps(dim: int) -> tuple[Step, ...]:
 
 
 @dataclass(frozen=True)
-class LayersExperiment:
+class RougheningExperiment:
     """λ₂ after as many layers as the values say, each drawn on a grid with two points per pixel.
 
     Attributes:
@@ -151,7 +151,7 @@ RESULT = Result(
             smallest_effect=0.02,
             dims=(1,),
             values=lambda setting: {"L": whole(3, 1, 4), "l": Range(2.0, 2.0, 3.0)},
-            simulation=lambda _, setting: LayersExperiment(setting.dim),
+            simulation=lambda _, setting: RougheningExperiment(setting.dim),
             check_drawn=check_continuum(2),
         ),
         Quantity(
@@ -160,7 +160,7 @@ RESULT = Result(
             smallest_effect=0.04,
             dims=(2,),
             values=lambda setting: {"L": whole(2, 1, 2), "l": Range(2.0, 2.0, 3.0)},
-            simulation=lambda _, setting: LayersExperiment(setting.dim),
+            simulation=lambda _, setting: RougheningExperiment(setting.dim),
             check_drawn=check_continuum(2),
         ),
         Quantity(

@@ -75,7 +75,7 @@ class WideStackVariance(Statistic):
 
 
 @dataclass(frozen=True)
-class WideStackExperiment:
+class StackVarianceExperiment:
     """White pixels, warped again and again by offsets that are uniform over a periodic grid.
 
     Any two pixels of a finite grid come to share inputs: they are correlated, as the mean of the grid is random and no
@@ -150,7 +150,7 @@ RESULT = Result(
             smallest_effect=0.03,
             kernels=("linear", "keys"),
             values=lambda setting: {"L": whole(5, 1, 6)},
-            simulation=lambda _, s: WideStackExperiment(s.kernel, s.dim, s.inputs),
+            simulation=lambda _, s: StackVarianceExperiment(s.kernel, s.dim, s.inputs),
         ),
     ),
 )
