@@ -228,7 +228,7 @@ class Estimation:
         found, rows = self._found, self.moments.n
         missing = [f"a standard error of {found.stderr:.3g} where {self.target:.3g} is asked for"]
         if rows < found.rows:
-            missing.append(f"{rows} rows where their skewness asks for {found.rows:.3g}")
+            missing.append(f"{rows} rows where their skewness or kurtosis asks for {found.rows:.3g}")
         return f"the simulation ended at its limit of {self.max_elements} elements, with {' and '.join(missing)}"
 
     @property
@@ -323,9 +323,10 @@ def estimate(
     """Estimate the mean of an experiment until its standard error is small enough.
 
     Where the value is a function of several means (a `Combination`), its standard error is that of the function
-    linearised at the means (delta method), and its bias, of order 1/n, is far below it. Rows of skewness γ are drawn
-    until there are 25 γ² of them, however small their standard error seems. While all rows are alike, as those of an
-    event that has not happened yet, the standard error is 1/n, of 1 or of the value where that is larger.
+    linearised at the means (delta method), and its bias, of order 1/n, is far below it. Rows of skewness γ and
+    excess kurtosis κ are drawn until there are 25 γ² and 36 κ of them, however small their standard error seems. While
+    all rows are alike, as those of an event that has not happened yet, the standard error is 1/n, of 1 or of the value
+    where that is larger.
 
     A value of zero has no relative precision. While |mean| ≤ 4·stderr, so that the value cannot be told from zero,
     rtol is relative to the size of what is averaged, and 4·stderr ≤ rtol·size is enough. That size is the standard

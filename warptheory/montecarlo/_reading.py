@@ -18,6 +18,9 @@ from warptheory.montecarlo._simulation import Simulation
 DISTINCT = 4.0
 # Cochran's rule: with fewer rows than so many times their squared skewness, the mean is not normal enough.
 _ROWS_PER_SQUARED_SKEWNESS = 25
+# The variance of n rows scatters by the share √((κ + 2)/n): what the excess kurtosis κ adds is a sixth at most. Where
+# the variance is infinite, a few rows make all of it, and κ grows with n.
+_ROWS_PER_KURTOSIS = 36
 
 
 @dataclass(frozen=True)
@@ -52,7 +55,8 @@ def read(experiment: Experiment, moments: Moments, values: Mapping[str, float]) 
         moments: moments of its rows, or sets of offsets.
         values: a number for every symbol, by name.
 
-    Source: W. G. Cochran, Sampling Techniques, 1977, section 2.15, for the rule n > 25 γ² with the skewness γ.
+    Source: W. G. Cochran, Sampling Techniques, 1977, section 2.15, for the rule n > 25 γ² with the skewness γ, and
+    section 2.17 for the variance of a sample's variance.
     """
     means, covariance = _means(experiment, moments)
     value, gradient = float(means[0]), np.eye(1, len(means))[0]
@@ -61,7 +65,7 @@ def read(experiment: Experiment, moments: Moments, values: Mapping[str, float]) 
     stderr = propagated_error(gradient, covariance)
     if not (isinstance(experiment, ConditionalSimulation) or np.diag(moments.scatter).any()):
         stderr = max(1.0, abs(value)) / moments.n
-    return Reading(value, stderr, _ROWS_PER_SQUARED_SKEWNESS * _skewness(moments, gradient, stderr) ** 2)
+    return Reading(value, stderr, _rows(moments, _shares(moments, gradient, stderr)))
 
 
 def size_of(experiment: Experiment, rows: int, found: Reading, values: Mapping[str, float]) -> float:
@@ -82,14 +86,21 @@ def _means(experiment: Experiment, moments: Moments) -> tuple[Float[ndarray, "m"
     return moments.mean, moments.covariance / moments.n
 
 
-def _skewness(moments: Moments, gradient: Float[ndarray, "m"], stderr: float) -> float:
-    """Return the largest skewness that one of the columns gives the linearised value, by its share of the scatter.
+def _rows(moments: Moments, shares: Float[ndarray, "m"]) -> float:
+    """Return how many rows the standard error can be trusted from, by the skewness and the kurtosis of the value.
 
-    Third moments between columns are not known; a column that others cancel is taken as if it stood alone.
+    Higher moments between columns are not known; a column that others cancel is taken as if it stood alone.
     """
+    scatters = np.diag(moments.scatter)[: len(shares)] > 0
+    skewness = np.where(scatters, moments.skewness[: len(shares)], 0.0) * shares**3
+    kurtosis = np.where(scatters, moments.excess_kurtosis[: len(shares)], 0.0) * shares**4
+    by_skewness = _ROWS_PER_SQUARED_SKEWNESS * float(np.square(skewness).max(initial=0.0))
+    return max(by_skewness, _ROWS_PER_KURTOSIS * float(kurtosis.max(initial=0.0)))
+
+
+def _shares(moments: Moments, gradient: Float[ndarray, "m"], stderr: float) -> Float[ndarray, "m"]:
+    """Return the share of each column in the deviation of the linearised value, at most 1."""
     own = len(gradient)
     deviations = np.abs(gradient) * np.sqrt(np.diag(moments.covariance)[:own])
     whole = stderr * math.sqrt(moments.n)
-    shares = np.where(deviations < whole, deviations / whole, 1.0) if whole > 0 else np.zeros(own)
-    found = np.abs(np.where(deviations > 0, moments.skewness[:own], 0.0)) * shares**3
-    return float(found.max(initial=0.0))
+    return np.where(deviations < whole, deviations / whole, 1.0) if whole > 0 else np.zeros(own)
