@@ -23,6 +23,7 @@ from warptheory.fields import (
     RationalQuadratic,
     SquaredExponential,
     White,
+    kept_sampler,
 )
 from warptheory.fields.covariance import Covariance, RadialCovariance
 
@@ -243,3 +244,11 @@ def test_bad_input(case):
 
 def test_is_a_covariance():
     assert isinstance(COVARIANCE + White(), Covariance)
+
+
+def test_a_kept_sampler_is_worked_out_once_and_only_for_the_same_field():
+    one = kept_sampler(Exponential(2.0, dim=2), (8, 9), periodic=True)
+    assert kept_sampler(Exponential(2.0, dim=2), [8, 9], periodic=True) is one
+    others = [(Exponential(2.5, dim=2), (8, 9), 1.0), (Exponential(2.0, dim=2), (9, 8), 1.0)]
+    for covariance, size, spacing in (*others, (Exponential(2.0, dim=2), (8, 9), 0.5)):
+        assert kept_sampler(covariance, size, spacing, periodic=True) == FieldSampler(covariance, size, spacing, True)

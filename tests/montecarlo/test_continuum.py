@@ -7,11 +7,12 @@ import sympy as sp
 import torch
 
 from tests.given import needed
-from warptheory import montecarlo
+from warptheory import montecarlo, warping
 from warptheory.core.errors import ArgumentError
 from warptheory.core.streams import Stream
 from warptheory.fields import Exponential, SquaredExponential
 from warptheory.montecarlo import ContinuumSimulation, simulation_of
+from warptheory.montecarlo._continuum import _coefficients
 from warptheory.symbolic import (
     Covariance,
     ExcessKurtosis,
@@ -149,3 +150,15 @@ def shared(name):
 
 def independent(name):
     return OffsetField("normal", scale=1, name=name)
+
+
+@pytest.mark.parametrize("size", [(37,), (24, 31), (6, 5, 8)])
+def test_coefficients_of_a_torus_are_those_of_the_operator(size):
+    """To rounding: the operator works them out by convolution."""
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randn((2, 1, *size), generator=generator, dtype=torch.float64)
+    offsets = 3 * torch.randn((2, len(size), *size), generator=generator, dtype=torch.float64)
+    by_operator = warping.warp(x, offsets, "bspline3(prefilter=True)", "periodic")
+    torch.testing.assert_close(
+        warping.warp(_coefficients(x), offsets, "bspline3", "periodic"), by_operator, rtol=0, atol=1e-13
+    )

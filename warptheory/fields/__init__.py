@@ -11,7 +11,7 @@ from warptheory.fields.covariance.white import White
 from warptheory.fields.iid import IID
 from warptheory.fields.image_spectrum import ImageSpectrum
 from warptheory.fields.laws import Law
-from warptheory.fields.sampling import FieldSampler, NotPositiveDefinite
+from warptheory.fields.sampling import FieldSampler, NotPositiveDefinite, kept_sampler
 
 __all__ = [
     "IID",
@@ -27,6 +27,7 @@ __all__ = [
     "SquaredExponential",
     "White",
     "covariance",
+    "kept_sampler",
     "laws",
     "photographs",
 ]

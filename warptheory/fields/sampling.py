@@ -10,7 +10,7 @@ import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from numbers import Integral, Real
 from typing import Any
 
@@ -254,3 +254,22 @@ class FieldSampler:
 
 def _is_whole(value: Any) -> bool:
     return isinstance(value, Integral) and not isinstance(value, bool)
+
+
+def kept_sampler(
+    covariance: Covariance, size: Sequence[int], spacing: float = 1.0, *, periodic: bool = False
+) -> FieldSampler:
+    """Return a sampler that is kept for the next call with the same arguments, for its embedding takes long.
+
+    Arguments and errors as those of `FieldSampler`. A covariance that cannot be hashed has a new one each time.
+    """
+    sizes = tuple(size) if isinstance(size, Sequence) else (size,)
+    try:
+        return _kept(covariance, sizes, spacing, periodic)
+    except TypeError:
+        return FieldSampler(covariance, sizes, spacing, periodic)
+
+
+@lru_cache(maxsize=8)
+def _kept(covariance: Covariance, size: tuple[int, ...], spacing: float, periodic: bool) -> FieldSampler:
+    return FieldSampler(covariance, size, spacing, periodic)

@@ -1,20 +1,22 @@
 """Statistics of the continuum, run: fields drawn on a grid that is finer than the pixels stand for those between them.
 
 Values between the points of the fine grid are read by the real operator with the cardinal cubic spline, whose relative
-error is of order (spacing/length)⁴ for a field that is smooth on the scale of the fine grid.
+error is of order (spacing/length)⁴ for a field that is smooth on the scale of the fine grid. Its coefficients are those
+of a periodic row: one quotient of Fourier series, however often the field is read.
 """
 
 import math
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from warptheory import symbolic, warping
+from warptheory import kernels, symbolic, warping
 from warptheory.core.errors import ArgumentError
 from warptheory.fields import FieldSampler
+from warptheory.kernels import CardinalSpline
 from warptheory.montecarlo._extent import EXACT_KERNEL, Values
 from warptheory.montecarlo._simulation import CORRELATED, Simulation, periodic_sampler
 from warptheory.symbolic import (
@@ -28,6 +30,8 @@ from warptheory.symbolic import (
 )
 from warptheory.symbolic._composition import ComposedValue, SlopeValue, is_of_continuum
 from warptheory.symbolic._variables import PixelValue, RandomAtom, SampledValue, SplatValue
+
+_SPLINE = kernels.get("bspline3")  # reads the coefficients of EXACT_KERNEL
 
 
 @dataclass(frozen=True)
@@ -173,12 +177,13 @@ class ContinuumSimulation(Simulation):
             return source
         if offsets is None:
             offsets = torch.zeros((len(source), self.dim, *source.shape[2:]), dtype=source.dtype, device=source.device)
-        if not any(orders):
-            # On points of the fine grid linear interpolation is exact, and needs no prefilter.
-            return warping.warp(source, offsets, "linear" if self.on_points else EXACT_KERNEL, "periodic")
-        if self.on_points:
+        if self.on_points and any(orders):
             raise ArgumentError("statistic", expected="values, on points of the grid", received="derivatives")
-        slopes = warping.warp_gradient(source, offsets, EXACT_KERNEL, "periodic")
+        if self.on_points:  # where linear interpolation is exact, and needs no prefilter
+            return warping.warp(source, offsets, "linear", "periodic")
+        if not any(orders):
+            return warping.warp(_coefficients(source), offsets, _SPLINE, "periodic")
+        slopes = warping.warp_gradient(_coefficients(source), offsets, _SPLINE, "periodic")
         return self.refinement * slopes[:, :, orders.index(1)]
 
     def _slope(self, field: Tensor, axis: int) -> Tensor:
@@ -201,6 +206,26 @@ class ContinuumSimulation(Simulation):
             source = field.offsets.source
             state = {**state, source: self._on_pixels(state[source])}
         return super()._moved(field, state, values)
+
+
+def _coefficients(values: Tensor) -> Tensor:
+    """Return the coefficients of the cardinal spline through values on a torus, shape (rows, 1, *T) as given."""
+    size, axes = tuple(values.shape[2:]), tuple(range(2, values.ndim))
+    waves = torch.fft.rfftn(values, dim=axes).mul_(_inverse_response(size).to(values.device))
+    return torch.fft.irfftn(waves, s=size, dim=axes)
+
+
+@lru_cache(maxsize=8)
+def _inverse_response(size: tuple[int, ...]) -> Tensor:
+    """Return what a coefficient has of a value, by frequency in the order of `rfftn`: one over the spline's samples."""
+    assert isinstance(EXACT_KERNEL, CardinalSpline)
+    _, middle, beside = map(float, EXACT_KERNEL.prefilter)
+    found = torch.ones((), dtype=torch.float64)
+    for length in size:
+        found = found[..., None] / (
+            middle + 2 * beside * torch.cos(2 * math.pi * torch.fft.fftfreq(length, dtype=torch.float64))
+        )
+    return found[..., : size[-1] // 2 + 1]
 
 
 def _is_fine(offsets: OffsetField) -> bool:

@@ -4,6 +4,7 @@ import itertools
 import json
 from collections.abc import Callable, Iterator, Mapping, Set
 from dataclasses import dataclass, field, fields, replace
+from functools import lru_cache
 from types import MappingProxyType
 from typing import Any
 
@@ -492,14 +493,19 @@ class _Posed:
     setting: Setting
     statistic: Statistic
     values: Mapping[str, float]
-    _derived: list[sp.Expr] = field(default_factory=list)  # shared by the same quantity with other values
 
     @property
     def form(self) -> sp.Expr:
-        """The closed form, derived when it is first asked for."""
-        if not self._derived:
-            self._derived.append(self.statistic.doit())
-        return self._derived[0]
+        """The closed form; it is kept, for other values are asked for next."""
+        try:
+            return _form(self.statistic)
+        except TypeError:  # of a statistic that cannot be hashed
+            return self.statistic.doit()
+
+
+@lru_cache(maxsize=64)
+def _form(statistic: Statistic) -> sp.Expr:
+    return statistic.doit()
 
 
 def _allows(known: tuple[Any, ...], choice: Any) -> bool:

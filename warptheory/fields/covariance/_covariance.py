@@ -182,7 +182,7 @@ class Covariance(ABC):
         device: "str | torch.device" = "cpu",
         dtype: "torch.dtype | None" = None,
     ) -> "Float[Tensor, 'B 1 *S']":
-        """Draw independent fields with this covariance, shape (batch, 1, *size); a `FieldSampler` keeps the embedding.
+        """Draw independent fields with this covariance, shape (batch, 1, *size); the embedding is kept.
 
         Args:
             batch: number of fields B.
@@ -199,10 +199,9 @@ class Covariance(ABC):
         """
         import torch
 
-        from warptheory.fields.sampling import FieldSampler
+        from warptheory.fields.sampling import kept_sampler
 
-        sizes = tuple(size) if isinstance(size, Sequence) else (size,)
-        sampler = FieldSampler(self, sizes, spacing=spacing, periodic=periodic)
+        sampler = kept_sampler(self, size, spacing, periodic=periodic)
         return sampler.sample(batch, generator, device=device, dtype=dtype or torch.float64)
 
     def torus_spectrum(self, size: Sequence[int], spacing: float) -> Float[ndarray, "*M"] | None:

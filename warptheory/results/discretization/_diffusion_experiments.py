@@ -3,7 +3,6 @@
 import math
 from collections.abc import Mapping, Set
 from dataclasses import dataclass
-from functools import lru_cache
 
 import numpy as np
 import torch
@@ -13,7 +12,7 @@ from torch import Tensor
 
 from warptheory import warping
 from warptheory.core.errors import ArgumentError
-from warptheory.fields import FieldSampler, SquaredExponential
+from warptheory.fields import kept_sampler
 from warptheory.results._result import Setting
 from warptheory.results.discretization._equilibrium import CHI, MODES, PERIOD
 from warptheory.results.discretization._layers import LENGTH, OFFSET_LENGTH, input_covariance, offset_covariance
@@ -141,13 +140,14 @@ class LayersExperiment:
     ) -> Float[Tensor, "rows"]:
         """Draw fields and offsets, and return the growth, or the share that is lost; shape (rows,)."""
         covariance, offsets = (of(self.dim).subs(values) for of in (input_covariance, offset_covariance))
-        x = _sampler(covariance, self.size).sample(rows, generator, device=device)
+        size = (self.size,) * self.dim
+        x = kept_sampler(covariance, size, periodic=True).sample(rows, generator, device=device)
         y = x
         for _ in range(self._number(values)):
             shared = torch.from_numpy(generator.random((rows, self.dim, *[1] * self.dim))).to(device)
             moved = shared.expand(rows, self.dim, *x.shape[2:])
             if self.smooth:
-                field = _sampler(offsets, self.size)
+                field = kept_sampler(offsets, size, periodic=True)
                 moved = moved + field.sample(rows, generator, channels=self.dim, device=device)
             y = warping.warp(y, moved, self.kernel, "periodic")
         if not self.gradient:
@@ -157,11 +157,6 @@ class LayersExperiment:
 
     def _number(self, values: Values) -> int:
         return int(values[LAYERS.name]) if self.layers is None else self.layers
-
-
-@lru_cache(maxsize=8)
-def _sampler(covariance: SquaredExponential, size: int) -> FieldSampler:
-    return FieldSampler(covariance, (size,) * covariance.dim, periodic=True)
 
 
 def _difference_power(x: Tensor) -> Tensor:

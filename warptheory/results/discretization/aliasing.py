@@ -3,7 +3,7 @@
 import math
 from collections.abc import Mapping, Set
 from dataclasses import dataclass
-from functools import cache, lru_cache
+from functools import cache
 
 import numpy as np
 import sympy as sp
@@ -13,7 +13,7 @@ from numpy import ndarray
 from torch import Tensor
 
 from warptheory import warping
-from warptheory.fields import FieldSampler, SquaredExponential
+from warptheory.fields import SquaredExponential, kept_sampler
 from warptheory.results._ranges import Range
 from warptheory.results._result import Quantity, Result, Setting
 from warptheory.results.fields._fields import EXACT, SPACING, check_length, smooth_field, smooth_offsets
@@ -142,12 +142,6 @@ class BandOfCovariance(_Band):
         return float(values)
 
 
-@lru_cache(maxsize=4)
-def _torus_sampler(covariance: SquaredExponential, size: tuple[int, ...], spacing: float) -> FieldSampler:
-    """Return what draws fields on a torus; every chunk asks for it, and its eigenvalues are worked out once."""
-    return FieldSampler(covariance, size, spacing, periodic=True)
-
-
 @dataclass(frozen=True)
 class SpectrumExperiment:
     """The share of a warped field's power beyond the Nyquist frequency of a grid, on one that is finer.
@@ -178,8 +172,8 @@ class SpectrumExperiment:
         variance = values["sigma"] ** 2
         field = SquaredExponential(values["l"], variance, self.dim)
         offsets = SquaredExponential(values["l_e"], values["s"] ** 2, self.dim)
-        x = _torus_sampler(field, size, spacing).sample(rows, generator, device=device)
-        moved = _torus_sampler(offsets, size, spacing).sample(rows, generator, self.dim, device)
+        x = kept_sampler(field, size, spacing, periodic=True).sample(rows, generator, device=device)
+        moved = kept_sampler(offsets, size, spacing, periodic=True).sample(rows, generator, self.dim, device)
         y = warping.warp(x, moved / spacing, EXACT[0], "periodic")[:, 0]
         power = torch.fft.fftn(y, dim=tuple(range(1, y.ndim))).abs().square() / math.prod(size) ** 2
         return (power * (1 - self._within(size[0], power))).flatten(1).sum(1) / variance
@@ -223,6 +217,7 @@ RESULT = Result(
         Quantity(
             "share beyond Nyquist",
             share_beyond_nyquist,
+            smallest_effect=0.015,
             simulation=lambda _, setting: SpectrumExperiment(setting.dim),
             check_drawn=check_grid,
         ),

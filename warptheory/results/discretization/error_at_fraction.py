@@ -53,6 +53,7 @@ RESULT = Result(
         Quantity(
             "error given f",
             error_at_fraction,
+            smallest_effect=0.015,
             kernels=("linear", "keys"),
             # Points of a grid four times as fine, at which the field is exact: between them, the spline that reads it
             # would add 6e-4 of the error of Keys' kernel.
@@ -68,7 +69,7 @@ RESULT = Result(
             dims=(1,),
             simulation=continuum_simulation(_POINTS, on_points=True),
         ),
-        Quantity("mean error", mean_error, simulation=continuum_simulation(4)),
+        Quantity("mean error", mean_error, smallest_effect=0.015, simulation=continuum_simulation(4)),
     ),
     kernels=("linear",),
     values={

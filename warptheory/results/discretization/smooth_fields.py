@@ -42,7 +42,7 @@ RESULT = Result(
         Quantity(
             "mean error",
             mean_error,
-            smallest_effect=0.02,
+            smallest_effect=0.03,
             values=lambda setting: {"l": {1: Range(10.0, 8.0, 16.0), 2: Range(7.0, 6.0, 9.0)}[setting.dim]},
             simulation=continuum_simulation(),
         ),

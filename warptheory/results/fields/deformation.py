@@ -43,11 +43,16 @@ RESULT = Result(
     source="arXiv 2511.20800, homogeneous random fields; theory label C6",
     quantities=(
         Quantity(
-            "displacement error", displacement_error, simulation=continuum_simulation(2), check_drawn=check_continuum(2)
+            "displacement error",
+            displacement_error,
+            smallest_effect=0.015,
+            simulation=continuum_simulation(2),
+            check_drawn=check_continuum(2),
         ),
         Quantity(
             "displacement error, small offsets",
             small_offsets,
+            smallest_effect=0.015,
             # The leading term leaves out (d + 2)s²/4ℓ² of it.
             values=lambda setting: {"s": Range(0.01, 0.005, 0.015)},
             simulation=continuum_simulation(2),

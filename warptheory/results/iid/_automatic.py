@@ -10,7 +10,7 @@ from torch import Tensor, func
 
 from warptheory import warping
 from warptheory.core.errors import ArgumentError
-from warptheory.fields import IID, Covariance, FieldSampler
+from warptheory.fields import IID, Covariance
 
 # Pixels of an image along each axis.
 _SIZE = {1: 64, 2: 16, 3: 8}
@@ -76,7 +76,7 @@ class AutomaticCurvature:
     ) -> Tensor:
         if self.covariance is None:
             return IID(self.inputs, 0.0, values["sigma"]).sample(rows, size, generator, device=device)
-        return FieldSampler(self.covariance.subs(values), size, periodic=True).sample(rows, generator, device=device)
+        return self.covariance.subs(values).sample(rows, size, generator, periodic=True, device=device)
 
 
 @dataclass(frozen=True)
