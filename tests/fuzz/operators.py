@@ -94,8 +94,10 @@ def operator_case(draws: Draws) -> None:
     if mode != "vmap":  # whose images are stacked first
         _check_layout(name, first, x)
     tolerance = _Bound(setting, name, mode, x, eps, size, given)
+    # A coefficient depends on pixels as far as rounding lets it, which is farther in float64.
+    as_far = setting.kernel != _PREFILTERED or dtype == torch.float64
     for number, (mine, true) in enumerate(zip(found, exact, strict=True)):
-        _compare(f"{name}, {mode}, result {number}", mine, true, tolerance.value, is_finite)
+        _compare(f"{name}, {mode}, result {number}", mine, true, tolerance.value, is_finite, as_far=as_far)
 
 
 def _setting(draws: Draws, dim: int, mode: str) -> Setting:
@@ -215,7 +217,9 @@ class _Bound:
         return (rounding(self._compute, self._operations).relative + narrow) * self._magnitude
 
 
-def _compare(what: str, mine: Tensor, true: Tensor, tolerance: float, is_finite: bool) -> None:
+def _compare(
+    what: str, mine: Tensor, true: Tensor, tolerance: float, is_finite: bool, *, as_far: bool = True
+) -> None:
     if mine.shape != true.shape:
         raise MismatchError(f"{what}: shape {tuple(mine.shape)}, and {tuple(true.shape)} of the reference")
     if mine.numel() == 0:
@@ -223,7 +227,7 @@ def _compare(what: str, mine: Tensor, true: Tensor, tolerance: float, is_finite:
     finite = true.isfinite()
     if is_finite and not bool(finite.all()):
         raise MismatchError(f"{what}: the reference is not finite")
-    if not torch.equal(mine.isfinite(), finite):
+    if not (torch.equal(mine.isfinite(), finite) if as_far else bool(mine.isfinite()[finite].all())):
         raise MismatchError(f"{what}: finite at other places than the reference")
     error = (mine.double() - true)[finite].abs()
     if error.numel() and not float(error.max()) <= tolerance:
