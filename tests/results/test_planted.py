@@ -5,6 +5,8 @@ import math
 import pytest
 import sympy as sp
 
+from warptheory import results
+from warptheory.results import _planted
 from warptheory.results._planted import PlantedError, plant
 from warptheory.symbolic import evaluate
 
@@ -83,3 +85,24 @@ def test_of_many_terms_some_are_tried_spread_over_the_formula(most):
     assert len(terms) == tried
     assert planted.not_tried == 2 * (10 - tried)
     assert total.args[0] in map(sp.Symbol, terms)
+
+
+@pytest.mark.parametrize(
+    ("label", "quantity"), [("D3", "order between two grids, Matérn 5/2"), ("A11", None), ("B3", None)]
+)
+def test_weights_of_terms_say_what_formulas_say_that_are_written_out(monkeypatch, label, quantity):
+    """Of formulas with nodes, sums and averages; the wrong versions are evaluated as one, and each on its own."""
+    form, values = results.get(label).closed_form(quantity)
+    theory = evaluate(form, values)
+    together = plant(form, values, theory, 12)
+    monkeypatch.setattr(_planted._Weighted, "number", lambda *_: None)
+    alone = plant(form, values, theory, 12)
+    assert len(together.errors) > 4
+    assert [(e.kind, e.term) for e in together.errors] == [(e.kind, e.term) for e in alone.errors]
+    assert [e.value for e in together.errors] == pytest.approx([e.value for e in alone.errors], rel=1e-9)
+
+
+def test_a_term_that_is_infinite_is_written_out_once_it_is_dropped():
+    """0 times infinity is no number; without the term there is one."""
+    planted = plant(1 / (A + sp.exp(1000 * B)), VALUES, 0.0, 100)
+    assert sorted(error.value for error in planted.errors if error.kind == "term dropped") == pytest.approx([0.0, 0.2])

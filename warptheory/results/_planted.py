@@ -68,13 +68,67 @@ def plant(form: sp.Expr, values: Mapping[str, float], theory: float, most: int) 
     """
     places = list(_terms(form))
     tried = _spread(places, most)
+    weighted = _Weighted.of(form, tried, values, theory)
     errors, no_number = [PlantedError("whole flipped", "", -theory)], 0
     for place, (kind, factor) in itertools.product(tried, _CHANGES):
         term = _part(form, place)
-        number = _number(_replaced(form, place, factor * term), values)
+        number = weighted.number(place, factor)
+        if number is None:
+            number = _number(_replaced(form, place, factor * term), values)
         no_number += number is None
         errors += [] if number is None else [PlantedError(kind, str(term), number)]
     return Planted(theory, tuple(errors), no_number, len(_CHANGES) * (len(places) - len(tried)))
+
+
+@dataclass(frozen=True)
+class _Weighted:
+    """A closed form in which each of some terms has a weight of its own, 1 as it stands.
+
+    It is compiled once, for all wrong versions. Those that it has no number for may have one when they are written out,
+    as where a term that is missing is infinite.
+
+    Attributes:
+        form: the closed form with weights; None where they change what it says, or cannot be put in.
+        weights: the weight of each term, by the term's place.
+        values: a number for every symbol, by name, 1 for the weights.
+    """
+
+    form: sp.Expr | None
+    weights: Mapping[Place, sp.Symbol]
+    values: Mapping[str, float]
+
+    @classmethod
+    def of(cls, form: sp.Expr, places: Sequence[Place], values: Mapping[str, float], theory: float) -> "_Weighted":
+        """Return a closed form with weights on its terms in some places; `theory` is its number without them."""
+        weights = {place: sp.Symbol(f"weight of term {number}", real=True) for number, place in enumerate(places)}
+        everything = {**values, **{weight.name: 1.0 for weight in weights.values()}}
+        try:
+            found = _with_weights(form, (), weights)
+        except (WarpTheoryError, ArithmeticError, TypeError, ValueError):
+            return cls(None, weights, everything)
+        number = _number(found, everything)
+        same = number is not None and math.isclose(number, theory, rel_tol=_ROUNDING)
+        return cls(found if same else None, weights, everything)
+
+    def number(self, place: Place, factor: int) -> float | None:
+        """Return what the form says with a factor on the term in a place, None where that is not known."""
+        if self.form is None:
+            return None
+        return _number(self.form, {**self.values, self.weights[place].name: float(factor)})
+
+
+_ROUNDING = 1e-9
+
+
+def _with_weights(form: sp.Basic, place: Place, weights: Mapping[Place, sp.Symbol]) -> sp.Basic:
+    """Return a part of a formula, which is in a place, with its weighted terms."""
+    below = {part[len(place)] for part in weights if len(part) > len(place) and part[: len(place)] == place}
+    arguments = [
+        _with_weights(part, (*place, number), weights) if number in below else part
+        for number, part in enumerate(form.args)
+    ]
+    rebuilt = form.func(*arguments) if below else form
+    return weights[place] * rebuilt if place in weights else rebuilt
 
 
 def plant_exponents(

@@ -1,9 +1,10 @@
 """Numbers from expressions: closed forms, series, and every intermediate step of a derivation."""
 
 import math
-from collections.abc import Mapping, Set
+from collections.abc import Callable, Mapping, Set
+from functools import lru_cache
 from numbers import Real
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import sympy as sp
@@ -112,21 +113,41 @@ def _value(expression: sp.Expr, environment: Environment) -> Any:
     """Evaluate with scalars or arrays in the environment: nodes, sums and integrals first, then the rest at once."""
     if isinstance(expression, sp.Symbol):
         return environment[expression]
-    parts: dict[sp.Expr, Any] = {}
+    compiled = _compiled(expression)
+    numbers = dict(environment)
+    for part, name in compiled.parts:
+        numbers[name] = _part(part, environment)
+    return compiled.function(*(numbers[argument] for argument in compiled.arguments))
+
+
+class _Compiled(NamedTuple):
+    """A formula as a function of numbers.
+
+    Attributes:
+        parts: nodes, sums and integrals, each with the symbol that stands for its number.
+        arguments: symbols whose numbers the function takes.
+        function: the function.
+    """
+
+    parts: tuple[tuple[sp.Expr, sp.Symbol], ...]
+    arguments: tuple[sp.Symbol, ...]
+    function: Callable[..., Any]
+
+
+# Nodes evaluate the same formula at one number after the other, which takes less than to print and compile it.
+@lru_cache(maxsize=512)
+def _compiled(expression: sp.Expr) -> _Compiled:
+    names: dict[sp.Expr, sp.Symbol] = {}
     traversal = sp.preorder_traversal(expression)
     for part in traversal:
         if isinstance(part, Node | sp.Sum | sp.Integral):
             traversal.skip()
-            if part not in parts:
-                parts[part] = _part(part, environment)
-    names = {part: sp.Dummy() for part in parts}
+            names.setdefault(part, sp.Dummy())
     reduced = expression.xreplace(names).rewrite(sp.floor)
-    arguments = sorted(reduced.free_symbols, key=str)
-    numbers = {names[part]: value for part, value in parts.items()} | dict(environment)
+    arguments = tuple(sorted(reduced.free_symbols, key=str))
     # Symbols of one name may be several: the function's own arguments are called otherwise.
     modules = [_UNPRINTED, "scipy", "numpy"] if reduced.has(sp.besselk, sp.elliptic_k) else "numpy"
-    function = sp.lambdify(arguments, reduced, modules, dummify=True)
-    return function(*(numbers[argument] for argument in arguments))
+    return _Compiled(tuple(names.items()), arguments, sp.lambdify(arguments, reduced, modules, dummify=True))
 
 
 def _part(part: Node | sp.Sum | sp.Integral, environment: Environment) -> Any:
@@ -209,8 +230,7 @@ def _range(position: sp.Expr, ranges: Mapping[sp.Symbol, Range]) -> Range:
 
 def _series(summand: sp.Expr, index: sp.Symbol, first: int, environment: Environment) -> float:
     """Sum a series in blocks that double, until a block no longer matters or the limit is clear."""
-    arguments = sorted(summand.free_symbols - {index}, key=str)
-    term = sp.lambdify([index, *arguments], summand, "numpy", dummify=True)
+    arguments, term = _term(summand, index)
     numbers = [environment[argument] for argument in arguments]
     partial, start, length, size = [0.0], first, _FIRST_BLOCK, 0.0
     while start <= _MOST_TERMS:
@@ -227,6 +247,13 @@ def _series(summand: sp.Expr, index: sp.Symbol, first: int, environment: Environ
             f"Σ {summand} over {index}: after {start} terms the limit is not clear, {partial[-1]:.6g} so far"
         )
     return limit
+
+
+@lru_cache(maxsize=128)
+def _term(summand: sp.Expr, index: sp.Symbol) -> tuple[tuple[sp.Symbol, ...], Callable[..., Any]]:
+    """Return the symbols of a summand besides its index, and the summand as a function of the index and of them."""
+    arguments = tuple(sorted(summand.free_symbols - {index}, key=str))
+    return arguments, sp.lambdify([index, *arguments], summand, "numpy", dummify=True)
 
 
 def _extrapolate(partial: list[float]) -> float | None:
