@@ -217,9 +217,7 @@ class _Bound:
         return (rounding(self._compute, self._operations).relative + narrow) * self._magnitude
 
 
-def _compare(
-    what: str, mine: Tensor, true: Tensor, tolerance: float, is_finite: bool, *, as_far: bool = True
-) -> None:
+def _compare(what: str, mine: Tensor, true: Tensor, tolerance: float, is_finite: bool, *, as_far: bool = True) -> None:
     if mine.shape != true.shape:
         raise MismatchError(f"{what}: shape {tuple(mine.shape)}, and {tuple(true.shape)} of the reference")
     if mine.numel() == 0:
