@@ -43,7 +43,7 @@ RESULT = Result(
         Quantity(
             "mean error",
             mean_square(derivative_error, smooth_covariance),
-            smallest_effect=0.02,
+            smallest_effect=0.03,
             simulation=continuum_simulation(4),
         ),
         Quantity(

@@ -119,7 +119,7 @@ RESULT = Result(
         Quantity(
             "order between two grids, Matérn 1/2",
             local_order("1/2"),
-            smallest_effect=0.02,
+            smallest_effect=0.03,
             simulation=continuum_simulation(_POINTS, on_points=True, wrapped=_WRAPPED),
         ),
         Quantity(

@@ -51,7 +51,7 @@ RESULT = Result(
             mean_error,
             kernels=("keys",),
             dims=(1,),
-            smallest_effect=0.02,
+            smallest_effect=0.03,
             values=lambda setting: {"l": Range(40.0, 30.0, 50.0)},
             simulation=continuum_simulation(),
         ),

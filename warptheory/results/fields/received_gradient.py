@@ -135,6 +135,7 @@ RESULT = Result(
         Quantity(
             "offset gradient, white input",
             gradient_of_white_input,
+            smallest_effect=0.015,
             kernels=("linear", "keys"),
             simulation=_experiment(is_white=True),
         ),
