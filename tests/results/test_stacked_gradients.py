@@ -11,7 +11,7 @@ from scipy import integrate
 from warptheory import montecarlo
 from warptheory.results._result import HALF_WIDTH, PIXEL, Setting
 from warptheory.results.backward import stacked_gradients
-from warptheory.results.backward.stacked_gradients import RESULT, WideStackExperiment
+from warptheory.results.backward.stacked_gradients import RESULT, SplattedOnesExperiment
 from warptheory.symbolic import Expectation, WideOffsets, evaluate
 
 WIDE = "second moment after L layers, wide offsets"
@@ -90,7 +90,7 @@ def test_a_wrong_map_is_refuted():
 @pytest.mark.parametrize("layers", [2, 3])
 def test_depth_is_a_parameter(layers):
     claim = RESULT.claim(WIDE, dim=2, L=layers)
-    assert claim.experiment == WideStackExperiment("linear", 2)
+    assert claim.experiment == SplattedOnesExperiment("linear", 2)
     assert montecarlo.verify(claim).verdict == "verified"
     smooth = RESULT.claim(SMOOTH, kernel="keys", L=layers)
     assert smooth.theory == pytest.approx(0.75 ** (-layers / 2), rel=1e-14)

@@ -12,6 +12,7 @@ from warptheory import kernels
 from warptheory.core.errors import ArgumentError
 from warptheory.kernels import Kernel
 from warptheory.symbolic._composition import ComposedField, compose
+from warptheory.symbolic._deep_stacks import AfterLayers
 from warptheory.symbolic._derivation import Derivation, Step
 from warptheory.symbolic._evaluate import evaluate
 from warptheory.symbolic._quadrature import NotConverged
@@ -51,6 +52,7 @@ from warptheory.symbolic._waves import SpectralForm
 __all__ = [
     "DEVIATION",
     "MEAN",
+    "AfterLayers",
     "Averaging",
     "ComposedField",
     "Cov",

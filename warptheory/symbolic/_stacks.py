@@ -13,9 +13,11 @@ inputs (splat) are independent.
 import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial, reduce
 
 import numpy as np
 import sympy as sp
+from jaxtyping import Float
 from numpy import ndarray
 
 from warptheory.kernels import FREQUENCY, Kernel
@@ -47,8 +49,7 @@ from warptheory.symbolic._variables import (
 Frequencies = tuple[sp.Symbol, ...]
 Transfer = Callable[[Frequencies], tuple[sp.Expr, sp.Expr]]
 
-# Positions of the quadrature whose taps are transformed together.
-_TOGETHER = 512
+_TOGETHER = 2**16  # positions of the quadrature
 _ENOUGH = 1e-12  # share of the offsets that may wrap around the axis of the transform
 
 
@@ -65,6 +66,38 @@ class Layer:
     offsets: OffsetField
     kernel: Kernel
     is_splat: bool
+
+    def density(
+        self,
+        before: Callable[[Frequencies], sp.Expr],
+        transfer: Transfer,
+        mean: sp.Expr,
+        theta: Frequencies,
+        phi: Frequencies,
+    ) -> sp.Expr:
+        """Return the spectral density at θ of what the layer leaves.
+
+        Args:
+            before: that of what it receives, a function of the frequencies.
+            transfer: |ŵ|² and R̂, a function of the frequencies.
+            mean: μ of what it receives.
+            theta: θ.
+            phi: symbols to integrate over.
+        """
+        (kept, read), (kept_there, read_there) = transfer(theta), transfer(phi)
+        if self.is_splat:
+            added = (read - kept) * (mean_over_frequencies(before(phi), phi) + mean**2)
+        else:
+            added = mean_over_frequencies((read_there - kept_there) * before(phi), phi)
+        return kept * before(theta) + added
+
+    def passed(
+        self, spectrum: Float[ndarray, "*N"], kept: Float[ndarray, "*N"], read: Float[ndarray, "*N"], mean: float
+    ) -> Float[ndarray, "*N"]:
+        """Return the same on a grid of frequencies, from its values before, |ŵ|² and R̂; shapes (*N)."""
+        noise = read - kept
+        added = noise * (spectrum.mean() + mean**2) if self.is_splat else (noise * spectrum).mean()
+        return kept * spectrum + added
 
     def __str__(self) -> str:
         # This text identifies the layer, so it holds the kernel's whole definition: names need not differ.
@@ -108,23 +141,17 @@ class StackCovariance(Node):
             *transfers: functions of θ that give |ŵ|² and R̂ of each layer; those of its law and kernel by default.
         """
         given = transfers or tuple(map(_of_layer, self.stack.layers))
-        theta = _frequencies(len(self.args[3]), "theta")
+        theta = frequencies_of(len(self.args[3]), "theta")
         phase = sp.cos(sp.Add(*(j * t for j, t in zip(self.args[3], theta, strict=True))))
-        return _mean_over_frequencies(self._density(given, theta) * phase, theta)
+        return mean_over_frequencies(self._density(given, theta) * phase, theta)
 
     def _density(self, transfers: Sequence[Transfer], theta: Frequencies) -> sp.Expr:
         """Return S_l(θ) after the layers l whose transfer is given."""
         if not transfers:
             return self.args[2]
-        layer, inner = self.stack.layers[len(transfers) - 1], transfers[:-1]
-        phi = _frequencies(len(theta), f"phi_{len(transfers)}")
-        (kept, read), (kept_there, read_there) = (transfers[-1](frequencies) for frequencies in (theta, phi))
-        before = self._density(inner, phi)
-        if layer.is_splat:
-            added = (read - kept) * (_mean_over_frequencies(before, phi) + self.args[1] ** 2)
-        else:
-            added = _mean_over_frequencies((read_there - kept_there) * before, phi)
-        return kept * self._density(inner, theta) + added
+        layer, phi = self.stack.layers[len(transfers) - 1], frequencies_of(len(theta), f"phi_{len(transfers)}")
+        before = partial(self._density, transfers[:-1])
+        return layer.density(before, transfers[-1], self.args[1], theta, phi)
 
     def numeric(self, environment: Environment, evaluate: Evaluate) -> float | ndarray:
         """Iterate the spectral recursion on a grid of frequencies.
@@ -135,19 +162,13 @@ class StackCovariance(Node):
         """
         mean, variance = (float(evaluate(moment, environment)) for moment in self.args[1:3])
         lag = [int(distance) for distance in self.args[3]]
-        rules = [
-            quadrature(layer.offsets.axis_law, environment, evaluate, {0.0, 0.5, *_edges(layer.kernel)})
-            for layer in self.stack.layers
-        ]
-        reach = 2 + sum(_width(*rule) + 2 * _reach(layer) for rule, layer in zip(rules, self.stack.layers, strict=True))
+        responses = [response(layer, environment, evaluate) for layer in self.stack.layers]
+        reach = 2 + sum(found.width for found in responses)
         size = int(2 ** np.ceil(np.log2(2 * reach + 2 * max(map(abs, lag), default=0))))
         spectrum = np.full((size,) * len(lag), variance)
-        for layer, (points, weights) in zip(self.stack.layers, rules, strict=True):
-            smooth, energy = _transfer(layer.kernel, points, weights, size)
-            kept, read = _outer(smooth, len(lag)), _outer(energy, len(lag))
-            noise = read - kept
-            added = noise * (spectrum.mean() + mean**2) if layer.is_splat else (noise * spectrum).mean()
-            spectrum = kept * spectrum + added
+        for layer, found in zip(self.stack.layers, responses, strict=True):
+            smooth, energy = found.transfer(size)
+            spectrum = layer.passed(spectrum, outer(smooth, len(lag)), outer(energy, len(lag)), mean)
         return float(np.real(np.fft.ifftn(spectrum))[tuple(lag)])
 
     def wide_limit(self) -> sp.Expr:
@@ -164,12 +185,13 @@ class StackCovariance(Node):
         return covariance.get(tuple(int(distance) for distance in self.args[3]), sp.Integer(0))
 
 
-def _frequencies(dim: int, name: str) -> Frequencies:
+def frequencies_of(dim: int, name: str) -> Frequencies:
+    """Return θ, or θ₁ … θ_d."""
     names = [name] if dim == 1 else [f"{name}{axis + 1}" for axis in range(dim)]
     return tuple(sp.Symbol(symbol, real=True) for symbol in names)
 
 
-def _mean_over_frequencies(density: sp.Expr, frequencies: Frequencies) -> sp.Expr:
+def mean_over_frequencies(density: sp.Expr, frequencies: Frequencies) -> sp.Expr:
     """Return ∫ density dθ/(2π)ᵈ over (−π, π)ᵈ."""
     if not density.free_symbols & set(frequencies):
         return density
@@ -289,8 +311,48 @@ def _layer(group: Group, field: WarpedField | SplattedField) -> Layer:
     return Layer(offsets, kernel, isinstance(field, SplattedField))
 
 
-def _reach(layer: Layer) -> int:
-    return max(map(abs, layer.kernel.taps)) + 1
+@dataclass(frozen=True)
+class Response:
+    """What a layer with independent offsets does to second moments along one axis.
+
+    Attributes:
+        smoothed: w(j) = E k(ε + j) over successive lags, shape (M,); where they begin makes no difference.
+        pairs: E Σₘ k(ε − m) k(ε + j − m) for j = 0, 1, …, shape (K,).
+        width: reach of the kernel to both sides, and of the offsets but for a share 1e-12 on either side, in pixels.
+    """
+
+    smoothed: Float[ndarray, "M"]
+    pairs: Float[ndarray, "K"]
+    width: int
+
+    def transfer(self, size: int) -> tuple[Float[ndarray, "N"], Float[ndarray, "N"]]:
+        """Return |ŵ(θ)|² and R̂(θ) at θ = 2πj/N, shape (N,) each."""
+        wrapped = np.bincount(np.arange(len(self.smoothed)) % size, weights=self.smoothed, minlength=size)
+        theta = 2 * np.pi * np.arange(size) / size
+        waves = 2 * np.cos(np.outer(np.arange(len(self.pairs)), theta))
+        waves[0] = 1.0
+        return np.abs(np.fft.fft(wrapped)) ** 2, self.pairs @ waves
+
+
+def response(layer: Layer, environment: Environment, evaluate: Evaluate) -> Response:
+    """Average a layer's kernel, and its products, over the offsets by Gauss–Legendre sums between the knots."""
+    kernel, u = layer.kernel, sp.Symbol("u", real=True)
+    points, weights = quadrature(layer.offsets.axis_law, environment, evaluate, {0.0, 0.5, *_edges(kernel)})
+    value = KernelValue(kernel_argument(kernel), 0, u, 0)
+    reach = max(map(abs, kernel.taps)) + 1
+    taps = np.arange(-reach, reach + 1)
+    whole = np.floor(points).astype(int)
+    first = whole.min()
+    smoothed, pairs = np.zeros(int(whole.max() - first) + len(taps)), np.zeros(len(taps))
+    for start in range(0, len(points), _TOGETHER):
+        some = slice(start, start + _TOGETHER)
+        positions = (points[some] - whole[some])[:, None] - taps
+        samples = np.asarray(value.numeric({u: positions}, lambda part, environment: environment[part]))
+        places = (whole[some] - first)[:, None] + np.arange(len(taps))
+        np.add.at(smoothed, places, weights[some, None] * samples)
+        together = samples.T @ (weights[some, None] * samples)
+        pairs += [np.trace(together, lag) for lag in range(len(taps))]
+    return Response(smoothed, pairs, _width(points, weights) + 2 * reach)
 
 
 def _width(points: ndarray, weights: ndarray) -> int:
@@ -300,26 +362,6 @@ def _width(points: ndarray, weights: ndarray) -> int:
     return int(np.ceil(inside[-1] - inside[0])) if len(inside) else 0
 
 
-def _transfer(kernel: Kernel, points: ndarray, weights: ndarray, size: int) -> tuple[ndarray, ndarray]:
-    """Return |ŵ(θ)|² and R̂(θ) along one axis, shape (size,) each."""
-    u = sp.Symbol("u", real=True)
-    value = KernelValue(kernel_argument(kernel), 0, u, 0)
-    reach = max(map(abs, kernel.taps)) + 1
-    taps = np.arange(-reach, reach + 1)
-    smooth, energy = np.zeros(size, dtype=complex), np.zeros(size)
-    for start in range(0, len(points), _TOGETHER):
-        some, mass = points[start : start + _TOGETHER], weights[start : start + _TOGETHER]
-        whole = np.floor(some).astype(int)
-        rows = np.zeros((len(some), size))
-        samples = value.numeric(
-            {u: (some - whole)[:, None] - taps}, lambda expression, environment: environment[expression]
-        )
-        np.add.at(rows, (np.arange(len(some))[:, None], (whole[:, None] + taps) % size), samples)
-        waves = np.fft.fft(rows, axis=1)
-        smooth += mass @ waves
-        energy += mass @ np.abs(waves) ** 2
-    return np.abs(smooth) ** 2, energy
-
-
-def _outer(line: ndarray, dim: int) -> ndarray:
-    return np.prod(np.meshgrid(*[line] * dim, indexing="ij"), axis=0)
+def outer(line: Float[ndarray, "N"], dim: int) -> Float[ndarray, "*N"]:
+    """Return ∏ line(θᵢ) over the axes, shape (N, …, N)."""
+    return np.asarray(reduce(np.multiply.outer, [line] * dim))

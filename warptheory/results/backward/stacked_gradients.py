@@ -16,10 +16,12 @@ from warptheory.montecarlo import Experiment
 from warptheory.results._depth import LAYERS, Iterate, solved
 from warptheory.results._ranges import Range, whole
 from warptheory.results._result import HALF_WIDTH, PIXEL, Quantity, Result, Setting, wide_offsets
+from warptheory.results._stack_experiment import StackExperiment
 from warptheory.results.backward._column_tail import THRESHOLD
 from warptheory.results.backward._descendants import DescendantTail, PoissonPower
 from warptheory.results.backward.jensen import MOST_POINTS, GainExperiment, backward_steps, gain_experiment
 from warptheory.symbolic import (
+    AfterLayers,
     Derivation,
     Expectation,
     Field,
@@ -54,6 +56,11 @@ def second_moment_of_two(setting: Setting) -> Expectation:
 def wide_second_moment_of_three(setting: Setting) -> WideOffsets:
     """State the second moment after three layers of widely spread offsets."""
     return WideOffsets(Expectation(stack(setting, 3)[PIXEL] ** 2), HALF_WIDTH)
+
+
+def second_moment(setting: Setting) -> AfterLayers:
+    """State the second moment after L layers."""
+    return AfterLayers(second_moment_of_two(setting), LAYERS)
 
 
 @dataclass(frozen=True)
@@ -116,55 +123,43 @@ def exceeds(z: Tensor, values: Mapping[str, float]) -> Tensor:
 
 
 @dataclass(frozen=True)
-class WideStackExperiment:
-    """Ones, splatted again and again by offsets that are uniform over a periodic grid.
+class SplattedOnesExperiment(StackExperiment):
+    """Ones, splatted again and again.
 
-    Every position is uniform over the grid, as in the limit of wide offsets; of two pixels of a grid of N, which sum
-    to a constant, the product has a mean that is too small by a share m/N, m the second moment: 0.04 % at most.
+    Offsets over the whole grid place every pixel uniformly, as in the limit of wide offsets; of two pixels of a grid of
+    N, which sum to a constant, the product has a mean that is too small by a share m/N, m the second moment: 0.04 % at
+    most. Others reach few pixels, and a grid that is wider makes no difference.
 
     Attributes:
-        kernel: name of the kernel.
-        dim: number d of axes.
-        layers: L; None takes it from the values.
         function: what is averaged over the pixels of what comes out, of that and of the values; its square by default.
         parameters: names of the values that it needs.
     """
 
-    kernel: str
-    dim: int
-    layers: int | None = None
     function: Callable[[Tensor, Mapping[str, float]], Tensor] = squared
     parameters: frozenset[str] = frozenset()
 
     @property
     def symbols(self) -> Set[str]:
-        """The number of layers, if it is open, and what the function needs."""
-        return ({LAYERS.name} if self.layers is None else set()) | self.parameters
+        """Those of the layers, and what the function needs."""
+        return {*super().symbols, *self.parameters}
 
-    @property
-    def size(self) -> tuple[int, ...]:
-        """The grid."""
-        return (_TORUS[self.dim],) * self.dim
+    def start(
+        self, generator: np.random.Generator, rows: int, values: Mapping[str, float], device: str
+    ) -> Float[Tensor, "rows 1 *S"]:
+        """Return ones, shape (rows, 1, *S)."""
+        return torch.ones((rows, 1, *self.size), dtype=torch.float64, device=device)
 
-    def row_elements(self, values: Mapping[str, float]) -> int:
-        """Return the number of pixels of a row, over its layers."""
-        return self._number(values) * math.prod(self.size)
+    def layer(
+        self, field: Float[Tensor, "rows 1 *S"], offsets: Float[Tensor, "rows d *S"]
+    ) -> Float[Tensor, "rows 1 *S"]:
+        """Splat, shape (rows, 1, *S)."""
+        return warping.splat(field, offsets, kernel=self.kernel, boundary="periodic")
 
-    def sample(
-        self, generator: np.random.Generator, rows: int, values: Mapping[str, float], device: str = "cpu"
-    ) -> Float[Tensor, "rows"]:
-        """Draw the offsets of all layers, and return the mean of the function of what comes out; shape (rows,)."""
-        z = torch.ones((rows, 1, *self.size), dtype=torch.float64, device=device)
-        for _ in range(self._number(values)):
-            offsets = self.size[0] * generator.random((rows, self.dim, *self.size))
-            z = warping.splat(z, torch.from_numpy(offsets).to(device), kernel=self.kernel, boundary="periodic")
-        return self.function(z, values).flatten(1).mean(1)
-
-    def _number(self, values: Mapping[str, float]) -> int:
-        return int(values[LAYERS.name]) if self.layers is None else self.layers
+    def seen(self, field: Float[Tensor, "rows 1 *S"], values: Mapping[str, float]) -> Float[Tensor, "rows"]:
+        """Return the mean of the function, shape (rows,)."""
+        return self.function(field, values).flatten(1).mean(1)
 
 
-_TORUS: Mapping[int, int] = {1: 8192, 2: 64}  # pixels along each axis
 _MISSING = 6e-4  # of the limit, after the layers that stand for many
 
 
@@ -305,8 +300,9 @@ RESULT = Result(
         "layers it is (1 − ρ̄ᵈ⁽ᴸ⁺¹⁾)/(1 − ρ̄ᵈ), and it converges to 1/(1 − ρ̄ᵈ), 3 and 9/5 for the linear kernel in d "
         "= 1, 2. With smooth offsets W₁ᵀ…W_Lᵀ1 is ∏1/|J|, and every layer multiplies its second moment by ⟨1/|J|⟩: it "
         "grows exponentially with depth, as (1 − τ²)^(−dL/2) for εᵢ = τ sin tᵢ. At a finite spread a layer takes the "
-        "spectral density S to |ŵ|²S + (R̂ − |ŵ|²)(∫S + μ²), as in B3. The law for wide offsets: an input is reached "
-        "through the outputs that read it, a Poisson number of them in each layer, so that its paths are a branching "
+        "spectral density S to |ŵ|²S + (R̂ − |ŵ|²)(∫S + μ²), as in B3, so that the second moment after L layers is m_L "
+        "= 1 + Σ_{l < L} b_l m_{L−1−l}, with the b_l of A9. The law for wide offsets: an input is reached through the "
+        "outputs that read it, a Poisson number of them in each layer, so that its paths are a branching "
         "process: the share q that no gradient reaches goes to exp(−|S|ᵈ(1 − q)) a layer, and for the nearest kernel "
         "the gradient of ones is the number of descendants after L generations, whose mean stays 1 while 1 − q falls "
         "as 2/L."
@@ -319,18 +315,26 @@ RESULT = Result(
     source="arXiv 2511.20800, forward and backward pass; theory label B8",
     quantities=(
         Quantity("second moment after two layers", second_moment_of_two),
+        Quantity(
+            "second moment after L layers",
+            second_moment,
+            smallest_effect=0.002,  # of what exceeds 1, some hundredths
+            kernels=_COMPACT,
+            values=lambda setting: {"L": whole(4, 1, 6)},
+            simulation=lambda _, s: SplattedOnesExperiment(s.kernel, s.dim, HALF_WIDTH),
+        ),
         Quantity("second moment after three layers, wide offsets", wide_second_moment_of_three, values=wide_offsets),
         Quantity(
             "second moment after L layers, wide offsets",
             wide_second_moment,
             kernels=_COMPACT,
             values=lambda setting: {"L": whole(4, 1, 6)},
-            simulation=lambda _, s: WideStackExperiment(s.kernel, s.dim),
+            simulation=lambda _, s: SplattedOnesExperiment(s.kernel, s.dim),
         ),
         Quantity(
             "second moment after many layers, wide offsets",
             wide_second_moment_of_many,
-            simulation=lambda _, s: WideStackExperiment(s.kernel, s.dim, many_layers(s)),
+            simulation=lambda _, s: SplattedOnesExperiment(s.kernel, s.dim, layers=many_layers(s)),
         ),
         Quantity(
             "share without a gradient after L layers, wide offsets",
@@ -338,7 +342,7 @@ RESULT = Result(
             smallest_effect=0.04,
             kernels=("linear", "nearest"),
             values=lambda setting: {"L": whole(4, 1, 6)},
-            simulation=lambda _, s: WideStackExperiment(s.kernel, s.dim, function=is_dead),
+            simulation=lambda _, s: SplattedOnesExperiment(s.kernel, s.dim, function=is_dead),
         ),
         Quantity(
             "tail after L layers, wide offsets",
@@ -346,7 +350,7 @@ RESULT = Result(
             smallest_effect=0.02,
             kernels=("nearest",),
             values=lambda setting: {"L": whole(4, 1, 6), THRESHOLD.name: Range(2.5, 0.6, 4.4)},
-            simulation=lambda _, s: WideStackExperiment(
+            simulation=lambda _, s: SplattedOnesExperiment(
                 s.kernel, s.dim, function=exceeds, parameters=frozenset({THRESHOLD.name})
             ),
         ),

@@ -1,12 +1,10 @@
 """A9: what repeated warping leaves of the variance."""
 
-import math
 from collections.abc import Mapping, Set
 from dataclasses import dataclass
 
 import numpy as np
 import sympy as sp
-import torch
 from jaxtyping import Float
 from torch import Tensor
 
@@ -15,8 +13,10 @@ from warptheory.fields import IID
 from warptheory.results._depth import LAYERS, Iterate, solved
 from warptheory.results._ranges import whole
 from warptheory.results._result import HALF_WIDTH, PIXEL, Quantity, Result, Setting, wide_offsets
+from warptheory.results._stack_experiment import StackExperiment
 from warptheory.symbolic import (
     DEVIATION,
+    AfterLayers,
     Derivation,
     Field,
     IIDField,
@@ -75,49 +75,44 @@ class WideStackVariance(Statistic):
 
 
 @dataclass(frozen=True)
-class StackVarianceExperiment:
-    """White pixels, warped again and again by offsets that are uniform over a periodic grid.
+class StackVarianceExperiment(StackExperiment):
+    """White pixels, warped again and again; a row's variance about its mean.
 
-    Any two pixels of a finite grid come to share inputs: they are correlated, as the mean of the grid is random and no
-    layer takes that away. About the mean of the row what is left of the variance is too small by a share of 1/N a
-    layer, N the number of pixels: 0.1 % at most.
+    That is too small by a share of the mean's variance, m/N for N pixels: m is the sum of the correlations of a pixel
+    with all others, and with offsets over the whole grid, where any two pixels come to share inputs, it grows to the
+    number of layers. That is 0.1 % at most.
 
     Attributes:
-        kernel: name of the kernel.
-        dim: number d of axes.
         inputs: law of the pixels.
     """
 
-    kernel: str
-    dim: int
-    inputs: str
+    inputs: str = "normal"
 
     @property
     def symbols(self) -> Set[str]:
-        """Moments of the pixels, and the number of layers."""
-        return {LAYERS.name, "mu", "sigma"}
+        """Those of the layers, and moments of the pixels."""
+        return {*super().symbols, "mu", "sigma"}
 
-    @property
-    def size(self) -> tuple[int, ...]:
-        """The grid."""
-        return (_TORUS[self.dim],) * self.dim
+    def start(
+        self, generator: np.random.Generator, rows: int, values: Mapping[str, float], device: str
+    ) -> Float[Tensor, "rows 1 *S"]:
+        """Draw white pixels, shape (rows, 1, *S)."""
+        return IID(self.inputs, values["mu"], values["sigma"]).sample(rows, self.size, generator, device=device)
 
-    def row_elements(self, values: Mapping[str, float]) -> int:
-        """Return the number of pixels of a row, over its layers."""
-        return int(values[LAYERS.name]) * math.prod(self.size)
+    def layer(
+        self, field: Float[Tensor, "rows 1 *S"], offsets: Float[Tensor, "rows d *S"]
+    ) -> Float[Tensor, "rows 1 *S"]:
+        """Warp, shape (rows, 1, *S)."""
+        return warping.warp(field, offsets, self.kernel, "periodic")
 
-    def sample(
-        self, generator: np.random.Generator, rows: int, values: Mapping[str, float], device: str = "cpu"
-    ) -> Float[Tensor, "rows"]:
-        """Draw the pixels and the offsets of all layers, and return the variance of each row; shape (rows,)."""
-        y = IID(self.inputs, values["mu"], values["sigma"]).sample(rows, self.size, generator, device=device)
-        for _ in range(int(values[LAYERS.name])):
-            offsets = self.size[0] * generator.random((rows, self.dim, *self.size))
-            y = warping.warp(y, torch.from_numpy(offsets).to(device), self.kernel, "periodic")
-        return y.flatten(1).var(1, correction=0)
+    def seen(self, field: Float[Tensor, "rows 1 *S"], values: Mapping[str, float]) -> Float[Tensor, "rows"]:
+        """Return the variance of each row, shape (rows,)."""
+        return field.flatten(1).var(1, correction=0)
 
 
-_TORUS: Mapping[int, int] = {1: 8192, 2: 96}
+def variance(setting: Setting) -> AfterLayers:
+    """State the variance after L layers."""
+    return AfterLayers(variance_of_two(setting), LAYERS)
 
 
 def wide_variance(setting: Setting) -> WideStackVariance:
@@ -132,7 +127,8 @@ RESULT = Result(
         "L warps with independent, widely spread offsets leave σ² ρ̄ᵈᴸ of white input. At a finite spread a little "
         "more stays, because a warp correlates neighbours: its output has the spectral density |ŵ|²S + ∫(R̂ − |ŵ|²)S, "
         "ŵ(θ) = Σⱼ k̂(θ + 2πj) χ(θ + 2πj), R̂ = E |Σₘ k(ε − m) exp(imθ)|²; W and R in the steps are |ŵ|² and R̂ of a "
-        "layer."
+        "layer. After L layers with one law the variance v_L is σ²α_Lᵈ + Σ_{l < L} b_l v_{L−1−l}, with α_l = ∫|ŵ|²ˡ, "
+        "β_l = ∫R̂|ŵ|²ˡ along an axis and b_l = β_lᵈ − α_{l+1}ᵈ."
     ),
     assumptions=(
         "The pixels x[m] are independent with one law of variance σ².",
@@ -142,6 +138,14 @@ RESULT = Result(
     source="arXiv 2511.20800, independent inputs; theory label A9",
     quantities=(
         Quantity("variance after two layers", variance_of_two),
+        Quantity(
+            "variance after L layers",
+            variance,
+            smallest_effect=0.02,
+            kernels=("linear", "keys"),
+            values=lambda setting: {"L": whole(4, 1, 6)},
+            simulation=lambda _, s: StackVarianceExperiment(s.kernel, s.dim, HALF_WIDTH, inputs=s.inputs),
+        ),
         # At these widths the exact variance is within 0.1 % of the limit.
         Quantity("variance after three layers, wide offsets", wide_variance_of_three, values=wide_offsets),
         Quantity(
@@ -150,7 +154,7 @@ RESULT = Result(
             smallest_effect=0.03,
             kernels=("linear", "keys"),
             values=lambda setting: {"L": whole(5, 1, 6)},
-            simulation=lambda _, s: StackVarianceExperiment(s.kernel, s.dim, s.inputs),
+            simulation=lambda _, s: StackVarianceExperiment(s.kernel, s.dim, inputs=s.inputs),
         ),
     ),
 )
