@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable, Mapping, Set
 from dataclasses import dataclass, replace
+from typing import ClassVar
 
 import numpy as np
 import sympy as sp
@@ -19,6 +20,7 @@ from warptheory.results._result import HALF_WIDTH, PIXEL, Quantity, Result, Sett
 from warptheory.results._stack_experiment import StackExperiment
 from warptheory.results.backward._column_tail import THRESHOLD
 from warptheory.results.backward._descendants import DescendantTail, PoissonPower
+from warptheory.results.backward._smooth_tail import smooth_tail_steps
 from warptheory.results.backward.jensen import MOST_POINTS, GainExperiment, backward_steps, gain_experiment
 from warptheory.symbolic import (
     AfterLayers,
@@ -138,6 +140,8 @@ class SplattedOnesExperiment(StackExperiment):
     function: Callable[[Tensor, Mapping[str, float]], Tensor] = squared
     parameters: frozenset[str] = frozenset()
 
+    pixels: ClassVar[Mapping[int, int]] = {1: 8192, 2: 64}
+
     @property
     def symbols(self) -> Set[str]:
         """Those of the layers, and what the function needs."""
@@ -234,13 +238,19 @@ def _smooth_steps(dim: int) -> tuple[Step, ...]:
 class SmoothStackExperiment:
     """Ones, splatted L times by smooth offsets of random phase, from grids that get coarser.
 
-    A row is the mean over phases that are half a turn apart, in every layer but the first.
+    A row is the mean over phases that are half a turn apart, or less, in every layer but the first.
 
     Attributes:
         layer: the last layer; each one before has a grid that is finer by its oversampling.
+        function: what is averaged over the pixels of what comes out, of that and of the values; its square by default.
+        parameters: names of the values that it needs.
+        phases: their number for each axis and layer.
     """
 
     layer: GainExperiment
+    function: Callable[[Tensor, Mapping[str, float]], Tensor] = squared
+    parameters: frozenset[str] = frozenset()
+    phases: int = 2
 
     def _layers(self, values: Mapping[str, float]) -> list[GainExperiment]:
         """Return the layers; each arrives on the finer grid that the next one leaves from."""
@@ -250,8 +260,8 @@ class SmoothStackExperiment:
 
     @property
     def symbols(self) -> Set[str]:
-        """The largest slope, and the number of layers."""
-        return {*self.layer.symbols, LAYERS.name}
+        """The largest slope, the number of layers, and what the function needs."""
+        return {*self.layer.symbols, LAYERS.name, *self.parameters}
 
     def row_elements(self, values: Mapping[str, float]) -> int:
         """Return the number of pixels of the first layer."""
@@ -260,7 +270,7 @@ class SmoothStackExperiment:
     def sample(
         self, generator: np.random.Generator, rows: int, values: Mapping[str, float], device: str = "cpu"
     ) -> Float[Tensor, "rows"]:
-        """Draw the phases of all layers, and return the mean square of what comes out; shape (rows,)."""
+        """Draw the phases of all layers, and return the mean of the function of what comes out; shape (rows,)."""
         layers, dim = self._layers(values), self.layer.dim
         shape = (rows, 1, *(layers[0].period * layers[0].oversampling,) * dim)
         z = torch.ones(shape, dtype=torch.float64, device=device)
@@ -268,16 +278,28 @@ class SmoothStackExperiment:
             phases = torch.from_numpy(2 * np.pi * generator.random((rows, dim)))
             if number > 0:  # all that scatters is how the layers lie to each other
                 phases = phases.repeat(len(z) // rows, 1)
-                phases = torch.cat([phases + np.pi * torch.tensor(turn) for turn in np.ndindex(*(2,) * dim)])
-                z = z.repeat(2**dim, *[1] * (dim + 1))
+                turns = 2 * np.pi / self.phases * torch.tensor(list(np.ndindex(*(self.phases,) * dim)))
+                phases = torch.cat([phases + turn for turn in turns])
+                z = z.repeat(self.phases**dim, *[1] * (dim + 1))
             z = layer.splatted(z, phases.to(device), values[TAU.name])
-        return z.square().flatten(1).mean(1).reshape(-1, rows).mean(0)
+        return self.function(z, values).flatten(1).mean(1).reshape(-1, rows).mean(0)
 
 
-def on_smooth_offsets(statistic: Statistic, setting: Setting) -> Experiment:
+def on_smooth_offsets(statistic: Statistic, setting: Setting) -> SmoothStackExperiment:
     """Return the experiment on smooth offsets; half or a third of one layer's pixels keep the bias at 0.1 % or less."""
     layer = gain_experiment(setting, backward=True)
     return SmoothStackExperiment(replace(layer, period=layer.period // (1 + setting.dim)))
+
+
+def smooth_tail(setting: Setting) -> DerivedStatistic:
+    """State the law of W₁ᵀ…W_Lᵀ1 for the same offsets."""
+    return DerivedStatistic("P(W₁ᵀ…W_Lᵀ1 > t), smooth offsets", smooth_tail_steps, setting.dim)
+
+
+def tail_on_smooth_offsets(statistic: Statistic, setting: Setting) -> Experiment:
+    """Return the experiment that counts pixels beyond t."""
+    squares, phases = on_smooth_offsets(statistic, setting), {1: 4, 2: 2}[setting.dim]  # as is cheapest
+    return replace(squares, function=exceeds, parameters=frozenset({THRESHOLD.name}), phases=phases)
 
 
 def check_stack(setting: Setting, values: Mapping[str, float]) -> None:
@@ -299,13 +321,14 @@ RESULT = Result(
         "With widely spread independent offsets a layer takes the second moment m of W₁ᵀ…W_Lᵀ1 to ρ̄ᵈ m + 1: after L "
         "layers it is (1 − ρ̄ᵈ⁽ᴸ⁺¹⁾)/(1 − ρ̄ᵈ), and it converges to 1/(1 − ρ̄ᵈ), 3 and 9/5 for the linear kernel in d "
         "= 1, 2. With smooth offsets W₁ᵀ…W_Lᵀ1 is ∏1/|J|, and every layer multiplies its second moment by ⟨1/|J|⟩: it "
-        "grows exponentially with depth, as (1 − τ²)^(−dL/2) for εᵢ = τ sin tᵢ. At a finite spread a layer takes the "
-        "spectral density S to |ŵ|²S + (R̂ − |ŵ|²)(∫S + μ²), as in B3, so that the second moment after L layers is m_L "
-        "= 1 + Σ_{l < L} b_l m_{L−1−l}, with the b_l of A9. The law for wide offsets: an input is reached through the "
-        "outputs that read it, a Poisson number of them in each layer, so that its paths are a branching "
-        "process: the share q that no gradient reaches goes to exp(−|S|ᵈ(1 − q)) a layer, and for the nearest kernel "
-        "the gradient of ones is the number of descendants after L generations, whose mean stays 1 while 1 − q falls "
-        "as 2/L."
+        "grows exponentially with depth, as (1 − τ²)^(−dL/2) for εᵢ = τ sin tᵢ; its logarithm at a position of the "
+        "input is then minus the sum of dL independent log(1 + τ cos θ), θ of density (1 + τ cos θ)/2π. At a finite "
+        "spread a layer takes the spectral density S to |ŵ|²S + (R̂ − |ŵ|²)(∫S + μ²), as in B3, so that the second "
+        "moment after L layers is m_L = 1 + Σ_{l < L} b_l m_{L−1−l}, with the b_l of A9. The law for wide offsets: an "
+        "input is reached through the outputs that read it, a Poisson number of them in each layer, so that its paths "
+        "are a branching process: the share q that no gradient reaches goes to exp(−|S|ᵈ(1 − q)) a layer, and for the "
+        "nearest kernel the gradient of ones is the number of descendants after L generations, whose mean stays 1 "
+        "while 1 − q falls as 2/L."
     ),
     assumptions=(
         "The offsets of every layer and pixel are independent, uniform on [−a, a)ᵈ; or smooth as in B6, without folds.",
@@ -373,6 +396,20 @@ RESULT = Result(
             kernels=("keys",),
             values=lambda setting: {"L": whole(2, 1, 2), "tau": Range(0.4, 0.25, 0.5)},
             simulation=on_smooth_offsets,
+            check_drawn=check_stack,
+        ),
+        Quantity(
+            "tail after L layers, smooth offsets",
+            smooth_tail,
+            smallest_effect=0.04,
+            bias=0.05,  # of the share of pixels on a grid: 0.2 %
+            kernels=("keys",),
+            values=lambda setting: {
+                "L": whole(2, 1, 4 - setting.dim),
+                "tau": Range(0.5, 0.3, 0.6) if setting.dim == 1 else Range(0.4, 0.3, 0.5),
+                THRESHOLD.name: Range(1.15, 1.05, 1.25),
+            },
+            simulation=tail_on_smooth_offsets,
             check_drawn=check_stack,
         ),
     ),
