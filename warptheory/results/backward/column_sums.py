@@ -65,8 +65,9 @@ def _simulation_of(make: Callable[[Any], Any]) -> Callable[[Statistic, Setting],
     return lambda statistic, setting: make(statistic)
 
 
-# Pixels along an axis, by their number: where loads are counted, and where matrices are taken apart.
+# Pixels along an axis, by the number of axes: where loads are counted, where there are many, for dense matrices.
 _LOADS = {1: whole(256, 32, 512), 2: whole(16, 6, 22), 3: whole(6, 4, 8)}
+_MANY = {1: whole(4096, 1024, 6144), 2: whole(64, 24, 80)}
 _MATRICES = {1: whole(64, 24, 96), 2: whole(8, 5, 10), 3: whole(4, 4, 5)}
 
 RESULT = Result(
@@ -76,8 +77,8 @@ RESULT = Result(
         "‖W‖_∞ = sup_f Λ(f)ᵈ with Λ(f) = Σₘ |k(f − m)|: 1 for non-negative weights, (5/4)ᵈ for cubic convolution. "
         "‖W‖₁, the largest column sum, is unbounded: with positions uniform over N pixels it is the largest load of "
         "balls in bins for the nearest kernel, log N / log log N, and one column sum is compound Poisson, of |S|ᵈ "
-        "expected readings. ‖W‖₂ ≤ √(‖W‖₁ ‖W‖_∞) (Schur), with equality for the nearest kernel, "
-        "whose ‖W‖₂² is the largest load."
+        "expected readings; of many columns the largest exceeds t with the probability 1 − exp(−Nᵈ P(S > t)). ‖W‖₂ ≤ "
+        "√(‖W‖₁ ‖W‖_∞) (Schur), with equality for the nearest kernel, whose ‖W‖₂² is the largest load."
     ),
     assumptions=(
         "Row sums: none; their mean is for fractions that are uniform and independent along the axes.",
@@ -103,8 +104,8 @@ RESULT = Result(
             largest_column_sum_of_many,
             smallest_effect=0.02,
             kernels=("linear",),
-            dims=(1,),
-            values=lambda setting: {SIZE.name: whole(4096, 1024, 6144)},
+            dims=(1, 2),
+            values=lambda setting: {SIZE.name: _MANY[setting.dim]},
             simulation=lambda _, s: LargestColumnSimulation(s.kernel, s.dim),
         ),
         # A singular value takes as long as thousands of pixels.
