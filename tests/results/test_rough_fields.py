@@ -60,6 +60,31 @@ def test_logarithm_at_two():
     assert evaluate(Order("linear").doit(), {"nu": 2.0}) == 4.0
 
 
+@pytest.mark.parametrize("h", [1e-1, 1e-2, 1e-3])
+def test_leading_error_at_two(h):
+    """The next terms are of order h⁶ log(1/h)."""
+    found = D3.evaluate("leading error, Matérn 2", l=1.0, h=h, sigma=1.0)
+    assert found == pytest.approx(mean_error(2.0, h), rel=2 * h**2 * math.log(1 / h))
+
+
+def test_coefficient_of_the_logarithm_at_two():
+    """E/h⁴ grows by log(2)/5 for each halving of h, measured where h⁶ no longer counts; σ² and 1/ℓ⁴ by units."""
+    before, after = (mean_error(2.0, 2.0**-n) * 16.0**n for n in (11, 12))
+    known = [D3.evaluate("leading error, Matérn 2", l=1.0, h=2.0**-n, sigma=1.0) * 16.0**n for n in (11, 12)]
+    assert known[1] - known[0] == pytest.approx(math.log(2) / 5, rel=1e-12)
+    assert after - before == pytest.approx(math.log(2) / 5, rel=1e-5)
+    scaled = D3.evaluate("leading error, Matérn 2", l=3.0, h=3 * 2.0**-11, sigma=1.7)
+    assert scaled * 16.0**11 == pytest.approx(1.7**2 * known[0], rel=1e-12)
+
+
+def test_the_limit_is_taken_numerically_too():
+    """Both sides of ν = 2 in 60 digits, against the derivative of what is left of the poles."""
+    steps = D3.derive("leading error, Matérn 2").steps
+    values = {"h": 0.7, "l": 5.0, "sigma": 1.3}
+    limit, closed = (evaluate(step.expression, values) for step in steps[-2:])
+    assert limit == pytest.approx(closed, rel=1e-14)
+
+
 def test_powers_under_linear_interpolation():
     """F(2) = 0: lines are exact in the mean square of a parabola's covariance; F(4) = 1/5."""
     found = functional("linear")

@@ -23,7 +23,8 @@ from warptheory.symbolic import (
     Statistic,
     Step,
 )
-from warptheory.symbolic._nodes import FieldCovariance, FractionMean
+from warptheory.symbolic._nodes import FieldCovariance, FractionMean, Node, SpectralMoment
+from warptheory.symbolic._quadrature import Environment, Evaluate
 
 _POWER = sp.Symbol("p", positive=True)
 
@@ -112,6 +113,101 @@ def leading_error(setting: Setting) -> RoughLeading:
     return RoughLeading(Expectation(error(setting, x, uniform_offsets(1)) ** 2), setting.kernel)
 
 
+class LimitAt(Node):
+    """The limit of an expression at a removable singularity: args (expression, symbol, point)."""
+
+    @property
+    def free_symbols(self) -> set[sp.Symbol]:
+        """Symbols of the expression, without the one that goes to the point."""
+        return self.args[0].free_symbols - {self.args[1]}
+
+    def display(self, *, latex: bool) -> sp.Expr:
+        """Return the limit."""
+        return sp.Limit(*self.args, "+-")
+
+    def numeric(self, environment: Environment, evaluate: Evaluate) -> float:
+        """Take the mean of both sides, in so many digits that their distance counts as little as rounding."""
+        expression, symbol, point = self.args
+        given = {other: sp.Float(environment[other], _DIGITS) for other in self.free_symbols}
+        sides = (point + sign * sp.Float(10, _DIGITS) ** (-_DIGITS // 4) for sign in (1, -1))
+        return float(sum(expression.subs(symbol, side).subs(given).evalf(_DIGITS) for side in sides) / 2)
+
+
+_DIGITS = 60
+
+
+@cache
+def smooth_error(kernel: str) -> sp.Expr:
+    """Return the leading term of the mean error where C has four derivatives, of order h⁴ (D2)."""
+    x = GaussianField("x", spacing=SPACING)
+    return SmallSpacing(Expectation(error(Setting(kernel=kernel), x, uniform_offsets(1)) ** 2), SPACING).doit()
+
+
+@dataclass(frozen=True)
+class LogarithmicLeading(LeadingTerm):
+    """The leading term of the mean error of a Matérn field of ν = 2 as h → 0, of order h⁴ log(1/h).
+
+    Attributes:
+        kernel: name of the kernel.
+    """
+
+    kernel: str
+
+    def derive(self) -> Derivation:
+        """Return the steps of the mean error at a finite spacing, and the limit of the two terms that have poles.
+
+        Raises:
+            ArithmeticError: the poles do not cancel.
+        """
+        beyond = sp.Symbol("q", positive=True)  # ν − 2
+        covariance = Matern(nu=2 + beyond, length=LENGTH, variance=DEVIATION**2, dim=1)
+        smooth = smooth_error(self.kernel)
+        (moment,) = smooth.atoms(SpectralMoment)
+        smooth = smooth.xreplace({moment: covariance.spectral_moment(*moment.orders)}).subs(beyond, SMOOTHNESS - 2)
+        rough = rough_error(self.kernel)
+        # Γ(2 − ν) = Γ(3 − ν)/(2 − ν): both times ν − 2 are regular.
+        without_poles = sp.simplify((SMOOTHNESS - 2) * smooth) - rough.subs(
+            sp.gamma(2 - SMOOTHNESS), sp.gamma(3 - SMOOTHNESS)
+        )
+        if sp.simplify(without_poles.subs(SMOOTHNESS, 2)) != 0:
+            raise ArithmeticError("the poles of both terms at ν = 2 have to cancel")
+        limit = sp.diff(without_poles, SMOOTHNESS).subs(SMOOTHNESS, 2)
+        finite = self.statistic.derive().steps
+        return Derivation(
+            str(self),
+            (
+                *finite,
+                Step("Expand in the spacing", _POLES, LimitAt(rough + smooth, SMOOTHNESS, 2)),
+                Step("Cancel the poles", "the residues differ in sign: h^2ν − h⁴ over ν − 2", _collected(limit)),
+            ),
+        )
+
+    def __str__(self) -> str:
+        return f"leading term ({SPACING} → 0) of {self.statistic}"
+
+
+def _collected(limit: sp.Expr) -> sp.Expr:
+    """Return the coefficient of log(ℓ/h) times that, and a constant."""
+    fine, coarse = (sp.log(symbol) for symbol in (SPACING, LENGTH))
+    expanded = sp.expand(sp.expand_log(limit, force=True))
+    slope = expanded.coeff(fine)
+    if sp.simplify(slope + expanded.coeff(coarse)) != 0:
+        raise ArithmeticError("the error has to depend on h/ℓ alone")
+    return -slope * (sp.log(LENGTH / SPACING) + sp.simplify((expanded - slope * (fine - coarse)) / -slope))
+
+
+_POLES = (
+    "B|τ|^2ν and λ₄τ⁴/24 have poles of opposite signs at ν = 2, and so have the terms B F(2ν) h^2ν and λ₄h⁴/120 that "
+    "they leave; C is continuous in ν, so that their sum is too"
+)
+
+
+def leading_error_at_two(setting: Setting) -> LogarithmicLeading:
+    """State the leading term of E(y[n] − x(h(n + ε)))² for Matérn covariance of ν = 2."""
+    x = field_on_grid(Matern(nu=2, length=LENGTH, variance=DEVIATION**2, dim=1))
+    return LogarithmicLeading(Expectation(error(setting, x, uniform_offsets(1)) ** 2), setting.kernel)
+
+
 @dataclass(frozen=True)
 class Order(Statistic):
     """The power of h that the mean error of a Matérn field follows as h → 0, ν other than 2.
@@ -124,11 +220,8 @@ class Order(Statistic):
 
     def derive(self) -> Derivation:
         """Return the exponents of the two leading terms, and the smaller of them, which is left as h → 0."""
-        x = GaussianField("x", spacing=SPACING)
-        smooth = SmallSpacing(
-            Expectation(error(Setting(kernel=self.kernel), x, uniform_offsets(1)) ** 2), SPACING
-        ).doit()
-        powers = [sp.simplify(SPACING * sp.diff(term, SPACING) / term) for term in (rough_error(self.kernel), smooth)]
+        terms = (rough_error(self.kernel), smooth_error(self.kernel))
+        powers = [sp.simplify(SPACING * sp.diff(term, SPACING) / term) for term in terms]
         return Derivation(str(self), (Step("Compare the leading terms", _ORDER, sp.Min(*powers)),))
 
     def __str__(self) -> str:

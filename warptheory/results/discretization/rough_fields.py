@@ -10,7 +10,7 @@ from warptheory.fields import Exponential, Matern
 from warptheory.results._ranges import Range
 from warptheory.results._result import PIXEL, Quantity, Result, Setting
 from warptheory.results.discretization._errors import error
-from warptheory.results.discretization._rough import Order, leading_error
+from warptheory.results.discretization._rough import Order, leading_error, leading_error_at_two
 from warptheory.results.fields._fields import (
     LENGTH,
     SPACING,
@@ -99,7 +99,8 @@ RESULT = Result(
     statement=(
         "Linear interpolation, d = 1. Exponential covariance: the mean square error is σ²h/(3ℓ) as h → 0. Matérn ν: it "
         "is of the order h^min(2ν, 4), with the coefficient σ²(νh²/2ℓ²)ᵛ Γ(2 − ν)(2ν + 5)/[3Γ(ν + 1)(ν + 1)(2ν + 1)] "
-        "for ν < 2, (7/36)σ²h²/ℓ² at ν = 1 without a logarithm, and h⁴ log(1/h) at ν = 2. For ν ≤ 1, and so for the "
+        "for ν < 2, (7/36)σ²h²/ℓ² at ν = 1 without a logarithm, and at ν = 2, where two terms have poles that cancel, "
+        "σ²h⁴/(5ℓ⁴) (log(ℓ/h) + 91/180 − γ), γ Euler's number. For ν ≤ 1, and so for the "
         "exponential (ν = 1/2), x has no derivative: its gradient has infinite variance in the continuum, and only "
         "that of the grid, 2(C(0) − C(h))/h², has a meaning; it grows without end as the grid is refined."
     ),
@@ -154,6 +155,13 @@ RESULT = Result(
             smallest_effect=0.03,
             values=lambda setting: {"l": Range(24.0, 24.0, 40.0, "log")},
             simulation=continuum_simulation(_POINTS, on_points=True),
+        ),
+        Quantity(
+            "leading error, Matérn 2",
+            leading_error_at_two,
+            smallest_effect=0.03,
+            values=lambda setting: {"l": Range(24.0, 20.0, 36.0, "log"), "h": Range(1.2, 0.8, 1.4)},
+            simulation=continuum_simulation(8, wrapped=1e-4),
         ),
         Quantity(
             "order in h, Matérn",
