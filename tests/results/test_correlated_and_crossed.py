@@ -107,6 +107,25 @@ def test_splats_of_a_gaussian_field(kernel, dim):
     assert found == pytest.approx(exact, rel=1e-6)  # Simpson's rule at the kernel's kinks
 
 
+@pytest.mark.parametrize("dim", [1, 2])
+@pytest.mark.parametrize("spread", [0.2, 0.5])
+def test_smooth_gradients_are_the_limit_of_long_ones(dim, spread):
+    """From below as σ² d v/ℓ²: half the mean square distance of two pixels that are read, of variance v along an axis.
+
+    v is s² and what linear interpolation adds to a square, f(1 − f). The next term is smaller by a few v/ℓ².
+    """
+    law = stats.norm(scale=spread)
+    added = integrate.quad(lambda e: law.pdf(e) * (e % 1) * (1 - e % 1), -4, 4, points=range(-4, 5), limit=200)[0]
+    place = spread**2 + added
+    given = {"dim": dim, "s": spread, "mu": 0.7, "sigma": SIGMA}
+    limit = results.get("B3").evaluate("variance, smooth Gaussian gradients", **given)
+    for length in (20.0, 60.0):
+        long = results.get("B3").evaluate("variance, Gaussian gradients", l=length, **given)
+        assert limit - long == pytest.approx(SIGMA**2 * dim * place / length**2, rel=10 * place / length**2)
+    ones = results.get("B3").evaluate("variance of the response to ones", dim=dim, s=spread)
+    assert limit == pytest.approx(SIGMA**2 + (SIGMA**2 + 0.7**2) * ones, rel=1e-12)
+
+
 def test_splats_of_a_constant_field_are_those_of_ones():
     """A field as long as can be is a constant, of second moment σ² + μ²; the length's own term falls as 1/ℓ²."""
     b3 = results.get("B3")

@@ -24,6 +24,7 @@ from warptheory.symbolic import (
     DEVIATION,
     MEAN,
     Derivation,
+    Expectation,
     GaussianField,
     IIDField,
     OffsetField,
@@ -180,6 +181,46 @@ class WideSplatVariance(Statistic):
         return f"lim ({HALF_WIDTH} → ∞) of Var (Wᵀg)[m], g Gaussian, d = {self.setting.dim}"
 
 
+@dataclass(frozen=True)
+class SmoothSplatVariance(Statistic):
+    """The limit of the same for g that is long against the spread of the offsets.
+
+    Attributes:
+        setting: kernel, number of axes and law of the offsets.
+    """
+
+    setting: Setting
+
+    @property
+    def variance(self) -> Variance:
+        """The statistic as it is simulated."""
+        return CorrelatedSplatVariance(self.setting).variance
+
+    def derive(self) -> Derivation:
+        """Return the steps of E (Wᵀ1)², by which g is multiplied; raises as `Statistic.derive`."""
+        offsets = OffsetField(self.setting.offsets, self.setting.dim)
+        ones = splat(IIDField("g", mean=1, deviation=0), offsets, self.setting.kernel)
+        reason = (
+            "over the reach of w the covariance is constant, C(n − n′) → C(0), with an error of order s²/ℓ²; the sums "
+            "over pixels are those for g = 1, times C(0) + μ²: "
+        )
+        steps = Expectation(ones[PIXEL] ** 2).derive().steps
+        return Derivation(
+            str(self),
+            tuple(
+                Step(
+                    step.name,
+                    reason * (number == 0) + step.reason,
+                    (DEVIATION**2 + MEAN**2) * step.expression - MEAN**2,
+                )
+                for number, step in enumerate(steps)
+            ),
+        )
+
+    def __str__(self) -> str:
+        return f"lim (ℓ → ∞) of Var (Wᵀg)[m], g Gaussian, d = {self.setting.dim}"
+
+
 def gaussian_splat(setting: Setting, offsets: OffsetField) -> SplattedField:
     """Return Wᵀg for g of mean μ and covariance σ² exp(−|τ|²/2ℓ²)."""
     covariance = SquaredExponential(length=LENGTH, variance=DEVIATION**2, dim=setting.dim)
@@ -188,6 +229,6 @@ def gaussian_splat(setting: Setting, offsets: OffsetField) -> SplattedField:
 
 def splatted(statistic: Statistic, setting: Setting) -> Experiment:
     """Return the experiment that draws g and the offsets, and splats."""
-    if not isinstance(statistic, CorrelatedSplatVariance | WideSplatVariance):
+    if not isinstance(statistic, CorrelatedSplatVariance | WideSplatVariance | SmoothSplatVariance):
         raise ArgumentError("statistic", expected="the variance of a splatted field", received=str(statistic))
     return Simulation(statistic.variance, setting.inputs)

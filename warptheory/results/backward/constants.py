@@ -5,6 +5,7 @@ from warptheory.results._result import HALF_WIDTH, PIXEL, Quantity, Result, Sett
 from warptheory.results.backward._correlated_splat import (
     LENGTH,
     CorrelatedSplatVariance,
+    SmoothSplatVariance,
     WideSplatVariance,
     splatted,
 )
@@ -52,6 +53,11 @@ def gaussian_variance(setting: Setting) -> CorrelatedSplatVariance:
     return CorrelatedSplatVariance(setting)
 
 
+def smooth_gaussian_variance(setting: Setting) -> SmoothSplatVariance:
+    """State its limit for g that is long against the spread of the offsets."""
+    return SmoothSplatVariance(setting)
+
+
 def wide_gaussian_variance(setting: Setting) -> WideSplatVariance:
     """State its limit for offsets that are spread widely against the length of g."""
     return WideSplatVariance(setting)
@@ -66,7 +72,8 @@ RESULT = Result(
         "W1 = 1 exactly, but Wᵀ1 has mean 1 and the variance (E ρ)ᵈ − (Σⱼ w(j)²)ᵈ, w(j) = E k(ε + j) = (k∗q)(j), "
         "which tends to ρ̄ᵈ for wide offsets. For g of mean μ and spectral density S_g, Wᵀg has the density |ŵ|²S_g +"
         " (R̂ − |ŵ|²)(Var g + μ²), and the variance ρ̄ᵈ(Var g + μ²) in the limit: the mean of g turns into noise. "
-        "As a sum over pixels: (C_g(0) + μ²)(E ρ)ᵈ + Σ_{n≠n′} w(n)w(n′)(C_g(n − n′) + μ²) − μ²."
+        "As a sum over pixels: (C_g(0) + μ²)(E ρ)ᵈ + Σ_{n≠n′} w(n)w(n′)(C_g(n − n′) + μ²) − μ². For g that is long "
+        "against the spread of the offsets it tends to C_g(0) + (C_g(0) + μ²) Var Wᵀ1."
     ),
     assumptions=(
         "The offsets are independent of g, over pixels and along axes.",
@@ -91,6 +98,14 @@ RESULT = Result(
             gaussian_variance,
             smallest_effect=0.05,
             values=lambda setting: {LENGTH.name: Range(1.5, 1.0, 2.5, "log")},
+            simulation=splatted,
+        ),
+        Quantity(
+            "variance, smooth Gaussian gradients",
+            smooth_gaussian_variance,
+            smallest_effect=0.01,  # a tenth of what the operator adds
+            bias=0.1,  # of the neglected terms, 2 (s/ℓ)² at most
+            values=lambda setting: {LENGTH.name: Range(32.0, 28.0, 48.0, "log"), "s": Range(0.3, 0.2, 0.5, "log")},
             simulation=splatted,
         ),
         Quantity(
