@@ -5,6 +5,7 @@ import os
 from numbers import Integral, Real
 
 from warptheory.core.errors import ArgumentError
+from warptheory.core.text import shown
 
 
 def check_integer(argument: str, value: object, least: int | None = 1, most: int | None = None) -> int:
@@ -23,7 +24,7 @@ def check_integer(argument: str, value: object, least: int | None = 1, most: int
         number = int(value)
         if (least is None or number >= least) and (most is None or number <= most):
             return number
-    raise ArgumentError(argument, expected=_whole_numbers(least, most), received=repr(value))
+    raise ArgumentError(argument, expected=_whole_numbers(least, most), received=shown(value))
 
 
 def check_number(
@@ -39,7 +40,7 @@ def check_number(
     Raises:
         ArgumentError: anything else.
     """
-    number = float(value) if isinstance(value, Real) and not isinstance(value, bool) else math.nan
+    number = as_float(value)
     fits = (
         (least is None or number >= least) and (above is None or number > above) and (below is None or number < below)
     )
@@ -47,7 +48,17 @@ def check_number(
         return number
     bounds = ((" ≥ ", least), (" > ", above), (" < ", below))
     told = " and".join(f"{sign}{bound:g}" for sign, bound in bounds if bound is not None)
-    raise ArgumentError(argument, expected=f"a finite number{told}", received=repr(value))
+    raise ArgumentError(argument, expected=f"a finite number{told}", received=shown(value))
+
+
+def as_float(value: object) -> float:
+    """Return a real number in double precision: infinite beyond it, and NaN for what is none, such as True."""
+    if not isinstance(value, Real) or isinstance(value, bool):
+        return math.nan
+    try:
+        return float(value)
+    except OverflowError:
+        return math.inf if value > 0 else -math.inf
 
 
 def check_flag(argument: str, value: object) -> bool:
@@ -57,7 +68,7 @@ def check_flag(argument: str, value: object) -> bool:
         ArgumentError: anything else.
     """
     if not isinstance(value, bool):
-        raise ArgumentError(argument, expected="True or False", received=repr(value))
+        raise ArgumentError(argument, expected="True or False", received=shown(value))
     return value
 
 
@@ -75,7 +86,7 @@ def check_fits(argument: str, value: object, size: int) -> None:
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     if size > memory:
         expected = f"a size that fits into {memory / 2**30:.3g} GiB of memory"
-        raise ArgumentError(argument, expected=expected, received=f"{value!r}, which takes {size / 2**30:.3g} GiB")
+        raise ArgumentError(argument, expected=expected, received=f"{shown(value)}, which takes {size / 2**30:.3g} GiB")
 
 
 def _whole_numbers(least: int | None, most: int | None) -> str:

@@ -4,7 +4,7 @@ import difflib
 from collections.abc import Iterable
 from typing import Any
 
-from warptheory.core.text import printable
+from warptheory.core.text import printable, shown
 
 
 class WarpTheoryError(Exception):
@@ -36,7 +36,15 @@ class ArgumentError(WarpTheoryError, ValueError):
 
     def __init__(self, argument: str, *, expected: str, received: object) -> None:
         self.argument = argument
-        super().__init__(f"{argument}: expected {expected}, got {received}")
+        super().__init__(f"{argument}: expected {expected}, got {_text(received)}")
+
+
+def _text(received: object) -> str:
+    """Return what came as text; a number of more digits than Python writes has none of its own."""
+    try:
+        return str(received)
+    except Exception:
+        return shown(received)
 
 
 class UnknownNameError(ArgumentError, LookupError):
@@ -45,6 +53,6 @@ class UnknownNameError(ArgumentError, LookupError):
     def __init__(self, argument: str, name: object, known: Iterable[str]) -> None:
         names = sorted(known)
         self.name, self.known = name, names
-        closest = difflib.get_close_matches(str(name), names, n=1)
+        closest = difflib.get_close_matches(_text(name), names, n=1)
         hint = f" (did you mean {closest[0]!r}?)" if closest else ""
-        super().__init__(argument, expected=f"one of {', '.join(names)}", received=f"{name!r}{hint}")
+        super().__init__(argument, expected=f"one of {', '.join(names)}", received=f"{shown(name)}{hint}")

@@ -7,6 +7,7 @@ name. Only this module may hand to SymPy's reader what a caller gave.
 
 import math
 import re
+import sys
 from collections.abc import Iterable
 from decimal import Decimal
 from fractions import Fraction
@@ -16,13 +17,14 @@ from typing import Any
 import sympy as sp
 
 from warptheory.core.errors import ArgumentError
+from warptheory.core.text import shown
 
 Number = int | float | str | Fraction | Decimal | sp.Rational
 
 _DECIMAL = r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?"
 _TEXT = re.compile(rf"\s*({_DECIMAL})\s*(?:/\s*({_DECIMAL})\s*)?", re.ASCII)
 _LONGEST_TEXT = 100
-_LONGEST_SHOWN = 200
+_LEAST, _MOST = sp.Rational(5e-324), sp.Rational(sys.float_info.max)
 _MARKUP = frozenset("<>&\\{}$%")
 
 
@@ -39,7 +41,7 @@ def expression(argument: str, value: Any, expected: str = "a number or a sympy e
     """
     read = _read(value)
     if read is None:
-        raise ArgumentError(argument, expected=expected, received=_shown(value))
+        raise ArgumentError(argument, expected=expected, received=shown(value))
     return read
 
 
@@ -57,7 +59,7 @@ def real(argument: str, value: Any, without: tuple[type[sp.Basic], ...] = ()) ->
     expected = "a real number or a sympy expression"
     read = expression(argument, value, expected)
     if read.is_real is False or (without and read.atoms(*without)):
-        raise ArgumentError(argument, expected=expected, received=_shown(value))
+        raise ArgumentError(argument, expected=expected, received=shown(value))
     return read
 
 
@@ -75,7 +77,7 @@ def positive(argument: str, value: Any) -> sp.Expr:
     is_number = isinstance(value, Real) and not isinstance(value, sp.Basic)
     read = _exact(value) if is_number else _read(value)
     if read is None or read.is_positive is False:
-        raise ArgumentError(argument, expected=expected, received=_shown(value))
+        raise ArgumentError(argument, expected=expected, received=shown(value))
     return read
 
 
@@ -92,7 +94,7 @@ def rational(argument: str, value: Any, expected: str = "a finite number") -> sp
     """
     read = _exact(value)
     if read is None:
-        raise ArgumentError(argument, expected=expected, received=_shown(value))
+        raise ArgumentError(argument, expected=expected, received=shown(value))
     return read
 
 
@@ -103,7 +105,7 @@ def number(argument: str, value: sp.Expr) -> float:
         ArgumentError: it has symbols, or is no real number.
     """
     if value.free_symbols or not value.is_number or value.is_real is False:
-        raise ArgumentError(argument, expected="a number, to compute with", received=_shown(value))
+        raise ArgumentError(argument, expected="a number, to compute with", received=shown(value))
     return float(value)
 
 
@@ -117,7 +119,7 @@ def check_name(argument: str, value: Any) -> str:
     is_plain = isinstance(value, str) and value.isprintable() and not _MARKUP & set(value)
     if not is_plain or not value.strip() or len(value) > _LONGEST_TEXT:
         expected = f"a name of printable characters, at most {_LONGEST_TEXT}, none of {' '.join(sorted(_MARKUP))}"
-        raise ArgumentError(argument, expected=expected, received=_shown(value))
+        raise ArgumentError(argument, expected=expected, received=shown(value))
     return value
 
 
@@ -155,7 +157,7 @@ def _read(value: Any) -> sp.Expr | None:
     """Return a number or expression, None if it is neither or not finite."""
     if isinstance(value, sp.Basic):
         is_finite = isinstance(value, sp.Expr) and not value.has(sp.nan, sp.oo, -sp.oo, sp.zoo)
-        return value if is_finite and value.is_finite is not False else None
+        return value if is_finite and value.is_finite is not False and _is_in_range(value) else None
     if isinstance(value, Real) and not isinstance(value, Rational | bool) and not _is_truth_value(value):
         found = float(value)
         return sp.Float(found) if math.isfinite(found) else None
@@ -165,7 +167,7 @@ def _read(value: Any) -> sp.Expr | None:
 def _exact(value: Any) -> sp.Rational | None:
     """Return a number as a rational, None if it is none."""
     if isinstance(value, sp.Basic):
-        return value if isinstance(value, sp.Rational) and value.is_finite else None
+        return value if isinstance(value, sp.Rational) and value.is_finite and _is_in_range(value) else None
     if isinstance(value, str):
         return _of_text(value)
     if isinstance(value, Decimal):
@@ -203,6 +205,11 @@ def _decimal(text: str) -> Fraction | None:
     return Fraction(text) if 0 < size < math.inf else None
 
 
+def _is_in_range(value: sp.Expr) -> bool:
+    """Whether double precision holds the size of what SymPy has as a number; of an expression nothing is asked."""
+    return not value.is_Number or value == 0 or bool(_LEAST <= abs(value) <= _MOST)
+
+
 def _in_range(value: Fraction) -> sp.Rational | None:
     """Return a rational if double precision holds its size, so that it can be computed with."""
     try:
@@ -210,11 +217,3 @@ def _in_range(value: Fraction) -> sp.Rational | None:
     except OverflowError:
         return None
     return sp.Rational(value.numerator, value.denominator) if (size > 0) == (value != 0) else None
-
-
-def _shown(value: Any) -> str:
-    try:
-        shown = repr(value)
-    except ValueError:  # an integer of more digits than Python writes
-        return f"a monstrous {type(value).__name__}"
-    return shown if len(shown) <= _LONGEST_SHOWN else f"{shown[:_LONGEST_SHOWN]} …"

@@ -1,6 +1,9 @@
 """Text for terminals and pages: characters that control them, or hide, are written as escapes."""
 
 import unicodedata
+from typing import Any
+
+_LONGEST_SHOWN = 200
 
 # Controls, invisible format marks such as those that turn the direction of writing, halves of characters, separators.
 _HIDDEN = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
@@ -19,6 +22,15 @@ def printable(text: str, keep: str = "\n\t") -> str:
 def one_line(text: str) -> str:
     """Return a text as one line, in which no character controls a terminal."""
     return printable(" ".join(filter(None, map(str.strip, text.split("\n")))), keep="")
+
+
+def shown(value: Any) -> str:
+    """Return how Python writes a value, for a message: cut where that is long, and never an error."""
+    try:
+        text = repr(value)
+    except Exception:  # an integer of more digits than Python writes, or an object that cannot be shown
+        return f"a monstrous {type(value).__name__}"
+    return text if len(text) <= _LONGEST_SHOWN else f"{text[:_LONGEST_SHOWN]} …"
 
 
 def _shown(character: str, keep: str) -> str:

@@ -16,12 +16,11 @@ effect is allowed for them, or what a claim says of its experiment; an error of 
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from numbers import Real
 from typing import Literal, Protocol, runtime_checkable
 
 from scipy import special
 
-from warptheory.core.checks import check_integer, check_number
+from warptheory.core.checks import as_float, check_integer, check_number
 from warptheory.core.errors import ArgumentError
 from warptheory.core.text import printable
 from warptheory.montecarlo._chunks import SupportsExperiment
@@ -68,7 +67,7 @@ class Claim:
 
     def __post_init__(self) -> None:
         check_number("bias", self.bias, least=0, below=0.5)
-        if not (isinstance(self.theory, Real) and math.isfinite(self.theory)):
+        if not math.isfinite(as_float(self.theory)):
             raise ArgumentError("theory", expected=f"a finite number for {self.label!r}", received=self.theory)
         check_number("smallest_effect", self.smallest_effect, above=0)
         if self.size is not None:

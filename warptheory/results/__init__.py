@@ -59,7 +59,7 @@ def get(label: str) -> Result:
     Raises:
         UnknownNameError: no result of that label.
     """
-    if label not in _all():
+    if not isinstance(label, str) or label not in _all():
         raise UnknownNameError("result", label, _all())
     return _all()[label]
 

@@ -11,8 +11,9 @@ from pathlib import Path
 import pandas as pd
 
 from warptheory import montecarlo, results
-from warptheory.core.checks import check_integer, check_number
+from warptheory.core.checks import as_float, check_integer, check_number
 from warptheory.core.errors import ArgumentError
+from warptheory.core.text import shown
 from warptheory.kernels import NoClosedFormError
 from warptheory.montecarlo import Estimation, Experiment, Measurement, Outcome
 from warptheory.results._replay import check_chunk, replayed_rows
@@ -279,8 +280,8 @@ def _choice(argument: str, name: str, value: object) -> Choice:
     if name == "dim":
         return check_integer(name, value)
     if isinstance(value, str) or not isinstance(value, Real):
-        raise ArgumentError(argument, expected=f"a number for {name}", received=repr(value))
-    return float(value)
+        raise ArgumentError(argument, expected=f"a number for {name}", received=shown(value))
+    return as_float(value)
 
 
 def _check_grid(over: Mapping[str, Sequence[Choice]], given: Mapping[str, Choice]) -> None:

@@ -3,7 +3,6 @@
 import math
 from collections.abc import Callable, Mapping, Set
 from functools import lru_cache
-from numbers import Real
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -11,9 +10,11 @@ import sympy as sp
 from numpy import ndarray
 from scipy import special
 
+from warptheory.core.checks import as_float
 from warptheory.core.errors import ArgumentError
 from warptheory.core.expressions import check_symbols
 from warptheory.core.expressions import expression as read
+from warptheory.core.text import shown
 from warptheory.kernels import FractionSymbol
 from warptheory.symbolic._nodes import KernelValue, Node, OffsetAverage
 from warptheory.symbolic._quadrature import Environment, NotConverged, quadrature
@@ -40,7 +41,7 @@ def check_values(symbols: Set[str], values: Mapping[str, float]) -> None:
         ArgumentError: a symbol that has none, or one that is no number.
     """
     if not isinstance(values, Mapping):
-        raise ArgumentError("values", expected="numbers by the names of symbols", received=repr(values))
+        raise ArgumentError("values", expected="numbers by the names of symbols", received=shown(values))
     missing = sorted(symbols - set(values))
     if missing:
         raise ArgumentError(
@@ -50,11 +51,14 @@ def check_values(symbols: Set[str], values: Mapping[str, float]) -> None:
         )
     for name in symbols:
         if not _is_number(values[name]):
-            raise ArgumentError("values", expected=f"a number for {name}", received=repr(values[name]))
+            raise ArgumentError("values", expected=f"a number for {name}", received=shown(values[name]))
 
 
 def _is_number(value: object) -> bool:
-    return isinstance(value, Real | sp.Expr) and not isinstance(value, bool) and value == value
+    if isinstance(value, sp.Expr):  # such as pi/3; others are symbols, or complex
+        return bool(value.is_comparable) or value in (sp.oo, -sp.oo)
+    number = as_float(value)
+    return not math.isnan(number) and (math.isfinite(number) or isinstance(value, float))
 
 
 def evaluate(expression: Any, values: Mapping[str, float]) -> float:
@@ -72,7 +76,7 @@ def evaluate(expression: Any, values: Mapping[str, float]) -> float:
     if not isinstance(expression, sp.Expr):
         expected = "a sympy expression (of a statistic: its .doit())"
         if isinstance(expression, str):
-            raise ArgumentError("expression", expected=expected, received=repr(expression))
+            raise ArgumentError("expression", expected=expected, received=shown(expression))
         expression = read("expression", expression, expected)
     if expression.atoms(RandomAtom):
         raise ArgumentError(

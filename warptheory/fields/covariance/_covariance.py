@@ -25,6 +25,7 @@ from numpy import ndarray
 from warptheory.core.checks import check_integer, check_number
 from warptheory.core.errors import ArgumentError
 from warptheory.core.expressions import check_symbols, expression, number
+from warptheory.core.text import shown
 from warptheory.fields._parameters import check_spread
 from warptheory.fields.covariance._offset_mean import mean_over_offset
 
@@ -101,19 +102,20 @@ class Covariance(ABC):
         """Return C at lags in pixels along the first axis, shape (*N): at distances, for an isotropic field.
 
         Raises:
-            ArgumentError: a symbol without a number.
+            ArgumentError: a symbol without a number, or distances that are no numbers.
         """
-        lags = np.zeros((*np.shape(distance), self.dim))
-        lags[..., 0] = distance
+        distances = _numbers("distance", distance)
+        lags = np.zeros((*distances.shape, self.dim))
+        lags[..., 0] = distances
         return self.at(lags)
 
     def at(self, lags: Float[ndarray, "*N d"]) -> Float[ndarray, "*N"]:
         """Return C at lags in pixels, shape (*N, d), as float64 of shape (*N,).
 
         Raises:
-            ArgumentError: a symbol without a number, or lags of another number of axes.
+            ArgumentError: a symbol without a number, or lags that are no numbers or of another number of axes.
         """
-        lags = np.asarray(lags, dtype=float)
+        lags = _numbers("lags", lags)
         if lags.ndim == 0 or lags.shape[-1] != self.dim:
             raise ArgumentError("lags", expected=f"shape (..., {self.dim})", received=lags.shape)
         return self._values(lags.reshape(-1, self.dim)).reshape(lags.shape[:-1])
@@ -358,6 +360,18 @@ class ProductOfCovariances(Covariance):
 
 
 _FARTHEST = 1e6  # pixels
+
+
+def _numbers(argument: str, values: Any) -> Float[ndarray, "..."]:
+    """Return numbers as float64 of their shape.
+
+    Raises:
+        ArgumentError: something else.
+    """
+    try:
+        return np.asarray(values, dtype=float)
+    except (TypeError, ValueError, OverflowError):
+        raise ArgumentError(argument, expected="real numbers, in pixels", received=shown(values)) from None
 
 
 def _symbols(value: Any) -> set[sp.Symbol]:

@@ -54,6 +54,7 @@ def _of_small_order(nu: float, z: Float[ndarray, "*N"]) -> Float[ndarray, "*N"]:
     constant, scaled = np.exp2(1 - nu) * special.rgamma(nu), special.kve(nu, z)
     far = constant * np.exp(nu * np.log(z) - z) * scaled
     direct = np.where(z > _NEAR, far, constant * (z**nu * scaled) * np.exp(-z))
+    direct = np.where(np.isinf(scaled), 1.0, direct)  # where K_ν overflows, M_ν is 1 to rounding
     if nu > _SMALL_ORDER:
         quarter = z * z / 4
         series = 1 - quarter / (nu - 1) * (1 - quarter / (2 * (nu - 2)))

@@ -23,11 +23,12 @@ RADIUS = sp.Dummy("r", nonnegative=True)
 WAVENUMBER = sp.Dummy("k", nonnegative=True)
 
 MOST_ORDER = 100  # of a spectral moment
+_LARGE = 1e9  # 1 + x² is x² there
 
 
 def log_one_plus_square(x: Float[ndarray, "*N"] | float) -> Float[ndarray, "*N"] | float:
-    """Return log(1 + x²), shape (*N), exact for small x, and where x² overflows as if it were 1e300."""
-    return np.log1p(np.square(np.minimum(x, 1e150)))
+    """Return log(1 + x²), x ≥ 0, shape (*N), exact for small x, and where x² overflows."""
+    return np.where(x < _LARGE, np.log1p(np.square(np.minimum(x, _LARGE))), 2 * np.log(np.maximum(x, _LARGE)))
 
 
 Matrix = Sequence[Sequence[Any]]
@@ -120,7 +121,7 @@ class RadialCovariance(Covariance):
         return bool(squares == squares[0, 0] * sp.eye(self.dim))
 
     def _values(self, lags: Float[ndarray, "N d"]) -> Float[ndarray, "N"]:
-        distances = np.linalg.norm(lags @ np.array(self._map.T, dtype=float), axis=-1)
+        distances = _lengths(lags @ np.array(self._map.T, dtype=float))
         # Equal distances are many on a grid, and a Bessel function takes a microsecond.
         different, places = np.unique(distances, return_inverse=True)
         return self._number("variance") * self._correlation(different)[places]
@@ -199,6 +200,12 @@ def _matrix(entries: Matrix, dim: int) -> tuple[tuple[sp.Expr, ...], ...]:
 def _rows(entries: Any) -> Any:
     """Return the rows of a matrix, which may be one of SymPy."""
     return entries.tolist() if isinstance(entries, sp.MatrixBase) else entries
+
+
+def _lengths(vectors: Float[ndarray, "N d"]) -> Float[ndarray, "N"]:
+    """Return the Euclidean lengths, also where squares overflow or underflow: powers of two are taken out first."""
+    exponents = np.frexp(np.abs(vectors).max(axis=-1))[1]
+    return np.ldexp(np.linalg.norm(np.ldexp(vectors, -exponents[:, None]), axis=-1), exponents)
 
 
 def _norm(vector: sp.Matrix) -> sp.Expr:

@@ -121,7 +121,7 @@ class PowerLaw(RadialCovariance):
             return sp.Integer(1)
         if self._symbols:
             return self._power(order) / self._power(0)
-        weights, widths, _ = self._mixture(_NEAREST)
+        weights, widths, _ = self._mixture(_NEAREST, order)
         return sp.Float(float(weights @ widths ** -float(power))) * gamma_ratio(sp.Rational(self.dim, 2), power)
 
     def _power(self, order: int) -> sp.Expr:
@@ -142,13 +142,15 @@ class PowerLaw(RadialCovariance):
         length, exponent, inner = (self._number(name) for name in ("length", "exponent", "inner"))
         return length, exponent, inner
 
-    def _mixture(self, lengths: float) -> _Mixture:
+    def _mixture(self, lengths: float, order: int = 0) -> _Mixture:
         """Return the mixture by the trapezoidal rule in log t, for distances of so many outer or inner scales.
+
+        For a moment of that order narrow widths v count v^{−p/2} times: at most 3^{p/2} times those at t = w².
 
         The integrand is largest at t = (β + r/ℓ) ℓ²/2 or before, and narrower in log t by the root of that.
         """
         length, exponent, inner = self._numbers
-        start = 2 * math.log(min(inner, length)) - min(2 * _NEAR / exponent, _NEAR)
+        start = 2 * math.log(min(inner, length)) - min((2 * _NEAR + order * math.log(3)) / exponent, _NEAR)
         end = 2 * math.log(length) + math.log(_FAR + exponent)
         spacing = _SPACING / math.sqrt(1 + exponent / 4 + lengths)
         logarithms = np.arange(start, end + spacing, spacing)

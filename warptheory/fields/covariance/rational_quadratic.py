@@ -96,7 +96,9 @@ class RationalQuadratic(RadialCovariance):
             z = width * wavenumber
             if z == 0:
                 return math.inf
-            return self._rough * width**self.dim * (z / 2) ** (2 * order) * float(matern_function(-order, z))
+            with np.errstate(over="ignore"):  # near zero it has no number in double precision
+                rising = float(np.float64(z / 2) ** (2 * order))
+            return self._rough * width**self.dim * rising * float(matern_function(-order, z))
 
         return value
 
