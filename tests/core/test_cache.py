@@ -210,6 +210,15 @@ def test_a_damaged_entry_is_computed_and_written_again(tree, damage):
     assert cache.cached_text(ASKED, ROOMS, unexpected) == "right"
 
 
+def test_a_pipe_in_the_place_of_an_entry_is_not_waited_for(tree):
+    ask("right")
+    (path,) = entries()
+    path.unlink()
+    os.mkfifo(path)
+    assert ask("right") == "right"
+    assert path.is_fifo()
+
+
 def test_a_folder_that_cannot_be_written_is_done_without(tree, monkeypatch, tmp_path):
     (tmp_path / "file").write_text("in the way")
     for folder in (tmp_path / "file", tmp_path / "file" / "below"):

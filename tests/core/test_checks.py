@@ -3,9 +3,10 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
+import sympy as sp
 
 from warptheory.core.checks import check_flag, check_integer, check_number
-from warptheory.core.errors import ArgumentError
+from warptheory.core.errors import ArgumentError, UnknownNameError
 
 pytestmark = pytest.mark.usefixtures("as_users_call")
 
@@ -73,3 +74,30 @@ def test_flags(value):
 def test_other_than_flags(value):
     with pytest.raises(ArgumentError, match=r"^colour: expected True or False, got "):
         check_flag("colour", value)
+
+
+MONSTER = 10**5000  # of more digits than Python writes
+
+
+def kind(value):
+    return type(value).__name__
+
+
+@pytest.mark.parametrize("value", [10**400, -(10**400), Fraction(10**400, 3), MONSTER, sp.Integer(MONSTER)], ids=kind)
+def test_numbers_beyond_double_precision(value):
+    with pytest.raises(ArgumentError, match=r"^rate: expected a finite number, got "):
+        check_number("rate", value)
+
+
+class Mute:
+    def __repr__(self):
+        raise RuntimeError
+
+
+@pytest.mark.parametrize("value", [MONSTER, sp.Integer(MONSTER), Fraction(MONSTER, 3), Mute()], ids=kind)
+def test_what_cannot_be_shown_is_refused_all_the_same(value):
+    for check in (check_integer, check_flag):
+        with pytest.raises(ArgumentError, match="^count: expected .*, got a monstrous "):
+            check("count", value, **({"most": 3} if check is check_integer else {}))
+    assert "monstrous" in str(ArgumentError("count", expected="less", received=value))
+    assert "monstrous" in str(UnknownNameError("count", value, ["one"]))

@@ -9,7 +9,7 @@ import pytest
 import sympy as sp
 
 from warptheory.core.errors import ArgumentError
-from warptheory.core.expressions import positive, rational, real
+from warptheory.core.expressions import expression, positive, rational, real
 from warptheory.fields import White
 from warptheory.symbolic import IIDField, OffsetField
 
@@ -124,3 +124,12 @@ def test_kinds_of_symbols_that_are_refused():
 def test_the_number_of_axes(kind, dim):
     with pytest.raises(ArgumentError, match=f"^dim: expected 1, 2 or 3, got {dim}$"):
         kind(dim=dim)
+
+
+@pytest.mark.parametrize(
+    "value", [sp.Integer(10) ** 5000, sp.Integer(10) ** 400, sp.Float("1e400"), sp.Float("1e-400")]
+)
+def test_numbers_of_sympy_beyond_double_precision(value):
+    for check in (expression, real, positive):
+        with pytest.raises(ArgumentError, match="^a: expected "):
+            check("a", value)

@@ -1,9 +1,13 @@
 import json
 import math
+import os
+import resource
+import signal
 
 import pytest
 
 from warptheory.core.errors import ArgumentError
+from warptheory.core.files import MARK
 from warptheory.core.run_folders import CONFIGURATION, changes, check_configuration, held
 
 
@@ -41,3 +45,29 @@ def test_what_changed_stays_readable():
     assert changes(before, {**before, "claims": None}) == "claims was 66 entries and is None"
     assert changes({}, {f"name{n}": n for n in range(99)}).endswith("; 91 more changed")
     assert changes(before, before) == changes({"names": ("a",)}, {"names": ["a"]}) == ""
+
+
+def test_a_lock_is_never_empty_on_a_full_disk(tmp_path):
+    with held(tmp_path):
+        pass
+    lock = tmp_path / "lock"
+    before = lock.read_text()
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, limits[1]))  # nothing more can be written to any file
+    try:
+        with pytest.raises(OSError, match="too large"), held(tmp_path):
+            pass
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        signal.signal(signal.SIGXFSZ, handler)
+    assert lock.read_text() == before
+    with held(tmp_path):
+        pass
+
+
+def test_a_lock_of_a_longer_number_is_taken_over_also_half_written(tmp_path):
+    lock = tmp_path / "lock"
+    lock.write_text(f"process 1\n{MARK}\n1\n")  # killed before the rest of a longer one was cut off
+    with held(tmp_path):
+        assert lock.read_text() == f"process {os.getpid()}\n{MARK}\n"

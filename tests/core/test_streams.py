@@ -36,3 +36,10 @@ def test_label_and_seed_cannot_be_confused():
 def test_chunk_outside_the_counter(chunk):
     with pytest.raises(ArgumentError, match="^chunk: expected an integer in"):
         Stream(0, "x", chunk)
+
+
+@pytest.mark.parametrize("seed", ["0", 1.5, None, True], ids=repr)
+def test_a_seed_is_a_whole_number(seed, as_users_call):
+    """Any other text would be the seed of another stream, without a word."""
+    with pytest.raises(ArgumentError, match="^seed: expected an integer, got "):
+        Stream(seed, "label")

@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from warptheory.core.errors import ArgumentError, UnknownNameError
-from warptheory.fields import IID, laws, photographs
+from warptheory.fields import IID, Matern, laws, photographs
 
 pytestmark = pytest.mark.usefixtures("as_users_call")
 
@@ -65,3 +65,29 @@ def test_fields_depend_on_the_generator_alone():
 def test_bad_input(call, message):
     with pytest.raises(ArgumentError, match=message):
         call()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ((1.5, (2,)), "^batch: expected an integer ≥ 0, got 1.5"),
+        ((10**12, (8,)), "^size: expected a size that fits into "),
+        ((1, (10**9, 10**9)), "^size: expected a size that fits into "),
+        ((1, 3), "^size: expected positive integers, got 3"),
+        ((1, (2.0,)), "^size: expected positive integers, got "),
+    ],
+)
+def test_sizes_of_samples(arguments, message, as_users_call):
+    with pytest.raises(ArgumentError, match=message):
+        IID("normal").sample(*arguments, np.random.default_rng(0))
+
+
+@pytest.mark.parametrize("spread", [10**400, True, "1", -1, None], ids=str)
+def test_spreads_that_are_none(spread, as_users_call):
+    with pytest.raises(ArgumentError, match="^spread: expected a finite deviation"):
+        Matern(dim=1).mean_over_offsets(spread)
+
+
+def test_a_share_is_a_number(as_users_call):
+    with pytest.raises(ArgumentError, match="^share: expected a finite number ≥ 0"):
+        Matern(dim=1).range(float("nan"))

@@ -304,3 +304,49 @@ def test_derivatives_of_the_expression(nu):
             found = sp.lambdify([z], sp.diff(expression, z, order), ["scipy", "numpy"])(point)
             wanted = mp.diff(lambda x: matern_function(mp.mpf(str(nu)), x), point, order, h=mp.mpf("1e-9"))
             assert_right(found, wanted, 1e-6)
+
+
+EXTREME = [1e-300, 1e-200, 1e-150, 1e150, 1e200, 1e300]
+
+
+@pytest.mark.parametrize("shape", [1e-9, 1e-3, 0.03, 0.3, 0.5, 1.2, 1.7, 2.8, 3, 3.3, 60, 1000])
+def test_lags_and_wavenumbers_whose_squares_leave_double_precision(shape):
+    """Where K_ν overflows, or z² is zero or infinite: values are still those of the formulas, and never NaN."""
+    for dim in (1, 3):
+        matern = Matern(length=LENGTH, nu=shape, dim=dim)
+        rational = RationalQuadratic(length=LENGTH, alpha=shape, dim=dim)
+        alpha, half = mp.mpf(shape), mp.mpf(dim) / 2
+        whole = float(matern.spectral_density(0))
+        for x in EXTREME:
+            z = mp.sqrt(2 * alpha) * x / LENGTH
+            assert_right(matern(x), matern_function(alpha, z) if x < 1 else 0, 2e-13)
+            # (1 + z²)^−a, whose exponent is rounded where it is large
+            fall = mp.log1p((mp.mpf(x) * LENGTH) ** 2 / (2 * alpha)) * (alpha + half)
+            assert_right(matern.spectral_density(x), whole * mp.exp(-fall), ACCURACY + float(fall) * 2**-51)
+            wanted = mp.exp(-alpha * mp.log1p((mp.mpf(x) / LENGTH) ** 2 / (2 * alpha)))
+            assert_right(rational(x), wanted, ACCURACY + float(alpha) * 2**-40)
+            assert_right(rational(np.float64(-x)), wanted, ACCURACY + float(alpha) * 2**-40)
+            spectrum = float(rational.spectral_density(x))
+            assert spectrum >= 0  # infinite where its rise towards zero leaves double precision; never NaN
+
+
+@pytest.mark.parametrize("exponent", [20, 60, 200])
+def test_high_moments_of_steep_power_laws(exponent):
+    """They weigh the inner scale more than the variance does: ∫ kᵖ⁺ᵈ⁻¹ S over ∫ kᵈ⁻¹ S, on panels of one decade."""
+    law = PowerLaw(length=30, exponent=exponent, inner=1, dim=1)
+    ends = [0, *(mp.mpf(10) ** (mp.mpf(power) / 4) for power in range(-16, 9))]
+
+    def power(p):
+        return mp.quad(lambda k: k**p * (mp.mpf(1) / 900 + k * k) ** (-mp.mpf(exponent) / 2) * mp.exp(-k * k / 2), ends)
+
+    variance = power(0)
+    for p in (2, 30, 60, 100):
+        assert_right(law.radial_moment(p), power(p) / variance, 1e-11)
+
+
+@pytest.mark.parametrize("value", ["1/2", 1j, 10**400, [1, "x"]], ids=str)
+def test_lags_that_are_no_numbers(value, as_users_call):
+    with pytest.raises(ArgumentError, match="^distance: expected real numbers, in pixels, got "):
+        Matern(dim=1)(value)
+    with pytest.raises(ArgumentError, match="^lags: expected real numbers, in pixels, got "):
+        Matern(dim=1).at(value)

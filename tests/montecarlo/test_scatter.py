@@ -1,5 +1,6 @@
 """Standard errors are held against the scatter between chunks, and what ends too early decides nothing."""
 
+import sys
 from dataclasses import dataclass
 
 import numpy as np
@@ -7,6 +8,7 @@ import pytest
 import torch
 
 from warptheory import montecarlo
+from warptheory.core.errors import ArgumentError
 from warptheory.montecarlo import Claim, EstimateError, estimate, verify
 from warptheory.montecarlo._scatter import mismatch
 
@@ -130,3 +132,71 @@ def test_an_undecided_verdict_says_why():
         found = verify(Claim("level", 1.0, Alike()), seed=seed, level=0.5)
         reasons |= {found.reason} if found.verdict == "undecided" else set()
     assert reasons == {"of two estimates one disagrees"}
+
+
+@pytest.mark.parametrize("wrong", [SecondMoment(0.1), SecondMoment(10.0), Alike(1024)], ids=repr)
+def test_a_mismatch_is_never_verified_beside_others(wrong):
+    """The number is the true one: what is known of its error is not enough to tell."""
+    truth = 4.0 if isinstance(wrong, SecondMoment) else 1.0
+    claims = [Claim("wrong", truth, wrong), Claim("right", 1.0, Alike(), smallest_effect=0.2)]
+    found, other = montecarlo.verify_all(claims, scheduler="serial", max_elements=2**22)
+    assert (found.verdict, other.verdict) == ("undecided", "verified")
+    assert "where the scatter between" in found.reason
+
+
+class Returned(SecondMoment):
+    """Its combination returns what a function of the means returns."""
+
+    def __init__(self, combine):
+        super().__init__()
+        object.__setattr__(self, "combined", combine)
+
+    def combine(self, means, values):
+        return self.combined(means)
+
+
+@pytest.mark.parametrize(
+    ("combine", "message"),
+    [
+        (lambda means: ("one", np.ones(2)), "could not convert"),
+        (lambda means: (10**400, np.ones(2)), "too large"),
+        (lambda means: (means, np.ones(2)), "scalars"),
+        (lambda means: (means[0] * 1j, np.ones(2)), "expected real numbers"),
+        (lambda means: (means[0], np.ones(3)), r"expected a gradient of shape \(2,\), got \(3,\)"),
+        (lambda means: (means[0], np.ones((2, 2))), r"expected a gradient of shape \(2,\), got \(2, 2\)"),
+        (lambda means: sys.exit(3), "SystemExit: 3"),
+    ],
+)
+def test_what_a_combination_returns_is_checked(combine, message):
+    with pytest.raises(EstimateError, match=message):
+        estimate(Returned(combine), {}, rtol=0.1, max_elements=2**16)
+
+
+def test_a_combination_cannot_change_the_means():
+    def combine(means):
+        value = means[0]
+        means[:] = 99.0
+        return value, np.array([1.0, 0.0])
+
+    assert abs(estimate(Returned(combine), {}, rtol=0.01).value - 1) < 0.1
+
+
+@pytest.mark.parametrize(
+    "sample",
+    [torch.zeros(4, 0), torch.zeros(4).to_sparse(), torch.zeros(4, device="meta")],
+    ids=["no columns", "sparse", "meta"],
+)
+def test_rows_that_hold_no_numbers_are_refused(sample):
+    class Rows(Alike):
+        def sample(self, generator, rows, values, device="cpu"):
+            return torch.zeros(rows, 0) if sample.dim() == 2 else sample.new_zeros(rows, layout=sample.layout)
+
+    with pytest.raises(montecarlo.ChunkError, match="expected a real tensor of shape"):
+        estimate(Rows(), {}, rtol=0.1, max_elements=2**16)
+
+
+@pytest.mark.parametrize("argument", ["seed", "rtol"])
+@pytest.mark.parametrize("value", ["0", 1j, None])
+def test_numbers_of_an_estimate_are_numbers(argument, value, as_users_call):
+    with pytest.raises(ArgumentError, match=f"^{argument}: expected"):
+        estimate(Alike(), {}, **{argument: value}, max_elements=2**16)

@@ -62,14 +62,24 @@ def test_what_fails_says_why_and_the_others_go_on():
 @pytest.mark.parametrize(
     ("claims", "message"),
     [
-        ([], "^family: expected a positive integer, got 0"),
+        ([], r"^claims: expected one Claim or several, got \[\]"),
+        (["A4"], r"^claims: expected one Claim or several, got \['A4'\]"),
         (
             [CLAIMS[0], replace(CLAIMS[1], label=CLAIMS[0].label)],
             "^claims: expected claims with different labels, got ",
         ),
     ],
-    ids=["none", "one label"],
+    ids=["none", "no claims", "one label"],
 )
-def test_bad_claims_are_refused(claims, message):
+def test_bad_claims_are_refused(claims, message, as_users_call):
     with pytest.raises(ArgumentError, match=message):
         verify_all(claims)
+
+
+@pytest.mark.parametrize(
+    "option", [{"seed": "x"}, {"plain": "no"}, {"scheduler": 3}, {"out": 3}, {"fresh": "no"}, {"out": "\0"}], ids=str
+)
+def test_bad_options_are_refused(option, as_users_call):
+    """The text "no" would count as true, and forget what a folder holds."""
+    with pytest.raises(ArgumentError, match=f"^{next(iter(option))}: expected "):
+        verify_all(CLAIMS[:1], **option)

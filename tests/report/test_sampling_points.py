@@ -1,5 +1,7 @@
 """What is drawn is what the records say: points at their pixels, arrows to scale, colours that tell directions."""
 
+import io
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -104,3 +106,12 @@ def test_fields_without_a_length(field):
 def test_bad_input(call, message):
     with pytest.raises(ArgumentError, match=message):
         call()
+
+
+@pytest.mark.parametrize("name", ["a$b$c", "$\\frac$", "\x1b[31m", "\x00", "</title><script>"])
+def test_names_are_drawn_as_they_are(name):
+    """Nothing in the name of a layer, or in a title, is taken for mathematics or for a control character."""
+    table = points(layer=name)
+    for figure in (report.plot_sampling_points(IMAGE, table), report.plot_offset_field(np.ones((2, 4, 5)), name)):
+        figure.savefig(content := io.BytesIO(), format="svg")
+        assert b"<script" not in content.getvalue()

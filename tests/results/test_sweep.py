@@ -229,3 +229,23 @@ def test_names_of_arguments_are_no_parameters(name):
 def test_a_grid_has_a_limit_that_is_said():
     with pytest.raises(ArgumentError, match="^over: expected at most 100000 points, got 400 × 400$"):
         results.sweep("A4", over={"s": [1 + n / 400 for n in range(400)], "sigma": [1 + n / 400 for n in range(400)]})
+
+
+@pytest.mark.parametrize("values", [itertools.count(1), range(1, 10**9), itertools.repeat(0.3)], ids=repr)
+def test_values_that_never_end_are_not_waited_for(values, as_users_call):
+    with pytest.raises(ArgumentError, match="^over: expected at most 100000 points, got more for s alone"):
+        results.sweep("A4", over={"s": values})
+
+
+@pytest.mark.parametrize("over", [None, ["s"], {3: [1]}], ids=repr)
+def test_a_grid_is_a_mapping_by_names(over, as_users_call):
+    with pytest.raises(ArgumentError, match="^over: expected values by the names of parameters, got "):
+        results.sweep("A4", over=over)
+
+
+@pytest.mark.usefixtures("as_users_call")
+def test_patterns_are_several():
+    with pytest.raises(ArgumentError, match="^patterns: expected a list"):
+        results.match("A4")
+    with pytest.raises(UnknownNameError, match="^result: expected one of .*, got None"):
+        results.match([None])

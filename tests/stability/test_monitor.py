@@ -776,6 +776,12 @@ def test_bad_input(call, message):
         call()
 
 
+@pytest.mark.parametrize("modules", [["0"], "0", {"0": 3}, {"0": None}], ids=str)
+def test_modules_are_a_mapping_to_layouts(modules, as_users_call):
+    with pytest.raises(ArgumentError, match="^modules: expected an OffsetOutput "):
+        wt.stability.monitor(nn.Sequential(nn.Identity()), modules=modules)
+
+
 def test_unknown_modules_are_named():
     with pytest.raises(UnknownNameError, match="did you mean 'blocks.1.warp.head'"):
         wt.stability.monitor(wavy(), modules={"blocks.1.warp.heat": wt.stability.OffsetOutput()})

@@ -1,10 +1,13 @@
 """What the algebra is not made for is refused at once, by the name of the argument."""
 
+import math
+
 import pytest
 import sympy as sp
 from scipy import integrate, stats
 
-from warptheory.core.errors import ArgumentError
+from warptheory import results
+from warptheory.core.errors import ArgumentError, UnknownNameError
 from warptheory.symbolic import (
     Cov,
     Cumulant,
@@ -156,3 +159,19 @@ def test_kernels_are_told_apart_in_print():
     assert "rho_keys(" in str(steps["Kernel functionals"].expression)
     assert r"\rho_{keys}" in steps["Kernel functionals"].latex()
     assert "k_keys(" in str(steps["Expand over taps"].expression)
+
+
+@pytest.mark.parametrize("value", [10**400, sp.I, sp.zoo, sp.nan, sp.Symbol("q"), "1", None, True], ids=str)
+def test_values_that_are_no_numbers(value):
+    with pytest.raises(ArgumentError, match="^values: expected a number for s, got "):
+        evaluate(2 * sp.Symbol("s"), {"s": value})
+
+
+def test_values_that_are_numbers_of_sympy():
+    assert evaluate(2 * sp.Symbol("s"), {"s": sp.pi / 4}) == math.pi / 2
+
+
+@pytest.mark.parametrize("label", [[], {}, b"A4", None, 4], ids=str)
+def test_labels_that_are_no_text(label):
+    with pytest.raises(UnknownNameError, match="^result: expected one of A0, "):
+        results.get(label)

@@ -6,6 +6,7 @@ import os
 import resource
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import pandas as pd
@@ -395,6 +396,10 @@ def shorten_metrics(folder):
     pd.read_parquet(folder / "metrics.parquet").iloc[:3].to_parquet(folder / "metrics.parquet")
 
 
+def empty_metrics(folder):
+    pd.read_parquet(folder / "metrics.parquet").assign(loss=None).to_parquet(folder / "metrics.parquet")
+
+
 def change_state(folder):
     tensors = load_file(folder / "state.safetensors")
     (name, *_) = (name for name in tensors if name.startswith("optimizer.") and tensors[name].ndim)
@@ -406,10 +411,26 @@ def name_state(folder):
     save_file({**tensors, "optimizer.first.momentum_buffer": torch.zeros(2)}, folder / "state.safetensors")
 
 
-@pytest.mark.parametrize("change", [change_metrics, shorten_metrics, change_state, name_state])
+@pytest.mark.parametrize("change", [change_metrics, shorten_metrics, empty_metrics, change_state, name_state])
 def test_contents_of_another_run_with_the_right_digests_are_refused(change, tiny, task, tmp_path):
     train(tmp_path, tiny(), task)
     change(last_of(tmp_path))
     resigned(last_of(tmp_path))
     with pytest.raises(ArgumentError, match="^(metrics|checkpoint): expected "):
         train(tmp_path, tiny(), task)
+
+
+@pytest.mark.parametrize(
+    "content", [f"{MARK}\n\0\n..\n../../kept", f"later: {MARK}"], ids=["names that no file has", "not at its beginning"]
+)
+def test_a_mark_that_somebody_wrote_removes_nothing_else(content, tiny, task, tmp_path):
+    """Names in it lead nowhere, and a damaged manifest beside it is no error."""
+    (tmp_path / "kept").write_text("a user's")
+    train(tmp_path, tiny(), task)
+    last = last_of(tmp_path)
+    (last / "mark").write_text(content)
+    (last / "checkpoint.json").write_text("[")
+    with suppress(ArgumentError), open_checkpoints(tmp_path, {}, fresh=True):
+        pass
+    assert (tmp_path / "kept").read_text() == "a user's"
+    assert (last / "state.safetensors").is_file()

@@ -165,8 +165,8 @@ def _entry(request: Request, text: str) -> dict[str, object]:
 def _read(path: Path, request: Request) -> str | None:
     """Return the text of an entry; None unless it is whole and answers this very request."""
     try:
-        stored = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError):
+        stored = json.loads(content_of(path) or b"")  # which waits for no pipe that lies there
+    except (ValueError, RecursionError):
         return None
     text = stored.get("text") if isinstance(stored, dict) else None
     return text if isinstance(text, str) and stored == _entry(request, text) else None

@@ -58,7 +58,7 @@ def as_float(value: object) -> float:
     try:
         return float(value)
     except OverflowError:
-        return math.inf if value > 0 else -math.inf
+        return -math.inf if value < 0 else math.inf
 
 
 def check_flag(argument: str, value: object) -> bool:

@@ -31,15 +31,15 @@ def output_folder(folder: str | Path, argument: str = "out") -> Path:
     Raises:
         ArgumentError: it cannot be created or written to.
     """
-    path = Path(folder)
     try:
+        path = Path(folder)
         path.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=path):
             pass
-    except (OSError, ValueError) as error:
+    except (OSError, TypeError, ValueError) as error:
         reason = getattr(error, "strerror", None) or f"{type(error).__name__}: {error}"
         raise ArgumentError(
-            argument, expected="a folder that can be written to", received=f"{path} ({reason})"
+            argument, expected="a folder that can be written to", received=f"{folder} ({reason})"
         ) from error
     return path
 

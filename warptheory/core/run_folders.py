@@ -15,8 +15,8 @@ from warptheory.core.errors import ArgumentError
 from warptheory.core.files import MARK, check_replaceable, content_of, is_ours_or_json, remove
 
 CONFIGURATION, LOCK = "configuration.json", "lock"
-# What a lock holds; before the mark it was the first line alone.
-_HOLDER = re.compile(rf"(?P<process>process \d+)(\n{MARK}\n)?")
+# What a lock holds; before the mark it was the first line alone, and what was written over may follow.
+_HOLDER = re.compile(rf"(?P<process>process \d+)(\n{MARK}\n[\s\S]*)?")
 # How much of what changed is told: so many changes, values of so many characters.
 _TOLD, _WIDTH = 8, 80
 
@@ -39,10 +39,11 @@ def held(folder: Path) -> Iterator[None]:
             raise ArgumentError(
                 "out", expected="a folder that no other run is using", received=f"{folder}, in use by {told}"
             ) from error
+        # Written over, then cut: it is never empty, also where the disk is full or the process is killed between.
         lock.seek(0)
-        lock.truncate(0)
         lock.write(_holder())
         lock.flush()
+        lock.truncate()
         yield
 
 

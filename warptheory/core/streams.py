@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from warptheory.core.checks import check_integer
 from warptheory.core.errors import ArgumentError
 
 # Philox has a 256-bit counter. The chunk fills its top 64 bits, so two chunks of one stream are
@@ -32,6 +33,7 @@ class Stream:
     chunk: int = 0
 
     def __post_init__(self) -> None:
+        check_integer("seed", self.seed, least=None)
         if not 0 <= self.chunk < _MAX_CHUNK:
             raise ArgumentError("chunk", expected="an integer in [0, 2**64)", received=self.chunk)
 

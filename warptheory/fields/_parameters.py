@@ -1,10 +1,11 @@
 """Parameters of fields: the number of axes, and the spread of offsets."""
 
 import math
-from numbers import Real
 from typing import Any
 
+from warptheory.core.checks import as_float
 from warptheory.core.errors import ArgumentError
+from warptheory.core.text import shown
 
 
 def check_dim(dim: Any) -> None:
@@ -23,5 +24,5 @@ def check_spread(spread: Any) -> None:
     Raises:
         ArgumentError: negative, not finite, or no number.
     """
-    if not isinstance(spread, Real) or not 0 <= float(spread) < math.inf:
-        raise ArgumentError("spread", expected="a finite deviation ≥ 0, in pixels", received=spread)
+    if not 0 <= as_float(spread) < math.inf:
+        raise ArgumentError("spread", expected="a finite deviation ≥ 0, in pixels", received=shown(spread))

@@ -1,8 +1,10 @@
 """Fields of independent, identically distributed pixels."""
 
+import math
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from numbers import Integral
 
 import numpy as np
 import sympy as sp
@@ -10,7 +12,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from warptheory.core.checks import check_fits, check_integer
 from warptheory.core.errors import ArgumentError
+from warptheory.core.text import shown
 from warptheory.fields import laws
 from warptheory.fields.laws import Law
 
@@ -68,12 +72,14 @@ class IID:
             dtype: floating dtype of the result.
 
         Raises:
-            ArgumentError: a negative batch or an empty spatial size; a mean or deviation that is
+            ArgumentError: a negative batch, an empty spatial size, more than memory holds; a mean or deviation that is
                 still a symbol.
         """
-        if batch < 0:
-            raise ArgumentError("batch", expected="an integer ≥ 0", received=batch)
-        if not size or min(size) < 1:
-            raise ArgumentError("size", expected="positive integers", received=tuple(size))
+        check_integer("batch", batch, least=0)
+        check_integer("channels", channels)
+        is_size = isinstance(size, Sequence) and len(size) > 0
+        if not is_size or not all(isinstance(length, Integral) and length >= 1 for length in size):
+            raise ArgumentError("size", expected="positive integers", received=shown(size))
+        check_fits("size", size, 8 * batch * channels * math.prod(map(int, size)))
         values = self.pixel.sample(generator, (batch, channels, *size))
         return torch.from_numpy(values).to(device=device, dtype=dtype)

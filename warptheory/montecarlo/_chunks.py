@@ -161,7 +161,8 @@ def _check_sample(sample: object, rows: int) -> None:
     expected = f"a real tensor of shape ({rows},) or ({rows}, k)"
     if not isinstance(sample, Tensor):
         raise TypeError(f"sample: expected {expected}, got {type(sample).__name__}")
-    if sample.ndim not in (1, 2) or len(sample) != rows or sample.is_complex():
+    is_held = sample.layout == torch.strided and not sample.is_meta
+    if not is_held or sample.ndim not in (1, 2) or len(sample) != rows or 0 in sample.shape or sample.is_complex():
         raise TypeError(f"sample: expected {expected}, got {sample.dtype} of shape {tuple(sample.shape)}")
 
 

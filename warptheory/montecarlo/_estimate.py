@@ -8,8 +8,9 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 import torch
 
+from warptheory.core.checks import as_float, check_integer
 from warptheory.core.errors import ArgumentError, WarpTheoryError
-from warptheory.core.text import printable
+from warptheory.core.text import printable, shown
 from warptheory.montecarlo._chunks import (
     FEWEST_CHUNKS,
     Batch,
@@ -18,6 +19,7 @@ from warptheory.montecarlo._chunks import (
     SupportsExperiment,
     experiment_of,
     text_of,
+    told,
 )
 from warptheory.montecarlo._controls import ControlledSimulation
 from warptheory.montecarlo._experiment import Experiment, as_experiment, check_given
@@ -118,9 +120,11 @@ class Estimation:
     _chunk_means: ChunkMeans = field(default_factory=list, init=False)
 
     def __post_init__(self) -> None:
-        if not (self.rtol >= 0 and self.atol >= 0 and self.rtol + self.atol > 0):
-            received = f"rtol={self.rtol}, atol={self.atol}"
+        rtol, atol = as_float(self.rtol), as_float(self.atol)
+        if not (rtol >= 0 and atol >= 0 and rtol + atol > 0):
+            received = f"rtol={shown(self.rtol)}, atol={shown(self.atol)}"
             raise ArgumentError("rtol", expected="rtol, atol ≥ 0 and not both 0", received=received)
+        check_integer("seed", self.seed, least=None)
         check_given(self.experiment, self.values)
         self._run = experiment_of(self.experiment, self.values, self.plain)
         fewest = FEWEST_CHUNKS if self._is_ours else _FEWEST_CHUNKS_TO_COMPARE
@@ -181,10 +185,11 @@ class Estimation:
         self._found = found = self._read()
         self._size = size_of(self._run, self.moments.n, found, self.values)
         target = self.target
-        self.reached = found.stderr <= target and self.moments.n >= found.rows
-        self.is_done = self.reached or self.merged >= self.plan.most
-        if self.is_done:
-            self._compare_scatter()
+        reached = found.stderr <= target and self.moments.n >= found.rows
+        is_done = reached or self.merged >= self.plan.most
+        if is_done:
+            self._compare_scatter()  # what does not stand this is never done
+        self.reached, self.is_done = reached, is_done
         # The variance is known to a few percent by now, so the number of chunks is as well.
         excess = found.stderr / target if target > 0 else math.inf
         # A square that may overflow, to infinity.
@@ -207,9 +212,10 @@ class Estimation:
     def _read(self) -> Reading:
         try:
             found = read(self._run, self.moments, self.values)
-        except Exception as error:
-            cause = f"{type(error).__name__}: {error}"
-            raise EstimateError(self.label, self.seed, self.merged, cause) from error
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # also of a combination that would end the program
+            raise EstimateError(self.label, self.seed, self.merged, told(error)) from error
         if not found.is_finite:
             cause = f"an estimate of {found.value:g} ± {found.stderr:g}, which is no finite number"
             raise EstimateError(self.label, self.seed, self.merged, cause)

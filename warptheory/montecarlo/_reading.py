@@ -61,11 +61,28 @@ def read(experiment: Experiment, moments: Moments, values: Mapping[str, float]) 
     means, covariance = _means(experiment, moments)
     value, gradient = float(means[0]), np.eye(1, len(means))[0]
     if isinstance(experiment, Combination):
-        value, gradient = experiment.combine(means, values)
+        value, gradient = _combined(experiment, means, values)
     stderr = propagated_error(gradient, covariance)
     if not (isinstance(experiment, ConditionalSimulation) or np.diag(moments.scatter).any()):
         stderr = max(1.0, abs(value)) / moments.n
     return Reading(value, stderr, _rows(moments, _shares(moments, gradient, stderr)))
+
+
+def _combined(
+    experiment: Combination, means: Float[ndarray, "k"], values: Mapping[str, float]
+) -> tuple[float, Float[ndarray, "k"]]:
+    """Return what a combination makes of the means, and its gradient.
+
+    Raises:
+        TypeError, ValueError: something else than a real number and a gradient of the means' shape.
+    """
+    value, gradient = experiment.combine(means.copy(), values)
+    if np.iscomplexobj(value) or np.iscomplexobj(gradient):
+        raise TypeError("combine: expected real numbers, got complex ones")
+    found = np.asarray(gradient, dtype=float)
+    if found.shape != means.shape:
+        raise ValueError(f"combine: expected a gradient of shape {means.shape}, got {found.shape}")
+    return float(value), found
 
 
 def size_of(experiment: Experiment, rows: int, found: Reading, values: Mapping[str, float]) -> float:

@@ -71,5 +71,5 @@ def _value(experiment: Experiment, group: ChunkMeans, values: Mapping[str, float
         return float(means[0])
     try:
         return float(experiment.combine(means, values)[0])
-    except (ArithmeticError, ValueError):
+    except Exception:
         return math.nan

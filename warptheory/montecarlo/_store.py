@@ -19,6 +19,7 @@ import numpy as np
 from numpy import ndarray
 
 from warptheory.core import records, run_folders
+from warptheory.core.checks import check_flag
 from warptheory.core.errors import ArgumentError, WarpTheoryError
 from warptheory.core.files import MARK, check_replaceable, content_of, is_ours, remove
 from warptheory.core.text import printable
@@ -179,6 +180,7 @@ def chunk_store(folder: Path | None, configuration: Mapping[str, Any], *, fresh:
     Warns:
         UserWarning: chunks are damaged, or of another configuration; they are run again.
     """
+    check_flag("fresh", fresh)
     if folder is None:
         yield ChunkStore(None, {})
         return

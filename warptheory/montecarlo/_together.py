@@ -9,7 +9,9 @@ from typing import Any
 
 from warptheory.core import records
 from warptheory.core.cache import DERIVATION_ROOMS, source_digest
+from warptheory.core.checks import check_flag, check_integer
 from warptheory.core.errors import ArgumentError
+from warptheory.core.text import shown
 from warptheory.montecarlo._campaign import Campaign, Job, Outcome
 from warptheory.montecarlo._chunks import text_of
 from warptheory.montecarlo._estimate import DEFAULT_MAX_ELEMENTS, Trial, check_device
@@ -112,7 +114,11 @@ def verify_all(
         ArgumentError: no claims, two of one label, a number that cannot be used, an unknown device or scheduler, or
             a folder that is in use or belongs to another run.
     """
-    chosen = list(claims)
+    chosen = list(claims) if isinstance(claims, Iterable) else []
+    if not chosen or not all(isinstance(claim, Claim) for claim in chosen):
+        raise ArgumentError("claims", expected="one Claim or several", received=shown(claims))
+    check_integer("seed", seed, least=None)
+    check_flag("plain", plain)
     labels = [claim.label for claim in chosen]
     if len(set(labels)) < len(labels):
         twice = next(label for label in labels if labels.count(label) > 1)

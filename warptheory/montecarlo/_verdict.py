@@ -129,7 +129,8 @@ class Verdict:
         """Return the verdict of a judgement that came to an end, or was broken off for a reason."""
         if judgement is None:
             return cls.undecided(reason)
-        return replace(judgement.verdict, reason=reason) if reason else judgement.verdict
+        found = judgement.verdict
+        return replace(found, verdict="undecided", reason=reason) if reason else found
 
     def __str__(self) -> str:
         because = f"  {self.reason}" if self.reason else ""

@@ -19,6 +19,7 @@ from typing import Any
 
 from warptheory.core.checks import check_integer, check_number
 from warptheory.core.errors import ArgumentError
+from warptheory.core.text import shown
 from warptheory.montecarlo._supervised import InTurn, ProcessWorker, Supervised, ThreadWorker
 
 TIME_LIMIT = 1800.0  # seconds; the longest task of the registered results takes a minute
@@ -72,6 +73,9 @@ def workers(
     number = check_integer("workers", count if count is not None else os.cpu_count() or 1)
     check_integer("workers", number, most=_MOST_WORKERS)
     limit = None if time_limit is None else check_number("time_limit", time_limit, above=0, below=_LONGEST)
+    if scheduler is not None and not isinstance(scheduler, str):
+        expected = f"one of {', '.join(LOCAL)}, or an address"
+        raise ArgumentError("scheduler", expected=expected, received=shown(scheduler))
     chosen = scheduler or ("serial" if number == 1 else "processes")
     if chosen == "serial":
         yield Workers(1, partial(InTurn, limit), isolated=True)

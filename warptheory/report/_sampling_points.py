@@ -24,6 +24,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from warptheory.core.errors import ArgumentError
+from warptheory.core.text import one_line
 from warptheory.report._style import GREY, ORANGE, house_style
 
 _ARROWS = 20  # along the longer side, at most
@@ -57,7 +58,7 @@ def plot_sampling_points(
         figure = Figure(figsize=(4.8, 4.4), layout="constrained")
         axes = figure.subplots()
         marks = draw_sampling_points(axes, image, points, receptive_field)
-        axes.set_title(_title(points))
+        axes.set_title(_title(points), parse_math=False)
         if not _weigh_alike(points):
             figure.colorbar(marks, ax=axes, label="weight (share of the output pixel)", shrink=0.85)
         figure.legend(handles=_handles(receptive_field is not None), loc="outside lower center", ncols=2)
@@ -109,7 +110,7 @@ def draw_sampling_points(
 
 def _title(points: pd.DataFrame) -> str:
     layer, below = str(points["layer"].iloc[0]), int(points["layers"].iloc[0]) - 1
-    name = f"layer {layer}" if layer else "the model itself"
+    name = f"layer {one_line(layer)}" if layer else "the model itself"
     return f"Sampled through {name}" + (f" and {below} sampling layer{'s' * (below > 1)} below" if below else "")
 
 
@@ -187,7 +188,7 @@ def plot_offset_field(offsets: Float[np.ndarray, "2 H W"], title: str = "") -> F
         colours.set_title("direction and length")
         draw_colour_wheel(wheel, longest)
         if title:
-            figure.suptitle(title, fontsize=9)
+            figure.suptitle(one_line(title), fontsize=9, parse_math=False)
     return figure
 
 

@@ -9,7 +9,7 @@ import importlib
 from functools import cache
 
 from warptheory.core.catalogue import entry_modules
-from warptheory.core.errors import UnknownNameError
+from warptheory.core.errors import ArgumentError, UnknownNameError
 from warptheory.results._check import check
 from warptheory.results._claims import Case, Prepared
 from warptheory.results._power import not_planted, power
@@ -72,10 +72,13 @@ def match(patterns: list[str]) -> list[Result]:
 
     Raises:
         UnknownNameError: a pattern that matches no label.
+        ArgumentError: one text, whose letters would be patterns.
     """
     from fnmatch import fnmatchcase
 
+    if isinstance(patterns, str):
+        raise ArgumentError("patterns", expected="a list of labels or patterns", received=repr(patterns))
     for pattern in patterns:
-        if not any(fnmatchcase(label, pattern) for label in _all()):
+        if not isinstance(pattern, str) or not any(fnmatchcase(label, pattern) for label in _all()):
             raise UnknownNameError("result", pattern, _all())
     return [result for label, result in _all().items() if any(fnmatchcase(label, pattern) for pattern in patterns)]

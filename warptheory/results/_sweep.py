@@ -235,6 +235,9 @@ def _points(
     precision: Precision,
 ) -> list[GridPoint]:
     """Return the points of a grid, each of which can be worked out; raises as `sweep`."""
+    for argument, chosen in (("over", over), ("given", given)):
+        if not isinstance(chosen, Mapping) or not all(isinstance(key, str) for key in chosen):
+            raise ArgumentError(argument, expected="values by the names of parameters", received=shown(chosen))
     swept = {name: _values(name, values) for name, values in over.items()}
     fixed = {name: _choice("given", name, value) for name, value in given.items()}
     _check_grid(swept, fixed)
@@ -261,7 +264,11 @@ def _values(name: str, values: Sequence[Choice]) -> tuple[Choice, ...]:
     """
     if isinstance(values, str) or not isinstance(values, Iterable):
         raise ArgumentError("over", expected=f"a sequence of values for {name}", received=repr(values))
-    found = tuple(_choice("over", name, value) for value in values)
+    taken = tuple(itertools.islice(values, _MOST_GRID_POINTS + 1))  # of what may never end
+    if len(taken) > _MOST_GRID_POINTS:
+        received = f"more for {name} alone"
+        raise ArgumentError("over", expected=f"at most {_MOST_GRID_POINTS} points", received=received)
+    found = tuple(_choice("over", name, value) for value in taken)
     if len(set(found)) < len(found):
         raise ArgumentError("over", expected=f"values for {name} that differ", received=found)
     return found

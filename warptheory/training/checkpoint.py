@@ -25,7 +25,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from warptheory.core import records, run_folders
-from warptheory.core.checks import check_integer
+from warptheory.core.checks import check_flag, check_integer
 from warptheory.core.errors import ArgumentError, WarpTheoryError
 from warptheory.core.files import MARK, content_of, is_ours
 from warptheory.core.text import printable
@@ -183,6 +183,8 @@ def open_checkpoints(
         ArgumentError: a folder that cannot be written, that another process is using, that holds another
             configuration, or that holds checkpoints, be they damaged, when neither resume nor fresh is asked for.
     """
+    check_flag("resume", resume)
+    check_flag("fresh", fresh)
     if resume and fresh:
         raise ArgumentError("fresh", expected="either --resume or --fresh", received="both")
     if folder is None:
@@ -373,7 +375,8 @@ def _remove(folder: Path) -> None:
     for name in (*_written(folder), _MARKED):
         path = folder / name
         if Path(name).name == name and not path.is_symlink() and not path.is_dir():
-            path.unlink(missing_ok=True)
+            with suppress(ValueError):  # a name that no file can have
+                path.unlink(missing_ok=True)
     with suppress(OSError):  # not empty
         folder.rmdir()
 
@@ -383,7 +386,7 @@ def _written(folder: Path) -> list[str]:
     marked = (content_of(folder / _MARKED) or b"").decode("utf-8", "replace").split("\n")
     if marked[0] == MARK:
         return marked[1:]
-    return [*json.loads(content_of(folder / _MANIFEST) or b"{}").get("sha256", {}), _MANIFEST]
+    return [*records.read_json(folder / _MANIFEST)["sha256"], _MANIFEST] if _is_whole(folder) else []
 
 
 def _read(folder: Path) -> Checkpoint:

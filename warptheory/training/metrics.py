@@ -5,6 +5,7 @@ import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from numbers import Real
 from pathlib import Path
 from typing import Any
 
@@ -66,6 +67,8 @@ def history_of_table(table: pd.DataFrame) -> list[TrainingStep]:
 def _steps(table: pd.DataFrame) -> list[TrainingStep]:
     history = []
     for row in table.to_dict(orient="records"):
+        if other := [name for name, value in row.items() if not isinstance(value, Real)]:
+            raise TypeError(f"no numbers: {other}")
         norms = {str(name).removeprefix(_NORM): row.pop(name) for name in list(row) if str(name).startswith(_NORM)}
         tested = row.pop("test_accuracy")
         named = {str(name): value for name, value in row.items()}

@@ -161,8 +161,9 @@ class Covariance(ABC):
         """Return the smallest number of whole pixels from which on |C| stays below a share of C(0), along every axis.
 
         Raises:
-            ArgumentError: it is more than a million pixels.
+            ArgumentError: it is more than a million pixels, or a share that is no number ≥ 0.
         """
+        check_number("share", share, least=0)
         lags = np.unique(np.round(np.geomspace(1, _FARTHEST, 4000)))
         farthest = 0
         for axis in range(self.dim):

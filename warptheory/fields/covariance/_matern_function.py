@@ -23,6 +23,7 @@ _DEBYE_TERMS = 13
 # Below, K_ν is computed. It overflows where z is so small that the next terms of the power series are below 1e-24.
 _SMALL_ARGUMENT, _SMALL_ORDER = 1e-4, 3.0
 _NEAR = 500.0  # exp(−z) alone would underflow soon
+_MOST_OF_SERIES = 0.01
 _FAR = 1e5  # zᵛ exp(−z) underflows for all orders below 25
 # Smaller or larger shapes are no different from the limits, in double precision nearly so.
 _LEAST_SHAPE, _MOST_SHAPE = sp.Rational(1, 10**9), sp.Integer(10) ** 9
@@ -54,12 +55,21 @@ def _of_small_order(nu: float, z: Float[ndarray, "*N"]) -> Float[ndarray, "*N"]:
     constant, scaled = np.exp2(1 - nu) * special.rgamma(nu), special.kve(nu, z)
     far = constant * np.exp(nu * np.log(z) - z) * scaled
     direct = np.where(z > _NEAR, far, constant * (z**nu * scaled) * np.exp(-z))
-    direct = np.where(np.isinf(scaled), 1.0, direct)  # where K_ν overflows, M_ν is 1 to rounding
+    # Where K_ν overflows, or z is too small for it: 1 − Γ(1 − ν)/Γ(1 + ν) (z/2)^{2ν}, which is 1 for larger orders.
+    nearest = -np.expm1(2 * nu * np.log(z / 2) + _log_gamma_ratio(nu)) if nu < 1 else 1.0
+    direct = np.where(np.isinf(scaled), nearest, direct)
     if nu > _SMALL_ORDER:
         quarter = z * z / 4
         series = 1 - quarter / (nu - 1) * (1 - quarter / (2 * (nu - 2)))
         direct = np.where(z < _SMALL_ARGUMENT, series, direct)
     return np.where(z == 0, 1.0, np.where(z > _FAR, 0.0, direct))
+
+
+def _log_gamma_ratio(nu: float) -> float:
+    """Return log Γ(1 − ν)/Γ(1 + ν) = 2γν + 2ζ(3)ν³/3 + 2ζ(5)ν⁵/5 + …, 0 < ν < 1."""
+    if nu > _MOST_OF_SERIES:
+        return float(special.gammaln(1 - nu) - special.gammaln(1 + nu))
+    return 2 * nu * (np.euler_gamma + nu**2 * (special.zeta(3) / 3 + nu**2 * special.zeta(5) / 5))
 
 
 def _debye_polynomials(count: int) -> list[list[float]]:

@@ -17,6 +17,7 @@ from torch.overrides import TorchFunctionMode
 from torch.utils.checkpoint import CheckpointFunction
 
 from warptheory.core.errors import ArgumentError, UnknownNameError
+from warptheory.core.text import shown
 from warptheory.stability._sampling._call import AutogradSource, FunctionSource, Place, SamplingCall
 from warptheory.stability._sampling._failures import harmless
 from warptheory.stability._sampling._gradients import is_in_backward
@@ -35,10 +36,14 @@ def check_modules(model: nn.Module, modules: Mapping[str, OffsetOutput] | None) 
 
     Raises:
         UnknownNameError: no module of that name.
-        ArgumentError: a module that is TorchScript.
+        ArgumentError: a module that is TorchScript, or other than an OffsetOutput for it.
     """
     known = dict(model.named_modules())
-    for name in modules or {}:
+    if modules is not None and not isinstance(modules, Mapping):
+        raise ArgumentError("modules", expected="an OffsetOutput by each name of a module", received=shown(modules))
+    for name, layout in (modules or {}).items():
+        if not isinstance(layout, OffsetOutput):
+            raise ArgumentError("modules", expected=f"an OffsetOutput for {name!r}", received=shown(layout))
         if name not in known:
             raise UnknownNameError("modules", name, known)
         if is_script(known[name]):
