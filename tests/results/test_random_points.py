@@ -164,7 +164,7 @@ def test_a_formula_that_is_right_at_the_standard_values_alone_is_refuted(monkeyp
         (spread,) = (symbol for symbol in form.free_symbols if symbol.name == "s")
         return right(form.replace(spread**2, sp.Rational(3, 10) * spread), values)
 
-    assert wrong(a4.expression, a4.values_at()) == pytest.approx(right(a4.expression, a4.values_at()), rel=1e-12)
+    assert wrong(a4.expression, a4.pose().values) == pytest.approx(right(a4.expression, a4.pose().values), rel=1e-12)
     monkeypatch.setattr(symbolic, "evaluate", wrong)
     for seed in range(4):
         found = verdicts("A4", kernel="linear", dim=1, offsets="normal", seed=seed).set_index("point")

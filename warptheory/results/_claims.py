@@ -15,7 +15,7 @@ from warptheory.core.checks import check_integer
 from warptheory.core.errors import ArgumentError
 from warptheory.montecarlo import Claim, Experiment, Judgement, Profile
 from warptheory.results._ranges import POINTS
-from warptheory.results._result import Result, Setting
+from warptheory.results._result import Posed, Result, Setting
 
 _COARSER = 5.0  # the smallest effect at a random point, in that of the quantity
 _COARSEST = 0.1
@@ -110,12 +110,21 @@ class Case:
         """Whether everything is drawn, and no variance reduced."""
         return self.plan.plain or self.point > 0
 
-    def prepare(self) -> Prepared:
-        """Return the number that the closed form gives, and where; the point follows from the seed."""
-        found, choices = results.get(self.result), asdict(self.setting)
+    @property
+    def standard(self) -> Posed:
+        """The quantity at its standard values."""
+        return _standard(self.result, self.quantity, self.setting)
+
+    def placed(self) -> tuple[Posed, dict[str, float]]:
+        """Return the quantity where it is checked, and the random point, which follows from the seed."""
         if not self.point:
-            return Prepared(found.evaluate(self.quantity, standard=True, **choices), {})
-        return Prepared(*found.evaluate_at_random(self.quantity, seed=self.plan.seed, number=self.point, **choices))
+            return self.standard, {}
+        return results.get(self.result).at_random(self.standard, seed=self.plan.seed, number=self.point)
+
+    def prepare(self) -> Prepared:
+        """Return the number that the closed form gives, and where."""
+        posed, point = self.placed()
+        return Prepared(results.get(self.result).theory(posed), point)
 
     def experiment(self) -> Experiment:
         """Return the experiment; what it compiles is kept from chunk to chunk."""
@@ -147,6 +156,12 @@ def _experiment(result: str, quantity: str, setting: Setting) -> Experiment:
     return results.get(result).simulation(quantity, **asdict(setting))[0]
 
 
+# One run asks for it at its standard values and at random points, and plants errors in it.
+@lru_cache(maxsize=64)
+def _standard(result: str, quantity: str, setting: Setting) -> Posed:
+    return results.get(result).pose(quantity, **asdict(setting))
+
+
 # Kernel, number of axes, laws of the offsets and of the input; None takes each result's range.
 Choices = tuple[str | None, int | None, str | None, str | None]
 
@@ -165,6 +180,7 @@ def cases_of(chosen: Sequence[Result], choices: Choices, plan: Plan) -> list[Cas
         UnknownNameError: an unknown kernel or law.
         ArgumentError: something else than results, or no quantity for the choices.
     """
+    _standard.cache_clear()  # what is derived in one run is derived again in the next
     for result in chosen:
         if not isinstance(result, Result):
             raise ArgumentError("chosen", expected="results, such as results.match(['A4'])", received=repr(result))

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from warptheory import montecarlo, results
+from warptheory import montecarlo
 from warptheory.montecarlo import Estimation, Judgement, Moments, Outcome, Profile
 from warptheory.results._claims import Case, Plan, Prepared, cases_of, configuration_of
 from warptheory.results._planted import Planted, PlantedError, plant, plant_exponents
@@ -86,14 +86,11 @@ class PowerCase:
 
     def prepare(self) -> tuple[Prepared, Planted]:
         """Return what the closed form says, and what its wrong versions do."""
-        case, found = self.case, results.get(self.case.result)
-        prepared, choices = case.prepare(), asdict(case.setting)
-        form, standard = found.closed_form(case.quantity, **choices)
-        if not case.point:
-            return prepared, plant(form, standard, prepared.theory, self.most_terms)
-        # Cumulants of the input follow from its deviation at the point.
-        there = found.values_at(case.quantity, **choices, **prepared.point)
-        return prepared, plant_exponents(form, there, standard, prepared.theory, _MOST_POWERS)
+        prepared, (posed, _) = self.case.prepare(), self.case.placed()
+        if not self.case.point:
+            return prepared, plant(posed.form, posed.values, prepared.theory, self.most_terms)
+        standard = self.case.standard.values
+        return prepared, plant_exponents(posed.form, posed.values, standard, prepared.theory, _MOST_POWERS)
 
     def trial(self, prepared: tuple[Prepared, Planted]) -> PowerTrial:
         """Return the judgement, with the errors that matter; workers run its chunks."""

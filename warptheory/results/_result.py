@@ -3,8 +3,7 @@
 import itertools
 import json
 from collections.abc import Callable, Iterator, Mapping, Set
-from dataclasses import dataclass, field, fields, replace
-from functools import lru_cache
+from dataclasses import asdict, dataclass, field, fields, replace
 from types import MappingProxyType
 from typing import Any
 
@@ -214,10 +213,6 @@ class Result:
         posed = self._posed(quantity, values)
         return posed.form, posed.values
 
-    def values_at(self, /, quantity: str | None = None, **values: Any) -> Mapping[str, float]:
-        """Return a number for every symbol of a quantity; arguments and errors as in `evaluate`."""
-        return self._posed(quantity, values).values
-
     @property
     def expression(self) -> sp.Expr:
         """The closed form of the first quantity in the default setting."""
@@ -249,9 +244,9 @@ class Result:
         self._check_fitting(posed, values)
         if not check_flag("standard", standard):
             self._check_named(posed, values)
-        return self._theory(posed)
+        return self.theory(posed)
 
-    def _check_named(self, posed: "_Posed", values: Mapping[str, Any]) -> None:
+    def _check_named(self, posed: "Posed", values: Mapping[str, Any]) -> None:
         """Check that every symbol of the closed form has a number among the values; κ₃ and κ₄ follow from the input."""
         missing = sorted(set(self._known(posed)["form"]) - set(values))
         if missing:
@@ -265,7 +260,7 @@ class Result:
         """Check the arguments of `evaluate`; raises as there."""
         self._check_fitting(self._posed(quantity, values), values)
 
-    def _check_fitting(self, posed: "_Posed", values: Mapping[str, Any]) -> None:
+    def _check_fitting(self, posed: "Posed", values: Mapping[str, Any]) -> None:
         """Check that the numbers among the values are of symbols that there are, and that these can stand for them."""
         numbers = _numbers(values)
         if not numbers:
@@ -280,12 +275,12 @@ class Result:
         """Return the names of the numbers that `evaluate` takes; arguments as in `derive`."""
         return set(self._kinds(self._posed(quantity, choices)))
 
-    def _kinds(self, posed: "_Posed") -> Mapping[str, str]:
+    def _kinds(self, posed: "Posed") -> Mapping[str, str]:
         """Return what the symbols of the closed form, where there is one, and of the experiment stand for."""
         kinds: Mapping[str, str] = self._known(posed)["kinds"]
         return kinds
 
-    def _known(self, posed: "_Posed") -> Mapping[str, Any]:
+    def _known(self, posed: "Posed") -> Mapping[str, Any]:
         """Return those kinds, and the names of the symbols of the closed form that need numbers."""
         chosen, setting = posed.quantity, posed.setting
         request = ["symbols and those of the form", self.label, chosen.name, str(setting)]
@@ -319,7 +314,7 @@ class Result:
         posed = self._posed(quantity, values)
         chosen, statistic = posed.quantity, posed.statistic
         experiment, values_drawn = self._simulation(posed)
-        number = self._theory(posed) if theory is None else theory
+        number = self.theory(posed) if theory is None else theory
         return Claim(
             label=self.claim_label(quantity, **values),
             theory=number,
@@ -344,7 +339,7 @@ class Result:
         posed.quantity.check_drawn(posed.setting, posed.values)
 
     @staticmethod
-    def _simulation(posed: "_Posed") -> tuple[Experiment, dict[str, float]]:
+    def _simulation(posed: "Posed") -> tuple[Experiment, dict[str, float]]:
         if posed.quantity.checked_by:
             others = " and ".join(map(repr, posed.quantity.checked_by))
             expected = f"one that can be drawn: for {posed.quantity.name!r} stand {others}"
@@ -357,7 +352,7 @@ class Result:
         """Return the setting that is among choices and numbers."""
         return self.setting_of(quantity, **{name: value for name, value in values.items() if name in _CHOICES})
 
-    def _posed(self, quantity: str | None, values: Mapping[str, Any]) -> "_Posed":
+    def _posed(self, quantity: str | None, values: Mapping[str, Any]) -> "Posed":
         """Return a quantity in a setting, with a number for every symbol.
 
         Raises:
@@ -371,7 +366,7 @@ class Result:
                 raise UnknownNameError("values", name, {*defaults, *_CHOICES})
         everything = {name: float(value) for name, value in {**defaults, **numbers}.items()}
         everything |= _higher_cumulants(setting.inputs, everything)
-        return _Posed(chosen, setting, chosen.experiment(setting), everything)
+        return Posed(chosen, setting, chosen.experiment(setting), everything)
 
     def _standard(self, quantity: Quantity, setting: Setting) -> Mapping[str, float]:
         """Return the standard values of a quantity, with their ranges."""
@@ -386,21 +381,21 @@ class Result:
         standard, names = self._standard(posed.quantity, posed.setting), self._kinds(posed)
         return {name: standard.get(name, posed.values[name]) for name in sorted(names)}
 
-    def evaluate_at_random(
-        self, /, quantity: str | None = None, *, seed: int, number: int, **choices: Any
-    ) -> tuple[float, dict[str, float]]:
-        """Return the number that the closed form gives at a random point of the symbols' ranges, and the point.
+    def pose(self, /, quantity: str | None = None, **values: Any) -> "Posed":
+        """Return a quantity in a setting, to be evaluated again and again; arguments and errors as `closed_form`."""
+        return self._posed(quantity, values)
+
+    def at_random(self, posed: "Posed", *, seed: int, number: int) -> tuple["Posed", dict[str, float]]:
+        """Return a quantity at a random point of its symbols' ranges, and the point.
 
         Args:
-            quantity: name of the quantity; the first one by default.
+            posed: the quantity in a setting, at its standard values.
             seed: seed of the run.
             number: which of its points, from 1.
-            **choices: kernel, dim, offsets, inputs, as in `Setting`.
 
         Raises:
             ArgumentError: no point of the ranges at which the experiment stands for the quantity.
         """
-        posed = self._posed(quantity, choices)
         chosen, kinds = posed.quantity, self._kinds(posed)
         standard = self._standard(chosen, posed.setting)
         ranges = {name: range_ for name in kinds if isinstance(range_ := standard.get(name), Range)}
@@ -411,11 +406,16 @@ class Result:
             chosen.check_drawn(posed.setting, {**posed.values, **values})
 
         point = random_point(ranges, seed, f"{self.label} {chosen.name}", number, check)
-        there = replace(posed, values=self._posed(quantity, {**choices, **point}).values)
-        return self._theory(there), point
+        # Cumulants of the input follow from its deviation at the point.
+        values = self._posed(chosen.name, {**asdict(posed.setting), **point}).values
+        return replace(posed, values=values), point
 
-    def _theory(self, posed: "_Posed") -> float:
-        """Return what the closed form gives."""
+    def theory(self, posed: "Posed") -> float:
+        """Return what the closed form gives.
+
+        Raises:
+            ArgumentError: values at which it is beyond double precision.
+        """
         request = [self.label, posed.quantity.name, str(posed.setting), str(sorted(posed.values.items()))]
         try:
             return cached_number(request, DERIVATION_ROOMS, lambda: symbolic.evaluate(posed.form, posed.values))
@@ -486,26 +486,21 @@ class Result:
 
 
 @dataclass(frozen=True)
-class _Posed:
-    """A quantity in a setting: its statistic, and a number for every symbol."""
+class Posed:
+    """A quantity in a setting: its statistic, and a number for every symbol; its closed form is derived once."""
 
     quantity: Quantity
     setting: Setting
     statistic: Statistic
     values: Mapping[str, float]
+    _derived: list[sp.Expr] = field(default_factory=list)  # shared by the same quantity with other values
 
     @property
     def form(self) -> sp.Expr:
-        """The closed form; it is kept, for other values are asked for next."""
-        try:
-            return _form(self.statistic)
-        except TypeError:  # of a statistic that cannot be hashed
-            return self.statistic.doit()
-
-
-@lru_cache(maxsize=64)
-def _form(statistic: Statistic) -> sp.Expr:
-    return statistic.doit()
+        """The closed form, derived when it is first asked for."""
+        if not self._derived:
+            self._derived.append(self.statistic.doit())
+        return self._derived[0]
 
 
 def _allows(known: tuple[Any, ...], choice: Any) -> bool:
