@@ -329,7 +329,7 @@ RESULT = Result(
     ),
     quantities=(
         Quantity("fold probability", fold_probability, simulation=lambda _, s: JacobianExperiment(is_folded, s.dim)),
-        Quantity("preimages", preimages, simulation=lambda _, s: PreimageExperiment(s.dim)),
+        Quantity("preimages", preimages, smallest_effect=0.015, simulation=lambda _, s: PreimageExperiment(s.dim)),
         Quantity(
             "signed preimages",
             signed_preimages,

@@ -184,7 +184,7 @@ RESULT = Result(
         Quantity(
             GRADIENT,
             stated("2(C(0) − C(1)) at equilibrium", _equilibrium.gradient_steps),
-            smallest_effect=0.02,
+            smallest_effect=0.03,
             kernels=("linear",),  # others balance C(0) with more than C(1)
             dims=(1,),
             values=lambda setting: {"tau": Range(0.5, 0.35, 0.8)},
@@ -194,7 +194,7 @@ RESULT = Result(
         Quantity(
             SPECTRUM,
             stated("P(7π/16)/P(3π/16) at equilibrium", _equilibrium.ratio_steps),
-            smallest_effect=0.02,
+            smallest_effect=0.03,
             dims=(1,),
             values=lambda setting: {"tau": Range(0.5, 0.35, 0.8)},
             simulation=lambda _, s: EquilibriumExperiment(s.kernel, ratio=True),

@@ -126,20 +126,20 @@ RESULT = Result(
         Quantity(
             "order between two grids, Matérn 3/2",
             local_order("3/2"),
-            smallest_effect=0.02,
+            smallest_effect=0.03,
             simulation=continuum_simulation(_POINTS, on_points=True),
         ),
         Quantity(
             "order between two grids, Matérn 5/2",
             local_order("5/2"),
-            smallest_effect=0.02,
+            smallest_effect=0.03,
             values=lambda setting: {"l": Range(9.6, 7.0, 14.0)},
             simulation=continuum_simulation(8),
         ),
         Quantity(
             "order between two grids, Matérn 1",
             local_order("1"),
-            smallest_effect=0.02,
+            smallest_effect=0.03,
             simulation=continuum_simulation(_POINTS, on_points=True),
         ),
         Quantity(

@@ -36,7 +36,7 @@ def _of_family(name: str, dims: tuple[int, ...], refinement: int) -> Quantity:
     return Quantity(
         f"covariance, {name}",
         covariance_of(FAMILIES[name]),
-        smallest_effect=0.02,
+        smallest_effect=0.03,
         dims=dims,
         values=lambda setting: {"l": Range(3.0, 3.0, 4.5, "log")},
         # Beyond the period of a row a share of 1e-4 of C(0) is left; slow correlations would make rows long.

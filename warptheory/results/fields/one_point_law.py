@@ -46,6 +46,7 @@ RESULT = Result(
             "fourth moment",
             fourth_moment,
             dims=(1,),
+            smallest_effect=0.02,
             simulation=continuum_simulation(2),
             check_drawn=check_continuum(2),
         ),

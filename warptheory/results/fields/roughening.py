@@ -141,7 +141,7 @@ RESULT = Result(
         Quantity(
             "slope variance",
             slope_variance,
-            smallest_effect=0.02,
+            smallest_effect=0.03,
             simulation=continuum_simulation(2),
             check_drawn=check_continuum(2),
         ),

@@ -137,7 +137,7 @@ RESULT = Result(
     ),
     source="arXiv 2511.20800, independent inputs; theory label A9",
     quantities=(
-        Quantity("variance after two layers", variance_of_two),
+        Quantity("variance after two layers", variance_of_two, smallest_effect=0.015),
         Quantity(
             "variance after L layers",
             variance,
