@@ -38,6 +38,7 @@ ROUNDS = 9
 WARM_UP = 2
 # Calls of a sample last at least this long together, so that the clock's resolution does not matter.
 SAMPLE_SECONDS = 2e-3
+BUSY_SAMPLE_SECONDS = 0.05  # many turns of the scheduler, which are some milliseconds each
 LAYOUTS = {"channels-last": torch.channels_last, "contiguous": torch.contiguous_format}
 
 
@@ -98,14 +99,17 @@ def _wait(device: str) -> None:
         torch.cuda.synchronize()
 
 
-def compare(case: Case, *, backward: bool, rounds: int, device: str) -> dict[str, float]:
-    """Time peer, ours and a copy in turn; return medians over the rounds."""
+def compare(
+    case: Case, *, backward: bool, rounds: int, device: str, at_least: float = SAMPLE_SECONDS
+) -> dict[str, float]:
+    """Time peer, ours and a copy in turn, each for so many seconds at a time; return medians over the rounds."""
     calls = {
         "peer": lambda: case.run(grid_sample, backward=backward),
         "ours": lambda: case.run(wt.warp, backward=backward),
         "copy": case.copy,
     }
-    repeats = {name: 1 + int(SAMPLE_SECONDS / seconds(call, 1, device)) for name, call in calls.items()}
+    fastest = {name: min(seconds(call, 1, device) for _ in range(WARM_UP + 1)) for name, call in calls.items()}
+    repeats = {name: 1 + int(at_least / fastest[name]) for name in calls}
     samples = [
         {name: seconds(call, repeats[name], device) for name, call in calls.items()} for _ in range(rounds + WARM_UP)
     ][WARM_UP:]
@@ -165,7 +169,8 @@ def run(
             on_progress(number / len(cases), f"{shape}, {threads} threads")
         with _threads(threads), _busy_processes(beside):
             case = Case.draw(shape, kind, layout, seed, device)
-            found = compare(case, backward=backward, rounds=rounds, device=device)
+            at_least = BUSY_SAMPLE_SECONDS if beside else SAMPLE_SECONDS
+            found = compare(case, backward=backward, rounds=rounds, device=device, at_least=at_least)
         setting = {"shape": shape, "layout": layout, "offsets": kind, "threads": threads, "busy_processes": beside}
         rows.append({**setting, "pass": "forward and both gradients" if backward else "forward", **found})
     settings = {
