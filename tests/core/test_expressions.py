@@ -133,3 +133,11 @@ def test_numbers_of_sympy_beyond_double_precision(value):
     for check in (expression, real, positive):
         with pytest.raises(ArgumentError, match="^a: expected "):
             check("a", value)
+
+
+@pytest.mark.parametrize(
+    "zero", [0, 0.0, sp.Integer(0), sp.Float(0.0), sp.Float("0e-400"), np.float32(0), "0"], ids=repr
+)
+def test_zero_is_a_number_whatever_it_is_made_of(zero):
+    """SymPy's zero of double precision is not equal to its whole one."""
+    assert expression("value", zero).is_zero

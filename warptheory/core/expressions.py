@@ -207,7 +207,7 @@ def _decimal(text: str) -> Fraction | None:
 
 def _is_in_range(value: sp.Expr) -> bool:
     """Whether double precision holds the size of what SymPy has as a number; of an expression nothing is asked."""
-    return not value.is_Number or value == 0 or bool(_LEAST <= abs(value) <= _MOST)
+    return not value.is_Number or bool(value.is_zero) or bool(_LEAST <= abs(value) <= _MOST)
 
 
 def _in_range(value: Fraction) -> sp.Rational | None:
