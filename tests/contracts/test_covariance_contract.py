@@ -308,7 +308,7 @@ BAD = {
     ),
     "spread": (lambda name: build(name, 2).mean_over_offsets(-1.0), "^spread: expected a finite deviation ≥ 0, .* -1"),
     "spread nan": (lambda name: build(name, 2).mean_over_offsets(math.nan), "^spread: expected a finite .* got nan"),
-    "spread text": (lambda name: build(name, 2).mean_over_offsets("1"), "^spread: expected a finite .* got 1"),
+    "spread text": (lambda name: build(name, 2).mean_over_offsets("1"), "^spread: expected a finite .* got '1'"),
     "a symbol": (lambda name: build_length(name, sp.Symbol("l", positive=True))(1.0), "expected .*number"),
 }
 
