@@ -100,8 +100,10 @@ def test_many_layers_are_log_normal():
     tau, layers = 0.1, 2000
 
     def mean(power):
-        function = lambda u: math.log1p(tau * math.cos(u)) ** power * (1 + tau * math.cos(u))  # noqa: E731
-        return integrate.quad(function, 0, math.pi)[0] / math.pi
+        def weighted(u):
+            return math.log1p(tau * math.cos(u)) ** power * (1 + tau * math.cos(u))
+
+        return integrate.quad(weighted, 0, math.pi)[0] / math.pi
 
     deviation = math.sqrt(layers * (mean(2) - mean(1) ** 2))
     for z in (-1.0, 0.0, 1.0):

@@ -123,7 +123,10 @@ class Case:
 
     def prepare(self) -> Prepared:
         """Return the number that the closed form gives, and where."""
-        posed, point = self.placed()
+        return self.prepared(*self.placed())
+
+    def prepared(self, posed: Posed, point: dict[str, float]) -> Prepared:
+        """Return the number that the closed form gives where `placed` has placed it."""
         return Prepared(results.get(self.result).theory(posed), point)
 
     def experiment(self) -> Experiment:

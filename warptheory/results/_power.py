@@ -86,7 +86,8 @@ class PowerCase:
 
     def prepare(self) -> tuple[Prepared, Planted]:
         """Return what the closed form says, and what its wrong versions do."""
-        prepared, (posed, _) = self.case.prepare(), self.case.placed()
+        posed, point = self.case.placed()
+        prepared = self.case.prepared(posed, point)
         if not self.case.point:
             return prepared, plant(posed.form, posed.values, prepared.theory, self.most_terms)
         standard = self.case.standard.values

@@ -210,7 +210,7 @@ class Result:
 
         Arguments and errors as in `evaluate` with `standard`.
         """
-        posed = self._posed(quantity, values)
+        posed = self.pose(quantity, **values)
         return posed.form, posed.values
 
     @property
@@ -240,7 +240,7 @@ class Result:
                 choice nor a symbol of the closed form or of the experiment; or a number that the symbol cannot stand
                 for, such as a scale of zero or a depth of 2.5.
         """
-        posed = self._posed(quantity, values)
+        posed = self.pose(quantity, **values)
         self._check_fitting(posed, values)
         if not check_flag("standard", standard):
             self._check_named(posed, values)
@@ -258,7 +258,7 @@ class Result:
 
     def check_values(self, /, quantity: str | None = None, **values: Any) -> None:
         """Check the arguments of `evaluate`; raises as there."""
-        self._check_fitting(self._posed(quantity, values), values)
+        self._check_fitting(self.pose(quantity, **values), values)
 
     def _check_fitting(self, posed: "Posed", values: Mapping[str, Any]) -> None:
         """Check that the numbers among the values are of symbols that there are, and that these can stand for them."""
@@ -273,7 +273,7 @@ class Result:
 
     def symbols(self, /, quantity: str | None = None, **choices: Any) -> Set[str]:
         """Return the names of the numbers that `evaluate` takes; arguments as in `derive`."""
-        return set(self._kinds(self._posed(quantity, choices)))
+        return set(self._kinds(self.pose(quantity, **choices)))
 
     def _kinds(self, posed: "Posed") -> Mapping[str, str]:
         """Return what the symbols of the closed form, where there is one, and of the experiment stand for."""
@@ -311,7 +311,7 @@ class Result:
         """
         if theory is None:
             self.check_values(quantity, **values)
-        posed = self._posed(quantity, values)
+        posed = self.pose(quantity, **values)
         chosen, statistic = posed.quantity, posed.statistic
         experiment, values_drawn = self._simulation(posed)
         number = self.theory(posed) if theory is None else theory
@@ -327,15 +327,15 @@ class Result:
 
     def simulation(self, /, quantity: str | None = None, **values: Any) -> tuple[Experiment, dict[str, float]]:
         """Return the experiment of the claim that `claim` returns, and its values; arguments and errors as there."""
-        return self._simulation(self._posed(quantity, values))
+        return self._simulation(self.pose(quantity, **values))
 
     def setting_at(self, /, quantity: str | None = None, **values: Any) -> Setting:
         """Return the setting in which `evaluate` evaluates a quantity; arguments and errors as there."""
-        return self._posed(quantity, values).setting
+        return self.pose(quantity, **values).setting
 
     def check_drawn(self, /, quantity: str | None = None, **values: Any) -> None:
         """Check that the experiment stands for the quantity at these values; arguments and errors as `simulation`."""
-        posed = self._posed(quantity, values)
+        posed = self.pose(quantity, **values)
         posed.quantity.check_drawn(posed.setting, posed.values)
 
     @staticmethod
@@ -352,8 +352,10 @@ class Result:
         """Return the setting that is among choices and numbers."""
         return self.setting_of(quantity, **{name: value for name, value in values.items() if name in _CHOICES})
 
-    def _posed(self, quantity: str | None, values: Mapping[str, Any]) -> "Posed":
-        """Return a quantity in a setting, with a number for every symbol.
+    def pose(self, /, quantity: str | None = None, **values: Any) -> "Posed":
+        """Return a quantity in a setting, with a number for every symbol, to be evaluated again and again.
+
+        Arguments as in `closed_form`.
 
         Raises:
             UnknownNameError: a name that is neither a choice nor a symbol that has a default.
@@ -377,13 +379,9 @@ class Result:
 
         Cumulants κ₃ and κ₄ of the input follow from its law and have none. Arguments and errors as in `derive`.
         """
-        posed = self._posed(quantity, choices)
+        posed = self.pose(quantity, **choices)
         standard, names = self._standard(posed.quantity, posed.setting), self._kinds(posed)
         return {name: standard.get(name, posed.values[name]) for name in sorted(names)}
-
-    def pose(self, /, quantity: str | None = None, **values: Any) -> "Posed":
-        """Return a quantity in a setting, to be evaluated again and again; arguments and errors as `closed_form`."""
-        return self._posed(quantity, values)
 
     def at_random(self, posed: "Posed", *, seed: int, number: int) -> tuple["Posed", dict[str, float]]:
         """Return a quantity at a random point of its symbols' ranges, and the point.
@@ -407,7 +405,7 @@ class Result:
 
         point = random_point(ranges, seed, f"{self.label} {chosen.name}", number, check)
         # Cumulants of the input follow from its deviation at the point.
-        values = self._posed(chosen.name, {**asdict(posed.setting), **point}).values
+        values = self.pose(chosen.name, **asdict(posed.setting), **point).values
         return replace(posed, values=values), point
 
     def theory(self, posed: "Posed") -> float:
