@@ -116,9 +116,9 @@ def growth() -> Iterator[Curve]:
 def stacked(numbers: Sequence[int]) -> Iterator[Curve]:
     """Yield the second moment of ones after some numbers of layers of wide offsets (B8), a curve of one point each."""
     result = results.get("B8")
-    three = result.quantity("second moment after three layers, wide offsets")
+    three = result.get("second moment after three layers, wide offsets")
     for layers in numbers:
-        quantity = replace(three, name=STACKED, experiment=partial(stacked_moment, layers=layers))
+        quantity = replace(three, name=STACKED, states=partial(stacked_moment, layers=layers))
         for dim in DIMS:
             at = (float(layers),)
             yield Curve(replace(result, quantities=(quantity,)), STACKED, "L", at, at, dim=dim, rtol=1.5e-2)

@@ -65,9 +65,9 @@ def curvature() -> Iterator[Curve]:
 def stacked(numbers: Sequence[int]) -> Iterator[Curve]:
     """Yield the variance after some numbers of layers of wide offsets (A9), a curve of one point for each."""
     result = results.get("A9")
-    three = result.quantity("variance after three layers, wide offsets")
+    three = result.get("variance after three layers, wide offsets")
     for layers in numbers:
-        quantity = replace(three, name=STACKED, experiment=partial(stacked_variance, layers=layers))
+        quantity = replace(three, name=STACKED, states=partial(stacked_variance, layers=layers))
         for dim in DIMS:
             at = (float(layers),)
             yield Curve(replace(result, quantities=(quantity,)), STACKED, "L", at, at, dim=dim, rtol=2e-2)

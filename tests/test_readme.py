@@ -44,6 +44,6 @@ def test_readme_table_is_the_theory():
         now = results.get(label).evaluate(quantity, kernel=kernel, dim=int(dim), inputs=inputs, standard=True)
         assert float(theory) == pytest.approx(now, rel=5.1e-6, abs=1e-12)  # six printed digits
         # Two digits of the standard error are printed, and six of the estimate; an experiment may be off by its bias.
-        own = results.get(label).quantity(quantity)
+        own = results.get(label).get(quantity)
         bias = own.bias * own.smallest_effect * abs(now)
         assert abs(float(estimate) - now) <= 1.05 * z * float(stderr) + bias + 5e-6 * abs(now) + 1e-12

@@ -147,7 +147,7 @@ OBJECTS = [
     SIMULATION,
     CLAIM,
     results.get("A4"),
-    results.get("A4").quantity(),
+    results.get("A4").get(),
     results.Setting(),
 ]
 

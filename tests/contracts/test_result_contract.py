@@ -89,7 +89,7 @@ DERIVATIONS = [
     if is_tractable(kernels.get(kernel), dim)
     for offsets in result.offsets or ("normal",)
     for setting in [result.setting(kernel=kernel, dim=dim, offsets=offsets)]
-    if reads_one_position(quantity.experiment(setting))
+    if reads_one_position(quantity.states(setting))
 ]
 
 CHAINS = [
@@ -129,7 +129,7 @@ def test_simulation_verifies_it_and_refutes_a_planted_error(result, quantity, se
 @pytest.mark.parametrize(("result", "quantity", "setting"), DERIVATIONS)
 def test_every_step_equals_the_one_before_at_a_position(result, quantity, setting):
     """At random parameter values, and as long as the offsets are not averaged out, at a random position."""
-    statistic = quantity.experiment(setting)
+    statistic = quantity.states(setting)
     steps = [step.expression for step in statistic.derive().steps]
     values = random_values(setting.dim, seed=sum(map(ord, f"{result.label}{setting.kernel}{setting.dim}")))
     assert pointwise(steps[0], values, statistic) == pytest.approx(
@@ -150,10 +150,10 @@ def test_every_step_that_has_a_number_equals_the_next(result, quantity, setting)
     A series is summed to 1e-13 of its value and the quadrature is exact to rounding on 10⁵ points; what is computed
     by recursions claims 1e-9, by the transform of a lattice of weights (B5) 2e-8 in absolute terms.
     """
-    statistic = quantity.experiment(setting)
+    statistic = quantity.states(setting)
     derivation = statistic.derive()
     values = random_values(setting.dim, seed=sum(map(ord, f"{result.label}{quantity.name}{setting}")))
-    values |= {**result.values, **quantity.values(setting)}
+    values |= {**result.values, **quantity.standard(setting)}
     simulated = values.get("a")
     if isinstance(statistic, WideOffsets):
         values["a"] = WIDE_ENOUGH
@@ -180,7 +180,7 @@ def test_every_step_that_has_a_number_equals_the_next(result, quantity, setting)
 @pytest.mark.parametrize(("result", "quantity", "setting"), DERIVATIONS)
 def test_a_wrong_step_would_be_seen(result, quantity, setting):
     """The comparison above is sensitive: a last step off by 10⁻⁶ differs from the one before."""
-    last = quantity.experiment(setting).derive().result
+    last = quantity.states(setting).derive().result
     values = random_values(setting.dim, seed=1)
     exact = evaluate(last, values)
     if exact != 0:

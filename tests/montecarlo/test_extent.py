@@ -132,13 +132,13 @@ NORMAL = 5.2  # deviations that 10⁻⁷ of a normal law lie beyond
 def test_rows_are_not_longer_than_needed(statistic, needed):
     """By at most 3 pixels, or where tails are cut 1.5 %; or it is the axis that a single position has."""
     floor = {1: 64, 2: 12}[len(needed)]
-    for length, least in zip(Simulation(statistic).size(VALUES), needed, strict=True):
+    for length, least in zip(Simulation(statistic).shape(VALUES), needed, strict=True):
         assert max(floor, math.floor(least)) <= length <= max(floor, 1.015 * least + 3)
 
 
 def test_an_inverse_filter_has_room_for_its_tails():
     """The response of the cubic B-spline's inverse falls as (2 − √3)^|m|: once around the axis by 10⁻⁷ at least."""
-    lengths = Simulation(Variance(warp(X, PLANE, "bspline3(prefilter=True)")[0, 0])).size({})
+    lengths = Simulation(Variance(warp(X, PLANE, "bspline3(prefilter=True)")[0, 0])).shape({})
     for length in lengths:
         assert (2 - math.sqrt(3)) ** length <= 1e-7
         assert length <= 20
@@ -228,7 +228,7 @@ def test_no_two_pixels_that_are_read_become_one(product, seed):
     read = list(built(*product))
     statistic = Expectation(sp.Mul(*(field[pixel] for field, pixel in read)))
     with mock.patch.dict(_simulation._AXIS_SIZE, {1: 1, 2: 1}):
-        size = Simulation(statistic).size({})
+        size = Simulation(statistic).shape({})
     for realisation in range(2):
         axes = InfiniteAxes(np.random.default_rng([seed, realisation]))
         for field, pixel in read:

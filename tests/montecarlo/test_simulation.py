@@ -131,14 +131,14 @@ def test_protocols_and_columns():
 )
 def test_size_of_a_row(statistic, size):
     simulation = Simulation(statistic)
-    assert simulation.size({**VALUES, "s": 0.5}) == size
+    assert simulation.shape({**VALUES, "s": 0.5}) == size
     assert simulation.row_elements({**VALUES, "s": 0.5}) == int(np.prod(size))
 
 
 def test_rows_are_as_wide_as_the_offsets_wander():
     """A splat sees where positions lie: 10⁻⁷ of normal offsets lie outside ±5.2 deviations, twice that is the width."""
     statistic = Variance(splat(G, OffsetField("normal"))[0])
-    widths = {scale: Simulation(statistic).size({**VALUES, "s": scale})[0] for scale in (0.1, 20.0, 40.0)}
+    widths = {scale: Simulation(statistic).shape({**VALUES, "s": scale})[0] for scale in (0.1, 20.0, 40.0)}
     assert widths[0.1] == 64
     assert 2 * 5.1 * 20 <= widths[20.0] <= 2 * 5.3 * 20 + 8
     assert 2 * 5.1 * 40 <= widths[40.0] <= 2 * 5.3 * 40 + 8
@@ -179,4 +179,4 @@ def test_laws_that_are_left_open_are_chosen_by_the_simulation():
 def test_fields_of_different_axes_are_refused():
     statistic = Covariance(warp(X, OffsetField("normal"))[0], warp(X, OffsetField("normal", 2, name="eta"))[0])
     with pytest.raises(ArgumentError, match=r"^statistic: expected fields of one number of axes, got \[1, 2\] axes"):
-        Simulation(statistic).size(VALUES)
+        Simulation(statistic).shape(VALUES)

@@ -255,10 +255,10 @@ def test_the_linear_tail_is_a_finite_sum_of_bessel_functions():
 @pytest.mark.parametrize("dim", [1, 2])
 def test_the_torus_is_large_enough(kernel, dim):
     """The exact tail for a binomial number of readings is within a tenth of the smallest effect."""
-    quantity = RESULT.quantity("tail of a column sum")
+    quantity = RESULT.get("tail of a column sum")
     pixels = TORUS_SIZE[dim] ** dim
     finite = ColumnTail(Opaque(kernels.get(kernel)), dim, THRESHOLD, pixels)
-    exact = evaluate(finite, quantity.values(Setting(kernel, dim)))
+    exact = evaluate(finite, quantity.standard(Setting(kernel, dim)))
     theory = RESULT.evaluate(quantity.name, kernel=kernel, dim=dim, standard=True)
     assert exact == pytest.approx(theory, rel=quantity.smallest_effect / 10)
 

@@ -10,7 +10,7 @@ import torch
 from scipy import integrate, special, stats
 
 from warptheory import results, warping
-from warptheory.results._result import Setting
+from warptheory.results._setting import Setting
 from warptheory.results.backward import jensen
 from warptheory.results.iid import variance_preserving
 from warptheory.results.iid.knots import GaussianErrorExperiment

@@ -10,7 +10,7 @@ from scipy import integrate, interpolate, stats
 
 from warptheory import montecarlo, warping
 from warptheory.core.errors import ArgumentError
-from warptheory.results._result import Setting
+from warptheory.results._setting import Setting
 from warptheory.results.backward import _fold_experiments, _lag_sums, folding
 from warptheory.results.backward._fold_experiments import PreimageExperiment, count_preimages, gaussian_offsets
 from warptheory.stability import jacobian_determinant, offset_jacobian
@@ -312,7 +312,7 @@ def test_the_infinite_mean_is_derived_and_not_drawn(dim):
     assert folding.RESULT.derive(name, dim=dim).result == sp.oo
     assert folding.RESULT.evaluate(name, dim=dim, standard=True) == math.inf
     assert not list(folding.RESULT.settings(name))
-    assert GROWTH in folding.RESULT.quantity(name).checked_by
+    assert GROWTH in folding.RESULT.get(name).checked_by
     with pytest.raises(
         ArgumentError,
         match="^quantity: expected one that can be drawn: for 'backward gain in the continuum' stand 'density",

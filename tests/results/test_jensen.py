@@ -8,7 +8,7 @@ import torch
 from scipy import integrate
 
 from warptheory import montecarlo
-from warptheory.results._result import Setting
+from warptheory.results._setting import Setting
 from warptheory.results.backward import jensen
 from warptheory.symbolic import evaluate
 

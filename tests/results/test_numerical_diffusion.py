@@ -12,7 +12,7 @@ from warptheory import kernels, montecarlo, results
 from warptheory.core.errors import ArgumentError
 from warptheory.fields import SquaredExponential
 from warptheory.kernels import NoClosedFormError
-from warptheory.results._result import Setting
+from warptheory.results._setting import Setting
 from warptheory.results.discretization import _balance, _definition, _equilibrium, _power, numerical_diffusion
 from warptheory.results.discretization._chain import Walkers
 from warptheory.results.discretization._diffusion_experiments import WaveExperiment
@@ -332,7 +332,7 @@ CHECKED_BY_OTHERS = [quantity for quantity in D6.quantities if quantity.checked_
 def test_every_step_equals_the_one_before(quantity):
     """Also of those quantities that others stand for; Richardson's extrapolation is good to 1e-7."""
     setting = D6.setting_of(quantity.name)
-    values = {"tau": 0.35, "ell": 7.0, "ell_epsilon": 9.0, "chi": 0.6, "omega": 0.4, **quantity.values(setting)}
+    values = {"tau": 0.35, "ell": 7.0, "ell_epsilon": 9.0, "chi": 0.6, "omega": 0.4, **quantity.standard(setting)}
     numbers = [evaluate(step.expression, values) for step in quantity.experiment(setting).derive().steps]
     assert len(numbers) > 1
     for before, after in itertools.pairwise(numbers):

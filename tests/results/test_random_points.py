@@ -44,7 +44,7 @@ def test_the_second_point_is_in_another_setting_where_there_is_one():
         if case.point == 2:
             result = results.get(case.result)
             claimed = list(result.settings(case.quantity))
-            quantity = result.quantity(case.quantity)
+            quantity = result.get(case.quantity)
             several = len(claimed) > 1 or len(quantity.kernels or result.kernels) > 1
             assert (case.setting != claimed[0]) == several, case.name
 
@@ -164,7 +164,7 @@ def test_a_formula_that_is_right_at_the_standard_values_alone_is_refuted(monkeyp
         (spread,) = (symbol for symbol in form.free_symbols if symbol.name == "s")
         return right(form.replace(spread**2, sp.Rational(3, 10) * spread), values)
 
-    assert wrong(a4.expression, a4.pose().values) == pytest.approx(right(a4.expression, a4.pose().values), rel=1e-12)
+    assert wrong(a4.expression, a4.place().values) == pytest.approx(right(a4.expression, a4.place().values), rel=1e-12)
     monkeypatch.setattr(symbolic, "evaluate", wrong)
     for seed in range(4):
         found = verdicts("A4", kernel="linear", dim=1, offsets="normal", seed=seed).set_index("point")
@@ -206,7 +206,7 @@ def test_replay_of_a_random_point():
 def test_a_claim_knows_its_effect():
     """Five times that of the quantity, a tenth at most."""
     for case in (case for case in CASES if case.name in ("A4 variance", "B6 backward gain, small slopes")):
-        own = results.get(case.result).quantity(case.quantity).smallest_effect
+        own = results.get(case.result).get(case.quantity).smallest_effect
         expected = min(5 * own, 0.1) if case.point else own
         assert replace(case, plan=PLAN).claim().smallest_effect == pytest.approx(expected)
         assert montecarlo.Claim is type(case.claim())

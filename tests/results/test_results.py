@@ -88,8 +88,8 @@ def test_curvature_against_the_second_difference():
         assert coarse / fine == pytest.approx(4, rel=0.02)
     # The step of the experiment, at its own displacement, is within a tenth of the smallest effect.
     at = results.DEFAULT_VALUES["Delta"]
-    step = a11.quantity("curvature").values(a11.setting(kernel="keys"))["step"]
-    assert abs(value(finite, at, step) / value(exact, at) - 1) < 0.1 * a11.quantity("curvature").smallest_effect
+    step = a11.get("curvature").standard(a11.setting(kernel="keys"))["step"]
+    assert abs(value(finite, at, step) / value(exact, at) - 1) < 0.1 * a11.get("curvature").smallest_effect
 
 
 def test_what_automatic_differentiation_returns_is_refuted_as_the_curvature():
@@ -192,7 +192,8 @@ def test_workers_that_are_asked_for_are_taken(workers, jobs, expected):
 
 @pytest.mark.usefixtures("as_users_call")
 def test_what_a_symbol_stands_for():
-    kinds = kinds_of(sp.Symbol("L", integer=True, positive=True) * FRACTION + sp.Symbol("t", real=True), {"mu", "s"})
+    form = sp.Symbol("L", integer=True, positive=True) * FRACTION + sp.Symbol("t", real=True)
+    kinds = kinds_of(form, {"mu", "s"}, results.DEFAULT_VALUES)
     assert kinds == {"L": "positive integer", FRACTION.name: "fraction", "t": "real", "mu": "real", "s": "positive"}
     for kind, value in (("fraction", 1.0), ("positive", 0.0), ("integer", 0.5), ("nonnegative", -1), ("real", "x")):
         with pytest.raises(ArgumentError, match="^q: expected a"):

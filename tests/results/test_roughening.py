@@ -5,7 +5,7 @@ import pytest
 from scipy import interpolate, special
 
 from warptheory import results
-from warptheory.results._result import Setting
+from warptheory.results._setting import Setting
 from warptheory.results.fields._ceiling import CeilingExperiment, ceiling
 from warptheory.symbolic import evaluate
 

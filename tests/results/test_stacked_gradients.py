@@ -9,7 +9,7 @@ import torch
 from scipy import integrate
 
 from warptheory import montecarlo
-from warptheory.results._result import HALF_WIDTH, PIXEL, Setting
+from warptheory.results._setting import HALF_WIDTH, PIXEL, Setting
 from warptheory.results.backward import stacked_gradients
 from warptheory.results.backward.stacked_gradients import RESULT, SplattedOnesExperiment
 from warptheory.symbolic import Expectation, WideOffsets, evaluate

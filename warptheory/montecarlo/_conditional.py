@@ -81,7 +81,7 @@ class ConditionalSimulation(Simulation):
             and any(self._scatters(field, values) for field in self.input_fields)
             and all(source.covariance is None for source in self._sources)
             and max((len(product) for form in self._products for product in form), default=0) <= MOST_FACTORS
-            and math.prod(self.size(values)) <= MOST_PIXELS
+            and math.prod(self.shape(values)) <= MOST_PIXELS
         )
 
     def row_elements(self, values: Values) -> int:
@@ -137,7 +137,7 @@ class ConditionalSimulation(Simulation):
 
     def spectrum(self, field: GaussianField, values: Values) -> Float[Tensor, "*S"]:
         """Return the eigenvalues of a Gaussian field's covariance on the row, shape (*S)."""
-        return torch.from_numpy(self._sampler(field, self.size(values), values).eigenvalues)
+        return torch.from_numpy(self._sampler(field, self.shape(values), values).eigenvalues)
 
     def _higher_derivative(self, inner: Tensor, offsets: Tensor, field: WarpedField) -> Tensor:
         # Derivatives are those of a sum over outputs, so that each impulse has to be alone.
@@ -149,12 +149,12 @@ class ConditionalSimulation(Simulation):
         return [_as_products(node.args[0], self._atoms) for node in self._averaged]
 
     def _weights_of_a_point(self, values: Values) -> int:
-        pixels = math.prod(self.size(values))
+        pixels = math.prod(self.shape(values))
         return pixels * max((self._impulses_of(field, values) for field in self.input_fields), default=1)
 
     def _impulses_of(self, field: InputField, values: Values) -> int:
         """Return on how many impulses the operator is run: of every pixel, or one of all where they are equal."""
-        return math.prod(self.size(values)) if self._scatters(field, values) else 1
+        return math.prod(self.shape(values)) if self._scatters(field, values) else 1
 
     def _scatters(self, field: InputField, values: Values) -> bool:
         return self.mean_and_variance(field, values)[1] > 0
@@ -163,12 +163,12 @@ class ConditionalSimulation(Simulation):
         return [source for source in self._sources if not self._is_given(source)]
 
     def _dimensions(self, values: Values) -> int:
-        size = self.size(values)
+        size = self.shape(values)
         return sum(math.prod(drawn_shape(source, size, values)) for source in self._random_sources())
 
     def _impulses(self, count: int, values: Values, device: str) -> dict[object, Tensor]:
         """Return for every input the unit impulses of the row's pixels or their sum, shape (count, S, *size)."""
-        size = self.size(values)
+        size = self.shape(values)
         state: dict[object, Tensor] = {}
         for field in self.input_fields:
             impulses = torch.eye(math.prod(size), dtype=torch.float64, device=device)
@@ -180,7 +180,7 @@ class ConditionalSimulation(Simulation):
         self, generator: np.random.Generator, rows: int, points: int, values: Values, device: str
     ) -> dict[object, Tensor]:
         """Return every offset field, shape (rows·points, d, *size), made of one set of points for each row."""
-        size, dims = self.size(values), self._dimensions(values)
+        size, dims = self.shape(values), self._dimensions(values)
         design = get_design(self.design or ("sobol" if dims <= _FEW_DIMENSIONS else "stratified"))
         sets = [design(generator, points, dims) for _ in range(rows)] if dims else []
         uniform = np.concatenate(sets) if sets else np.zeros((rows * points, 0))
@@ -249,7 +249,7 @@ class _ProductMeans:
 
     def _covariance(self, field: GaussianField, block: Product) -> Tensor:
         """Return Σᵢⱼ wᵢ C(i − j) wⱼ′ on the periodic row."""
-        size, axes = self._simulation.size(self._values), list(range(1, 1 + self._simulation.dim))
+        size, axes = self._simulation.shape(self._values), list(range(1, 1 + self._simulation.dim))
         first, second = (self._weight(atom) for atom in block)
         grid = second.reshape(len(second), *size, -1)
         spectrum = self._simulation.spectrum(field, self._values).to(grid.device)[None, ..., None]

@@ -58,7 +58,7 @@ class ContinuumSimulation(Simulation):
 
     def row_elements(self, values: Values) -> int:
         """Return the number of points that a row draws."""
-        return int(np.prod(self.size(values))) * self.refinement**self.dim
+        return int(np.prod(self.shape(values))) * self.refinement**self.dim
 
     @cached_property
     def _reads_pixels(self) -> bool:

@@ -25,6 +25,7 @@ from warptheory.fields.laws import scaled
 from warptheory.montecarlo._extent import Axis, Values
 from warptheory.symbolic import (
     ComposedField,
+    Derivation,
     Field,
     GaussianField,
     IIDField,
@@ -32,6 +33,7 @@ from warptheory.symbolic import (
     MomentStatistic,
     OffsetField,
     SplattedField,
+    Statistic,
     WarpedField,
 )
 from warptheory.symbolic._composition import ComposedValue, SlopeValue
@@ -45,7 +47,7 @@ _MOST_PIXELS = 2**24
 
 
 @dataclass(frozen=True)
-class Simulation:
+class Simulation(Statistic):
     """An experiment that estimates a symbolic statistic with `warp`, `warp_gradient` and `splat`.
 
     Its columns are the moments that the statistic is a function of.
@@ -57,6 +59,21 @@ class Simulation:
 
     statistic: MomentStatistic
     inputs: str = "normal"
+
+    def derive(self) -> Derivation:
+        """Return the steps from the statistic to its closed form; raises as `Statistic.derive`."""
+        return self.statistic.derive()
+
+    def doit(self) -> sp.Expr:
+        """Return the closed form."""
+        return self.statistic.doit()
+
+    def size(self, value: float) -> float:
+        """Return the size that a relative error of a value is measured by."""
+        return self.statistic.size(value)
+
+    def __str__(self) -> str:
+        return str(self.statistic)
 
     @property
     def shortest(self) -> int:
@@ -121,7 +138,7 @@ class Simulation:
             raise ArgumentError("statistic", expected="fields of one number of axes", received=f"{sorted(dims)} axes")
         return dims.pop()
 
-    def size(self, values: Values) -> tuple[int, ...]:
+    def shape(self, values: Values) -> tuple[int, ...]:
         """Return the spatial size of a row, on which values meet only where they would on the infinite axis.
 
         Values at one position, however far that wanders, need no more than its taps; splats, neighbours, stacks and
@@ -131,16 +148,16 @@ class Simulation:
             ArgumentError: a row of more than 2²⁴ pixels.
         """
         key = frozenset(values.items())
-        if key not in self._sizes:
-            self._sizes[key] = self._new_size(values)
-        return self._sizes[key]
+        if key not in self._shapes:
+            self._shapes[key] = self._new_shape(values)
+        return self._shapes[key]
 
     @cached_property
-    def _sizes(self) -> dict[frozenset[tuple[str, float]], tuple[int, ...]]:
-        """Sizes by the values, for every chunk asks for its own."""
+    def _shapes(self) -> dict[frozenset[tuple[str, float]], tuple[int, ...]]:
+        """Shapes by the values, for every chunk asks for its own."""
         return {}
 
-    def _new_size(self, values: Values) -> tuple[int, ...]:
+    def _new_shape(self, values: Values) -> tuple[int, ...]:
         correlated = self._correlated(values)
         lengths = [self._length(axis, values) + correlated for axis in range(self.dim)]
         if correlated and self._is_compact:
@@ -207,7 +224,7 @@ class Simulation:
 
     def row_elements(self, values: Values) -> int:
         """Return the number of pixels that a row draws."""
-        return int(np.prod(self.size(values)))
+        return int(np.prod(self.shape(values)))
 
     @property
     def symbols(self) -> set[str]:
@@ -258,7 +275,7 @@ class Simulation:
         Returns:
             By field, inputs of shape (rows, 1, *size), and offsets without displacement of shape (rows, d, *size).
         """
-        size = self.size(values)
+        size = self.shape(values)
         state: dict[object, Tensor] = {}
         for field in self.input_fields:
             state[field] = self._draw_input(field, generator, rows, size, values, device)
@@ -318,7 +335,7 @@ class Simulation:
         """Return the mean and the variance of a pixel of an input as it is drawn."""
         mean = number(field.mean, values)
         if isinstance(field, GaussianField):
-            return mean, float(self._sampler(field, self.size(values), values).eigenvalues.mean())
+            return mean, float(self._sampler(field, self.shape(values), values).eigenvalues.mean())
         assert isinstance(field, IIDField)
         return mean, number(field.deviation, values) ** 2
 

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pandas as pd
 
-from warptheory import montecarlo, results
+from warptheory import montecarlo
 from warptheory.montecarlo import Judgement, Outcome, Profile, Verdict
+from warptheory.results import _catalogue as results
 from warptheory.results._claims import Case, Plan, cases_of, configuration_of
 from warptheory.results._result import Result
 from warptheory.results._run import Manner, Progress, run

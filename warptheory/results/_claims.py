@@ -10,12 +10,16 @@ from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
 from typing import Any, NamedTuple
 
-from warptheory import montecarlo, results
+from warptheory import montecarlo
 from warptheory.core.checks import check_integer
 from warptheory.core.errors import ArgumentError
 from warptheory.montecarlo import Claim, Experiment, Judgement, Profile
+from warptheory.results import _catalogue as results
+from warptheory.results._experiment import forget_derivations
+from warptheory.results._quantity import PlacedQuantity
 from warptheory.results._ranges import POINTS
-from warptheory.results._result import Posed, Result, Setting
+from warptheory.results._result import Result
+from warptheory.results._setting import Setting
 
 _COARSER = 5.0  # the smallest effect at a random point, in that of the quantity
 _COARSEST = 0.1
@@ -111,23 +115,20 @@ class Case:
         return self.plan.plain or self.point > 0
 
     @property
-    def standard(self) -> Posed:
+    def standard(self) -> PlacedQuantity:
         """The quantity at its standard values."""
         return _standard(self.result, self.quantity, self.setting)
 
-    def placed(self) -> tuple[Posed, dict[str, float]]:
+    def placed(self) -> tuple[PlacedQuantity, dict[str, float]]:
         """Return the quantity where it is checked, and the random point, which follows from the seed."""
         if not self.point:
             return self.standard, {}
-        return results.get(self.result).at_random(self.standard, seed=self.plan.seed, number=self.point)
+        return self.standard.at_random(seed=self.plan.seed, number=self.point)
 
     def prepare(self) -> Prepared:
         """Return the number that the closed form gives, and where."""
-        return self.prepared(*self.placed())
-
-    def prepared(self, posed: Posed, point: dict[str, float]) -> Prepared:
-        """Return the number that the closed form gives where `placed` has placed it."""
-        return Prepared(results.get(self.result).theory(posed), point)
+        placed, point = self.placed()
+        return Prepared(placed.theory, point)
 
     def experiment(self) -> Experiment:
         """Return the experiment; what it compiles is kept from chunk to chunk."""
@@ -156,13 +157,13 @@ class Case:
 
 @lru_cache(maxsize=16)
 def _experiment(result: str, quantity: str, setting: Setting) -> Experiment:
-    return results.get(result).simulation(quantity, **asdict(setting))[0]
+    return results.get(result).place(quantity, **asdict(setting)).drawn
 
 
 # One run asks for it at its standard values and at random points, and plants errors in it.
 @lru_cache(maxsize=64)
-def _standard(result: str, quantity: str, setting: Setting) -> Posed:
-    return results.get(result).pose(quantity, **asdict(setting))
+def _standard(result: str, quantity: str, setting: Setting) -> PlacedQuantity:
+    return results.get(result).place(quantity, **asdict(setting))
 
 
 # Kernel, number of axes, laws of the offsets and of the input; None takes each result's range.
@@ -183,7 +184,8 @@ def cases_of(chosen: Sequence[Result], choices: Choices, plan: Plan) -> list[Cas
         UnknownNameError: an unknown kernel or law.
         ArgumentError: something else than results, or no quantity for the choices.
     """
-    _standard.cache_clear()  # what is derived in one run is derived again in the next
+    _standard.cache_clear()
+    forget_derivations()
     for result in chosen:
         if not isinstance(result, Result):
             raise ArgumentError("chosen", expected="results, such as results.match(['A4'])", received=repr(result))

@@ -18,8 +18,10 @@ from warptheory import montecarlo, symbolic
 from warptheory.core import records
 from warptheory.core.errors import WarpTheoryError
 from warptheory.montecarlo import Estimation, Experiment, Measurement
-from warptheory.results._result import DEFAULT_VALUES, Quantity, Result, Setting
+from warptheory.results._quantity import Quantity
+from warptheory.results._result import Result
 from warptheory.results._run import Manner, run
+from warptheory.results._setting import Setting
 from warptheory.symbolic import Statistic
 from warptheory.symbolic._nodes import Node
 
@@ -125,13 +127,13 @@ class Curve:
 
     def numbers(self, value: float) -> dict[str, float]:
         """Return a number for every symbol, at a value of the parameter."""
-        defaults = {**DEFAULT_VALUES, **self.result.values, **self._chosen.values(self._setting), **STANDARD}
+        defaults = {**self.result.standard(self._chosen, self._setting), **STANDARD}
         given = {name: choice for name, choice in self.given.items() if not isinstance(choice, str)}
         return {**defaults, **given, self.parameter: value}
 
     @property
     def _chosen(self) -> Quantity:
-        return self.result.quantity(self.quantity)
+        return self.result.get(self.quantity)
 
     @property
     def _setting(self) -> Setting:
@@ -145,7 +147,7 @@ class Curve:
     @cached_property
     def experiment(self) -> Experiment:
         """What is simulated."""
-        return self._chosen.simulation(self._statistic, self._setting)
+        return self.result.place(self.quantity, **asdict(self._setting)).drawn
 
     @cached_property
     def _closed_form(self) -> sp.Expr:

@@ -18,8 +18,9 @@ from warptheory import montecarlo
 from warptheory.montecarlo import Estimation, Judgement, Moments, Outcome, Profile
 from warptheory.results._claims import Case, Plan, Prepared, cases_of, configuration_of
 from warptheory.results._planted import Planted, PlantedError, plant, plant_exponents
-from warptheory.results._result import Result, Setting
+from warptheory.results._result import Result
 from warptheory.results._run import Manner, Progress, run
+from warptheory.results._setting import Setting
 
 # Terms of a formula that are made wrong: in the first setting of a quantity all of those that are registered; formulas
 # of other kernels and dimensions have hundreds, of which some are taken.
@@ -86,12 +87,12 @@ class PowerCase:
 
     def prepare(self) -> tuple[Prepared, Planted]:
         """Return what the closed form says, and what its wrong versions do."""
-        posed, point = self.case.placed()
-        prepared = self.case.prepared(posed, point)
+        placed, point = self.case.placed()
+        prepared = Prepared(placed.theory, point)
         if not self.case.point:
-            return prepared, plant(posed.form, posed.values, prepared.theory, self.most_terms)
+            return prepared, plant(placed.form, placed.values, prepared.theory, self.most_terms)
         standard = self.case.standard.values
-        return prepared, plant_exponents(posed.form, posed.values, standard, prepared.theory, _MOST_POWERS)
+        return prepared, plant_exponents(placed.form, placed.values, standard, prepared.theory, _MOST_POWERS)
 
     def trial(self, prepared: tuple[Prepared, Planted]) -> PowerTrial:
         """Return the judgement, with the errors that matter; workers run its chunks."""

@@ -7,10 +7,12 @@ second lies half the range from the first, so that one of them is at least a qua
 
 import math
 from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Any, Literal
 
 from warptheory.core.errors import ArgumentError
 from warptheory.core.streams import Stream
+from warptheory.results._setting import Setting
 
 POINTS = 2  # random points of a quantity in a run
 _MOST_TRIES = 256
@@ -24,6 +26,8 @@ class Range(float):
         high: the largest.
         scale: whether they are spread evenly ("linear"), or evenly in the logarithm ("log").
         step: what lies between values that can be drawn, such as 1 for counts; 0 where all can.
+        kind: what the symbol may stand for where it is in no closed form, which would tell: "positive", "real" for what
+            may have either sign, or "fraction".
 
     Raises:
         ArgumentError: a range that is empty or infinite, that reaches zero in the logarithm, an unknown scale, or a
@@ -34,9 +38,16 @@ class Range(float):
     high: float
     scale: Literal["linear", "log"]
     step: float
+    kind: Literal["positive", "real", "fraction"]
 
     def __new__(
-        cls, standard: float, low: float, high: float, scale: Literal["linear", "log"] = "linear", step: float = 0.0
+        cls,
+        standard: float,
+        low: float,
+        high: float,
+        scale: Literal["linear", "log"] = "linear",
+        step: float = 0.0,
+        kind: Literal["positive", "real", "fraction"] = "positive",
     ) -> "Range":
         """Return the range around a standard value."""
         if not (math.isfinite(standard) and math.isfinite(low) and math.isfinite(high) and low <= high):
@@ -48,11 +59,11 @@ class Range(float):
         if step and (step < 0 or scale == "log"):
             raise ArgumentError("step", expected="a number > 0, of a linear range", received=step)
         new = super().__new__(cls, standard)
-        new.low, new.high, new.scale, new.step = float(low), float(high), scale, float(step)
+        new.low, new.high, new.scale, new.step, new.kind = float(low), float(high), scale, float(step), kind
         return new
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return Range, (float(self), self.low, self.high, self.scale, self.step)
+        return Range, (float(self), self.low, self.high, self.scale, self.step, self.kind)
 
     def at(self, share: float) -> float:
         """Return the value below which a share in [0, 1) of the range lies."""
@@ -71,6 +82,39 @@ def whole(standard: int, low: int, high: int) -> Range:
 def limit(value: float) -> Range:
     """Return the value at which a limit is checked: it stands for zero or infinity, and has no others beside it."""
     return Range(value, value, value)
+
+
+# Where a claim is checked unless the caller or the result says otherwise: generic points, away from symmetries that
+# could hide an error, and around them the ranges of random points. Offsets and fractions in pixels; the input has a
+# mean, so that a lost mean shows.
+DEFAULT_VALUES: Mapping[str, Range] = MappingProxyType(
+    {
+        "mu": Range(0.7, 0.3, 1.5, kind="real"),
+        "sigma": Range(1.3, 0.6, 2.4, "log"),
+        "s": Range(0.3, 0.12, 0.6, "log"),
+        "a": Range(0.35, 0.15, 0.6, "log"),
+        "b": Range(0.2, 0.08, 0.5, "log"),
+        "c": Range(0.3, 0.05, 0.95, kind="real"),
+        "r": Range(0.4, 0.1, 0.9, kind="real"),
+        "Delta": Range(0.3, 0.1, 0.9, kind="real"),
+        "step": Range(0.2, 0.1, 0.4),
+        "omega": Range(0.9, 0.5, 1.6, kind="real"),
+        "sigma_g": Range(0.8, 0.4, 1.6, "log"),
+        "C": whole(2, 1, 6),
+        "f": Range(0.3, 0.05, 0.95, kind="fraction"),
+        "f_1": Range(0.3, 0.05, 0.95, kind="fraction"),
+        "f_2": Range(0.15, 0.05, 0.95, kind="fraction"),
+        "f_3": Range(0.6, 0.05, 0.95, kind="fraction"),
+    }
+)
+
+
+def wide_offsets(setting: Setting) -> Mapping[str, float]:
+    """Return the half-width a of uniform offsets at which limits of wide offsets are checked.
+
+    The exact values differ from the limit by a term of order (1/a)ᵈ, there far below the smallest effect.
+    """
+    return {"a": limit({1: 1280.0, 2: 48.0, 3: 8.0}[setting.dim])}
 
 
 def random_point(

@@ -10,15 +10,17 @@ from pathlib import Path
 
 import pandas as pd
 
-from warptheory import montecarlo, results
+from warptheory import montecarlo
 from warptheory.core.checks import as_float, check_integer, check_number
 from warptheory.core.errors import ArgumentError
 from warptheory.core.text import shown
 from warptheory.kernels import NoClosedFormError
 from warptheory.montecarlo import Estimation, Experiment, Measurement, Outcome
+from warptheory.results import _catalogue as results
 from warptheory.results._replay import check_chunk, replayed_rows
-from warptheory.results._result import Result, Setting
+from warptheory.results._result import Result
 from warptheory.results._run import Manner, Progress, run
+from warptheory.results._setting import Setting
 from warptheory.symbolic import NotReducible
 
 Choice = str | int | float
@@ -122,7 +124,8 @@ class GridPoint:
 
 @lru_cache(maxsize=16)
 def _simulation(point: GridPoint) -> tuple[Experiment, dict[str, float]]:
-    return results.get(point.result).simulation(point.quantity, **dict(point.choices))
+    placed = results.get(point.result).place(point.quantity, **dict(point.choices))
+    return placed.drawn, placed.values_drawn
 
 
 def sweep(
@@ -241,19 +244,19 @@ def _points(
     swept = {name: _values(name, values) for name, values in over.items()}
     fixed = {name: _choice("given", name, value) for name, value in given.items()}
     _check_grid(swept, fixed)
-    name = result.quantity(quantity).name
+    name = result.get(quantity).name
     points = [
         GridPoint(result.label, name, (*fixed.items(), *zip(swept, values, strict=True)), precision)
         for values in itertools.product(*swept.values())
     ]
     for point in points:
         result.check_values(name, **dict(point.choices))
-        result.check_drawn(name, **dict(point.choices))
+        _ = result.place(name, **dict(point.choices)).drawn
     return points
 
 
 def _setting(point: GridPoint) -> Setting:
-    return results.get(point.result).setting_at(point.quantity, **dict(point.choices))
+    return results.get(point.result).place(point.quantity, **dict(point.choices)).setting
 
 
 def _values(name: str, values: Sequence[Choice]) -> tuple[Choice, ...]:

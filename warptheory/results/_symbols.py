@@ -24,20 +24,17 @@ _KINDS: Mapping[str, tuple[Callable[[float], bool], str]] = MappingProxyType(
     }
 )
 
-# Parameters of experiments that are in no closed form: means, displacements and correlations may have either sign,
-# and all others are scales.
-_OF_EITHER_SIGN = frozenset({"mu", "Delta", "c", "r", "t", "omega"})
 
-
-def kinds_of(form: sp.Expr, drawn: Set[str]) -> dict[str, str]:
+def kinds_of(form: sp.Expr, drawn: Set[str], standard: Mapping[str, float]) -> dict[str, str]:
     """Return what the symbols of a quantity stand for, by name.
 
     Args:
         form: its closed form.
         drawn: names of what its experiment needs.
+        standard: standard values; those with a `Range` tell of symbols that are not in the form.
     """
     known = {symbol.name: _kind(symbol) for symbol in form.free_symbols}
-    return {**{name: _kind_by_name(name) for name in drawn}, **known}
+    return {**{name: getattr(standard.get(name), "kind", "positive") for name in drawn}, **known}
 
 
 def check_symbol(name: str, value: object, kind: str) -> float:
@@ -63,9 +60,3 @@ def _kind(symbol: sp.Symbol) -> str:
     if symbol.is_positive:
         return "positive"
     return "nonnegative" if symbol.is_nonnegative else "real"
-
-
-def _kind_by_name(name: str) -> str:
-    if name == "f" or name.startswith("f_"):
-        return "fraction"
-    return "real" if name in _OF_EITHER_SIGN else "positive"

@@ -63,6 +63,13 @@ class Statistic(ABC):
         """Return the size that a relative error of a value is measured by: |value|, unless that misleads."""
         return abs(value)
 
+    def check_values(self, values: Mapping[str, float]) -> None:  # noqa: B027, it may be left as it is
+        """Check that what is drawn stands for the statistic at these numbers for symbols, by name; all do, by default.
+
+        Raises:
+            ArgumentError: a number at which it does not, such as a length that a grid does not hold.
+        """
+
 
 def by_linearity(expression: sp.Expr) -> sp.Expr:
     """Return E[expression] by linearity, as a sum over expected monomials."""

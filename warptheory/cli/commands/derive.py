@@ -211,7 +211,7 @@ def _fitting(label: str, quantity: str, choices: _Choices) -> _Choices:
     """
     from warptheory import kernels, results
 
-    part, default = results.get(label).quantity(quantity), results.get(label).setting()
+    part, default = results.get(label).get(quantity), results.get(label).setting()
     names = {kernels.get(name).name: name for name in part.kernels or (choices.kernel or default.kernel,)}
     dims = part.dims or (choices.dim or default.dim,)
     for_whom = f"for {label} {quantity}"

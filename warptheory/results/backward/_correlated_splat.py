@@ -19,7 +19,7 @@ from warptheory import kernels
 from warptheory.core.errors import ArgumentError
 from warptheory.fields import SquaredExponential
 from warptheory.montecarlo import Experiment, Simulation
-from warptheory.results._result import HALF_WIDTH, PIXEL, Setting
+from warptheory.results._setting import HALF_WIDTH, PIXEL, Setting
 from warptheory.symbolic import (
     DEVIATION,
     MEAN,

@@ -6,8 +6,10 @@ from typing import Any
 import sympy as sp
 
 from warptheory import kernels
+from warptheory.results._quantity import Quantity
 from warptheory.results._ranges import Range, whole
-from warptheory.results._result import Quantity, Result, Setting
+from warptheory.results._result import Result
+from warptheory.results._setting import Setting
 from warptheory.results.backward._column_tail import THRESHOLD, ColumnSumTail, ColumnTailSimulation
 from warptheory.results.backward._largest_column import (
     SIZE,

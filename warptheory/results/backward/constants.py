@@ -1,7 +1,9 @@
 """B3: what the two passes make of constants, and of gradients that are correlated."""
 
-from warptheory.results._ranges import Range
-from warptheory.results._result import HALF_WIDTH, PIXEL, Quantity, Result, Setting, wide_offsets
+from warptheory.results._quantity import Quantity
+from warptheory.results._ranges import Range, wide_offsets
+from warptheory.results._result import Result
+from warptheory.results._setting import HALF_WIDTH, PIXEL, Setting
 from warptheory.results.backward._correlated_splat import (
     LENGTH,
     CorrelatedSplatVariance,

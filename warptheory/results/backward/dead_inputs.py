@@ -12,8 +12,10 @@ from torch import Tensor
 from warptheory import kernels, symbolic, warping
 from warptheory.core.errors import ArgumentError
 from warptheory.kernels import Kernel
+from warptheory.results._quantity import Quantity
 from warptheory.results._ranges import Range, limit
-from warptheory.results._result import Quantity, Result, Setting
+from warptheory.results._result import Result
+from warptheory.results._setting import Setting
 from warptheory.symbolic import Derivation, NotReducible, OffsetField, Statistic, Step
 from warptheory.symbolic._nodes import Opaque
 from warptheory.symbolic._reading import (

@@ -4,8 +4,10 @@ from collections.abc import Callable
 
 import sympy as sp
 
+from warptheory.results._quantity import Quantity
 from warptheory.results._ranges import Range
-from warptheory.results._result import Quantity, Result, Setting
+from warptheory.results._result import Result
+from warptheory.results._setting import Setting
 from warptheory.results.backward._fold_experiments import (
     GrowthExperiment,
     JacobianExperiment,

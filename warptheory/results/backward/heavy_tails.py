@@ -1,6 +1,9 @@
 """B2: the backward pass has heavier tails than the forward one."""
 
-from warptheory.results._result import HALF_WIDTH, PIXEL, Quantity, Result, Setting, wide_offsets
+from warptheory.results._quantity import Quantity
+from warptheory.results._ranges import wide_offsets
+from warptheory.results._result import Result
+from warptheory.results._setting import HALF_WIDTH, PIXEL, Setting
 from warptheory.symbolic import ExcessKurtosis, IIDField, OffsetField, WideOffsets, splat
 
 

@@ -12,8 +12,10 @@ from torch import Tensor
 
 from warptheory import kernels, warping
 from warptheory.core.errors import ArgumentError
+from warptheory.results._quantity import Quantity
 from warptheory.results._ranges import Range
-from warptheory.results._result import Quantity, Result, Setting
+from warptheory.results._result import Result
+from warptheory.results._setting import Setting
 from warptheory.symbolic import Step
 from warptheory.symbolic._slopes import TAU, DerivedStatistic, TorusMean
 

@@ -1,6 +1,8 @@
 """B1: the backward pass has the second moment of the forward one."""
 
-from warptheory.results._result import PIXEL, Quantity, Result, Setting
+from warptheory.results._quantity import Quantity
+from warptheory.results._result import Result
+from warptheory.results._setting import PIXEL, Setting
 from warptheory.symbolic import Expectation, IIDField, OffsetField, splat
 
 

@@ -15,8 +15,10 @@ from warptheory import kernels, warping
 from warptheory.core.errors import ArgumentError
 from warptheory.montecarlo import Experiment
 from warptheory.results._depth import LAYERS, Iterate, solved
-from warptheory.results._ranges import Range, whole
-from warptheory.results._result import HALF_WIDTH, PIXEL, Quantity, Result, Setting, wide_offsets
+from warptheory.results._quantity import Quantity
+from warptheory.results._ranges import Range, whole, wide_offsets
+from warptheory.results._result import Result
+from warptheory.results._setting import HALF_WIDTH, PIXEL, Setting
 from warptheory.results._stack_experiment import StackExperiment
 from warptheory.results.backward._column_tail import THRESHOLD
 from warptheory.results.backward._descendants import DescendantTail, PoissonPower

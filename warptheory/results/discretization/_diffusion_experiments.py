@@ -13,7 +13,7 @@ from torch import Tensor
 from warptheory import warping
 from warptheory.core.errors import ArgumentError
 from warptheory.fields import kept_sampler
-from warptheory.results._result import Setting
+from warptheory.results._setting import Setting
 from warptheory.results.discretization._equilibrium import CHI, MODES, PERIOD
 from warptheory.results.discretization._layers import LENGTH, OFFSET_LENGTH, input_covariance, offset_covariance
 from warptheory.results.discretization._power import LAYERS, frequencies

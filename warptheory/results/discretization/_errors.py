@@ -5,8 +5,9 @@ from collections.abc import Callable
 import sympy as sp
 
 from warptheory.fields import Covariance
+from warptheory.results._quantity import Quantity
 from warptheory.results._ranges import Range
-from warptheory.results._result import PIXEL, Quantity, Setting
+from warptheory.results._setting import PIXEL, Setting
 from warptheory.results.fields._fields import (
     FAMILIES,
     IMAGE,

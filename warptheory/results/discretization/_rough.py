@@ -10,7 +10,7 @@ from functools import cache
 import sympy as sp
 
 from warptheory.fields import Matern
-from warptheory.results._result import Setting
+from warptheory.results._setting import Setting
 from warptheory.results.discretization._errors import error
 from warptheory.results.fields._fields import LENGTH, SMOOTHNESS, SPACING, field_on_grid, uniform_offsets
 from warptheory.symbolic import (

@@ -14,8 +14,10 @@ from torch import Tensor
 
 from warptheory import warping
 from warptheory.fields import SquaredExponential, kept_sampler
+from warptheory.results._quantity import Quantity
 from warptheory.results._ranges import Range
-from warptheory.results._result import Quantity, Result, Setting
+from warptheory.results._result import Result
+from warptheory.results._setting import Setting
 from warptheory.results.fields._fields import EXACT, SPACING, check_length, smooth_field, smooth_offsets
 from warptheory.symbolic import Covariance, Step, compose
 from warptheory.symbolic._nodes import Node

@@ -1,8 +1,10 @@
 """D1: the mean square error of interpolation at a given fraction, for any covariance."""
 
 from warptheory.fields import Exponential
+from warptheory.results._quantity import Quantity
 from warptheory.results._ranges import Range
-from warptheory.results._result import Quantity, Result, Setting
+from warptheory.results._result import Result
+from warptheory.results._setting import Setting
 from warptheory.results.discretization._errors import error
 from warptheory.results.fields._fields import (
     LENGTH,

@@ -1,7 +1,8 @@
 """D4: the mean square error of any kernel, by its error kernel."""
 
+from warptheory.results._quantity import Quantity
 from warptheory.results._ranges import Range
-from warptheory.results._result import Quantity, Result
+from warptheory.results._result import Result
 from warptheory.results.discretization._errors import error, mean_square, of_covariances
 from warptheory.results.fields._fields import (
     SHAPES,

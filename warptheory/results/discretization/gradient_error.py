@@ -1,7 +1,9 @@
 """D5: the error of the offset gradient."""
 
+from warptheory.results._quantity import Quantity
 from warptheory.results._ranges import Range
-from warptheory.results._result import Quantity, Result, Setting
+from warptheory.results._result import Result
+from warptheory.results._setting import Setting
 from warptheory.results.discretization._errors import derivative_error, mean_square, of_covariances
 from warptheory.results.fields._fields import (
     SHAPES,

@@ -7,8 +7,10 @@ from functools import cache
 
 from warptheory import kernels
 from warptheory.kernels import Kernel
+from warptheory.results._quantity import Quantity
 from warptheory.results._ranges import Range, whole
-from warptheory.results._result import Quantity, Result, Setting
+from warptheory.results._result import Result
+from warptheory.results._setting import Setting
 from warptheory.results.discretization import _balance, _equilibrium, _layers, _power
 from warptheory.results.discretization._diffusion_experiments import (
     WAVE_PERIOD,

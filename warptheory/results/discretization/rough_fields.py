@@ -7,8 +7,10 @@ from typing import Any
 import sympy as sp
 
 from warptheory.fields import Exponential, Matern
+from warptheory.results._quantity import Quantity
 from warptheory.results._ranges import Range
-from warptheory.results._result import PIXEL, Quantity, Result, Setting
+from warptheory.results._result import Result
+from warptheory.results._setting import PIXEL, Setting
 from warptheory.results.discretization._errors import error
 from warptheory.results.discretization._rough import Order, leading_error, leading_error_at_two
 from warptheory.results.fields._fields import (

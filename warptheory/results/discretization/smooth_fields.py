@@ -1,7 +1,9 @@
 """D2: the error of interpolating smooth fields, to leading order in the spacing of the grid."""
 
+from warptheory.results._quantity import Quantity
 from warptheory.results._ranges import Range
-from warptheory.results._result import Quantity, Result, Setting
+from warptheory.results._result import Result
+from warptheory.results._setting import Setting
 from warptheory.results.discretization._errors import error
 from warptheory.results.fields._fields import (
     SPACING,

@@ -13,7 +13,7 @@ from scipy import optimize
 from torch import Tensor
 
 from warptheory import kernels, warping
-from warptheory.results._result import PIXEL, Setting
+from warptheory.results._setting import PIXEL, Setting
 from warptheory.results.fields._fields import SPACING, uniform_offsets
 from warptheory.symbolic import DEVIATION, Derivation, GaussianField, Statistic, Step, Variance, warp
 from warptheory.symbolic._nodes import FieldCovariance, Node

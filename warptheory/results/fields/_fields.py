@@ -12,7 +12,7 @@ from warptheory.core.errors import ArgumentError
 from warptheory.fields import Covariance, ImageSpectrum, Matern, PowerLaw, RationalQuadratic, SquaredExponential
 from warptheory.montecarlo import ContinuumSimulation, Experiment
 from warptheory.results._ranges import Range
-from warptheory.results._result import Setting
+from warptheory.results._setting import Setting
 from warptheory.symbolic import DEVIATION, GaussianField, MomentStatistic, OffsetField, Statistic
 
 LENGTH = sp.Symbol("l", positive=True)  # ℓ of the field, in pixels

@@ -1,7 +1,9 @@
 """C6: how far random offsets move a field from itself."""
 
+from warptheory.results._quantity import Quantity
 from warptheory.results._ranges import Range
-from warptheory.results._result import PIXEL, Quantity, Result, Setting
+from warptheory.results._result import Result
+from warptheory.results._setting import PIXEL, Setting
 from warptheory.results.fields._fields import (
     CONTINUUM,
     EXACT,

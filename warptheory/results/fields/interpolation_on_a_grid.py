@@ -1,7 +1,9 @@
 """C4: the variance of an interpolated field and of its offset derivative, on a grid."""
 
+from warptheory.results._quantity import Quantity
 from warptheory.results._ranges import Range
-from warptheory.results._result import PIXEL, Quantity, Result, Setting
+from warptheory.results._result import Result
+from warptheory.results._setting import PIXEL, Setting
 from warptheory.results.fields._fields import SPACING, field_on_grid, smooth_covariance, uniform_offsets
 from warptheory.symbolic import Variance, WarpedField, warp
 

@@ -3,8 +3,10 @@
 from collections.abc import Callable
 
 from warptheory.fields import Covariance as FieldCovariance
+from warptheory.results._quantity import Quantity
 from warptheory.results._ranges import Range
-from warptheory.results._result import Quantity, Result, Setting
+from warptheory.results._result import Result
+from warptheory.results._setting import Setting
 from warptheory.results.fields._fields import (
     CONTINUUM,
     EXACT,

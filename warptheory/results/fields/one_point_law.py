@@ -1,6 +1,8 @@
 """C1: offsets that are independent of a homogeneous field do not change its law at a point."""
 
-from warptheory.results._result import PIXEL, Quantity, Result, Setting
+from warptheory.results._quantity import Quantity
+from warptheory.results._result import Result
+from warptheory.results._setting import PIXEL, Setting
 from warptheory.results.fields._fields import (
     CONTINUUM,
     EXACT,

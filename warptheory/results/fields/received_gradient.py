@@ -11,8 +11,10 @@ from torch import Tensor
 from warptheory import warping
 from warptheory.fields import Covariance, SquaredExponential, White
 from warptheory.montecarlo import Experiment
+from warptheory.results._quantity import Quantity
 from warptheory.results._ranges import Range
-from warptheory.results._result import PIXEL, Quantity, Result, Setting
+from warptheory.results._result import Result
+from warptheory.results._setting import PIXEL, Setting
 from warptheory.results.fields._fields import CONTINUUM, EXACT, check_length, smooth_field, smooth_offsets
 from warptheory.results.iid.channels import GRADIENT_DEVIATION
 from warptheory.symbolic import (

@@ -11,8 +11,10 @@ from numpy import ndarray
 from torch import Tensor
 
 from warptheory.montecarlo import ContinuumSimulation
+from warptheory.results._quantity import Quantity
 from warptheory.results._ranges import Range, whole
-from warptheory.results._result import PIXEL, Quantity, Result, Setting
+from warptheory.results._result import Result
+from warptheory.results._setting import PIXEL, Setting
 from warptheory.results.fields._ceiling import CeilingExperiment, ceiling
 from warptheory.results.fields._fields import (
     CONTINUUM,

@@ -2,8 +2,10 @@
 
 import sympy as sp
 
+from warptheory.results._quantity import Quantity
 from warptheory.results._ranges import whole
-from warptheory.results._result import PIXEL, Quantity, Result, Setting
+from warptheory.results._result import Result
+from warptheory.results._setting import PIXEL, Setting
 from warptheory.results.iid._automatic import GroupGradient, check_groups
 from warptheory.symbolic import ExchangeableVariance, IIDField, OffsetField, warp_gradient
 

@@ -1,6 +1,8 @@
 """A6: how strongly two warped values are correlated, by where they are read."""
 
-from warptheory.results._result import DISPLACEMENT, PIXEL, Quantity, Result, Setting
+from warptheory.results._quantity import Quantity
+from warptheory.results._result import Result
+from warptheory.results._setting import DISPLACEMENT, PIXEL, Setting
 from warptheory.symbolic import Covariance, IIDField, OffsetField, warp
 
 

@@ -11,8 +11,10 @@ from warptheory.core.errors import ArgumentError
 from warptheory.fields import SquaredExponential
 from warptheory.kernels import FRACTION
 from warptheory.montecarlo import Experiment, Simulation
+from warptheory.results._quantity import Quantity
 from warptheory.results._ranges import Range, limit
-from warptheory.results._result import DISPLACEMENT, PIXEL, Quantity, Result, Setting
+from warptheory.results._result import Result
+from warptheory.results._setting import DISPLACEMENT, PIXEL, Setting
 from warptheory.results.iid._automatic import AutomaticCurvature
 from warptheory.symbolic import (
     DEVIATION,

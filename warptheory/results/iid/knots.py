@@ -14,8 +14,10 @@ from warptheory import kernels, warping
 from warptheory.core.errors import ArgumentError
 from warptheory.fields import SquaredExponential
 from warptheory.montecarlo import Experiment
+from warptheory.results._quantity import Quantity
 from warptheory.results._ranges import Range, limit
-from warptheory.results._result import PIXEL, Quantity, Result, Setting
+from warptheory.results._result import Result
+from warptheory.results._setting import PIXEL, Setting
 from warptheory.symbolic import (
     DEVIATION,
     Covariance,

@@ -1,6 +1,8 @@
 """A5: the tails of a warped value."""
 
-from warptheory.results._result import PIXEL, Quantity, Result, Setting
+from warptheory.results._quantity import Quantity
+from warptheory.results._result import Result
+from warptheory.results._setting import PIXEL, Setting
 from warptheory.symbolic import ExcessKurtosis, IIDField, OffsetField, warp
 
 

@@ -1,6 +1,8 @@
 """A7: the derivative of a warped value in its offset, which scales the gradient that offsets receive."""
 
-from warptheory.results._result import PIXEL, Quantity, Result, Setting
+from warptheory.results._quantity import Quantity
+from warptheory.results._result import Result
+from warptheory.results._setting import PIXEL, Setting
 from warptheory.symbolic import Covariance, IIDField, OffsetField, Variance, WarpedField, warp, warp_gradient
 
 

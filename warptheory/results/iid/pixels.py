@@ -1,7 +1,9 @@
 """A0: the cumulants of a pixel, which every other result on independent pixels is stated in."""
 
 from warptheory.fields import laws
-from warptheory.results._result import PIXEL, Quantity, Result, Setting
+from warptheory.results._quantity import Quantity
+from warptheory.results._result import Result
+from warptheory.results._setting import PIXEL, Setting
 from warptheory.symbolic import IIDField, JointCumulant, Variance
 
 

@@ -11,8 +11,10 @@ from torch import Tensor
 from warptheory import warping
 from warptheory.fields import IID
 from warptheory.results._depth import LAYERS, Iterate, solved
-from warptheory.results._ranges import whole
-from warptheory.results._result import HALF_WIDTH, PIXEL, Quantity, Result, Setting, wide_offsets
+from warptheory.results._quantity import Quantity
+from warptheory.results._ranges import whole, wide_offsets
+from warptheory.results._result import Result
+from warptheory.results._setting import HALF_WIDTH, PIXEL, Setting
 from warptheory.results._stack_experiment import StackExperiment
 from warptheory.symbolic import (
     DEVIATION,

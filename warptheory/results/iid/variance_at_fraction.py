@@ -1,6 +1,8 @@
 """A2: the variance of an interpolated value, given where between the pixels it is read."""
 
-from warptheory.results._result import PIXEL, Quantity, Result, Setting
+from warptheory.results._quantity import Quantity
+from warptheory.results._result import Result
+from warptheory.results._setting import PIXEL, Setting
 from warptheory.symbolic import IIDField, OffsetField, Variance, warp
 
 

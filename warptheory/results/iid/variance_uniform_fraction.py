@@ -1,6 +1,8 @@
 """A3: the variance of a warped value when every fraction is equally likely."""
 
-from warptheory.results._result import PIXEL, Quantity, Result, Setting
+from warptheory.results._quantity import Quantity
+from warptheory.results._result import Result
+from warptheory.results._setting import PIXEL, Setting
 from warptheory.symbolic import IIDField, OffsetField, Variance, warp
 
 

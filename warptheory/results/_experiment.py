@@ -1,0 +1,84 @@
+"""The experiment of a quantity: one object that is drawn, and whose expectation is derived."""
+
+from abc import abstractmethod
+from collections.abc import Callable, Mapping, Set
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+from jaxtyping import Float
+from torch import Tensor
+
+from warptheory.results._setting import Setting
+from warptheory.symbolic import Derivation, Statistic, Step
+
+
+@dataclass(frozen=True)
+class DerivedExperiment(Statistic):
+    """An experiment that is drawn here and derived here; its text is what it is the expectation of.
+
+    A polynomial moment needs no such class: `montecarlo.simulation_of` draws it as it is written.
+
+    Attributes:
+        setting: the setting.
+    """
+
+    setting: Setting
+
+    @abstractmethod
+    def steps(self) -> tuple[Step, ...]:
+        """Return the steps to the closed form, each equal in value to the one before.
+
+        Raises:
+            NotReducible: the algebra cannot reduce a term.
+            NoClosedFormError: a functional of the kernel has no closed form that is needed here.
+        """
+
+    @property
+    @abstractmethod
+    def symbols(self) -> Set[str]:
+        """Names of the symbols that need a number before rows can be drawn."""
+
+    @abstractmethod
+    def row_elements(self, values: Mapping[str, float]) -> int:
+        """Return the number of pixels that a row draws; it bounds the memory of a chunk."""
+
+    @abstractmethod
+    def sample(
+        self, generator: np.random.Generator, rows: int, values: Mapping[str, float], device: str = "cpu"
+    ) -> Float[Tensor, "rows"] | Float[Tensor, "rows k"]:
+        """Draw independent rows: estimates, shape (rows,), or what they are functions of, shape (rows, k)."""
+
+    def derive(self) -> Derivation:
+        """Return the steps that lead to the closed form; raises as `steps`."""
+        return Derivation(str(self), _remembered(self))
+
+
+@dataclass(frozen=True)
+class DerivedStatistic(Statistic):
+    """A statistic that is derived and not drawn, since the checks of others stand for it.
+
+    Attributes:
+        text: the statistic in plain text.
+        steps: makes the steps to its closed form.
+    """
+
+    text: str
+    steps: Callable[[], tuple[Step, ...]]
+
+    def derive(self) -> Derivation:
+        """Return the steps that lead to the closed form."""
+        return Derivation(self.text, self.steps())
+
+    def __str__(self) -> str:
+        return self.text
+
+
+@lru_cache(maxsize=256)
+def _remembered(experiment: DerivedExperiment) -> tuple[Step, ...]:
+    return experiment.steps()
+
+
+def forget_derivations() -> None:
+    """Forget the steps that experiments have derived: what is derived in one run is derived again in the next."""
+    _remembered.cache_clear()

@@ -1,0 +1,237 @@
+"""A quantity of a result: the experiment that states it, and where and how finely it is checked."""
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field, fields, replace
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import sympy as sp
+
+from warptheory import symbolic
+from warptheory.core.cache import DERIVATION_ROOMS, cached_number, cached_text
+from warptheory.core.errors import ArgumentError
+from warptheory.kernels import NoClosedFormError
+from warptheory.montecarlo import Claim, Experiment, simulation_of
+from warptheory.results._ranges import Range, random_point
+from warptheory.results._setting import Setting
+from warptheory.results._symbols import check_symbol, kinds_of
+from warptheory.symbolic import MomentStatistic, NotReducible, Statistic
+
+if TYPE_CHECKING:
+    from warptheory.results._result import Result
+
+# Numbers for symbols, by name, with the ranges from which others are drawn; or what gives them for a setting.
+Standard = Mapping[str, float] | Callable[[Setting], Mapping[str, float]]
+
+_HIGHER = frozenset({"kappa_3", "kappa_4"})  # which follow from the law of the input and its deviation
+
+
+@dataclass(frozen=True)
+class Quantity:
+    """One number of a result.
+
+    Attributes:
+        name: what it is, such as "variance".
+        states: makes, for a setting, its experiment, or a function of moments that is drawn as it is written; a
+            statistic that cannot be drawn where `checked_by` says what stands for it.
+        smallest_effect: the smallest relative error that a check has to see.
+        bias: how far its experiment may be off, as a share of the smallest effect; as in `Claim`.
+        kernels: names of the kernels for which it is checked; empty for the result's own.
+        dims: numbers of axes for which it is checked; empty for the result's own.
+        values: values at which it is checked, with their ranges, where those of the result do not fit.
+        checked_by: names of the quantities whose checks stand for it, where it cannot be drawn itself, such as an
+            infinite mean. Empty for all others.
+        label: the label that it has of its own, such as "F7a"; empty for most.
+    """
+
+    name: str
+    states: Callable[[Setting], Statistic]
+    smallest_effect: float = 0.01
+    bias: float = 0.01
+    kernels: tuple[str, ...] = ()
+    dims: tuple[int, ...] = ()
+    values: Standard = field(default_factory=dict)
+    checked_by: tuple[str, ...] = ()
+    label: str = ""
+    # TRANSITION: of results that are not yet declared by `Result.quantity`.
+    simulation: Callable[[Any, Setting], Any] | None = None
+    check_drawn: Callable[[Setting, Mapping[str, float]], None] | None = None
+
+    def experiment(self, setting: Setting) -> Statistic:
+        """Return the experiment for a setting, which is derived and, unless others stand for it, drawn."""
+        stated = self.states(setting)
+        if self.simulation is not None:
+            return _Paired(stated, self.simulation(stated, setting), setting, self.check_drawn)
+        return simulation_of(stated, setting.inputs) if isinstance(stated, MomentStatistic) else stated
+
+    def standard(self, setting: Setting) -> Mapping[str, float]:
+        """Return its own standard values for a setting."""
+        return self.values(setting) if callable(self.values) else self.values
+
+
+@dataclass(frozen=True)
+class _Paired(Statistic):
+    """TRANSITION: a statistic and its experiment, until they are one class."""
+
+    statistic: Statistic
+    drawn: Any
+    setting: Setting
+    check: Callable[[Setting, Mapping[str, float]], None] | None
+
+    def derive(self) -> symbolic.Derivation:
+        return self.statistic.derive()
+
+    def doit(self) -> sp.Expr:
+        return self.statistic.doit()
+
+    def size(self, value: float) -> float:
+        return self.statistic.size(value)
+
+    def check_values(self, values: Mapping[str, float]) -> None:
+        if self.check is not None:
+            self.check(self.setting, values)
+
+    def __str__(self) -> str:
+        return str(self.statistic)
+
+
+@dataclass(frozen=True)
+class PlacedQuantity:
+    """A quantity of a result in a setting, with a number for every symbol; its closed form is derived once.
+
+    Attributes:
+        result: the result.
+        quantity: the quantity.
+        setting: the setting.
+        experiment: its experiment.
+        values: a number for every symbol that there may be, by name.
+    """
+
+    result: "Result"
+    quantity: Quantity
+    setting: Setting
+    experiment: Statistic
+    values: Mapping[str, float]
+    _derived: list[sp.Expr] = field(default_factory=list)  # shared by the same quantity with other values
+
+    @property
+    def form(self) -> sp.Expr:
+        """The closed form, derived when it is first asked for."""
+        if not self._derived:
+            self._derived.append(self.experiment.doit())
+        return self._derived[0]
+
+    @property
+    def theory(self) -> float:
+        """What the closed form gives.
+
+        Raises:
+            ArgumentError: values at which it is beyond double precision.
+        """
+        request = [self.result.label, self.quantity.name, str(self.setting), str(sorted(self.values.items()))]
+        try:
+            return cached_number(request, DERIVATION_ROOMS, lambda: symbolic.evaluate(self.form, self.values))
+        except OverflowError as error:
+            told = ", ".join(f"{name} = {value:g}" for name, value in sorted(self.values.items()))
+            expected = f"values at which {self.quantity.name} is below 1e308"
+            raise ArgumentError("values", expected=expected, received=told) from error
+
+    @property
+    def kinds(self) -> Mapping[str, str]:
+        """What the symbols of the closed form, where there is one, and of the experiment stand for, by name."""
+        kinds: Mapping[str, str] = self._known["kinds"]
+        return kinds
+
+    @property
+    def needed(self) -> frozenset[str]:
+        """Names of the symbols of the closed form that need numbers; κ₃ and κ₄ follow from the input."""
+        return frozenset(self._known["form"])
+
+    @cached_property
+    def _known(self) -> Mapping[str, Any]:
+        request = ["symbols and those of the form", self.result.label, self.quantity.name, str(self.setting)]
+
+        def found() -> str:
+            try:
+                form = self.form
+            except (NotReducible, NoClosedFormError):
+                form = sp.Integer(0)
+            drawn = set() if self.quantity.checked_by else set(self._drawable.symbols)
+            written = {symbol.name for symbol in form.free_symbols}
+            of_form = {"sigma" if name in _HIGHER else name for name in written}
+            standard = self.result.standard(self.quantity, self.setting)
+            return json.dumps({"kinds": kinds_of(form, drawn, standard), "form": sorted(of_form)})
+
+        known: dict[str, Any] = json.loads(cached_text(request, DERIVATION_ROOMS, found))
+        return known
+
+    @property
+    def drawn(self) -> Experiment:
+        """What is drawn.
+
+        Raises:
+            ArgumentError: a quantity that others stand for, or values at which its experiment does not stand for it.
+        """
+        if self.quantity.checked_by:
+            others = " and ".join(map(repr, self.quantity.checked_by))
+            expected = f"one that can be drawn: for {self.quantity.name!r} stand {others}"
+            raise ArgumentError("quantity", expected=expected, received=repr(self.quantity.name))
+        self.experiment.check_values(self.values)
+        return self._drawable
+
+    @property
+    def _drawable(self) -> Experiment:
+        if isinstance(self.experiment, _Paired):
+            found: Experiment = self.experiment.drawn
+            return found
+        if not isinstance(self.experiment, Experiment):
+            raise ArgumentError(
+                "states",
+                expected=f"an experiment with symbols, row_elements and sample for {self.quantity.name!r}",
+                received=type(self.experiment).__name__,
+            )
+        return self.experiment
+
+    @property
+    def values_drawn(self) -> dict[str, float]:
+        """The numbers for the symbols of what is drawn, by name."""
+        return {name: float(self.values[name]) for name in sorted(self._drawable.symbols)}
+
+    def claim(self, label: str, theory: float) -> Claim:
+        """Return the claim that its expectation is a number; raises as `drawn`."""
+        return Claim(
+            label=label,
+            theory=theory,
+            experiment=self.drawn,
+            values=self.values_drawn,
+            smallest_effect=self.quantity.smallest_effect,
+            size=self.experiment.size(theory),
+            bias=self.quantity.bias,
+        )
+
+    def at_random(self, *, seed: int, number: int) -> tuple["PlacedQuantity", dict[str, float]]:
+        """Return it at a random point of its symbols' ranges, and the point.
+
+        Args:
+            seed: seed of the run.
+            number: which of its points, from 1.
+
+        Raises:
+            ArgumentError: no point of the ranges at which the experiment stands for the quantity.
+        """
+        kinds, standard = self.kinds, self.result.standard(self.quantity, self.setting)
+        ranges = {name: range_ for name in kinds if isinstance(range_ := standard.get(name), Range)}
+
+        def check(values: Mapping[str, float]) -> None:
+            for name, value in values.items():
+                check_symbol(name, value, kinds[name])
+            self.experiment.check_values({**self.values, **values})
+
+        point = random_point(ranges, seed, f"{self.result.label} {self.quantity.name}", number, check)
+        # Cumulants of the input follow from its deviation at the point.
+        values = self.result.place(self.quantity.name, **asdict(self.setting), **point).values
+        return replace(self, values=values), point
+
+
+CHOICES = frozenset(choice.name for choice in fields(Setting))

@@ -1,0 +1,42 @@
+"""The setting that an experiment is made for, and symbols that many results share."""
+
+from dataclasses import dataclass
+
+import sympy as sp
+
+from warptheory import kernels
+from warptheory.core.errors import ArgumentError
+from warptheory.fields import laws
+
+PIXEL = sp.Symbol("n", integer=True)
+HALF_WIDTH = sp.Symbol("a", positive=True)  # of uniform offsets
+DISPLACEMENT = sp.Symbol("Delta", real=True)  # of one position against another
+
+
+@dataclass(frozen=True)
+class Setting:
+    """The choices that an experiment is made for.
+
+    Attributes:
+        kernel: name of the interpolation kernel.
+        dim: number d of spatial axes.
+        offsets: name of the law of the offsets.
+        inputs: name of the law of the input pixels in simulations.
+
+    Raises:
+        UnknownNameError: an unknown kernel or law.
+        ArgumentError: dim is not 1, 2 or 3.
+    """
+
+    kernel: str = "linear"
+    dim: int = 1
+    offsets: str = "normal"
+    inputs: str = "normal"
+
+    def __post_init__(self) -> None:
+        kernels.get(self.kernel)
+        if self.dim not in (1, 2, 3):
+            raise ArgumentError("dim", expected="1, 2 or 3", received=self.dim)
+        object.__setattr__(self, "dim", int(self.dim))  # NumPy's integers print otherwise
+        laws.get(self.offsets, argument="offsets")
+        laws.get(self.inputs, argument="inputs")
