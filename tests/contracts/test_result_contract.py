@@ -13,8 +13,11 @@ import warptheory as wt
 from warptheory import kernels, montecarlo, results
 from warptheory.montecarlo import Judgement
 from warptheory.symbolic import IIDField, LeadingTerm, MomentStatistic, WideOffsets, evaluate
-from warptheory.symbolic._nodes import ExpectedValue, FractionMean, KernelValue, OffsetAverage, known_covariances
-from warptheory.symbolic._variables import Fraction, RandomAtom, SampledValue
+from warptheory.symbolic.covariance_nodes import known_covariances
+from warptheory.symbolic.moved_fields import SampledValue
+from warptheory.symbolic.nodes import ExpectedValue, FractionMean, KernelValue, OffsetAverage
+from warptheory.symbolic.offset_fields import Fraction
+from warptheory.symbolic.values import RandomAtom
 
 RESULTS = results.match(["*"])
 

@@ -17,7 +17,7 @@ from warptheory import montecarlo
 from warptheory.core.errors import ArgumentError
 from warptheory.montecarlo import Simulation, _simulation
 from warptheory.symbolic import Covariance, Expectation, IIDField, OffsetField, Variance, evaluate, splat, warp
-from warptheory.symbolic._variables import SplattedField, WarpedField
+from warptheory.symbolic.moved_fields import SplattedField, WarpedField
 
 X = IIDField("x", law="normal", mean=0, deviation=1)
 G = IIDField("g", law="normal", mean=0, deviation=1)
@@ -90,7 +90,7 @@ def test_short_rows_would_show():
     """As a control, on the axis that a single position has, some are off by more than 10 standard errors."""
     for name in ("independent offsets", "far by a displacement", "far by a location", "far by what is given"):
         statistic, precision = STATISTICS[name]
-        with mock.patch.object(Simulation, "size", return_value=(64,)):
+        with mock.patch.object(Simulation, "shape", return_value=(64,)):
             found = montecarlo.estimate(statistic, needed(statistic, VALUES), rtol=0.0, atol=precision, seed=1)
         assert abs(found.value - evaluate(statistic.doit(), VALUES)) > 10 * found.stderr
 

@@ -20,20 +20,11 @@ from scipy import stats
 import warptheory as wt
 from warptheory import kernels
 from warptheory.symbolic import MomentStatistic, evaluate
-from warptheory.symbolic._nodes import ExpectedValue
-from warptheory.symbolic._variables import (
-    Field,
-    Fraction,
-    Given,
-    IIDField,
-    OffsetField,
-    PixelValue,
-    RandomAtom,
-    SampledValue,
-    SplattedField,
-    SplatValue,
-    WarpedField,
-)
+from warptheory.symbolic.input_fields import Field, IIDField, PixelValue
+from warptheory.symbolic.moved_fields import SampledValue, SplattedField, SplatValue, WarpedField
+from warptheory.symbolic.nodes import ExpectedValue
+from warptheory.symbolic.offset_fields import Fraction, Given, OffsetField
+from warptheory.symbolic.values import RandomAtom
 
 # The half-width R of the support of a kernel: k(u) = 0 for |u| > R.
 HALF_WIDTH = {"nearest": 0.5, "linear": 1.0, "keys": 2.0, "bspline3": 2.0, "triangle": 1.5, "lanczos3": 3.0}

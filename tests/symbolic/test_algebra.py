@@ -23,7 +23,7 @@ from warptheory.symbolic import (
     warp,
     warp_gradient,
 )
-from warptheory.symbolic._nodes import OffsetAverage
+from warptheory.symbolic.nodes import OffsetAverage
 
 n = sp.Symbol("n", integer=True)
 mu, sigma, s = sp.Symbol("mu", real=True), sp.Symbol("sigma", positive=True), sp.Symbol("s", positive=True)

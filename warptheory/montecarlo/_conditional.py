@@ -36,7 +36,7 @@ from warptheory.montecarlo._simulation import (
     shift_of,
 )
 from warptheory.symbolic import Field, GaussianField, IIDField, InputField, OffsetField, SplattedField, WarpedField
-from warptheory.symbolic._variables import RandomAtom
+from warptheory.symbolic.values import RandomAtom
 
 MOST_PIXELS = 144  # of a row: the operator runs on as many impulses
 MOST_FACTORS = 4  # of a product; partitions grow faster than powers

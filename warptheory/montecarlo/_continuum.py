@@ -28,8 +28,10 @@ from warptheory.symbolic import (
     SplattedField,
     WarpedField,
 )
-from warptheory.symbolic._composition import ComposedValue, SlopeValue, is_of_continuum
-from warptheory.symbolic._variables import PixelValue, RandomAtom, SampledValue, SplatValue
+from warptheory.symbolic.composition import ComposedValue, SlopeValue, is_of_continuum
+from warptheory.symbolic.input_fields import PixelValue
+from warptheory.symbolic.moved_fields import SampledValue, SplatValue
+from warptheory.symbolic.values import RandomAtom
 
 _SPLINE = kernels.get("bspline3")  # reads the coefficients of EXACT_KERNEL
 

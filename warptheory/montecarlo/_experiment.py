@@ -11,7 +11,7 @@ from torch import Tensor
 from warptheory.core.errors import ArgumentError, UnknownNameError
 from warptheory.montecarlo._continuum import simulation_of
 from warptheory.symbolic import MomentStatistic
-from warptheory.symbolic._evaluate import check_values
+from warptheory.symbolic.evaluation import check_values
 
 
 @runtime_checkable

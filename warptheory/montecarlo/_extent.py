@@ -21,9 +21,9 @@ from warptheory.core.errors import ArgumentError
 from warptheory.fields.laws import Law
 from warptheory.kernels import Kernel
 from warptheory.symbolic import ComposedField, Field, InputField, OffsetField, SplattedField, WarpedField
-from warptheory.symbolic._quadrature import quadrature
-from warptheory.symbolic._terms import given_offsets
-from warptheory.symbolic._variables import Given, Index
+from warptheory.symbolic.offset_fields import Given, given_offsets
+from warptheory.symbolic.quadrature import quadrature
+from warptheory.symbolic.values import Index
 from warptheory.warping._reference import WILD
 
 # Stands for reading between the points of a grid that is fine against the field.

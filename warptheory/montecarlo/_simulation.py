@@ -36,10 +36,12 @@ from warptheory.symbolic import (
     Statistic,
     WarpedField,
 )
-from warptheory.symbolic._composition import ComposedValue, SlopeValue
-from warptheory.symbolic._nodes import ExpectedValue, OffsetAverage
-from warptheory.symbolic._terms import given_offsets
-from warptheory.symbolic._variables import Index, PixelValue, RandomAtom, SampledValue, SplatValue, input_field
+from warptheory.symbolic.composition import ComposedValue, SlopeValue
+from warptheory.symbolic.input_fields import PixelValue
+from warptheory.symbolic.moved_fields import SampledValue, SplatValue, input_field
+from warptheory.symbolic.nodes import ExpectedValue, OffsetAverage
+from warptheory.symbolic.offset_fields import given_offsets
+from warptheory.symbolic.values import Index, RandomAtom
 
 _AXIS_SIZE = {1: 64, 2: 12, 3: 6}
 CORRELATED = 1e-7

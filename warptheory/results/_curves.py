@@ -23,7 +23,7 @@ from warptheory.results._result import Result
 from warptheory.results._run import Manner, run
 from warptheory.results._setting import Setting
 from warptheory.symbolic import Statistic
-from warptheory.symbolic._nodes import Node
+from warptheory.symbolic.nodes import Node
 
 # The input, unless a curve says otherwise; its law is normal.
 STANDARD: Mapping[str, float] = MappingProxyType({"mu": 0.0, "sigma": 1.0})

@@ -5,8 +5,8 @@ import math
 import sympy as sp
 
 from warptheory.symbolic import NotReducible, Step
-from warptheory.symbolic._nodes import Node
-from warptheory.symbolic._quadrature import Environment, Evaluate
+from warptheory.symbolic.nodes import Node
+from warptheory.symbolic.quadrature import Environment, Evaluate
 
 LAYERS = sp.Symbol("L", positive=True, integer=True)
 

@@ -11,15 +11,16 @@ Write a random experiment once, and get its moments in closed form, with the ste
 from warptheory import kernels
 from warptheory.core.errors import ArgumentError
 from warptheory.kernels import Kernel
-from warptheory.symbolic._composition import ComposedField, compose
 from warptheory.symbolic._deep_stacks import AfterLayers
 from warptheory.symbolic._derivation import Derivation, Step
-from warptheory.symbolic._evaluate import evaluate
-from warptheory.symbolic._quadrature import NotConverged
 from warptheory.symbolic._reduction import kernel_mean
 from warptheory.symbolic._small import LeadingTerm, SmallOffsets, SmallSpacing
-from warptheory.symbolic._statistics import (
-    Averaging,
+from warptheory.symbolic._terms import NotReducible
+from warptheory.symbolic._waves import SpectralForm
+from warptheory.symbolic.composition import ComposedField, compose
+from warptheory.symbolic.evaluation import evaluate
+from warptheory.symbolic.input_fields import DEVIATION, MEAN, Field, GaussianField, IIDField, InputField
+from warptheory.symbolic.moments import (
     Cov,
     Covariance,
     Cumulant,
@@ -28,26 +29,14 @@ from warptheory.symbolic._statistics import (
     ExchangeableVariance,
     Expectation,
     JointCumulant,
-    MomentStatistic,
-    Statistic,
     Var,
     Variance,
     WideOffsets,
-    by_linearity,
 )
-from warptheory.symbolic._terms import NotReducible
-from warptheory.symbolic._variables import (
-    DEVIATION,
-    MEAN,
-    Field,
-    GaussianField,
-    IIDField,
-    InputField,
-    OffsetField,
-    SplattedField,
-    WarpedField,
-)
-from warptheory.symbolic._waves import SpectralForm
+from warptheory.symbolic.moved_fields import SplattedField, WarpedField
+from warptheory.symbolic.offset_fields import OffsetField
+from warptheory.symbolic.quadrature import NotConverged
+from warptheory.symbolic.statistic import Averaging, MomentStatistic, Statistic, by_linearity
 
 __all__ = [
     "DEVIATION",

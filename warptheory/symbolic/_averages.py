@@ -7,9 +7,10 @@ import sympy as sp
 
 from warptheory.fields.laws import ARGUMENT, Law
 from warptheory.kernels import NoClosedFormError, PeriodicFunction
-from warptheory.symbolic._nodes import FractionMean, KernelValue, OffsetAverage, Side, TapSum, sided_tap_sum
 from warptheory.symbolic._terms import NotReducible
-from warptheory.symbolic._variables import FRACTIONS, SUMMED
+from warptheory.symbolic.nodes import FractionMean, KernelValue, OffsetAverage, Side, TapSum, sided_tap_sum
+from warptheory.symbolic.offset_fields import FRACTIONS
+from warptheory.symbolic.values import SUMMED
 
 # Not declared an integer: for those sympy 1.14 evaluates sin(πj/2) to a power of −1 that is wrong for even j.
 SERIES_INDEX, _INTEGER = SUMMED

@@ -13,39 +13,29 @@ import sympy as sp
 
 from warptheory.fields import Covariance, White
 from warptheory.symbolic._averages import covers_pixels
-from warptheory.symbolic._composition import (
+from warptheory.symbolic._terms import Group, NotReducible, OffsetVariable, whole_index
+from warptheory.symbolic.composition import (
     ComposedField,
     ComposedValue,
     OffsetSlope,
     SlopeValue,
     is_of_continuum,
 )
-from warptheory.symbolic._nodes import (
+from warptheory.symbolic.covariance_nodes import GaussianMoment, field_covariance, point_covariance
+from warptheory.symbolic.input_fields import GaussianField, PixelValue
+from warptheory.symbolic.moved_fields import MovedValue, SampledValue, input_field
+from warptheory.symbolic.nodes import (
     ExpectedValue,
     FractionMean,
-    GaussianMoment,
     KernelValue,
     OffsetAverage,
     Opaque,
     Side,
-    field_covariance,
     kernel_argument,
     pairings,
-    point_covariance,
 )
-from warptheory.symbolic._terms import Group, NotReducible, OffsetVariable, whole_index
-from warptheory.symbolic._variables import (
-    FRACTIONS,
-    Fraction,
-    GaussianField,
-    Index,
-    MovedValue,
-    OffsetField,
-    PixelValue,
-    RandomAtom,
-    SampledValue,
-    input_field,
-)
+from warptheory.symbolic.offset_fields import FRACTIONS, Fraction, OffsetField
+from warptheory.symbolic.values import Index, RandomAtom
 
 
 @dataclass(frozen=True)

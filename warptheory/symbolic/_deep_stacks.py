@@ -19,8 +19,6 @@ from numpy import ndarray
 from scipy import signal
 
 from warptheory.symbolic._derivation import Derivation, Step
-from warptheory.symbolic._nodes import Node, Opaque
-from warptheory.symbolic._quadrature import Environment, Evaluate, NotConverged
 from warptheory.symbolic._stacks import (
     Frequencies,
     Layer,
@@ -31,8 +29,10 @@ from warptheory.symbolic._stacks import (
     outer,
     response,
 )
-from warptheory.symbolic._statistics import MomentStatistic, Statistic
 from warptheory.symbolic._terms import NotReducible
+from warptheory.symbolic.nodes import Node, Opaque
+from warptheory.symbolic.quadrature import Environment, Evaluate, NotConverged
+from warptheory.symbolic.statistic import MomentStatistic, Statistic
 
 _NODES = 32  # at first, for one layer; the spectrum narrows as √L
 _SETTLED = 1e-13  # relative change when the nodes are doubled

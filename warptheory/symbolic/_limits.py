@@ -6,10 +6,10 @@ import sympy as sp
 
 from warptheory.core.expressions import as_argument
 from warptheory.symbolic._averages import SERIES_INDEX, closed_average
-from warptheory.symbolic._nodes import KernelValue, Node, OffsetAverage, Opaque
 from warptheory.symbolic._stacks import StackCovariance
 from warptheory.symbolic._terms import NotReducible
-from warptheory.symbolic._variables import OffsetField
+from warptheory.symbolic.nodes import KernelValue, Node, OffsetAverage, Opaque
+from warptheory.symbolic.offset_fields import OffsetField
 
 
 def take_wide_limit(expression: sp.Expr, scale: sp.Symbol) -> sp.Expr:

@@ -11,17 +11,6 @@ from typing import Any
 import sympy as sp
 
 from warptheory.kernels import Kernel
-from warptheory.symbolic._nodes import (
-    ExpectedValue,
-    GaussianMoment,
-    KernelValue,
-    OffsetAverage,
-    Opaque,
-    PixelMoment,
-    Side,
-    TapSum,
-    kernel_argument,
-)
 from warptheory.symbolic._terms import (
     Block,
     Group,
@@ -31,15 +20,21 @@ from warptheory.symbolic._terms import (
     Term,
     whole_index,
 )
-from warptheory.symbolic._variables import (
-    Fraction,
-    GaussianField,
-    Index,
-    InputField,
-    OffsetField,
-    PixelValue,
-    SampledValue,
+from warptheory.symbolic.covariance_nodes import GaussianMoment
+from warptheory.symbolic.input_fields import GaussianField, InputField, PixelValue
+from warptheory.symbolic.moved_fields import SampledValue
+from warptheory.symbolic.nodes import (
+    ExpectedValue,
+    KernelValue,
+    OffsetAverage,
+    Opaque,
+    PixelMoment,
+    Side,
+    TapSum,
+    kernel_argument,
 )
+from warptheory.symbolic.offset_fields import Fraction, OffsetField
+from warptheory.symbolic.values import Index
 
 Writer = Callable[[Group, Sequence[Block]], sp.Expr]
 

@@ -9,17 +9,12 @@ import sympy as sp
 from warptheory.core.errors import ArgumentError
 from warptheory.symbolic._averages import closed_mean
 from warptheory.symbolic._derivation import Derivation, Step
-from warptheory.symbolic._nodes import (
-    FieldCovariance,
-    FractionMean,
-    OffsetAverage,
-    SpectralMoment,
-    field_covariance,
-    known_covariances,
-)
 from warptheory.symbolic._spectra import SmoothedCovariance
-from warptheory.symbolic._statistics import MomentStatistic, Rederived
 from warptheory.symbolic._terms import NotReducible
+from warptheory.symbolic.covariance_nodes import FieldCovariance, SpectralMoment, field_covariance, known_covariances
+from warptheory.symbolic.moments import Rederived
+from warptheory.symbolic.nodes import FractionMean, OffsetAverage
+from warptheory.symbolic.statistic import MomentStatistic
 
 # Powers of the parameter that are looked through for the first that does not vanish.
 _HIGHEST = 12

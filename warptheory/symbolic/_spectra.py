@@ -14,9 +14,11 @@ from scipy import special
 
 from warptheory.core.errors import ArgumentError
 from warptheory.fields import Covariance, SquaredExponential
-from warptheory.symbolic._nodes import FieldCovariance, Node, OffsetAverage, Opaque, covariance_name
-from warptheory.symbolic._quadrature import Environment, Evaluate, gauss_legendre
-from warptheory.symbolic._variables import GaussianField, OffsetField
+from warptheory.symbolic.covariance_nodes import FieldCovariance, covariance_name
+from warptheory.symbolic.input_fields import GaussianField
+from warptheory.symbolic.nodes import Node, OffsetAverage, Opaque
+from warptheory.symbolic.offset_fields import OffsetField
+from warptheory.symbolic.quadrature import Environment, Evaluate, gauss_legendre
 
 _LAST_EXPONENT = 37.0  # exp(−37) < 1e−16
 _DEVIATIONS = 7.5  # of a normal lag, over which its characteristic function is resolved

@@ -21,30 +21,22 @@ from jaxtyping import Float
 from numpy import ndarray
 
 from warptheory.kernels import FREQUENCY, Kernel
-from warptheory.symbolic._nodes import (
+from warptheory.symbolic._terms import Group, NotReducible, whole_index
+from warptheory.symbolic.input_fields import Field, IIDField, InputField, PixelValue
+from warptheory.symbolic.moved_fields import SampledValue, SplattedField, SplatValue, WarpedField
+from warptheory.symbolic.nodes import (
     KernelValue,
     Node,
     OffsetAverage,
     Opaque,
     TapSum,
-    _edges,
+    edges_of,
     kernel_argument,
     tap_sum,
 )
-from warptheory.symbolic._quadrature import Environment, Evaluate, quadrature
-from warptheory.symbolic._terms import Group, NotReducible, whole_index
-from warptheory.symbolic._variables import (
-    Field,
-    IIDField,
-    InputField,
-    OffsetField,
-    PixelValue,
-    RandomAtom,
-    SampledValue,
-    SplattedField,
-    SplatValue,
-    WarpedField,
-)
+from warptheory.symbolic.offset_fields import OffsetField
+from warptheory.symbolic.quadrature import Environment, Evaluate, quadrature
+from warptheory.symbolic.values import RandomAtom
 
 Frequencies = tuple[sp.Symbol, ...]
 Transfer = Callable[[Frequencies], tuple[sp.Expr, sp.Expr]]
@@ -337,7 +329,7 @@ class Response:
 def response(layer: Layer, environment: Environment, evaluate: Evaluate) -> Response:
     """Average a layer's kernel, and its products, over the offsets by Gauss–Legendre sums between the knots."""
     kernel, u = layer.kernel, sp.Symbol("u", real=True)
-    points, weights = quadrature(layer.offsets.axis_law, environment, evaluate, {0.0, 0.5, *_edges(kernel)})
+    points, weights = quadrature(layer.offsets.axis_law, environment, evaluate, {0.0, 0.5, *edges_of(kernel)})
     value = KernelValue(kernel_argument(kernel), 0, u, 0)
     reach = max(map(abs, kernel.taps)) + 1
     taps = np.arange(-reach, reach + 1)

@@ -14,23 +14,12 @@ import sympy as sp
 
 from warptheory.core.errors import WarpTheoryError
 from warptheory.kernels import FractionSymbol, Kernel
-from warptheory.symbolic._nodes import Side, field_covariance, pairings, set_partitions
-from warptheory.symbolic._variables import (
-    Field,
-    Fraction,
-    GaussianField,
-    Given,
-    IIDField,
-    Index,
-    InputField,
-    KernelledValue,
-    MovedValue,
-    OffsetField,
-    PixelValue,
-    RandomAtom,
-    SampledValue,
-    SplatValue,
-)
+from warptheory.symbolic.covariance_nodes import field_covariance
+from warptheory.symbolic.input_fields import Field, GaussianField, IIDField, InputField, PixelValue
+from warptheory.symbolic.moved_fields import KernelledValue, MovedValue, SampledValue, SplatValue
+from warptheory.symbolic.nodes import Side, pairings, set_partitions
+from warptheory.symbolic.offset_fields import Fraction, Given, OffsetField, given_offsets
+from warptheory.symbolic.values import Index, RandomAtom
 
 
 class NotReducible(WarpTheoryError):  # noqa: N818 -- the public name; it reads as what it says
@@ -202,13 +191,6 @@ class Group:
     @property
     def _is_conditional(self) -> bool:
         return any(self.is_given(atom.site.offsets) for atom in (*self.sampled, *self.splatted))
-
-
-def given_offsets(given: Given | None) -> OffsetField | None:
-    """Return the offset field that a condition is about, not displaced."""
-    if isinstance(given, Fraction):
-        return given.offsets.source
-    return given.source if isinstance(given, OffsetField) else None
 
 
 def split_groups(monomial: sp.Expr, given: Given | None) -> list[Group]:

@@ -25,14 +25,17 @@ from warptheory.kernels import (
     error_kernel,
 )
 from warptheory.symbolic._averages import covers_pixels
-from warptheory.symbolic._composition import ComposedValue
 from warptheory.symbolic._derivation import Derivation, Step
-from warptheory.symbolic._nodes import ExpectedValue, Node, Opaque, covariance_name, kernel_label
-from warptheory.symbolic._quadrature import Environment, Evaluate, gauss_legendre
 from warptheory.symbolic._spectra import frequencies, spectral_values
-from warptheory.symbolic._statistics import Rederived
 from warptheory.symbolic._terms import NotReducible, split_groups, whole_index
-from warptheory.symbolic._variables import GaussianField, RandomAtom, SampledValue
+from warptheory.symbolic.composition import ComposedValue
+from warptheory.symbolic.covariance_nodes import covariance_name
+from warptheory.symbolic.input_fields import GaussianField
+from warptheory.symbolic.moments import Rederived
+from warptheory.symbolic.moved_fields import SampledValue
+from warptheory.symbolic.nodes import ExpectedValue, Node, Opaque, kernel_label
+from warptheory.symbolic.quadrature import Environment, Evaluate, gauss_legendre
+from warptheory.symbolic.values import RandomAtom
 
 EXACT = "exact"  # stands where a kernel would: the field is read between its pixels without one
 _NODES = 16  # of a panel

@@ -1,0 +1,297 @@
+"""A statistic, and the steps by which a function of moments is brought to its closed form."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+
+import sympy as sp
+
+from warptheory.core.expressions import check_symbols
+from warptheory.symbolic import _averages, _continuum, _reduction, _spectra
+from warptheory.symbolic._derivation import Derivation, Step
+from warptheory.symbolic._stacks import StackCovariance, is_stacked, stacked_moment
+from warptheory.symbolic._terms import Group, NotReducible, split_groups
+from warptheory.symbolic.composition import ComposedValue, SlopeValue
+from warptheory.symbolic.covariance_nodes import SpectralMoment, known_covariances
+from warptheory.symbolic.input_fields import GaussianField, IIDField
+from warptheory.symbolic.moved_fields import SampledValue, SplatValue, input_field, symbols_in
+from warptheory.symbolic.nodes import ExpectedValue, FractionMean, OffsetAverage
+from warptheory.symbolic.offset_fields import Given
+from warptheory.symbolic.values import RandomAtom
+
+
+class Statistic(ABC):
+    """A statistic, written down and not yet evaluated; `str` gives it in plain text."""
+
+    @abstractmethod
+    def derive(self) -> Derivation:
+        """Return the steps that lead to the closed form.
+
+        Raises:
+            NotReducible: the algebra cannot reduce a term; the message names it.
+            NoClosedFormError: a functional of the kernel has no closed form that is needed here.
+        """
+
+    def doit(self) -> sp.Expr:
+        """Return the closed form."""
+        return self.derive().result
+
+    def size(self, value: float) -> float:
+        """Return the size that a relative error of a value is measured by: |value|, unless that misleads."""
+        return abs(value)
+
+    def check_values(self, values: Mapping[str, float]) -> None:  # noqa: B027, it may be left as it is
+        """Check that what is drawn stands for the statistic at these numbers for symbols, by name; all do, by default.
+
+        Raises:
+            ArgumentError: a number at which it does not, such as a length that a grid does not hold.
+        """
+
+
+def by_linearity(expression: sp.Expr) -> sp.Expr:
+    """Return E[expression] by linearity, as a sum over expected monomials."""
+    atoms = sorted(expression.atoms(RandomAtom), key=str)
+    if not atoms:
+        return expression
+    if not expression.is_polynomial(*atoms):
+        raise NotReducible(expression, "it has to be a polynomial in the random variables")
+    total = sp.Integer(0)
+    for powers, coefficient in sp.Poly(expression, *atoms).terms():
+        monomial = sp.Mul(*(atom**power for atom, power in zip(atoms, powers, strict=True)))
+        total += coefficient * (ExpectedValue(monomial) if monomial != 1 else 1)
+    return total
+
+
+# What stands for the expected value of an expression.
+Averaging = Callable[[sp.Expr], sp.Expr]
+
+
+# What is about as large as an expression, a constant.
+Centre = Callable[[sp.Expr], sp.Expr]
+
+
+@dataclass(frozen=True)
+class MomentStatistic(Statistic):
+    """A statistic that is a function of moments of random expressions."""
+
+    @property
+    @abstractmethod
+    def operands(self) -> tuple[sp.Expr, ...]:
+        """The random expressions that the statistic is of."""
+
+    @abstractmethod
+    def moments(self, expected: Averaging = by_linearity) -> sp.Expr:
+        """Return the statistic in terms of expected values.
+
+        Args:
+            expected: what stands for the expected value of an expression: sums over expected monomials by default, for
+                the algebra; a simulation averages whole expressions, in which large monomials do not cancel.
+        """
+
+    def centred(self, centre: Centre) -> "MomentStatistic":
+        """Return the same statistic of its expressions less constants, where it does not depend on those.
+
+        Args:
+            centre: returns a constant for an expression; one near its mean leaves nothing large to cancel.
+        """
+        return self
+
+    @property
+    def condition(self) -> Given | None:
+        """What the statistic is conditional on: an offset field or its fraction; None averages over everything."""
+        return None
+
+    def check_symbols(self) -> None:
+        """Check that no two symbols of its fields, offsets and conditions have one name, by which they get numbers.
+
+        Raises:
+            ArgumentError: two that do.
+        """
+        found = set(self.condition.symbols) if self.condition is not None else set()
+        for operand in self.operands:
+            found |= operand.free_symbols.union(*map(symbols_in, operand.atoms(RandomAtom)))
+        check_symbols("statistic", found)
+
+    def derive(self) -> Derivation:
+        """Return the steps that lead to the closed form; raises as `Statistic.derive` and `check_symbols`."""
+        return _derive(self)
+
+    def doit(self) -> sp.Expr:
+        """Return the closed form; the steps that only show how it comes about are left out."""
+        if type(self).derive is not MomentStatistic.derive:
+            return self.derive().result
+        return Reduced.of(self).closed_form
+
+
+@dataclass(frozen=True)
+class Reduced:
+    """What the algebra makes of a statistic.
+
+    Attributes:
+        statistic: the statistic.
+        separated: its moments, with the axes separated.
+        averaged: those, with averages over fractions in closed form where they have one.
+    """
+
+    statistic: MomentStatistic
+    separated: sp.Expr
+    averaged: sp.Expr
+
+    @classmethod
+    def of(cls, statistic: MomentStatistic) -> "Reduced":
+        """Reduce a statistic; raises as `Statistic.derive`."""
+        statistic.check_symbols()
+        _check_cumulants(statistic, [node.args[0] for node in statistic.moments().atoms(ExpectedValue)])
+        separated = _collected(_rewritten(statistic, _reduction.separate_axes))
+        averaged = _averages.evaluate_averages(separated)
+        averages = separated.atoms(OffsetAverage, FractionMean)
+        if averages and averages == averaged.atoms(OffsetAverage, FractionMean):
+            averaged = separated  # none had a closed form
+        if averaged.has(sp.nan, sp.zoo):
+            raise NotReducible(statistic, "the variance is zero, and the quotient by it is not defined")
+        return cls(statistic, separated, averaged)
+
+    @property
+    def closed_form(self) -> sp.Expr:
+        """The closed form, with what is known of the inputs' covariances."""
+        inserted = [step.expression for step in _insertions(self.averaged)]
+        return inserted[-1] if inserted else self.averaged
+
+
+def _rewritten(statistic: MomentStatistic, rule: Callable[[Group], sp.Expr]) -> sp.Expr:
+    """Return the moments of a statistic, each expected monomial rewritten by a rule."""
+    moments, given = statistic.moments(), statistic.condition
+    return moments.xreplace({node: _apply(rule, node.args[0], given) for node in moments.atoms(ExpectedValue)})
+
+
+def _derive(statistic: MomentStatistic) -> Derivation:
+    reduced = Reduced.of(statistic)
+    separated, averaged = reduced.separated, reduced.averaged
+
+    def rewrite(rule: Callable[[Group], sp.Expr]) -> sp.Expr:
+        return _rewritten(statistic, rule)
+
+    steps = [
+        Step("Moments", "write the statistic by expectations of monomials", statistic.moments()),
+        Step("Expand over taps", _expansion_reason(statistic), rewrite(_reduction.expand_over_taps)),
+        Step(
+            "Use independence",
+            _independence_reason(statistic),
+            rewrite(_reduction.use_independence),
+        ),
+        Step(
+            "Kernel functionals",
+            "a tap sum at one offset depends on its fraction alone; sums of one factor are 1 or 0",
+            rewrite(_reduction.name_functionals),
+        ),
+        Step("Separate the axes", "offsets along the axes are independent; collect", separated),
+        Step("Average over the fraction", _averages.averaging_reason(separated, averaged), averaged),
+    ]
+    if separated.has(StackCovariance):
+        steps = [steps[0], Step("Pass the layers", _STACK_REASON, averaged)]
+    steps += _insertions(averaged)
+    # A last step that leaves an average says that it is evaluated numerically.
+    kept = [
+        step
+        for step, before in zip(steps, [None, *steps], strict=False)
+        if before is None
+        or step.expression != before.expression
+        or (step is steps[-1] and step.expression.has(OffsetAverage, FractionMean))
+    ]
+    return Derivation(str(statistic), tuple(kept))
+
+
+def _check_cumulants(statistic: MomentStatistic, monomials: Iterable[sp.Expr]) -> None:
+    """Check that κ₃, κ₄, … stand for the cumulants of one law only.
+
+    Raises:
+        NotReducible: third or higher moments of fields whose law is open, and whose deviations differ.
+    """
+    deviations = set()
+    for monomial in monomials:
+        orders: dict[IIDField, int] = {}
+        for value, power in monomial.as_powers_dict().items():
+            field = input_field(value)
+            if isinstance(field, IIDField):
+                orders[field] = orders.get(field, 0) + int(power)
+        deviations |= {field.deviation for field, order in orders.items() if order > 2 and field.law is None}
+    if len(deviations - {sp.Integer(0)}) > 1:
+        found = ", ".join(sorted(map(str, deviations)))
+        raise NotReducible(
+            statistic, f"its fields of open law have deviations {found} and cumulants of their own; give each a law"
+        )
+
+
+_STACK_REASON = (
+    "with ŵ(θ) = Σ E k(ε + m) exp(imθ) and R̂(θ) = E |Σ k(ε − m) exp(imθ)|² a layer takes the spectral density S to "
+    "|ŵ|² S + ∫(R̂ − |ŵ|²) S dθ/2π (warp) or |ŵ|² S + (R̂ − |ŵ|²)(∫S dθ/2π + μ²) (splat); with "
+    "W_l = |ŵ|² and R_l = R̂ of layer l, the last layer's covariance is the integral of its spectrum"
+)
+
+
+def _insertions(expression: sp.Expr) -> Iterator[Step]:
+    """Yield the steps that insert what is known of the inputs' covariances."""
+    waves = _spectra.averages_as_spectra(expression)
+    if waves != expression:
+        yield Step("Sum over waves", _spectra.reason(waves), waves)
+    inserted = known_covariances(waves)
+    if inserted != waves:
+        yield Step("Insert the covariance", "C(Δ) and spectral moments of the field, where they are left", inserted)
+    closed = _spectra.closed_smoothing(inserted)
+    if closed != inserted:
+        yield Step("Integrate", "Gaussian integrals over the waves", closed)
+
+
+def _independence_reason(statistic: MomentStatistic) -> str:
+    """Say by which theorem the moments of the inputs are found."""
+    values = {atom for operand in statistic.operands for atom in operand.atoms(RandomAtom)}
+    kinds = {type(input_field(value)) for value in values}
+    reasons = {
+        IIDField: "joint moments of independent variables are sums over partitions into blocks that share a pixel",
+        GaussianField: "joint moments of Gaussian variables are sums over pairings of products of C (Wick's theorem)",
+    }
+    return "; ".join(reason for kind, reason in reasons.items() if kind in kinds)
+
+
+def _expansion_reason(statistic: MomentStatistic) -> str:
+    """Say what is inserted for the values that occur."""
+    atoms = {type(atom) for operand in statistic.operands for atom in operand.atoms(RandomAtom)}
+    formulas = {
+        SampledValue: "y[n] = Σ k(ε − m) x[n + m]",
+        SplatValue: "z[m] = Σ k(n + ε[n] − m) g[n]",
+        ComposedValue: "(x∘φ)(t) = x(t + ε(t))",
+        SlopeValue: "∂ⱼ(x∘φ) = Σᵢ (δᵢⱼ + ∂ⱼεᵢ) (∂ᵢx)∘φ",
+    }
+    inserted = " and ".join(formula for kind, formula in formulas.items() if kind in atoms)
+    inserted = inserted or "write the values at their places"
+    return f"{inserted}; condition on the offsets, which are independent of the input"
+
+
+def _collected(expression: sp.Expr) -> sp.Expr:
+    """Collect terms; in a quotient, those of numerator and denominator apart; spectral moments alone as factors."""
+    moments = {node: sp.Dummy() for node in expression.atoms(SpectralMoment)}
+    bare = expression.xreplace(moments)
+    if moments and bare.is_polynomial(*moments.values()) and bare.free_symbols <= set(moments.values()):
+        return sp.factor(expression)
+    numerator, denominator = sp.fraction(expression, exact=True)
+    return sp.factor_terms(sp.expand(numerator)) / sp.factor_terms(sp.expand(denominator))
+
+
+def _apply(rule: Callable[[Group], sp.Expr], monomial: sp.Expr, given: Given | None) -> sp.Expr:
+    groups = split_groups(monomial, given)
+    return sp.Mul(*(_moment_of(group, rule) for group in groups))
+
+
+def _moment_of(group: Group, rule: Callable[[Group], sp.Expr]) -> sp.Expr:
+    if _continuum.is_continuous(group):
+        return _CONTINUUM[rule](group)
+    return stacked_moment(group) if is_stacked(group) else rule(group)
+
+
+# What the steps of the algebra are where a field is read between its pixels.
+_CONTINUUM: Mapping[Callable[[Group], sp.Expr], Callable[[Group], sp.Expr]] = {
+    _reduction.expand_over_taps: _continuum.expand,
+    _reduction.use_independence: _continuum.by_pairs,
+    _reduction.name_functionals: _continuum.by_pairs,
+    _reduction.separate_axes: _continuum.average,
+}
