@@ -225,8 +225,8 @@ def test_a_job_that_cannot_be_sent_to_a_process_is_told(alone):
 
 UNGUARDED = """
 from tests.montecarlo.jobs import MeanJob
-from warptheory.montecarlo import run_campaign
-run_campaign([MeanJob("one 0")], {}, workers=2)
+from warptheory.montecarlo import Execution
+Execution(workers=2).run([MeanJob("one 0")], {})
 """
 
 

@@ -8,7 +8,8 @@ import sympy as sp
 from warptheory import montecarlo, results
 from warptheory.core.errors import ArgumentError, UnknownNameError
 from warptheory.kernels import FRACTION
-from warptheory.results._run import Manner
+from warptheory.montecarlo import Execution
+from warptheory.results._run import for_jobs
 from warptheory.results._symbols import check_symbol, kinds_of
 from warptheory.symbolic import evaluate
 
@@ -186,8 +187,8 @@ def test_a_claim_that_cannot_be_made_is_named():
 @pytest.mark.parametrize(("workers", "jobs", "expected"), [(None, 11, 1), (None, 12, None), (2, 1, 2), (1, 50, 1)])
 def test_workers_that_are_asked_for_are_taken(workers, jobs, expected):
     """Only where nobody asked, few claims are left to one process."""
-    assert Manner(workers, None, None, False, None).workers_for(jobs) == expected
-    assert Manner(workers, "threads", None, False, None).workers_for(jobs) == workers
+    assert for_jobs(Execution(workers), jobs).workers == expected
+    assert for_jobs(Execution(workers, "threads"), jobs).workers == workers
 
 
 @pytest.mark.usefixtures("as_users_call")

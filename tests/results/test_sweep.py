@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from warptheory import results
+from warptheory import montecarlo, results
 from warptheory.core.errors import ArgumentError, UnknownNameError
 
 GRID = {"s": [0.1, 0.4, 1.0], "kernel": ["linear", "keys"]}
@@ -120,7 +120,7 @@ def test_depth_is_swept_where_a_quantity_has_it():
     ids=lambda value: str(value) if isinstance(value, dict) else "",
 )
 def test_bad_sweeps_are_refused_before_anything_runs(asked, error, message, monkeypatch):
-    monkeypatch.setattr("warptheory.results._sweep.run", lambda *given: pytest.fail("it was run"))
+    monkeypatch.setattr(montecarlo.Execution, "run", lambda *given: pytest.fail("it was run"))
     with pytest.raises(error, match=message):
         results.sweep("A4", **asked)
 

@@ -16,6 +16,7 @@ from warptheory.montecarlo._estimate import (
     estimate,
     run_here,
 )
+from warptheory.montecarlo._execution import Execution, ExecutionOptions
 from warptheory.montecarlo._experiment import Combination, Experiment, as_experiment
 from warptheory.montecarlo._moments import Moments
 from warptheory.montecarlo._points import DESIGNS
@@ -25,7 +26,7 @@ from warptheory.montecarlo._simulation import Simulation
 from warptheory.montecarlo._store import ChunkStore, StoreError, chunk_store
 from warptheory.montecarlo._summary import Summary, summarise
 from warptheory.montecarlo._supervised import TimeLimitError
-from warptheory.montecarlo._together import run_campaign, verify_all, what_runs
+from warptheory.montecarlo._together import verify_all, what_runs
 from warptheory.montecarlo._variance_reduction import reduced
 from warptheory.montecarlo._verdict import FAMILY_LEVEL, POWER, Claim, Judgement, Verdict, allowed_deviation, verify
 from warptheory.montecarlo._workers import TIME_LIMIT, Workers, workers
@@ -48,6 +49,8 @@ __all__ = [
     "Estimate",
     "EstimateError",
     "Estimation",
+    "Execution",
+    "ExecutionOptions",
     "Experiment",
     "Job",
     "Judgement",
@@ -71,7 +74,6 @@ __all__ = [
     "estimate",
     "get_profile",
     "reduced",
-    "run_campaign",
     "run_here",
     "simulation_of",
     "summarise",

@@ -1,24 +1,22 @@
 """Many claims in one run, of any experiments: by workers, with finished chunks kept, and one level for all of them."""
 
 import inspect
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 from warptheory.core import records
 from warptheory.core.cache import DERIVATION_ROOMS, source_digest
 from warptheory.core.checks import check_flag, check_integer
 from warptheory.core.errors import ArgumentError
 from warptheory.core.text import shown
-from warptheory.montecarlo._campaign import Campaign, Job, Outcome
+from warptheory.montecarlo._campaign import Outcome
 from warptheory.montecarlo._chunks import text_of
-from warptheory.montecarlo._estimate import DEFAULT_MAX_ELEMENTS, Trial, check_device
-from warptheory.montecarlo._store import chunk_store
+from warptheory.montecarlo._estimate import DEFAULT_MAX_ELEMENTS, check_device
+from warptheory.montecarlo._execution import Execution, ExecutionOptions
 from warptheory.montecarlo._verdict import FAMILY_LEVEL, Claim, Judgement, Verdict, allowed_deviation
-from warptheory.montecarlo._workers import TIME_LIMIT
-from warptheory.montecarlo._workers import workers as workers_of
 
 
 @dataclass(frozen=True)
@@ -40,38 +38,6 @@ class _ClaimJob:
         return Judgement(self.claim, self.seed, self.z, self.device, self.max_elements, plain=self.plain)
 
 
-def run_campaign(
-    jobs: Sequence[Job],
-    configuration: Mapping[str, Any],
-    *,
-    workers: int | None = 1,
-    scheduler: str | None = None,
-    out: Path | None = None,
-    fresh: bool = False,
-    time_limit: float | None = TIME_LIMIT,
-    on_progress: Callable[[Campaign, int, Trial | None], None] | None = None,
-) -> list[Outcome]:
-    """Run jobs on workers, keep their finished chunks, and return what became of each, in their order.
-
-    Args:
-        jobs: the jobs.
-        configuration: everything that their chunks depend on, as JSON has it.
-        workers: number of workers; None takes one for each core.
-        scheduler: who they are, as in `workers`.
-        out: folder that keeps finished chunks, or None.
-        fresh: whether to forget what that folder holds.
-        time_limit: seconds that a preparation or a chunk may take, or None; it costs its job alone. How far it can be
-            kept depends on who works: see `workers`.
-        on_progress: as in `Campaign`.
-
-    Raises:
-        ArgumentError: an unknown scheduler, or a folder that is in use or belongs to another run.
-    """
-    with chunk_store(out, configuration, fresh=fresh) as store, workers_of(scheduler, workers, time_limit) as hands:
-        found = {outcome.number: outcome for outcome in Campaign(jobs, hands, store, on_progress).run()}
-    return [found[number] for number in range(len(jobs))]
-
-
 def verify_all(
     claims: Iterable[Claim],
     *,
@@ -80,12 +46,8 @@ def verify_all(
     device: str = "cpu",
     max_elements: int = DEFAULT_MAX_ELEMENTS,
     plain: bool = False,
-    workers: int | None = 1,
-    scheduler: str | None = None,
-    out: Path | None = None,
-    fresh: bool = False,
-    time_limit: float | None = TIME_LIMIT,
     on_progress: Callable[[float], None] | None = None,
+    **execution: Unpack[ExecutionOptions],
 ) -> list[Verdict]:
     """Judge claims of one's own, with one level for all of them together.
 
@@ -101,14 +63,8 @@ def verify_all(
         device: torch device on which the operator runs.
         max_elements: limit on the number of pixels drawn, per simulation.
         plain: whether to simulate without any reduction of the variance, as in `estimate`.
-        workers: number of workers; None takes one for each core.
-        scheduler: who they are, as in `workers`: processes, threads, a cluster.
-        out: folder that keeps finished chunks: after an interruption the same call goes on from there.
-        fresh: whether to forget what that folder holds.
-        time_limit: seconds that a chunk may take, or None. One that never returns is given up by all workers, and
-            ended by processes and Dask; a thread goes on in vain; serially (one worker), compiled code that never
-            returns is waited for.
         on_progress: called with the share of the work that is done, in [0, 1].
+        **execution: workers, scheduler, out, fresh and time_limit, as in `Execution`.
 
     Raises:
         ArgumentError: no claims, two of one label, a number that cannot be used, an unknown device or scheduler, or
@@ -126,16 +82,12 @@ def verify_all(
     check_device(device)
     z = allowed_deviation(len(chosen), level)
     jobs = [_ClaimJob(claim, seed, z, device, max_elements, plain) for claim in chosen]
-    outcomes = run_campaign(
-        jobs,
-        {"claims": [text_of(job) for job in jobs], **what_runs(type(claim.experiment) for claim in chosen)},
-        workers=workers,
-        scheduler=scheduler,
-        out=out,
-        fresh=fresh,
-        time_limit=time_limit,
-        on_progress=None if on_progress is None else lambda campaign, number, trial: on_progress(campaign.share),
-    )
+    report = None if on_progress is None else lambda campaign, number, trial: on_progress(campaign.share)
+    configuration = {
+        "claims": [text_of(job) for job in jobs],
+        **what_runs(type(claim.experiment) for claim in chosen),
+    }
+    outcomes = Execution(**execution).run(jobs, configuration, report)
     return [_verdict(job, outcome) for job, outcome in zip(jobs, outcomes, strict=True)]
 
 

@@ -1,18 +1,18 @@
 """Checking many results in one run: a verdict on every claim, at a level that holds for all of them together."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
-from pathlib import Path
+from typing import Unpack
 
 import pandas as pd
 
 from warptheory import montecarlo
 from warptheory.montecarlo import Judgement, Outcome, Profile, Verdict
-from warptheory.results import _catalogue as results
+from warptheory.results._catalogue import get
 from warptheory.results._claims import Case, Plan, cases_of, configuration_of
 from warptheory.results._result import Result
-from warptheory.results._run import Manner, Progress, run
+from warptheory.results._run import RunOptions, run
 
 
 def check(
@@ -26,12 +26,7 @@ def check(
     device: str = "cpu",
     profile: Profile = montecarlo.PROFILES["quick"],
     plain: bool = False,
-    workers: int | None = 1,
-    scheduler: str | None = None,
-    out: Path | None = None,
-    fresh: bool = False,
-    time_limit: float | None = montecarlo.TIME_LIMIT,
-    on_progress: Callable[[Progress], None] | None = None,
+    **options: Unpack[RunOptions],
 ) -> pd.DataFrame:
     """Verify every quantity of the results in every setting; the level holds for all of them together.
 
@@ -49,14 +44,9 @@ def check(
         device: torch device on which the operator runs.
         profile: how small an error has to be seen.
         plain: whether to simulate without any reduction of the variance, as in `montecarlo.estimate`.
-        workers: number of workers; None takes one for each core, and one alone for fewer than 12 claims, which are
-            done before others have started. The table does not depend on it.
-        scheduler: who they are, as in `montecarlo.workers`: processes, threads, a cluster. Nor on this.
-        out: folder that keeps finished chunks: after an interruption the same call goes on from there.
-        fresh: whether to forget what that folder holds.
-        time_limit: seconds that a derivation or a chunk may take, or None; it costs its own row, as in
-            `montecarlo.verify_all`.
-        on_progress: called with how far the run has come.
+        **options: workers, scheduler, out, fresh and time_limit, as in `montecarlo.Execution`, and on_progress, called
+            with how far the run has come. With workers=None one worker does fewer than 12 jobs, before others have
+            started. The table does not depend on them.
 
     Returns:
         One row per claim: result, quantity, the setting, `point` (0 for the standard values, else the number of the
@@ -70,16 +60,15 @@ def check(
             scheduler, a seed or number of workers that is no integer, something else than results or a profile, or a
             folder that is in use or belongs to another run.
     """
-    manner = Manner(workers, scheduler, out, fresh, on_progress, time_limit)
     cases = cases_of(chosen, (kernel, dim, offsets, inputs), Plan.of(profile, seed, device, plain=plain))
-    outcomes = run(cases, configuration_of(cases), manner)
+    outcomes = run(cases, configuration_of(cases), **options)
     return pd.DataFrame([_row(case, outcome) for case, outcome in zip(cases, outcomes, strict=True)])
 
 
 def _row(case: Case, outcome: Outcome) -> dict[str, object]:
     """Return what became of a claim as a row of the table."""
     chosen = asdict(case.setting)
-    if not results.get(case.result).offsets:
+    if not get(case.result).offsets:
         chosen["offsets"] = "fixed by the result"
     judgement = outcome.trial
     assert judgement is None or isinstance(judgement, Judgement)

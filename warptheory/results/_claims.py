@@ -14,7 +14,7 @@ from warptheory import montecarlo
 from warptheory.core.checks import check_integer
 from warptheory.core.errors import ArgumentError
 from warptheory.montecarlo import Claim, Experiment, Judgement, Profile
-from warptheory.results import _catalogue as results
+from warptheory.results._catalogue import get
 from warptheory.results._experiment import forget_derivations
 from warptheory.results._quantity import PlacedQuantity
 from warptheory.results._ranges import POINTS
@@ -101,7 +101,7 @@ class Case:
     @property
     def label(self) -> str:
         """The label of the claim."""
-        label = results.get(self.result).claim_label(self.quantity, **asdict(self.setting))
+        label = get(self.result).claim_label(self.quantity, **asdict(self.setting))
         return f"{label}, random point {self.point}" if self.point else label
 
     @property
@@ -137,7 +137,7 @@ class Case:
     def claim(self, prepared: Prepared | None = None) -> Claim:
         """Return the claim; what the closed form says is worked out if it is not given."""
         theory, point = self.prepare() if prepared is None else prepared
-        claim = results.get(self.result).claim(self.quantity, theory, **asdict(self.setting), **point)
+        claim = get(self.result).claim(self.quantity, theory, **asdict(self.setting), **point)
         effect = claim.smallest_effect * self.plan.effect_scale
         if self.point:
             effect = min(_COARSER * effect, _COARSEST)
@@ -157,13 +157,13 @@ class Case:
 
 @lru_cache(maxsize=16)
 def _experiment(result: str, quantity: str, setting: Setting) -> Experiment:
-    return results.get(result).place(quantity, **asdict(setting)).drawn
+    return get(result).place(quantity, **asdict(setting)).drawn
 
 
 # One run asks for it at its standard values and at random points, and plants errors in it.
 @lru_cache(maxsize=64)
 def _standard(result: str, quantity: str, setting: Setting) -> PlacedQuantity:
-    return results.get(result).place(quantity, **asdict(setting))
+    return get(result).place(quantity, **asdict(setting))
 
 
 # Kernel, number of axes, laws of the offsets and of the input; None takes each result's range.

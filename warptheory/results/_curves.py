@@ -20,7 +20,7 @@ from warptheory.core.errors import WarpTheoryError
 from warptheory.montecarlo import Estimation, Experiment, Measurement
 from warptheory.results._quantity import Quantity
 from warptheory.results._result import Result
-from warptheory.results._run import Manner, run
+from warptheory.results._run import run
 from warptheory.results._setting import Setting
 from warptheory.symbolic import Statistic
 from warptheory.symbolic.nodes import Node
@@ -212,8 +212,7 @@ def measure(jobs: Sequence[CurveJob]) -> Iterator[Point]:
     Raises:
         WarpTheoryError: a point that cannot be worked out.
     """
-    alone = Manner(1, "serial", None, False, None)
-    for job, outcome in zip(jobs, run(jobs, {}, alone), strict=True):
+    for job, outcome in zip(jobs, run(jobs, {}), strict=True):
         if outcome.reason:
             raise WarpTheoryError(outcome.reason)
         assert isinstance(outcome.trial, Measurement)

@@ -8,9 +8,9 @@ and are left out, as are those that give no number; they are counted. A formula 
 scaled, and its sign flipped, which is counted apart.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, fields
-from pathlib import Path
+from typing import Unpack
 
 import pandas as pd
 
@@ -19,7 +19,7 @@ from warptheory.montecarlo import Estimation, Judgement, Moments, Outcome, Profi
 from warptheory.results._claims import Case, Plan, Prepared, cases_of, configuration_of
 from warptheory.results._planted import Planted, PlantedError, plant, plant_exponents
 from warptheory.results._result import Result
-from warptheory.results._run import Manner, Progress, run
+from warptheory.results._run import RunOptions, run
 from warptheory.results._setting import Setting
 
 # Terms of a formula that are made wrong: in the first setting of a quantity all of those that are registered; formulas
@@ -121,12 +121,7 @@ def power(
     device: str = "cpu",
     profile: Profile = montecarlo.PROFILES["quick"],
     plain: bool = False,
-    workers: int | None = 1,
-    scheduler: str | None = None,
-    out: Path | None = None,
-    fresh: bool = False,
-    time_limit: float | None = montecarlo.TIME_LIMIT,
-    on_progress: Callable[[Progress], None] | None = None,
+    **options: Unpack[RunOptions],
 ) -> pd.DataFrame:
     """Plant errors in every quantity of the results in every setting; arguments and errors as in `check`.
 
@@ -141,10 +136,9 @@ def power(
         wrong versions were not planted: they
         have `no_effect` that matters, `no_number` (NaN, infinite or complex), or were `not_tried`.
     """
-    manner = Manner(workers, scheduler, out, fresh, on_progress, time_limit)
     claims = cases_of(chosen, (kernel, dim, offsets, inputs), Plan.of(profile, seed, device, plain=plain))
     cases = [PowerCase(case, most) for case, most in zip(claims, _terms_to_try(claims), strict=True)]
-    outcomes = run(cases, configuration_of(claims), manner)
+    outcomes = run(cases, configuration_of(claims), **options)
     return pd.DataFrame([row for case, outcome in zip(cases, outcomes, strict=True) for row in _rows(case, outcome)])
 
 

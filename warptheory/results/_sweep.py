@@ -2,11 +2,11 @@
 
 import itertools
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from functools import lru_cache
 from numbers import Real
-from pathlib import Path
+from typing import Unpack
 
 import pandas as pd
 
@@ -16,10 +16,10 @@ from warptheory.core.errors import ArgumentError
 from warptheory.core.text import shown
 from warptheory.kernels import NoClosedFormError
 from warptheory.montecarlo import Estimation, Experiment, Measurement, Outcome
-from warptheory.results import _catalogue as results
+from warptheory.results._catalogue import get
 from warptheory.results._replay import check_chunk, replayed_rows
 from warptheory.results._result import Result
-from warptheory.results._run import Manner, Progress, run
+from warptheory.results._run import RunOptions, run
 from warptheory.results._setting import Setting
 from warptheory.symbolic import NotReducible
 
@@ -90,7 +90,7 @@ class GridPoint:
     def prepare(self) -> float:
         """Return the number that the closed form gives; NaN where the algebra finds none."""
         try:
-            return results.get(self.result).evaluate(self.quantity, standard=True, **dict(self.choices))
+            return get(self.result).evaluate(self.quantity, standard=True, **dict(self.choices))
         except (NotReducible, NoClosedFormError):
             return math.nan
 
@@ -124,7 +124,7 @@ class GridPoint:
 
 @lru_cache(maxsize=16)
 def _simulation(point: GridPoint) -> tuple[Experiment, dict[str, float]]:
-    placed = results.get(point.result).place(point.quantity, **dict(point.choices))
+    placed = get(point.result).place(point.quantity, **dict(point.choices))
     return placed.drawn, placed.values_drawn
 
 
@@ -139,12 +139,7 @@ def sweep(
     seed: int = 0,
     device: str = "cpu",
     plain: bool = False,
-    workers: int | None = 1,
-    scheduler: str | None = None,
-    out: Path | None = None,
-    fresh: bool = False,
-    time_limit: float | None = montecarlo.TIME_LIMIT,
-    on_progress: Callable[[Progress], None] | None = None,
+    **options: Unpack[RunOptions],
 ) -> pd.DataFrame:
     """Work out a quantity at every point of a grid, by its closed form and by simulation.
 
@@ -161,13 +156,9 @@ def sweep(
         seed: the seed.
         device: torch device on which the operator runs.
         plain: whether to simulate without any reduction of the variance, as in `montecarlo.estimate`.
-        workers: number of workers; None takes one for each core. The table does not depend on it.
-        scheduler: who they are, as in `montecarlo.workers`. Nor on this.
-        out: folder that keeps finished chunks: after an interruption the same call goes on from there.
-        fresh: whether to forget what that folder holds.
-        time_limit: seconds that a derivation or a chunk may take, or None; it costs its own row, as in
-            `montecarlo.verify_all`.
-        on_progress: called with how far the sweep has come.
+        **options: workers, scheduler, out, fresh and time_limit, as in `montecarlo.Execution`, and on_progress, called
+            with how far the run has come. With workers=None one worker does fewer than 12 jobs, before others have
+            started. The table does not depend on them.
 
     Returns:
         One row per point, the last parameter of `over` running fastest: result, quantity, kernel, dim, offsets, inputs,
@@ -181,12 +172,11 @@ def sweep(
             stand for, or at which the experiment does not stand for the quantity, no precision, and as `check`. Nothing
             has been run then.
     """
-    manner = Manner(workers, scheduler, out, fresh, on_progress, time_limit)
     precision = Precision(rtol, atol, seed, device, plain)
-    points = _points(results.get(result), quantity, over, given or {}, precision)
+    points = _points(get(result), quantity, over, given or {}, precision)
     settings = [_setting(point) for point in points]
     configuration = {"sweep": [str(point) for point in points], **asdict(precision), **montecarlo.what_runs()}
-    rows = map(_row, points, settings, run(points, configuration, manner))
+    rows = map(_row, points, settings, run(points, configuration, **options))
     return pd.DataFrame(list(rows))
 
 
@@ -221,7 +211,7 @@ def replay_sweep(
         ArgumentError: a chunk that is not a number ≥ 0, and as `sweep`.
     """
     number = check_chunk(chunk)
-    points = _points(results.get(result), quantity, over, given or {}, Precision(1.0, 0.0, seed, device, plain))
+    points = _points(get(result), quantity, over, given or {}, Precision(1.0, 0.0, seed, device, plain))
     return pd.DataFrame([row for point in points for row in _replayed(point, number)])
 
 
@@ -256,7 +246,7 @@ def _points(
 
 
 def _setting(point: GridPoint) -> Setting:
-    return results.get(point.result).place(point.quantity, **dict(point.choices)).setting
+    return get(point.result).place(point.quantity, **dict(point.choices)).setting
 
 
 def _values(name: str, values: Sequence[Choice]) -> tuple[Choice, ...]:
