@@ -24,17 +24,11 @@ from torch import Tensor
 
 from warptheory import symbolic
 from warptheory.fields import IID
+from warptheory.montecarlo._atoms import field_of, is_slope, shift_of
+from warptheory.montecarlo._drawing import correlated, differentiated, drawn_shape
 from warptheory.montecarlo._extent import Values
 from warptheory.montecarlo._points import get_design
-from warptheory.montecarlo._simulation import (
-    Simulation,
-    correlated,
-    differentiated,
-    drawn_shape,
-    field_of,
-    is_slope,
-    shift_of,
-)
+from warptheory.montecarlo._simulation import Simulation
 from warptheory.symbolic import Field, GaussianField, IIDField, InputField, OffsetField, SplattedField, WarpedField
 from warptheory.symbolic.values import RandomAtom
 

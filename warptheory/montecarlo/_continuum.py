@@ -17,8 +17,9 @@ from warptheory import kernels, symbolic, warping
 from warptheory.core.errors import ArgumentError
 from warptheory.fields import FieldSampler
 from warptheory.kernels import CardinalSpline
+from warptheory.montecarlo._drawing import periodic_sampler
 from warptheory.montecarlo._extent import EXACT_KERNEL, Values
-from warptheory.montecarlo._simulation import CORRELATED, Simulation, periodic_sampler
+from warptheory.montecarlo._simulation import CORRELATED, Simulation
 from warptheory.symbolic import (
     ComposedField,
     Field,

@@ -8,20 +8,30 @@ because standard errors are taken between rows only.
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import cached_property
 
 import numpy as np
 import sympy as sp
 import torch
 from jaxtyping import Float
 from numpy import ndarray
-from scipy import fft
 from torch import Tensor
 
 from warptheory import symbolic, warping
 from warptheory.core.errors import ArgumentError
-from warptheory.fields import IID, Covariance, FieldSampler
-from warptheory.fields.laws import scaled
+from warptheory.fields import IID, FieldSampler
+from warptheory.montecarlo._atoms import axes_of, field_of, index_symbols, is_slope, shift_of
+from warptheory.montecarlo._drawing import (
+    MOST_PIXELS,
+    correlated,
+    differentiated,
+    first_derivatives,
+    given_covariance,
+    number,
+    periodic_sampler,
+    spacing_of,
+    transformable,
+)
 from warptheory.montecarlo._extent import Axis, Values
 from warptheory.symbolic import (
     ComposedField,
@@ -36,16 +46,16 @@ from warptheory.symbolic import (
     Statistic,
     WarpedField,
 )
-from warptheory.symbolic.composition import ComposedValue, SlopeValue
 from warptheory.symbolic.input_fields import PixelValue
-from warptheory.symbolic.moved_fields import SampledValue, SplatValue, input_field
+from warptheory.symbolic.moved_fields import input_field
 from warptheory.symbolic.nodes import ExpectedValue, OffsetAverage
 from warptheory.symbolic.offset_fields import given_offsets
-from warptheory.symbolic.values import Index, RandomAtom
+from warptheory.symbolic.values import RandomAtom
 
 _AXIS_SIZE = {1: 64, 2: 12, 3: 6}
+
+
 CORRELATED = 1e-7
-_MOST_PIXELS = 2**24
 
 
 @dataclass(frozen=True)
@@ -134,7 +144,7 @@ class Simulation(Statistic):
         Raises:
             ArgumentError: fields of different numbers of axes.
         """
-        pixels = {_axes_of(atom) for atom in self._atoms if isinstance(atom, PixelValue)}
+        pixels = {axes_of(atom) for atom in self._atoms if isinstance(atom, PixelValue)}
         dims = {field.offsets.dim for field in self._moving} or pixels or {1}
         if len(dims) > 1:
             raise ArgumentError("statistic", expected="fields of one number of axes", received=f"{sorted(dims)} axes")
@@ -163,8 +173,8 @@ class Simulation(Statistic):
         correlated = self._correlated(values)
         lengths = [self._length(axis, values) + correlated for axis in range(self.dim)]
         if correlated and self._is_compact:
-            lengths = [_transformable(length) for length in lengths]
-        if not math.prod(lengths) <= _MOST_PIXELS:
+            lengths = [transformable(length) for length in lengths]
+        if not math.prod(lengths) <= MOST_PIXELS:
             raise ArgumentError(
                 "statistic",
                 expected="values whose offsets keep them within a row of at most 2**24 pixels",
@@ -177,7 +187,7 @@ class Simulation(Statistic):
         """Return beyond how many pixels the input is not correlated, so that a periodic row is like an infinite one."""
         fields = [field for field in self.input_fields if isinstance(field, GaussianField)]
         ranges = [
-            _given_covariance(field, values).range(self.share_of_images) / _spacing(field, values) for field in fields
+            given_covariance(field, values).range(self.share_of_images) / spacing_of(field, values) for field in fields
         ]
         correlated = [source.covariance.subs(values) for source in self._sources if source.covariance is not None]
         return math.ceil(
@@ -245,9 +255,9 @@ class Simulation(Statistic):
         for moving in self._moving:
             expressions += moving.offsets.displacement
         for atom in self._atoms:
-            expressions += [symbol for symbol in _index_symbols(atom) if not symbol.is_integer]
+            expressions += [symbol for symbol in index_symbols(atom) if not symbol.is_integer]
         names = {symbol.name for expression in expressions for symbol in expression.free_symbols}
-        return names - {symbol.name for atom in self._atoms for symbol in _index_symbols(atom) if symbol.is_integer}
+        return names - {symbol.name for atom in self._atoms for symbol in index_symbols(atom) if symbol.is_integer}
 
     def sample(
         self, generator: np.random.Generator, rows: int, values: Values, device: str = "cpu"
@@ -423,135 +433,11 @@ class Simulation(Statistic):
         if order == 0:
             return warping.warp(inner, offsets, field.kernel, "periodic")
         if order == 1:
-            return _slopes(inner, offsets, field)[:, :, field.orders.index(1)]
+            return first_derivatives(inner, offsets, field)[:, :, field.orders.index(1)]
         return self._higher_derivative(inner, offsets, field)
 
     def _higher_derivative(self, inner: Tensor, offsets: Tensor, field: WarpedField) -> Tensor:
         return differentiated(inner, offsets, field)
-
-
-@lru_cache(maxsize=8)
-def periodic_sampler(
-    field: GaussianField, size: tuple[int, ...], values: tuple[tuple[str, float], ...], refinement: int = 1
-) -> FieldSampler:
-    """Return what draws a Gaussian field on a periodic row; its eigenvalues are worked out once.
-
-    Args:
-        field: the field.
-        size: pixels of the row along each axis.
-        values: a number for every symbol.
-        refinement: points per pixel along each axis.
-    """
-    numbers = dict(values)
-    points = tuple(refinement * length for length in size)
-    spacing = _spacing(field, numbers) / refinement
-    return FieldSampler(_given_covariance(field, numbers), points, spacing=spacing, periodic=True)
-
-
-def _transformable(length: float) -> float:
-    """Return the next length, if it is finite, that a Fourier transform takes apart into small factors."""
-    return float(fft.next_fast_len(int(length))) if length <= _MOST_PIXELS else length
-
-
-def _spacing(field: GaussianField, values: Values) -> float:
-    return symbolic.evaluate(field.spacing, values)
-
-
-def _given_covariance(field: GaussianField, values: Values) -> Covariance:
-    if field.covariance is None:
-        raise ArgumentError("statistic", expected="Gaussian fields whose covariance is given", received=str(field))
-    return field.covariance.subs(values)
-
-
-def _slopes(inner: Tensor, offsets: Tensor, field: WarpedField) -> Tensor:
-    """Return the derivatives along every axis; the left-hand ones from the right-hand ones and the mean of both."""
-    if field.knot != "left":
-        return warping.warp_gradient(inner, offsets, field.kernel, "periodic", knot=field.knot)
-    right, central = (
-        warping.warp_gradient(inner, offsets, field.kernel, "periodic", knot=knot) for knot in ("right", "central")
-    )
-    return 2 * central - right
-
-
-def differentiated(inner: Tensor, offsets: Tensor, field: WarpedField) -> Float[Tensor, "B C *T"]:
-    """Return a higher derivative in the offset, as automatic differentiation of the operator gives it.
-
-    Args:
-        inner: what is read, shape (B, C, *S).
-        offsets: the offsets, shape (B, d, *T).
-        field: the warped field, whose orders count the derivatives along each axis; at least two in all.
-
-    Returns:
-        Derivatives, shape (B, 1, *T); summed over the channels, of which there should be one.
-    """
-    axes = [axis for axis, order in enumerate(field.orders) for _ in range(order)]
-    moving = offsets.detach().clone().requires_grad_()
-    slopes = _slopes(inner, moving, field)[:, :, axes[0]]
-    for axis in axes[1:]:
-        # Each output depends on its own offset alone, so the gradient of the sum holds every derivative.
-        (gradient,) = torch.autograd.grad(slopes.sum(), moving, create_graph=True)
-        slopes = gradient[:, axis : axis + 1]
-    return slopes.detach()
-
-
-def number(expression: sp.Expr, values: Values) -> float:
-    """Return the value of a parameter; what has been worked out is remembered from chunk to chunk.
-
-    Args:
-        expression: the parameter.
-        values: a number for every symbol, by name.
-    """
-    return _number(expression, tuple(values.items()))
-
-
-@lru_cache(maxsize=1024)
-def _number(expression: sp.Expr, values: tuple[tuple[str, float], ...]) -> float:
-    return symbolic.evaluate(expression, dict(values))
-
-
-def drawn_shape(source: OffsetField, size: tuple[int, ...], values: Values) -> tuple[int, ...]:
-    """Return the shape (d, *T) of the independent numbers that one realisation of an offset field is made of.
-
-    Args:
-        source: the offset field.
-        size: pixels of the row along each axis.
-        values: a number for every symbol, by name.
-    """
-    axes = 1 if number(source.correlation, values) == 1 else source.dim
-    return (axes, *([1] * source.dim if source.is_shared else size))
-
-
-def correlated(
-    source: OffsetField,
-    draw: Callable[[tuple[int, ...]], Float[ndarray, "..."]],
-    rows: int,
-    size: tuple[int, ...],
-    values: Values,
-) -> Float[ndarray, "rows d *T"]:
-    """Return offsets of shape (rows, d, *T) without displacement, correlated between the axes as the field says.
-
-    Args:
-        source: the offset field.
-        draw: returns values of the canonical law, of a given shape.
-        rows: number of realisations.
-        size: pixels of the row along each axis; T is 1 along each of them where one offset moves all pixels.
-        values: a number for every symbol, by name.
-    """
-    law = source.axis_law
-    location, scale = number(law.location, values), number(law.scale, values)
-    correlation = number(source.correlation, values)
-    drawn = draw((rows, *drawn_shape(source, size, values)))
-    if correlation == 1:
-        drawn = np.repeat(drawn, source.dim, axis=1)
-    elif correlation != 0:
-        matrix = np.linalg.cholesky((1 - correlation) * np.eye(source.dim) + correlation)
-        drawn = np.einsum("ij,bj...->bi...", matrix, drawn)
-    return scaled(drawn, location, scale)
-
-
-def is_slope(atom: RandomAtom) -> bool:
-    """Return whether a value is a derivative, which the mean of its input does not add to."""
-    return isinstance(atom, SlopeValue) or any(getattr(atom, "orders", ()))
 
 
 def _centre(expression: sp.Expr) -> sp.Expr:
@@ -569,55 +455,3 @@ def _without_functionals(expression: sp.Expr) -> sp.Expr:
     """Return an expression with numbers for the functionals of kernels."""
     parts = expression.atoms(sp.Integral, OffsetAverage)
     return expression.xreplace({part: sp.Float(symbolic.evaluate(part, {})) for part in parts})
-
-
-def field_of(atom: RandomAtom) -> Field:
-    """Return the field that a value belongs to, without its pixel.
-
-    Args:
-        atom: the value.
-
-    Raises:
-        ArgumentError: a value of no field that can be drawn.
-    """
-    if isinstance(atom, PixelValue):
-        return atom.field
-    if isinstance(atom, SplatValue):
-        return SplattedField(atom.field, atom.site.offsets, atom.site.kernel, atom.name)
-    if isinstance(atom, SampledValue):
-        return WarpedField(atom.field, atom.site.offsets, atom.site.kernel, atom.orders, atom.name, atom.knot)
-    if isinstance(atom, ComposedValue | SlopeValue):
-        return atom.whole
-    raise ArgumentError("statistic", expected="values of input, warped and splatted fields", received=str(atom))
-
-
-def _axes_of(atom: PixelValue) -> int:
-    """Return the number of axes of a value's field: its covariance's, where that is known, else of its position."""
-    covariance = atom.field.covariance if isinstance(atom.field, GaussianField) else None
-    return len(atom.index) if covariance is None else covariance.dim
-
-
-def _index_symbols(atom: RandomAtom) -> set[sp.Symbol]:
-    """Return the symbols of a position: of pixels where they are integers, else of points, which need a number."""
-    index = atom.index if isinstance(atom, PixelValue) else atom.site.index
-    return {symbol for coordinate in index for symbol in coordinate.free_symbols}
-
-
-def shift_of(atom: RandomAtom, dim: int, values: Values) -> tuple[int, ...]:
-    """Return the pixel of a value, or that below its point, with every symbolic pixel at the origin.
-
-    Args:
-        atom: the value.
-        dim: number of axes.
-        values: a number for every symbol, by name.
-    """
-    index = atom.index if isinstance(atom, PixelValue) else atom.site.index
-    shift = _floored(index, tuple(values.items()))
-    return shift if len(shift) == dim else shift + (0,) * (dim - len(shift))
-
-
-@lru_cache(maxsize=1024)
-def _floored(index: Index, values: tuple[tuple[str, float], ...]) -> tuple[int, ...]:
-    numbers = dict(values)
-    known = {symbol: 0 if symbol.is_integer else numbers[symbol.name] for part in index for symbol in part.free_symbols}
-    return tuple(int(sp.floor(part.subs(known))) for part in index)

@@ -27,7 +27,8 @@ def reduced(experiment: Experiment, values: Mapping[str, float]) -> Experiment:
 
 @lru_cache(maxsize=64)
 def _reduced(simulation: Simulation, values: tuple[tuple[str, float], ...]) -> Experiment:
-    if isinstance(simulation, ConditionalSimulation) or not simulation.is_moving:
+    # What draws in a way of its own, such as given the offsets, is left as it is.
+    if type(simulation).sample is not Simulation.sample or not simulation.is_moving:
         return simulation
     conditional = ConditionalSimulation(simulation.statistic, simulation.inputs)
     if type(simulation) is Simulation and conditional.is_possible(dict(values)):
