@@ -7,7 +7,7 @@ import sympy as sp
 
 from warptheory import montecarlo, results
 from warptheory.results import _power
-from warptheory.results._claims import Plan, cases_of
+from warptheory.results._claims import ClaimPlan, cases_of
 from warptheory.results._power import PlantedError, PowerCase
 from warptheory.symbolic import evaluate
 
@@ -22,7 +22,7 @@ TABLE_OF = {
 
 def case_of(label, **choices):
     names = ("kernel", "dim", "offsets", "inputs")
-    cases = cases_of([results.get(label)], tuple(choices.get(name) for name in names), Plan(0, 0, "cpu", 1.0))
+    cases = cases_of([results.get(label)], tuple(choices.get(name) for name in names), ClaimPlan(0, 0, "cpu", 1.0))
     return PowerCase(cases[0])
 
 

@@ -11,14 +11,14 @@ import sympy as sp
 from warptheory import kernels, montecarlo, results, symbolic
 from warptheory.core.errors import ArgumentError
 from warptheory.fields import IID, SquaredExponential
-from warptheory.results._claims import Plan, cases_of
+from warptheory.results._claims import ClaimPlan, cases_of
 from warptheory.results._planted import plant_exponents
 from warptheory.results._ranges import Range, limit, random_point, whole
 from warptheory.symbolic import evaluate
 from warptheory.symbolic._nodes import _tap_sum
 
 EVERY = results.match(["*"])
-PLAN = Plan(0, 0, "cpu", 1.0)
+PLAN = ClaimPlan(0, 0, "cpu", 1.0)
 CASES = cases_of(EVERY, (None,) * 4, PLAN)
 FIRST_POINTS = [case for case in CASES if case.point == 1]
 

@@ -38,7 +38,7 @@ _FEW_DIMENSIONS = 3  # in which a sequence beats strata along each axis for all 
 _POINT_SET = 2**12  # elements of a realisation's weights
 _FEWEST_POINTS, _MOST_POINTS = 8, 1024
 
-Product = tuple[RandomAtom, ...]
+AtomProduct = tuple[RandomAtom, ...]
 
 
 @dataclass(frozen=True)
@@ -138,7 +138,7 @@ class ConditionalSimulation(Simulation):
         return torch.cat([differentiated(inner[:, n : n + 1], offsets, field) for n in range(inner.shape[1])], dim=1)
 
     @cached_property
-    def _products(self) -> list[Mapping[Product, Callable[[Values], float]]]:
+    def _products(self) -> list[Mapping[AtomProduct, Callable[[Values], float]]]:
         """The averaged expressions as sums of products, with the coefficient of each."""
         return [_as_products(node.args[0], self._atoms) for node in self._averaged]
 
@@ -198,15 +198,15 @@ class _ProductMeans:
     def __init__(self, simulation: ConditionalSimulation, state: dict[object, Tensor], values: Values) -> None:
         self._simulation, self._state, self._values = simulation, state, values
         self._weights: dict[RandomAtom, Tensor] = {}
-        self._known: dict[Product, Tensor | float] = {(): 1.0}
-        self._blocks: dict[Product, Tensor | float] = {}
+        self._known: dict[AtomProduct, Tensor | float] = {(): 1.0}
+        self._blocks: dict[AtomProduct, Tensor | float] = {}
 
-    def of(self, product: Product) -> Float[Tensor, "B"] | float:
+    def of(self, product: AtomProduct) -> Float[Tensor, "B"] | float:
         """Return the mean of a product, shape (B,), averaged over the pixels; a number where no offset matters."""
         found = self._mean(product)
         return found.mean(1) if isinstance(found, Tensor) else found
 
-    def _mean(self, product: Product) -> Tensor | float:
+    def _mean(self, product: AtomProduct) -> Tensor | float:
         """Sum over the blocks that the first factor is in."""
         if product not in self._known:
             first, others = product[0], range(1, len(product))
@@ -219,12 +219,12 @@ class _ProductMeans:
             self._known[product] = total
         return self._known[product]
 
-    def _cumulant(self, block: Product) -> Tensor | float:
+    def _cumulant(self, block: AtomProduct) -> Tensor | float:
         if block not in self._blocks:
             self._blocks[block] = self._new_cumulant(block)
         return self._blocks[block]
 
-    def _new_cumulant(self, block: Product) -> Tensor | float:
+    def _new_cumulant(self, block: AtomProduct) -> Tensor | float:
         simulation, values = self._simulation, self._values
         fields = {_input_of(field_of(atom)) for atom in block}
         field = fields.pop()
@@ -241,7 +241,7 @@ class _ProductMeans:
             return 0.0
         return cumulant * math.prod(map(self._weight, block[1:]), start=self._weight(block[0])).sum(1)
 
-    def _covariance(self, field: GaussianField, block: Product) -> Tensor:
+    def _covariance(self, field: GaussianField, block: AtomProduct) -> Tensor:
         """Return Σᵢⱼ wᵢ C(i − j) wⱼ′ on the periodic row."""
         size, axes = self._simulation.shape(self._values), list(range(1, 1 + self._simulation.dim))
         first, second = (self._weight(atom) for atom in block)
@@ -256,7 +256,7 @@ class _ProductMeans:
         return self._weights[atom]
 
 
-def _as_products(expression: sp.Expr, atoms: list[RandomAtom]) -> dict[Product, Callable[[Values], float]]:
+def _as_products(expression: sp.Expr, atoms: list[RandomAtom]) -> dict[AtomProduct, Callable[[Values], float]]:
     """Return a polynomial in values as products of them, with the coefficient of each as a function of numbers.
 
     The values of the products are those less their input's mean, unless they are slopes: large means do not cancel.

@@ -24,7 +24,7 @@ from warptheory.montecarlo._chunks import (
 from warptheory.montecarlo._controls import ControlledSimulation
 from warptheory.montecarlo._experiment import Experiment, as_experiment, check_given
 from warptheory.montecarlo._moments import Moments
-from warptheory.montecarlo._reading import DISTINCT, Reading, read, size_of
+from warptheory.montecarlo._reading import DISTINCT, PointEstimate, read, size_of
 from warptheory.montecarlo._scatter import ChunkMeans, mismatch
 from warptheory.montecarlo._simulation import Simulation
 from warptheory.montecarlo._variance_reduction import what_is_drawn
@@ -129,7 +129,7 @@ class Estimation:
         self._run = experiment_of(self.experiment, self.values, self.plain)
         fewest = FEWEST_CHUNKS if self._is_ours else _FEWEST_CHUNKS_TO_COMPARE
         self.plan = ChunkPlan.of(self._run.row_elements(self.values), self.max_elements, fewest)
-        self._found, self._size = Reading(math.nan, math.inf, 0.0), math.nan
+        self._found, self._size = PointEstimate(math.nan, math.inf, 0.0), math.nan
         self._needed = float(self.plan.fewest)
         self._next_look = min(self.plan.fewest, self.plan.most)
         self.is_done = self.reached = False
@@ -209,7 +209,7 @@ class Estimation:
         if cause:
             raise EstimateError(self.label, self.seed, self.merged, cause)
 
-    def _read(self) -> Reading:
+    def _read(self) -> PointEstimate:
         try:
             found = read(self._run, self.moments, self.values)
         except KeyboardInterrupt:

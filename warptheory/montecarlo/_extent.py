@@ -94,7 +94,7 @@ def _total(moves: Iterable[tuple[RandomOffset, int]]) -> frozenset[tuple[RandomO
 
 
 @dataclass(frozen=True)
-class Axis:
+class RowAxis:
     """What values read along one axis.
 
     Attributes:

@@ -24,7 +24,7 @@ _ROWS_PER_KURTOSIS = 36
 
 
 @dataclass(frozen=True)
-class Reading:
+class PointEstimate:
     """What is known of a value from the rows that were drawn.
 
     Attributes:
@@ -43,7 +43,7 @@ class Reading:
         return math.isfinite(self.value) and math.isfinite(self.stderr)
 
 
-def read(experiment: Experiment, moments: Moments, values: Mapping[str, float]) -> Reading:
+def read(experiment: Experiment, moments: Moments, values: Mapping[str, float]) -> PointEstimate:
     """Return what the moments of an experiment's rows say.
 
     Rows that are all alike say nothing about their scatter: an event in fewer than one of n rows has not been seen yet.
@@ -65,7 +65,7 @@ def read(experiment: Experiment, moments: Moments, values: Mapping[str, float]) 
     stderr = propagated_error(gradient, covariance)
     if not (isinstance(experiment, ConditionalSimulation) or np.diag(moments.scatter).any()):
         stderr = max(1.0, abs(value)) / moments.n
-    return Reading(value, stderr, _rows(moments, _shares(moments, gradient, stderr)))
+    return PointEstimate(value, stderr, _rows(moments, _shares(moments, gradient, stderr)))
 
 
 def _combined(
@@ -85,7 +85,7 @@ def _combined(
     return float(value), found
 
 
-def size_of(experiment: Experiment, rows: int, found: Reading, values: Mapping[str, float]) -> float:
+def size_of(experiment: Experiment, rows: int, found: PointEstimate, values: Mapping[str, float]) -> float:
     """Return the size that the precision of a value is relative to: |value|, unless it cannot be told from zero."""
     if abs(found.value) > DISTINCT * found.stderr:
         return abs(found.value)

@@ -32,7 +32,7 @@ from warptheory.montecarlo._drawing import (
     spacing_of,
     transformable,
 )
-from warptheory.montecarlo._extent import Axis, Values
+from warptheory.montecarlo._extent import RowAxis, Values
 from warptheory.symbolic import (
     ComposedField,
     Derivation,
@@ -196,7 +196,7 @@ class Simulation(Statistic):
 
     def _length(self, axis: int, values: Values) -> float:
         """Return the length of an axis of the row, a whole number that may be infinite."""
-        along = Axis(axis, self.statistic.condition, values)
+        along = RowAxis(axis, self.statistic.condition, values)
         needed = max(
             (along.pixels(self._read_along(axis, node, values)) for node in self._monomials),
             default=0.0,

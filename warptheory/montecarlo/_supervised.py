@@ -21,7 +21,7 @@ from typing import Any, Protocol, runtime_checkable
 
 from warptheory.core.errors import WarpTheoryError
 
-Call = Callable[[], Any]
+SupervisedCall = Callable[[], Any]
 
 
 class TimeLimitError(WarpTheoryError):
@@ -39,7 +39,7 @@ class WorkerDiedError(BrokenExecutor):
 class Worker(Protocol):
     """Does one task at a time."""
 
-    def do(self, call: Call, limit: float | None) -> Any:
+    def do(self, call: SupervisedCall, limit: float | None) -> Any:
         """Return what a call returns, or raise what it raises; TimeLimitError after so many seconds."""
 
     def dismiss(self) -> None:
@@ -56,7 +56,7 @@ class Supervised(Executor):
     """
 
     def __init__(self, count: int, make: Callable[[], Worker], limit: float | None) -> None:
-        self._tasks: SimpleQueue[tuple[Future, Call] | None] = SimpleQueue()
+        self._tasks: SimpleQueue[tuple[Future, SupervisedCall] | None] = SimpleQueue()
         self._workers: list[Worker] = []
         self._count, self._make, self._limit = count, make, limit
         self._supervisors: list[threading.Thread] = []
@@ -107,7 +107,7 @@ class Supervised(Executor):
 class ThreadWorker:
     """A thread of this process. It cannot be ended: after the limit it is left alone, and goes on in vain."""
 
-    def do(self, call: Call, limit: float | None) -> Any:
+    def do(self, call: SupervisedCall, limit: float | None) -> Any:
         """Return what a call returns, as `Worker.do`."""
         if limit is None:
             return call()
@@ -124,7 +124,7 @@ class ThreadWorker:
         """Do nothing: it ends with the program."""
 
 
-def _answer(answer: Future, call: Call) -> None:
+def _answer(answer: Future, call: SupervisedCall) -> None:
     try:
         answer.set_result(call())
     except BaseException as error:
@@ -146,7 +146,7 @@ class ProcessWorker:
         self._lock = threading.Lock()
         self._is_dismissed = False
 
-    def do(self, call: Call, limit: float | None) -> Any:
+    def do(self, call: SupervisedCall, limit: float | None) -> Any:
         """Return what a call returns, as `Worker.do`.
 
         Raises:
@@ -260,7 +260,7 @@ class _AlarmError(KeyboardInterrupt):
         self.seconds = seconds
 
 
-def _interrupted(call: Call, limit: float | None) -> Any:
+def _interrupted(call: SupervisedCall, limit: float | None) -> Any:
     """Return what a call returns, unless it takes longer."""
     if limit is None or threading.current_thread() is not threading.main_thread() or signal.getitimer(_CLOCK)[0]:
         return call()

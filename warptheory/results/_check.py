@@ -10,7 +10,7 @@ import pandas as pd
 from warptheory import montecarlo
 from warptheory.montecarlo import Judgement, Outcome, Profile, Verdict
 from warptheory.results._catalogue import get
-from warptheory.results._claims import Case, Plan, cases_of, configuration_of
+from warptheory.results._claims import Case, ClaimPlan, cases_of, configuration_of
 from warptheory.results._result import Result
 from warptheory.results._run import RunOptions, run
 
@@ -60,7 +60,7 @@ def check(
             scheduler, a seed or number of workers that is no integer, something else than results or a profile, or a
             folder that is in use or belongs to another run.
     """
-    cases = cases_of(chosen, (kernel, dim, offsets, inputs), Plan.of(profile, seed, device, plain=plain))
+    cases = cases_of(chosen, (kernel, dim, offsets, inputs), ClaimPlan.of(profile, seed, device, plain=plain))
     outcomes = run(cases, configuration_of(cases), **options)
     return pd.DataFrame([_row(case, outcome) for case, outcome in zip(cases, outcomes, strict=True)])
 

@@ -38,7 +38,7 @@ class Prepared(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Plan:
+class ClaimPlan:
     """What all claims of a run have in common.
 
     Attributes:
@@ -63,7 +63,7 @@ class Plan:
         montecarlo.check_device(self.device)
 
     @classmethod
-    def of(cls, profile: Profile, seed: int, device: str, *, plain: bool) -> "Plan":
+    def of(cls, profile: Profile, seed: int, device: str, *, plain: bool) -> "ClaimPlan":
         """Return the plan of a run whose claims are not counted yet.
 
         Raises:
@@ -90,7 +90,7 @@ class Case:
     result: str
     quantity: str
     setting: Setting
-    plan: Plan
+    plan: ClaimPlan
     point: int = 0
 
     @property
@@ -170,7 +170,7 @@ def _standard(result: str, quantity: str, setting: Setting) -> PlacedQuantity:
 Choices = tuple[str | None, int | None, str | None, str | None]
 
 
-def cases_of(chosen: Sequence[Result], choices: Choices, plan: Plan) -> list[Case]:
+def cases_of(chosen: Sequence[Result], choices: Choices, plan: ClaimPlan) -> list[Case]:
     """Return every quantity of the results in every setting and at random points, as one family.
 
     The first of the random points is taken in the first setting, the last in another one where there is one.

@@ -54,7 +54,7 @@ class Planted:
 _CHANGES = (("term dropped", 0), ("sign flipped", -1))
 
 # The way to a term: which argument of the whole, which one of that, and so on; the last is the term's in its sum.
-Place = tuple[int, ...]
+TermPath = tuple[int, ...]
 
 
 def plant(form: sp.Expr, values: Mapping[str, float], theory: float, most: int) -> Planted:
@@ -94,11 +94,11 @@ class _Weighted:
     """
 
     form: sp.Expr | None
-    weights: Mapping[Place, sp.Symbol]
+    weights: Mapping[TermPath, sp.Symbol]
     values: Mapping[str, float]
 
     @classmethod
-    def of(cls, form: sp.Expr, places: Sequence[Place], values: Mapping[str, float], theory: float) -> "_Weighted":
+    def of(cls, form: sp.Expr, places: Sequence[TermPath], values: Mapping[str, float], theory: float) -> "_Weighted":
         """Return a closed form with weights on its terms in some places; `theory` is its number without them."""
         weights = {place: sp.Symbol(f"weight of term {number}", real=True) for number, place in enumerate(places)}
         everything = {**values, **{weight.name: 1.0 for weight in weights.values()}}
@@ -110,7 +110,7 @@ class _Weighted:
         same = number is not None and math.isclose(number, theory, rel_tol=_ROUNDING)
         return cls(found if same else None, weights, everything)
 
-    def number(self, place: Place, factor: int) -> float | None:
+    def number(self, place: TermPath, factor: int) -> float | None:
         """Return what the form says with a factor on the term in a place, None where that is not known."""
         if self.form is None:
             return None
@@ -120,7 +120,7 @@ class _Weighted:
 _ROUNDING = 1e-9
 
 
-def _with_weights(form: sp.Basic, place: Place, weights: Mapping[Place, sp.Symbol]) -> sp.Basic:
+def _with_weights(form: sp.Basic, place: TermPath, weights: Mapping[TermPath, sp.Symbol]) -> sp.Basic:
     """Return a part of a formula, which is in a place, with its weighted terms."""
     below = {part[len(place)] for part in weights if len(part) > len(place) and part[: len(place)] == place}
     arguments = [
@@ -164,7 +164,7 @@ def plant_exponents(
     return Planted(theory, tuple(errors), no_number, not_tried)
 
 
-def _powers(form: sp.Basic, symbol: sp.Symbol) -> Iterator[Place]:
+def _powers(form: sp.Basic, symbol: sp.Symbol) -> Iterator[TermPath]:
     """Yield the place of every power of a symbol, also of the first, but where the symbol is bound."""
     if form == symbol or (isinstance(form, sp.Pow) and form.base == symbol):
         yield ()
@@ -181,7 +181,7 @@ def _of_wrong_exponent(power: sp.Basic, symbol: sp.Symbol, known: sp.Float) -> s
     return power * known / symbol if isinstance(power, sp.Pow) else power * symbol / known
 
 
-def _terms(form: sp.Basic) -> Iterator[Place]:
+def _terms(form: sp.Basic) -> Iterator[TermPath]:
     """Yield the place of every term of every sum: of bases, exponents, integrands, summands, and arguments."""
     for number, part in enumerate(form.args):
         if isinstance(form, sp.Add):
@@ -190,17 +190,17 @@ def _terms(form: sp.Basic) -> Iterator[Place]:
             yield (number, *place)
 
 
-def _spread(places: Sequence[Place], most: int) -> Sequence[Place]:
+def _spread(places: Sequence[TermPath], most: int) -> Sequence[TermPath]:
     if len(places) <= most:
         return places
     return [places[number * len(places) // most] for number in range(most)]
 
 
-def _part(form: sp.Basic, place: Place) -> sp.Basic:
+def _part(form: sp.Basic, place: TermPath) -> sp.Basic:
     return functools.reduce(lambda part, number: part.args[number], place, form)
 
 
-def _replaced(form: sp.Basic, place: Place, new: sp.Basic) -> sp.Basic:
+def _replaced(form: sp.Basic, place: TermPath, new: sp.Basic) -> sp.Basic:
     """Return the form with another part at a place."""
     if not place:
         return new

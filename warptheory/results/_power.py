@@ -16,7 +16,7 @@ import pandas as pd
 
 from warptheory import montecarlo
 from warptheory.montecarlo import Estimation, Judgement, Moments, Outcome, Profile
-from warptheory.results._claims import Case, Plan, Prepared, cases_of, configuration_of
+from warptheory.results._claims import Case, ClaimPlan, Prepared, cases_of, configuration_of
 from warptheory.results._planted import Planted, PlantedError, plant, plant_exponents
 from warptheory.results._result import Result
 from warptheory.results._run import RunOptions, run
@@ -136,7 +136,7 @@ def power(
         wrong versions were not planted: they
         have `no_effect` that matters, `no_number` (NaN, infinite or complex), or were `not_tried`.
     """
-    claims = cases_of(chosen, (kernel, dim, offsets, inputs), Plan.of(profile, seed, device, plain=plain))
+    claims = cases_of(chosen, (kernel, dim, offsets, inputs), ClaimPlan.of(profile, seed, device, plain=plain))
     cases = [PowerCase(case, most) for case, most in zip(claims, _terms_to_try(claims), strict=True)]
     outcomes = run(cases, configuration_of(claims), **options)
     return pd.DataFrame([row for case, outcome in zip(cases, outcomes, strict=True) for row in _rows(case, outcome)])

@@ -10,7 +10,7 @@ import pandas as pd
 from warptheory import montecarlo
 from warptheory.core.checks import check_integer
 from warptheory.montecarlo import Estimation
-from warptheory.results._claims import Case, Plan, Prepared, cases_of
+from warptheory.results._claims import Case, ClaimPlan, Prepared, cases_of
 from warptheory.results._result import Result
 
 
@@ -49,7 +49,7 @@ def replay(
         ArgumentError: a chunk that is not a number ≥ 0, and as `check`.
     """
     number = check_chunk(chunk)
-    cases = cases_of(chosen, (kernel, dim, offsets, inputs), Plan(0, seed, device, 1.0, plain))
+    cases = cases_of(chosen, (kernel, dim, offsets, inputs), ClaimPlan(0, seed, device, 1.0, plain))
     return pd.DataFrame([row for case in cases for row in _replayed(case, number, again=again)])
 
 

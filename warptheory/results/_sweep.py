@@ -32,7 +32,7 @@ _WORDS = ("kernel", "offsets", "inputs")
 
 
 @dataclass(frozen=True)
-class Precision:
+class SweepPrecision:
     """What is asked of every estimate of a sweep, and how it is made.
 
     Attributes:
@@ -76,7 +76,7 @@ class GridPoint:
     result: str
     quantity: str
     choices: tuple[tuple[str, Choice], ...]
-    precision: Precision
+    precision: SweepPrecision
 
     @property
     def name(self) -> str:
@@ -172,7 +172,7 @@ def sweep(
             stand for, or at which the experiment does not stand for the quantity, no precision, and as `check`. Nothing
             has been run then.
     """
-    precision = Precision(rtol, atol, seed, device, plain)
+    precision = SweepPrecision(rtol, atol, seed, device, plain)
     points = _points(get(result), quantity, over, given or {}, precision)
     settings = [_setting(point) for point in points]
     configuration = {"sweep": [str(point) for point in points], **asdict(precision), **montecarlo.what_runs()}
@@ -211,7 +211,7 @@ def replay_sweep(
         ArgumentError: a chunk that is not a number ≥ 0, and as `sweep`.
     """
     number = check_chunk(chunk)
-    points = _points(get(result), quantity, over, given or {}, Precision(1.0, 0.0, seed, device, plain))
+    points = _points(get(result), quantity, over, given or {}, SweepPrecision(1.0, 0.0, seed, device, plain))
     return pd.DataFrame([row for point in points for row in _replayed(point, number)])
 
 
@@ -225,7 +225,7 @@ def _points(
     quantity: str | None,
     over: Mapping[str, Sequence[Choice]],
     given: Mapping[str, Choice],
-    precision: Precision,
+    precision: SweepPrecision,
 ) -> list[GridPoint]:
     """Return the points of a grid, each of which can be worked out; raises as `sweep`."""
     for argument, chosen in (("over", over), ("given", given)):

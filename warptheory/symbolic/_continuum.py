@@ -39,7 +39,7 @@ from warptheory.symbolic.values import Index, RandomAtom
 
 
 @dataclass(frozen=True)
-class Place:
+class ReadPoint:
     """A share of a value: a weight times a derivative of the field at a place.
 
     Attributes:
@@ -180,7 +180,7 @@ class _Values:
                 taps = tuple(sp.Symbol(f"m_{number + 1}{axis + 1}", integer=True) for axis in range(self._dim))
                 weights += self._kernel_values(atom, taps)
                 indices += taps
-                place = Place(sp.Integer(1), taps, (0,) * self._dim)
+                place = ReadPoint(sp.Integer(1), taps, (0,) * self._dim)
             else:
                 (place,) = self._places(atom, self._symbols(atom))
             points.setdefault(atom.field, []).append(place.point)
@@ -255,20 +255,20 @@ class _Values:
     def _counted(self, atom: RandomAtom) -> Index:
         return tuple(sp.expand(a - b) for a, b in zip(self._index(atom), self._origin, strict=True))
 
-    def _places(self, atom: RandomAtom, symbols: Index) -> list[Place]:
+    def _places(self, atom: RandomAtom, symbols: Index) -> list[ReadPoint]:
         """Return the places that a value is a weighted sum over, with the offset's symbols inserted."""
         if isinstance(atom, PixelValue):
             orders = (*atom.orders, *[0] * (self._dim - len(atom.orders)))
-            return [Place(sp.Integer(1), self._counted(atom), orders)]
+            return [ReadPoint(sp.Integer(1), self._counted(atom), orders)]
         moved = tuple(map(sp.Add, symbols, atom.site.offsets.displacement))
         position = tuple(map(sp.Add, self._counted(atom), moved))
         if isinstance(atom, ComposedValue):
-            return [Place(sp.Integer(1), position, atom.orders)]
+            return [ReadPoint(sp.Integer(1), position, atom.orders)]
         if isinstance(atom, SampledValue):
             return list(self._taps(atom, position, moved))
         raise NotReducible(self.group.monomial, "splats beside values of the continuum")
 
-    def _taps(self, atom: SampledValue, position: Index, moved: Index) -> Iterator[Place]:
+    def _taps(self, atom: SampledValue, position: Index, moved: Index) -> Iterator[ReadPoint]:
         """Yield the taps of a warped value, their weights in the fraction of its position."""
         kernel = atom.site.kernel
         if not kernel.is_compact or kernel.prefilter is not None:
@@ -284,7 +284,7 @@ class _Values:
             for axis, fraction in enumerate(fractions):
                 weight *= kernel.taps[tap[axis]].product_of_derivatives([atom.orders[axis]]).at(fraction)
             place = tuple(p - f + m for p, f, m in zip(position, fractions, tap, strict=True))
-            yield Place(weight, place, (0,) * self._dim)
+            yield ReadPoint(weight, place, (0,) * self._dim)
 
     # ------------------------------------------------------------------ Wick's theorem
 

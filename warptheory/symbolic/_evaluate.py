@@ -6,7 +6,7 @@ from warptheory.symbolic.evaluation import _FIRST_BLOCK as _FIRST_BLOCK
 from warptheory.symbolic.evaluation import _MOST_TERMS as _MOST_TERMS
 from warptheory.symbolic.evaluation import _NEGLIGIBLE as _NEGLIGIBLE
 from warptheory.symbolic.evaluation import _UNPRINTED as _UNPRINTED
-from warptheory.symbolic.evaluation import Range as Range
+from warptheory.symbolic.evaluation import Interval as Interval
 from warptheory.symbolic.evaluation import _check_value as _check_value
 from warptheory.symbolic.evaluation import _Compiled as _Compiled
 from warptheory.symbolic.evaluation import _compiled as _compiled

@@ -264,7 +264,7 @@ _POISSON = (
 )
 _COLLECT = "1 − 2k̂ + Σₙ |k̂(θ + 2πn)|² = |1 − k̂|² + Σ_{n≠0} |k̂(θ + 2πn)|²: the error kernel"
 
-Reading = tuple[Any, tuple[int, ...]]
+WaveReading = tuple[Any, tuple[int, ...]]
 
 
 def _check_linear(statistic: SpectralForm, moments: sp.Expr, monomials: Sequence[sp.Expr]) -> None:
@@ -279,7 +279,7 @@ def _check_linear(statistic: SpectralForm, moments: sp.Expr, monomials: Sequence
         raise NotReducible(statistic, "it has to be a sum of multiples of second moments, without other terms")
 
 
-def _readings(statistic: SpectralForm, monomial: sp.Expr) -> tuple[GaussianField, tuple[Reading, Reading]]:
+def _readings(statistic: SpectralForm, monomial: sp.Expr) -> tuple[GaussianField, tuple[WaveReading, WaveReading]]:
     """Return the field of a monomial's two factors, and their kernels and orders."""
     factors = [atom for base, power in monomial.as_powers_dict().items() for atom in [base] * int(power)]
     if len(factors) != 2 or not all(isinstance(atom, SampledValue | ComposedValue) for atom in factors):
@@ -299,7 +299,7 @@ def _readings(statistic: SpectralForm, monomial: sp.Expr) -> tuple[GaussianField
 
 
 def _common_field(
-    statistic: SpectralForm, readings: Iterable[tuple[GaussianField, tuple[Reading, Reading]]]
+    statistic: SpectralForm, readings: Iterable[tuple[GaussianField, tuple[WaveReading, WaveReading]]]
 ) -> tuple[GaussianField, int]:
     readings = list(readings)
     fields = {field for field, _ in readings}
@@ -309,7 +309,7 @@ def _common_field(
     return field, max(len(orders) for _, pair in readings for _, orders in pair)
 
 
-def _product(found: tuple[GaussianField, tuple[Reading, Reading]], theta: Sequence[sp.Symbol]) -> sp.Expr:
+def _product(found: tuple[GaussianField, tuple[WaveReading, WaveReading]], theta: Sequence[sp.Symbol]) -> sp.Expr:
     """Return the product over the axes of the mean responses to a wave."""
     _, ((kernel, orders), (other, other_orders)) = found
     first, second = Opaque(kernel), Opaque(other)

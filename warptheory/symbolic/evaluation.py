@@ -196,10 +196,10 @@ def _points(node: OffsetAverage, environment: Environment) -> ndarray:
     return quadrature(node.offsets.axis_law, environment, _value)[0]
 
 
-Range = tuple[float, float]
+Interval = tuple[float, float]
 
 
-def _ranges(total: sp.Sum, environment: Environment) -> dict[sp.Symbol, Range]:
+def _ranges(total: sp.Sum, environment: Environment) -> dict[sp.Symbol, Interval]:
     """Return between which values each symbol of a sum lies: what is given, and what is averaged over."""
     ranges = {symbol: (float(np.min(value)), float(np.max(value))) for symbol, value in environment.items()}
     for node in total.function.atoms(OffsetAverage):
@@ -208,7 +208,7 @@ def _ranges(total: sp.Sum, environment: Environment) -> dict[sp.Symbol, Range]:
     return ranges
 
 
-def _window(total: sp.Sum, indices: set[sp.Symbol], ranges: Mapping[sp.Symbol, Range]) -> tuple[int, int]:
+def _window(total: sp.Sum, indices: set[sp.Symbol], ranges: Mapping[sp.Symbol, Interval]) -> tuple[int, int]:
     """Return the first and the last pixel at which some factor k(p − m) may be other than zero."""
     low, high = np.inf, -np.inf
     for node in total.function.atoms(KernelValue):
@@ -222,7 +222,7 @@ def _window(total: sp.Sum, indices: set[sp.Symbol], ranges: Mapping[sp.Symbol, R
     return math.floor(low), math.ceil(high)
 
 
-def _range(position: sp.Expr, ranges: Mapping[sp.Symbol, Range]) -> Range:
+def _range(position: sp.Expr, ranges: Mapping[sp.Symbol, Interval]) -> Interval:
     """Return between which values a linear function of the symbols lies."""
     symbols = sorted(position.free_symbols, key=str)
     low = high = float(position.subs(dict.fromkeys(symbols, 0)))

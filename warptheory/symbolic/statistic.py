@@ -1,4 +1,14 @@
-"""A statistic, and the steps by which a function of moments is brought to its closed form."""
+"""A statistic, and the steps by which a function of moments is brought to its closed form.
+
+A function of moments is derived in this order, each step an expression of the same value:
+
+1. by linearity it becomes a sum of expected monomials in random values (`by_linearity`);
+2. the factors of a monomial are sorted into independent groups (`_terms.split_groups`), and each group is rewritten:
+   values become sums over the kernel's taps, joint moments of the input become cumulants or pairings, tap sums become
+   functionals of the kernel, and axes come apart (`_reduction`; `_continuum` between pixels, `_stacks` for layers);
+3. averages over offsets get closed forms where they have one (`_averages`);
+4. what is known of the input's covariance is inserted, and sums over waves are done (`_spectra`).
+"""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -64,7 +74,6 @@ def by_linearity(expression: sp.Expr) -> sp.Expr:
 
 # What stands for the expected value of an expression.
 Averaging = Callable[[sp.Expr], sp.Expr]
-
 
 # What is about as large as an expression, a constant.
 Centre = Callable[[sp.Expr], sp.Expr]
