@@ -31,7 +31,7 @@ import warptheory as wt
 from warptheory import montecarlo, results
 from warptheory.core import records
 from warptheory.core.analysis import run_as_script
-from warptheory.fields import Covariance, Exponential, FieldSampler, Matern, SquaredExponential
+from warptheory.fields import CovarianceFunction, Exponential, FieldSampler, Matern, SquaredExponential
 from warptheory.results._curves import STANDARD, Curve, Point, grid, simulate, write
 
 SCRIPT = "analyses/discretization_error.py"
@@ -50,7 +50,7 @@ SPACINGS = tuple(round(float(h), 6) for h in np.geomspace(0.06, 3.0, 33))
 SIMULATED_SPACINGS = (0.1, 0.2, 0.14, 0.5, 1.2)
 FINE = 0.25  # spacings up to here count for the orders of simulated errors
 FINEST = (0.02, 0.03, 0.04)  # and these for those of the closed form
-ROUGH: dict[str, Covariance] = {
+ROUGH: dict[str, CovarianceFunction] = {
     "exponential": Exponential(1.0, dim=1),
     "Matérn 1/2": Matern(nu="1/2", length=1.0, dim=1),
     "Matérn 1": Matern(nu="1", length=1.0, dim=1),
@@ -89,7 +89,7 @@ def on_the_lag_side() -> Iterator[Point]:
 
 
 def lag_error(
-    covariance: Covariance, spacing: float, fraction: Float[ndarray, "F"], kernel: str = "linear"
+    covariance: CovarianceFunction, spacing: float, fraction: Float[ndarray, "F"], kernel: str = "linear"
 ) -> Float[ndarray, "F"]:
     """Return the mean square error of interpolation at fractions, from the covariances of all points that matter.
 
@@ -139,7 +139,7 @@ class RoughExperiment:
         covariance: covariance of the field.
     """
 
-    covariance: Covariance
+    covariance: CovarianceFunction
 
     @property
     def symbols(self) -> set[str]:
@@ -165,7 +165,7 @@ class RoughExperiment:
 
 
 @lru_cache(maxsize=4)
-def sampler_of(covariance: Covariance, points: int, spacing: float) -> FieldSampler:
+def sampler_of(covariance: CovarianceFunction, points: int, spacing: float) -> FieldSampler:
     """Return what draws a field; its embedding is found once for all rows."""
     return FieldSampler(covariance, (points,), spacing)
 

@@ -21,7 +21,7 @@ from warptheory import warping
 from warptheory.core import records
 from warptheory.core.analysis import run_as_script
 from warptheory.montecarlo import check_device
-from warptheory.stability import OffsetField, offset_fields
+from warptheory.stability import LayerOffsets, offset_fields
 from warptheory.training import TrainingRun, TrainingSettings, train
 
 SCRIPT = "analyses/warped_through_network.py"
@@ -103,7 +103,7 @@ def detail(images: Float[Tensor, "N C H W"]) -> Int[Tensor, "N"]:
     return torch.tensor([len(image.unique()) for image in images])
 
 
-def compose(fields: Sequence[OffsetField], size: tuple[int, int]) -> Float[Tensor, "L 2 H W"]:
+def compose(fields: Sequence[LayerOffsets], size: tuple[int, int]) -> Float[Tensor, "L 2 H W"]:
     """Return the composed offsets after each of L warps on the pixels of the image, shape (L, 2, H, W), in its pixels.
 
     Args:
@@ -119,7 +119,7 @@ def compose(fields: Sequence[OffsetField], size: tuple[int, int]) -> Float[Tenso
     return torch.cat(found)
 
 
-def _within(field: OffsetField, offsets: Float[Tensor, "1 2 H W"]) -> Float[Tensor, "1 2 H W"]:
+def _within(field: LayerOffsets, offsets: Float[Tensor, "1 2 H W"]) -> Float[Tensor, "1 2 H W"]:
     """Return offsets (1, 2, H, W) that lead to the edge of a layer where they led beyond it."""
     size = offsets.shape[2:]
     stride, pixels = size[0] // field.size[0], _pixels((size[0], size[1]), offsets.dtype)

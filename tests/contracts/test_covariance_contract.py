@@ -12,7 +12,7 @@ from scipy import integrate, stats
 from warptheory.core.errors import ArgumentError
 from warptheory.core.streams import Stream
 from warptheory.fields import covariance
-from warptheory.fields.covariance import Covariance, RadialCovariance, _transforms
+from warptheory.fields.covariance import CovarianceFunction, RadialCovariance, _transforms
 
 NAMES = covariance.names()
 RADIAL = [name for name in NAMES if issubclass(covariance.get(name), RadialCovariance)]
@@ -187,7 +187,7 @@ def test_mean_over_offsets_is_that_of_the_spectrum(name, dim, spread):
 
     exact = 0 if name == "white" else total()  # of the field on the grid, which has no values between the pixels
     assert found.mean_over_offsets(spread) == pytest.approx(exact, abs=1e-8 * float(VARIANCE))
-    assert Covariance._mean_over_offsets(found, spread) == pytest.approx(exact, abs=1e-8 * float(VARIANCE))
+    assert CovarianceFunction._mean_over_offsets(found, spread) == pytest.approx(exact, abs=1e-8 * float(VARIANCE))
     assert found.mean_over_offsets(0.0) == float(VARIANCE)
 
 
@@ -197,7 +197,7 @@ def test_mean_over_offsets_without_isotropy(dim):
     first, second = (build("squared_exponential", dim, length, anisotropy=SHEAR[dim]) for length in (3, 4))
     exact = first.mean_over_offsets(2.0)
     accuracy = 1e-8 * float(VARIANCE) ** 2
-    assert Covariance._mean_over_offsets(first, 2.0) == pytest.approx(exact, abs=accuracy)
+    assert CovarianceFunction._mean_over_offsets(first, 2.0) == pytest.approx(exact, abs=accuracy)
     added = first + second + covariance.get("white")(dim=dim)
     assert added.mean_over_offsets(2.0) == pytest.approx(exact + second.mean_over_offsets(2.0), rel=1e-14)
     assert added.mean_over_offsets(0.0) == pytest.approx(float(added.variance), rel=1e-14)

@@ -25,7 +25,7 @@ from warptheory.fields import (
     White,
     kept_sampler,
 )
-from warptheory.fields.covariance import Covariance, RadialCovariance
+from warptheory.fields.covariance import CovarianceFunction, RadialCovariance
 
 SHEAR = ((1, "1/2"), (0, "3/2"))
 CASES = {
@@ -243,7 +243,7 @@ def test_bad_input(case):
 
 
 def test_is_a_covariance():
-    assert isinstance(COVARIANCE + White(), Covariance)
+    assert isinstance(COVARIANCE + White(), CovarianceFunction)
 
 
 def test_a_kept_sampler_is_worked_out_once_and_only_for_the_same_field():

@@ -355,7 +355,7 @@ def finished(monkeypatch):
     made, finish = [], LayerRow.finished
 
     def counted(row):
-        made.append((row.step, row.place.depth))
+        made.append((row.step, row.site.depth))
         return finish(row)
 
     monkeypatch.setattr(LayerRow, "finished", counted)

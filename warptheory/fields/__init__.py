@@ -1,7 +1,7 @@
 """Random inputs: laws of single pixels, fields of independent pixels, homogeneous Gaussian fields, real photographs."""
 
 from warptheory.fields import covariance, laws, photographs
-from warptheory.fields.covariance import Covariance
+from warptheory.fields.covariance import CovarianceFunction
 from warptheory.fields.covariance.exponential import Exponential
 from warptheory.fields.covariance.matern import Matern
 from warptheory.fields.covariance.power_law import PowerLaw
@@ -15,7 +15,7 @@ from warptheory.fields.sampling import FieldSampler, NotPositiveDefinite, kept_s
 
 __all__ = [
     "IID",
-    "Covariance",
+    "CovarianceFunction",
     "Exponential",
     "FieldSampler",
     "ImageSpectrum",

@@ -32,7 +32,7 @@ from torch import Tensor
 from warptheory.core.errors import ArgumentError
 from warptheory.fields import photographs
 from warptheory.fields._waves import WaveSum, composite, interpolate
-from warptheory.fields.covariance import Covariance
+from warptheory.fields.covariance import CovarianceFunction
 from warptheory.fields.covariance._transforms import mean_over_sphere
 
 # Rings are at least one frequency wide, and this share of their radius: power laws bend little over one.
@@ -85,7 +85,7 @@ class PowerLawFit:
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class ImageSpectrum(Covariance):
+class ImageSpectrum(CovarianceFunction):
     """The spectrum of images, isotropic on the band |ωᵢ| ≤ π of the grid and zero beyond, and its covariance.
 
     Between the measured wavenumbers S is a power law (log–log interpolation); below the first and above the last one
@@ -209,7 +209,7 @@ class ImageSpectrum(Covariance):
         )
 
     def expression(self, *lag: Any) -> sp.Expr:
-        """Return C(τ) as a number; arguments as in `Covariance`.
+        """Return C(τ) as a number; arguments as in `CovarianceFunction`.
 
         Raises:
             ArgumentError: another number of coordinates, or a symbol.
@@ -217,7 +217,7 @@ class ImageSpectrum(Covariance):
         return sp.Float(float(self.at(np.array(self._numbers(lag, "lag")))))
 
     def spectral_density(self, *frequency: Any) -> sp.Expr:
-        """Return S(ω) as a number, zero beyond |ωᵢ| = π; arguments as in `Covariance`.
+        """Return S(ω) as a number, zero beyond |ωᵢ| = π; arguments as in `CovarianceFunction`.
 
         Raises:
             ArgumentError: another number of coordinates, or a symbol.
@@ -241,7 +241,7 @@ class ImageSpectrum(Covariance):
         return total / spacing ** len(size)
 
     def spectral_moment(self, *orders: int) -> sp.Expr:
-        """Return (2π)⁻² ∫ S ω₁^p ω₂^q dω over the grid's band |ωᵢ| ≤ π; arguments as in `Covariance`."""
+        """Return (2π)⁻² ∫ S ω₁^p ω₂^q dω over the grid's band |ωᵢ| ≤ π; arguments as in `CovarianceFunction`."""
         first, second = self._check_orders(orders)
         if first % 2 or second % 2:
             return sp.Integer(0)
@@ -260,7 +260,7 @@ class ImageSpectrum(Covariance):
         return False
 
     def range(self, share: float) -> int:
-        """Return what `Covariance.range` does, on a torus that grows until correlations end well before its half.
+        """Return what `CovarianceFunction.range` does, on a torus that grows until its half is longer than they are.
 
         Raises:
             ArgumentError: it is more than five hundred pixels.
@@ -276,7 +276,7 @@ class ImageSpectrum(Covariance):
         raise ArgumentError("covariance", expected=f"correlations that fall below {share:g}", received=self)
 
     def wave_quadrature(self, reach: float) -> tuple[Float[ndarray, "2 P"], Float[ndarray, "P"]]:
-        """Return frequencies of a quadrant, shape (2, P), and their weights, as in `Covariance`."""
+        """Return frequencies of a quadrant, shape (2, P), and their weights, as in `CovarianceFunction`."""
         (k, weights), (omega, corner) = self._disc(reach), self._corners(reach)
         angle, share = (x.ravel() for x in composite([0.0, math.pi / 2], math.pi * reach))
         disc = np.multiply.outer(np.stack([np.cos(angle), np.sin(angle)]), k).reshape(2, -1)

@@ -24,7 +24,7 @@ from torch import Tensor
 from warptheory.core.errors import ArgumentError, WarpTheoryError
 from warptheory.core.normals import NormalNumbers
 from warptheory.fields._quantile import Quantile
-from warptheory.fields.covariance import Covariance
+from warptheory.fields.covariance import CovarianceFunction
 
 # Share of the variance: correlations below it are rounding, and so are negative eigenvalues.
 _ROUNDING = 2e-15
@@ -50,7 +50,12 @@ class NotPositiveDefinite(WarpTheoryError):  # noqa: N818 -- reads as what it sa
     """
 
     def __init__(
-        self, covariance: Covariance, size: Sequence[int], torus: Sequence[int], clipped: float, tolerance: float
+        self,
+        covariance: CovarianceFunction,
+        size: Sequence[int],
+        torus: Sequence[int],
+        clipped: float,
+        tolerance: float,
     ) -> None:
         super().__init__(
             f"{covariance} on a grid of {tuple(size)} pixels: {clipped:.2g} of the variance, more than the tolerance "
@@ -80,7 +85,7 @@ class FieldSampler:
             field is drawn.
     """
 
-    covariance: Covariance
+    covariance: CovarianceFunction
     size: tuple[int, ...]
     spacing: float = 1.0
     periodic: bool = False
@@ -88,7 +93,7 @@ class FieldSampler:
     memory: int = 2**31
 
     def __post_init__(self) -> None:
-        if not isinstance(self.covariance, Covariance):
+        if not isinstance(self.covariance, CovarianceFunction):
             raise ArgumentError("covariance", expected="a Covariance", received=repr(self.covariance))
         size = tuple(self.size) if isinstance(self.size, Sequence) else (self.size,)
         if len(size) != self.covariance.dim or not all(_is_whole(n) and n > 0 for n in size):
@@ -257,7 +262,7 @@ def _is_whole(value: Any) -> bool:
 
 
 def kept_sampler(
-    covariance: Covariance, size: Sequence[int], spacing: float = 1.0, *, periodic: bool = False
+    covariance: CovarianceFunction, size: Sequence[int], spacing: float = 1.0, *, periodic: bool = False
 ) -> FieldSampler:
     """Return a sampler that is kept for the next call with the same arguments, for its embedding takes long.
 
@@ -271,5 +276,5 @@ def kept_sampler(
 
 
 @lru_cache(maxsize=8)
-def _kept(covariance: Covariance, size: tuple[int, ...], spacing: float, periodic: bool) -> FieldSampler:
+def _kept(covariance: CovarianceFunction, size: tuple[int, ...], spacing: float, periodic: bool) -> FieldSampler:
     return FieldSampler(covariance, size, spacing, periodic)

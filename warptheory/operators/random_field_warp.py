@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from warptheory import kernels, warping
 from warptheory.core.errors import ArgumentError
 from warptheory.core.streams import Stream
-from warptheory.fields import Covariance, FieldSampler, SquaredExponential
+from warptheory.fields import CovarianceFunction, FieldSampler, SquaredExponential
 from warptheory.fields._parameters import check_spread
 from warptheory.warping import boundaries
 from warptheory.warping._arguments import check_kernel_fits, check_values
@@ -71,7 +71,7 @@ class RandomFieldWarp(nn.Module):
     def __init__(
         self,
         spread: float = 1.0,
-        correlation: float | Covariance = 16.0,
+        correlation: float | CovarianceFunction = 16.0,
         kernel: str = "linear",
         boundary: str = "border",
         dim: int | None = None,
@@ -118,7 +118,7 @@ class RandomFieldWarp(nn.Module):
         fields = self._sampler(tuple(x.shape[2:])).sample(len(x), generator, dim, x.device, dtype)
         return fields * (self.spread / math.sqrt(self._variance))
 
-    def strength(self, image: Covariance) -> WarpStrength:
+    def strength(self, image: CovarianceFunction) -> WarpStrength:
         """Return how strong the warp is for images of that covariance, in the continuum.
 
         Images whose spectrum reaches the grid's limit are also smoothed by the kernel, which brings them nearer to
@@ -164,7 +164,7 @@ class RandomFieldWarp(nn.Module):
         return self.spread * math.sqrt(along[0] / self._variance) if self.spread else 0.0
 
 
-def displacement_error(image: Covariance, spread: float) -> float:
+def displacement_error(image: CovarianceFunction, spread: float) -> float:
     """Return E|x∘φ − x|² = 2C(0) − 2 (2π)⁻ᵈ ∫ S(ω) exp(−|ω|²s²/2) dω for Gaussian offsets.
 
     The integral is the mean of C over one offset. White noise has no values between the pixels, and differs by 2C(0).
@@ -193,8 +193,8 @@ def fold_probability(tau: float, dim: int) -> float:
     return 0.0 if tau == 0 else float(stats.chi2.sf(tau**-2, dim)) / 2
 
 
-def _covariance(correlation: float | Covariance, dim: int | None) -> Covariance:
-    if not isinstance(correlation, Covariance):
+def _covariance(correlation: float | CovarianceFunction, dim: int | None) -> CovarianceFunction:
+    if not isinstance(correlation, CovarianceFunction):
         return SquaredExponential(length=_length(correlation), dim=2 if dim is None else dim)
     if dim not in (None, correlation.dim):
         raise ArgumentError("dim", expected=f"{correlation.dim}, as the covariance has", received=dim)

@@ -1,7 +1,7 @@
 """Conditions for stable training, and the state of real offset fields."""
 
 from warptheory.stability._layer_statistics import LayerStatistics
-from warptheory.stability._offset_fields import OffsetField, offset_fields
+from warptheory.stability._offset_fields import LayerOffsets, offset_fields
 from warptheory.stability._point_records import write_points
 from warptheory.stability._receptive_field import receptive_field
 from warptheory.stability._sampling._layouts import OffsetOutput
@@ -10,9 +10,9 @@ from warptheory.stability.monitoring import Monitor, monitor
 from warptheory.stability.points import SamplingPoints, sampling_points
 
 __all__ = [
+    "LayerOffsets",
     "LayerStatistics",
     "Monitor",
-    "OffsetField",
     "OffsetOutput",
     "SamplingPoints",
     "fold_fraction",

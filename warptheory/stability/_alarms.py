@@ -65,13 +65,13 @@ class Alarms:
 
     def _usual(self, row: LayerRow, name: str, size: float) -> float | None:
         """Return the median of the records before, None for the first one, and keep this one."""
-        records = self._records[row.training, row.place.layer, row.place.call, name]
+        records = self._records[row.training, row.site.layer, row.site.call, name]
         usual = median(records) if records else None
         records.append(size)
         return usual
 
     def _tell(self, row: LayerRow, kind: str, text: str) -> None:
-        layer = row.place.layer
+        layer = row.site.layer
         if (kind, layer) in self._told:
             return
         self._told.add((kind, layer))

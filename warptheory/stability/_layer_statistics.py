@@ -9,8 +9,8 @@ from itertools import takewhile
 import pandas as pd
 
 from warptheory.stability._parameter_gradients import GradientMoments, ParameterGradient
-from warptheory.stability._sampling._call import Place
-from warptheory.stability._sampling._gradients import Expectation
+from warptheory.stability._sampling._call import CallSite
+from warptheory.stability._sampling._gradients import PendingGradients
 from warptheory.stability._sampling._statistics import ForwardStatistics
 
 
@@ -79,24 +79,24 @@ class LayerRow:
 
     step: int
     training: bool
-    place: Place
+    site: CallSite
     operator: str
     forward: ForwardStatistics
     gradients: dict[str, float] = field(default_factory=dict)
     parameters: list[ParameterGradient] = field(default_factory=list)
     passes: list[int] | None = field(default_factory=list)
-    _expectation: "weakref.ref[Expectation] | None" = None
+    _pending: "weakref.ref[PendingGradients] | None" = None
 
-    def expect(self) -> Expectation:
+    def expect(self) -> PendingGradients:
         """Return what all that may still change this row has to hold."""
-        expectation = Expectation()
-        self._expectation = weakref.ref(expectation)
-        return expectation
+        pending = PendingGradients()
+        self._pending = weakref.ref(pending)
+        return pending
 
     @property
     def is_settled(self) -> bool:
         """Whether nothing can change the row any more."""
-        return self._expectation is None or self._expectation() is None
+        return self._pending is None or self._pending() is None
 
     @property
     def parameter_moments(self) -> list[GradientMoments]:
@@ -121,9 +121,9 @@ class LayerRow:
         return LayerStatistics(
             self.step,
             self.training,
-            self.place.layer,
-            self.place.call,
-            self.place.depth,
+            self.site.layer,
+            self.site.call,
+            self.site.depth,
             self.operator,
             **asdict(self.forward),
             **{f"{name}_gradient_variance": self.gradients.get(name, math.nan) for name in names},

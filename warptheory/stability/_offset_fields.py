@@ -15,7 +15,7 @@ from warptheory.stability._sampling._watch import check_modules
 
 
 @dataclass(frozen=True, eq=False)
-class OffsetField:
+class LayerOffsets:
     """The offsets of one layer at one image.
 
     Attributes:
@@ -39,7 +39,7 @@ class OffsetField:
 
 def offset_fields(
     model: nn.Module, image: Float[Tensor, "1 C *S"], modules: Mapping[str, OffsetOutput] | None = None
-) -> list[OffsetField]:
+) -> list[LayerOffsets]:
     """Return the offsets of every sampling operation of a model at an image, in the order in which they ran.
 
     Args:
@@ -54,11 +54,11 @@ def offset_fields(
     check_image(image)
     with torch.no_grad():
         passage, _ = follow(model, image, check_modules(model, modules))
-        found: list[OffsetField] = []
-        for place, each in zip(passage.places, passage.calls, strict=True):
+        found: list[LayerOffsets] = []
+        for site, each in zip(passage.sites, passage.calls, strict=True):
             offsets = each.offsets(1)
             positions = each.positions(offsets)
             size = passage.size_of_input(len(found))
             arrays = (offsets[0].numpy(force=True), positions[0].numpy(force=True))
-            found.append(OffsetField(place.layer, place.call, place.depth, each.operator, *arrays, size))
+            found.append(LayerOffsets(site.layer, site.call, site.depth, each.operator, *arrays, size))
     return found

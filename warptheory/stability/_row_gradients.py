@@ -15,7 +15,7 @@ from warptheory.stability._alarms import Alarms
 from warptheory.stability._layer_statistics import LayerRow
 from warptheory.stability._parameter_gradients import ParameterGradient
 from warptheory.stability._sampling._call import SamplingCall
-from warptheory.stability._sampling._gradients import BackwardPasses, Expectation, listen
+from warptheory.stability._sampling._gradients import BackwardPasses, PendingGradients, listen
 from warptheory.stability._sampling._statistics import variance
 
 
@@ -134,12 +134,12 @@ class RowGradients:
             if tensor is None or not tensor.requires_grad or name in wait.names:
                 continue
             wait.names.add(name)
-            handle = listen(tensor, partial(self._receive, wait.row, wait.expectation, name, values))
+            handle = listen(tensor, partial(self._receive, wait.row, wait.pending, name, values))
             if tensor.is_leaf:
                 wait.leaves.append(handle)
 
     def _receive(
-        self, row: LayerRow, _: Expectation | None, name: str, values: Callable[[Tensor], Tensor], gradient: Tensor
+        self, row: LayerRow, _: PendingGradients | None, name: str, values: Callable[[Tensor], Tensor], gradient: Tensor
     ) -> bool:
         """Write a gradient, if its pass comes to the operation."""
         if row.passes is not None and self._passes.current().number not in row.passes:
@@ -175,7 +175,7 @@ class _Wait:
 
     Attributes:
         row: the row.
-        expectation: keeps the row open.
+        pending: keeps the row open.
         names: gradients that are listened to.
         leaves: listeners on tensors that outlive their graph.
         is_bound: whether it is released with something.
@@ -183,7 +183,7 @@ class _Wait:
 
     def __init__(self, row: LayerRow, waits: "dict[LayerRow, _Wait]") -> None:
         self.row = row
-        self.expectation: Expectation | None = row.expect()
+        self.pending: PendingGradients | None = row.expect()
         self.names: set[str] = set()
         self.leaves: list[RemovableHandle] = []
         self.is_bound = False
@@ -203,7 +203,7 @@ class _Wait:
         """Wait no longer for what outlives the graph: parameters and other leaves."""
         if self._waits.pop(self.row, None) is None:
             return
-        self.expectation = None
+        self.pending = None
         for gradient in self.row.parameters:
             gradient.leave()
         for handle in self.leaves:

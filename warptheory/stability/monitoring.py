@@ -50,7 +50,7 @@ from warptheory.stability._alarms import Alarms
 from warptheory.stability._layer_statistics import LayerRow, LayerStatistics, LayerTable
 from warptheory.stability._row_gradients import RowGradients
 from warptheory.stability._sampling import _watch
-from warptheory.stability._sampling._call import Place, SamplingCall
+from warptheory.stability._sampling._call import CallSite, SamplingCall
 from warptheory.stability._sampling._frames import autograd_function, is_called_within
 from warptheory.stability._sampling._gradients import is_in_backward
 from warptheory.stability._sampling._hooks import ModuleHook
@@ -197,10 +197,10 @@ class Monitor:
         if self._watch.is_watching:
             self._watch.stop()
 
-    def _record(self, place: Place, module: nn.Module, call: SamplingCall) -> tuple[LayerRow, nn.Module]:
-        row = LayerRow(*self._step, place, call.operator, forward_statistics(call, self._images))
+    def _record(self, site: CallSite, module: nn.Module, call: SamplingCall) -> tuple[LayerRow, nn.Module]:
+        row = LayerRow(*self._step, site, call.operator, forward_statistics(call, self._images))
         self._rows.add(row)
-        self._layers.add(place.layer)
+        self._layers.add(site.layer)
         rerun = self._watch.rerun or (None if self._function is None else self._function())
         if rerun is not None:
             self._gradients.expect_inner_passes()
@@ -210,7 +210,7 @@ class Monitor:
             function = autograd_function(ignored=_watch.__file__)
             if function is not None:
                 self._tell(
-                    f"no gradients are seen of layer {place.layer!r}, which ran without them inside the autograd "
+                    f"no gradients are seen of layer {site.layer!r}, which ran without them inside the autograd "
                     f"function {type(function).__name__}: a re-entrant checkpoint of another library, if it is one"
                 )
         self._gradients.expect(row, module, call, is_differentiated=self._is_differentiated, rerun=rerun)

@@ -144,13 +144,13 @@ def _compose(passage: Passage, followed: list[int], start: Tensor, below: bool, 
             points, size = passage.descend(points, number, lower)
             still, _ = passage.descend(still, number, lower)
     return SamplingPoints(
-        layer=passage.places[top].layer,
+        layer=passage.sites[top].layer,
         pixel=tuple(int(index) for index in start[0]),
         start=tuple(still[0].tolist()),
         positions=points.numpy(force=True),
         weights=weights.numpy(force=True),
         size=size,
-        layers=tuple(passage.places[number].layer for number in followed),
+        layers=tuple(passage.sites[number].layer for number in followed),
         kept=kept,
     )
 

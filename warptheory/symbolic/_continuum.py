@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 import sympy as sp
 
-from warptheory.fields import Covariance, White
+from warptheory.fields import CovarianceFunction, White
 from warptheory.symbolic._averages import covers_pixels
 from warptheory.symbolic._terms import Group, NotReducible, OffsetVariable, whole_index
 from warptheory.symbolic.composition import (
@@ -414,7 +414,7 @@ def _has_white_part(part: object) -> bool:
     """Whether a covariance is that of white noise, or a sum or product with one."""
     if isinstance(part, tuple):
         return any(map(_has_white_part, part))
-    if not isinstance(part, Covariance):
+    if not isinstance(part, CovarianceFunction):
         return False
     return isinstance(part, White) or any(map(_has_white_part, vars(part).values()))
 

@@ -159,7 +159,7 @@ def _gaussian_wave(width: sp.Expr, lag: sp.Expr) -> sp.Expr:
     return value.subs({a: width, b: lag})
 
 
-def _radial_mean(covariance: Covariance, distance: float, variance: float) -> float:
+def _radial_mean(covariance: CovarianceFunction, distance: float, variance: float) -> float:
     """Return (2π)⁻ᵈ ∫ S(|ω|) cos(ω·τ) exp(−v|ω|²/2) dω for |τ| = distance, on panels of octaves."""
     dim, last = covariance.dim, float(np.sqrt(2 * _LAST_EXPONENT / variance))
     edges = last * 2.0 ** np.arange(-_OCTAVES, 1)
@@ -178,7 +178,7 @@ def _split(low: float, high: float, distance: float) -> ndarray:
     return np.linspace(low, high, count, endpoint=False)
 
 
-def spectral_values(covariance: Covariance, wavenumbers: ndarray) -> ndarray:
+def spectral_values(covariance: CovarianceFunction, wavenumbers: ndarray) -> ndarray:
     """Return S at wavenumbers along the first axis, shape (N,)."""
     k = sp.Symbol("k", positive=True)
     try:

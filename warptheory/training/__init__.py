@@ -3,7 +3,7 @@
 from warptheory.training import data
 from warptheory.training.checkpoint import Checkpoint, CheckpointError, Checkpoints, fingerprint, open_checkpoints
 from warptheory.training.diagnosis import DivergedError
-from warptheory.training.loop import Monitor, accuracy, fit
+from warptheory.training.loop import TrainingMonitor, accuracy, fit
 from warptheory.training.metrics import TrainingStep, history_table, tensorboard_log
 from warptheory.training.processes import FirstProcessError, Processes, joined_processes
 from warptheory.training.runs import TrainedModel, TrainingRun, train
@@ -15,9 +15,9 @@ __all__ = [
     "Checkpoints",
     "DivergedError",
     "FirstProcessError",
-    "Monitor",
     "Processes",
     "TrainedModel",
+    "TrainingMonitor",
     "TrainingRun",
     "TrainingSettings",
     "TrainingStep",

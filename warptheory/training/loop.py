@@ -31,7 +31,7 @@ LabelledTensors = tuple[Float[Tensor, "M C *S"], Int[Tensor, " M"]]
 
 
 @runtime_checkable
-class Monitor(Protocol):
+class TrainingMonitor(Protocol):
     """What the loop asks of a monitor, such as `stability.monitor`: the rows that it has recorded."""
 
     def table(self) -> pd.DataFrame:
@@ -47,7 +47,7 @@ def fit(
     test: LabelledTensors | None = None,
     evaluation_interval: int | None = None,
     checkpoints: Checkpoints | None = None,
-    monitor: Monitor | None = None,
+    monitor: TrainingMonitor | None = None,
     on_step: Callable[[TrainingStep], None] | None = None,
     **chosen: Any,
 ) -> list[TrainingStep]:
@@ -159,7 +159,7 @@ class _Run:
         settings: TrainingSettings,
         processes: Processes,
         checkpoints: Checkpoints | None,
-        monitor: Monitor | None,
+        monitor: TrainingMonitor | None,
     ) -> None:
         self.optimizer = build_optimizer(
             model,

@@ -25,7 +25,7 @@ from warptheory.training import data
 from warptheory.training.checkpoint import Checkpoint, fingerprint, open_checkpoints
 from warptheory.training.data import Dataset, LabelledImages
 from warptheory.training.diagnosis import DivergedError
-from warptheory.training.loop import Monitor, check_inputs, fit
+from warptheory.training.loop import TrainingMonitor, check_inputs, fit
 from warptheory.training.metrics import TrainingStep, history_table, summary_writer, tensorboard_log
 from warptheory.training.processes import Processes
 from warptheory.training.settings import TrainingSettings
@@ -34,10 +34,10 @@ OnStep = Callable[[TrainingStep], None]
 
 
 @runtime_checkable
-class Watch(Protocol):
+class MonitorFactory(Protocol):
     """What makes a monitor of a model whose next step has a number, such as `stability.monitor`."""
 
-    def __call__(self, model: nn.Module, *, first_step: int) -> AbstractContextManager[Monitor]:
+    def __call__(self, model: nn.Module, *, first_step: int) -> AbstractContextManager[TrainingMonitor]:
         """Return the monitor; its table has columns "step" and "training"."""
 
 
@@ -150,7 +150,7 @@ def train(
     checkpoint_interval: int = 100,
     evaluation_interval: int | None = None,
     tensorboard: bool = False,
-    watch: Watch | None = None,
+    watch: MonitorFactory | None = None,
     on_step: OnStep | None = None,
 ) -> TrainedModel:
     """Train a network on a data set, and leave records of it.
@@ -241,7 +241,7 @@ def train(
 class _ContinuedMonitor:
     """A monitor of training steps that goes on where another one stopped."""
 
-    def __init__(self, before: Sequence[pd.DataFrame], monitor: Monitor) -> None:
+    def __init__(self, before: Sequence[pd.DataFrame], monitor: TrainingMonitor) -> None:
         self._before, self._monitor = before, monitor
 
     def table(self) -> pd.DataFrame:
@@ -252,7 +252,7 @@ class _ContinuedMonitor:
         return pd.concat(parts, ignore_index=True) if parts else found
 
 
-def _watched(stack: ExitStack, watch: Watch, model: nn.Module, last: Checkpoint | None) -> Monitor:
+def _watched(stack: ExitStack, watch: MonitorFactory, model: nn.Module, last: Checkpoint | None) -> TrainingMonitor:
     """Start a monitor, and put the rows that the last checkpoint holds before its own."""
     monitor = stack.enter_context(watch(model, first_step=0 if last is None else last.step))
     before = [] if last is None or "monitor" not in last.tables else [last.tables["monitor"]]

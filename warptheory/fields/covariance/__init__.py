@@ -7,10 +7,10 @@ from functools import cache
 
 from warptheory.core.catalogue import entry_modules, load_entry
 from warptheory.core.errors import ArgumentError
-from warptheory.fields.covariance._covariance import Covariance, ProductOfCovariances, SumOfCovariances
+from warptheory.fields.covariance._covariance import CovarianceFunction, ProductOfCovariances, SumOfCovariances
 from warptheory.fields.covariance._radial import RadialCovariance
 
-__all__ = ["Covariance", "ProductOfCovariances", "RadialCovariance", "SumOfCovariances", "get", "names"]
+__all__ = ["CovarianceFunction", "ProductOfCovariances", "RadialCovariance", "SumOfCovariances", "get", "names"]
 
 
 def names() -> list[str]:
@@ -19,7 +19,7 @@ def names() -> list[str]:
 
 
 @cache
-def get(name: str, argument: str = "covariance") -> type[Covariance]:
+def get(name: str, argument: str = "covariance") -> type[CovarianceFunction]:
     """Return the class of a covariance by the name of its file, such as "matern".
 
     Args:
@@ -33,5 +33,5 @@ def get(name: str, argument: str = "covariance") -> type[Covariance]:
     if not isinstance(name, str):
         raise ArgumentError(argument, expected="a name", received=type(name).__name__)
     module = load_entry(__name__, name, argument)
-    found: type[Covariance] = getattr(module, name.title().replace("_", ""))
+    found: type[CovarianceFunction] = getattr(module, name.title().replace("_", ""))
     return found

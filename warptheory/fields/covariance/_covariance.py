@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
-class Covariance(ABC):
+class CovarianceFunction(ABC):
     """The covariance C(τ) of a real homogeneous field of mean zero on d axes."""
 
     @property
@@ -148,7 +148,7 @@ class Covariance(ABC):
         fields = dataclasses.fields(self)  # type: ignore[arg-type]
         return set().union(*(_symbols(getattr(self, field.name)) for field in fields))
 
-    def subs(self, values: Mapping[str, float]) -> "Covariance":
+    def subs(self, values: Mapping[str, float]) -> "CovarianceFunction":
         """Return the covariance with numbers for its symbols, by their names; other names are ignored."""
         check_symbols("covariance", self.free_symbols)
         inserted = {
@@ -239,10 +239,10 @@ class Covariance(ABC):
             raise ArgumentError("covariance", expected="one that can be averaged over the offsets", received=self)
         return found
 
-    def __add__(self, other: "Covariance") -> "Covariance":
+    def __add__(self, other: "CovarianceFunction") -> "CovarianceFunction":
         return SumOfCovariances((self, other))
 
-    def __mul__(self, other: "Covariance") -> "Covariance":
+    def __mul__(self, other: "CovarianceFunction") -> "CovarianceFunction":
         return ProductOfCovariances(self, other)
 
     def _along(self, axis: int, order: int) -> list[int]:
@@ -265,14 +265,14 @@ class Covariance(ABC):
 
 
 @dataclass(frozen=True)
-class SumOfCovariances(Covariance):
+class SumOfCovariances(CovarianceFunction):
     """C₁ + C₂ + …, the covariance of a sum of independent fields.
 
     Attributes:
         terms: the covariances.
     """
 
-    terms: tuple[Covariance, ...]
+    terms: tuple[CovarianceFunction, ...]
 
     def __post_init__(self) -> None:
         _check_same_axes(self.terms)
@@ -307,7 +307,7 @@ class SumOfCovariances(Covariance):
 
 
 @dataclass(frozen=True)
-class ProductOfCovariances(Covariance):
+class ProductOfCovariances(CovarianceFunction):
     """C₁·C₂, the covariance of a product of independent fields.
 
     Attributes:
@@ -315,8 +315,8 @@ class ProductOfCovariances(Covariance):
         second: another one.
     """
 
-    first: Covariance
-    second: Covariance
+    first: CovarianceFunction
+    second: CovarianceFunction
 
     def __post_init__(self) -> None:
         _check_same_axes((self.first, self.second))
@@ -378,11 +378,11 @@ def _numbers(argument: str, values: Any) -> Float[ndarray, "..."]:
 def _symbols(value: Any) -> set[sp.Symbol]:
     if isinstance(value, tuple):
         return set().union(*map(_symbols, value))
-    return set(value.free_symbols) if isinstance(value, sp.Expr | Covariance) else set()
+    return set(value.free_symbols) if isinstance(value, sp.Expr | CovarianceFunction) else set()
 
 
 def _with_numbers(value: Any, values: Mapping[str, float]) -> Any:
-    if isinstance(value, Covariance):
+    if isinstance(value, CovarianceFunction):
         return value.subs(values)
     if isinstance(value, tuple):
         return tuple(_with_numbers(part, values) for part in value)
@@ -396,9 +396,9 @@ def _with_numbers(value: Any, values: Mapping[str, float]) -> Any:
     return value
 
 
-def _check_same_axes(terms: Sequence[Covariance]) -> None:
+def _check_same_axes(terms: Sequence[CovarianceFunction]) -> None:
     for term in terms:
-        if not isinstance(term, Covariance):
+        if not isinstance(term, CovarianceFunction):
             raise ArgumentError("other", expected="a covariance", received=repr(term))
     if len({term.dim for term in terms}) > 1:
         raise ArgumentError(

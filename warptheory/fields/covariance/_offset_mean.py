@@ -8,7 +8,7 @@ from jaxtyping import Float
 from numpy import ndarray
 from scipy import stats
 
-Values = Callable[[Float[ndarray, "*N d"]], Float[ndarray, "*N"]]
+LagFunction = Callable[[Float[ndarray, "*N d"]], Float[ndarray, "*N"]]
 
 _FARTHEST = 9.0  # deviations of an offset; a component beyond has a probability of 1e−18
 _RELATIVE = 1e-9  # of the value at zero, between one refinement and the next
@@ -17,7 +17,7 @@ _PANELS, _DIRECTIONS = 4, 8  # at the first level; each doubles them
 _NODES, _WEIGHTS = np.polynomial.legendre.leggauss(16)
 
 
-def mean_over_offset(values: Values, dim: int, spread: float, is_radial: bool) -> float | None:
+def mean_over_offset(values: LagFunction, dim: int, spread: float, is_radial: bool) -> float | None:
     """Return E f(ε), ε ~ N(0, s²I), refined until it settles; None if it does not.
 
     Args:

@@ -17,7 +17,7 @@ from warptheory.core.errors import ArgumentError
 from warptheory.core.expressions import number, positive, real
 from warptheory.fields._parameters import check_dim
 from warptheory.fields.covariance import _transforms
-from warptheory.fields.covariance._covariance import Covariance
+from warptheory.fields.covariance._covariance import CovarianceFunction
 
 RADIUS = sp.Dummy("r", nonnegative=True)
 WAVENUMBER = sp.Dummy("k", nonnegative=True)
@@ -35,7 +35,7 @@ Matrix = Sequence[Sequence[Any]]
 
 
 @dataclass(frozen=True)
-class RadialCovariance(Covariance):
+class RadialCovariance(CovarianceFunction):
     """C(τ) = σ² ρ(|Aτ|) with A the identity, or the anisotropy.
 
     A model defines its correlation ρ; spectral density, spectral moments and integral scale follow by
@@ -82,12 +82,12 @@ class RadialCovariance(Covariance):
         return sp.Float(_transforms.transform(self._correlation, 0.0, 1, self._length) / 2)
 
     def expression(self, *lag: Any) -> sp.Expr:
-        """Return C(τ) as a sympy expression; arguments and errors as in `Covariance`."""
+        """Return C(τ) as a sympy expression; arguments and errors as in `CovarianceFunction`."""
         distance = _norm(self._map * sp.Matrix(self._check_axes(lag, "lag")))
         return self.variance * self.correlation(distance)
 
     def spectral_density(self, *frequency: Any) -> sp.Expr:
-        """Return S(ω) = σ² S₁(|A⁻ᵀω|)/|det A|; arguments and errors as in `Covariance`."""
+        """Return S(ω) = σ² S₁(|A⁻ᵀω|)/|det A|; arguments and errors as in `CovarianceFunction`."""
         inverse = self._map.inv().T
         wavenumber = _norm(inverse * sp.Matrix(self._check_axes(frequency, "frequency")))
         return self.variance * self.radial_spectrum(wavenumber) / sp.Abs(self._map.det())
@@ -164,7 +164,9 @@ class RadialCovariance(Covariance):
         return lambda wavenumber: float(compiled(wavenumber))
 
 
-def transform_of_product(first: Covariance, second: Covariance, frequency: Sequence[sp.Expr]) -> sp.Expr:
+def transform_of_product(
+    first: CovarianceFunction, second: CovarianceFunction, frequency: Sequence[sp.Expr]
+) -> sp.Expr:
     """Return the spectral density of the product of two isotropic covariances, by quadrature.
 
     Raises:

@@ -10,11 +10,11 @@ from numpy import ndarray
 
 from warptheory.core.expressions import number, positive
 from warptheory.fields._parameters import check_dim
-from warptheory.fields.covariance._covariance import Covariance
+from warptheory.fields.covariance._covariance import CovarianceFunction
 
 
 @dataclass(frozen=True)
-class White(Covariance):
+class White(CovarianceFunction):
     """C(m) = σ² for m = 0, and 0 between different pixels; S = σ² up to the grid's Nyquist frequency.
 
     Attributes:
@@ -35,11 +35,11 @@ class White(Covariance):
         return True
 
     def expression(self, *lag: Any) -> sp.Expr:
-        """Return σ² ∏ δ(τᵢ); arguments and errors as in `Covariance`."""
+        """Return σ² ∏ δ(τᵢ); arguments and errors as in `CovarianceFunction`."""
         return self.variance * sp.Mul(*(sp.KroneckerDelta(t, 0) for t in self._check_axes(lag, "lag")))
 
     def spectral_density(self, *frequency: Any) -> sp.Expr:
-        """Return σ² for |ωᵢ| ≤ π, and 0 beyond; arguments and errors as in `Covariance`."""
+        """Return σ² for |ωᵢ| ≤ π, and 0 beyond; arguments and errors as in `CovarianceFunction`."""
         inside = sp.And(*(sp.Abs(w) <= sp.pi for w in self._check_axes(frequency, "frequency")))
         return sp.Piecewise((self.variance, inside), (0, True))
 

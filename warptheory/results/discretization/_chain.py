@@ -13,7 +13,7 @@ import sympy as sp
 from numpy import ndarray
 
 from warptheory.core.errors import ArgumentError
-from warptheory.fields import Covariance
+from warptheory.fields import CovarianceFunction
 from warptheory.kernels import Kernel
 from warptheory.results.discretization._walkers import autocorrelation, kernel_variance, smoothed
 from warptheory.symbolic import NotConverged
@@ -36,7 +36,7 @@ class Walkers:
     """
 
     kernel: Kernel
-    offsets: Covariance
+    offsets: CovarianceFunction
     reach: int
 
     @property
@@ -94,7 +94,7 @@ class CovarianceAfterLayers(Node):
         walkers, covariance, layers = self._numbers(environment, evaluate)
         return float(_pushed(walkers, covariance, layers)[self._place(walkers)])
 
-    def _numbers(self, environment: Environment, evaluate: Evaluate) -> tuple[Walkers, Covariance, int]:
+    def _numbers(self, environment: Environment, evaluate: Evaluate) -> tuple[Walkers, CovarianceFunction, int]:
         given = {symbol.name: value for symbol, value in environment.items()}
         offsets, covariance = (part.content.subs(given) for part in self.args[1:3])
         layers = int(evaluate(self.args[3], environment))
@@ -172,24 +172,24 @@ class LayersOfGrowthByWalks(LayersOfGrowth):
 
 
 @lru_cache(maxsize=4)
-def _walkers(kernel: Kernel, offsets: Covariance, reach: int) -> Walkers:
+def _walkers(kernel: Kernel, offsets: CovarianceFunction, reach: int) -> Walkers:
     return Walkers(kernel, offsets, reach)
 
 
 @lru_cache(maxsize=8)
-def _pushed(walkers: Walkers, covariance: Covariance, layers: int) -> ndarray:
+def _pushed(walkers: Walkers, covariance: CovarianceFunction, layers: int) -> ndarray:
     pushed = _on_lags(walkers, covariance)
     for _ in range(layers):
         pushed = walkers.push(pushed)
     return pushed
 
 
-def _on_lags(walkers: Walkers, covariance: Covariance) -> ndarray:
+def _on_lags(walkers: Walkers, covariance: CovarianceFunction) -> ndarray:
     lags = np.meshgrid(*[walkers.lags.astype(float)] * covariance.dim, indexing="ij")
     return covariance.at(np.stack(lags, axis=-1))
 
 
-def _reach(kernel: Kernel, offsets: Covariance, covariance: Covariance, layers: int) -> int:
+def _reach(kernel: Kernel, offsets: CovarianceFunction, covariance: CovarianceFunction, layers: int) -> int:
     """Return the lags beyond which nothing reaches the first ones within the layers."""
     a_layer = 2 * float(offsets(0.0)) + float(kernel_variance(kernel))
     walked = _FARTHEST * math.sqrt(layers * a_layer) + len(kernel.taps)

@@ -9,11 +9,11 @@ from functools import cache
 
 import sympy as sp
 
-from warptheory.fields import Covariance as FieldCovariance
+from warptheory.fields import CovarianceFunction
 from warptheory.kernels import FRACTION, POSITION, FractionSymbol, Kernel, PeriodicFunction, PiecewiseKernel
 from warptheory.results.discretization._walkers import autocorrelation
 from warptheory.symbolic import Covariance, GaussianField, OffsetField, SmallSpacing, Var, Variance, warp
-from warptheory.symbolic._nodes import FieldCovariance as CovarianceAt
+from warptheory.symbolic._nodes import CovarianceFunction as CovarianceAt
 from warptheory.symbolic._nodes import SpectralMoment
 from warptheory.symbolic._slopes import TAU, gaussian_mean
 
@@ -56,7 +56,7 @@ def _near(expression: sp.Expr, symbol: sp.Symbol, value: sp.Expr) -> sp.Expr:
     return expression.replace(sp.Piecewise, branch)
 
 
-def variance_of_difference(offsets: FieldCovariance, lag: Sequence[int]) -> sp.Expr:
+def variance_of_difference(offsets: CovarianceFunction, lag: Sequence[int]) -> sp.Expr:
     """Return Var(ε(n + Δ) − ε(n)) for a component of offsets of covariance K; 0 for Δ = 0."""
     if not any(lag):
         return sp.Integer(0)

@@ -33,7 +33,7 @@ def derivative_error(setting: Setting, x: GaussianField, offsets: OffsetField) -
     return difference / x.spacing
 
 
-def mean_square(miss: Miss, covariance: Callable[[int], Covariance]) -> Callable[[Setting], SpectralForm]:
+def mean_square(miss: Miss, covariance: Callable[[int], CovarianceFunction]) -> Callable[[Setting], SpectralForm]:
     """Return what states the mean square of what is missed, every fraction equally likely.
 
     Args:

@@ -9,7 +9,7 @@ from typing import Any
 import sympy as sp
 
 from warptheory.core.errors import ArgumentError
-from warptheory.fields import Covariance, ImageSpectrum, Matern, PowerLaw, RationalQuadratic, SquaredExponential
+from warptheory.fields import CovarianceFunction, ImageSpectrum, Matern, PowerLaw, RationalQuadratic, SquaredExponential
 from warptheory.montecarlo import ContinuumSimulation, Experiment
 from warptheory.results._ranges import Range
 from warptheory.results._setting import Setting
@@ -26,7 +26,7 @@ EXPONENT = sp.Symbol("beta", positive=True)  # of the power law
 INNER = sp.Symbol("w", positive=True)  # inner scale of the power law, in the unit of the field's length
 
 # Fields of other covariances than the squared exponential, by name, for a number of axes.
-FAMILIES: Mapping[str, Callable[[int], Covariance]] = MappingProxyType(
+FAMILIES: Mapping[str, Callable[[int], CovarianceFunction]] = MappingProxyType(
     {
         "Matérn": lambda dim: Matern(length=LENGTH, variance=DEVIATION**2, dim=dim, nu=SMOOTHNESS),
         "rational quadratic": lambda dim: RationalQuadratic(length=LENGTH, variance=DEVIATION**2, dim=dim, alpha=SHAPE),
@@ -77,7 +77,7 @@ def smooth_field(dim: int, name: str = "x") -> GaussianField:
     return field_on_grid(smooth_covariance(dim), 1, name)
 
 
-def field_on_grid(covariance: Covariance, spacing: Any = SPACING, name: str = "x") -> GaussianField:
+def field_on_grid(covariance: CovarianceFunction, spacing: Any = SPACING, name: str = "x") -> GaussianField:
     """Return a field that the grid samples at a spacing h."""
     return GaussianField(name, covariance, spacing=spacing)
 

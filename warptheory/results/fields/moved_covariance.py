@@ -24,7 +24,7 @@ from warptheory.results.fields._fields import (
 from warptheory.symbolic import Covariance, compose
 
 
-def covariance_of(field: Callable[[int], FieldCovariance]) -> Callable[[Setting], Covariance]:
+def covariance_of(field: Callable[[int], CovarianceFunction]) -> Callable[[Setting], Covariance]:
     """Return what states Cov(y(0), y(τ)) for a field of that covariance, by the number of axes."""
 
     def statistic(setting: Setting) -> Covariance:

@@ -9,7 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from warptheory import warping
-from warptheory.fields import Covariance, SquaredExponential, White
+from warptheory.fields import CovarianceFunction, SquaredExponential, White
 from warptheory.montecarlo import Experiment
 from warptheory.results._quantity import Quantity
 from warptheory.results._ranges import Range
@@ -84,7 +84,7 @@ class BackwardExperiment:
         assert offsets.grad is not None
         return offsets.grad[:, 0].square().flatten(1).mean(1)
 
-    def _field(self, values: Mapping[str, float]) -> Covariance:
+    def _field(self, values: Mapping[str, float]) -> CovarianceFunction:
         variance = values["sigma"] ** 2
         return White(variance, self.dim) if self.is_white else SquaredExponential(values["l"], variance, self.dim)
 

@@ -10,7 +10,7 @@ from torch import Tensor, func
 
 from warptheory import warping
 from warptheory.core.errors import ArgumentError
-from warptheory.fields import IID, Covariance
+from warptheory.fields import IID, CovarianceFunction
 
 # Pixels of an image along each axis.
 _SIZE = {1: 64, 2: 16, 3: 8}
@@ -35,7 +35,7 @@ class AutomaticCurvature:
     dim: int
     inputs: str
     displacement: str
-    covariance: Covariance | None = None
+    covariance: CovarianceFunction | None = None
 
     @property
     def symbols(self) -> Set[str]:

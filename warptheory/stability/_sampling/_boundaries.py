@@ -8,7 +8,7 @@ from torch import Tensor
 
 
 def as_read(boundary: str, points: Float[Tensor, "N d"], size: Sequence[int]) -> Float[Tensor, "N d"]:
-    """Return the places on a grid whose values a boundary rule puts at points (N, d); of zeros there are none.
+    """Return the sites on a grid whose values a boundary rule puts at points (N, d); of zeros there are none.
 
     Args:
         boundary: as of a `SamplingCall`.

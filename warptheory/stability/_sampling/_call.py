@@ -12,7 +12,7 @@ from warptheory.stability._sampling._layouts import Lattice, OffsetLayout
 
 
 @dataclass(frozen=True)
-class Place:
+class CallSite:
     """Where in a model a sampling operation ran.
 
     Attributes:

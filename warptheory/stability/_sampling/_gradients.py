@@ -12,7 +12,7 @@ from warptheory.stability._sampling._failures import harmless
 from warptheory.stability._sampling._readable import is_readable
 
 
-class Expectation:
+class PendingGradients:
     """Held by each listener of a group, and by nothing else: when it is gone, no gradient can come any more."""
 
 

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from warptheory.core.errors import ArgumentError, UnknownNameError
 from warptheory.stability._sampling._ancestry import Ancestry
 from warptheory.stability._sampling._boundaries import as_read
-from warptheory.stability._sampling._call import Place, SamplingCall
+from warptheory.stability._sampling._call import CallSite, SamplingCall
 from warptheory.stability._sampling._layouts import OffsetOutput
 from warptheory.stability._sampling._opaque import scripts, unseen
 from warptheory.stability._sampling._resizes import Resize, resize_of, spatial_size
@@ -25,14 +25,14 @@ class Passage:
 
     Attributes:
         size: spatial size of the image.
-        places: where its sampling operations ran, in their order.
+        sites: where its sampling operations ran, in their order.
         calls: the operations.
         resizes: layers that changed the grid, in their order.
         ancestors: for each operation, the numbers of those of these layers by which its input was computed.
     """
 
     size: tuple[int, ...]
-    places: list[Place] = field(default_factory=list)
+    sites: list[CallSite] = field(default_factory=list)
     calls: list[SamplingCall] = field(default_factory=list)
     resizes: list[Resize] = field(default_factory=list)
     ancestors: list[frozenset[int]] = field(default_factory=list)
@@ -49,9 +49,9 @@ class Passage:
             raise ArgumentError("model", expected="a model that samples", received="no sampling operation")
         if layer is None:
             return known[-1]
-        found = [number for number in known if self.places[number].layer == layer]
+        found = [number for number in known if self.sites[number].layer == layer]
         if not found:
-            raise UnknownNameError("layer", layer, {self.places[number].layer for number in known})
+            raise UnknownNameError("layer", layer, {self.sites[number].layer for number in known})
         if not 0 <= call < len(found):
             raise ArgumentError("call", expected=f"a call of {layer!r}, 0 … {len(found) - 1}", received=call)
         return found[call]
@@ -104,8 +104,8 @@ def follow(
         warnings.warn(unseen(programs), stacklevel=3)
     passage, ancestry = Passage(spatial_size(image)), Ancestry()
 
-    def on_call(place: Place, module: nn.Module, call: SamplingCall) -> None:
-        passage.places.append(place)
+    def on_call(site: CallSite, module: nn.Module, call: SamplingCall) -> None:
+        passage.sites.append(site)
         passage.calls.append(call)
         passage.ancestors.append(ancestry.of(call.x))
 

@@ -9,7 +9,7 @@ from torch.nn.modules import conv, padding, pooling
 from torch.nn.modules.utils import _ntuple
 
 Size = tuple[int, ...]
-Rule = tuple[list[float], list[float]]  # stride and shift, along each axis
+StrideAndShift = tuple[list[float], list[float]]  # stride and shift, along each axis
 
 
 @dataclass(frozen=True)
@@ -57,16 +57,16 @@ def spatial_size(values: Tensor) -> Size:
     return tuple(values.shape[2:])
 
 
-def _window(module: Any, size_in: Size, size_out: Size) -> Rule:
+def _window(module: Any, size_in: Size, size_out: Size) -> StrideAndShift:
     """Centre the window of a convolution or a pooling."""
     stride, _, spans = _geometry(module, len(size_out))
     # "same" pads the more on the right, and "valid" nothing.
-    words = {"same": [span // 2 for span in spans], "valid": [0] * len(spans)}
-    pads = words.get(module.padding) or _ntuple(len(spans))(module.padding)
+    named = {"same": [span // 2 for span in spans], "valid": [0] * len(spans)}
+    pads = named.get(module.padding) or _ntuple(len(spans))(module.padding)
     return stride, [span / 2 - pad for span, pad in zip(spans, pads, strict=True)]
 
 
-def _transposed(module: Any, size_in: Size, size_out: Size) -> Rule:
+def _transposed(module: Any, size_in: Size, size_out: Size) -> StrideAndShift:
     """Centre the window that input pixel i writes to: its centre is n = stride·i + span/2 − padding."""
     stride, pads, spans = _geometry(module, len(size_out))
     shift = [(pad - span / 2) / step for step, pad, span in zip(stride, pads, spans, strict=True)]
@@ -81,14 +81,14 @@ def _geometry(module: Any, dim: int) -> tuple[list[float], Any, list[int]]:
     return [float(step) for step in many(module.stride)], module.padding, spans
 
 
-def _padded(module: Any, size_in: Size, size_out: Size) -> Rule:
+def _padded(module: Any, size_in: Size, size_out: Size) -> StrideAndShift:
     """Begin before the input; the module lists left and right, the last axis first."""
     dim = len(size_out)
     left = _ntuple(2 * dim)(module.padding)[::2]
     return [1.0] * dim, [-float(pad) for pad in reversed(left)]
 
 
-def _upsampled(module: Any, size_in: Size, size_out: Size) -> Rule:
+def _upsampled(module: Any, size_in: Size, size_out: Size) -> StrideAndShift:
     """Lay corner upon corner: the centres of the outermost pixels, or their edges."""
     pairs = list(zip(size_in, size_out, strict=True))
     if module.align_corners:
@@ -106,7 +106,7 @@ _PADS: dict[type[nn.Module], str] = {
     padding._ReflectionPadNd: "mirror",
     padding._CircularPadNd: "periodic",
 }
-_RULES: dict[tuple[type[nn.Module], ...], Callable[[Any, Size, Size], Rule]] = {
+_RULES: dict[tuple[type[nn.Module], ...], Callable[[Any, Size, Size], StrideAndShift]] = {
     (conv._ConvTransposeNd,): _transposed,
     (nn.Conv1d, nn.Conv2d, nn.Conv3d, pooling._MaxPoolNd, nn.AvgPool1d, nn.AvgPool2d, nn.AvgPool3d): _window,
     tuple(_PADS): _padded,
@@ -114,7 +114,7 @@ _RULES: dict[tuple[type[nn.Module], ...], Callable[[Any, Size, Size], Rule]] = {
 }
 
 
-# The words of convolutions for the same rules.
+# The names that convolutions have for the same rules.
 _PADDING_MODES = {"replicate": "border", "reflect": "mirror", "circular": "periodic"}
 
 

@@ -18,7 +18,7 @@ from torch.utils.checkpoint import CheckpointFunction
 
 from warptheory.core.errors import ArgumentError, UnknownNameError
 from warptheory.core.text import shown
-from warptheory.stability._sampling._call import AutogradSource, FunctionSource, Place, SamplingCall
+from warptheory.stability._sampling._call import AutogradSource, CallSite, FunctionSource, SamplingCall
 from warptheory.stability._sampling._failures import harmless
 from warptheory.stability._sampling._gradients import is_in_backward
 from warptheory.stability._sampling._hooks import ModuleHook
@@ -27,7 +27,7 @@ from warptheory.stability._sampling._opaque import is_script
 from warptheory.stability._sampling._readable import is_readable
 from warptheory.stability._sampling.sources import all_sources
 
-OnCall = Callable[[Place, nn.Module, SamplingCall], Any]
+OnCall = Callable[[CallSite, nn.Module, SamplingCall], Any]
 OnModule = Callable[[str, nn.Module, Any, Any], None]
 
 
@@ -62,7 +62,7 @@ class Watch:
 
     Args:
         model: the model.
-        on_call: called after each operation, with its place, the innermost module that was running, and the call;
+        on_call: called after each operation, with its site, the innermost module that was running, and the call;
             what it returns stands for the operation.
         modules: modules whose outputs are offsets, by name.
         on_module: called after each module, with its name, itself, its positional arguments and its output.
@@ -249,9 +249,9 @@ class Watch:
         self._collected.append(found)
         with torch.no_grad():
             if self._known is None:
-                place = Place(name, self._counts[name], sum(self._counts.values()))
+                site = CallSite(name, self._counts[name], sum(self._counts.values()))
                 self._counts[name] += 1
-                self._collected[-1] = self._on_call(place, module, call)
+                self._collected[-1] = self._on_call(site, module, call)
             elif found is not None and self._on_rerun is not None:
                 self._on_rerun(found, call)
 
