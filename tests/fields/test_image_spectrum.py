@@ -12,7 +12,7 @@ from scipy import special, stats
 from warptheory.core.errors import ArgumentError, UnknownNameError
 from warptheory.core.streams import Stream
 from warptheory.fields import FieldSampler, ImageSpectrum, Matern, PowerLaw, White, photographs
-from warptheory.fields.image_spectrum import _radial_mean, _rings, _wavenumbers, periodogram
+from warptheory.fields.periodogram import periodogram, radial_mean, rings, wavenumbers
 
 TABLE = ImageSpectrum(np.array([0.5, 1.2, 3.3, 4.2]), np.array([[8.0, 2.0, 0.5, 0.2], [4.0, 1.0, 0.3, 0.2]]))
 CAMERA = ImageSpectrum.of_photograph("camera")
@@ -69,9 +69,9 @@ def expected_density(covariance, size):
     values = covariance.at(np.stack(np.meshgrid(lags, lags, indexing="ij"), -1).astype(float))
     waves = np.exp(-2j * math.pi * np.outer(np.arange(size), lags) / size) * overlap
     exact = (waves @ values @ waves.T).real
-    k = _wavenumbers((size, size))
-    ring, centres = _rings(k, 2 * math.pi / size)
-    return centres, _radial_mean(exact, k, ring, centres)
+    k = wavenumbers((size, size))
+    ring, centres = rings(k, 2 * math.pi / size)
+    return centres, radial_mean(exact, k, ring, centres)
 
 
 @pytest.mark.parametrize(

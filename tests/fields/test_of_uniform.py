@@ -1,4 +1,4 @@
-"""Laws as functions of a uniform number, against SciPy's quantiles and distributions, and the stated cumulants."""
+"""Mixtures and the law on two points as functions of a uniform number: shares, stated cumulants, distributions."""
 
 import numpy as np
 import pytest
@@ -10,15 +10,6 @@ from warptheory.fields import laws
 from warptheory.fields.laws.mixture import mixture
 from warptheory.fields.laws.two_point import two_point
 
-QUANTILES = {
-    "normal": stats.norm.ppf,
-    "uniform": stats.uniform(-1, 2).ppf,
-    "laplace": stats.laplace.ppf,
-    "exponential": stats.expon.ppf,
-    "constant": np.zeros_like,
-    "rademacher": lambda u: 2 * stats.bernoulli(0.5).ppf(u) - 1,
-    "two_point": stats.bernoulli(0.25).ppf,
-}
 PARTS = [(0.25, stats.norm(-1, 0.5)), (0.5, stats.uniform(-2, 4)), (0.25, stats.laplace(3, 1 / 3))]
 SKEWED = mixture(
     (
@@ -27,7 +18,6 @@ SKEWED = mixture(
         ("1/4", laws.get("laplace").at(3, "1/3")),
     )
 )
-SMALLEST, LARGEST = np.finfo(float).tiny, 1 - 2.0**-53
 N = 2**16
 
 
@@ -57,33 +47,9 @@ def cumulants_over_the_interval(law, breaks):
     return np.array([mean, second, third, fourth - 3 * second**2])
 
 
-def test_every_law_has_a_quantile_to_compare_with():
-    assert {*QUANTILES, "mixture"} == set(laws.names())
-
-
-@pytest.mark.parametrize("name", sorted(QUANTILES))
-@given(st.lists(st.floats(SMALLEST, LARGEST), min_size=1, max_size=30))
-def test_values_are_the_quantiles(name, numbers):
-    """Logarithms and the normal quantile are rounded a few times, also where they cross zero.
-
-    At a jump, which no number hits in practice, either side will do.
-    """
-    u = np.array([number for number in numbers if number not in (0.5, 0.75)])
-    np.testing.assert_allclose(laws.get(name).of_uniform(u), QUANTILES[name](u), rtol=2e-13, atol=4e-16)
-
-
-@pytest.mark.parametrize("name", laws.names())
-def test_values_at_the_ends_are_finite(name):
-    u = np.array([[SMALLEST, 2.0**-53, 1e-9], [0.5, 1 - 1e-9, LARGEST]])
-    values = laws.get(name).of_uniform(u)
-    assert values.shape == u.shape
-    assert values.dtype == np.float64
-    assert np.isfinite(values).all()
-
-
-@pytest.mark.parametrize("law", [*map(laws.get, laws.names()), SKEWED], ids=[*laws.names(), "skewed mixture"])
+@pytest.mark.parametrize("law", [laws.get("mixture"), SKEWED], ids=["contaminated normal", "skewed"])
 def test_cumulants_over_the_interval_are_the_stated_ones(law):
-    """Parts of the mixtures, atoms, and the two sides of the Laplace law begin and end at quarters."""
+    """Parts of the mixtures begin and end at quarters."""
     found = cumulants_over_the_interval(law, (0, 0.25, 0.5, 0.75, 1))
     np.testing.assert_allclose(found, canonical_cumulants(law), rtol=1e-7, atol=1e-8)
 
@@ -126,12 +92,3 @@ def test_a_mixture_in_a_mixture():
 def test_two_points_have_their_shares(percent):
     values = two_point(f"{percent}/100").of_uniform(midpoints(1000))
     assert values.mean() == pytest.approx(percent / 100, abs=1e-3)
-
-
-@pytest.mark.parametrize("name", [name for name in laws.names() if name not in ("constant", "rademacher", "two_point")])
-def test_uniform_numbers_give_the_law_of_the_samples(name):
-    """Two-sample Kolmogorov–Smirnov against `draw` at level 1e-4; 10 % wider values are rejected, as a control."""
-    law, generator = laws.get(name), np.random.default_rng(1)
-    values, drawn = law.of_uniform(generator.random(N)), law.draw(generator, (N,))
-    assert stats.ks_2samp(values, drawn).pvalue > 1e-4
-    assert stats.ks_2samp(1.1 * values, drawn).pvalue < 1e-4

@@ -199,7 +199,7 @@ BAD = {
     "axes too many": (lambda: FieldSampler(COVARIANCE, (8, 8, 8)), r"^size: .* 2 positive .*, got \(8, 8, 8\)"),
     "a number": (lambda: FieldSampler(COVARIANCE, 8), "^size: expected 2 positive integers, got 8"),
     "truth": (lambda: FieldSampler(COVARIANCE, (True, 8)), "^size: expected 2 positive integers"),
-    "name": (lambda: FieldSampler("matern", (8, 8)), "^covariance: expected a Covariance, got 'matern'"),
+    "name": (lambda: FieldSampler("matern", (8, 8)), "^covariance: expected a covariance, got 'matern'"),
     "spacing": (lambda: FieldSampler(COVARIANCE, (8, 8), spacing=0), "^spacing: expected a finite distance > 0, got 0"),
     "nan": (lambda: FieldSampler(COVARIANCE, (8, 8), spacing=math.nan), "^spacing: expected a finite .*, got nan"),
     "infinity": (lambda: FieldSampler(COVARIANCE, (8, 8), spacing=math.inf), "^spacing: expected a finite .*, got inf"),

@@ -1,13 +1,13 @@
-"""Random inputs: laws of single pixels, fields of independent pixels, homogeneous Gaussian fields, real photographs."""
+"""Random inputs: laws of single pixels, fields of independent pixels, homogeneous Gaussian fields, real photographs.
+
+The covariances are entries, found in their folder when they are named: `fields.Matern` is the class in
+`fields/covariance/matern.py`. A type checker sees the class itself where it is imported from there.
+"""
+
+from typing import Any
 
 from warptheory.fields import covariance, laws, photographs
 from warptheory.fields.covariance import CovarianceFunction
-from warptheory.fields.covariance.exponential import Exponential
-from warptheory.fields.covariance.matern import Matern
-from warptheory.fields.covariance.power_law import PowerLaw
-from warptheory.fields.covariance.rational_quadratic import RationalQuadratic
-from warptheory.fields.covariance.squared_exponential import SquaredExponential
-from warptheory.fields.covariance.white import White
 from warptheory.fields.iid import IID
 from warptheory.fields.image_spectrum import ImageSpectrum
 from warptheory.fields.laws import Law
@@ -16,18 +16,23 @@ from warptheory.fields.sampling import FieldSampler, NotPositiveDefinite, kept_s
 __all__ = [
     "IID",
     "CovarianceFunction",
-    "Exponential",
     "FieldSampler",
     "ImageSpectrum",
     "Law",
-    "Matern",
     "NotPositiveDefinite",
-    "PowerLaw",
-    "RationalQuadratic",
-    "SquaredExponential",
-    "White",
     "covariance",
     "kept_sampler",
     "laws",
     "photographs",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    entries = covariance.class_names()
+    if name not in entries:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return covariance.get(entries[name])
+
+
+def __dir__() -> list[str]:
+    return sorted([*__all__, *covariance.class_names()])

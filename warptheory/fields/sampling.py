@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from numbers import Integral, Real
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -24,7 +24,6 @@ from torch import Tensor
 from warptheory.core.errors import ArgumentError, WarpTheoryError
 from warptheory.core.normals import NormalNumbers
 from warptheory.fields._quantile import Quantile
-from warptheory.fields.covariance import CovarianceFunction
 
 # Share of the variance: correlations below it are rounding, and so are negative eigenvalues.
 _ROUNDING = 2e-15
@@ -36,6 +35,24 @@ _NOISE: dict[torch.dtype, np.dtype[Any]] = {torch.float32: np.dtype(np.float32),
 _COPIES = 3
 _CACHED = 2**18  # complex numbers: the tori of small fields are transformed together, large ones one by one
 _MOST_SHELLS = 16
+
+
+@runtime_checkable
+class SampledCovariance(Protocol):
+    """What a sampler asks of a covariance, as `fields.CovarianceFunction` states it."""
+
+    @property
+    def dim(self) -> int:
+        """Number d of axes."""
+
+    def __call__(self, distance: Float[ndarray, "*N"] | float) -> Float[ndarray, "*N"]:
+        """Return C at lags in pixels along the first axis, shape (*N)."""
+
+    def at(self, lags: Float[ndarray, "*N d"]) -> Float[ndarray, "*N"]:
+        """Return C at lags in pixels, shape (*N, d), as float64 of shape (*N,)."""
+
+    def torus_spectrum(self, size: Sequence[int], spacing: float) -> Float[ndarray, "*M"] | None:
+        """Return the eigenvalues on a torus of so many points, shape (*M), where they are known otherwise."""
 
 
 class NotPositiveDefinite(WarpTheoryError):  # noqa: N818 -- reads as what it says
@@ -51,7 +68,7 @@ class NotPositiveDefinite(WarpTheoryError):  # noqa: N818 -- reads as what it sa
 
     def __init__(
         self,
-        covariance: CovarianceFunction,
+        covariance: SampledCovariance,
         size: Sequence[int],
         torus: Sequence[int],
         clipped: float,
@@ -85,7 +102,7 @@ class FieldSampler:
             field is drawn.
     """
 
-    covariance: CovarianceFunction
+    covariance: SampledCovariance
     size: tuple[int, ...]
     spacing: float = 1.0
     periodic: bool = False
@@ -93,8 +110,8 @@ class FieldSampler:
     memory: int = 2**31
 
     def __post_init__(self) -> None:
-        if not isinstance(self.covariance, CovarianceFunction):
-            raise ArgumentError("covariance", expected="a Covariance", received=repr(self.covariance))
+        if not isinstance(self.covariance, SampledCovariance):
+            raise ArgumentError("covariance", expected="a covariance", received=repr(self.covariance))
         size = tuple(self.size) if isinstance(self.size, Sequence) else (self.size,)
         if len(size) != self.covariance.dim or not all(_is_whole(n) and n > 0 for n in size):
             raise ArgumentError("size", expected=f"{self.covariance.dim} positive integers", received=self.size)
@@ -262,7 +279,7 @@ def _is_whole(value: Any) -> bool:
 
 
 def kept_sampler(
-    covariance: CovarianceFunction, size: Sequence[int], spacing: float = 1.0, *, periodic: bool = False
+    covariance: SampledCovariance, size: Sequence[int], spacing: float = 1.0, *, periodic: bool = False
 ) -> FieldSampler:
     """Return a sampler that is kept for the next call with the same arguments, for its embedding takes long.
 
@@ -276,5 +293,5 @@ def kept_sampler(
 
 
 @lru_cache(maxsize=8)
-def _kept(covariance: CovarianceFunction, size: tuple[int, ...], spacing: float, periodic: bool) -> FieldSampler:
+def _kept(covariance: SampledCovariance, size: tuple[int, ...], spacing: float, periodic: bool) -> FieldSampler:
     return FieldSampler(covariance, size, spacing, periodic)

@@ -18,7 +18,7 @@ from warptheory import kernels, warping
 from warptheory.core.errors import ArgumentError
 from warptheory.core.streams import Stream
 from warptheory.fields import CovarianceFunction, FieldSampler, SquaredExponential
-from warptheory.fields._parameters import check_spread
+from warptheory.fields.parameters import check_spread
 from warptheory.warping import boundaries
 from warptheory.warping._arguments import check_kernel_fits, check_values
 

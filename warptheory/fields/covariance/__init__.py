@@ -10,12 +10,25 @@ from warptheory.core.errors import ArgumentError
 from warptheory.fields.covariance._covariance import CovarianceFunction, ProductOfCovariances, SumOfCovariances
 from warptheory.fields.covariance._radial import RadialCovariance
 
-__all__ = ["CovarianceFunction", "ProductOfCovariances", "RadialCovariance", "SumOfCovariances", "get", "names"]
+__all__ = [
+    "CovarianceFunction",
+    "ProductOfCovariances",
+    "RadialCovariance",
+    "SumOfCovariances",
+    "class_names",
+    "get",
+    "names",
+]
 
 
 def names() -> list[str]:
     """Return the names of all covariances, in alphabetical order."""
     return sorted(entry_modules(__name__))
+
+
+def class_names() -> dict[str, str]:
+    """Map the name of each covariance's class, such as "PowerLaw", to that of its file, "power_law"."""
+    return {name.title().replace("_", ""): name for name in names()}
 
 
 @cache

@@ -8,30 +8,29 @@ lengths in pixels and angular frequencies in radians per pixel. A model states i
 other property has a numerical route here, which a model overrides where it knows a closed form.
 """
 
-import dataclasses
 import itertools
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import reduce
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import sympy as sp
+import torch
 from jaxtyping import Float
 from numpy import ndarray
+from torch import Tensor
 
 from warptheory.core.checks import check_integer, check_number
 from warptheory.core.errors import ArgumentError
 from warptheory.core.expressions import check_symbols, expression, number
 from warptheory.core.text import shown
-from warptheory.fields._parameters import check_spread
 from warptheory.fields.covariance._offset_mean import mean_over_offset
-
-if TYPE_CHECKING:
-    import torch
-    from torch import Tensor
+from warptheory.fields.covariance._transforms import norm, transform
+from warptheory.fields.parameters import check_spread, symbols_in, with_numbers
+from warptheory.fields.sampling import kept_sampler
 
 
 class CovarianceFunction(ABC):
@@ -125,6 +124,11 @@ class CovarianceFunction(ABC):
         """Whether C depends on |τ| alone, as on one axis it always does."""
         return self.dim == 1
 
+    @property
+    def _length(self) -> float | None:
+        """The distance in pixels over which C changes, as quadrature over |τ| needs it; None where it has none."""
+        return None
+
     def mean_over_offsets(self, spread: float) -> float:
         """Return E C(ε) = (2π)⁻ᵈ ∫ S(ω) exp(−|ω|²s²/2) dω, ε ~ N(0, s²I).
 
@@ -145,17 +149,13 @@ class CovarianceFunction(ABC):
     @property
     def free_symbols(self) -> set[sp.Symbol]:
         """The symbols that stand for parameters."""
-        fields = dataclasses.fields(self)  # type: ignore[arg-type]
-        return set().union(*(_symbols(getattr(self, field.name)) for field in fields))
+        return symbols_in(self)
 
     def subs(self, values: Mapping[str, float]) -> "CovarianceFunction":
         """Return the covariance with numbers for its symbols, by their names; other names are ignored."""
         check_symbols("covariance", self.free_symbols)
-        inserted = {
-            field.name: _with_numbers(getattr(self, field.name), values)
-            for field in dataclasses.fields(self)  # type: ignore[arg-type]
-        }
-        return dataclasses.replace(self, **inserted)  # type: ignore[type-var]
+        found: CovarianceFunction = with_numbers(self, values)
+        return found
 
     def range(self, share: float) -> int:
         """Return the smallest number of whole pixels from which on |C| stays below a share of C(0), along every axis.
@@ -182,9 +182,9 @@ class CovarianceFunction(ABC):
         generator: np.random.Generator,
         spacing: float = 1.0,
         periodic: bool = False,
-        device: "str | torch.device" = "cpu",
-        dtype: "torch.dtype | None" = None,
-    ) -> "Float[Tensor, 'B 1 *S']":
+        device: str | torch.device = "cpu",
+        dtype: torch.dtype = torch.float64,
+    ) -> Float[Tensor, "B 1 *S"]:
         """Draw independent fields with this covariance, shape (batch, 1, *size); the embedding is kept.
 
         Args:
@@ -194,18 +194,14 @@ class CovarianceFunction(ABC):
             spacing: distance of neighbouring points, in pixels.
             periodic: whether the field is periodic on the grid.
             device: device of the result.
-            dtype: torch.float64 by default, or torch.float32.
+            dtype: torch.float64 or torch.float32.
 
         Raises:
             ArgumentError: as `FieldSampler` and its `sample` raise.
             NotPositiveDefinite: no torus was found on which the covariance is one.
         """
-        import torch
-
-        from warptheory.fields.sampling import kept_sampler
-
         sampler = kept_sampler(self, size, spacing, periodic=periodic)
-        return sampler.sample(batch, generator, device=device, dtype=dtype or torch.float64)
+        return sampler.sample(batch, generator, device=device, dtype=dtype)
 
     def torus_spectrum(self, size: Sequence[int], spacing: float) -> Float[ndarray, "*M"] | None:
         """Return the eigenvalues of Σⱼ C(τ + Nj) on a torus, in the order of the discrete transform; here None.
@@ -341,9 +337,14 @@ class ProductOfCovariances(CovarianceFunction):
         Raises:
             ArgumentError: a factor that is not isotropic, or a frequency that is no number.
         """
-        from warptheory.fields.covariance._radial import transform_of_product
-
-        return transform_of_product(self.first, self.second, self._check_axes(frequency, "frequency"))
+        coordinates = self._check_axes(frequency, "frequency")
+        lengths = [_length_of_factor(factor) for factor in (self.first, self.second)]
+        if not all(coordinate.is_number for coordinate in coordinates):
+            raise ArgumentError(
+                "frequency", expected="numbers: a product has no closed spectral density", received=coordinates
+            )
+        distance = float(norm(coordinates))
+        return sp.Float(transform(lambda r: float(self.first(r) * self.second(r)), distance, self.dim, min(lengths)))
 
     def spectral_moment(self, *orders: int) -> sp.Expr:
         """Return the moment of a sum of two independent frequencies: Σ ∏ binomial · m₁ · m₂."""
@@ -375,25 +376,15 @@ def _numbers(argument: str, values: Any) -> Float[ndarray, "..."]:
         raise ArgumentError(argument, expected="real numbers, in pixels", received=shown(values)) from None
 
 
-def _symbols(value: Any) -> set[sp.Symbol]:
-    if isinstance(value, tuple):
-        return set().union(*map(_symbols, value))
-    return set(value.free_symbols) if isinstance(value, sp.Expr | CovarianceFunction) else set()
+def _length_of_factor(factor: CovarianceFunction) -> float:
+    """Return the length of an isotropic factor of a product.
 
-
-def _with_numbers(value: Any, values: Mapping[str, float]) -> Any:
-    if isinstance(value, CovarianceFunction):
-        return value.subs(values)
-    if isinstance(value, tuple):
-        return tuple(_with_numbers(part, values) for part in value)
-    if isinstance(value, sp.Expr):
-        known = {
-            symbol: sp.Float(check_number(symbol.name, values[symbol.name]))
-            for symbol in value.free_symbols
-            if symbol.name in values
-        }
-        return value.xreplace(known)
-    return value
+    Raises:
+        ArgumentError: a covariance that is not isotropic.
+    """
+    if not factor.is_isotropic or factor._length is None:
+        raise ArgumentError("covariance", expected="isotropic factors of a product", received=factor)
+    return factor._length
 
 
 def _check_same_axes(terms: Sequence[CovarianceFunction]) -> None:

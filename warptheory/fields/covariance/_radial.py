@@ -15,9 +15,9 @@ from numpy import ndarray
 from warptheory.core.checks import check_integer
 from warptheory.core.errors import ArgumentError
 from warptheory.core.expressions import number, positive, real
-from warptheory.fields._parameters import check_dim
 from warptheory.fields.covariance import _transforms
 from warptheory.fields.covariance._covariance import CovarianceFunction
+from warptheory.fields.parameters import check_dim
 
 RADIUS = sp.Dummy("r", nonnegative=True)
 WAVENUMBER = sp.Dummy("k", nonnegative=True)
@@ -83,13 +83,13 @@ class RadialCovariance(CovarianceFunction):
 
     def expression(self, *lag: Any) -> sp.Expr:
         """Return C(τ) as a sympy expression; arguments and errors as in `CovarianceFunction`."""
-        distance = _norm(self._map * sp.Matrix(self._check_axes(lag, "lag")))
+        distance = _transforms.norm(self._map * sp.Matrix(self._check_axes(lag, "lag")))
         return self.variance * self.correlation(distance)
 
     def spectral_density(self, *frequency: Any) -> sp.Expr:
         """Return S(ω) = σ² S₁(|A⁻ᵀω|)/|det A|; arguments and errors as in `CovarianceFunction`."""
         inverse = self._map.inv().T
-        wavenumber = _norm(inverse * sp.Matrix(self._check_axes(frequency, "frequency")))
+        wavenumber = _transforms.norm(inverse * sp.Matrix(self._check_axes(frequency, "frequency")))
         return self.variance * self.radial_spectrum(wavenumber) / sp.Abs(self._map.det())
 
     def spectral_moment(self, *orders: int) -> sp.Expr:
@@ -164,29 +164,6 @@ class RadialCovariance(CovarianceFunction):
         return lambda wavenumber: float(compiled(wavenumber))
 
 
-def transform_of_product(
-    first: CovarianceFunction, second: CovarianceFunction, frequency: Sequence[sp.Expr]
-) -> sp.Expr:
-    """Return the spectral density of the product of two isotropic covariances, by quadrature.
-
-    Raises:
-        ArgumentError: a covariance that is not isotropic, or a frequency that is no number.
-    """
-    for factor in (first, second):
-        if not isinstance(factor, RadialCovariance) or not factor.is_isotropic:
-            raise ArgumentError("covariance", expected="isotropic factors of a product", received=factor)
-    if not all(coordinate.is_number for coordinate in frequency):
-        raise ArgumentError(
-            "frequency", expected="numbers: a product has no closed spectral density", received=frequency
-        )
-
-    def product(radius: float) -> float:
-        return float(first(radius) * second(radius))
-
-    length = min(factor._length for factor in (first, second) if isinstance(factor, RadialCovariance))
-    return sp.Float(_transforms.transform(product, float(_norm(sp.Matrix(list(frequency)))), first.dim, length))
-
-
 def _matrix(entries: Matrix, dim: int) -> tuple[tuple[sp.Expr, ...], ...]:
     try:
         rows = tuple(tuple(real("anisotropy", entry) for entry in row) for row in _rows(entries))
@@ -208,11 +185,3 @@ def _lengths(vectors: Float[ndarray, "N d"]) -> Float[ndarray, "N"]:
     """Return the Euclidean lengths, also where squares overflow or underflow: powers of two are taken out first."""
     exponents = np.frexp(np.abs(vectors).max(axis=-1))[1]
     return np.ldexp(np.linalg.norm(np.ldexp(vectors, -exponents[:, None]), axis=-1), exponents)
-
-
-def _norm(vector: sp.Matrix) -> sp.Expr:
-    """Return the Euclidean length; along one axis alone without a root."""
-    entries = [entry for entry in vector if entry != 0]
-    if not entries:
-        return sp.Integer(0)
-    return sp.Abs(entries[0]) if len(entries) == 1 else sp.sqrt(sp.Add(*(entry**2 for entry in entries)))

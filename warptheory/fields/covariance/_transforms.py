@@ -6,7 +6,7 @@ F(ω) = ∫ f(|x|) exp(−iωx) dx,    moments of a spectral density over the sp
 import itertools
 import math
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -130,3 +130,11 @@ def mean_over_sphere(orders: Sequence[int]) -> sp.Expr:
     dim = len(orders)
     numerator = sp.Mul(*(sp.gamma(sp.Rational(order + 1, 2)) for order in orders)) * sp.gamma(sp.Rational(dim, 2))
     return sp.simplify(numerator / (sp.gamma(sp.Rational(1, 2)) ** dim * sp.gamma(sp.Rational(dim + sum(orders), 2))))
+
+
+def norm(vector: Iterable[sp.Expr]) -> sp.Expr:
+    """Return the Euclidean length; along one axis alone without a root."""
+    entries = [entry for entry in vector if entry != 0]
+    if not entries:
+        return sp.Integer(0)
+    return sp.Abs(entries[0]) if len(entries) == 1 else sp.sqrt(sp.Add(*(entry**2 for entry in entries)))

@@ -9,8 +9,8 @@ from jaxtyping import Float
 from numpy import ndarray
 
 from warptheory.core.expressions import number, positive
-from warptheory.fields._parameters import check_dim
 from warptheory.fields.covariance._covariance import CovarianceFunction
+from warptheory.fields.parameters import check_dim
 
 
 @dataclass(frozen=True)

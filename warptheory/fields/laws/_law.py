@@ -31,6 +31,8 @@ class Law:
         location: sympy expression, in the unit of the variable.
         scale: sympy expression ≥ 0, in the unit of the variable.
         source: where the characteristic function is published.
+        scipy: name of the law of Z in `scipy.stats`, and its arguments there, which tests compare with; empty where
+            it has none.
     """
 
     name: str
@@ -43,6 +45,7 @@ class Law:
     components: tuple[tuple[sp.Expr, "Law"], ...] = ()
     location: sp.Expr = sp.S.Zero
     scale: sp.Expr = sp.S.One
+    scipy: tuple[str | float, ...] = ()
 
     def __post_init__(self) -> None:
         check_name("name", self.name)

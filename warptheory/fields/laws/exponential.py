@@ -16,6 +16,7 @@ def exponential() -> Law:
         draw=_draw,
         of_uniform=_of_uniform,
         scale=sp.Symbol("b", positive=True),
+        scipy=("expon",),
         source="N. L. Johnson, S. Kotz, N. Balakrishnan, Continuous Univariate Distributions 1, 1994, chapter 19",
     )
 

@@ -16,6 +16,7 @@ def laplace() -> Law:
         draw=_draw,
         of_uniform=_of_uniform,
         scale=sp.Symbol("b", positive=True),
+        scipy=("laplace",),
         source="N. L. Johnson, S. Kotz, N. Balakrishnan, Continuous Univariate Distributions 2, 1995, chapter 24",
     )
 

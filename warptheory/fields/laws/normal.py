@@ -16,5 +16,6 @@ def normal() -> Law:
         draw=standard_normal,
         of_uniform=special.ndtri,
         scale=sp.Symbol("s", positive=True),
+        scipy=("norm",),
         source="N. L. Johnson, S. Kotz, N. Balakrishnan, Continuous Univariate Distributions 1, 1994, chapter 13",
     )

@@ -31,6 +31,7 @@ def two_point(probability: object = sp.Rational(1, 4)) -> Law:
         draw=_Draw(float(p)),
         of_uniform=_OfUniform(float(p)),
         scale=sp.Symbol("r", positive=True),
+        scipy=("bernoulli", float(p)),
         source="N. L. Johnson, A. W. Kemp, S. Kotz, Univariate Discrete Distributions, 2005, section 3.2",
     )
 

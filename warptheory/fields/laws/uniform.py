@@ -16,6 +16,7 @@ def uniform() -> Law:
         draw=_draw,
         of_uniform=_of_uniform,
         scale=sp.Symbol("a", positive=True),
+        scipy=("uniform", -1.0, 2.0),
         source="N. L. Johnson, S. Kotz, N. Balakrishnan, Continuous Univariate Distributions 2, 1995, chapter 26",
     )
 
