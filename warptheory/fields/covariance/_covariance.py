@@ -343,7 +343,7 @@ class ProductOfCovariances(CovarianceFunction):
             raise ArgumentError(
                 "frequency", expected="numbers: a product has no closed spectral density", received=coordinates
             )
-        distance = float(norm(coordinates))
+        distance = float(norm(sp.Matrix(coordinates)))
         return sp.Float(transform(lambda r: float(self.first(r) * self.second(r)), distance, self.dim, min(lengths)))
 
     def spectral_moment(self, *orders: int) -> sp.Expr:

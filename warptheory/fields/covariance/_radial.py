@@ -121,7 +121,7 @@ class RadialCovariance(CovarianceFunction):
         return bool(squares == squares[0, 0] * sp.eye(self.dim))
 
     def _values(self, lags: Float[ndarray, "N d"]) -> Float[ndarray, "N"]:
-        distances = _lengths(lags @ np.array(self._map.T, dtype=float))
+        distances = _lengths(lags @ self._transposed_map)
         # Equal distances are many on a grid, and a Bessel function takes a microsecond.
         different, places = np.unique(distances, return_inverse=True)
         return self._number("variance") * self._correlation(different)[places]
@@ -129,6 +129,10 @@ class RadialCovariance(CovarianceFunction):
     @property
     def _map(self) -> sp.Matrix:
         return sp.eye(self.dim) if self.anisotropy is None else sp.Matrix(self.anisotropy)
+
+    @cached_property
+    def _transposed_map(self) -> Float[ndarray, "d d"]:
+        return np.array(self._map.T, dtype=float)
 
     @property
     def _length(self) -> float:

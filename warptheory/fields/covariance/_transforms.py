@@ -6,7 +6,7 @@ F(ω) = ∫ f(|x|) exp(−iωx) dx,    moments of a spectral density over the sp
 import itertools
 import math
 import warnings
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -132,7 +132,7 @@ def mean_over_sphere(orders: Sequence[int]) -> sp.Expr:
     return sp.simplify(numerator / (sp.gamma(sp.Rational(1, 2)) ** dim * sp.gamma(sp.Rational(dim + sum(orders), 2))))
 
 
-def norm(vector: Iterable[sp.Expr]) -> sp.Expr:
+def norm(vector: sp.Matrix) -> sp.Expr:
     """Return the Euclidean length; along one axis alone without a root."""
     entries = [entry for entry in vector if entry != 0]
     if not entries:

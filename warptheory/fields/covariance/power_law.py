@@ -26,6 +26,7 @@ _NEAR = 45.0  # exp(−45) < 1e−19: t is negligible against w²/2 from there d
 _FAR = 800.0  # exp(−800) underflows, and so does C beyond
 # Integrated over, and so no symbols of a caller's.
 _WIDTH, _WAVENUMBER = sp.Dummy("t", positive=True), sp.Dummy("k", positive=True)
+_ELEMENTS = 2**16  # of a matrix of nodes and distances, made at a time
 _NEAREST = 2.0  # outer or inner scales up to which one rule serves
 
 
@@ -184,7 +185,11 @@ class PowerLaw(RadialCovariance):
 
 
 def _sum(mixture: _Mixture, distances: Float[ndarray, "N"]) -> Float[ndarray, "N"]:
-    """Return the mixture of squared exponentials at distances, shape (N,); node by node, as memory bounds it."""
-    exponents = -np.square(distances)
-    pairs = zip(mixture.weights, mixture.widths, strict=True)
-    return np.asarray(sum(weight * np.exp(exponents / (4 * width)) for weight, width in pairs))
+    """Return the mixture of squared exponentials at distances, shape (N,), in the order of the nodes."""
+    exponents, sums = -np.square(distances), np.zeros(len(distances))
+    most = max(1, _ELEMENTS // len(distances))
+    for first in range(0, len(mixture.widths), most):
+        weights, widths = (x[first : first + most, None] for x in (mixture.weights, mixture.widths))
+        terms = weights * np.exp(exponents / (4 * widths))
+        sums = np.cumsum(np.vstack([sums, terms]), axis=0)[-1]
+    return sums
