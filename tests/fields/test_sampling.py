@@ -72,7 +72,7 @@ def test_periodic_fields_have_the_covariance_of_the_torus(case):
     sampler = FieldSampler(covariance, size, periodic=True)
     assert sampler.torus == size
     lags = grid_lags(size).astype(float)
-    shells = 20 if len(size) == 1 else 12
+    shells = {1: 20, 2: 12, 3: 4}[len(size)]  # in space 24 pixels, where exp(−72) is left
     images = itertools.product(range(-shells, shells + 1), repeat=len(size))
     wanted = sum(covariance.at(lags + np.multiply(j, size)) for j in images)
     found = fft.ifftn(sampler._embedding[1]).real[tuple((grid_lags(size) % size).T)]

@@ -330,7 +330,7 @@ def test_lags_and_wavenumbers_whose_squares_leave_double_precision(shape):
             assert spectrum >= 0  # infinite where its rise towards zero leaves double precision; never NaN
 
 
-@pytest.mark.parametrize("exponent", [20, 60, 200])
+@pytest.mark.parametrize("exponent", [20, 200])
 def test_high_moments_of_steep_power_laws(exponent):
     """They weigh the inner scale more than the variance does: ∫ kᵖ⁺ᵈ⁻¹ S over ∫ kᵈ⁻¹ S, on panels of one decade."""
     law = PowerLaw(length=30, exponent=exponent, inner=1, dim=1)

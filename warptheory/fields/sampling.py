@@ -16,7 +16,7 @@ from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from numpy import ndarray
 from scipy import fft
 from torch import Tensor
@@ -35,6 +35,7 @@ _NOISE: dict[torch.dtype, np.dtype[Any]] = {torch.float32: np.dtype(np.float32),
 _COPIES = 3
 _CACHED = 2**18  # complex numbers: the tori of small fields are transformed together, large ones one by one
 _MOST_SHELLS = 16
+_TOGETHER = 2**21  # coordinates of lags at which a covariance is computed at a time
 
 
 @runtime_checkable
@@ -264,14 +265,20 @@ class FieldSampler:
         total = np.zeros(lags.shape[:-1])
         for shell in range(_MOST_SHELLS):
             images = itertools.product(range(-shell, shell + 1), repeat=len(self.size))
-            outermost = (j for j in images if max(map(abs, j)) == shell)
-            added = sum(self.covariance.at(lags + self.spacing * np.multiply(j, self.size)) for j in outermost)
+            outermost = np.array([j for j in images if max(map(abs, j)) == shell])
+            blocks = np.array_split(outermost, -(-len(outermost) * lags.size // _TOGETHER))
+            added = sum(part for block in blocks for part in self._at_images(block, lags))
             total = total + added
             if shell and np.abs(added).max() <= _ROUNDING * self._variance:
                 return total
         raise ArgumentError(
             "size", expected=f"a period over {_MOST_SHELLS - 1} of which the correlations vanish", received=self.size
         )
+
+    def _at_images(self, images: Int[ndarray, "J d"], lags: Float[ndarray, "*M d"]) -> Float[ndarray, "J *M"]:
+        """Return C(τ + Nj) at images j; together, as many distances are the same."""
+        moved = np.expand_dims(self.spacing * (images * self.size), tuple(range(1, lags.ndim)))
+        return self.covariance.at(lags + moved)
 
 
 def _is_whole(value: Any) -> bool:
