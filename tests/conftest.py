@@ -80,11 +80,40 @@ def reproduced(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Put tests that share the driver's run first: a parallel run gives its first tests to one worker, so none waits.
+CONTRACTS = Path(__file__).parent / "contracts"
 
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add the option that runs the contract of one entry."""
+    text = "run the contract of one entry alone, such as --entry keys or --result E1"
+    parser.addoption("--entry", "--result", dest="entry", metavar="NAME", help=text)
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Leave all but the contracts aside where one entry is asked for."""
+    is_other = collection_path.is_file() and CONTRACTS not in collection_path.parents
+    return True if config.getoption("entry") and is_other else None
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Select the tests of one entry, if one is asked for: those with its name among their parameters.
+
+    Tests that share the driver's run come first: a parallel run gives its first tests to one worker, so none waits.
     What else takes long comes next, so that no worker is left with it in the end.
     """
+    entry = config.getoption("entry")
+    if entry:
+        others = [item for item in items if entry not in parameters_of(item)]
+        items[:] = [item for item in items if entry in parameters_of(item)]
+        if not items:
+            raise pytest.UsageError(f"--entry: no contract has an entry {entry!r}")
+        config.hook.pytest_deselected(items=others)
     items.sort(
         key=lambda item: ("reproduced" not in getattr(item, "fixturenames", ()), "tracing" not in item.path.parts)
     )
+
+
+def parameters_of(item: pytest.Item) -> list[object]:
+    """Return the values that a test is run with, of which the name of an entry is one."""
+    found = getattr(item, "callspec", None)
+    return [] if found is None else list(found.params.values())

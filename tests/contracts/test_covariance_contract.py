@@ -15,8 +15,9 @@ from scipy import integrate, stats
 
 from warptheory.core.errors import ArgumentError
 from warptheory.core.streams import Stream
-from warptheory.fields import covariance
-from warptheory.fields.covariance import CovarianceFunction, RadialCovariance, _transforms
+from warptheory.fields import covariance, radial_transforms
+from warptheory.fields.covariance import RadialCovariance
+from warptheory.fields.offset_mean import mean_over_offset
 
 NAMES = covariance.names()
 RADIAL = [name for name in NAMES if issubclass(covariance.get(name), RadialCovariance)]
@@ -66,7 +67,7 @@ def density_is_the_transform(found):
         if math.isinf(stated):  # what decays too slowly for an integral, which is not asked for here
             assert frequency == 0
             continue
-        exact = _transforms.transform(lambda r: float(found(r)), frequency, found.dim, LENGTH)
+        exact = radial_transforms.transform(lambda r: float(found(r)), frequency, found.dim, LENGTH)
         assert stated == pytest.approx(exact, rel=1e-9)
 
 
@@ -151,7 +152,9 @@ def mean_over_offsets(kind, dim):
         ends = [0, 1e-3, 0.1, 1, min(9 / spread, 60)]
         exact = sum(integrate.quad(integrand, *panel, epsrel=1e-9)[0] for panel in itertools.pairwise(ends))
         assert found.mean_over_offsets(spread) == pytest.approx(exact, abs=1e-8 * float(VARIANCE))
-        assert CovarianceFunction._mean_over_offsets(found, spread) == pytest.approx(exact, abs=1e-8 * float(VARIANCE))
+        assert mean_over_offset(found.at, dim, spread, is_radial=True) == pytest.approx(
+            exact, abs=1e-8 * float(VARIANCE)
+        )
     assert found.mean_over_offsets(0.0) == float(VARIANCE)
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from warptheory.training import data
-from warptheory.training.data.mnist1d import _templates
+from warptheory.training.data.mnist1d import templates
 
 generator = pytest.importorskip("mnist1d.data", reason="not run: needs the extra 'peers'")
 
@@ -28,7 +28,7 @@ def theirs(**changed):
 
 def test_templates():
     """The same sums in the same order: 1e-15 is 4 units in the last place of the largest height."""
-    np.testing.assert_allclose(_templates(), generator.get_templates()["x"], atol=1e-15)
+    np.testing.assert_allclose(templates(), generator.get_templates()["x"], atol=1e-15)
 
 
 @pytest.mark.usefixtures("global_random_state")

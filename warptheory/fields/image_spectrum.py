@@ -22,8 +22,8 @@ from warptheory.core.errors import ArgumentError
 from warptheory.fields import photographs
 from warptheory.fields._waves import WaveSum, composite, interpolate
 from warptheory.fields.covariance import CovarianceFunction
-from warptheory.fields.covariance._transforms import mean_over_sphere
 from warptheory.fields.periodogram import radial_spectra
+from warptheory.fields.radial_transforms import mean_over_sphere
 
 _EDGE = 1e-9  # radians per pixel
 _CORNER = math.sqrt(2) * math.pi

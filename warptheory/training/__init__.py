@@ -1,10 +1,11 @@
 """Data sets and the training loop."""
 
 from warptheory.training import data
-from warptheory.training.checkpoint import Checkpoint, CheckpointError, Checkpoints, fingerprint, open_checkpoints
+from warptheory.training.checkpoint import Checkpoint, CheckpointError, Checkpoints, open_checkpoints
 from warptheory.training.diagnosis import DivergedError
 from warptheory.training.loop import TrainingMonitor, accuracy, fit
 from warptheory.training.metrics import TrainingStep, history_table, tensorboard_log
+from warptheory.training.model_state import fingerprint
 from warptheory.training.processes import FirstProcessError, Processes, joined_processes
 from warptheory.training.runs import TrainedModel, TrainingRun, train
 from warptheory.training.settings import TrainingSettings

@@ -18,9 +18,10 @@ from warptheory.core.checks import check_integer
 from warptheory.core.errors import ArgumentError, UnknownNameError
 from warptheory.core.streams import Stream
 from warptheory.training.batches import draw_batch
-from warptheory.training.checkpoint import Checkpoint, Checkpoints, check_settings, restore_state, state_tensors
+from warptheory.training.checkpoint import Checkpoint, Checkpoints, check_settings
 from warptheory.training.diagnosis import diverged, grown, loss_growth
 from warptheory.training.metrics import TrainingStep, history_table
+from warptheory.training.model_state import restore_state, state_tensors
 from warptheory.training.optimizers import build_optimizer, gradient_norms, set_learning_rate
 from warptheory.training.precision import Precision
 from warptheory.training.processes import Processes

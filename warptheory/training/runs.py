@@ -22,11 +22,12 @@ from warptheory.core.errors import ArgumentError, UnknownNameError
 from warptheory.core.files import remove
 from warptheory.operators import SamplingOperator
 from warptheory.training import data
-from warptheory.training.checkpoint import Checkpoint, fingerprint, open_checkpoints
+from warptheory.training.checkpoint import Checkpoint, open_checkpoints
 from warptheory.training.data import Dataset, LabelledImages
 from warptheory.training.diagnosis import DivergedError
 from warptheory.training.loop import TrainingMonitor, check_inputs, fit
 from warptheory.training.metrics import TrainingStep, history_table, summary_writer, tensorboard_log
+from warptheory.training.model_state import fingerprint
 from warptheory.training.processes import Processes
 from warptheory.training.settings import TrainingSettings
 

@@ -27,9 +27,9 @@ from warptheory.core.checks import check_integer, check_number
 from warptheory.core.errors import ArgumentError
 from warptheory.core.expressions import check_symbols, expression, number
 from warptheory.core.text import shown
-from warptheory.fields.covariance._offset_mean import mean_over_offset
-from warptheory.fields.covariance._transforms import norm, transform
+from warptheory.fields.offset_mean import mean_over_offset
 from warptheory.fields.parameters import check_spread, symbols_in, with_numbers
+from warptheory.fields.radial_transforms import norm, transform
 from warptheory.fields.sampling import kept_sampler
 
 

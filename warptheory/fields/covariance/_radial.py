@@ -15,7 +15,7 @@ from numpy import ndarray
 from warptheory.core.checks import check_integer
 from warptheory.core.errors import ArgumentError
 from warptheory.core.expressions import number, positive, real
-from warptheory.fields.covariance import _transforms
+from warptheory.fields import radial_transforms
 from warptheory.fields.covariance._covariance import CovarianceFunction
 from warptheory.fields.parameters import check_dim
 
@@ -74,22 +74,22 @@ class RadialCovariance(CovarianceFunction):
             raise ArgumentError(
                 "frequency", expected=f"numbers: {self} has no closed spectral density", received=wavenumber
             )
-        return sp.Float(_transforms.transform(self._correlation, float(wavenumber), self.dim, self._length))
+        return sp.Float(radial_transforms.transform(self._correlation, float(wavenumber), self.dim, self._length))
 
     @property
     def integral_scale(self) -> sp.Expr:
         """∫₀^∞ ρ(r) dr in pixels, half the spectral density of a line through the field at frequency zero."""
-        return sp.Float(_transforms.transform(self._correlation, 0.0, 1, self._length) / 2)
+        return sp.Float(radial_transforms.transform(self._correlation, 0.0, 1, self._length) / 2)
 
     def expression(self, *lag: Any) -> sp.Expr:
         """Return C(τ) as a sympy expression; arguments and errors as in `CovarianceFunction`."""
-        distance = _transforms.norm(self._map * sp.Matrix(self._check_axes(lag, "lag")))
+        distance = radial_transforms.norm(self._map * sp.Matrix(self._check_axes(lag, "lag")))
         return self.variance * self.correlation(distance)
 
     def spectral_density(self, *frequency: Any) -> sp.Expr:
         """Return S(ω) = σ² S₁(|A⁻ᵀω|)/|det A|; arguments and errors as in `CovarianceFunction`."""
         inverse = self._map.inv().T
-        wavenumber = _transforms.norm(inverse * sp.Matrix(self._check_axes(frequency, "frequency")))
+        wavenumber = radial_transforms.norm(inverse * sp.Matrix(self._check_axes(frequency, "frequency")))
         return self.variance * self.radial_spectrum(wavenumber) / sp.Abs(self._map.det())
 
     def spectral_moment(self, *orders: int) -> sp.Expr:
@@ -100,7 +100,7 @@ class RadialCovariance(CovarianceFunction):
         polynomial = sp.Poly(sp.Mul(*(w**order for w, order in zip(mapped, orders, strict=True))), *isotropic)
         total = sp.Integer(0)
         for powers, coefficient in polynomial.terms():
-            mean = _transforms.mean_over_sphere(powers)
+            mean = radial_transforms.mean_over_sphere(powers)
             if mean != 0:
                 total += coefficient * mean * self.radial_moment(sum(powers))
         return self.variance * total
@@ -109,8 +109,8 @@ class RadialCovariance(CovarianceFunction):
         """Return (2π)⁻ᵈ ∫ S₁ |ω|^order dω of the isotropic field of variance one, ∞ where it diverges."""
         check_integer("order", order, least=0, most=MOST_ORDER)
         along = (order, *[0] * (self.dim - 1))
-        found = _transforms.moment(self._spectrum, along, self._length)
-        return sp.oo if math.isinf(found) else sp.Float(found) / _transforms.mean_over_sphere(along)
+        found = radial_transforms.moment(self._spectrum, along, self._length)
+        return sp.oo if math.isinf(found) else sp.Float(found) / radial_transforms.mean_over_sphere(along)
 
     @property
     def is_isotropic(self) -> bool:

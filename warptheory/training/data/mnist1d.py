@@ -59,8 +59,8 @@ def mnist1d(*, samples: int = 5000, recipe_seed: int = 42) -> Dataset:
     check_integer("recipe_seed", recipe_seed, least=0, most=2**32 - 1)
     generator = np.random.RandomState(recipe_seed)
     labels = np.arange(len(_STROKES)).repeat(samples // len(_STROKES))
-    templates = _templates()
-    signals = np.stack([_signal(templates[label], generator) for label in labels])
+    shapes = templates()
+    signals = np.stack([_signal(shapes[label], generator) for label in labels])
     order = generator.permutation(len(labels))
     signals, labels = signals[order], labels[order]
     signals = (signals - signals.mean()) / signals.std()
@@ -73,7 +73,8 @@ def _labelled(signals: Float[ndarray, "N L"], labels: ndarray) -> LabelledImages
     return LabelledImages(torch.from_numpy(signals).unsqueeze(1).float(), torch.from_numpy(labels).long())
 
 
-def _templates() -> Float[ndarray, "10 12"]:
+def templates() -> Float[ndarray, "10 12"]:
+    """Return the shapes without noise, shape (10, 12)."""
     strokes = np.array(_STROKES)
     centred = strokes - strokes.mean(1, keepdims=True)
     standard = centred / centred.std(1, keepdims=True)
