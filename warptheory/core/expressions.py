@@ -116,11 +116,11 @@ def check_name(argument: str, value: Any) -> str:
         ArgumentError: no text, none at all, or with characters that do not print, such as a line break or an escape, or
             that a page or LaTeX would take for markup.
     """
-    is_plain = isinstance(value, str) and value.isprintable() and not _MARKUP & set(value)
-    if not is_plain or not value.strip() or len(value) > _LONGEST_TEXT:
+    text = value if isinstance(value, str) else ""
+    if not text.strip() or not text.isprintable() or _MARKUP & set(text) or len(text) > _LONGEST_TEXT:
         expected = f"a name of printable characters, at most {_LONGEST_TEXT}, none of {' '.join(sorted(_MARKUP))}"
         raise ArgumentError(argument, expected=expected, received=shown(value))
-    return value
+    return text
 
 
 def check_symbols(argument: str, symbols: Iterable[sp.Symbol]) -> None:

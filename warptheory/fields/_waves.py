@@ -92,7 +92,7 @@ def chebyshev_terms(z: float) -> int:
 
     Beyond n = z they fall like an Airy function of (n − z)(2/z)^⅓, which is below 1e-16 at 14.
     """
-    return math.ceil(z + 11 * z ** (1 / 3) + 20)
+    return math.ceil(z + 11 * math.pow(z, 1 / 3) + 20)
 
 
 @dataclass(frozen=True)

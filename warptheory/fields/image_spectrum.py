@@ -255,7 +255,7 @@ class ImageSpectrum(CovarianceFunction):
     def _values(self, lags: Float[ndarray, "N d"]) -> Float[ndarray, "N"]:
         lags = np.abs(lags)
         different, places = np.unique(np.hypot(*lags.T), return_inverse=True)
-        return self._disc_values(different)[places] + self._corner_values(lags)
+        return np.asarray(self._disc_values(different)[places] + self._corner_values(lags))
 
     def _disc_values(self, distances: Float[ndarray, "N"]) -> Float[ndarray, "N"]:
         """Return (2π)⁻¹ ∫₀^π S(k) J₀(kr) k dk."""
@@ -272,11 +272,11 @@ class ImageSpectrum(CovarianceFunction):
         omega, weights = self._corners(float(np.hypot(*lags.T).max(initial=0.0)))
         if len(lags) <= _FEW:
             values = [weights @ np.cos(lag[:, None] * omega).prod(0) for lag in np.concatenate([lags, lags[:, ::-1]])]
-            return np.reshape(values, (2, -1)).mean(0)
+            return np.asarray(np.reshape(values, (2, -1)).mean(0))
         waves = WaveSum.of(omega, weights / 2, math.pi, float(lags.max()))
         (rows, row), (columns, column) = (np.unique(axis, return_inverse=True) for axis in lags.T)
         if rows.size * columns.size <= _DENSE * len(lags):
-            return (waves.on_grid(rows, columns) + waves.on_grid(columns, rows).T)[row, column]
+            return np.asarray((waves.on_grid(rows, columns) + waves.on_grid(columns, rows).T)[row, column])
         parts = np.array_split(lags, 1 + lags.size * waves.panels.nodes.size // _ELEMENTS)
         return np.concatenate([waves.at_pairs(*part.T) + waves.at_pairs(*part.T[::-1]) for part in parts])
 

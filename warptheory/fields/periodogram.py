@@ -44,7 +44,7 @@ def periodogram(images: Float[Tensor, "*B H W"]) -> Float[ndarray, "*B H W"]:
     x = images.detach().cpu().double().numpy()
     window = np.multiply.outer(*(np.sin(np.pi * np.arange(n) / n) ** 2 for n in x.shape[-2:]))
     mean = (window * x).sum((-2, -1), keepdims=True) / window.sum()
-    return np.abs(np.fft.fft2(window * (x - mean))) ** 2 / np.square(window).sum()
+    return np.asarray(np.abs(np.fft.fft2(window * (x - mean))) ** 2 / np.square(window).sum())
 
 
 def radial_spectra(
@@ -102,7 +102,7 @@ def _squares(image: Float[Tensor, "C H W"], patch: int) -> list[Float[Tensor, "_
 def wavenumbers(size: Sequence[int]) -> Float[ndarray, "H W"]:
     """Return |ω| of the discrete transform's frequencies, in radians per pixel, shape (H, W)."""
     rows, columns = (2 * math.pi * np.fft.fftfreq(n) for n in size)
-    return np.hypot(rows[:, None], columns)
+    return np.asarray(np.hypot(rows[:, None], columns))
 
 
 def rings(k: Float[ndarray, "H W"], lowest: float) -> tuple[ndarray, Float[ndarray, "K"]]:

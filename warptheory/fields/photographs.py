@@ -1,10 +1,12 @@
 """The photographs that ship inside scikit-image, as arrays: real images without a download."""
 
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 
 import torch
 from jaxtyping import Float
+from numpy import ndarray
 from torch import Tensor
 
 from warptheory.core.errors import UnknownNameError
@@ -63,7 +65,8 @@ def load(name: str, *, grey: bool = False, dtype: torch.dtype = torch.float64) -
     paths = _installed()
     if name not in paths:
         raise UnknownNameError("name", name, paths)
-    pixels = util.img_as_float64(io.imread(paths[name]))
+    as_float: Callable[[ndarray], ndarray] = util.img_as_float64
+    pixels = as_float(io.imread(paths[name]))
     if pixels.ndim == 3 and grey:
         pixels = color.rgb2gray(pixels)
     image = torch.from_numpy(pixels).to(dtype)

@@ -33,7 +33,7 @@ def transform(function: Radial, frequency: float, dim: int, length: float) -> fl
         length: the radius, in pixels, over which f changes.
     """
     if frequency * length < 1e-8:
-        sphere = 2 * math.pi ** (dim / 2) / math.gamma(dim / 2)
+        sphere = 2 * math.pow(math.pi, dim / 2) / math.gamma(dim / 2)
         return sphere * _from_zero(lambda r: function(r) * r ** (dim - 1), length)
     wave = _WAVES[dim]
     zeros = wave.zeros / frequency
@@ -106,7 +106,7 @@ def moment(spectrum: Radial, orders: Sequence[int], length: float) -> float:
     dim, power = len(orders), sum(orders) + len(orders) - 1
     if power + 1 >= tail_exponent(spectrum, length) - _SLOPE_TOLERANCE:
         return math.inf
-    sphere = 2 * math.pi ** (dim / 2) / math.gamma(dim / 2)
+    sphere = 2 * math.pow(math.pi, dim / 2) / math.gamma(dim / 2)
     radial = _from_zero(lambda k: spectrum(k) * k**power, 1 / length)
     return sphere * float(mean_over_sphere(orders)) * radial / (2 * math.pi) ** dim
 

@@ -8,7 +8,7 @@ SIAM J. Sci. Comput. 18(4), 1997).
 
 import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from numbers import Integral, Real
@@ -39,7 +39,7 @@ _TOGETHER = 2**21  # coordinates of lags at which a covariance is computed at a 
 
 
 @runtime_checkable
-class SampledCovariance(Protocol):
+class SampledCovariance(Hashable, Protocol):
     """What a sampler asks of a covariance, as `fields.CovarianceFunction` states it."""
 
     @property
@@ -118,14 +118,18 @@ class FieldSampler:
             raise ArgumentError("size", expected=f"{self.covariance.dim} positive integers", received=self.size)
         object.__setattr__(self, "size", tuple(map(int, size)))
         for name, expected, is_right in (
-            ("spacing", "a finite distance > 0", lambda value: 0 < value < math.inf),
-            ("tolerance", "a share in [0, 1)", lambda value: 0 <= value < 1),
-            ("memory", "a number of bytes > 0", lambda value: value > 0),
+            ("spacing", "a finite distance > 0", 0 < self._number("spacing") < math.inf),
+            ("tolerance", "a share in [0, 1)", 0 <= self._number("tolerance") < 1),
+            ("memory", "a number of bytes > 0", self._number("memory") > 0),
         ):
-            value = getattr(self, name)
-            if not isinstance(value, Real) or not is_right(value):
-                raise ArgumentError(name, expected=expected, received=repr(value))
+            if not is_right:
+                raise ArgumentError(name, expected=expected, received=repr(getattr(self, name)))
         self._check_memory(self.size)
+
+    def _number(self, name: str) -> Any:
+        """Return a number, and NaN for what is none, which lies within no bounds."""
+        value = getattr(self, name)
+        return value if isinstance(value, Real) else math.nan
 
     @property
     def torus(self) -> tuple[int, ...]:
@@ -175,7 +179,8 @@ class FieldSampler:
         roots = self._roots(dtype).to(device)
         numbers = NormalNumbers(generator)
         noise = np.empty((self._block(dtype) // 2, *self.torus, 2), _NOISE[dtype])
-        for block in fields.split(self._block(dtype)) if len(fields) else ():
+        for first in range(0, len(fields), self._block(dtype)):
+            block = fields[first : first + self._block(dtype)]
             drawn = noise[: -(-len(block) // 2)]
             numbers.fill(drawn)
             block.copy_(self._colour(torch.from_numpy(drawn), roots)[: len(block)])
@@ -268,7 +273,7 @@ class FieldSampler:
             outermost = np.array([j for j in images if max(map(abs, j)) == shell])
             blocks = np.array_split(outermost, -(-len(outermost) * lags.size // _TOGETHER))
             added = sum(part for block in blocks for part in self._at_images(block, lags))
-            total = total + added
+            total = np.asarray(total + added)
             if shell and np.abs(added).max() <= _ROUNDING * self._variance:
                 return total
         raise ArgumentError(

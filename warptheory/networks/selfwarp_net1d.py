@@ -72,7 +72,8 @@ class SelfWarpNet1d(WarpedNetwork):
     def forward(self, x: Float[Tensor, "B C N"]) -> Float[Tensor, "B K"]:
         """Return the class scores of signals (B, C, N), shape (B, classes)."""
         features = functional.adaptive_avg_pool1d(self.blocks(x), _POSITIONS)
-        return self.classifier(features.flatten(1))
+        scores: Tensor = self.classifier(features.flatten(1))
+        return scores
 
 
 def selfwarp_net1d(

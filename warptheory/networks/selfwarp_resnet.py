@@ -112,7 +112,8 @@ class SelfWarpResNet(WarpedNetwork):
     def forward(self, x: Float[Tensor, "B C H W"]) -> Float[Tensor, "B K"]:
         """Return the class scores of images (B, C, H, W), shape (B, classes)."""
         features = self.blocks(functional.relu(self.stem_norm(self.stem(x))))
-        return self.classifier(features.mean((2, 3)))
+        scores: Tensor = self.classifier(features.mean((2, 3)))
+        return scores
 
 
 def selfwarp_resnet(

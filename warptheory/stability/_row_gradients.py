@@ -109,9 +109,9 @@ class RowGradients:
         self._detached = []
 
     def _gradient_of(self, parameter: Tensor) -> ParameterGradient:
-        found: ParameterGradient | None = self._parameters.get(parameter)
-        if found is None or not found.is_listening:
-            found = self._parameters[parameter] = ParameterGradient(parameter, self._passes)
+        if parameter not in self._parameters or not self._parameters[parameter].is_listening:
+            self._parameters[parameter] = ParameterGradient(parameter, self._passes)
+        found: ParameterGradient = self._parameters[parameter]
         return found
 
     def _listen(self, wait: "_Wait", module: nn.Module, call: SamplingCall) -> None:

@@ -161,7 +161,7 @@ def _sample(
     """Split each point on the output of a layer into those that it reads from the input."""
     fields = call.offsets(1)[0].to(points.dtype)
     dim = points.shape[1]
-    offsets = _interpolate(fields.flatten(0, 1), points).unflatten(0, fields.shape[:2])
+    offsets = _interpolate(fields.flatten(0, 1), points).reshape(*fields.shape[:2], len(points))
     origins = points.new_tensor(call.lattice.origins)[:, :, None]
     positions = offsets + points.new_tensor(call.lattice.spacing)[:, None] * points.T + origins
     shares = weights * _shares(call, points)

@@ -4,7 +4,7 @@ torch.nn.SyncBatchNorm does this on GPUs alone. Here the mean and the variance a
 differentiated, by any backend of torch.distributed.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -32,8 +32,8 @@ class _SumOverProcesses(torch.autograd.Function):
 
 
 def _sum(values: Tensor) -> Tensor:
-    total: Tensor = _SumOverProcesses.apply(values)
-    return total
+    apply: Callable[[Tensor], Tensor] = _SumOverProcesses.apply
+    return apply(values)
 
 
 class SynchronisedBatchNorm(nn.Module):

@@ -203,7 +203,7 @@ class _Run:
     def backward(self, loss: Tensor, right: Tensor) -> tuple[float, float, dict[str, float]]:
         """Compute the gradients; return loss and accuracy of the whole batch, and the norms by parameter group."""
         self.optimizer.zero_grad()
-        self._precision.scaler.scale(loss).backward()
+        torch.autograd.backward(self._precision.scaler.scale(loss))
         self._precision.scaler.unscale_(self.optimizer)
         norms = gradient_norms(self.optimizer)
         means = self._processes.mean(torch.stack([loss.detach(), right]))
@@ -325,10 +325,9 @@ def _count_right(model: nn.Module, images: Tensor, labels: Tensor, batch: int = 
     modes, device = {module: module.training for module in model.modules()}, next(model.parameters()).device
     model.eval()
     with torch.no_grad():
-        right = sum(
-            int((model(part.to(device)).argmax(1) == truth.to(device)).sum())
-            for part, truth in zip(images.split(batch), labels.split(batch), strict=True)
-        )
+        parts = [slice(start, start + batch) for start in range(0, len(images), batch)]
+        hits = [model(images[part].to(device)).argmax(1) == labels[part].to(device) for part in parts]
+        right = sum(int(hit.sum()) for hit in hits)
     for module, training in modes.items():
         module.training = training
     return right

@@ -358,7 +358,7 @@ class ProductOfCovariances(CovarianceFunction):
         return total
 
     def _values(self, lags: Float[ndarray, "N d"]) -> Float[ndarray, "N"]:
-        return self.first.at(lags) * self.second.at(lags)
+        return np.asarray(self.first.at(lags) * self.second.at(lags))
 
 
 _FARTHEST = 1e6  # pixels

@@ -91,7 +91,7 @@ def _debye_polynomials(count: int) -> list[list[float]]:
 _DEBYE = _debye_polynomials(_DEBYE_TERMS)
 
 
-class MaternFunction(sp.Function):
+class MaternFunction(sp.Function):  # type: ignore[misc, unused-ignore]  # sympy has no types
     """M_ν(z) with a number ν, z ≥ 0, as an expression that has numbers in double precision: args (ν, z)."""
 
     nargs = 2
@@ -104,7 +104,8 @@ class MaternFunction(sp.Function):
         return sp.Float(float(matern_function(float(nu), float(z)))) if z.is_Float else None
 
     def _eval_is_real(self) -> bool | None:
-        return self.args[1].is_nonnegative
+        is_real: bool | None = self.args[1].is_nonnegative
+        return is_real
 
     def _eval_evalf(self, prec: int) -> sp.Expr:
         z = self.args[1]._eval_evalf(prec)

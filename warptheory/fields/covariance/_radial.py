@@ -124,7 +124,7 @@ class RadialCovariance(CovarianceFunction):
         distances = _lengths(lags @ self._transposed_map)
         # Equal distances are many on a grid, and a Bessel function takes a microsecond.
         different, places = np.unique(distances, return_inverse=True)
-        return self._number("variance") * self._correlation(different)[places]
+        return np.asarray(self._number("variance") * self._correlation(different)[places])
 
     @property
     def _map(self) -> sp.Matrix:
@@ -188,4 +188,4 @@ def _rows(entries: Any) -> Any:
 def _lengths(vectors: Float[ndarray, "N d"]) -> Float[ndarray, "N"]:
     """Return the Euclidean lengths, also where squares overflow or underflow: powers of two are taken out first."""
     exponents = np.frexp(np.abs(vectors).max(axis=-1))[1]
-    return np.ldexp(np.linalg.norm(np.ldexp(vectors, -exponents[:, None]), axis=-1), exponents)
+    return np.asarray(np.ldexp(np.linalg.norm(np.ldexp(vectors, -exponents[:, None]), axis=-1), exponents))

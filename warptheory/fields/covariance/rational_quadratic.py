@@ -79,7 +79,7 @@ class RationalQuadratic(RadialCovariance):
     def _rough(self) -> float:
         """π^{d/2} Γ(d/2 − α)/Γ(α), for α < d/2; with z^{−2m} M_m it makes z^{−m} K_m of m = d/2 − α."""
         alpha = self._number("alpha")
-        return math.pi ** (self.dim / 2) * math.gamma(self.dim / 2 - alpha) / math.gamma(alpha)
+        return math.pow(math.pi, self.dim / 2) * math.gamma(self.dim / 2 - alpha) / math.gamma(alpha)
 
     @cached_property
     def _spectrum(self) -> Callable[[float], float]:

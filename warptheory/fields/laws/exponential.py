@@ -26,4 +26,4 @@ def _draw(generator: np.random.Generator, shape: tuple[int, ...]) -> ndarray:
 
 
 def _of_uniform(u: ndarray) -> ndarray:
-    return -np.log1p(-u)
+    return np.asarray(-np.log1p(-u))

@@ -26,4 +26,4 @@ def _draw(generator: np.random.Generator, shape: tuple[int, ...]) -> ndarray:
 
 
 def _of_uniform(u: ndarray) -> ndarray:
-    return np.where(u < 0.5, np.log(2 * u), -np.log(2 * (1 - u)))
+    return np.asarray(np.where(u < 0.5, np.log(2 * u), -np.log(2 * (1 - u))))

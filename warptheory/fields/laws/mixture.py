@@ -97,4 +97,4 @@ class _OfUniform:
 
 def _opened(uniform: ndarray) -> ndarray:
     """Return numbers of the open interval (0, 1); rounding may have reached an end."""
-    return np.clip(uniform, np.finfo(float).tiny, 1 - np.finfo(float).epsneg)
+    return np.asarray(np.clip(uniform, np.finfo(float).tiny, 1 - np.finfo(float).epsneg))

@@ -34,5 +34,5 @@ class Ancestry(TorchFunctionMode):
 
     def of(self, tensors: Any) -> frozenset[int]:
         """Return the layers by which tensors, in any containers, were computed."""
-        known = [self._known.get(each, ()) for each in tree_leaves(tensors) if isinstance(each, Tensor)]
+        known = [self._known[each] for each in tree_leaves(tensors) if isinstance(each, Tensor) and each in self._known]
         return frozenset().union(*known)

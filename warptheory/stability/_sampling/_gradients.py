@@ -81,7 +81,8 @@ def listen(tensor: Tensor, receive: Callable[[Tensor], bool], *kept: object) -> 
     Returns:
         The handle; a tensor that is no leaf takes the listener with its graph.
     """
-    return tensor.register_hook(_Listener(receive, kept))
+    register: Callable[[_Listener], RemovableHandle] = tensor.register_hook
+    return register(_Listener(receive, kept))
 
 
 class _Listener:

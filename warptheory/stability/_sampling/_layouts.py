@@ -121,7 +121,8 @@ class OffsetOutput:
                 received=f"shape {tuple(raw.shape)}",
             )
         pairs = self.order == "pairs"
-        fields = values.unflatten(1, (-1, self.dim) if pairs else (self.dim, -1))
+        count = values.shape[1] // self.dim
+        fields = values.reshape(len(values), *((count, self.dim) if pairs else (self.dim, count)), *values.shape[2:])
         fields = fields if pairs else fields.transpose(1, 2)
         return fields.flip(2) if self.last_axis_first else fields
 

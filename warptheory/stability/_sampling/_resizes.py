@@ -1,12 +1,11 @@
 """Layers that change the grid: where a pixel of their output lies on their input."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
 from torch import Tensor, nn
 from torch.nn.modules import conv, padding, pooling
-from torch.nn.modules.utils import _ntuple
 
 Size = tuple[int, ...]
 StrideAndShift = tuple[list[float], list[float]]  # stride and shift, along each axis
@@ -62,7 +61,7 @@ def _window(module: Any, size_in: Size, size_out: Size) -> StrideAndShift:
     stride, _, spans = _geometry(module, len(size_out))
     # "same" pads the more on the right, and "valid" nothing.
     named = {"same": [span // 2 for span in spans], "valid": [0] * len(spans)}
-    pads = named.get(module.padding) or _ntuple(len(spans))(module.padding)
+    pads = named.get(module.padding) or _along(module.padding, len(spans))
     return stride, [span / 2 - pad for span, pad in zip(spans, pads, strict=True)]
 
 
@@ -75,16 +74,20 @@ def _transposed(module: Any, size_in: Size, size_out: Size) -> StrideAndShift:
 
 def _geometry(module: Any, dim: int) -> tuple[list[float], Any, list[int]]:
     """Return stride, padding, and the distance from the first to the last tap, along each axis."""
-    many = _ntuple(dim)
-    dilations = many(getattr(module, "dilation", 1))
-    spans = [step * (n - 1) for n, step in zip(many(module.kernel_size), dilations, strict=True)]
-    return [float(step) for step in many(module.stride)], module.padding, spans
+    dilations = _along(getattr(module, "dilation", 1), dim)
+    spans = [step * (n - 1) for n, step in zip(_along(module.kernel_size, dim), dilations, strict=True)]
+    return [float(step) for step in _along(module.stride, dim)], module.padding, spans
+
+
+def _along(value: Any, axes: int) -> tuple[Any, ...]:
+    """Return a layer's argument for each axis: torch takes one for all, or one for each."""
+    return tuple(value) if isinstance(value, Iterable) else (value,) * axes
 
 
 def _padded(module: Any, size_in: Size, size_out: Size) -> StrideAndShift:
     """Begin before the input; the module lists left and right, the last axis first."""
     dim = len(size_out)
-    left = _ntuple(2 * dim)(module.padding)[::2]
+    left = _along(module.padding, 2 * dim)[::2]
     return [1.0] * dim, [-float(pad) for pad in reversed(left)]
 
 
@@ -96,7 +99,7 @@ def _upsampled(module: Any, size_in: Size, size_out: Size) -> StrideAndShift:
     if module.scale_factor is None or module.recompute_scale_factor:
         stride = [n / m for n, m in pairs]
     else:
-        stride = [1 / factor for factor in _ntuple(len(pairs))(module.scale_factor)]
+        stride = [1 / factor for factor in _along(module.scale_factor, len(pairs))]
     return stride, [(step - 1) / 2 for step in stride]
 
 

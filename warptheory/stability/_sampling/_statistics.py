@@ -76,7 +76,7 @@ def dead_fraction(call: SamplingCall, images: int | None) -> Float[Tensor, ""]:
     groups = fields // call.taps
     # The taps of a group follow each other along the first axis of a longer grid.
     rows = torch.arange(call.taps, device=steps.device, dtype=steps.dtype) * grid[0]
-    steps = steps.unflatten(1, (groups, call.taps)).clone()
+    steps = steps.reshape(batch, groups, call.taps, dim, *grid).clone()
     steps[:, :, :, 0] -= rows.reshape(-1, *[1] * dim)
     joined = steps.transpose(2, 3).flatten(3, 4)
     hits = warping.splat(weights.reshape(batch, groups, -1, *grid[1:]), joined, size, call.kernel, call.boundary)

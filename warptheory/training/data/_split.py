@@ -20,7 +20,7 @@ def stratified_split(
         Indices of the training and of the test images, shapes (T,) and (R,), each ascending.
     """
     is_test = torch.zeros(len(labels), dtype=torch.bool)
-    for label in labels.unique():
+    for label in np.unique(labels.numpy()):
         members = generator.permutation(torch.nonzero(labels == label).flatten().numpy())
         count = min(max(round(test_share * len(members)), 1), len(members) - 1)
         is_test[torch.from_numpy(members[:count])] = True

@@ -78,7 +78,7 @@ def templates() -> Float[ndarray, "10 12"]:
     strokes = np.array(_STROKES)
     centred = strokes - strokes.mean(1, keepdims=True)
     standard = centred / centred.std(1, keepdims=True)
-    return (standard - standard[:, :1]) / _SHRINK
+    return np.asarray((standard - standard[:, :1]) / _SHRINK)
 
 
 def _signal(template: Float[ndarray, "12"], generator: np.random.RandomState) -> Float[ndarray, "40"]:
@@ -98,4 +98,4 @@ def _signal(template: Float[ndarray, "12"], generator: np.random.RandomState) ->
 
 def _resample(signal: Float[ndarray, "N"], length: int) -> Float[ndarray, "M"]:
     """Interpolate linearly at `length` points from the first to the last, shape (M,)."""
-    return np.interp(np.linspace(0, 1, length), np.linspace(0, 1, len(signal)), signal)
+    return np.asarray(np.interp(np.linspace(0, 1, length), np.linspace(0, 1, len(signal)), signal))
