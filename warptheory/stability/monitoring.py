@@ -10,31 +10,34 @@
 0  blocks.0.warp               0.0            0.0
 1  blocks.1.warp               0.0            0.0
 
-Found are `warptheory.warping.warp` and every operator that calls it; `torch.nn.functional.grid_sample`, whoever calls
-it; the deformable convolutions of torchvision and mmcv, if these packages are loaded; and the outputs of modules that
-the user names. What runs inside a program (`torch.compile`, TorchScript, CUDA graphs) makes no calls and is not seen,
-nor is a sampling that a model computes by other means, such as a gather by hand, nor what other threads do, such as
-replicas of `DataParallel`. A warning names the parts that are TorchScript, the operators of this library in compiled
-parts, and says if nothing was seen at all. Calls under `torch.func.vmap`, of tensors without numbers, and those that a
-tracer records, are left alone.
+A step is a call of the model, with the first backward pass that goes through it. `Monitor` decides by the number of the
+step whether it is recorded: calls in training and in evaluation (`model.training`) are counted apart, and those whose
+number is a multiple of the interval are recorded; the others cost a counter. In a recorded step
+- `Watch` reports every sampling operation that runs, with the module in which it ran;
+- each becomes a `LayerRow`, whose forward statistics are known at once, of the first images of the batch;
+- `RowGradients` completes the row when the backward pass comes by, with gradients of parameters of the whole batch;
+- `Alarms` warns at once of statistics that are no longer finite, or have grown by orders of magnitude;
+- `NotSeen` warns, once each, of what ran and cannot be recorded.
 
-A step is a call of the model, with the first backward pass that goes through it. Calls in training and in evaluation
-(`model.training`) are counted apart. Those whose number is a multiple of the interval are watched; the others cost a
-counter. Statistics are of the first images of the batch; gradients of parameters, which are sums over the batch, of
-all. Copies of the model are not watched. What `torch.utils.checkpoint` computes anew in the backward pass is the same
-step, and has its gradients; within a re-entrant checkpoint of another library there are none, which a warning says.
+Seen are `warptheory.warping.warp` and every operator that calls it; `torch.nn.functional.grid_sample`, whoever calls
+it; the deformable convolutions of torchvision and mmcv, if these packages are loaded; and the outputs of modules that
+the user names. Not seen is what runs inside a program (`torch.compile`, TorchScript, CUDA graphs), what a model samples
+by other means, such as a gather by hand, and what other threads do, such as replicas of `DataParallel`. Calls under
+`torch.func.vmap`, of tensors without numbers, and those that a tracer records, are left alone, and so are copies of the
+model.
+
+What `torch.utils.checkpoint` computes anew in the backward pass is the same step, and has its gradients; within a
+re-entrant checkpoint of another library there are none.
 
 No tensor is changed, and none is kept; but for re-entrant checkpoints, which bring gradients of parameters in parts:
 these are kept until the backward pass ends. What goes wrong while something is read becomes a warning. One result may
 change, by rounding: in evaluation without gradients torch's fused transformer layers take their ordinary way in a
-recorded step, as they do whenever a function mode is active.
-
-Statistics that are no longer finite, or have grown by orders of magnitude, are told at once by a warning: see `Alarms`.
-What a recorded step costs, `warptheory bench monitor_overhead` measures.
+recorded step, as they do whenever a function mode is active. What a recorded step costs,
+`warptheory bench monitor_overhead` measures.
 """
 
-import warnings
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 from weakref import WeakKeyDictionary, ref
 
@@ -55,187 +58,12 @@ from warptheory.stability._sampling._frames import autograd_function, is_called_
 from warptheory.stability._sampling._gradients import is_in_backward
 from warptheory.stability._sampling._hooks import ModuleHook
 from warptheory.stability._sampling._layouts import OffsetOutput
-from warptheory.stability._sampling._opaque import compiled_operators, is_script, scripts, unseen
+from warptheory.stability._sampling._opaque import NotSeen, is_script
 from warptheory.stability._sampling._statistics import forward_statistics
 from warptheory.stability._sampling._watch import Watch, check_modules
 
 INTERVAL = 10
 IMAGES = 16
-
-
-class Monitor:
-    """Records `LayerStatistics` of a model while it is entered; see `monitor`, which makes one."""
-
-    def __init__(
-        self, model: nn.Module, interval: int, modules: Mapping[str, OffsetOutput], images: int | None, first_step: int
-    ) -> None:
-        self._model = model
-        self._interval = interval
-        self._images = images
-        self._rows = LayerTable()
-        self._layers: set[str] = set()  # in which something was recorded
-        self._alarms = Alarms()
-        self._gradients = RowGradients(images, self._alarms)
-        self._steps = {True: first_step, False: 0}
-        self._step = (0, True)
-        self._is_differentiated = True
-        self._watch = Watch(
-            model,
-            self._record,
-            modules,
-            on_rerun=self._record_again,
-            before_rerun=self._gradients.enter_inner_pass,
-        )
-        self._function: ref[FunctionCtx] | None = None  # the autograd function that the whole step runs in
-        self._reruns: WeakKeyDictionary[FunctionCtx, list[Any]] = WeakKeyDictionary()
-        self._has_run = False  # a step that should have been recorded, without a failure
-        self._told: set[str] = set()
-        self._is_entered = False
-        self._hooks: list[RemovableHandle] = []
-
-    def __enter__(self) -> "Monitor":
-        """Begin to record.
-
-        Raises:
-            ArgumentError: the monitor is entered already.
-        """
-        if self._is_entered:
-            raise ArgumentError("monitor", expected="one that is not entered", received="one that is")
-        self._is_entered = True
-        programs = scripts(self._model)
-        if programs:
-            self._tell(unseen(programs))
-        if not is_script(self._model):
-            # Hooks that run last in, first out, so that monitors nest.
-            self._hooks = [
-                self._model.register_forward_pre_hook(ModuleHook(self._begin)),
-                self._model.register_forward_hook(ModuleHook(self._end), prepend=True, always_call=True),
-            ]
-        return self
-
-    def __exit__(self, error: object, *_: object) -> None:
-        self._stop()
-        self._gradients.forget()
-        for hook in self._hooks:
-            hook.remove()
-        self._hooks = []
-        self._is_entered = False
-        if error is None:
-            self._tell_missed()
-
-    def rows(self) -> list[LayerStatistics]:
-        """Return what was recorded, in the order of the forward passes."""
-        return [LayerStatistics(*values) for values in self.table().itertuples(index=False, name=None)]
-
-    def table(self) -> pd.DataFrame:
-        """Return what was recorded as a table: a row for each step and operation, a column for each attribute."""
-        found = self._rows.frame()
-        if not len(found):
-            self._tell_missed()
-        return found
-
-    def _begin(self, called: nn.Module, *_: Any) -> None:
-        """Count a step, and watch it if its turn has come; a call of the model inside itself is part of the step."""
-        if torch.compiler.is_compiling():
-            # What a compiled call does in place of counting and watching.
-            if not torch.compiler.is_exporting():
-                self._has_run = True
-            return
-        if called is not self._model:  # a replica, which shares the hooks
-            self._has_run = True
-        elif is_in_backward():
-            self._begin_again()
-        elif not self._is_part_of_a_step():
-            self._begin_step()
-
-    def _begin_step(self) -> None:
-        training = self._model.training
-        step = self._steps[training]
-        self._steps[training] += 1
-        if step % self._interval == 0 and not self._watch.is_watching:
-            self._gradients.begin()
-            self._step, self._is_differentiated, self._function = (step, training), torch.is_grad_enabled(), None
-            function = None if self._is_differentiated else autograd_function()
-            if function is not None:
-                self._is_differentiated, self._function = True, ref(function)
-            self._watch.start()
-
-    def _begin_again(self) -> None:
-        """Watch a step that a checkpoint of the whole model runs anew; what else runs in a backward pass is no step."""
-        function = autograd_function()
-        known = None if function is None else self._reruns.get(function)
-        if known and not self._watch.is_watching:
-            self._gradients.enter_inner_pass()
-            self._watch.start(known)
-
-    def _is_part_of_a_step(self) -> bool:
-        """Return whether this call runs in one that is watched; one that was interrupted is ended."""
-        if not self._watch.is_mine:
-            return False
-        if is_called_within(self._model):
-            return True
-        self._stop()
-        return False
-
-    def _end(self, called: nn.Module, inputs: Any, output: Any) -> None:
-        if torch.compiler.is_compiling() or called is not self._model or not self._watch.is_mine:
-            return
-        if is_called_within(self._model):
-            return
-        recorded = self._watch.collected
-        self._stop()
-        if is_in_backward():
-            return
-        self._gradients.end(output)
-        function = None if self._function is None else self._function()
-        if function is not None:
-            self._reruns[function] = recorded
-        # A call that fails ends here too, without an output.
-        self._has_run = self._has_run or output is not None
-
-    def _stop(self) -> None:
-        if self._watch.is_watching:
-            self._watch.stop()
-
-    def _record(self, site: CallSite, module: nn.Module, call: SamplingCall) -> tuple[LayerRow, nn.Module]:
-        row = LayerRow(*self._step, site, call.operator, forward_statistics(call, self._images))
-        self._rows.add(row)
-        self._layers.add(site.layer)
-        rerun = self._watch.rerun or (None if self._function is None else self._function())
-        if rerun is not None:
-            self._gradients.expect_inner_passes()
-        elif self._is_differentiated and not any(
-            each is not None and each.requires_grad for each in (call.y, call.raw)
-        ):
-            function = autograd_function(ignored=_watch.__file__)
-            if function is not None:
-                self._tell(
-                    f"no gradients are seen of layer {site.layer!r}, which ran without them inside the autograd "
-                    f"function {type(function).__name__}: a re-entrant checkpoint of another library, if it is one"
-                )
-        self._gradients.expect(row, module, call, is_differentiated=self._is_differentiated, rerun=rerun)
-        self._alarms.forward(row, call, self._images)
-        return row, module
-
-    def _record_again(self, known: tuple[LayerRow, nn.Module], call: SamplingCall) -> None:
-        self._gradients.expect_again(*known, call)
-
-    def _tell_missed(self) -> None:
-        if self._has_run and not self._watch.has_seen_calls:
-            self._tell(
-                "the monitor saw no sampling operation: not seen is what runs inside a program (torch.compile, "
-                "TorchScript) or in other threads, and what a model computes by other means than the operations that "
-                "are known; modules whose outputs are offsets can be named by modules="
-            )
-            return
-        missed = [name for name in compiled_operators(self._model) if self._layers and name not in self._layers]
-        if missed:
-            self._tell(f"the monitor has not seen {', '.join(map(repr, missed))}, which torch.compile runs")
-
-    def _tell(self, text: str) -> None:
-        if text not in self._told:
-            self._told.add(text)
-            warnings.warn(text, stacklevel=3)
 
 
 def monitor(
@@ -245,7 +73,7 @@ def monitor(
     *,
     images: int | None = IMAGES,
     first_step: int = 0,
-) -> Monitor:
+) -> "Monitor":
     """Return a context manager that records the statistics of every sampling operation of a model.
 
     Args:
@@ -267,3 +95,177 @@ def monitor(
     if images is not None:
         check_integer("images", images)
     return Monitor(model, interval, check_modules(model, modules), images, first_step)
+
+
+class Monitor:
+    """Records `LayerStatistics` of a model while it is entered; see `monitor`, which makes one."""
+
+    def __init__(
+        self, model: nn.Module, interval: int, modules: Mapping[str, OffsetOutput], images: int | None, first_step: int
+    ) -> None:
+        self._model, self._interval, self._images = model, interval, images
+        self._numbers = {True: first_step, False: 0}  # of the next step, in training and in evaluation
+        self._step = _Step(0, training=True, is_differentiated=True)
+        self._rows = LayerTable()
+        self._alarms = Alarms()
+        self._gradients = RowGradients(images, self._alarms)
+        self._not_seen = NotSeen(model)
+        self._watch = Watch(
+            model,
+            self._record,
+            modules,
+            on_rerun=self._record_again,
+            before_rerun=self._gradients.enter_inner_pass,
+        )
+        self._reruns: WeakKeyDictionary[FunctionCtx, list[Any]] = WeakKeyDictionary()
+        self._is_entered = False
+        self._hooks: list[RemovableHandle] = []
+
+    # ---- what a user calls
+
+    def __enter__(self) -> "Monitor":
+        """Begin to record.
+
+        Raises:
+            ArgumentError: the monitor is entered already.
+        """
+        if self._is_entered:
+            raise ArgumentError("monitor", expected="one that is not entered", received="one that is")
+        self._is_entered = True
+        self._not_seen.tell_scripts()
+        if not is_script(self._model):
+            # Hooks that run last in, first out, so that monitors nest.
+            self._hooks = [
+                self._model.register_forward_pre_hook(ModuleHook(self._begin)),
+                self._model.register_forward_hook(ModuleHook(self._end), prepend=True, always_call=True),
+            ]
+        return self
+
+    def __exit__(self, error: object, *_: object) -> None:
+        self._stop()
+        self._gradients.forget()
+        for hook in self._hooks:
+            hook.remove()
+        self._hooks = []
+        self._is_entered = False
+        if error is None:
+            self._not_seen.tell_missed(self._watch.has_seen_calls)
+
+    def rows(self) -> list[LayerStatistics]:
+        """Return what was recorded, in the order of the forward passes."""
+        return [LayerStatistics(*values) for values in self.table().itertuples(index=False, name=None)]
+
+    def table(self) -> pd.DataFrame:
+        """Return what was recorded as a table: a row for each step and operation, a column for each attribute."""
+        found = self._rows.frame()
+        if not len(found):
+            self._not_seen.tell_missed(self._watch.has_seen_calls)
+        return found
+
+    # ---- a call of the model begins and ends
+
+    def _begin(self, called: nn.Module, *_: Any) -> None:
+        """Count a step, and watch it if its turn has come; a call of the model inside itself is part of the step."""
+        if torch.compiler.is_compiling():
+            # What a compiled call does in place of counting and watching.
+            if not torch.compiler.is_exporting():
+                self._not_seen.has_run = True
+            return
+        if called is not self._model:  # a replica, which shares the hooks
+            self._not_seen.has_run = True
+        elif is_in_backward():
+            self._begin_again()
+        elif not self._is_part_of_a_step():
+            self._begin_step()
+
+    def _begin_step(self) -> None:
+        training = self._model.training
+        number = self._numbers[training]
+        self._numbers[training] += 1
+        if number % self._interval == 0 and not self._watch.is_watching:
+            self._gradients.begin()
+            self._step = _Step(number, training, is_differentiated=torch.is_grad_enabled())
+            function = None if self._step.is_differentiated else autograd_function()
+            if function is not None:
+                self._step = _Step(number, training, is_differentiated=True, function=ref(function))
+            self._watch.start()
+
+    def _begin_again(self) -> None:
+        """Watch a step that a checkpoint of the whole model runs anew; what else runs in a backward pass is no step."""
+        function = autograd_function()
+        known = None if function is None else self._reruns.get(function)
+        if known and not self._watch.is_watching:
+            self._gradients.enter_inner_pass()
+            self._watch.start(known)
+
+    def _is_part_of_a_step(self) -> bool:
+        """Return whether this call runs in one that is watched; one that was interrupted is ended."""
+        if not self._watch.is_mine:
+            return False
+        if is_called_within(self._model):
+            return True
+        self._stop()
+        return False
+
+    def _end(self, called: nn.Module, inputs: Any, output: Any) -> None:
+        """End the step, unless the call that ends is inside another one; a call that fails ends without an output."""
+        if torch.compiler.is_compiling() or called is not self._model or not self._watch.is_mine:
+            return
+        if is_called_within(self._model):
+            return
+        recorded = self._watch.collected
+        self._stop()
+        if is_in_backward():
+            return
+        self._gradients.end(output)
+        function = self._step.running_function
+        if function is not None:
+            self._reruns[function] = recorded
+        self._not_seen.has_run = self._not_seen.has_run or output is not None
+
+    def _stop(self) -> None:
+        if self._watch.is_watching:
+            self._watch.stop()
+
+    # ---- an operation runs in a step that is watched
+
+    def _record(self, site: CallSite, module: nn.Module, call: SamplingCall) -> tuple[LayerRow, nn.Module]:
+        """Make the row of an operation, and wait for its gradients; return what stands for it if it runs anew."""
+        step = self._step
+        row = LayerRow(step.number, step.training, site, call.operator, forward_statistics(call, self._images))
+        self._rows.add(row)
+        self._not_seen.recorded.add(site.layer)
+        rerun = self._watch.rerun or step.running_function
+        if rerun is not None:
+            self._gradients.expect_inner_passes()
+        elif step.is_differentiated and not call.is_differentiated:
+            self._not_seen.tell_no_gradients(site.layer, autograd_function(ignored=_watch.__file__))
+        self._gradients.expect(row, module, call, is_differentiated=step.is_differentiated, rerun=rerun)
+        self._alarms.forward(row, call, self._images)
+        return row, module
+
+    def _record_again(self, known: tuple[LayerRow, nn.Module], call: SamplingCall) -> None:
+        """Wait for the gradients of an operation that runs anew."""
+        self._gradients.expect_again(*known, call)
+
+
+@dataclass(frozen=True)
+class _Step:
+    """The step that is recorded.
+
+    Attributes:
+        number: its number among those in training, or in evaluation.
+        training: which of them.
+        is_differentiated: whether a backward pass may come to it.
+        function: the autograd function that all of it runs in: a re-entrant checkpoint of the whole model.
+    """
+
+    number: int
+    training: bool
+    is_differentiated: bool
+    function: ref[FunctionCtx] | None = None
+
+    @property
+    def running_function(self) -> FunctionCtx | None:
+        """That function, as long as it lives."""
+        return None if self.function is None else self.function()

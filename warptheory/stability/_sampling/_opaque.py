@@ -1,7 +1,10 @@
-"""Modules that run as a program, which makes no calls that could be seen."""
+"""What runs in a model and cannot be seen: modules that run as a program, and the warnings of what was missed."""
+
+import warnings
 
 import torch
 from torch import nn
+from torch.autograd.function import FunctionCtx
 
 from warptheory.operators import SamplingOperator
 
@@ -46,3 +49,50 @@ def unseen(names: list[str]) -> str:
         f"not seen: what samples inside {listed}, which is TorchScript; "
         "a module that is not, and whose output is offsets, can be named by modules="
     )
+
+
+class NotSeen:
+    """Warns, once each, of what ran in a model and cannot be recorded.
+
+    Attributes:
+        has_run: whether a step ran that should have been recorded, without a failure.
+        recorded: layers in which something was recorded.
+    """
+
+    def __init__(self, model: nn.Module) -> None:
+        self.has_run = False
+        self.recorded: set[str] = set()
+        self._model = model
+        self._told: set[str] = set()
+
+    def tell_scripts(self) -> None:
+        """Warn of parts that are TorchScript."""
+        programs = scripts(self._model)
+        if programs:
+            self._tell(unseen(programs))
+
+    def tell_no_gradients(self, layer: str, function: FunctionCtx | None) -> None:
+        """Warn of an operation that ran without gradients inside an autograd function, if it did."""
+        if function is not None:
+            self._tell(
+                f"no gradients are seen of layer {layer!r}, which ran without them inside the autograd "
+                f"function {type(function).__name__}: a re-entrant checkpoint of another library, if it is one"
+            )
+
+    def tell_missed(self, has_seen_calls: bool) -> None:
+        """Warn if steps ran and no operation was seen, or none of an operator that torch compiles."""
+        if self.has_run and not has_seen_calls:
+            self._tell(
+                "the monitor saw no sampling operation: not seen is what runs inside a program (torch.compile, "
+                "TorchScript) or in other threads, and what a model computes by other means than the operations that "
+                "are known; modules whose outputs are offsets can be named by modules="
+            )
+            return
+        missed = [name for name in compiled_operators(self._model) if self.recorded and name not in self.recorded]
+        if missed:
+            self._tell(f"the monitor has not seen {', '.join(map(repr, missed))}, which torch.compile runs")
+
+    def _tell(self, text: str) -> None:
+        if text not in self._told:
+            self._told.add(text)
+            warnings.warn(text, stacklevel=4)
