@@ -14,8 +14,7 @@ from typing import Any
 
 from warptheory.core.catalogue import entry_modules, load_entry
 from warptheory.core.errors import ArgumentError, UnknownNameError
-from warptheory.networks._family import Family
-from warptheory.networks._network import WarpedNetwork, parameter_groups
+from warptheory.networks._network import Family, WarpedNetwork, parameter_groups
 from warptheory.networks.selfwarp_net1d import SelfWarpNet1d, selfwarp_net1d
 from warptheory.networks.selfwarp_resnet import ResidualBlock, SelfWarpResNet, selfwarp_resnet
 

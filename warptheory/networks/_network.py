@@ -1,8 +1,10 @@
-"""What networks with self-warps share: groups of parameters, reproducible weights, options by name."""
+"""What networks with self-warps share: families of names, parameter groups, reproducible weights, options by name."""
 
 import inspect
 import math
+import re
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import torch
@@ -75,3 +77,23 @@ def check_options(options: Mapping[str, object], network: Callable[..., Any]) ->
     for name in options:
         if name not in layer:
             raise UnknownNameError("option", name, [*own, *layer])
+
+
+@dataclass(frozen=True)
+class Family:
+    """Networks of one builder, each with a plain twin.
+
+    Attributes:
+        pattern: regular expression of the plain networks' names; its named groups are whole-number arguments.
+        names: the names that are listed; more may fit the pattern.
+        builder: takes the pattern's groups, `classes`, `channels_in`, `warp` and options of its own.
+    """
+
+    pattern: str
+    names: tuple[str, ...]
+    builder: Callable[..., WarpedNetwork]
+
+    def arguments(self, name: str) -> dict[str, int] | None:
+        """Return the arguments that a plain network's name holds, None if it is not one of the family."""
+        match = re.fullmatch(self.pattern, name, re.ASCII)
+        return None if match is None else {key: int(value) for key, value in match.groupdict().items()}

@@ -8,8 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from warptheory.core.checks import check_fits, check_flag, check_integer
-from warptheory.networks._family import Family
-from warptheory.networks._network import WarpedNetwork, check_options, initialise
+from warptheory.networks._network import Family, WarpedNetwork, check_options, initialise
 from warptheory.operators import SelfWarp1d
 
 # What is left of 40 samples after three strides of two; the classifier sees where features are.

@@ -10,8 +10,7 @@ from torch.nn import functional
 
 from warptheory.core.checks import check_fits, check_flag, check_integer
 from warptheory.core.errors import ArgumentError, UnknownNameError
-from warptheory.networks._family import Family
-from warptheory.networks._network import WarpedNetwork, check_options, initialise
+from warptheory.networks._network import Family, WarpedNetwork, check_options, initialise
 from warptheory.operators import SelfWarp2d
 
 _DEEPEST = 9998  # of four digits, as in names

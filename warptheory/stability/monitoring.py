@@ -54,9 +54,8 @@ from warptheory.stability._layer_statistics import LayerRow, LayerStatistics, La
 from warptheory.stability._row_gradients import RowGradients
 from warptheory.stability._sampling import _watch
 from warptheory.stability._sampling._call import CallSite, SamplingCall
-from warptheory.stability._sampling._frames import autograd_function, is_called_within
+from warptheory.stability._sampling._frames import ModuleHook, autograd_function, is_called_within
 from warptheory.stability._sampling._gradients import is_in_backward
-from warptheory.stability._sampling._hooks import ModuleHook
 from warptheory.stability._sampling._layouts import OffsetOutput
 from warptheory.stability._sampling._opaque import NotSeen, is_script
 from warptheory.stability._sampling._statistics import forward_statistics

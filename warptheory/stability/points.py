@@ -21,6 +21,7 @@ points, it shows what the composition leaves out.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -30,7 +31,9 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from warptheory import warping
+from warptheory.core import records
 from warptheory.core.checks import check_integer
+from warptheory.core.errors import ArgumentError
 from warptheory.stability._sampling._arguments import check_image, start_of
 from warptheory.stability._sampling._boundaries import as_read
 from warptheory.stability._sampling._call import SamplingCall
@@ -197,3 +200,21 @@ def _heaviest(positions: Tensor, weights: Tensor, limit: int) -> tuple[Tensor, T
     chosen = weights.argsort(descending=True, stable=True)[:limit].sort().values
     share = float(weights[chosen].sum() / weights.sum()) if weights.sum() > 0 else 1.0
     return positions[chosen], weights[chosen] / (share or 1.0), share
+
+
+def write_points(path: Path, points: Sequence[SamplingPoints], command: str = "sampling_points") -> None:
+    """Write points as a record: one Parquet table with a manifest, which `core.records.read_table` reads.
+
+    Args:
+        path: file ending in .parquet.
+        points: what `sampling_points` returned, for one or several pixels of one image.
+        command: what the manifest says of how it came about.
+
+    Raises:
+        ArgumentError: no points.
+    """
+    if not points:
+        raise ArgumentError("points", expected="at least one result of sampling_points", received="none")
+    table = pd.concat([each.table() for each in points], ignore_index=True)
+    settings = {"layers": list(points[0].layers)}
+    records.write_table(path, table, records.Manifest(command, 0, "cpu", settings))

@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from warptheory.core.streams import Stream
-from warptheory.training.data._split import stratified_split
+from warptheory.training.data._preparation import stratified_split
 
 
 @given(

@@ -1,8 +1,9 @@
-"""What runs now, by the frames of this thread."""
+"""What runs now, by the frames of this thread and by hooks of modules."""
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from types import FrameType
+from typing import Any
 
 from torch import nn
 from torch.autograd.function import FunctionCtx
@@ -35,3 +36,25 @@ def _frames() -> Iterator[FrameType]:
     while frame is not None:
         yield frame
         frame = frame.f_back
+
+
+class ModuleHook:
+    """A hook of a module; a copy of it, pickled ones included, does nothing.
+
+    A model is copied with its hooks. Those of a copy would report to a copy of whoever listens, for ever.
+
+    Args:
+        function: called with what the hook is called with.
+    """
+
+    def __init__(self, function: Callable[..., None] | None = None) -> None:
+        self._function = function
+
+    def __call__(self, *arguments: Any) -> None:
+        """Hand everything on, and change nothing."""
+        if self._function is not None:
+            self._function(*arguments)
+
+    def __reduce__(self) -> tuple[type["ModuleHook"], tuple[()]]:
+        """Return how a copy is made: without the function."""
+        return ModuleHook, ()

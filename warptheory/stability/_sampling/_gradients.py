@@ -8,8 +8,7 @@ from torch import Tensor
 from torch.autograd.variable import Variable
 from torch.utils.hooks import RemovableHandle
 
-from warptheory.stability._sampling._failures import harmless
-from warptheory.stability._sampling._readable import is_readable
+from warptheory.stability._sampling._readable import harmless, is_readable
 
 
 class PendingGradients:

@@ -19,7 +19,7 @@ from warptheory.core.errors import ArgumentError, WarpTheoryError
 from warptheory.core.files import output_folder
 from warptheory.training.data._dataset import Dataset, LabelledImages
 from warptheory.training.data._download_bar import DownloadBar
-from warptheory.training.data._normalise import normalise_channels
+from warptheory.training.data._preparation import normalise_channels
 
 _SHAPE = (3, 32, 32)
 _LARGEST_MEMBER = 2**28  # bytes; the largest published one has 154 MB

@@ -5,8 +5,7 @@ import torch
 from warptheory.core.checks import check_number
 from warptheory.core.streams import Stream
 from warptheory.training.data._dataset import Dataset, LabelledImages
-from warptheory.training.data._normalise import normalise_channels
-from warptheory.training.data._split import stratified_split
+from warptheory.training.data._preparation import normalise_channels, stratified_split
 
 
 def digits(*, seed: int = 0, test_share: float = 0.2) -> Dataset:

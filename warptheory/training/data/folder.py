@@ -17,8 +17,7 @@ from warptheory.core.checks import check_fits, check_flag, check_integer, check_
 from warptheory.core.errors import ArgumentError
 from warptheory.core.streams import Stream
 from warptheory.training.data._dataset import Dataset, LabelledImages
-from warptheory.training.data._normalise import normalise_channels
-from warptheory.training.data._split import stratified_split
+from warptheory.training.data._preparation import normalise_channels, stratified_split
 
 Files = dict[str, list[Path]]  # image files by class
 Split = tuple[tuple[str, ...], LabelledImages, LabelledImages]  # names of classes, images to train, images to test
