@@ -16,7 +16,7 @@ from warptheory.fields import IID, laws
 from warptheory.fields.laws import ARGUMENT, Law
 from warptheory.symbolic import evaluate
 from warptheory.symbolic._averages import average_over_law
-from warptheory.symbolic._quadrature import quadrature
+from warptheory.symbolic.quadrature import quadrature
 
 N = 200_000
 POINTS = np.array([-9.0, -2.5, -1.0, -0.3, 0.0, 0.2, 1.0, 1.7, 6.0, 40.0])

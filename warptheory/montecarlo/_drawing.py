@@ -13,7 +13,7 @@ from torch import Tensor
 
 from warptheory import symbolic, warping
 from warptheory.core.errors import ArgumentError
-from warptheory.fields import Covariance, FieldSampler
+from warptheory.fields import CovarianceFunction, FieldSampler
 from warptheory.fields.laws import scaled
 from warptheory.montecarlo._extent import Values
 from warptheory.symbolic import GaussianField, OffsetField, WarpedField
@@ -48,7 +48,7 @@ def spacing_of(field: GaussianField, values: Values) -> float:
     return symbolic.evaluate(field.spacing, values)
 
 
-def given_covariance(field: GaussianField, values: Values) -> Covariance:
+def given_covariance(field: GaussianField, values: Values) -> CovarianceFunction:
     if field.covariance is None:
         raise ArgumentError("statistic", expected="Gaussian fields whose covariance is given", received=str(field))
     return field.covariance.subs(values)

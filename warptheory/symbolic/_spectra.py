@@ -13,7 +13,7 @@ from numpy import ndarray
 from scipy import special
 
 from warptheory.core.errors import ArgumentError
-from warptheory.fields import Covariance, SquaredExponential
+from warptheory.fields import CovarianceFunction, SquaredExponential
 from warptheory.symbolic.covariance_nodes import FieldCovariance, covariance_name
 from warptheory.symbolic.input_fields import GaussianField
 from warptheory.symbolic.nodes import Node, OffsetAverage, Opaque

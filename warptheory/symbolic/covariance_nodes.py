@@ -10,7 +10,7 @@ from numpy import ndarray
 
 from warptheory.core.errors import ArgumentError
 from warptheory.core.expressions import as_argument
-from warptheory.fields import Covariance
+from warptheory.fields import CovarianceFunction
 from warptheory.kernels import FractionSymbol
 from warptheory.symbolic._display import written
 from warptheory.symbolic.input_fields import GaussianField
@@ -81,7 +81,7 @@ class FieldCovariance(Node):
         spacing = float(evaluate(self.field.spacing, environment))
         return covariance.subs(given).at(spacing * np.concatenate([lag, rest], axis=-1))
 
-    def _known_covariance(self) -> Covariance:
+    def _known_covariance(self) -> CovarianceFunction:
         if self.field.covariance is None:
             raise ArgumentError("expression", expected="fields whose covariance is given", received=str(self))
         return self.field.covariance
@@ -262,7 +262,7 @@ def _lag_symbols(dim: int) -> tuple[sp.Symbol, ...]:
 
 
 @cache
-def _covariance_derivative(covariance: Covariance, spacing: sp.Expr, orders: tuple[int, ...]) -> sp.Expr:
+def _covariance_derivative(covariance: CovarianceFunction, spacing: sp.Expr, orders: tuple[int, ...]) -> sp.Expr:
     """Return a derivative of C(hΔ) in Δ, as an expression in the symbols of Δ."""
     symbols = _lag_symbols(len(orders))
     value = covariance.expression(*(spacing * symbol for symbol in symbols))

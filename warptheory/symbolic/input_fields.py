@@ -10,7 +10,7 @@ import sympy as sp
 
 from warptheory.core.errors import ArgumentError
 from warptheory.core.expressions import check_name, expression
-from warptheory.fields import Covariance, laws
+from warptheory.fields import CovarianceFunction, laws
 from warptheory.symbolic.values import Index, RandomAtom, as_index, as_position, parameter
 
 if TYPE_CHECKING:
@@ -128,7 +128,7 @@ class GaussianField(InputField):
     """
 
     name: str = "x"
-    covariance: Covariance | None = None
+    covariance: CovarianceFunction | None = None
     mean: Any = 0
     spacing: Any = 1
 
@@ -138,7 +138,7 @@ class GaussianField(InputField):
         object.__setattr__(self, "spacing", parameter("spacing", self.spacing))
         if self.spacing.is_positive is False:
             raise ArgumentError("spacing", expected="a distance > 0", received=self.spacing)
-        if self.covariance is not None and not isinstance(self.covariance, Covariance):
+        if self.covariance is not None and not isinstance(self.covariance, CovarianceFunction):
             raise ArgumentError("covariance", expected="a Covariance, or None", received=repr(self.covariance))
 
     def __str__(self) -> str:

@@ -7,7 +7,7 @@ import sympy as sp
 
 from warptheory.core.errors import ArgumentError
 from warptheory.core.expressions import check_name
-from warptheory.fields import Covariance
+from warptheory.fields import CovarianceFunction
 from warptheory.kernels import Kernel
 from warptheory.symbolic.input_fields import Field, InputField
 from warptheory.symbolic.offset_fields import OffsetField
@@ -175,7 +175,7 @@ def symbols_in(part: Any) -> set[sp.Symbol]:
         return set().union(*map(symbols_in, part))
     if isinstance(part, OffsetField):
         return part.parameter_symbols | set(part.symbols)
-    if isinstance(part, Covariance):
+    if isinstance(part, CovarianceFunction):
         return part.free_symbols
     if isinstance(part, Kernel) or not is_dataclass(part):
         return set()

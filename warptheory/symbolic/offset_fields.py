@@ -9,8 +9,8 @@ import sympy as sp
 
 from warptheory.core.errors import ArgumentError
 from warptheory.core.expressions import check_name, check_symbols
-from warptheory.fields import Covariance, laws
-from warptheory.fields._parameters import check_dim
+from warptheory.fields import CovarianceFunction, laws
+from warptheory.fields.parameters import check_dim
 from warptheory.fields.laws import Law
 from warptheory.kernels import FRACTION, FractionSymbol
 from warptheory.symbolic.input_fields import GaussianField
@@ -71,7 +71,7 @@ class OffsetField(Given):
     shared: bool = False
     correlation: Any = 0
     displacement: Index = ()
-    covariance: Covariance | None = None
+    covariance: CovarianceFunction | None = None
 
     def __post_init__(self) -> None:
         check_name("name", self.name)
@@ -102,9 +102,9 @@ class OffsetField(Given):
         if used & set(SUMMED):
             raise ArgumentError("offsets", expected="symbols other than j, over which series are summed", received="j")
 
-    def _check_covariance(self, covariance: Covariance) -> None:
+    def _check_covariance(self, covariance: CovarianceFunction) -> None:
         """Take the number of axes and the scale from K; refuse what contradicts it."""
-        if not isinstance(covariance, Covariance):
+        if not isinstance(covariance, CovarianceFunction):
             raise ArgumentError("covariance", expected="a Covariance, or None", received=repr(covariance))
         scale = sp.sqrt(covariance.variance)
         others = (self.law, self.location, self.shared, self.correlation)

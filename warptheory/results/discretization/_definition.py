@@ -13,7 +13,7 @@ from warptheory.fields import CovarianceFunction
 from warptheory.kernels import FRACTION, POSITION, FractionSymbol, Kernel, PeriodicFunction, PiecewiseKernel
 from warptheory.results.discretization._walkers import autocorrelation
 from warptheory.symbolic import Covariance, GaussianField, OffsetField, SmallSpacing, Var, Variance, warp
-from warptheory.symbolic._nodes import CovarianceFunction as CovarianceAt
+from warptheory.symbolic._nodes import FieldCovariance as CovarianceAt
 from warptheory.symbolic._nodes import SpectralMoment
 from warptheory.symbolic._slopes import TAU, gaussian_mean
 

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import sympy as sp
 
-from warptheory.fields import Covariance
+from warptheory.fields import CovarianceFunction
 from warptheory.results._quantity import Quantity
 from warptheory.results._ranges import Range
 from warptheory.results._setting import PIXEL, Setting

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from warptheory.fields import Covariance as FieldCovariance
+from warptheory.fields import CovarianceFunction
 from warptheory.results._quantity import Quantity
 from warptheory.results._ranges import Range
 from warptheory.results._result import Result
