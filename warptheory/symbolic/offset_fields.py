@@ -10,8 +10,8 @@ import sympy as sp
 from warptheory.core.errors import ArgumentError
 from warptheory.core.expressions import check_name, check_symbols
 from warptheory.fields import CovarianceFunction, laws
-from warptheory.fields.parameters import check_dim
 from warptheory.fields.laws import Law
+from warptheory.fields.parameters import check_dim
 from warptheory.kernels import FRACTION, FractionSymbol
 from warptheory.symbolic.input_fields import GaussianField
 from warptheory.symbolic.values import SUMMED, Index, parameter
