@@ -27,7 +27,7 @@ from warptheory.core.benchmark import Spread, run_benchmark_as_script
 from warptheory.core.device import device_name
 from warptheory.montecarlo import ConditionalSimulation, ControlledSimulation, Estimation
 from warptheory.results import DEFAULT_VALUES, Case, Prepared, Setting
-from warptheory.results._claims import Plan
+from warptheory.results._claims import ClaimPlan
 
 ROUNDS = 9
 SECONDS = 0.5  # of a measurement
@@ -317,7 +317,7 @@ def first_case(result: str, seed: int = 0, device: str = "cpu", *, plain: bool =
     """Return the first quantity of a result that can be simulated, in its first setting."""
     chosen = results.get(result)
     quantity = next(quantity.name for quantity in chosen.quantities if not quantity.checked_by)
-    return Case(result, quantity, next(chosen.settings(quantity)), Plan(1, seed, device, 1.0, plain))
+    return Case(result, quantity, next(chosen.settings(quantity)), ClaimPlan(1, seed, device, 1.0, plain))
 
 
 def seconds(call: Callable[[], object]) -> float:
