@@ -155,7 +155,7 @@ def responses(seed: int, device: str, thin: int) -> Iterator[Point]:
 
 @dataclass(frozen=True)
 class ResponseExperiment:
-    """The mean of (Wᵀ1)² on a grid of N pixels; a row is drawn as in `folding.GrowthExperiment`.
+    """The mean of (Wᵀ1)² on a grid of N pixels; a row is drawn as in `folding.Growth`.
 
     Attributes:
         pixels: N, the period of the wave in pixels.

@@ -18,23 +18,22 @@ from warptheory import kernels, montecarlo
 from warptheory.core.errors import ArgumentError
 from warptheory.results import Setting
 from warptheory.results.backward import _row_sums
-from warptheory.results.backward._column_tail import THRESHOLD, TORUS_SIZE
-from warptheory.results.backward.column_sums import RESULT
+from warptheory.results.backward._compound_poisson import THRESHOLD, ColumnTail, KnotSum
+from warptheory.results.backward.column_sums import ColumnSumTail, result
 from warptheory.symbolic import NotReducible, evaluate
-from warptheory.symbolic._compound_poisson import ColumnTail, KnotSum
-from warptheory.symbolic._nodes import Opaque
+from warptheory.symbolic.nodes import Opaque
 
 CLAIMS = [
     pytest.param(quantity, setting, id=f"{quantity.name}-{setting.kernel}-{setting.dim}-{setting.offsets}")
-    for quantity in RESULT.quantities
-    for setting in RESULT.settings(quantity.name)
+    for quantity in result.quantities
+    for setting in result.settings(quantity.name)
 ]
 NON_NEGATIVE = ("nearest", "linear", "bspline3", "gauss(0.5)", "triangle(1.5)")
 
 
 @pytest.mark.parametrize(("quantity", "setting"), CLAIMS)
 def test_the_operator_verifies_it_and_a_planted_error_is_refused(quantity, setting):
-    claim = RESULT.claim(quantity.name, kernel=setting.kernel, dim=setting.dim)
+    claim = result.claim(quantity.name, kernel=setting.kernel, dim=setting.dim)
     found = montecarlo.verify(claim, family=len(CLAIMS))
     assert found.verdict == "verified", str(found)
     wrong = claim.theory * (1 - quantity.smallest_effect)
@@ -44,7 +43,7 @@ def test_the_operator_verifies_it_and_a_planted_error_is_refused(quantity, setti
 # ---- rows ----
 
 
-@pytest.mark.parametrize("quantity", RESULT.quantities[:2], ids=lambda quantity: quantity.name)
+@pytest.mark.parametrize("quantity", result.quantities[:2], ids=lambda quantity: quantity.name)
 @pytest.mark.parametrize("kernel", [*NON_NEGATIVE, "keys", "keys(-0.75)"])
 @pytest.mark.parametrize("dim", [1, 2])
 def test_steps_of_row_sums_agree(quantity, kernel, dim):
@@ -59,10 +58,10 @@ def test_steps_of_row_sums_agree(quantity, kernel, dim):
 
 def test_row_sums_in_closed_form():
     """Keys: Λ(f) = 1 + f(1 − f), so 7/6 and 5/4; for any slope a, 1 − 2af(1 − f), so 1 − a/2 at f = 1/2."""
-    assert RESULT.derive("mean absolute row sum", kernel="keys").result == sp.Rational(7, 6)
-    assert RESULT.derive("infinity norm", kernel="keys", dim=2).result == sp.Rational(25, 16)
-    assert RESULT.derive("infinity norm", kernel="keys(-0.75)").result == sp.Rational(11, 8)
-    assert all(RESULT.derive("infinity norm", kernel=kernel, dim=3).result == 1 for kernel in NON_NEGATIVE)
+    assert result.derive("mean absolute row sum", kernel="keys").result == sp.Rational(7, 6)
+    assert result.derive("infinity norm", kernel="keys", dim=2).result == sp.Rational(25, 16)
+    assert result.derive("infinity norm", kernel="keys(-0.75)").result == sp.Rational(11, 8)
+    assert all(result.derive("infinity norm", kernel=kernel, dim=3).result == 1 for kernel in NON_NEGATIVE)
 
 
 def test_a_weight_that_changes_sign_inside_a_piece_is_split():
@@ -78,16 +77,16 @@ def test_a_weight_that_changes_sign_inside_a_piece_is_split():
 def test_row_sums_of_a_kernel_that_reads_every_pixel_are_refused(name):
     """The taps of a prefiltered spline are positive; the entries of W, which count, are not."""
     with pytest.raises(NotReducible, match="row sums of .* reads every pixel; a kernel of finite support is needed"):
-        RESULT.derive("infinity norm", kernel=name)
+        result.derive("infinity norm", kernel=name)
 
 
 def test_the_infinity_norm_is_checked_with_and_without_negative_weights():
-    assert {"keys", "linear"} <= {setting.kernel for setting in RESULT.settings("infinity norm")}
+    assert {"keys", "linear"} <= {setting.kernel for setting in result.settings("infinity norm")}
 
 
 def test_an_unknown_sign_is_refused():
     with pytest.raises(NotReducible, match="the sign of this function"):
-        RESULT.derive(kernel="lanczos3")
+        result.derive(kernel="lanczos3")
 
 
 # ---- the Schur test ----
@@ -109,7 +108,7 @@ def test_schur_bound_on_dense_matrices(kernel, boundary, size, scale, seed):
     columns, rows = np.abs(matrix).sum(0).max(), np.abs(matrix).sum(1).max()
     # Backward error of the singular values: a modest multiple of n·u·‖W‖₂.
     assert linalg.svdvals(matrix)[0] <= np.sqrt(columns * rows) * (1 + 1e-12)
-    assert rows <= RESULT.evaluate("infinity norm", kernel=kernel, dim=len(size), standard=True) * (1 + 1e-12)
+    assert rows <= result.evaluate("infinity norm", kernel=kernel, dim=len(size), standard=True) * (1 + 1e-12)
 
 
 def test_schur_bound_is_reached_by_a_shift_and_not_by_a_collapse():
@@ -126,7 +125,7 @@ def test_schur_bound_is_reached_by_a_shift_and_not_by_a_collapse():
 
 def expected_maximum(sizes):
     """The numbers of the last step."""
-    return [RESULT.evaluate("largest column sum", kernel="nearest", N=float(size), standard=True) for size in sizes]
+    return [result.evaluate("largest column sum", kernel="nearest", N=float(size), standard=True) for size in sizes]
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 4, 5, 6])
@@ -151,7 +150,7 @@ def test_generating_function_by_sympy(size):
 @pytest.mark.parametrize("size", [1, 2, 7, 40, 150])
 def test_steps_of_the_largest_load_agree(size):
     """Bin by bin, by a Fourier transform, by recursion: N multiplications, each rounded."""
-    steps = RESULT.derive("largest column sum", kernel="nearest").steps
+    steps = result.derive("largest column sum", kernel="nearest").steps
     numbers = [evaluate(step.expression, {"N": float(size)}) for step in steps]
     assert numbers == pytest.approx([numbers[-1]] * 3, rel=1e-11)
 
@@ -215,14 +214,14 @@ def linear_tail(threshold):
 @pytest.mark.parametrize("threshold", [0.0, 0.3, 1.0, 1.6, 2.5, 3.7])
 def test_linear_tail_against_irwin_hall(threshold):
     """SciPy sums B-splines; beyond 18 readings its tail is one to 1e-9, with probability below 1e-12."""
-    found = RESULT.evaluate("tail of a column sum", kernel="linear", t=threshold, standard=True)
+    found = result.evaluate("tail of a column sum", kernel="linear", t=threshold, standard=True)
     assert found == pytest.approx(linear_tail(threshold), abs=1e-10)
 
 
 def test_no_tail_at_zero_but_of_dead_inputs():
     """P(S > 0) = 1 − e^{−2}: B5 and B4 meet."""
     dead = wt.results.get("B4").evaluate("share of dead inputs, wide offsets", kernel="linear", standard=True)
-    assert RESULT.evaluate("tail of a column sum", kernel="linear", t=0.0, standard=True) == pytest.approx(
+    assert result.evaluate("tail of a column sum", kernel="linear", t=0.0, standard=True) == pytest.approx(
         1 - dead, rel=1e-14
     )
 
@@ -230,7 +229,7 @@ def test_no_tail_at_zero_but_of_dead_inputs():
 @pytest.mark.parametrize("dim", [1, 2])
 @pytest.mark.parametrize("threshold", [0.5, 1.6, 3.2])
 def test_nearest_tail_against_scipy(dim, threshold):
-    found = RESULT.evaluate("tail of a column sum", kernel="nearest", dim=dim, t=threshold, standard=True)
+    found = result.evaluate("tail of a column sum", kernel="nearest", dim=dim, t=threshold, standard=True)
     assert found == pytest.approx(stats.poisson.sf(np.floor(threshold), 1.0), rel=1e-13)
 
 
@@ -239,27 +238,28 @@ def test_nearest_tail_against_scipy(dim, threshold):
 @pytest.mark.parametrize("threshold", [0.7, 1.6])
 def test_steps_of_the_tail_agree(kernel, dim, threshold):
     """The lattice of weights is good to 1e-7 (see `ColumnTail`); from the mixture on, to rounding."""
-    steps = RESULT.derive("tail of a column sum", kernel=kernel, dim=dim).steps
+    steps = result.derive("tail of a column sum", kernel=kernel, dim=dim).steps
     numbers = [evaluate(step.expression, {"t": threshold}) for step in steps]
     assert numbers == pytest.approx([numbers[-1]] * len(steps), abs=2e-7)
     assert numbers[2:] == pytest.approx([numbers[-1]] * len(numbers[2:]), rel=1e-13)
 
 
 def test_the_linear_tail_is_a_finite_sum_of_bessel_functions():
-    result = RESULT.derive("tail of a column sum", kernel="linear").result
-    assert result.atoms(KnotSum)
-    assert next(iter(result.atoms(KnotSum))).args[0].has(sp.besseli)
+    closed = result.derive("tail of a column sum", kernel="linear").result
+    assert closed.atoms(KnotSum)
+    assert next(iter(closed.atoms(KnotSum))).args[0].has(sp.besseli)
 
 
 @pytest.mark.parametrize("kernel", ["linear", "nearest", "bspline3"])
 @pytest.mark.parametrize("dim", [1, 2])
 def test_the_torus_is_large_enough(kernel, dim):
     """The exact tail for a binomial number of readings is within a tenth of the smallest effect."""
-    quantity = RESULT.get("tail of a column sum")
-    pixels = TORUS_SIZE[dim] ** dim
+    quantity = result.get("tail of a column sum")
+    setting = Setting(kernel, dim)
+    pixels = ColumnSumTail(setting).pixels ** dim
     finite = ColumnTail(Opaque(kernels.get(kernel)), dim, THRESHOLD, pixels)
-    exact = evaluate(finite, quantity.standard(Setting(kernel, dim)))
-    theory = RESULT.evaluate(quantity.name, kernel=kernel, dim=dim, standard=True)
+    exact = evaluate(finite, quantity.standard(setting))
+    theory = result.evaluate(quantity.name, kernel=kernel, dim=dim, standard=True)
     assert exact == pytest.approx(theory, rel=quantity.smallest_effect / 10)
 
 
@@ -273,12 +273,12 @@ def test_binomial_readings_against_scipy():
 
 def test_signed_weights_are_refused():
     with pytest.raises(NotReducible, match="weights ≥ 0"):
-        RESULT.derive("tail of a column sum", kernel="keys")
+        result.derive("tail of a column sum", kernel="keys")
 
 
-@pytest.mark.parametrize("quantity", RESULT.quantities, ids=lambda quantity: quantity.name)
+@pytest.mark.parametrize("quantity", result.quantities, ids=lambda quantity: quantity.name)
 def test_every_step_prints(quantity):
-    for setting in RESULT.settings(quantity.name):
+    for setting in result.settings(quantity.name):
         derivation = quantity.experiment(setting).derive()
         assert str(derivation)
         assert derivation.latex()

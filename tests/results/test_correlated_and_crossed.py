@@ -11,7 +11,7 @@ from scipy import integrate, special, stats
 
 from warptheory import results, warping
 from warptheory.results._setting import Setting
-from warptheory.results.backward import jensen
+from warptheory.results.backward.jensen import CrossSlopes
 from warptheory.results.iid import variance_preserving
 from warptheory.results.iid.knots import GaussianErrorExperiment
 from warptheory.symbolic import NotReducible, evaluate
@@ -137,7 +137,7 @@ def test_splats_of_a_constant_field_are_those_of_ones():
 @pytest.mark.parametrize("tau", [0.3, 0.7, 0.9])
 def test_cross_slopes(tau):
     """⟨1/J⟩ by SciPy's double integral, and its elliptic integral; the second order is that of no divergence, 0."""
-    steps = jensen.cross_slopes(Setting(dim=2)).derive().steps
+    steps = CrossSlopes(Setting(dim=2)).derive().steps
     exact = integrate.dblquad(lambda a, b: 1 / (1 - tau**2 * np.cos(a) * np.cos(b)), 0, np.pi, 0, np.pi)[0] / np.pi**2
     for step in steps:
         assert evaluate(step.expression, {"tau": tau}) == pytest.approx(exact, rel=1e-7)
@@ -161,4 +161,4 @@ def test_every_offset_off_the_pixels_costs_variance(dim, share):
 @pytest.mark.parametrize("kernel", ["sinc", "nearest"])
 def test_kernels_that_keep_the_variance_off_the_pixels_are_refused(kernel):
     with pytest.raises(NotReducible):
-        variance_preserving.deficit(Setting(kernel=kernel)).derive()
+        variance_preserving.Deficit(Setting(kernel=kernel)).derive()

@@ -9,18 +9,18 @@ import torch
 from scipy import stats
 
 import warptheory as wt
-from warptheory import kernels, montecarlo, symbolic
+from warptheory import montecarlo
 from warptheory.core.errors import ArgumentError
 from warptheory.results import Setting
-from warptheory.results.backward import dead_inputs
-from warptheory.results.backward.dead_inputs import RESULT, WIDE_SIZE, DeadShare, DeadShareSimulation
-from warptheory.symbolic import NotReducible, OffsetField, evaluate
+from warptheory.results.backward._reading import UnreadProbability, reading_probability, watch
+from warptheory.results.backward.dead_inputs import DeadShare, WideDeadShare, result
+from warptheory.symbolic import NotReducible, evaluate
 
-WIDE = [quantity for quantity in RESULT.quantities if "wide" in quantity.name]
+WIDE = [quantity for quantity in result.quantities if "wide" in quantity.name]
 CLAIMS = [
     pytest.param(quantity, setting, id=f"{quantity.name}-{setting.kernel}-{setting.dim}-{setting.offsets}")
-    for quantity in RESULT.quantities
-    for setting in RESULT.settings(quantity.name)
+    for quantity in result.quantities
+    for setting in result.settings(quantity.name)
 ]
 
 
@@ -30,7 +30,7 @@ def choices(setting):
 
 @pytest.mark.parametrize(("quantity", "setting"), CLAIMS)
 def test_the_operator_verifies_it_and_a_planted_error_is_refused(quantity, setting):
-    claim = RESULT.claim(quantity.name, **choices(setting))
+    claim = result.claim(quantity.name, **choices(setting))
     found = montecarlo.verify(claim, family=len(CLAIMS))
     assert found.verdict == "verified", str(found)
     wrong = claim.theory * (1 - quantity.smallest_effect)
@@ -46,7 +46,7 @@ def test_finite_spread_steps_agree(offsets, kernel, dim):
     Products of up to 10³ factors, each rounded, of quadratures that are exact to rounding.
     """
     law = {"normal": ("s", 0.55), "uniform": ("a", 0.85), "laplace": ("b", 0.1)}[offsets]
-    steps = dead_inputs.dead_share(Setting(kernel, dim, offsets)).derive().steps
+    steps = DeadShare(Setting(kernel, dim, offsets)).derive().steps
     numbers = [evaluate(step.expression, dict([law])) for step in steps]
     assert numbers == pytest.approx([numbers[-1]] * len(steps), rel=1e-11, abs=1e-14)
 
@@ -56,7 +56,7 @@ def test_finite_spread_steps_agree(offsets, kernel, dim):
 @pytest.mark.parametrize("dim", [1, 2])
 def test_steps_of_the_limit_agree(offsets, kernel, dim):
     """Extrapolated from finite spreads. Limits of 5 spreads (d = 2) are good to 1e-9 of the largest factor, one."""
-    steps = dead_inputs.wide_dead_share(Setting(kernel, dim, offsets)).derive().steps
+    steps = WideDeadShare(Setting(kernel, dim, offsets)).derive().steps
     numbers = [evaluate(step.expression, {}) for step in steps]
     assert numbers == pytest.approx([numbers[-1]] * len(steps), rel=1e-6, abs=1e-11)
 
@@ -66,7 +66,7 @@ def test_steps_of_the_limit_agree(offsets, kernel, dim):
 )
 @pytest.mark.parametrize("dim", [1, 2, 3])
 def test_the_limit_in_closed_form(kernel, exponent, dim):
-    assert dead_inputs.wide_dead_share(Setting(kernel, dim)).doit() == sp.exp(-(exponent**dim))
+    assert WideDeadShare(Setting(kernel, dim)).doit() == sp.exp(-(exponent**dim))
 
 
 def test_finite_spread_against_scipy():
@@ -74,28 +74,29 @@ def test_finite_spread_against_scipy():
     outputs = np.arange(-40, 41)
     for scale in (0.3, 1.0, 3.0):
         mass = stats.norm.cdf(1 - outputs, scale=scale) - stats.norm.cdf(-1 - outputs, scale=scale)
-        assert RESULT.evaluate(s=scale, standard=True) == pytest.approx(np.prod(1 - mass), rel=1e-12)
+        assert result.evaluate(s=scale, standard=True) == pytest.approx(np.prod(1 - mass), rel=1e-12)
 
 
 @pytest.mark.parametrize("quantity", WIDE, ids=lambda quantity: quantity.name)
 def test_the_wide_experiment_is_wide_enough(quantity):
     """The exact share on the experiment's torus is within a tenth of the smallest effect of the limit."""
-    for setting in RESULT.settings(quantity.name):
-        claim = RESULT.claim(quantity.name, **choices(setting))
-        offsets = OffsetField(setting.offsets, setting.dim)
-        torus = DeadShare(kernels.get(setting.kernel), offsets, WIDE_SIZE[setting.dim])
-        exact = symbolic.evaluate(torus.doit(), claim.values)
+    for setting in result.settings(quantity.name):
+        claim = result.claim(quantity.name, **choices(setting))
+        experiment = WideDeadShare(setting)
+        probability = reading_probability(experiment.kernel, experiment.offsets.axis_law)
+        torus = watch(UnreadProbability, probability, experiment.kernel, experiment.offsets, experiment.pixels)
+        exact = evaluate(torus, claim.values)
         assert exact == pytest.approx(claim.theory, rel=quantity.smallest_effect / 10)
         assert exact != claim.theory
         # Positions are uniform over the torus: the share is that of occupancy theory, (1 − |S|ᵈ/Nᵈ)^(Nᵈ).
-        pixels = WIDE_SIZE[setting.dim] ** setting.dim
-        readings = float(-sp.log(dead_inputs.wide_dead_share(setting).doit()))
+        pixels = experiment.pixels**setting.dim
+        readings = float(-sp.log(experiment.doit()))
         assert exact == pytest.approx((1 - readings / pixels) ** pixels, rel=1e-7)
 
 
 def test_offsets_that_are_not_wide_are_refuted():
     """The limit is not what the operator does at s = 0.5."""
-    assert montecarlo.verify(RESULT.claim(WIDE[0].name, s=0.5)).verdict == "refuted"
+    assert montecarlo.verify(result.claim(WIDE[0].name, s=0.5)).verdict == "refuted"
 
 
 @pytest.mark.parametrize("kernel", ["nearest", "linear", "keys", "bspline3", "gauss(0.5)"])
@@ -113,18 +114,22 @@ def test_a_pixel_without_gradient_is_a_column_without_entries(kernel, dim):
 
 
 def test_offsets_that_would_go_around_the_grid_are_refused():
-    experiment = DeadShareSimulation(kernels.get("linear"), OffsetField("normal", 1), 64, wraps=False)
-    with pytest.raises(ArgumentError, match="^values: expected offsets below 31 pixels, got up to"):
-        experiment.sample(np.random.default_rng(0), 1, {"s": 5.0})
+    """By the experiment, and by the claim before anything runs."""
+    for work in (
+        lambda: DeadShare(Setting()).sample(np.random.default_rng(0), 1, {"s": 5.0}),
+        lambda: result.claim(s=5.0),
+    ):
+        with pytest.raises(ArgumentError, match="^values: expected offsets below 31 pixels, got up to"):
+            work()
 
 
 @pytest.mark.parametrize("offsets", ["constant", "rademacher"])
 def test_laws_without_a_density_are_refused(offsets):
     with pytest.raises(NotReducible):
-        RESULT.derive(offsets=offsets)
+        result.derive(offsets=offsets)
 
 
-@pytest.mark.parametrize("quantity", RESULT.quantities, ids=lambda quantity: quantity.name)
+@pytest.mark.parametrize("quantity", result.quantities, ids=lambda quantity: quantity.name)
 def test_every_step_prints(quantity):
     for dim in (1, 2):
         derivation = quantity.experiment(Setting("linear", dim)).derive()

@@ -8,8 +8,9 @@ import torch
 from scipy import stats
 
 from warptheory import results, warping
+from warptheory.results._depth import LAYERS
+from warptheory.results.backward._compound_poisson import THRESHOLD
 from warptheory.results.backward._descendants import CompoundTail, GeneratedTail
-from warptheory.results.backward.stacked_gradients import LAYERS, THRESHOLD
 
 A9, B8 = "variance after L layers, wide offsets", "share without a gradient after L layers, wide offsets"
 TAIL = "tail after L layers, wide offsets"

@@ -10,29 +10,34 @@ from scipy import integrate, interpolate, stats
 
 from warptheory import montecarlo, warping
 from warptheory.core.errors import ArgumentError
-from warptheory.results._setting import Setting
-from warptheory.results.backward import _fold_experiments, _lag_sums, folding
-from warptheory.results.backward._fold_experiments import PreimageExperiment, count_preimages, gaussian_offsets
+from warptheory.results._setting import TAU, Setting
+from warptheory.results.backward import _lag_sums
+from warptheory.results.backward._fold_integrals import logarithm_coefficient
+from warptheory.results.backward._folded_fields import count_preimages, gaussian_offsets
+from warptheory.results.backward.folding import (
+    GROWTH,
+    DensityAtZero,
+    FoldProbability,
+    Growth,
+    Preimages,
+    SignedPreimages,
+    growth,
+    mean_inverse_jacobian,
+    result,
+)
 from warptheory.stability import jacobian_determinant, offset_jacobian
 from warptheory.symbolic import evaluate
 
-STATISTICS = [
-    folding.fold_probability,
-    folding.preimages,
-    folding.signed_preimages,
-    folding.density_at_zero,
-]
-GROWTH = "growth of the backward gain per doubling of the resolution"
 ALLOWED = 4.5  # standard errors
 
 
-@pytest.mark.parametrize("statistic", STATISTICS)
+@pytest.mark.parametrize("experiment", [FoldProbability, Preimages, SignedPreimages, DensityAtZero])
 @pytest.mark.parametrize("dim", [1, 2, 3])
 @pytest.mark.parametrize("tau", [0.4, 0.9])
-def test_every_step_equals_the_one_before(statistic, dim, tau):
+def test_every_step_equals_the_one_before(experiment, dim, tau):
     """Quadrature, to rounding, on one side, the closed form on the other; mpmath's quadrature promises 15 digits."""
     values = {"tau": tau, "nu": 0.8, "h": 0.2, "delta": 0.1}
-    steps = statistic(Setting(dim=dim)).derive().steps
+    steps = experiment(Setting(dim=dim)).derive().steps
     assert len(steps) >= 2
     for before, after in itertools.pairwise(steps):
         first, second = evaluate(before.expression, values), evaluate(after.expression, values)
@@ -52,7 +57,7 @@ def test_growth_is_that_of_the_sum_over_pairs(dim, tau, accuracy):
 
 
 def growth_steps(dim):
-    return folding.growth_per_doubling(Setting(dim=dim)).derive().steps
+    return growth(Setting(dim=dim)).derive().steps
 
 
 @pytest.mark.parametrize("dim", [1, 2])
@@ -75,21 +80,21 @@ def test_a_sum_over_pairs_is_that_of_all_lags(dim):
 def test_closed_forms(dim, tau):
     """Against scipy's χ² law, and its normal law; rounding only."""
 
-    def value(statistic):
-        return evaluate(statistic(Setting(dim=dim)).doit(), {"tau": tau})
+    def value(experiment):
+        return evaluate(experiment(Setting(dim=dim)).doit(), {"tau": tau})
 
-    assert value(folding.fold_probability) == pytest.approx(stats.chi2.sf(1 / tau**2, dim) / 2, rel=1e-13)
+    assert value(FoldProbability) == pytest.approx(stats.chi2.sf(1 / tau**2, dim) / 2, rel=1e-13)
     at_zero = stats.chi2.pdf(1 / tau**2, dim) / tau**2
-    assert value(folding.density_at_zero) == pytest.approx(at_zero, rel=1e-13)
-    assert value(folding.growth_per_doubling) == pytest.approx(2 * math.log(2) * at_zero, rel=1e-13)
+    assert value(DensityAtZero) == pytest.approx(at_zero, rel=1e-13)
+    assert value(growth) == pytest.approx(2 * math.log(2) * at_zero, rel=1e-13)
     below, density = stats.norm.cdf(-1 / tau), stats.norm.pdf(1 / tau)
     expected = {
         1: 1 - 2 * below + 2 * tau * density,
         2: 1 + tau**2 * math.exp(-1 / (2 * tau**2)),
         3: 1 - 2 * below + 4 * tau * (1 + tau**2) * density,
     }
-    assert value(folding.preimages) == pytest.approx(expected[dim], rel=1e-13)
-    assert value(folding.signed_preimages) == 1
+    assert value(Preimages) == pytest.approx(expected[dim], rel=1e-13)
+    assert value(SignedPreimages) == 1
 
 
 @pytest.mark.parametrize("dim", [1, 2, 3])
@@ -97,18 +102,18 @@ def test_closed_forms_against_sampled_matrices(dim):
     tau = 0.7
     slopes = tau * np.random.default_rng(dim).standard_normal((500_000, dim, dim))
     sample = np.linalg.det(np.eye(dim) + slopes)
-    for statistic, values in [
-        (folding.fold_probability, sample < 0),
-        (folding.preimages, np.abs(sample)),
-        (folding.signed_preimages, sample),
+    for experiment, values in [
+        (FoldProbability, sample < 0),
+        (Preimages, np.abs(sample)),
+        (SignedPreimages, sample),
     ]:
-        exact = evaluate(statistic(Setting(dim=dim)).doit(), {"tau": tau})
+        exact = evaluate(experiment(Setting(dim=dim)).doit(), {"tau": tau})
         assert abs(exact - values.mean()) < ALLOWED * values.std() / math.sqrt(len(values))
 
 
 @pytest.mark.parametrize("dim", [1, 2, 3])
 def test_mean_inverse_jacobian_is_infinite_and_says_why(dim):
-    derivation = folding.mean_inverse_jacobian(Setting(dim=dim)).derive()
+    derivation = mean_inverse_jacobian(Setting(dim=dim)).derive()
     assert derivation.result == sp.oo
     assert evaluate(derivation.steps[0].expression, {"tau": 0.5}) == math.inf
     assert "density of J at 0 is positive" in derivation.steps[-1].reason
@@ -126,8 +131,8 @@ def test_truncated_mean_grows_with_the_logarithm(tau):
     law = stats.norm(1, tau)
     shell = integrate.quad(lambda j: (law.pdf(j) + law.pdf(-j)) / j, 1e-4, 1e-3)[0]
     density = sp.Symbol("J", real=True)
-    normal = sp.exp(-((density - 1) ** 2) / (2 * folding.TAU**2)) / sp.sqrt(2 * sp.pi * folding.TAU**2)
-    coefficient = evaluate(folding.logarithm_coefficient(normal), {"tau": tau})
+    normal = sp.exp(-((density - 1) ** 2) / (2 * TAU**2)) / sp.sqrt(2 * sp.pi * TAU**2)
+    coefficient = evaluate(logarithm_coefficient(normal), {"tau": tau})
     assert coefficient == pytest.approx(2 * law.pdf(0), rel=1e-13)
     # p″ is at most 1/τ² · 4 of p here, and δ² = 10⁻⁶ for the upper end.
     assert shell == pytest.approx(coefficient * math.log(10), rel=4e-6 / tau**4)
@@ -137,7 +142,7 @@ def test_truncated_mean_grows_with_the_logarithm(tau):
 def test_forward_differences_are_independent_normals(dim):
     """At the first and the last pixel of the period: covariance τ²I, and fourth moments 3τ⁴, of the d² slopes."""
     tau, rows = 0.7, 60_000
-    offsets = gaussian_offsets(np.random.default_rng(1), rows, dim, tau)
+    offsets = gaussian_offsets(np.random.default_rng(1), rows, dim, tau, 4)
     slopes = offset_jacobian(offsets)
     for pixel in (0, -1):
         found = slopes[(..., *[pixel] * dim)].reshape(rows, -1) / tau
@@ -223,7 +228,7 @@ def test_the_count_at_one_fixed_point_converges_to_the_continuum(place):
 
     At 6 and 12 the error is below 0.1 %, a tenth of the smallest effect. Over all places in a pixel it vanishes.
     """
-    exact = folding.RESULT.evaluate("preimages", standard=True)
+    exact = result.evaluate("preimages", standard=True)
     errors = {}
     for pixels, rows in ((3, 200_000), (6, 600_000), (12, 400_000)):
         offsets = gaussian_offsets(np.random.default_rng(pixels), rows, 1, 0.8, pixels)
@@ -236,16 +241,16 @@ def test_the_count_at_one_fixed_point_converges_to_the_continuum(place):
 @pytest.mark.parametrize("dim", [1, 2])
 def test_other_numbers_of_preimages_are_refuted(dim):
     """One (no folds), or slopes 5 % too steep."""
-    claim = folding.RESULT.claim("preimages", dim=dim)
-    steeper = folding.RESULT.evaluate("preimages", dim=dim, tau=0.84, standard=True)
+    claim = result.claim("preimages", dim=dim)
+    steeper = result.evaluate("preimages", dim=dim, tau=0.84, standard=True)
     for wrong in (1.0, steeper):
         assert montecarlo.verify(replace(claim, theory=wrong)).verdict == "refuted"
 
 
 @pytest.mark.parametrize("pixels", [4, 7])
 def test_the_count_does_not_depend_on_the_grid(pixels):
-    claim = folding.RESULT.claim("preimages", dim=2)
-    finer = replace(claim, experiment=PreimageExperiment(2, pixels=pixels))
+    claim = result.claim("preimages", dim=2)
+    finer = replace(claim, experiment=Preimages(Setting(dim=2), pixels))
     assert montecarlo.verify(finer).verdict == "verified"
 
 
@@ -278,7 +283,9 @@ def test_the_band_about_zero_gives_the_density(dim, tau):
     exact = stats.chi2.pdf(1 / tau**2, dim) / tau**2
     nodes, weights = np.polynomial.legendre.leggauss(24)
     band = 0.8 * tau**2 * np.concatenate([(nodes - 1) / 2, (nodes + 1) / 2])  # either side of the kink
-    mass = 0.4 * tau**2 * np.tile(weights, 2) * folding.near_zero(torch.from_numpy(band), tau).numpy()
+    mass = (
+        0.4 * tau**2 * np.tile(weights, 2) * DensityAtZero(Setting(dim=dim)).seen(torch.from_numpy(band), tau).numpy()
+    )
     rows = np.eye(dim)[1:] + tau * np.random.default_rng(dim).standard_normal((250_000, dim - 1, dim))
     cofactors = {
         1: lambda: np.ones((1, 1)),
@@ -294,13 +301,13 @@ def test_the_band_about_zero_gives_the_density(dim, tau):
 
 @pytest.mark.parametrize("tau", [0.6, 1.5])
 def test_the_density_at_zero_is_verified_for_other_slopes(tau):
-    verdict = montecarlo.verify(folding.RESULT.claim("density at zero", dim=2, tau=tau))
+    verdict = montecarlo.verify(result.claim("density at zero", dim=2, tau=tau))
     assert verdict.verdict == "verified", str(verdict)
 
 
 @pytest.mark.parametrize("dim", [1, 2, 3])
 def test_a_density_that_is_a_tenth_off_is_refuted(dim):
-    claim = folding.RESULT.claim("density at zero", dim=dim)
+    claim = result.claim("density at zero", dim=dim)
     for factor in (0.9, 1.1):
         assert montecarlo.verify(replace(claim, theory=factor * claim.theory)).verdict == "refuted"
 
@@ -309,21 +316,21 @@ def test_a_density_that_is_a_tenth_off_is_refuted(dim):
 def test_the_infinite_mean_is_derived_and_not_drawn(dim):
     """A user reads that it is infinite, and why; no sample is said to confirm it."""
     name = "backward gain in the continuum"
-    assert folding.RESULT.derive(name, dim=dim).result == sp.oo
-    assert folding.RESULT.evaluate(name, dim=dim, standard=True) == math.inf
-    assert not list(folding.RESULT.settings(name))
-    assert GROWTH in folding.RESULT.get(name).checked_by
+    assert result.derive(name, dim=dim).result == sp.oo
+    assert result.evaluate(name, dim=dim, standard=True) == math.inf
+    assert not list(result.settings(name))
+    assert GROWTH in result.get(name).checked_by
     with pytest.raises(
         ArgumentError,
         match="^quantity: expected one that can be drawn: for 'backward gain in the continuum' stand 'density",
     ):
-        folding.RESULT.claim(name, dim=dim)
+        result.claim(name, dim=dim)
 
 
 def relative_bias(pixels, rows):
     """Growth from N to 2N pixels against the limit: relative difference, and its standard error."""
-    claim = folding.RESULT.claim(GROWTH)
-    sample = folding.GrowthExperiment(1, pixels).sample(np.random.default_rng(pixels), rows, claim.values).numpy()
+    claim = result.claim(GROWTH)
+    sample = Growth(Setting(), pixels).sample(np.random.default_rng(pixels), rows, claim.values).numpy()
     return sample.mean() / claim.theory - 1, sample.std() / math.sqrt(rows) / claim.theory
 
 
@@ -337,14 +344,14 @@ def test_growth_converges_to_the_logarithmic_law():
         ratio = biases[fine][0] / biases[coarse][0]
         assert 0.2 < ratio < 0.5
         assert abs(biases[coarse][0]) > ALLOWED * biases[coarse][1]
-    bias, error = biases[_fold_experiments._FINE_PIXELS]
+    bias, error = biases[growth(Setting()).pixels]
     assert abs(bias) < 0.004 + ALLOWED * error
     assert error < 0.003
 
 
 def test_in_the_plane_the_grid_is_fine_enough():
     """The exact sum over all pairs, for the same waves: 0.7 % below the limit, a ninth of the smallest effect."""
-    claim = folding.RESULT.claim(f"{GROWTH} in the plane")
+    claim = result.claim(f"{GROWTH} in the plane")
     sums = [wave_lag_sum(pixels, claim.values["tau"]) for pixels in (24, 48)]
     assert -0.01 < (sums[1] - sums[0]) / claim.theory - 1 < 0
     assert claim.smallest_effect >= 0.06
@@ -370,7 +377,7 @@ def wave_lag_sum(pixels, tau):
 @pytest.mark.parametrize("name", [GROWTH, f"{GROWTH} in the plane"])
 def test_a_caustic_counted_once_is_refuted(name):
     """Growth log(2) p_J(0), as if the two preimages at a caustic did not add up before they are squared."""
-    claim = folding.RESULT.claim(name)
+    claim = result.claim(name)
     once = replace(claim, theory=claim.theory / 2, smallest_effect=2 * claim.smallest_effect)
     assert montecarlo.verify(once).verdict == "refuted"
     assert montecarlo.verify(claim).verdict == "verified"
@@ -379,5 +386,5 @@ def test_a_caustic_counted_once_is_refuted(name):
 @pytest.mark.parametrize("tau", [0.6, 1.2])
 def test_other_slopes(tau):
     for name in ("fold probability", "preimages"):
-        verdict = montecarlo.verify(folding.RESULT.claim(name, dim=2, tau=tau))
+        verdict = montecarlo.verify(result.claim(name, dim=2, tau=tau))
         assert verdict.verdict == "verified", str(verdict)

@@ -4,22 +4,24 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import sympy as sp
 import torch
 from scipy import integrate
 
 from warptheory import montecarlo
 from warptheory.results._setting import Setting
-from warptheory.results.backward import jensen
+from warptheory.results.backward._smooth_offsets import WaveGrid
+from warptheory.results.backward.jensen import BackwardGain, ForwardGain, SmallSlopes, TorusMean, result
 from warptheory.symbolic import evaluate
 
 
-@pytest.mark.parametrize("statistic", [jensen.forward_gain, jensen.backward_gain, jensen.small_slopes])
+@pytest.mark.parametrize("experiment", [ForwardGain, BackwardGain, SmallSlopes])
 @pytest.mark.parametrize("dim", [1, 2, 3])
 @pytest.mark.parametrize("tau", [0.1, 0.5, 0.8])
-def test_every_step_equals_the_one_before(statistic, dim, tau):
+def test_every_step_equals_the_one_before(experiment, dim, tau):
     """The trapezoid rule converges like ((1 − √(1 − τ²))/τ)ᴺ: to rounding at N = 96 for τ = 0.8."""
     values = {"tau": tau, "omega": 1.7, "t_1": 0.4, "t_2": 2.9, "t_3": 5.1}
-    steps = statistic(Setting(dim=dim)).derive().steps
+    steps = experiment(Setting(dim=dim)).derive().steps
     assert len(steps) >= 2
     for before, after in itertools.pairwise(steps):
         first, second = evaluate(before.expression, values), evaluate(after.expression, values)
@@ -31,7 +33,7 @@ def test_every_step_equals_the_one_before(statistic, dim, tau):
 def test_backward_gain_against_scipy(dim):
     tau = 0.6
     one_axis = integrate.quad(lambda t: 1 / (1 + tau * math.cos(t)), 0, 2 * math.pi)[0] / (2 * math.pi)
-    found = evaluate(jensen.backward_gain(Setting(dim=dim)).doit(), {"tau": tau})
+    found = evaluate(BackwardGain(Setting(dim=dim)).doit(), {"tau": tau})
     assert found == pytest.approx(one_axis**dim, rel=1e-12)
 
 
@@ -39,9 +41,7 @@ def test_backward_gain_against_scipy(dim):
 def test_small_slopes_err_at_fourth_order(dim):
     def remainder(tau):
         setting = Setting(dim=dim)
-        gain, quadratic = (
-            evaluate(s(setting).doit(), {"tau": tau}) for s in (jensen.backward_gain, jensen.small_slopes)
-        )
+        gain, quadratic = (evaluate(s(setting).doit(), {"tau": tau}) for s in (BackwardGain, SmallSlopes))
         return gain - quadratic
 
     # Halved, τ⁴ falls by 16, but for the next order, about τ² = 0.01 of it.
@@ -62,16 +62,17 @@ def test_jensen_for_any_diffeomorphism(seed):
     assert np.mean(1 / (1 + small)) - 1 == pytest.approx(np.mean(small**2), rel=0.01)
 
 
-def relative_bias(experiment, tau=0.5):
-    """Mean of the experiment against the continuum, without the scatter of the wave's phase.
+def relative_bias(grid, backward, tau=0.5):
+    """Mean gain on a grid against the continuum, without the scatter of the wave's phase.
 
     cos² + sin² = 1: over two waves a quarter of a period apart the mean over the wave's phase is exact.
     """
-    phases = 2 * math.pi * torch.rand(8, 1 + experiment.dim, generator=torch.Generator().manual_seed(1)).double()
+    phases = 2 * math.pi * torch.rand(8, 1 + grid.dim, generator=torch.Generator().manual_seed(1)).double()
     quarter = torch.zeros_like(phases)
     quarter[:, 0] = math.pi / 2
-    gains = (experiment.gain(phases, tau) + experiment.gain(phases + quarter, tau)) / 2
-    theory = (1 - tau**2) ** (-experiment.dim / 2) if experiment.backward else 1.0
+    energy = grid.splatted_energy if backward else grid.warped_energy
+    gains = (energy(phases, tau) + energy(phases + quarter, tau)) / 2
+    theory = (1 - tau**2) ** (-grid.dim / 2) if backward else 1.0
     return gains.mean().item() / theory - 1
 
 
@@ -83,36 +84,36 @@ def test_discretization_error_falls_with_the_square_of_the_spacing(kernel, order
     Factors 2^order, but for the next order and the beat of positions with the grid: 30 %.
     """
     coarse, middle, fine = (
-        relative_bias(jensen.GainExperiment(kernel, 1, backward, period, oversampling=8)) for period in (32, 64, 128)
+        relative_bias(WaveGrid(kernel, 1, period, oversampling=8 if backward else 1), backward)
+        for period in (32, 64, 128)
     )
     assert abs(fine) < abs(middle) < abs(coarse)
     assert math.sqrt(coarse / fine) == pytest.approx(2**order, rel=0.3)
 
 
-@pytest.mark.parametrize("backward", [False, True])
+@pytest.mark.parametrize("gain", [ForwardGain, BackwardGain])
 @pytest.mark.parametrize("kernel", ["linear", "keys"])
 @pytest.mark.parametrize("dim", [1, 2])
-def test_bias_of_the_checked_experiments_is_below_a_twentieth_of_the_effect(kernel, dim, backward):
-    setting = Setting(kernel=kernel, dim=dim)
-    assert abs(relative_bias(jensen.gain_experiment(setting, backward))) < 0.0005
+def test_bias_of_the_checked_experiments_is_below_a_twentieth_of_the_effect(kernel, dim, gain):
+    assert abs(relative_bias(gain(Setting(kernel, dim)).grid, gain is BackwardGain)) < 0.0005
 
 
 def test_as_many_outputs_as_inputs_miss_the_continuum():
     """Gaps between neighbouring positions add energy that no refinement of both grids takes away: 0.9 % here."""
-    biases = [relative_bias(jensen.GainExperiment("linear", 1, True, period, oversampling=1)) for period in (512, 1024)]
+    biases = [relative_bias(WaveGrid("linear", 1, period, oversampling=1), True) for period in (512, 1024)]
     assert min(biases) > 0.005
-    assert abs(relative_bias(jensen.GainExperiment("linear", 1, True, 512))) < 0.0002
+    assert abs(relative_bias(WaveGrid("linear", 1, 512), True)) < 0.0002
 
 
 @pytest.mark.parametrize("name", ["forward gain", "backward gain"])
 def test_a_smooth_kernel(name):
-    verdict = montecarlo.verify(jensen.RESULT.claim(name, kernel="gauss(0.5)"))
+    verdict = montecarlo.verify(result.claim(name, kernel="gauss(0.5)"))
     assert verdict.verdict == "verified", str(verdict)
 
 
 def test_the_mirror_of_the_forward_pass_is_refuted():
     """Backward gain one, as a unitary operator would have."""
-    claim = jensen.RESULT.claim("backward gain", tau=0.3)
+    claim = result.claim("backward gain", tau=0.3)
     wrong = montecarlo.Claim(claim.label, 1.0, claim.experiment, claim.values)
     assert montecarlo.verify(wrong).verdict == "refuted"
 
@@ -122,10 +123,10 @@ SMALL = "backward gain, small slopes"
 
 def test_small_slopes_are_small_enough():
     """What is neglected, and what the grid adds, are below a tenth of the smallest effect together."""
-    claim = jensen.RESULT.claim(SMALL)
+    claim = result.claim(SMALL)
     tau = claim.values["tau"]
-    neglected = jensen.RESULT.evaluate("backward gain", tau=tau, standard=True) - claim.theory
-    grid = relative_bias(claim.experiment, tau)
+    neglected = result.evaluate("backward gain", tau=tau, standard=True) - claim.theory
+    grid = relative_bias(claim.experiment.grid, True, tau)
     assert 0 < neglected + abs(grid) < 0.1 * claim.absolute_effect
     assert claim.absolute_effect == pytest.approx(0.1 * (claim.theory - 1))
 
@@ -133,7 +134,16 @@ def test_small_slopes_are_small_enough():
 @pytest.mark.parametrize("factor", [0.0, 0.5, 2.0])
 def test_other_gains_at_small_slopes_are_refuted(factor):
     """No gain at all, or half or twice E (div ε)²: the check is of what exceeds one."""
-    claim = jensen.RESULT.claim(SMALL)
+    claim = result.claim(SMALL)
     wrong = replace(claim, theory=1 + factor * (claim.theory - 1))
     assert montecarlo.verify(wrong).verdict == "refuted"
     assert montecarlo.verify(claim).verdict == "verified"
+
+
+def test_torus_mean():
+    s, t = sp.symbols("s t", real=True)
+    mean = TorusMean(1 / (2 + sp.cos(s) * sp.sin(t)), s, t)
+    expected = integrate.dblquad(lambda t, s: 1 / (2 + np.cos(s) * np.sin(t)), 0, 2 * np.pi, 0, 2 * np.pi)[0]
+    assert evaluate(mean, {}) == pytest.approx(expected / (4 * np.pi**2), rel=1e-8)
+    assert mean.free_symbols == set()
+    assert str(mean) == str(mean.integral)

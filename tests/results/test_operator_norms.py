@@ -6,7 +6,8 @@ import torch
 from scipy import integrate, special
 
 from warptheory import results, warping
-from warptheory.results.backward._largest_column import LargestColumnSimulation, NormSimulation
+from warptheory.results._setting import Setting
+from warptheory.results.backward.column_sums import LargestColumnSumOfMany, SchurBound, SquaredNorm
 
 MANY = "largest column sum, many pixels"
 
@@ -16,8 +17,9 @@ MANY = "largest column sum, many pixels"
 def test_norms_are_those_of_dense_matrices(kernel, dim, pixels):
     """The same draws: NumPy's dense singular values, and Schur's bound from its column and row sums."""
     values = {"N": float(pixels)}
-    squares = NormSimulation(kernel, dim, bound=False).sample(np.random.default_rng(1), 3, values)
-    within = NormSimulation(kernel, dim, bound=True).sample(np.random.default_rng(1), 3, values)
+    setting = Setting(kernel, dim)
+    squares = SquaredNorm(setting).sample(np.random.default_rng(1), 3, values)
+    within = SchurBound(setting).sample(np.random.default_rng(1), 3, values)
     grid = (pixels,) * dim
     offsets = torch.from_numpy(np.random.default_rng(1).uniform(0, pixels, (3, dim, *grid)))
     for row in range(3):
@@ -55,7 +57,7 @@ def test_largest_column_of_the_linear_kernel(pixels):
     exact = results.get("B5").evaluate(MANY, N=pixels, standard=True)
     # Against exp(−N P) there is (1 − P)ᴺ: a difference of order N P² where it matters, below 1/N.
     assert abs(largest.mean() - exact) < 4.5 * largest.std() / np.sqrt(len(largest)) + exact / pixels
-    real = LargestColumnSimulation("linear", 1).sample(generator, 300, {"N": float(pixels)}).numpy()
+    real = LargestColumnSumOfMany(Setting("linear", 1)).sample(generator, 300, {"N": float(pixels)}).numpy()
     assert abs(real.mean() / exact - 1) < 0.02
 
 
@@ -87,5 +89,9 @@ def test_largest_column_of_the_linear_kernel_in_the_plane(size):
     exact = (4 * numbers[1] - numbers[0]) / 3
     found = results.get("B5").evaluate(MANY, dim=2, N=size)
     assert found == pytest.approx(exact, rel=2e-4)
-    real = LargestColumnSimulation("linear", 2).sample(np.random.default_rng(size), 500, {"N": float(size)}).numpy()
+    real = (
+        LargestColumnSumOfMany(Setting("linear", 2))
+        .sample(np.random.default_rng(size), 500, {"N": float(size)})
+        .numpy()
+    )
     assert abs(real.mean() / exact - 1) < 0.01 + 4.5 * real.std() / exact / np.sqrt(len(real))

@@ -8,7 +8,7 @@ import torch
 
 from warptheory import montecarlo, results
 from warptheory.core.errors import ArgumentError
-from warptheory.results.backward.jensen import GainExperiment
+from warptheory.results.backward._smooth_offsets import WaveGrid
 from warptheory.results.discretization._diffusion_experiments import EquilibriumExperiment, burn_in
 
 STACK = "second moment after L layers, smooth offsets"
@@ -24,7 +24,7 @@ def test_the_backward_grid_resolves_the_peaks(kernel, period, tau):
         ones = torch.ones(8, 1, grid.points, dtype=torch.float64)
         return grid.splatted(ones, phases, tau).square().mean().item() * math.sqrt(1 - tau**2) - 1
 
-    coarse = GainExperiment(kernel, 1, True, period)
+    coarse = WaveGrid(kernel, 1, period)
     assert abs(error(coarse.resolving(tau))) < 2e-4
     if tau > 0.95:
         assert abs(error(coarse)) > 0.03

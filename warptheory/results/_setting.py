@@ -11,6 +11,7 @@ from warptheory.fields import laws
 PIXEL = sp.Symbol("n", integer=True)
 HALF_WIDTH = sp.Symbol("a", positive=True)  # of uniform offsets
 DISPLACEMENT = sp.Symbol("Delta", real=True)  # of one position against another
+TAU = sp.Symbol("tau", positive=True)  # slope of the offsets: the largest of a wave, the deviation of Gaussian ones
 
 
 @dataclass(frozen=True)

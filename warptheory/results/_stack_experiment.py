@@ -1,9 +1,8 @@
 """Stacks of layers on the real operator, for the forward and the backward pass alike."""
 
 import math
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Mapping, Set
-from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
@@ -13,26 +12,26 @@ from jaxtyping import Float
 from torch import Tensor
 
 from warptheory.results._depth import LAYERS
+from warptheory.results._experiment import DerivedExperiment
 
 
-@dataclass(frozen=True)
-class StackExperiment(ABC):
+class StackExperiment(DerivedExperiment):
     """Pixels of a periodic grid, which pass L layers of offsets that are independent and uniform.
 
     Attributes:
-        kernel: name of the kernel.
-        dim: number d of axes.
+        setting: the setting.
         half_width: symbol of the half-width a of the offsets; None spreads them over the whole grid, the limit of wide
             offsets.
-        layers: L; None takes it from the values.
+        pixels: of the grid along each axis, by the number of axes.
     """
 
-    kernel: str
-    dim: int
-    half_width: sp.Symbol | None = None
-    layers: int | None = None
+    half_width: ClassVar[sp.Symbol | None] = None
+    pixels: ClassVar[Mapping[int, int]] = {1: 8192, 2: 96}
 
-    pixels: ClassVar[Mapping[int, int]] = {1: 8192, 2: 96}  # along each axis, by their number
+    @property
+    def layers(self) -> int | None:
+        """The number L of layers; None takes it from the values."""
+        return None
 
     @property
     def symbols(self) -> Set[str]:
@@ -41,22 +40,22 @@ class StackExperiment(ABC):
         return {symbol.name for symbol in open_ones if symbol is not None}
 
     @property
-    def size(self) -> tuple[int, ...]:
+    def grid(self) -> tuple[int, ...]:
         """The grid."""
-        return (self.pixels[self.dim],) * self.dim
+        return (self.pixels[self.setting.dim],) * self.setting.dim
 
     def row_elements(self, values: Mapping[str, float]) -> int:
         """Return the number of pixels of a row, over its layers."""
-        return self._number(values) * math.prod(self.size)
+        return self._number(values) * math.prod(self.grid)
 
     def sample(
         self, generator: np.random.Generator, rows: int, values: Mapping[str, float], device: str = "cpu"
     ) -> Float[Tensor, "rows"]:
         """Draw what enters and the offsets of all layers, and return what is seen of each row; shape (rows,)."""
         field = self.start(generator, rows, values, device)
-        reach = self.size[0] / 2 if self.half_width is None else values[self.half_width.name]
+        reach = self.grid[0] / 2 if self.half_width is None else values[self.half_width.name]
         for _ in range(self._number(values)):
-            offsets = generator.uniform(-reach, reach, (rows, self.dim, *self.size))
+            offsets = generator.uniform(-reach, reach, (rows, self.setting.dim, *self.grid))
             field = self.layer(field, torch.from_numpy(offsets).to(device))
         return self.seen(field, values)
 

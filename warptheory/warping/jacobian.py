@@ -62,16 +62,16 @@ def jacobian_determinant(
     slopes = offset_jacobian(offsets, spacing)
     dim = slopes.shape[1]
     identity = torch.eye(dim, dtype=slopes.dtype, device=slopes.device)
-    return _determinant(slopes + identity.reshape(1, dim, dim, *[1] * dim))
+    return determinant(slopes + identity.reshape(1, dim, dim, *[1] * dim))
 
 
-def _determinant(matrices: Float[Tensor, "B d d *N"]) -> Float[Tensor, "B *N"]:
-    """Expand along the first row; for the small d of a grid that is faster than a factorisation."""
+def determinant(matrices: Float[Tensor, "B d d *N"]) -> Float[Tensor, "B *N"]:
+    """Return determinants, shape (B, *N), expanded along the first row; for small d that is faster than factorising."""
     dim = matrices.shape[1]
     if dim == 1:
         return matrices[:, 0, 0]
     terms = []
     for column in range(dim):
         others = [other for other in range(dim) if other != column]
-        terms.append((-1) ** column * matrices[:, 0, column] * _determinant(matrices[:, 1:, others]))
+        terms.append((-1) ** column * matrices[:, 0, column] * determinant(matrices[:, 1:, others]))
     return sum(terms[1:], terms[0])

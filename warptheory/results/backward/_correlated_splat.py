@@ -7,7 +7,8 @@ With w(j) = E k(j + ε) the smoothed kernel and independent offsets, for g of me
 for pixels n ≠ n′ have offsets of their own, and E (Wᵀg)[m] = μ.
 """
 
-from dataclasses import dataclass
+from abc import abstractmethod
+from dataclasses import dataclass, field
 from functools import reduce
 
 import numpy as np
@@ -15,11 +16,9 @@ import sympy as sp
 from jaxtyping import Float
 from numpy import ndarray
 
-from warptheory import kernels
-from warptheory.core.errors import ArgumentError
 from warptheory.fields import SquaredExponential
-from warptheory.montecarlo import Experiment, Simulation
 from warptheory.results._setting import HALF_WIDTH, PIXEL, Setting
+from warptheory.results.backward._reading import kernel_values
 from warptheory.symbolic import (
     DEVIATION,
     MEAN,
@@ -29,15 +28,13 @@ from warptheory.symbolic import (
     IIDField,
     OffsetField,
     SplattedField,
-    Statistic,
     Step,
     Variance,
     kernel_mean,
     splat,
 )
-from warptheory.symbolic._nodes import Node, Opaque, _edges
-from warptheory.symbolic._quadrature import Environment, Evaluate, quadrature
-from warptheory.symbolic._reading import kernel_values
+from warptheory.symbolic.nodes import Node, Opaque, edges_of
+from warptheory.symbolic.quadrature import Environment, Evaluate, quadrature
 
 LENGTH = sp.Symbol("l", positive=True)  # ℓ of the field, in pixels
 
@@ -56,7 +53,7 @@ class _SumOverPixels(Node):
         """Add up over both pixels, or over their distance; offsets are averaged by Gauss–Legendre panels."""
         splatted = self.args[0].content
         field, offsets, kernel = splatted.field, splatted.offsets, splatted.kernel
-        points, mass = quadrature(offsets.axis_law, environment, evaluate, {0.0, 0.5, *_edges(kernel)})
+        points, mass = quadrature(offsets.axis_law, environment, evaluate, {0.0, 0.5, *edges_of(kernel)})
         reach = int(np.ceil(np.abs(points).max())) + kernel.reach
         smoothed = mass @ kernel_values(kernel, points[:, None] + np.arange(-reach, reach + 1))
         lags = np.arange(-2 * reach, 2 * reach + 1)
@@ -111,124 +108,90 @@ class SumOverLags(_SumOverPixels):
 
 
 @dataclass(frozen=True)
-class CorrelatedSplatVariance(Statistic):
-    """Var (Wᵀg)[m] for g of mean μ and covariance σ² exp(−|τ|²/2ℓ²).
+class GaussianSplatVariance(Variance):
+    """Var (Wᵀg)[m] for a Gaussian field g, which is drawn as it is written; a subclass derives it.
 
     Attributes:
-        setting: kernel, law of the offsets and number of axes.
+        expression: (Wᵀg)[m].
+        splatted: the field Wᵀg.
     """
 
-    setting: Setting
+    splatted: SplattedField = field(kw_only=True)
 
-    @property
-    def splatted(self) -> SplattedField:
-        """The field Wᵀg."""
-        return gaussian_splat(self.setting, OffsetField(self.setting.offsets, self.setting.dim))
-
-    @property
-    def variance(self) -> Variance:
-        """The statistic as it is simulated."""
-        return Variance(self.splatted[PIXEL])
+    @classmethod
+    def of(cls, setting: Setting, offsets: str) -> "GaussianSplatVariance":
+        """Return it for g of mean μ and covariance σ² exp(−|τ|²/2ℓ²), and offsets of a law."""
+        covariance = SquaredExponential(length=LENGTH, variance=DEVIATION**2, dim=setting.dim)
+        g = GaussianField("g", covariance, mean=MEAN)
+        splatted = splat(g, OffsetField(offsets, setting.dim), setting.kernel)
+        return cls(splatted[PIXEL], splatted=splatted)
 
     def derive(self) -> Derivation:
-        """Return the steps from the double sum to one over lags; raises as `Statistic.derive`."""
-        whole = Opaque(self.splatted)
-        one = splat(IIDField("g", mean=0, deviation=1), self.splatted.offsets, self.setting.kernel)
-        own = (DEVIATION**2 + MEAN**2) * Variance(one[PIXEL]).doit()
-        return Derivation(
-            str(self),
-            (
-                Step(
-                    "Use independence",
-                    "two pixels have offsets of their own, so that E k k′ = w w′, w(j) = E k(j + ε); a pixel with "
-                    "itself adds (C(0) + μ²) E Σ k², and the mean of Wᵀg is μ",
-                    own + DoubleSum(whole) - MEAN**2,
-                ),
-                Step("Collect lags", "C depends on the distance alone", own + SumOverLags(whole) - MEAN**2),
-            ),
-        )
+        """Return the steps that lead to the closed form; raises as `Statistic.derive`."""
+        return Derivation(str(self), self.steps())
+
+    @abstractmethod
+    def steps(self) -> tuple[Step, ...]:
+        """Return the steps; raises as `Statistic.derive`."""
 
     def __str__(self) -> str:
-        return f"Var (Wᵀg)[m], g Gaussian, d = {self.setting.dim}"
+        return f"Var (Wᵀg)[m], g Gaussian, d = {self.splatted.offsets.dim}"
 
 
-@dataclass(frozen=True)
-class WideSplatVariance(Statistic):
-    """The limit of the same for offsets that are spread widely against the length of g.
+class FiniteSplatVariance(GaussianSplatVariance):
+    """The variance as it is."""
 
-    Attributes:
-        setting: kernel and number of axes.
-    """
+    def steps(self) -> tuple[Step, ...]:
+        """Return the steps from the double sum over pixels to one over lags; raises as `Statistic.derive`."""
+        whole = Opaque(self.splatted)
+        one = splat(IIDField("g", mean=0, deviation=1), self.splatted.offsets, self.splatted.kernel)
+        own = (DEVIATION**2 + MEAN**2) * Variance(one[PIXEL]).doit()
+        return (
+            Step(
+                "Use independence",
+                "two pixels have offsets of their own, so that E k k′ = w w′, w(j) = E k(j + ε); a pixel with "
+                "itself adds (C(0) + μ²) E Σ k², and the mean of Wᵀg is μ",
+                own + DoubleSum(whole) - MEAN**2,
+            ),
+            Step("Collect lags", "C depends on the distance alone", own + SumOverLags(whole) - MEAN**2),
+        )
 
-    setting: Setting
 
-    @property
-    def variance(self) -> Variance:
-        """The statistic as it is simulated."""
-        return Variance(gaussian_splat(self.setting, OffsetField("uniform", self.setting.dim))[PIXEL])
+class WideSplatVariance(GaussianSplatVariance):
+    """The limit of the variance for offsets that are spread widely against the length of g."""
 
-    def derive(self) -> Derivation:
+    def steps(self) -> tuple[Step, ...]:
         """Return the limit of the sum over lags, term by term."""
-        gain = kernel_mean(kernels.get(self.setting.kernel), 0, 0) ** self.setting.dim
+        gain = kernel_mean(self.splatted.kernel, 0, 0) ** self.splatted.offsets.dim
         reason = (
             "w spreads out: Σ w(n)w(n + r) tends to 0 for every lag, and so does the sum of C against it; that of μ² "
             "is μ²(1 − Σ w²) → μ², which the square of the mean takes away; E Σ k² → ρ̄ᵈ, every fraction equally likely"
         )
         limit = (DEVIATION**2 + MEAN**2) * gain
-        return Derivation(str(self), (Step("Wide offsets", reason, limit), Step("Evaluate", "ρ̄ = ∫k²", limit.doit())))
+        return Step("Wide offsets", reason, limit), Step("Evaluate", "ρ̄ = ∫k²", limit.doit())
 
     def __str__(self) -> str:
-        return f"lim ({HALF_WIDTH} → ∞) of Var (Wᵀg)[m], g Gaussian, d = {self.setting.dim}"
+        return f"lim ({HALF_WIDTH} → ∞) of {super().__str__()}"
 
 
-@dataclass(frozen=True)
-class SmoothSplatVariance(Statistic):
-    """The limit of the same for g that is long against the spread of the offsets.
+class SmoothSplatVariance(GaussianSplatVariance):
+    """The limit of the variance for g that is long against the spread of the offsets."""
 
-    Attributes:
-        setting: kernel, number of axes and law of the offsets.
-    """
-
-    setting: Setting
-
-    @property
-    def variance(self) -> Variance:
-        """The statistic as it is simulated."""
-        return CorrelatedSplatVariance(self.setting).variance
-
-    def derive(self) -> Derivation:
+    def steps(self) -> tuple[Step, ...]:
         """Return the steps of E (Wᵀ1)², by which g is multiplied; raises as `Statistic.derive`."""
-        offsets = OffsetField(self.setting.offsets, self.setting.dim)
-        ones = splat(IIDField("g", mean=1, deviation=0), offsets, self.setting.kernel)
+        ones = splat(IIDField("g", mean=1, deviation=0), self.splatted.offsets, self.splatted.kernel)
         reason = (
             "over the reach of w the covariance is constant, C(n − n′) → C(0), with an error of order s²/ℓ²; the sums "
             "over pixels are those for g = 1, times C(0) + μ²: "
         )
-        steps = Expectation(ones[PIXEL] ** 2).derive().steps
-        return Derivation(
-            str(self),
-            tuple(
-                Step(
-                    step.name,
-                    reason * (number == 0) + step.reason,
-                    (DEVIATION**2 + MEAN**2) * step.expression - MEAN**2,
-                )
-                for number, step in enumerate(steps)
-            ),
+        return tuple(
+            Step(
+                step.name,
+                reason * (number == 0) + step.reason,
+                (DEVIATION**2 + MEAN**2) * step.expression - MEAN**2,
+            )
+            for number, step in enumerate(Expectation(ones[PIXEL] ** 2).derive().steps)
         )
 
     def __str__(self) -> str:
-        return f"lim (ℓ → ∞) of Var (Wᵀg)[m], g Gaussian, d = {self.setting.dim}"
-
-
-def gaussian_splat(setting: Setting, offsets: OffsetField) -> SplattedField:
-    """Return Wᵀg for g of mean μ and covariance σ² exp(−|τ|²/2ℓ²)."""
-    covariance = SquaredExponential(length=LENGTH, variance=DEVIATION**2, dim=setting.dim)
-    return splat(GaussianField("g", covariance, mean=MEAN), offsets, setting.kernel)
-
-
-def splatted(statistic: Statistic, setting: Setting) -> Experiment:
-    """Return the experiment that draws g and the offsets, and splats."""
-    if not isinstance(statistic, CorrelatedSplatVariance | WideSplatVariance | SmoothSplatVariance):
-        raise ArgumentError("statistic", expected="the variance of a splatted field", received=str(statistic))
-    return Simulation(statistic.variance, setting.inputs)
+        return f"lim (ℓ → ∞) of {super().__str__()}"

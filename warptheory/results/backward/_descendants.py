@@ -5,47 +5,35 @@ outputs that read it, of mean 1, each of which is read in turn. The number of pa
 G_L(s) = exp(G_{L−1}(s) − 1), G_0(s) = s (Galton and Watson, 1875).
 """
 
-from dataclasses import dataclass
-
 import numpy as np
 import sympy as sp
 from numpy import ndarray
 from scipy import stats
 
 from warptheory.results._depth import LAYERS
-from warptheory.results.backward._column_tail import THRESHOLD
-from warptheory.symbolic import Derivation, Statistic, Step
-from warptheory.symbolic._nodes import Node
-from warptheory.symbolic._quadrature import Environment, Evaluate
+from warptheory.results.backward._compound_poisson import THRESHOLD
+from warptheory.symbolic import Step
+from warptheory.symbolic.nodes import Node
+from warptheory.symbolic.quadrature import Environment, Evaluate
 
 _POINTS = 2**14  # on the unit circle; aliases of so many descendants have a probability below rounding for L < 500
 
 
-@dataclass(frozen=True)
-class DescendantTail(Statistic):
-    """P(W₁ᵀ…W_Lᵀ1 > t), wide offsets, nearest kernel."""
-
-    def derive(self) -> Derivation:
-        """Return the steps from the recursion of the probabilities to Cauchy's integral."""
-        return Derivation(
-            str(self),
-            (
-                Step(
-                    "Branch",
-                    "an input's gradient adds up those of a Poisson number of outputs, which wide offsets take from "
-                    "anywhere: independent copies of it, one layer earlier",
-                    CompoundTail(LAYERS, THRESHOLD),
-                ),
-                Step(
-                    "Generating function",
-                    "G_L(s) = E s^z is that of the Poisson law at G_{L−1}(s); Cauchy's formula has its coefficients",
-                    GeneratedTail(LAYERS, THRESHOLD),
-                ),
-            ),
-        )
-
-    def __str__(self) -> str:
-        return "P(W₁ᵀ…W_Lᵀ1 > t), wide offsets"
+def descendant_tail_steps() -> tuple[Step, ...]:
+    """Return the steps from the recursion of the probabilities to Cauchy's integral."""
+    return (
+        Step(
+            "Branch",
+            "an input's gradient adds up those of a Poisson number of outputs, which wide offsets take from "
+            "anywhere: independent copies of it, one layer earlier",
+            CompoundTail(LAYERS, THRESHOLD),
+        ),
+        Step(
+            "Generating function",
+            "G_L(s) = E s^z is that of the Poisson law at G_{L−1}(s); Cauchy's formula has its coefficients",
+            GeneratedTail(LAYERS, THRESHOLD),
+        ),
+    )
 
 
 class PoissonPower(Node):

@@ -13,8 +13,8 @@ import sympy as sp
 from jaxtyping import Float
 from numpy import ndarray
 
-from warptheory.symbolic._nodes import Node
-from warptheory.symbolic._quadrature import Environment, Evaluate
+from warptheory.symbolic.nodes import Node
+from warptheory.symbolic.quadrature import Environment, Evaluate
 
 # Deviations of the offsets, in pixels, at which the sum is taken; the corrections to its logarithm fall as their
 # squares. What is left of them after the fit is below 1e-10 of the coefficient for d = 1, 2, and below 1e-5 for d = 3.

@@ -6,68 +6,18 @@ weight changes its sign it is a sum of the weights themselves.
 """
 
 import itertools
-from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import cache
 
 import numpy as np
 import sympy as sp
-import torch
-from jaxtyping import Float
 from numpy import ndarray
-from torch import Tensor
 
-from warptheory import warping
 from warptheory.kernels import FRACTION, Kernel, PeriodicFunction
 from warptheory.kernels._periodic import Cell
-from warptheory.symbolic import Derivation, NotReducible, Statistic, Step
-from warptheory.symbolic._nodes import Node, Opaque
-from warptheory.symbolic._quadrature import Environment, Evaluate
-from warptheory.symbolic._reading import kernel_values
-
-
-@dataclass(frozen=True)
-class AbsoluteRowSum(Statistic):
-    """The sum of absolute weights of a row of W, its mean over uniform fractions or its supremum ‖W‖_∞.
-
-    Attributes:
-        kernel: the interpolation kernel.
-        dim: number d of axes.
-        largest: whether the supremum is meant.
-    """
-
-    kernel: Kernel
-    dim: int
-    largest: bool = False
-
-    def derive(self) -> Derivation:
-        """Return the steps to the number; raises as `Statistic.derive`."""
-        node = LargestRowSum if self.largest else MeanRowSum
-        kernel, function = Opaque(self.kernel), absolute_tap_sum(self.kernel)
-        pieces = "on every piece the weights have one sign: Λ(f) = Σₘ |k(f − m)|"
-        if self.largest:
-            line = _largest_value(function)
-            name, reason = "Candidates", f"{pieces}, largest where Λ′ = 0 or where pieces meet"
-        else:
-            line = sp.Integral(function.at(FRACTION), (FRACTION, 0, 1))
-            name, reason = "Take the signs", pieces
-        number = line.doit() if self.largest else function.mean()
-        return Derivation(
-            str(self),
-            (
-                Step("Row", "the sum of absolute weights of an output at fraction f", node(kernel, self.dim)),
-                Step(
-                    "Separate the axes",
-                    "|∏k| = ∏|k|, a product of functions of one fraction each",
-                    node(kernel, 1) ** self.dim,
-                ),
-                Step(name, reason, line**self.dim),
-                Step("Evaluate", "exactly", number**self.dim),
-            ),
-        )
-
-    def __str__(self) -> str:
-        return "‖W‖_∞ = sup Σₘ |W[n, m]|" if self.largest else "E Σₘ |W[n, m]|"
+from warptheory.results.backward._reading import kernel_values
+from warptheory.symbolic import NotReducible
+from warptheory.symbolic.nodes import Node
+from warptheory.symbolic.quadrature import Environment, Evaluate
 
 
 @cache
@@ -112,7 +62,7 @@ def _roots(expression: sp.Expr) -> list[sp.Expr]:
     return sorted({root for polynomial in polynomials if polynomial.degree() > 0 for root in sp.real_roots(polynomial)})
 
 
-def _largest_value(function: PeriodicFunction) -> sp.Expr:
+def largest_value(function: PeriodicFunction) -> sp.Expr:
     """Return the maximum over the ends of the cells and the points where the derivative vanishes, unevaluated."""
     candidates = set()
     for cell in function.cells:
@@ -124,7 +74,7 @@ def _largest_value(function: PeriodicFunction) -> sp.Expr:
     return ordered[0] if len(ordered) == 1 else sp.Max(*ordered, evaluate=False)
 
 
-class _OfAbsoluteRowSum(Node):
+class OfAbsoluteRowSum(Node):
     """A number that Σₘ |∏ᵢ k(fᵢ − mᵢ)|, a function of the fractions, leads to: args (kernel, dim)."""
 
     @property
@@ -158,7 +108,7 @@ class _OfAbsoluteRowSum(Node):
         return total
 
 
-class MeanRowSum(_OfAbsoluteRowSum):
+class MeanRowSum(OfAbsoluteRowSum):
     """The mean over uniform fractions of a row's sum of absolute weights."""
 
     def display(self, *, latex: bool) -> sp.Expr:
@@ -175,7 +125,7 @@ class MeanRowSum(_OfAbsoluteRowSum):
         return float(total)
 
 
-class LargestRowSum(_OfAbsoluteRowSum):
+class LargestRowSum(OfAbsoluteRowSum):
     """The supremum over the fractions of a row's sum of absolute weights."""
 
     def display(self, *, latex: bool) -> sp.Expr:
@@ -193,62 +143,3 @@ class LargestRowSum(_OfAbsoluteRowSum):
             centre = np.array([lines[axis, place] for axis, place in enumerate(best)])
             width /= 8
         return float(sums.max())
-
-
-@dataclass(frozen=True)
-class RowSumSimulation:
-    """Sums of absolute weights of the rows of W, from its matrix on a periodic grid.
-
-    Attributes:
-        statistic: what is estimated. Its mean is taken at random fractions; the supremum over a grid of
-            fractions, multiples of one pixel over the size, that holds all combinations along the axes,
-            each at a random distance in whole pixels.
-    """
-
-    statistic: AbsoluteRowSum
-
-    @property
-    def size(self) -> int:
-        """Number of pixels along an axis."""
-        return {1: 64, 2: 16, 3: 12}[self.statistic.dim]
-
-    def row_elements(self, values: Mapping[str, float]) -> int:
-        """Return the number of entries of a matrix."""
-        return int((self.size * len(self.statistic.kernel.taps)) ** self.statistic.dim)
-
-    @property
-    def symbols(self) -> set[str]:
-        """No symbol needs a number."""
-        return set()
-
-    def sample(
-        self, generator: np.random.Generator, rows: int, values: Mapping[str, float], device: str = "cpu"
-    ) -> Float[Tensor, "rows"]:
-        """Draw mean or largest absolute row sums of independent matrices.
-
-        Args:
-            generator: source of every random number.
-            rows: number of matrices.
-            values: not used.
-            device: device on which the operator runs.
-
-        Returns:
-            Absolute row sums, without unit, shape (rows,), float64.
-        """
-        dim, grid = self.statistic.dim, (self.size,) * self.statistic.dim
-        if self.statistic.largest:
-            fractions = np.stack(np.meshgrid(*[np.arange(self.size) / self.size] * dim, indexing="ij"))
-            moved = fractions + generator.integers(-self.size, self.size, (rows, dim, *grid))
-        else:
-            moved = generator.uniform(-0.5, 0.5, (rows, dim, *grid))
-        offsets = torch.from_numpy(moved).to(device)
-        matrix = warping.warp_matrix(offsets, kernel=self.statistic.kernel, boundary="periodic")
-        sums = _absolute_row_sums(matrix)
-        return sums.amax(1) if self.statistic.largest else sums.mean(1)
-
-
-def _absolute_row_sums(matrix: Tensor) -> Tensor:
-    batch, row, _ = matrix.indices()
-    sums = torch.zeros(matrix.shape[0] * matrix.shape[1], dtype=torch.float64, device=matrix.device)
-    sums.index_add_(0, batch * matrix.shape[1] + row, matrix.values().abs())
-    return sums.reshape(matrix.shape[:2])

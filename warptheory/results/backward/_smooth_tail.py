@@ -17,11 +17,11 @@ from numpy import ndarray
 
 from warptheory.core.errors import ArgumentError
 from warptheory.results._depth import LAYERS
-from warptheory.results.backward._column_tail import THRESHOLD
+from warptheory.results._setting import TAU
+from warptheory.results.backward._compound_poisson import THRESHOLD
 from warptheory.symbolic import NotConverged, Step
-from warptheory.symbolic._nodes import Node
-from warptheory.symbolic._quadrature import Environment, Evaluate
-from warptheory.symbolic._slopes import TAU
+from warptheory.symbolic.nodes import Node
+from warptheory.symbolic.quadrature import Environment, Evaluate
 
 _ACCURACY = 1e-10
 _MOST_CONVOLVED = 256  # factors; the characteristic function of as many has fallen to zero before 1024 frequencies

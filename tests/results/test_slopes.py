@@ -3,23 +3,20 @@ import pytest
 import sympy as sp
 from scipy import integrate, special, stats
 
-from warptheory.symbolic import evaluate
-from warptheory.symbolic._slopes import (
+from warptheory.results._setting import TAU
+from warptheory.results.backward._gaussian_slopes import (
     COSINE,
     JACOBIAN,
-    TAU,
     OrientedNormalMean,
     SlopeMean,
     SmoothIntegral,
-    TorusMean,
-    gaussian_mean,
     in_tails,
     integrate_erf,
     mean_determinant,
-    normal_density,
     normal_direction_weight,
-    normal_tail,
 )
+from warptheory.symbolic import evaluate
+from warptheory.symbolic.gaussian import gaussian_mean, normal_density, normal_tail
 
 SAMPLES = 400_000
 ALLOWED = 4.5  # standard errors: one false alarm in 150,000 comparisons
@@ -111,15 +108,6 @@ def test_integration_by_parts():
     integrand = (u + 2 * u**3) * sp.exp(u**2 / (2 * TAU**2)) * sp.erf(u / (sp.sqrt(2) * TAU)) + u**2
     found = evaluate(integrate_erf(integrand, u, sp.Integer(0), sp.Integer(1)), {"tau": 0.7})
     assert found == pytest.approx(integrate.quad(sp.lambdify(u, integrand.subs(TAU, 0.7)), 0, 1)[0], rel=1e-10)
-
-
-def test_torus_mean():
-    s, t = sp.symbols("s t", real=True)
-    mean = TorusMean(1 / (2 + sp.cos(s) * sp.sin(t)), s, t)
-    expected = integrate.dblquad(lambda t, s: 1 / (2 + np.cos(s) * np.sin(t)), 0, 2 * np.pi, 0, 2 * np.pi)[0]
-    assert evaluate(mean, {}) == pytest.approx(expected / (4 * np.pi**2), rel=1e-8)
-    assert mean.free_symbols == set()
-    assert str(mean) == str(mean.integral)
 
 
 def test_normal_density_is_scipys():

@@ -19,10 +19,13 @@ from numpy import ndarray
 
 from warptheory.kernels import POSITION, Kernel, Piece, PiecewiseKernel
 from warptheory.kernels._pieces import convolve
-from warptheory.symbolic._nodes import Node
-from warptheory.symbolic._quadrature import Environment, Evaluate
-from warptheory.symbolic._reading import kernel_values, support, support_size
-from warptheory.symbolic._reduction import NotReducible
+from warptheory.results.backward._reading import kernel_values, support, support_size
+from warptheory.symbolic import NotReducible, Step
+from warptheory.symbolic.nodes import Node
+from warptheory.symbolic.quadrature import Environment, Evaluate
+
+SIZE = sp.Symbol("N", integer=True, positive=True)  # pixels along an axis of the torus
+THRESHOLD = sp.Symbol("t", nonnegative=True)
 
 
 class ColumnTail(Node):
@@ -193,3 +196,74 @@ class KnotSum(Node):
         numbers = {symbol: sp.Rational(float(value)) for symbol, value in environment.items() if term.has(symbol)}
         last = int(sp.floor(sp.Rational(float(evaluate(threshold, environment))) / step))
         return float(sum(term.subs(index, j).subs(numbers).evalf(20) for j in range(last + 1)))
+
+
+def equal_weights_steps(mean: sp.Expr, top: sp.Expr) -> tuple[Step, ...]:
+    """Return the step for weights that are all `top`: the number of readings decides."""
+    r = sp.Symbol("r", integer=True, nonnegative=True)
+    return (
+        Step(
+            "Equal weights",
+            "the sum of r weights is r times one of them",
+            1 - KnotSum(sp.exp(-mean) * mean**r / sp.factorial(r), r, THRESHOLD, top),
+        ),
+    )
+
+
+def uniform_weights_steps(mean: sp.Expr, top: sp.Expr) -> tuple[Step, ...]:
+    """Invert the Laplace transform of the distribution function term by term, and add the terms up."""
+    rate, time, weight = sp.symbols("theta T w", positive=True)
+    j, q = sp.symbols("j q", integer=True, nonnegative=True)
+    r = j + q
+    one = sp.expand(sp.integrate(sp.exp(-rate * weight) / top, (weight, 0, top)))  # a transform of one weight
+    delayed = one.coeff(sp.exp(-top * rate))
+    prompt = one - delayed * sp.exp(-top * rate)
+    # (prompt + delayed e^{−rate·top})^r / rate, its j-th binomial term; both factors are constants over the rate.
+    constant = (prompt * rate) ** q * (delayed * rate) ** j * sp.binomial(r, j).rewrite(sp.factorial)
+    power = sp.inverse_laplace_transform(rate ** (-q - j - 1), rate, time).rewrite(sp.factorial)
+    term = sp.exp(-mean) * mean**r / sp.factorial(r) * constant * power
+    elapsed = THRESHOLD - top * j
+    series = sp.Sum(sp.simplify(term), (q, 0, sp.oo))
+    closed = sp.simplify(sp.summation(sp.simplify(term), (q, 0, sp.oo)))
+    return (
+        Step(
+            "Invert the transform",
+            "E e^{−θS}/θ = Σᵣ e^{−λ}λʳ/r! ((1 − e^{−θ})/θ)ʳ/θ; the j-th binomial term is a power, delayed by j weights",
+            1 - KnotSum(series.subs(time, elapsed), j, THRESHOLD, top),
+        ),
+        Step(
+            "Add the series",
+            "over r it is that of a modified Bessel function",
+            1 - KnotSum(closed.subs(time, elapsed), j, THRESHOLD, top),
+        ),
+    )
+
+
+_PANEL, _NEGLIGIBLE = 0.5, 1e-6
+
+
+class PoissonMaximum(Node):
+    """E max of Nᵈ column sums that are large independently of each other: args (P(S > t), t, Nᵈ)."""
+
+    @property
+    def free_symbols(self) -> set[sp.Symbol]:
+        """Symbols of the tail and the number, without t."""
+        return (self.args[0].free_symbols - {self.args[1]}) | self.args[2].free_symbols
+
+    def display(self, *, latex: bool) -> sp.Expr:
+        """Return ∫ (1 − exp(−Nᵈ P(S > t))) dt."""
+        tail, threshold, number = self.args
+        return sp.Integral(1 - sp.exp(-number * tail), (threshold, 0, sp.oo))
+
+    def numeric(self, environment: Environment, evaluate: Evaluate) -> float:
+        """Integrate by panels of half a unit, up to where the tail is negligible."""
+        tail, threshold, number = self.args
+        count = float(evaluate(number, environment))
+        nodes, weights = np.polynomial.legendre.leggauss(4)
+        total, start, panel = 0.0, 0.0, 0.0
+        while start < 4 or panel > _NEGLIGIBLE * _PANEL:
+            points = start + _PANEL * (nodes + 1) / 2
+            tails = [float(evaluate(tail, {**environment, threshold: float(point)})) for point in points]
+            panel = float(_PANEL / 2 * np.dot(weights, -np.expm1(-count * np.array(tails))))
+            total, start = total + panel, start + _PANEL
+        return total

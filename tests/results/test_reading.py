@@ -11,9 +11,7 @@ from scipy import stats
 import warptheory as wt
 from warptheory import kernels
 from warptheory.fields import laws
-from warptheory.symbolic import NotReducible, OffsetField, evaluate
-from warptheory.symbolic._nodes import Opaque
-from warptheory.symbolic._reading import (
+from warptheory.results.backward._reading import (
     OUTPUT,
     ExpectedReadings,
     LogUnread,
@@ -26,6 +24,8 @@ from warptheory.symbolic._reading import (
     support_size,
     watch,
 )
+from warptheory.symbolic import NotReducible, OffsetField, evaluate
+from warptheory.symbolic.nodes import Opaque
 
 SIZES = {"nearest": 1, "linear": 2, "keys": 4, "bspline3": 4, "triangle(1.5)": 3, "triangle(1.25)": sp.Rational(5, 2)}
 SCIPY = {

@@ -16,10 +16,9 @@ from warptheory.core.errors import ArgumentError
 from warptheory.fields.laws import ARGUMENT, Law
 from warptheory.kernels import FRACTION, Kernel, PeriodicFunction, Piece, PiecewiseKernel
 from warptheory.kernels._piecewise import taps_of
-from warptheory.symbolic._nodes import Node, Opaque, _kernel_function
-from warptheory.symbolic._quadrature import Environment, Evaluate, quadrature
-from warptheory.symbolic._reduction import NotReducible
-from warptheory.symbolic._variables import OffsetField
+from warptheory.symbolic import NotReducible, OffsetField
+from warptheory.symbolic.nodes import Node, Opaque, kernel_function
+from warptheory.symbolic.quadrature import Environment, Evaluate, quadrature
 
 OUTPUT = sp.Symbol("n", integer=True)
 
@@ -141,7 +140,7 @@ class ReadingProbability(Node):
         return found
 
 
-class _OverOutputs(Node):
+class OverOutputs(Node):
     """A function of what all outputs do: args (p(n), n, kernel, law, dim, period).
 
     p(n) is the probability that output n reads the pixel along one axis. The outputs lie on Zᵈ where the
@@ -190,7 +189,7 @@ class _OverOutputs(Node):
         return joint
 
 
-class UnreadProbability(_OverOutputs):
+class UnreadProbability(OverOutputs):
     """∏ₙ (1 − p(n)) over every output n: the probability that none reads the pixel."""
 
     def display(self, *, latex: bool) -> sp.Expr:
@@ -203,7 +202,7 @@ class UnreadProbability(_OverOutputs):
         return float(np.prod(1 - self.probabilities(environment, evaluate).astype(np.longdouble)))
 
 
-class LogUnread(_OverOutputs):
+class LogUnread(OverOutputs):
     """Σₙ log(1 − p(n)) over every output n."""
 
     def display(self, *, latex: bool) -> sp.Expr:
@@ -215,7 +214,7 @@ class LogUnread(_OverOutputs):
         return float(np.sum(np.log1p(-self.probabilities(environment, evaluate))))
 
 
-class ExpectedReadings(_OverOutputs):
+class ExpectedReadings(OverOutputs):
     """Σₙ p(n) over every output n: the expected number of outputs that read the pixel."""
 
     def display(self, *, latex: bool) -> sp.Expr:
@@ -227,7 +226,7 @@ class ExpectedReadings(_OverOutputs):
         return float(np.sum(self.probabilities(environment, evaluate)))
 
 
-class UnreadEvent(_OverOutputs):
+class UnreadEvent(OverOutputs):
     """E ∏ₙ 1[∏ᵢ k(nᵢ + εᵢ(n)) = 0]: the probability that no output reads the pixel, before anything is used."""
 
     def display(self, *, latex: bool) -> sp.Expr:
@@ -296,12 +295,12 @@ def offset_range(law: Law, environment: Environment, evaluate: Evaluate) -> tupl
 def kernel_values(kernel: Kernel, positions: ndarray) -> ndarray:
     """Return k at positions of shape (*P), by its definition."""
     with np.errstate(divide="ignore"):  # pieces are evaluated everywhere, also where they do not hold
-        return _kernel_function(kernel, 0)(positions)
+        return kernel_function(kernel, 0)(positions)
 
 
 def watch(
-    node: type[_OverOutputs], probability: sp.Expr, kernel: Kernel, offsets: OffsetField, period: Any = sp.oo
-) -> _OverOutputs:
+    node: type[OverOutputs], probability: sp.Expr, kernel: Kernel, offsets: OffsetField, period: Any = sp.oo
+) -> OverOutputs:
     """Return a node over all outputs.
 
     Args:
@@ -311,7 +310,7 @@ def watch(
         offsets: the offset field, independent over pixels and axes.
         period: number of pixels along each axis of a torus; infinite for Zᵈ.
     """
-    found: _OverOutputs = node(probability, OUTPUT, Opaque(kernel), Opaque(offsets.axis_law), offsets.dim, period)
+    found: OverOutputs = node(probability, OUTPUT, Opaque(kernel), Opaque(offsets.axis_law), offsets.dim, period)
     return found
 
 

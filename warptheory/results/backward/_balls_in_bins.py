@@ -18,8 +18,8 @@ import sympy as sp
 from numpy import ndarray
 
 from warptheory.core.errors import ArgumentError
-from warptheory.symbolic._nodes import Node
-from warptheory.symbolic._quadrature import Environment, Evaluate
+from warptheory.symbolic.nodes import Node
+from warptheory.symbolic.quadrature import Environment, Evaluate
 
 _MOST_PIXELS = 2**16
 _NEGLIGIBLE = 1e-20  # probability
