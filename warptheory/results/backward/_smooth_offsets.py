@@ -84,7 +84,7 @@ class WaveGrid:
         return warping.warp(self._wave(phases[:, 0]), offsets, self.kernel, "periodic").square().flatten(1).mean(1)
 
     def splatted_energy(self, phases: Float[Tensor, "rows phases"], tau: float) -> Float[Tensor, "rows"]:
-        """Return the same of what `splat` makes of them; arguments as there."""
+        """Return the mean square of what `splat` makes of them, shape (rows,); arguments as in `warped_energy`."""
         return self.splatted(self._wave(phases[:, 0]), phases[:, 1:], tau).square().flatten(1).mean(1)
 
     def splatted(

@@ -191,7 +191,7 @@ class TorusExperiment(_OfKernel):
     def wide_offsets(
         self, generator: np.random.Generator, rows: int, values: Mapping[str, float]
     ) -> tuple[Float[Tensor, "rows d *T"], tuple[int, ...]]:
-        """Draw offsets that place every pixel uniformly over the torus; return its size too."""
+        """Draw offsets that place every pixel uniformly over the torus, shape (rows, d, *T); return its size too."""
         size = whole_size(values[SIZE.name])
         grid = (size,) * self.setting.dim
         return torch.from_numpy(generator.uniform(0, size, (rows, self.setting.dim, *grid))), grid

@@ -85,7 +85,7 @@ class FoldProbability(JacobianExperiment):
         return integrals.fold_probability_steps(self.setting.dim)
 
     def seen(self, jacobian: Float[Tensor, "rows *N"], tau: float) -> Float[Tensor, "rows *N"]:
-        """Return 1 where J < 0, and else 0."""
+        """Return 1 where J < 0, and else 0, shape (rows, *N) as given."""
         return (jacobian < 0).double()
 
 
@@ -156,7 +156,7 @@ class DensityAtZero(JacobianExperiment):
         return integrals.density_at_zero_steps(self.setting.dim)
 
     def seen(self, jacobian: Float[Tensor, "rows *N"], tau: float) -> Float[Tensor, "rows *N"]:
-        """Return the weights, whose mean is the density."""
+        """Return the weights, whose mean is the density, shape (rows, *N) as given."""
         width = _BAND * tau**2
         u = jacobian.abs() / width
         return torch.where(u < 1, (9 - 36 * u + 30 * u**2) / (2 * width), 0.0)
