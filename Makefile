@@ -10,7 +10,7 @@ CASES ?= 20000
 # One stamp for each choice, so that another choice installs again.
 INSTALLED := $(VENV)/.installed-$(subst $(comma),-,$(EXTRAS))
 
-.PHONY: reproduce test test-slow fuzz lint format bench clean help
+.PHONY: reproduce test test-slow fuzz lint format bench budgets clean help
 
 help:
 	@echo "make reproduce   every figure, table and verdict, then paper_repro/out/report.html"
@@ -18,6 +18,7 @@ help:
 	@echo "make fuzz        hostile calls of the core, CASES=20000 more of them, counted in tests/fuzz/record.json"
 	@echo "make lint        ruff check, ruff format --check, mypy    (make format: rewrite)"
 	@echo "make bench       timings, as ratios, into benchmarks/results/"
+	@echo "make budgets     minutes of every command above against what it may take"
 
 # The stamp is written last, so an interrupted installation is repeated.
 $(INSTALLED): pyproject.toml constraints.txt
@@ -50,6 +51,9 @@ format: $(INSTALLED)
 
 bench: $(INSTALLED)
 	$(BIN)/warptheory bench
+
+budgets: $(INSTALLED)
+	$(BIN)/python benchmarks/budgets.py
 
 clean:
 	rm -rf $(VENV) paper_repro/out

@@ -22,7 +22,7 @@ if os.environ.get("WARPTHEORY_TEST_SHAPES") != "off":
 
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 import threadpoolctl
@@ -62,12 +62,15 @@ def every_call_takes_threads(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(scope="session")
 def reproduced(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return the folder of one run of the driver, see `tests/reproduction.py`; `run.json` lies beside it.
+    """Return the folder of one run of everything, see `tests/reproduction.py`; `run.json` lies beside it.
 
-    The workers of a parallel run share it: the first makes it, another waits.
+    The workers of a parallel run share it: the first makes it, another waits. WARPTHEORY_REPRODUCED names a folder that
+    is there already.
     """
     import fcntl
 
+    if "WARPTHEORY_REPRODUCED" in os.environ:
+        return Path(os.environ["WARPTHEORY_REPRODUCED"])
     base = tmp_path_factory.getbasetemp()
     shared = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "reproduced"
     shared.mkdir(exist_ok=True)
@@ -78,6 +81,25 @@ def reproduced(tmp_path_factory: pytest.TempPathFactory) -> Path:
             command = [sys.executable, "-m", "tests.reproduction", str(folder)]
             subprocess.run(command, cwd=Path(__file__).parents[1], check=True)
     return folder
+
+
+@pytest.fixture
+def warptheory(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path_factory: pytest.TempPathFactory
+) -> Callable[..., tuple[int, str, str]]:
+    """Run `warptheory ARGUMENTS` in this process with an empty cache; return exit code, output and standard error."""
+    from warptheory.cli import main
+
+    monkeypatch.setenv("WARPTHEORY_CACHE", str(tmp_path_factory.mktemp("cache")))
+
+    def run(*arguments: object) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["warptheory", *map(str, arguments)])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        captured = capsys.readouterr()
+        return ended.value.code or 0, captured.out, captured.err
+
+    return run
 
 
 CONTRACTS = Path(__file__).parent / "contracts"
@@ -98,7 +120,7 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Select the tests of one entry, if one is asked for: those with its name among their parameters.
 
-    Tests that share the driver's run come first: a parallel run gives its first tests to one worker, so none waits.
+    Tests that share the run come first: a parallel run gives its first tests to one worker, so none waits.
     What else takes long comes next, so that no worker is left with it in the end.
     """
     entry = config.getoption("entry")

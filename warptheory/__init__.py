@@ -8,7 +8,8 @@
 
 Rooms, from the ground up: `core`, `kernels`, `fields`, then `warping` (the operator on tensors) and
 `symbolic` (the algebra of expectations), `montecarlo` and `operators`, `results` (the theorems),
-`networks`, `training` and `stability`, `report`, `cli`. Imports point downwards only.
+`networks`, `training` and `stability`, `report`, `paper` (analyses, figures and benchmarks), `cli`.
+Imports point downwards only.
 """
 
 import importlib

@@ -9,15 +9,15 @@ import subprocess
 import pandas as pd
 import pytest
 
+from tests.reproduction import SETTINGS
 from tests.waiting import PATIENCE
-from warptheory import report
 from warptheory.core.errors import ArgumentError
+from warptheory.paper.analyses import verdicts as verdicts_script
+from warptheory.paper.entries import PaperFigure, Plot, RunSettings
+from warptheory.paper.graph import output_paths, report_scripts
+from warptheory.paper.pages import write_report
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-TABLES = ("random_fields", "discretization_error", "discretization_orders")
-TABLES += tuple(f"natural_images{part}" for part in ("", "_agreement", "_displacement", "_edges"))
-TABLES += tuple(f"selfwarp_{part}" for part in ("accuracy", "steps", "layers"))
-FIGURES = ("figure1_warped_image", "figure2_training", "figure5_warped_through_network")
 FLAGS = (
     "--headless",
     "--no-sandbox",
@@ -44,31 +44,24 @@ PROBE = """<script>addEventListener("load", () => {
 
 def test_everything_holds_and_progress_only_grows(reproduced):
     run = json.loads((reproduced.parent / "run.json").read_text())
-    assert run["holds"]
+    assert (run["holds"], run["failed"], run["refuted"]) == (True, {}, [])
     assert run["shares"] == sorted(run["shares"])
+    assert run["shares"][-1] == 1
 
 
-def test_everything_is_written(reproduced):
-    names = {str(path.relative_to(reproduced)) for path in reproduced.rglob("*") if path.is_file()}
-    names = {name for name in names if not name.startswith("training/")}
-    assert names == {
-        "report.html",
-        *(f"{stem}{suffix}" for stem in FIGURES for suffix in (".pdf", ".png")),
-        *(f"records/{stem}" for stem in ("derivations.json", "verdicts.parquet", "verdicts.json", "expected.parquet")),
-        *(f"records/{stem}" for stem in ("power.parquet", "power.json")),
-        *(f"chunks/{stem}" for stem in ("chunks.sqlite", "configuration.json", "lock")),
-        *(f"records/{stem}" for stem in ("expected.json", "iid_statistics.parquet", "iid_statistics.json")),
-        *(f"records/{stem}" for stem in ("backward_asymmetry.parquet", "backward_asymmetry.json")),
-        *(f"records/{stem}{suffix}" for stem in TABLES for suffix in (".parquet", ".json")),
-        *(f"records/{stem}" for stem in ("warped_image.safetensors", "warped_image.json")),
-        *(f"records/{stem}" for stem in ("operator_accuracy.parquet", "operator_accuracy.json", "warp_cpu.json")),
-        *(f"records/{stem}" for stem in ("warped_through_network.safetensors", "warped_through_network.json")),
-        *(f"records/{stem}" for stem in ("training_step_cpu.json", "monitor_overhead_cpu.json")),
-    }
-    verdicts = pd.read_parquet(reproduced / "records" / "verdicts.parquet")
+def test_everything_is_written_and_nothing_else(reproduced):
+    """Records, figures and the page; what is known of the run; and what it goes on from after an interruption."""
+    settings = RunSettings(reproduced / "records", **SETTINGS)
+    scripts = report_scripts(settings).values()
+    expected = {path for entry in scripts for path in output_paths(entry, settings)}
+    expected |= {reproduced / "report.html", reproduced / "graph.json"}
+    expected |= {settings.out / f"{entry.name}_cell.json" for entry in scripts if getattr(entry, "long", None)}
+    written = {path for path in reproduced.rglob("*") if path.is_file()}
+    assert {path for path in written if not {"chunks", "training"} & set(path.parts)} == expected
+    verdicts = pd.read_parquet(settings.out / "verdicts.parquet")
     assert set(verdicts["result"]) == {"A2", "A3", "A7"}
     assert (verdicts["verdict"] == "verified").all()
-    manifest = json.loads((reproduced / "records" / "verdicts.json").read_text())
+    manifest = json.loads((settings.out / "verdicts.json").read_text())
     assert manifest["rows"] == len(verdicts)
     assert manifest["device"] == "cpu"
 
@@ -115,13 +108,14 @@ def test_the_page_opens_in_a_browser(reproduced, tmp_path):
     steps = sum(1 + len(quantity["steps"]) for result in results for quantity in result["quantities"])
     assert len(seen["formulas"]) == steps
     assert min(seen["formulas"]) > 5  # pixels: an element that the browser does not know has no height
-    assert (
-        len(seen["tables"]) == len(results) + 4
-    )  # planted errors; networks; the operator's timings; values from elsewhere
+    # One of the claims of each result; planted errors, networks, the operator's timings, values from elsewhere.
+    assert len(seen["tables"]) == len(results) + 4
     assert min(seen["tables"]) >= 3
-    # Claims, two of the forward and three of the backward pass, two each of fields, errors and photographs; networks;
-    # speed, accuracy, Figures 1, 2 and 5.
-    assert seen["images"] == [True] * 18
+    scripts = report_scripts(RunSettings(reproduced / "records")).values()
+    figures = [entry for entry in scripts if isinstance(entry, PaperFigure)]
+    parts = [part for entry in scripts if getattr(entry, "section", None) for part in entry.section.parts]
+    plots = [part for part in parts if isinstance(part, Plot)]
+    assert seen["images"] == [True] * (len(figures) + len(plots) + 1)  # and the plot of timings
     assert seen["wide"] <= 0
     assert seen["fetched"] == []
 
@@ -140,7 +134,7 @@ def test_many_claims_share_a_row_by_quantity():
         }
     )
     verdicts.loc[299, "estimate"] = 2.0
-    figure = report.plot_deviations(verdicts)
+    figure = verdicts_script.plot_deviations(verdicts)
     (axes,) = figure.axes
     labels = [label.get_text() for label in axes.get_yticklabels()]
     assert len(labels) == 50
@@ -159,4 +153,4 @@ def test_missing_records_are_named(tmp_path):
     with pytest.raises(
         ArgumentError, match=r"^record: expected a record that a command wrote, got no file .*verdicts.parquet$"
     ):
-        report.write_report(tmp_path, [])
+        write_report([verdicts_script.ANALYSIS], RunSettings(tmp_path / "records"))

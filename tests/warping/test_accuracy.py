@@ -4,10 +4,8 @@ import pytest
 import torch
 
 import warptheory as wt
-from warptheory.core.checkout import load_script
 from warptheory.core.tolerances import rounding
-
-grid_sample = load_script("benchmarks", "warp", "benchmark").grid_sample  # torch's, with the grid it needs
+from warptheory.paper.benchmarks.warp import grid_sample  # torch's, with the grid it needs
 
 
 def errors(operator, x, offsets):

@@ -12,10 +12,9 @@ from scipy import ndimage
 
 import warptheory as wt
 from warptheory import kernels
-from warptheory.core.checkout import load_script
 from warptheory.core.tolerances import rounding
+from warptheory.paper.benchmarks.warp import grid_sample  # torch's, with the grid it needs
 
-grid_sample = load_script("benchmarks", "warp", "benchmark").grid_sample  # torch's, with the grid it needs
 BOUNDARIES = ("zeros", "border", "reflect", "mirror", "periodic")
 SCIPY_MODES = {
     "zeros": "grid-constant",

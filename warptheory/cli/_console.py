@@ -2,6 +2,7 @@
 
 import json
 import math
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -15,10 +16,13 @@ from warptheory.core.text import one_line
 if TYPE_CHECKING:
     from pandas import DataFrame
 
+    from warptheory.paper.graph import Plan
+    from warptheory.paper.running import Status
     from warptheory.results import Progress as Run
 
 console = Console(highlight=False)
 _notes = Console(stderr=True, highlight=False)
+_LINE_SECONDS = 20.0  # a log says at least as often that the run is alive
 
 
 @contextmanager
@@ -32,6 +36,48 @@ def progress_bar(title: str, *, shown: bool = True) -> Iterator[Callable[[float,
             progress.update(task, completed=share, description=escape(one_line(f"{title}: {name}")))
 
         yield update
+
+
+@contextmanager
+def run_progress(title: str) -> Iterator[Callable[["Status"], None]]:
+    """Show how far a run of many parts is: a bar on a terminal's standard error, plain lines elsewhere."""
+    if _notes.is_terminal:
+        with progress_bar(title) as update:
+            yield lambda status: update(status.share, ", ".join(status.running))
+        return
+    yield _StatusLines(title)
+
+
+class _StatusLines:
+    """Lines of progress for a log: whenever a part begins or ends, and every 20 seconds."""
+
+    def __init__(self, title: str) -> None:
+        self._title, self._parts, self._printed = title, frozenset[str](), time.monotonic()
+
+    def __call__(self, status: "Status") -> None:
+        parts = frozenset(running.partition(":")[0] for running in status.running)
+        if parts == self._parts and time.monotonic() - self._printed < _LINE_SECONDS:
+            return
+        self._parts, self._printed = parts, time.monotonic()
+        running = "; ".join(status.running) or "nothing more to do"
+        left = f"{status.finished} of {status.parts} parts, {status.share:.0%}, {_duration(status.seconds_left)} left"
+        _notes.print(one_line(f"{self._title}: {left}: {running}"), markup=False, soft_wrap=True)
+
+
+def print_plan(plan: "Plan") -> None:
+    """Print the parts of a run with how long each takes, and what they take together."""
+    for planned in plan.parts:
+        part = planned.part
+        state = "up to date" if planned.is_up_to_date else f"about {_duration(part.seconds)}"
+        print(f"{part.name:28}{state}")
+    due = [planned for planned in plan.parts if not planned.is_up_to_date]
+    print(f"{len(due)} of {len(plan.parts)} parts to compute, about {_duration(plan.seconds)} on two idle cores")
+
+
+def _duration(seconds: float) -> str:
+    """Return a duration as text: minutes and seconds."""
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest:02} s" if minutes else f"{rest} s"
 
 
 def progress_text(done: "Run") -> str:

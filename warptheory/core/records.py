@@ -164,6 +164,16 @@ def read_table(path: Path) -> pd.DataFrame:
     return _read(path, lambda: pd.read_parquet(path))
 
 
+def read(path: Path) -> Any:
+    """Read a record by the ending of its name: a table, arrays by name, or what JSON holds.
+
+    Raises:
+        ArgumentError: there is no such record, or it is damaged.
+    """
+    readers = {".parquet": read_table, ".safetensors": read_arrays, ".json": read_json}
+    return readers[path.suffix](path)
+
+
 def write_arrays(path: Path, arrays: Mapping[str, Any], manifest: Manifest) -> None:
     """Write NumPy arrays as safetensors and their manifest beside them, atomically.
 

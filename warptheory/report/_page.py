@@ -1,8 +1,10 @@
-"""The report: one HTML page that holds everything it shows, made from records alone."""
+"""The page of a report: sections of text, plots and tables in one HTML file that holds everything it shows."""
 
 import base64
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -11,113 +13,124 @@ import pandas as pd
 from markupsafe import Markup
 from matplotlib.figure import Figure
 
-from warptheory import results
 from warptheory.core import records
-from warptheory.core.files import MARK, check_replaceable
+from warptheory.core.files import MARK, write_text
 from warptheory.core.text import printable
-from warptheory.report._backward import plot_reading, plot_slopes, plot_two_passes
-from warptheory.report._discretization import plot_errors, plot_orders
-from warptheory.report._iid import plot_displacement, plot_forward
 from warptheory.report._mathml import checked_mathml
-from warptheory.report._natural_images import plot_limits, plot_photographs
-from warptheory.report._plots import plot_accuracy, plot_deviations, plot_speed
-from warptheory.report._random_fields import plot_interpolated_fields, plot_moved_fields
-from warptheory.report._training import accuracy_summary, plot_accuracy_of_networks
+
+Columns = Mapping[str, str | Callable[[Mapping[str, Any]], object]]
 
 
-def write_report(folder: Path, figures: Sequence[Mapping[str, str]]) -> Path:
-    """Write `report.html` from the records in `folder`/records, and return its path.
+@dataclass(frozen=True)
+class PageSection:
+    """A section of a page.
+
+    Attributes:
+        name: its address on the page.
+        title: its heading.
+        body: its content, as HTML.
+    """
+
+    name: str
+    title: str
+    body: Markup
+
+
+def write_page(path: Path, title: str, sections: Sequence[PageSection], manifest: records.Manifest) -> None:
+    """Write a page, atomically.
 
     Args:
-        folder: output folder of a run; the page is written into it.
-        figures: figures of the paper to show: their "file" (PNG, relative to folder), "title" and
-            "caption".
+        path: the file.
+        title: heading of the page.
+        sections: its sections, in order.
+        manifest: how it came about; the page ends with it.
 
     Raises:
-        ArgumentError: a record is missing, or the folder cannot be written to.
+        ArgumentError: something that is no page of ours stands in its place.
     """
-    check_replaceable(records.output_folder(folder) / "report.html")
-    source = folder / "records"
-    verdicts = records.read_table(source / "verdicts.parquet")
-    expected = records.read_table(source / "expected.parquet")
-    iid = records.read_table(source / "iid_statistics.parquet")
-    backward = records.read_table(source / "backward_asymmetry.parquet")
-    fields = records.read_table(source / "random_fields.parquet")
-    errors = records.read_table(source / "discretization_error.parquet")
-    orders = records.read_table(source / "discretization_orders.parquet")
-    images = {
-        name: records.read_table(source / f"natural_images{name}.parquet")
-        for name in ("", "_agreement", "_displacement")
-    }
-    derivations = records.read_json(source / "derivations.json")
-    manifest = records.read_json(source / "verdicts.json")
-    networks = records.read_table(source / "selfwarp_accuracy.parquet")
-    benchmark = _benchmark(source, "warp")
-    page = (
-        _environment()
-        .get_template("report.html")
-        .render(
-            mark=MARK,
-            manifest=manifest,
-            results=[
-                {**result, "claims": _rows(verdicts[verdicts["result"] == result["label"]])} for result in derivations
-            ],
-            counts=verdicts["verdict"].value_counts().to_dict(),
-            power=_power(records.read_table(source / "power.parquet")),
-            expected=_rows(expected),
-            deviations=_svg(plot_deviations(verdicts)),
-            iid={"forward": _svg(plot_forward(iid)), "displacement": _svg(plot_displacement(iid))},
-            backward={
-                "two_passes": _svg(plot_two_passes(backward)),
-                "reading": _svg(plot_reading(backward)),
-                "slopes": _svg(plot_slopes(backward)),
-            },
-            fields={
-                "moved": _svg(plot_moved_fields(fields)),
-                "interpolated": _svg(plot_interpolated_fields(fields)),
-            },
-            discretization={"errors": _svg(plot_errors(errors)), "orders": _svg(plot_orders(errors, orders))},
-            photographs={
-                "agreement": _svg(plot_photographs(images[""], images["_agreement"])),
-                "limits": _svg(plot_limits(images[""], images["_displacement"])),
-            },
-            networks={"plot": _svg(plot_accuracy_of_networks(networks)), "rows": _rows(accuracy_summary(networks))},
-            step=_benchmark(source, "training_step"),
-            monitor=_benchmark(source, "monitor_overhead"),
-            accuracy=_svg(plot_accuracy(records.read_table(source / "operator_accuracy.parquet"))),
-            benchmark={**benchmark, "plot": _svg(plot_speed(pd.DataFrame(benchmark["results"])))},
-            figures=[{**figure, "data": _png(folder / figure["file"])} for figure in figures],
-        )
-    )
-    path = folder / "report.html"
-    records.write_text(path, page)
-    return path
+    template = _environment().get_template("report.html")
+    page = template.render(mark=MARK, title=title, sections=sections, manifest=asdict(manifest))
+    write_text(path, page)
 
 
-def _power(planted: pd.DataFrame) -> dict[str, Any]:
-    """Return how many planted errors of each kind were refused, by result, and those that were not."""
-    kinds = list(planted["error"].dropna().unique())
-    rows = [
-        {
-            "result": result,
-            "counts": [
-                (int(found[found["error"] == kind]["refused"].sum()), int((found["error"] == kind).sum()))
-                for kind in kinds
-            ],
-        }
-        for result, found in planted.groupby("result", sort=False)
+def fragment(template: str, **values: Any) -> Markup:
+    """Return HTML from a Jinja template in which everything inserted is escaped.
+
+    Args:
+        template: the template. Its filters are `mathml`, and `spread`: median, lowest and highest of several rounds.
+        **values: what it inserts, by name.
+    """
+    return Markup(_environment().from_string(template).render(**values))
+
+
+def shown_figure(figure: Figure, alt: str, caption: str) -> Markup:
+    """Return a figure with its caption as HTML; text is drawn as paths, so no font is needed.
+
+    Args:
+        figure: the figure.
+        alt: what it shows, for those who do not see it.
+        caption: HTML.
+    """
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="svg", metadata={"Date": None})
+    return _image("image/svg+xml", buffer.getvalue(), alt, caption)
+
+
+def shown_png(path: Path, alt: str, caption: str) -> Markup:
+    """Return a PNG file with its caption as HTML; arguments as in `shown_figure`."""
+    return _image("image/png", path.read_bytes(), alt, caption)
+
+
+def html_table(
+    rows: Iterable[Mapping[str, Any]],
+    columns: Columns,
+    text: Collection[str] = (),
+) -> Markup:
+    """Return a table as HTML; numbers stand at the right of their cells.
+
+    Args:
+        rows: its rows, by names.
+        columns: by its heading, what each column shows of a row: a format such as "{theory:.5g}", or a function.
+        text: headings of columns of text, besides the first.
+    """
+    shown = [
+        [(name in text, cell.format(**row) if isinstance(cell, str) else cell(row)) for name, cell in columns.items()]
+        for row in rows
     ]
-    counts = {"total": len(planted), "refused": int(planted["refused"].sum())}
-    return {"kinds": kinds, "rows": rows, **counts, "not_planted": results.not_planted(planted)}
+    heads = [(name in text, name) for name in columns]
+    return fragment(_TABLE, heads=heads, rows=shown)
 
 
-def _benchmark(source: Path, name: str) -> dict[str, Any]:
-    """Return the record of a benchmark, on whichever device it was taken."""
-    found = sorted(source.glob(f"{name}_*.json"))
-    benchmark: dict[str, Any] = records.read_json(found[0] if found else source / f"{name}_cpu.json")
-    return benchmark
+_TABLE = """<div class="scroll">
+<table>
+<thead><tr>
+{% for is_text, head in heads %}<th{% if is_text %} class="text"{% endif %}>{{ head }}</th>{% endfor %}
+</tr></thead>
+<tbody>
+{% for row in rows %}<tr>
+{% for is_text, cell in row %}<td{% if is_text %} class="text"{% endif %}>{{ cell }}</td>{% endfor %}
+</tr>
+{% endfor %}</tbody>
+</table>
+</div>"""
 
 
+def table_rows(table: pd.DataFrame) -> list[dict[str, Any]]:
+    """Return the rows of a table by the names of its columns."""
+    return [{str(key): value for key, value in row.items()} for row in table.to_dict(orient="records")]
+
+
+def _image(kind: str, content: bytes, alt: str, caption: str) -> Markup:
+    address = f"data:{kind};base64,{base64.b64encode(content).decode('ascii')}"
+    return fragment(
+        '<figure><img src="{{ address }}" alt="{{ alt }}">\n<figcaption>{{ caption }}</figcaption></figure>',
+        address=address,
+        alt=alt,
+        caption=caption,
+    )
+
+
+@cache
 def _environment() -> jinja2.Environment:
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("warptheory.report"),
@@ -126,9 +139,6 @@ def _environment() -> jinja2.Environment:
         finalize=_shown,
     )
     environment.filters["mathml"] = checked_mathml
-    environment.filters["value"] = lambda number: f"{number:.5g}"
-    environment.filters["error"] = lambda number: f"{number:.1g}"
-    environment.filters["percent"] = lambda share: f"{100 * share:.1f} %"
     environment.filters["spread"] = lambda found: (
         f"{found['median']:.2f} ({found['lowest']:.2f} to {found['highest']:.2f})"
     )
@@ -138,18 +148,3 @@ def _environment() -> jinja2.Environment:
 def _shown(value: Any) -> Any:
     """Return what a page shows of a value: text without characters that control or hide; markup as it is."""
     return printable(value) if isinstance(value, str) and not isinstance(value, Markup) else value
-
-
-def _rows(table: pd.DataFrame) -> list[dict[str, Any]]:
-    return [{str(key): value for key, value in row.items()} for row in table.to_dict(orient="records")]
-
-
-def _svg(figure: Figure) -> str:
-    """Return a figure as an SVG data address; text is drawn as paths, so no font is needed."""
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="svg", metadata={"Date": None})
-    return "data:image/svg+xml;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
-
-
-def _png(path: Path) -> str:
-    return "data:image/png;base64," + base64.b64encode(path.read_bytes()).decode("ascii")

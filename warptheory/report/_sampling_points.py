@@ -25,7 +25,7 @@ from matplotlib.lines import Line2D
 
 from warptheory.core.errors import ArgumentError
 from warptheory.core.text import one_line
-from warptheory.report._style import GREY, ORANGE, house_style
+from warptheory.report.style import GREY, ORANGE, house_style
 
 _ARROWS = 20  # along the longer side, at most
 _LARGEST_MARK, _SMALLEST_MARK = 60.0, 8.0  # points²

@@ -10,7 +10,7 @@ EXAMPLES = "Example:  warptheory analyse iid_statistics --out records"
 
 
 def command(
-    name: Annotated[str, typer.Argument(help="Name of a script in analyses/.")],
+    name: Annotated[str, typer.Argument(help="Name of an analysis; warptheory list has them.")],
     seed: options.Seed = 0,
     device: options.Device = "cpu",
     out: options.ReproduceOut = options.DEFAULT_OUT / "records",
@@ -18,10 +18,11 @@ def command(
     """Run an analysis and write its record (a table or arrays, and a JSON manifest)."""
     from warptheory.cli._console import progress_bar
     from warptheory.core import records
-    from warptheory.core.checkout import load_script
     from warptheory.core.text import one_line
+    from warptheory.paper import analyses
+    from warptheory.paper.entries import RunSettings
 
     folder = records.output_folder(out)
     with progress_bar("analyse") as update:
         update(0.0, name)
-        print(one_line(str(load_script("analyses", name, "name").run(folder, seed, device))))
+        print(one_line(str(analyses.get(name).run(RunSettings(folder, seed, device, on_progress=update)))))

@@ -11,8 +11,10 @@ EXAMPLES = "Example:  warptheory bench warp --rounds 9 --out benchmarks/results"
 
 
 def command(
-    name: Annotated[str, typer.Argument(help="Name of a script in benchmarks/.")] = "warp",
-    rounds: Annotated[int, typer.Option(min=1, help="Interleaved rounds; medians are taken over them.")] = 9,
+    name: Annotated[str, typer.Argument(help="Name of a benchmark; warptheory list has them.")] = "warp",
+    rounds: Annotated[
+        int | None, typer.Option(min=1, help="Interleaved rounds, over which medians are taken; by default its own.")
+    ] = None,
     seed: options.Seed = 0,
     device: options.Device = "cpu",
     out: options.ReproduceOut = Path("benchmarks/results"),
@@ -20,12 +22,13 @@ def command(
     """Time the operator against its peers, and write JSON with machine, versions and shapes."""
     from warptheory.cli._console import progress_bar
     from warptheory.core import records
-    from warptheory.core.checkout import load_script
     from warptheory.core.text import one_line
+    from warptheory.paper import benchmarks
+    from warptheory.paper.entries import RunSettings
 
     folder = records.output_folder(out)
-    script = load_script("benchmarks", name, "name")
+    benchmark = benchmarks.get(name)
     with progress_bar("bench") as update:
-        path = script.run(folder, seed, device, rounds, update)
-    print(script.summary(path))
+        path = benchmark.run(RunSettings(folder, seed, device, "full", rounds=rounds, on_progress=update))
+    print(benchmark.summary(path))
     print(one_line(str(path)))

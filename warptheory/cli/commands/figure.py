@@ -15,16 +15,20 @@ def command(
     device: options.Device = "cpu",
     out: options.ReproduceOut = options.DEFAULT_OUT,
 ) -> None:
-    """Draw a figure of the paper as PDF and PNG, computing its record first if it is missing."""
-    from warptheory.cli._console import progress_bar
+    """Draw a figure of the paper as PDF and PNG, computing its record first if it is missing or out of date."""
+    from warptheory.cli._console import run_progress
     from warptheory.core import records
-    from warptheory.core.checkout import load_script
+    from warptheory.core.errors import WarpTheoryError
     from warptheory.core.text import one_line
+    from warptheory.paper import figures
+    from warptheory.paper.entries import RunSettings
+    from warptheory.paper.running import run
 
-    folder = records.output_folder(out)
-    with progress_bar("figure") as update:
-        update(0.0, number)
-        drawn = load_script("paper_repro", "driver", "figure").draw_figure(f"figure{number}", folder, seed, device)
-        update(1.0, number)
-    for suffix in (".pdf", ".png"):
-        print(one_line(str((folder / drawn["file"]).with_suffix(suffix))))
+    folder = records.inner_folder(records.output_folder(out), "records")
+    figure = figures.numbered(number)
+    with run_progress("figure") as update:
+        outcome = run(RunSettings(folder, seed, device), [figure.name], update)
+    if outcome.failed:
+        raise WarpTheoryError("; ".join(f"{name}: {reason}" for name, reason in outcome.failed.items()))
+    for name in figure.writes:
+        print(one_line(str(out / name)))

@@ -4,12 +4,14 @@ EXAMPLES = "Example:  warptheory list"
 
 
 def command() -> None:
-    """List the results, kernels, laws, networks and data sets."""
+    """List everything that is found by looking into a folder: results, kernels, analyses, commands and so on."""
     from rich.table import Table
 
-    from warptheory import kernels, networks, results
+    from warptheory import kernels, networks, operators, results
     from warptheory.cli._console import console
-    from warptheory.fields import laws
+    from warptheory.core.catalogue import entry_modules
+    from warptheory.fields import covariance, laws
+    from warptheory.paper import analyses, benchmarks, figures
     from warptheory.training import data
 
     table = Table(box=None, pad_edge=False)
@@ -19,7 +21,18 @@ def command() -> None:
         result = results.get(label)
         table.add_row(label, result.title, ", ".join(quantity.name for quantity in result.quantities))
     console.print(table)
-    console.print(f"\nkernels: {', '.join(kernels.names())}")
-    console.print(f"laws:    {', '.join(laws.names())}")
-    console.print(f"networks: {', '.join(networks.names())}")
-    console.print(f"data sets: {', '.join(data.names())}")
+    console.print()
+    catalogues = {
+        "kernels": kernels.names(),
+        "laws": laws.names(),
+        "covariances": covariance.names(),
+        "operators": operators.__all__,
+        "networks": networks.names(),
+        "data sets": data.names(),
+        "analyses": analyses.names(),
+        "figures": figures.names(),
+        "benchmarks": benchmarks.names(),
+        "commands": sorted(entry_modules("warptheory.cli.commands")),
+    }
+    for heading, names in catalogues.items():
+        console.print(f"{heading}: {', '.join(names)}", soft_wrap=True)

@@ -1,0 +1,83 @@
+"""The contract of analyses: what they declare, what they write, what is shown of it, and committed records."""
+
+from dataclasses import replace
+
+import pytest
+
+from tests.reproduction import SETTINGS
+from tests.scripts import check_declared, check_shown, check_written
+from warptheory.core import records
+from warptheory.paper import analyses
+from warptheory.paper.committed import committed_file, is_stale
+from warptheory.paper.entries import Cost, Plot, RunSettings, Section
+
+NAMES = analyses.names()
+MOST_BYTES = 5_000_000  # of all committed records
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_it_declares_what_others_need(name):
+    check_declared(analyses.get(name))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_it_writes_what_it_declares(name, reproduced):
+    check_written(analyses.get(name), RunSettings(reproduced / "records", **SETTINGS))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_it_is_in_the_report(name, reproduced):
+    check_shown(analyses.get(name), (reproduced / "report.html").read_text(encoding="utf-8"))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_its_tables_are_in_the_readme(name, reproduced):
+    from warptheory.paper.readme import README, replace_block
+
+    for table in analyses.get(name).tables:
+        read = [records.read(reproduced / "records" / each) for each in table.reads]
+        assert table.write(*read).startswith("|")
+        assert replace_block(README.read_text(encoding="utf-8"), table.name, "x") != README.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_committed_records_are_of_this_configuration(name, reproduced):
+    """Long computations are done again when configuration, data or script change; a part is computed in every run."""
+    entry = analyses.get(name)
+    if entry.long is None:
+        assert entry.cost.quick is None or entry.cost.quick <= 300
+        return
+    assert not is_stale(entry, entry.long), f"run: warptheory reproduce --profile full --only {name}; then commit"
+    assert records.read_json(reproduced / "records" / f"{name}_cell.json")["agrees"]
+
+
+def test_another_configuration_would_be_seen():
+    entry = next(entry for entry in map(analyses.get, NAMES) if entry.long)
+    found = entry.long.configuration()
+    other = replace(entry.long, configuration=lambda: {**found, "seeds": found["seeds"] + 1})
+    assert is_stale(entry, other)
+    assert is_stale(replace(entry, run=entry.long.cell), entry.long)
+
+
+def test_committed_records_are_small():
+    paths = list(committed_file("records").iterdir())
+    assert paths
+    assert sum(path.stat().st_size for path in paths) <= MOST_BYTES
+
+
+def test_a_wrong_analysis_would_be_seen(reproduced):
+    """One that reads what nobody writes, writes less than it says, shows a plot without words, or is not shown."""
+    right = analyses.get("iid_statistics")
+    settings = RunSettings(reproduced / "records", **SETTINGS)
+    blind = Section("Blind", 1, (Plot(lambda table: None, right.writes, alt="", caption="nothing to see here"),))
+    for wrong in (
+        replace(right, reads=("nowhere.parquet",)),
+        replace(right, section=blind),
+        replace(right, cost=Cost(quick=2, full=1)),
+    ):
+        with pytest.raises(AssertionError):
+            check_declared(wrong)
+    with pytest.raises(AssertionError):
+        check_written(replace(right, writes=("iid_statistics.parquet", "more.parquet")), settings)
+    with pytest.raises(AssertionError):
+        check_shown(right, "<html></html>")

@@ -1,0 +1,444 @@
+"""The backward pass is not the mirror of the forward pass: theory and simulation of results B1 to B8.
+
+Writes `backward_asymmetry.parquet`, one row for each value of a parameter: half-widths a and spreads s of the
+offsets in pixels, slopes τ without unit, the grid's size N in pixels, layers L. The gradient that is sent back has
+mean 0 and variance 1, or is one. Simulations are as precise as a marker in the figures is high.
+"""
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+from jaxtyping import Float
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from torch import Tensor
+
+from warptheory import montecarlo, results
+from warptheory.core import records
+from warptheory.paper.curves import points_of
+from warptheory.paper.entries import Analysis, Cost, Plot, RunSettings, Section
+from warptheory.report.panels import LineStyle, Look, draw, draw_limit, letter, select
+from warptheory.report.style import BLUE, GREEN, GREY, ORANGE, VERMILION, house_style
+from warptheory.results import PIXEL, Quantity, Result, Setting
+from warptheory.results._curves import STANDARD, Curve, Point, grid, simulate, write
+from warptheory.results.backward import constants, folding, stacked_gradients
+from warptheory.symbolic import ExcessKurtosis, Expectation, IIDField, OffsetField, Variance, WideOffsets, warp
+
+DIMS = (1, 2)
+FORWARD_TAILS = "excess kurtosis, offsets uniform on [−a, a)"
+FORWARD_ONES = "variance of warped ones"
+RESPONSE = "mean square of the response to ones"
+GROWTH = "growth of the backward gain per doubling of the resolution"
+SPREADS = tuple(round(0.2 * 12 ** (number / 44), 4) for number in range(45))  # pixels, denser where the shares rise
+STACKED = "second moment after L layers, wide offsets"
+SLOPES = (0.5, 0.8, 1.2)
+RESOLUTIONS = tuple(2**power for power in range(3, 11))  # pixels in a period
+LAYERS = (1, 2, 3, 4)
+_STRATA = 256
+
+
+def second_moments() -> Iterator[Curve]:
+    """Yield the second moments of both passes against the half-width of uniform offsets (A4, B1)."""
+    forward, backward = results.get("A4"), results.get("B1")
+    values, given = grid(0.05, 1.55, 61), {"offsets": "uniform"}
+    for dim in DIMS:
+        yield Curve(forward, "variance", "a", values, grid(0.25, 1.25, 3), dim=dim, given=given)
+        yield Curve(backward, "second moment", "a", values, grid(0.05, 1.05, 3), dim=dim, given=given)
+
+
+def tails() -> Iterator[Curve]:
+    """Yield the excess kurtosis of both passes against the half-width of uniform offsets (A5, B2)."""
+    forward = extended("A5", Quantity(FORWARD_TAILS, forward_tails))
+    values, simulated = grid(0.05, 3.05, 61), (0.1, 0.45, 0.95, 2.1)
+    for dim in DIMS:
+        yield Curve(results.get("B2"), "excess kurtosis", "a", values, simulated, dim=dim, atol=2e-2)
+        yield Curve(forward, FORWARD_TAILS, "a", values, simulated, dim=dim, atol=1e-2)
+
+
+def forward_tails(setting: Setting) -> ExcessKurtosis:
+    """State the excess kurtosis of y[n] for normal input and the offsets of B2."""
+    x = IIDField("x", law="normal", mean=0)
+    return ExcessKurtosis(warp(x, OffsetField("uniform", setting.dim), setting.kernel)[PIXEL])
+
+
+def response_to_ones() -> Iterator[Curve]:
+    """Yield the variance of the response to ones, of both passes, against the spread of normal offsets (B3)."""
+    backward, forward = results.get("B3"), extended("B3", Quantity(FORWARD_ONES, forward_ones))
+    values, simulated = grid(0.02, 2.0, 40), grid(0.02, 2.0, 8)
+    for dim in DIMS:
+        yield Curve(backward, "variance of the response to ones", "s", values, simulated, dim=dim)
+        yield Curve(forward, FORWARD_ONES, "s", (0.02, 2.0), grid(0.25, 1.75, 4), dim=dim, atol=1e-3)
+
+
+def forward_ones(setting: Setting) -> Variance:
+    """State Var (W1)[n]."""
+    return Variance(warp(constants.ONES, OffsetField(setting.offsets, setting.dim), setting.kernel)[PIXEL])
+
+
+def dead_inputs() -> Iterator[Curve]:
+    """Yield the share of dead inputs against the spread of normal offsets (B4)."""
+    result, values, simulated = results.get("B4"), SPREADS, grid(0.4, 2.4, 6)
+    for kernel in ("linear", "nearest"):
+        for dim in DIMS:
+            yield Curve(result, "share of dead inputs", "s", values, simulated, kernel, dim, rtol=3e-2)
+
+
+def column_sums() -> Iterator[Curve]:
+    """Yield the expected largest column sum against the size of the grid (B5)."""
+    sizes = tuple(float(2 ** (number / 2) // 1) for number in range(4, 29))
+    simulated = tuple(float(2**number) for number in range(2, 15, 2))
+    yield Curve(results.get("B5"), "largest column sum", "N", sizes, simulated, "nearest", rtol=5e-3)
+
+
+def folds() -> Iterator[Curve]:
+    """Yield the probability of a fold and the mean number of preimages against the slopes (B7)."""
+    result, values, simulated = results.get("B7"), grid(0.16, 1.6, 49), grid(0.4, 1.6, 5)
+    for dim in (1, 2, 3):
+        for quantity in ("fold probability", "preimages"):
+            yield Curve(result, quantity, "tau", values, simulated, dim=dim)
+
+
+def jensen() -> Iterator[Curve]:
+    """Yield the gain of a diffeomorphism in both passes against its largest slope (B6)."""
+    result, values, simulated = results.get("B6"), grid(0.0, 0.9, 46), grid(0.1, 0.9, 5)
+    yield Curve(result, "backward gain", "tau", values, simulated)
+    yield Curve(result, "backward gain", "tau", values, (0.3, 0.8), dim=2)
+    yield Curve(result, "forward gain", "tau", (0.0, 0.9), simulated)
+
+
+def growth() -> Iterator[Curve]:
+    """Yield how much the backward gain of Gaussian slopes grows per doubling of the resolution (B7)."""
+    for tau in SLOPES:
+        yield Curve(results.get("B7"), GROWTH, "tau", (tau,), (tau,))
+
+
+def stacked(numbers: Sequence[int]) -> Iterator[Curve]:
+    """Yield the second moment of ones after some numbers of layers of wide offsets (B8), a curve of one point each."""
+    result = results.get("B8")
+    three = result.get("second moment after three layers, wide offsets")
+    for layers in numbers:
+        quantity = replace(three, name=STACKED, states=partial(stacked_moment, layers=layers))
+        for dim in DIMS:
+            at = (float(layers),)
+            yield Curve(replace(result, quantities=(quantity,)), STACKED, "L", at, at, dim=dim, rtol=1.5e-2)
+
+
+def stacked_moment(setting: Setting, layers: int) -> WideOffsets:
+    """State the second moment of W₁ᵀ…W_Lᵀ1 for wide offsets."""
+    return WideOffsets(Expectation(stacked_gradients.stack(setting, layers)[PIXEL] ** 2), stacked_gradients.HALF_WIDTH)
+
+
+def extended(label: str, quantity: Quantity) -> Result:
+    """Return a result with one quantity of ours in place of its own, under its label."""
+    return replace(results.get(label), quantities=(quantity,))
+
+
+def limits() -> Iterator[Curve]:
+    """Yield what no value of the parameter changes: limits of wide offsets, and the largest row sum."""
+    yield Curve(results.get("B5"), "infinity norm", "N", kernel="nearest")
+    for dim in DIMS:
+        yield Curve(results.get("B2"), "excess kurtosis, wide offsets", "a", dim=dim)
+        yield Curve(results.get("B3"), "variance of the response to ones, wide offsets", "s", dim=dim)
+        for kernel in ("linear", "nearest"):
+            yield Curve(results.get("B4"), "share of dead inputs, wide offsets", "s", kernel=kernel, dim=dim)
+
+
+def responses(seed: int, device: str, thin: int) -> Iterator[Point]:
+    """Yield the mean of (Wᵀ1)² on ever finer grids, which theory gives up to a constant (B7)."""
+    for tau in SLOPES:
+        curve = Curve(results.get("B7"), RESPONSE, "N", given={"tau": tau})
+        for pixels in RESOLUTIONS[::thin]:
+            point, experiment = curve.at(float(pixels)), ResponseExperiment(pixels)
+            yield simulate(point, experiment, {"tau": tau}, rtol=4e-3, seed=seed, device=device)
+
+
+@dataclass(frozen=True)
+class ResponseExperiment:
+    """The mean of (Wᵀ1)² on a grid of N pixels; a row is drawn as in `folding.Growth`.
+
+    Attributes:
+        pixels: N, the period of the wave in pixels.
+    """
+
+    pixels: int
+
+    def row_elements(self, values: Mapping[str, float]) -> int:
+        """Return the number of pixels of a row."""
+        return self.pixels * _STRATA
+
+    @property
+    def symbols(self) -> set[str]:
+        """The deviation of the slopes."""
+        return {"tau"}
+
+    def sample(
+        self, generator: np.random.Generator, rows: int, values: Mapping[str, float], device: str = "cpu"
+    ) -> Float[Tensor, "rows"]:
+        """Draw Gaussian waves from a Latin hypercube of their amplitude, phase and place; shape (rows,)."""
+        order = generator.permuted(np.broadcast_to(np.arange(_STRATA), (3, rows, _STRATA)), axis=-1)
+        uniform = torch.from_numpy((order + generator.random(order.shape)) / _STRATA).to(device).flatten(1)
+        slope = values["tau"] * torch.sqrt(-2 * torch.log1p(-uniform[0]))
+        phase, shift = 2 * math.pi * uniform[1], uniform[2]
+        hits = folding.mean_square_hits(slope[:, None, None], phase[:, None, None], shift[:, None], self.pixels)
+        return hits.reshape(rows, _STRATA).mean(1)
+
+
+def run(settings: RunSettings) -> Path:
+    """Compute and write the record; return its path."""
+    seed, device, thin = settings.seed, settings.device, settings.thin
+    montecarlo.check_device(device)
+    parts = (second_moments, tails, response_to_ones, dead_inputs, column_sums, folds, jensen, growth)
+    curves = [*(curve for part in parts for curve in part()), *stacked(LAYERS[::thin])]
+    points = list(points_of(curves, settings))
+    points += [*responses(seed, device, thin), *(curve.limit() for curve in limits())]
+    manifest = records.Manifest(__name__, seed, device, {"thin": thin, **STANDARD})
+    return write(records.output_folder(settings.out) / "backward_asymmetry.parquet", points, manifest)
+
+
+_FORWARD_TAILS = "excess kurtosis, offsets uniform on [−a, a)"
+_DIMS = {1: (BLUE, "o"), 2: (VERMILION, "s"), 3: (GREEN, "^")}
+
+
+def plot_two_passes(table: pd.DataFrame) -> Figure:
+    """Draw second moments, tails and the response to ones of both passes (A4 and B1, A5 and B2, B3).
+
+    Args:
+        table: the record.
+    """
+    with house_style():
+        figure = Figure(figsize=(7.2, 5.6), layout="constrained")
+        first, second, third, fourth = figure.subplots(2, 2).flat
+        _draw_second_moments(first, table)
+        for axes, name, dim in ((second, "b", 1), (third, "c", 2)):
+            _draw_tails(axes, table, dim)
+            letter(axes, name, f"B2: tails, d = {dim}")
+        _draw_response(fourth, table)
+        letter(fourth, "d", "B3: response to ones")
+    return figure
+
+
+def plot_reading(table: pd.DataFrame) -> Figure:
+    """Draw dead inputs, the largest column sum, stacks, and the growth with the resolution (B4, B5, B8, B7).
+
+    Args:
+        table: the record.
+    """
+    with house_style():
+        figure = Figure(figsize=(7.2, 5.6), layout="constrained")
+        first, second, third, fourth = figure.subplots(2, 2).flat
+        _draw_dead_inputs(first, table)
+        letter(first, "a", "B4: inputs that no output reads")
+        _draw_column_sums(second, table)
+        letter(second, "b", "B5: the largest column sum of W, nearest")
+        _draw_stacks(third, table)
+        letter(third, "c", "B8: ones sent back through stacked warps")
+        _draw_growth(fourth, table)
+        letter(fourth, "d", "B7: finer grids resolve the caustics")
+    return figure
+
+
+def plot_slopes(table: pd.DataFrame) -> Figure:
+    """Draw folds and preimages of Gaussian slopes, and the gain of a diffeomorphism (B7, B6).
+
+    Args:
+        table: the record.
+    """
+    with house_style():
+        figure = Figure(figsize=(7.2, 2.9), layout="constrained")
+        first, second, third = figure.subplots(1, 3)
+        handles = []
+        for dim, (colour, marker) in _DIMS.items():
+            look = Look(f"d = {dim}", colour, marker=marker)
+            draw(first, select(table, "B7", "fold probability", dim=dim), look)
+            handles.append(draw(second, select(table, "B7", "preimages", dim=dim), look))
+        letter(first, "a", "B7: folding")
+        first.set_ylabel("P(J < 0)")
+        first.set_ylim(0, 0.5)
+        letter(second, "b", "B7: preimages of a point")
+        second.set_ylabel("E |J|")
+        second.set_yscale("log")
+        second.set_yticks([1, 2, 5, 10], ["1", "2", "5", "10"])
+        second.set_yticks([], minor=True)
+        second.legend(handles=handles, loc="upper left")
+        for axes in (first, second):
+            axes.set_xlabel("deviation τ of the slopes")
+        _draw_jensen(third, table)
+        letter(third, "c", "B6: no folds")
+    return figure
+
+
+def _draw_second_moments(axes: Axes, table: pd.DataFrame) -> None:
+    """Draw the forward gain broad, and the backward gain on top of it."""
+    handles = []
+    for dim, (colour, _) in list(_DIMS.items())[:2]:
+        forward = select(table, "A4", "variance", dim=dim)
+        backward = select(table, "B1", "second moment", dim=dim)
+        broad = Look(f"forward, d = {dim}", ORANGE if dim == 1 else GREY, hollow=True, width=4.0)
+        handles.append(draw(axes, forward, broad))
+        handles.append(draw(axes, backward, Look(f"backward, d = {dim}", colour, "--", "s", hollow=True)))
+    letter(axes, "a", "A4 and B1: second moments")
+    axes.set_xlabel("half-width a of uniform offsets (pixels)")
+    axes.set_ylabel("E y² / E x², E (Wᵀg)² / E g²")
+    axes.set_ylim(0.3, 1.25)
+    axes.legend(handles=handles, ncols=2, loc="upper right")
+
+
+def _draw_tails(axes: Axes, table: pd.DataFrame, dim: int) -> None:
+    backward = draw(axes, select(table, "B2", "excess kurtosis", dim=dim), Look("backward (B2)", VERMILION, marker="s"))
+    forward = draw(axes, select(table, "A5", _FORWARD_TAILS, dim=dim), Look("forward (A5)", BLUE))
+    limit = draw_limit(axes, select(table, "B2", "excess kurtosis, wide offsets", dim=dim))
+    axes.set_xlabel("half-width a of uniform offsets (pixels)")
+    axes.set_ylabel("excess kurtosis")
+    axes.set_ylim(-0.1, 3.0)
+    axes.legend(handles=[backward, forward, limit], loc="lower right", bbox_to_anchor=(1, 0.17))
+
+
+def _draw_response(axes: Axes, table: pd.DataFrame) -> None:
+    handles = []
+    for dim, (colour, marker) in list(_DIMS.items())[:2]:
+        rows = select(table, "B3", "variance of the response to ones", dim=dim)
+        handles.append(draw(axes, rows, Look(f"backward, d = {dim}", colour, marker=marker)))
+        limit = draw_limit(axes, select(table, "B3", "variance of the response to ones, wide offsets", dim=dim), colour)
+    forward = select(table, "B3", "variance of warped ones", dim=1)
+    handles += [draw(axes, forward, Look("forward, any d", GREY, "-.", "D", hollow=True)), limit]
+    axes.set_xlabel("spread s of normal offsets (pixels)")
+    axes.set_ylabel("Var (Wᵀ1), Var (W1)")
+    axes.set_ylim(-0.03, 0.95)
+    axes.legend(handles=handles, ncols=2, loc="upper center")
+
+
+def _draw_dead_inputs(axes: Axes, table: pd.DataFrame) -> None:
+    handles = []
+    for kernel in ("nearest", "linear"):
+        for dim, (colour, marker) in list(_DIMS.items())[:2]:
+            rows = select(table, "B4", "share of dead inputs", kernel=kernel, dim=dim)
+            line: LineStyle = "--" if kernel == "nearest" else "-"
+            look = Look(f"{kernel}, d = {dim}", colour, line, marker, hollow=kernel == "nearest")
+            handles.append(draw(axes, rows, look))
+            limit = draw_limit(
+                axes, select(table, "B4", "share of dead inputs, wide offsets", kernel=kernel, dim=dim), colour
+            )
+    axes.set_yscale("log")
+    axes.set_ylim(1e-4, 30)
+    axes.set_yticks([1e-4, 1e-3, 1e-2, 1e-1, 1])
+    axes.set_yticks([], minor=True)
+    axes.set_xlabel("spread s of normal offsets (pixels)")
+    axes.set_ylabel("share of inputs without gradient")
+    axes.legend(handles=[*handles, limit], ncols=2, loc="upper center")
+
+
+def _draw_column_sums(axes: Axes, table: pd.DataFrame) -> None:
+    rows = select(table, "B5", "largest column sum")
+    bound = select(table, "B5", "infinity norm")["theory"].iloc[0]
+    handle = draw(axes, rows, Look(r"$E\,\|W\|_1$, exact", BLUE))
+    sizes = np.geomspace(16, rows["value"].max(), 100)
+    (guide,) = axes.plot(sizes, np.log(sizes) / np.log(np.log(sizes)), color=GREY, linestyle=":", linewidth=1.2)
+    guide.set_label("log N / log log N, the order of growth")
+    (row_sum,) = axes.plot(rows["value"], [bound] * len(rows), color=VERMILION, linestyle="--", linewidth=1.2)
+    row_sum.set_label(r"$\|W\|_\infty$, the largest row sum")
+    axes.set_xscale("log", base=2)
+    axes.set_ylim(0, 11)
+    axes.set_xlabel("size N of the grid (pixels)")
+    axes.set_ylabel("largest sum")
+    axes.legend(handles=[handle, guide, row_sum], loc="upper left")
+
+
+def _draw_stacks(axes: Axes, table: pd.DataFrame) -> None:
+    handles = []
+    for dim, (colour, marker) in list(_DIMS.items())[:2]:
+        rows = select(table, "B8", "second moment after L layers, wide offsets", dim=dim)
+        handles.append(draw(axes, rows, Look(f"d = {dim}", colour, marker=marker)))
+    axes.set_xticks(sorted(table.loc[table["result"] == "B8", "value"].unique()))
+    axes.set_xlabel("layers L")
+    axes.set_ylabel(r"E $(W_1^{\mathsf{T}} \cdots\, W_L^{\mathsf{T}}\,1)^2$")
+    axes.set_ylim(1, 3.1)
+    axes.legend(handles=handles, loc="upper left")
+
+
+def _draw_growth(axes: Axes, table: pd.DataFrame) -> None:
+    """Draw the simulated gain, and through its point on the finest grid the line of the derived growth."""
+    growth = select(table, "B7", "growth of the backward gain per doubling of the resolution")
+    simulated = select(table, "B7", "mean square of the response to ones")
+    handles = []
+    for (given, rows), (colour, marker) in zip(simulated.groupby("given"), _DIMS.values(), strict=True):
+        tau = float(str(given).rpartition("=")[2])
+        slope = float(growth.loc[np.isclose(growth["value"], tau), "theory"].iloc[0])
+        finest = rows.iloc[-1]
+        line = finest["estimate"] + slope * np.log2(rows["value"] / finest["value"])
+        axes.plot(rows["value"], line, color=colour, linewidth=1.2)
+        handles.append(draw(axes, rows, Look(f"τ = {tau:g}", colour, marker=marker)))
+    axes.set_xscale("log", base=2)
+    axes.set_xlabel("pixels N in a period of the offsets")
+    axes.set_ylabel("E (Wᵀ1)²")
+    axes.legend(handles=handles, loc="upper left")
+
+
+def _draw_jensen(axes: Axes, table: pd.DataFrame) -> None:
+    handles = []
+    for dim, (colour, marker) in list(_DIMS.items())[:2]:
+        rows = select(table, "B6", "backward gain", dim=dim)
+        handles.append(draw(axes, rows, Look(f"backward, d = {dim}", colour, marker=marker)))
+    forward = select(table, "B6", "forward gain", dim=1)
+    handles.append(draw(axes, forward, Look("forward, d = 1", GREY, "-.", "D", hollow=True)))
+    axes.set_xlabel("largest slope τ")
+    axes.set_ylabel("gain")
+    axes.set_yscale("log")
+    axes.set_yticks([1, 2, 4], ["1", "2", "4"])
+    axes.set_yticks([], minor=True)
+    axes.set_ylim(0.93, 5.6)
+    axes.legend(handles=handles, loc="upper left")
+
+
+ANALYSIS = Analysis(
+    run=run,
+    writes=("backward_asymmetry.parquet",),
+    cost=Cost(quick=60, full=60),
+    section=Section(
+        title="The backward pass",
+        order=40,
+        parts=(
+            """The gradient with respect to the input is Wᵀg, a scatter by the same offsets. It has the forward pass's
+second moment and little else of it.""",
+            Plot(
+                plot_two_passes,
+                ("backward_asymmetry.parquet",),
+                alt="Second moments, excess kurtosis and response to ones of both passes",
+                caption="""<b>Same energy, other statistics.</b> Linear kernel. (a) A4 and B1: the second moments of
+both passes coincide for every spread of the offsets. (b, c) B2: but the backward pass has heavy tails for normal
+gradients, which grow with the spread towards 2.7 and 2.43 (dashed), while the forward pass (A5, at the same offsets)
+stays at a few tenths: an output reads a whole set of taps, an input is read by a random number of outputs. (d) B3:
+rows of W sum to one, so constants pass forward unchanged; backward, they turn into noise of variance up to ρ̄ᵈ
+(dashed).""",
+            ),
+            Plot(
+                plot_reading,
+                ("backward_asymmetry.parquet",),
+                alt="Dead inputs, largest column sum, stacks and growth with the resolution",
+                caption="""<b>How often an input is read.</b> (a) B4: a share of the inputs is read by no output and
+learns nothing, up to exp(−|S|ᵈ) for a kernel of support |S| (dashed). (b) B5: some inputs gather many gradients. The
+line is the exact expectation of the largest column sum for positions spread over the whole grid; the dotted guide is
+its order of growth, not its value. (c) B8: a constant gradient sent back through L layers of widely spread,
+independent offsets, linear kernel: the second moment approaches 1/(1 − ρ̄ᵈ), 3 and 9/5. (d) B7: smooth Gaussian
+offsets of slope deviation τ have caustics, and the backward gain has no continuum limit: it grows by 2 log(2) p_J(0)
+with every doubling of the resolution. The slopes of the lines are derived; their heights, on which the theory is
+silent, are set by the finest grid.""",
+            ),
+            Plot(
+                plot_slopes,
+                ("backward_asymmetry.parquet",),
+                alt="Fold probability, preimages, and gain of a diffeomorphism against the slopes",
+                caption="""<b>Slopes decide.</b> (a) B7: the share of folded positions (J &lt; 0) for iid normal
+slopes; more axes fold earlier. (b) B7: the mean number of output positions that read one input position, E|J|; it
+exceeds one only because of folds, since counted with orientation it is one. (c) B6: without any fold, εᵢ = τ sin tᵢ
+and a smooth homogeneous gradient, the forward gain is one and the backward gain (1 − τ²)^(−d/2), as Jensen's
+inequality demands.""",
+            ),
+        ),
+    ),
+)

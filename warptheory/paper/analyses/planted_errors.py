@@ -1,0 +1,95 @@
+"""Plant errors in every closed form: all have to be refused by the machinery that verifies the right ones.
+
+Writes `power.parquet`, a row for each planted error. The first estimate of each is that of the verification, whose
+chunks are found beside the records.
+"""
+
+from dataclasses import asdict
+from pathlib import Path
+
+import pandas as pd
+from markupsafe import Markup
+
+from warptheory import results
+from warptheory.core import records
+from warptheory.montecarlo import get_profile
+from warptheory.paper.entries import Analysis, Cost, Passage, ReadmeTable, RunSettings, Section
+from warptheory.report import fragment, html_table
+
+RECORD = "power.parquet"
+
+
+def run(settings: RunSettings) -> Path:
+    """Judge every planted error, write the record and return its path."""
+    profile = get_profile(settings.profile)
+    folder = records.output_folder(settings.out)
+    path = folder / RECORD
+    records.check_free(path)
+    planted = results.power(
+        results.match(list(settings.labels)),
+        seed=settings.seed,
+        device=settings.device,
+        profile=profile,
+        workers=settings.workers,
+        out=records.inner_folder(folder.parent, "chunks"),
+        on_progress=lambda done: settings.on_progress(done.share, done.name),
+    )
+    chosen = {"profile": asdict(profile)}
+    records.write_table(path, planted, records.Manifest(__name__, settings.seed, settings.device, chosen))
+    return path
+
+
+def all_refused(planted: pd.DataFrame) -> bool:
+    """Whether every planted error is refused."""
+    return bool(planted["refused"].all())
+
+
+def refusals(planted: pd.DataFrame) -> Markup:
+    """Return how many planted errors of each kind were refused, by result, as HTML."""
+    kinds = planted["error"].dropna().unique()
+    rows = [{"result": result, **_counts(found)} for result, found in planted.groupby("result", sort=False)]
+    columns = {"result": "{result}", **{f"{kind}: refused": f"{{{kind}}}" for kind in kinds}}
+    return fragment(
+        """<p>Errors were planted in every closed form: the whole made wrong by the smallest error that matters, upwards
+and downwards; its sign turned; each term of each sum in it left out, or its sign turned. Each wrong formula was judged
+by the same rule, by two estimates with independent random numbers. {{ refused }} of {{ total }} were refused. Not
+planted: {{ not_planted }} (of formulas with many terms some are tried in every setting but the first).</p>
+<details><summary>By result</summary>
+{{ by_result }}
+</details>""",
+        total=len(planted),
+        refused=planted["refused"].sum(),
+        not_planted=results.not_planted(planted),
+        by_result=html_table(rows, columns),
+    )
+
+
+def _counts(planted: pd.DataFrame) -> dict[str, str]:
+    """Return by kind how many of the planted errors were refused."""
+    return {str(kind): f"{found['refused'].sum()} of {len(found)}" for kind, found in planted.groupby("error")}
+
+
+def power_table(planted: pd.DataFrame) -> str:
+    """Return a Markdown table of the planted errors, and of how many were refused."""
+    lines = ["| planted error | refused |", "|---|---|"]
+    for kind, found in planted.groupby("error", sort=False):
+        lines.append(f"| {kind} | {found['refused'].sum()} of {len(found)} |")
+    footer = (
+        f"Planted in the closed forms of {planted['result'].nunique()} results, in every setting in which they are "
+        f"checked (seed {planted['seed'].iloc[0]:.0f}): scaled by the smallest error that matters, the whole sign "
+        "flipped, a term dropped or its sign flipped, at random points the exponent of one power of a symbol wrong, "
+        "where that changes the value by as much. Not planted: "
+        f"{results.not_planted(planted)}."
+    )
+    return "\n".join([*lines, "", footer])
+
+
+ANALYSIS = Analysis(
+    run=run,
+    reads=("verdicts.parquet",),
+    writes=(RECORD,),
+    cost=Cost(quick=240, full=3600, cores=2),
+    holds=all_refused,
+    section=Section(title="What the run could have seen", order=20, parts=(Passage(refusals, (RECORD,)),)),
+    tables=(ReadmeTable("power", power_table, (RECORD,)),),
+)

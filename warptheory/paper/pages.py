@@ -1,0 +1,110 @@
+"""What a run shows: its figures as files, and the report, whose sections are those of the scripts."""
+
+from collections.abc import Callable, Iterable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from markupsafe import Markup
+from matplotlib.figure import Figure
+
+from warptheory.core import records
+from warptheory.core.files import MARK, write_atomically
+from warptheory.paper.committed import cell_record
+from warptheory.paper.entries import Analysis, Entry, PaperFigure, Passage, Plot, RunSettings, Section
+from warptheory.report import PageSection, fragment, shown_figure, shown_png, write_page
+
+TITLE = "Theory against simulation"
+REPORT = "report.html"
+
+
+def record_path(name: str, settings: RunSettings) -> Path:
+    """Return the path of a record; a star in its name stands for the kind of device."""
+    return settings.out / name.replace("*", settings.device.partition(":")[0])
+
+
+def read_all(names: Iterable[str], settings: RunSettings) -> list[Any]:
+    """Read records by their names.
+
+    Raises:
+        ArgumentError: one is missing or damaged.
+    """
+    return [records.read(record_path(name, settings)) for name in names]
+
+
+def draw_figure(entry: PaperFigure, settings: RunSettings) -> Figure:
+    """Draw a figure of the paper as PDF and PNG, beside the folder of the records, and return it."""
+    figure = entry.draw(*read_all(entry.reads, settings))
+    for name in entry.writes:
+        save: Callable[[Path], None] = partial(figure.savefig, metadata={"Creator": MARK})
+        write_atomically(settings.out.parent / name, save)
+    return figure
+
+
+def write_report(entries: Iterable[Entry], settings: RunSettings) -> Path:
+    """Write `report.html` beside the folder of the records, from the records alone; return its path.
+
+    Args:
+        entries: the scripts whose sections it consists of.
+        settings: how they ran.
+
+    Raises:
+        ArgumentError: a record is missing, or something else stands in the page's place.
+    """
+    path = settings.out.parent / REPORT
+    records.check_free(path)
+    everything = list(entries)
+    notes = {name: _note(entry, settings) for entry in everything for name in entry.writes}
+    sections = sorted((found for entry in everything for found in _sections(entry, settings, notes)), key=_order)
+    manifest = records.Manifest(records.command_line(), settings.seed, settings.device)
+    write_page(path, TITLE, [section for _, section in sections], manifest)
+    return path
+
+
+def _order(section: tuple[int, PageSection]) -> tuple[int, str]:
+    return section[0], section[1].name
+
+
+def _sections(entry: Entry, settings: RunSettings, notes: dict[str, Markup]) -> Iterable[tuple[int, PageSection]]:
+    """Yield the sections of a script with their places."""
+    if isinstance(entry, PaperFigure):
+        yield entry.order, _figure_section(entry, settings, notes)
+    elif entry.section is not None:
+        body = Markup("\n").join([*_parts(entry.section, settings), notes[entry.writes[0]]])
+        yield entry.section.order, PageSection(entry.name, entry.section.title, body)
+
+
+def _figure_section(entry: PaperFigure, settings: RunSettings, notes: dict[str, Markup]) -> PageSection:
+    read = read_all(entry.reads, settings)
+    title = entry.title if isinstance(entry.title, str) else entry.title(*read)
+    png = next(name for name in entry.writes if name.endswith(".png"))
+    caption = Markup(" ").join([Markup.escape(entry.caption(*read)), notes.get(entry.reads[0], Markup())])
+    return PageSection(entry.name, title, shown_png(settings.out.parent / png, title, caption))
+
+
+def _parts(section: Section, settings: RunSettings) -> Iterable[Markup]:
+    for part in section.parts:
+        if isinstance(part, Plot):
+            read = read_all(part.reads, settings)
+            caption = Markup(part.caption) if isinstance(part.caption, str) else part.caption(*read)
+            yield shown_figure(part.draw(*read), part.alt, caption)
+        elif isinstance(part, Passage):
+            yield Markup(part.write(*read_all(part.reads, settings)))
+        else:
+            yield Markup(f"<p>{part}</p>")
+
+
+def _note(entry: Entry, settings: RunSettings) -> Markup:
+    """Return what is to be said of records that were committed, and what of them was computed anew."""
+    path = settings.out / cell_record(entry) if isinstance(entry, Analysis) else None
+    if not (isinstance(entry, Analysis) and entry.long is not None and settings.profile == "quick" and path):
+        return Markup()
+    manifest = records.read_json(record_path(entry.writes[0], settings).with_suffix(".json"))
+    return fragment(
+        """<span class="source">Drawn from the committed record (seed {{ seed }}, commit {{ commit }}, {{ machine }}),
+which the full profile makes anew. Computed anew in this run: {{ cell.what }}, {{ "%.4g" | format(cell.recomputed) }}
+where the record has {{ "%.4g" | format(cell.committed) }}; allowed is a difference of
+{{ "%.2g" | format(cell.tolerance) }} ({{ cell.reason }}).</span>""",
+        **{name: manifest[name] for name in ("seed", "commit", "machine")},
+        cell=records.read_json(path),
+    )
