@@ -44,11 +44,13 @@ def committed_file(name: str) -> Path:
     Raises:
         ArgumentError: it is neither in a checkout nor among the files that were installed.
     """
-    if (_CHECKOUT / name).exists():
-        return _CHECKOUT / name
-    for file in metadata.files("warptheory") or ():
-        if file.as_posix().endswith(f"{_INSTALLED}/{name}"):
-            return Path(str(file.locate()))
+    installed = (
+        file for file in metadata.files("warptheory") or () if file.as_posix().endswith(f"{_INSTALLED}/{name}")
+    )
+    places = [_CHECKOUT / name, _CHECKOUT.parent / _INSTALLED / name, *(Path(str(file.locate())) for file in installed)]
+    for place in places:
+        if place.exists():
+            return place.resolve()
     expected = f"{name} in {_CHECKOUT}, or among the files that the wheel installs"
     raise ArgumentError("committed file", expected=expected, received="no such file")
 
