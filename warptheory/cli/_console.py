@@ -69,7 +69,7 @@ def print_plan(plan: "Plan") -> None:
     for planned in plan.parts:
         part = planned.part
         state = "up to date" if planned.is_up_to_date else f"about {_duration(part.seconds)}"
-        print(f"{part.name:28}{state}")
+        print(f"{part.name:32}{state}")
     due = [planned for planned in plan.parts if not planned.is_up_to_date]
     print(f"{len(due)} of {len(plan.parts)} parts to compute, about {_duration(plan.seconds)} on two idle cores")
 

@@ -36,6 +36,11 @@ from warptheory.paper.graph import (
 from warptheory.paper.pages import draw_figure, read_all, write_report
 
 _TICK = 0.5  # seconds between reports of progress
+# A server that has imported what takes long is copied for each part; it has no threads that a copy would miss.
+_CONTEXT: ForkServerContext | SpawnContext = multiprocessing.get_context("spawn")
+if os.name == "posix":
+    _CONTEXT = multiprocessing.get_context("forkserver")
+    _CONTEXT.set_forkserver_preload(["warptheory.results", "warptheory.training", "warptheory.stability"])
 
 
 @dataclass(frozen=True)
@@ -155,43 +160,43 @@ class _Run:
     def work(self, name: str, settings: RunSettings) -> TaskFailed | None:
         """Run a part in a process of its own, and wait for it; return why it failed, if it did."""
         receiver, sender = multiprocessing.Pipe(duplex=False)
-        context: ForkServerContext | SpawnContext = multiprocessing.get_context("spawn")
-        if os.name == "posix":
-            context = multiprocessing.get_context("forkserver")
-        context.set_forkserver_preload(["warptheory.results", "warptheory.training", "warptheory.stability"])
-        process = context.Process(target=_work, args=(name, replace(settings, on_progress=_Send(sender)), sender))
+        process = _CONTEXT.Process(target=_work, args=(name, replace(settings, on_progress=_Send(sender)), sender))
         self._doing[name], self.shares[name] = name, 0.0
         process.start()
         sender.close()
         self._processes.add(process)
-        reason: str | None = "its process ended"
-        try:
-            while True:
-                message = receiver.recv()
-                if message[0] == "end":
-                    reason = message[1]
-                    break
-                self.shares[name], self._doing[name] = message[1], f"{name}: {message[2]}"
-        except EOFError:
-            pass
+        reason = self._follow(name, receiver)
         process.join()
         self._processes.discard(process)
         self._doing.pop(name)
         return None if reason is None else TaskFailed(reason)
 
+    def _follow(self, name: str, receiver: Connection) -> str | None:
+        """Take what a part reports until it ends; return why it failed, if it did."""
+        while True:
+            try:
+                kind, *told = receiver.recv()
+            except EOFError:
+                return "its process ended before its work did"
+            if kind == "end":
+                reason: str | None = told[0]
+                return reason
+            share, doing = told
+            self.shares[name], self._doing[name] = max(self.shares[name], share), f"{name}: {doing}"
+
     def lost(self) -> set[Any]:
         """Return the files that failed parts should have written."""
-        return {path for name in self.failed for path in self.due[name].outputs if name in self.due}
+        return {path for name in self.failed if name in self.due for path in self.due[name].outputs}
 
     def status(self) -> Status:
         """Return how far the run is."""
         work = {name: part.share_of_the_machine for name, part in self.due.items()}
         total = math.fsum(work.values())
-        done = math.fsum(work[name] * share for name, share in self.shares.items() if name in work)
+        done = math.fsum(work[name] * share for name, share in list(self.shares.items()) if name in work)
         elapsed = time.monotonic() - self._begun
         # This machine's speed is known once a good part of the work is done.
         pace = 1.0 if done < 0.1 * total or done < 20 else elapsed / done
-        finished = sum(share >= 1 for share in self.shares.values())
+        finished = sum(share >= 1 for share in list(self.shares.values()))
         left = (total - done) * pace
         return Status(done / total if total else 1.0, tuple(self._doing.values()), finished, len(self.due), left)
 

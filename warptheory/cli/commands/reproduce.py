@@ -52,6 +52,8 @@ def command(
     if verdicts.is_file():
         counts = records.read_table(verdicts)["verdict"].value_counts()
         print(", ".join(f"{count} {verdict}" for verdict, count in counts.items()))
-    print(one_line(str(out / "report.html")))
+    page = out / "report.html"
+    if page.is_file():
+        print(one_line(str(page)))
     if not outcome.holds:
         raise typer.Exit(1)
