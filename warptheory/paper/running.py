@@ -13,6 +13,7 @@ from multiprocessing.context import ForkServerContext, SpawnContext
 from types import TracebackType
 from typing import Any
 
+import torch
 from doit.control import TaskControl
 from doit.dependency import Dependency
 from doit.exceptions import BaseFail, TaskFailed
@@ -114,7 +115,7 @@ def _run_beside(parts: Sequence[Part], settings: RunSettings, here: "_Run", lane
     able = [part for part in parts if not lost & set(part.inputs)]
     here.failed.update({part.name: "not run: it reads what a failed part writes" for part in parts if part not in able})
     state = open_state(settings)
-    control = TaskControl([task_of(part, partial(here.work, part.name, settings)) for part in able])
+    control = TaskControl([task_of(part, partial(here.work, part, settings)) for part in able])
     control.process(None)
     runner = MThreadRunner(state, _Reporter(here, state), continue_=True, num_process=lanes)
     runner.run_all(control.task_dispatcher())
@@ -157,10 +158,12 @@ class _Run:
             process.terminate()
         self._ticking.join()
 
-    def work(self, name: str, settings: RunSettings) -> TaskFailed | None:
+    def work(self, part: Part, settings: RunSettings) -> TaskFailed | None:
         """Run a part in a process of its own, and wait for it; return why it failed, if it did."""
         receiver, sender = multiprocessing.Pipe(duplex=False)
-        process = _CONTEXT.Process(target=_work, args=(name, replace(settings, on_progress=_Send(sender)), sender))
+        name, reporting = part.name, replace(settings, on_progress=_Send(sender))
+        limits = {"uses_one_core": part.cores == 1 and not part.alone}
+        process = _CONTEXT.Process(target=_work, args=(name, reporting, sender), kwargs=limits)
         self._doing[name], self.shares[name] = name, 0.0
         process.start()
         sender.close()
@@ -252,10 +255,12 @@ class _Send:
             self.sender.send(("progress", share, name))
 
 
-def _work(name: str, settings: RunSettings, sender: Connection) -> None:
+def _work(name: str, settings: RunSettings, sender: Connection, *, uses_one_core: bool) -> None:
     """Do the work of a part, in its own process, and send how it ended."""
     threading.Thread(target=_end_with_parent, daemon=True).start()
     try:
+        if uses_one_core:
+            torch.set_num_threads(1)  # threads that wait for those of the part beside it would cost both their time
         _compute(name, settings)
     except Exception as error:
         sender.send(("end", f"{type(error).__name__}: {error}"))
