@@ -91,7 +91,7 @@ def on_the_lag_side() -> Iterator[Point]:
 def lag_error(
     covariance: CovarianceFunction, spacing: float, fraction: Float[ndarray, "F"], kernel: str = "linear"
 ) -> Float[ndarray, "F"]:
-    """Return the mean square error of interpolation at fractions, from the covariances of all points that matter.
+    """Return the mean square error of interpolation at fractions (F,), from the covariances of all points that matter.
 
     Args:
         covariance: covariance of the field, on one axis.
@@ -274,7 +274,7 @@ def fit(rows: pd.DataFrame, *, expected: float, root: bool, simulated: bool, fie
 
 
 def weighted_slope(x: Float[ndarray, "N"], y: Float[ndarray, "N"], stderr: Float[ndarray, "N"]) -> tuple[float, float]:
-    """Return the slope of the weighted regression of y on x, and its standard error from those of y."""
+    """Return the slope of the weighted regression of y on x, both (N,), and its standard error from those of y."""
     weight = stderr**-2.0
     centred = x - np.average(x, weights=weight)
     information = float(np.sum(weight * centred**2))

@@ -87,12 +87,12 @@ class Region:
     columns: tuple[int, int]
 
     def cut(self, images: Float[ndarray, "*B H W"]) -> Float[ndarray, "*B P Q"]:
-        """Return the part of images that lies in it."""
+        """Return the part (*B, P, Q) of images (*B, H, W) that lies in it."""
         return images[..., slice(*self.rows), slice(*self.columns)]
 
 
 def inside(window: Float[ndarray, "*B H W"]) -> Float[ndarray, "*B P Q"]:
-    """Return a window without its margin."""
+    """Return a window (*B, H, W) without its margin: (*B, P, Q)."""
     return window[..., MARGIN:-MARGIN, MARGIN:-MARGIN]
 
 
@@ -118,7 +118,7 @@ def transfer() -> Complex[ndarray, "N"]:
 
 
 def true_gradient(images: Float[Tensor, "1 C *S"], boundary: str = BOUNDARY) -> Float[Tensor, "1 C d *S"]:
-    """Return the derivative at the pixels of the cubic spline through them, per pixel."""
+    """Return the derivative at the pixels of the cubic spline through them, per pixel: (1, C, d, *S)."""
     size = images.shape[2:]
     return warping.warp_gradient(images, images.new_zeros(1, len(size), *size), SPLINE, boundary)
 
@@ -173,12 +173,12 @@ class Band:
         return cls(found[0], found[1:])
 
     def predict(self, weight: Float[ndarray, "U"]) -> tuple[float, float]:
-        """Return Σ S(|ω|) W(|ω|), and its standard error: the jackknife's, over patches taken as independent."""
+        """Return Σ S(|ω|) W(|ω|), both (U,), and its standard error: the jackknife's, over independent patches."""
         return float(self.density @ weight), math.sqrt(len(self.without) - 1) * float(np.std(self.without @ weight))
 
 
 def density_at(wavenumber: Float[ndarray, "*N"], spectrum: ImageSpectrum) -> Float[ndarray, "*N"]:
-    """Return S at wavenumbers in radians per pixel: a power law between the rings, as `ImageSpectrum` has it."""
+    """Return S at wavenumbers (*N) in radians per pixel: a power law between the rings, as `ImageSpectrum` has it."""
     logarithm = np.log(np.maximum(wavenumber, spectrum.wavenumbers[0]))
     return np.asarray(np.exp(np.interp(logarithm, np.log(spectrum.wavenumbers), np.log(spectrum.density))))
 
@@ -197,7 +197,7 @@ def errors(
     """Return how far the grid of every `step`-th pixel, moved to all pixels inside the margin, misses the photograph.
 
     Args:
-        windows: the photographs; all share the offsets, so that weights are computed once.
+        windows: the photographs (C, H, W); all share the offsets, so that weights are computed once.
         gradients: the true derivatives along both axes inside the margin, per pixel of the photographs.
         kernel: name of the kernel.
         quantity: "value", or "gradient", with a part for each axis, per pixel of the grid.
@@ -213,14 +213,14 @@ def errors(
 
 
 def between_blocks(squares: Float[ndarray, "H W"]) -> float:
-    """Return the standard error of a mean between blocks of about a patch."""
+    """Return the standard error of the mean of (H, W) values between blocks of about a patch, a scalar."""
     rows, columns = (max(2, round(n / PATCH)) for n in squares.shape)
     means = [b.mean() for row in np.array_split(squares, rows) for b in np.array_split(row, columns, axis=1)]
     return float(np.std(means, ddof=1) / math.sqrt(len(means)))
 
 
 def excess_kurtosis(values: ndarray) -> float:
-    """Return E(v − Ev)⁴/(Var v)² − 3 over all values."""
+    """Return E(v − Ev)⁴/(Var v)² − 3 over all values, a scalar."""
     squares = np.square(values - values.mean())
     return float(np.square(squares).mean() / squares.mean() ** 2 - 3)
 
@@ -312,30 +312,30 @@ def load(names: Sequence[str], seed: int, device: str = "cpu") -> list[Source]:
 
 
 def on(device: str, values: ndarray) -> Tensor:
-    """Return an array as a tensor on a device."""
+    """Return an array (*S) as a tensor on a device."""
     return torch.from_numpy(np.ascontiguousarray(values)).to(device)
 
 
 def regional_spectra(window: Float[ndarray, "H W"]) -> dict[str, ImageSpectrum]:
-    """Return the spectra of what is compared, by name of the region."""
+    """Return the spectra of what is compared of a window (H, W), by name of the region."""
     parts = {region.name: region.cut(inside(window)) for region in (WHOLE, LEFT, RIGHT)}
     return {name: ImageSpectrum.of([torch.from_numpy(part[None])], PATCH) for name, part in parts.items()}
 
 
 def regional_bands(window: Float[ndarray, "H W"], spectra: dict[str, ImageSpectrum]) -> dict[str, Band]:
-    """Return the spectra at the frequencies of the sums, with the means of the regions."""
+    """Return the spectra of a window (H, W) at the frequencies of the sums, with the means of the regions."""
     regions = (WHOLE, LEFT, RIGHT)
     return {r.name: Band.of(spectra[r.name], float(r.cut(inside(window)).mean())) for r in regions}
 
 
 def central(photograph: Float[ndarray, "H W"]) -> Float[ndarray, "P Q"]:
-    """Return the window in the middle of a photograph."""
+    """Return the window (P, Q) in the middle of a photograph (H, W)."""
     top, left = ((have - want) // 2 for have, want in zip(photograph.shape, WINDOW, strict=True))
     return photograph[top : top + WINDOW[0], left : left + WINDOW[1]]
 
 
 def gaussian_field(spectrum: ImageSpectrum, generator: np.random.Generator) -> Float[ndarray, "H W"]:
-    """Return a periodic Gaussian field on the window's grid, with the density S at its frequencies and mean zero."""
+    """Return a periodic Gaussian field (H, W) on the window's grid, of the density S at its frequencies, mean zero."""
     omega = np.hypot(*np.meshgrid(*(2 * math.pi * np.fft.fftfreq(n) for n in WINDOW), indexing="ij"))
     amplitude = np.sqrt(density_at(omega, spectrum))
     amplitude[0, 0] = 0
@@ -357,7 +357,7 @@ def error_rows(
 def error_row(
     source: Source, error: Float[ndarray, "P H W"], region: Region, known: Region, what: tuple[str, str, int, int]
 ) -> ErrorRow:
-    """Compare the error in a region with the prediction from the spectrum of a region."""
+    """Compare the error (P, H, W) in a region with the prediction from the spectrum of a region."""
     kernel, quantity, step, seed = what
     here, at_edges, band = region.cut(error), source.at_edges[region.name], source.bands[known.name]
     squares = np.square(here).mean(0)
@@ -507,7 +507,7 @@ def large_spectrum(source: Source) -> ImageSpectrum:
 
 
 def move(windows: Float[Tensor, "1 C H W"], warp: RandomFieldWarp) -> tuple[Float[ndarray, "C"], float]:
-    """Warp windows by the next offsets; return the mean |Wx − x|² of each inside the margin, and the largest |ε|²."""
+    """Warp (1, C, H, W) by the next offsets; return the means (C,) of |Wx − x|² inside, and the largest |ε|²."""
     still = windows[..., MARGIN:-MARGIN, MARGIN:-MARGIN]
     offsets = warp.offsets(still)
     change = warping.warp(windows, offsets + MARGIN, SPLINE, BOUNDARY) - still

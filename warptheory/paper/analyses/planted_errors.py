@@ -4,6 +4,7 @@ Writes `power.parquet`, a row for each planted error. The first estimate of each
 chunks are found beside the records.
 """
 
+from collections.abc import Iterable
 from dataclasses import asdict
 from pathlib import Path
 
@@ -47,7 +48,7 @@ def all_refused(planted: pd.DataFrame) -> bool:
 def refusals(planted: pd.DataFrame) -> Markup:
     """Return how many planted errors of each kind were refused, by result, as HTML."""
     kinds = planted["error"].dropna().unique()
-    rows = [{"result": result, **_counts(found)} for result, found in planted.groupby("result", sort=False)]
+    rows = [{"result": result, **_counts(found, kinds)} for result, found in planted.groupby("result", sort=False)]
     columns = {"result": "{result}", **{f"{kind}: refused": f"{{{kind}}}" for kind in kinds}}
     return fragment(
         """<p>Errors were planted in every closed form: the whole made wrong by the smallest error that matters, upwards
@@ -64,9 +65,10 @@ planted: {{ not_planted }} (of formulas with many terms some are tried in every 
     )
 
 
-def _counts(planted: pd.DataFrame) -> dict[str, str]:
+def _counts(planted: pd.DataFrame, kinds: Iterable[str]) -> dict[str, str]:
     """Return by kind how many of the planted errors were refused."""
-    return {str(kind): f"{found['refused'].sum()} of {len(found)}" for kind, found in planted.groupby("error")}
+    of_kind = {kind: planted.loc[planted["error"] == kind, "refused"] for kind in kinds}
+    return {kind: f"{refused.sum()} of {len(refused)}" for kind, refused in of_kind.items()}
 
 
 def power_table(planted: pd.DataFrame) -> str:

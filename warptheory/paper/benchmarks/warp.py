@@ -80,7 +80,7 @@ class Case:
         return cls(x.requires_grad_(), offsets.to(device).requires_grad_(), g)
 
     def run(self, operator: Callable[[Tensor, Tensor], Tensor], *, backward: bool) -> None:
-        """Call an operator, and take both gradients if `backward`."""
+        """Call an operator on x (B, C, H, W) and its offsets, and take both gradients if `backward`."""
         if not backward:
             with torch.no_grad():
                 operator(self.x, self.offsets)
