@@ -9,6 +9,7 @@ from warptheory.cli import build_app
 from warptheory.core.catalogue import entry_modules
 
 COMMANDS = entry_modules("warptheory.cli.commands")
+pytestmark = pytest.mark.usefixtures("as_users_call")
 
 
 @pytest.mark.parametrize("name", sorted(COMMANDS))
