@@ -16,11 +16,11 @@ from warptheory.paper.analyses import warped_through_network as through
 from warptheory.paper.entries import RunSettings
 from warptheory.paper.figures import figure2_training as figure2
 from warptheory.paper.figures import figure5_warped_through_network as figure5
-from warptheory.stability import OffsetField
+from warptheory.stability import LayerOffsets
 
 
-def field(offsets: torch.Tensor, size: tuple[int, int]) -> OffsetField:
-    return OffsetField("warp", 0, 0, "warp", offsets.numpy(), offsets.numpy(), size)
+def field(offsets: torch.Tensor, size: tuple[int, int]) -> LayerOffsets:
+    return LayerOffsets("warp", 0, 0, "warp", offsets.numpy(), offsets.numpy(), size)
 
 
 def at(function, size, stride=1):

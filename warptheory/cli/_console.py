@@ -16,7 +16,7 @@ from warptheory.core.text import one_line
 if TYPE_CHECKING:
     from pandas import DataFrame
 
-    from warptheory.paper.graph import Plan
+    from warptheory.paper.graph import RunPlan
     from warptheory.paper.running import Status
     from warptheory.results import Progress as Run
 
@@ -64,7 +64,7 @@ class _StatusLines:
         _notes.print(one_line(f"{self._title}: {left}: {running}"), markup=False, soft_wrap=True)
 
 
-def print_plan(plan: "Plan") -> None:
+def print_plan(plan: "RunPlan") -> None:
     """Print the parts of a run with how long each takes, and what they take together."""
     for planned in plan.parts:
         part = planned.part

@@ -19,8 +19,9 @@ Definition = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
 
 
 def definitions_hash(*functions: Callable[..., Any]) -> str:
-    """Return a hash of functions of the library, and of everything in their modules that they use."""
-    return _hash(_written(node) for function in functions for node in _used(function))
+    """Return a hash of functions of the library, and of everything that they use of what their modules define."""
+    used = (node for function in functions for node in _used(function))
+    return _hash(_written(node) for node in used if not isinstance(node, ast.Import | ast.ImportFrom))
 
 
 def source_hash(*functions: Callable[..., Any]) -> str:
@@ -117,7 +118,7 @@ def _modules(name: str) -> tuple[str, ...]:
 
 def _used(function: Callable[..., Any]) -> list[ast.stmt]:
     """Return the statements of a function's module that it uses, in their order, its own among them."""
-    body = _tree(function.__module__).body
+    body = list(_statements(_tree(function.__module__)))
     binding = {name: node for node in body for name in _bound(node)}
     used: set[str] = set()
     waiting = {function.__name__}
@@ -130,6 +131,17 @@ def _used(function: Callable[..., Any]) -> list[ast.stmt]:
             if isinstance(inner, ast.Name) and inner.id in binding
         } - used
     return [node for node in body if used & set(_bound(node))]
+
+
+def _statements(tree: ast.Module) -> Iterator[ast.stmt]:
+    """Yield the statements of a module, an import of several names as one for each."""
+    for node in tree.body:
+        if isinstance(node, ast.ImportFrom):
+            yield from (ast.ImportFrom(node.module, [alias], node.level) for alias in node.names)
+        elif isinstance(node, ast.Import):
+            yield from (ast.Import([alias]) for alias in node.names)
+        else:
+            yield node
 
 
 def _bound(node: ast.stmt) -> Iterator[str]:

@@ -5,18 +5,18 @@ are found by looking into the folder.
 """
 
 from warptheory.paper import analyses, benchmarks, figures
-from warptheory.paper.entries import Entry
+from warptheory.paper.entries import Script
 
 __all__ = ["analyses", "benchmarks", "figures", "scripts"]
 
 
-def scripts() -> dict[str, Entry]:
+def scripts() -> dict[str, Script]:
     """Return the entries of all scripts, by name.
 
     Raises:
         ImportError: two scripts of one name.
     """
-    found: dict[str, Entry] = {}
+    found: dict[str, Script] = {}
     for catalogue in (analyses, figures, benchmarks):
         for name in catalogue.names():
             if name in found:

@@ -27,7 +27,7 @@ from warptheory.core import records
 from warptheory.core.errors import ArgumentError
 from warptheory.core.files import is_ours, write_atomically
 from warptheory.core.fingerprint import definitions_hash
-from warptheory.paper.entries import Analysis, Cell, LongComputation, RunSettings
+from warptheory.paper.entries import Analysis, LongComputation, RecomputedCell, RunSettings
 
 _CHECKOUT = Path(__file__).parents[2] / "paper_repro"
 _INSTALLED = "share/warptheory/paper_repro"
@@ -94,7 +94,7 @@ def _same(first: Any, second: Any) -> bool:
     return bool(first == second)
 
 
-def draw_committed(entry: Analysis, long: LongComputation, settings: RunSettings) -> Cell:
+def draw_committed(entry: Analysis, long: LongComputation, settings: RunSettings) -> RecomputedCell:
     """Copy committed records to where a run writes, compute a part of them anew, and return both.
 
     The comparison is also written, as `<script>_cell.json`.

@@ -1,9 +1,11 @@
-"""The points of several curves, for analyses that record them."""
+"""Curves of results, as analyses record them: what `results` has of them, and the points of several."""
 
 from collections.abc import Iterator, Sequence
 
 from warptheory.paper.entries import RunSettings
-from warptheory.results._curves import Curve, Point
+from warptheory.results._curves import STANDARD, Curve, Point, grid, simulate, write
+
+__all__ = ["STANDARD", "Curve", "Point", "grid", "points_of", "simulate", "write"]
 
 
 def points_of(curves: Sequence[Curve], settings: RunSettings) -> Iterator[Point]:

@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 
 from matplotlib.figure import Figure
 
-Progress = Callable[[float, str], None]
+OnProgress = Callable[[float, str], None]
 
 
 def _silent(share: float, name: str) -> None:
@@ -46,7 +46,7 @@ class RunSettings:
     seeds: int = 3
     most_steps: int | None = None
     workers: int | None = None
-    on_progress: Progress = _silent
+    on_progress: OnProgress = _silent
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,7 @@ class Plot:
 
 
 @dataclass(frozen=True)
-class Passage:
+class ReportPassage:
     """HTML made of records, such as a table with its text.
 
     Attributes:
@@ -110,7 +110,7 @@ class Section:
 
     title: str
     order: int
-    parts: tuple[str | Plot | Passage, ...]
+    parts: tuple[str | Plot | ReportPassage, ...]
 
 
 @dataclass(frozen=True)
@@ -129,7 +129,7 @@ class ReadmeTable:
 
 
 @dataclass(frozen=True)
-class Cell:
+class RecomputedCell:
     """A part of a committed record, computed anew.
 
     Attributes:
@@ -162,7 +162,7 @@ class LongComputation:
     """
 
     configuration: Callable[[], Mapping[str, Any]]
-    cell: Callable[[RunSettings, Path], Cell]
+    cell: Callable[[RunSettings, Path], RecomputedCell]
 
 
 def _always(*found: Any) -> bool:
@@ -266,7 +266,7 @@ class PaperFigure:
         return (f"{self.name}.pdf", f"{self.name}.png")
 
 
-Entry = Analysis | PaperFigure
+Script = Analysis | PaperFigure
 
 
 def _script_of(function: Callable[..., Any]) -> str:

@@ -26,7 +26,7 @@ from warptheory.core.errors import ArgumentError, UnknownNameError
 from warptheory.core.fingerprint import modules_hash, source_hash
 from warptheory.paper import scripts
 from warptheory.paper.committed import committed_file, committed_record, draw_committed
-from warptheory.paper.entries import Analysis, Entry, PaperFigure, RunSettings
+from warptheory.paper.entries import Analysis, PaperFigure, RunSettings, Script
 from warptheory.paper.pages import REPORT, record_path, write_report
 
 _STATE = "graph.json"
@@ -71,7 +71,7 @@ class PlannedPart:
 
 
 @dataclass(frozen=True)
-class Plan:
+class RunPlan:
     """What a run has to do.
 
     Attributes:
@@ -86,7 +86,7 @@ class Plan:
         return math.fsum(planned.part.share_of_the_machine for planned in self.parts if not planned.is_up_to_date)
 
 
-def report_scripts(settings: RunSettings) -> dict[str, Entry]:
+def report_scripts(settings: RunSettings) -> dict[str, Script]:
     """Return the entries that belong to a profile, of which the report consists, by name."""
     return {name: entry for name, entry in scripts().items() if entry.cost.at(settings.profile) is not None}
 
@@ -130,7 +130,7 @@ def _in_order(parts: Mapping[str, Part], wanted: set[str]) -> dict[str, Part]:
     return ordered
 
 
-def _part(entry: Entry, settings: RunSettings) -> Part:
+def _part(entry: Script, settings: RunSettings) -> Part:
     seconds = entry.cost.at(settings.profile)
     return Part(
         name=entry.name,
@@ -143,14 +143,14 @@ def _part(entry: Entry, settings: RunSettings) -> Part:
     )
 
 
-def output_paths(entry: Entry, settings: RunSettings) -> tuple[Path, ...]:
+def output_paths(entry: Script, settings: RunSettings) -> tuple[Path, ...]:
     """Return the files that a script writes: figures beside the folder of the records, and records with manifests."""
     if isinstance(entry, PaperFigure):
         return tuple(settings.out.parent / name for name in entry.writes)
     return tuple(record_path(name, settings) for name in entry.records)
 
 
-def _fingerprint(entry: Entry, settings: RunSettings) -> str:
+def _fingerprint(entry: Script, settings: RunSettings) -> str:
     """Return a hash of what a script depends on, besides the records that it reads."""
     functions: list[Callable[..., Any]] = [entry.function]
     files: list[Path] = []
@@ -164,12 +164,12 @@ def _fingerprint(entry: Entry, settings: RunSettings) -> str:
     return _hash([source_hash(*functions), _described(settings), *map(_digest, files)])
 
 
-def draws_committed(entry: Entry, settings: RunSettings) -> bool:
+def draws_committed(entry: Script, settings: RunSettings) -> bool:
     """Whether the records of a script are the committed ones."""
     return isinstance(entry, Analysis) and entry.long is not None and settings.profile == "quick"
 
 
-def _report(usual: Mapping[str, Entry], settings: RunSettings) -> Part:
+def _report(usual: Mapping[str, Script], settings: RunSettings) -> Part:
     """Return the part that writes the report, from everything that is usual at a profile."""
     modules = {entry.function.__module__ for entry in usual.values()}
     return Part(
@@ -197,7 +197,7 @@ def _digest(path: Path) -> str:
     return sha256(path.read_bytes()).hexdigest() if path.is_file() else ""
 
 
-def plan(settings: RunSettings, only: Sequence[str] = ()) -> Plan:
+def plan(settings: RunSettings, only: Sequence[str] = ()) -> RunPlan:
     """Return what a run has to do; arguments and errors as in `chosen_parts`."""
     parts = chosen_parts(settings, only)
     state = open_state(settings)
@@ -208,7 +208,7 @@ def plan(settings: RunSettings, only: Sequence[str] = ()) -> Plan:
         reads_stale = any(writers.get(path) in stale for path in part.inputs)
         if reads_stale or state.get_status(tasks[name], tasks).status != "up-to-date":
             stale.add(name)
-    return Plan(tuple(PlannedPart(part, name not in stale) for name, part in parts.items()))
+    return RunPlan(tuple(PlannedPart(part, name not in stale) for name, part in parts.items()))
 
 
 def _nothing() -> None:

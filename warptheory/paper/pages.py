@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from warptheory.core import records
 from warptheory.core.files import MARK, write_atomically
 from warptheory.paper.committed import cell_record
-from warptheory.paper.entries import Analysis, Entry, PaperFigure, Passage, Plot, RunSettings, Section
+from warptheory.paper.entries import Analysis, PaperFigure, Plot, ReportPassage, RunSettings, Script, Section
 from warptheory.report import PageSection, fragment, shown_figure, shown_png, write_page
 
 TITLE = "Theory against simulation"
@@ -41,7 +41,7 @@ def draw_figure(entry: PaperFigure, settings: RunSettings) -> Figure:
     return figure
 
 
-def write_report(entries: Iterable[Entry], settings: RunSettings) -> Path:
+def write_report(entries: Iterable[Script], settings: RunSettings) -> Path:
     """Write `report.html` beside the folder of the records, from the records alone; return its path.
 
     Args:
@@ -65,7 +65,7 @@ def _order(section: tuple[int, PageSection]) -> tuple[int, str]:
     return section[0], section[1].name
 
 
-def _sections(entry: Entry, settings: RunSettings, notes: dict[str, Markup]) -> Iterable[tuple[int, PageSection]]:
+def _sections(entry: Script, settings: RunSettings, notes: dict[str, Markup]) -> Iterable[tuple[int, PageSection]]:
     """Yield the sections of a script with their places."""
     if isinstance(entry, PaperFigure):
         yield entry.order, _figure_section(entry, settings, notes)
@@ -88,13 +88,13 @@ def _parts(section: Section, settings: RunSettings) -> Iterable[Markup]:
             read = read_all(part.reads, settings)
             caption = Markup(part.caption) if isinstance(part.caption, str) else part.caption(*read)
             yield shown_figure(part.draw(*read), part.alt, caption)
-        elif isinstance(part, Passage):
+        elif isinstance(part, ReportPassage):
             yield Markup(part.write(*read_all(part.reads, settings)))
         else:
             yield Markup(f"<p>{part}</p>")
 
 
-def _note(entry: Entry, settings: RunSettings) -> Markup:
+def _note(entry: Script, settings: RunSettings) -> Markup:
     """Return what is to be said of records that were committed, and what of them was computed anew."""
     path = settings.out / cell_record(entry) if isinstance(entry, Analysis) else None
     if not (isinstance(entry, Analysis) and entry.long is not None and settings.profile == "quick" and path):

@@ -23,7 +23,7 @@ from doit.task import Task
 from warptheory.core import records
 from warptheory.paper import scripts
 from warptheory.paper.committed import cell_record, draw_committed
-from warptheory.paper.entries import Analysis, Entry, PaperFigure, RunSettings
+from warptheory.paper.entries import Analysis, PaperFigure, RunSettings, Script
 from warptheory.paper.graph import (
     LANES,
     Part,
@@ -64,7 +64,7 @@ class Status:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class RunOutcome:
     """What a run came to.
 
     Attributes:
@@ -83,7 +83,7 @@ class Outcome:
 
 def run(
     settings: RunSettings, only: Sequence[str] = (), on_progress: Callable[[Status], None] | None = None
-) -> Outcome:
+) -> RunOutcome:
     """Compute what is not up to date; errors as in `chosen_parts`.
 
     Args:
@@ -98,10 +98,10 @@ def run(
             _run_beside([part for part in parts.values() if part.alone == alone], settings, here, 1 if alone else LANES)
     found = scripts()
     checked = [found[name] for name in parts if name in found and name not in here.failed]
-    return Outcome(dict(here.failed), tuple(entry.name for entry in checked if not _holds(entry, settings)))
+    return RunOutcome(dict(here.failed), tuple(entry.name for entry in checked if not _holds(entry, settings)))
 
 
-def _holds(entry: Entry, settings: RunSettings) -> bool:
+def _holds(entry: Script, settings: RunSettings) -> bool:
     """Whether what a script checks holds, by its records."""
     if isinstance(entry, PaperFigure):
         return True

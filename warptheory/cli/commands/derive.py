@@ -23,9 +23,9 @@ _RULE = "─" * 110
 def command(
     patterns: Annotated[list[str], typer.Argument(metavar="RESULT...", help="Labels or patterns, such as A4 or 'A*'.")],
     quantity: Annotated[str | None, typer.Option(help="Which of its quantities; all of them by default.")] = None,
-    kernel: options.Kernel = None,
+    kernel: options.KernelName = None,
     dim: options.Dim = None,
-    offsets: options.Offsets = None,
+    offsets: options.OffsetsLaw = None,
     latex: Annotated[bool, typer.Option("--latex", help="Print the closed form in LaTeX instead.")] = False,
     out: options.Out = None,
 ) -> None:

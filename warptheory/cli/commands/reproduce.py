@@ -16,7 +16,7 @@ GOING_ON = "The same command goes on from there."
 def command(
     seed: options.Seed = 0,
     device: options.Device = "cpu",
-    profile: options.Profile = "quick",
+    profile: options.ProfileName = "quick",
     out: options.ReproduceOut = options.DEFAULT_OUT,
     only: Annotated[
         list[str] | None, typer.Option(metavar="NAME", help="Only these parts, by name or pattern, and what they read.")

@@ -31,7 +31,7 @@ def command(
     seed: options.Seed = 0,
     device: options.Device = "cpu",
     plain: options.Plain = False,
-    workers: options.Workers = None,
+    workers: options.WorkerCount = None,
     scheduler: options.Scheduler = None,
     out: options.Out = None,
     fresh: options.Fresh = False,

@@ -9,7 +9,7 @@ from markupsafe import Markup
 from warptheory import results
 from warptheory.core import records
 from warptheory.core.files import MARK
-from warptheory.paper.entries import Analysis, Cost, Passage, RunSettings, Section
+from warptheory.paper.entries import Analysis, Cost, ReportPassage, RunSettings, Section
 from warptheory.report import Columns, fragment, html_table, table_rows
 from warptheory.results import Result
 
@@ -102,5 +102,5 @@ ANALYSIS = Analysis(
     run=run,
     writes=(RECORD,),
     cost=Cost(quick=30, full=30),
-    section=Section(title="Results", order=200, parts=(Passage(pages, (RECORD, "verdicts.parquet")),)),
+    section=Section(title="Results", order=200, parts=(ReportPassage(pages, (RECORD, "verdicts.parquet")),)),
 )

@@ -31,9 +31,8 @@ from warptheory import montecarlo, results, warping
 from warptheory.core import records
 from warptheory.fields import CovarianceFunction, Exponential, FieldSampler, Matern, SquaredExponential
 from warptheory.paper.analyses._discretization_plots import plot_errors, plot_orders
-from warptheory.paper.curves import points_of
+from warptheory.paper.curves import STANDARD, Curve, Point, grid, points_of, simulate, write
 from warptheory.paper.entries import Analysis, Cost, Plot, ReadmeTable, RunSettings, Section
-from warptheory.results._curves import STANDARD, Curve, Point, grid, simulate, write
 
 SPLINE = "bspline3(prefilter=True)"
 QUANTITIES = {
@@ -191,7 +190,7 @@ def aliasing() -> Iterator[Curve]:
 
 
 @dataclass(frozen=True)
-class Order:
+class FittedOrder:
     """The slope of log error against log h.
 
     Attributes:
@@ -231,7 +230,7 @@ class Order:
     seed: int
 
 
-def fit(rows: pd.DataFrame, *, expected: float, root: bool, simulated: bool, field: str, seed: int) -> Order:
+def fit(rows: pd.DataFrame, *, expected: float, root: bool, simulated: bool, field: str, seed: int) -> FittedOrder:
     """Fit the order of the errors of one curve.
 
     Args:
@@ -253,7 +252,7 @@ def fit(rows: pd.DataFrame, *, expected: float, root: bool, simulated: bool, fie
         same = slope
     slope, error, same = scale * slope, scale * error, scale * same
     first = rows.iloc[0]
-    return Order(
+    return FittedOrder(
         result=first["result"],
         error="gradient" if first["result"] == "D5" else "value",
         scale="root mean square" if root else "mean square",
@@ -281,7 +280,7 @@ def weighted_slope(x: Float[ndarray, "N"], y: Float[ndarray, "N"], stderr: Float
     return float(np.sum(weight * centred * y)) / information, information**-0.5
 
 
-def orders(table: pd.DataFrame, seed: int) -> Iterator[Order]:
+def orders(table: pd.DataFrame, seed: int) -> Iterator[FittedOrder]:
     """Yield the orders of all errors: by kernel from the closed forms and the simulation, and by field."""
     smooth = "squared exponential"
     for curve in errors():

@@ -17,12 +17,11 @@ from matplotlib.lines import Line2D
 
 from warptheory import montecarlo, results
 from warptheory.core import records
-from warptheory.paper.curves import points_of
+from warptheory.paper.curves import STANDARD, Curve, grid, points_of, write
 from warptheory.paper.entries import Analysis, Cost, Plot, RunSettings, Section
 from warptheory.report.panels import Look, draw, letter, select
 from warptheory.report.style import BLUE, GREEN, GREY, VERMILION, house_style
 from warptheory.results import Setting
-from warptheory.results._curves import STANDARD, Curve, grid, write
 from warptheory.results.iid import stacks
 from warptheory.symbolic import Variance, WideOffsets
 

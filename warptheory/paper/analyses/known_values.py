@@ -9,7 +9,7 @@ from markupsafe import Markup
 from warptheory import results
 from warptheory.core import records
 from warptheory.paper.committed import committed_file
-from warptheory.paper.entries import Analysis, Cost, Passage, RunSettings, Section
+from warptheory.paper.entries import Analysis, Cost, ReportPassage, RunSettings, Section
 from warptheory.report import Columns, html_table, table_rows
 
 RECORD = "expected.parquet"
@@ -63,5 +63,5 @@ ANALYSIS = Analysis(
     files=(VALUES,),
     cost=Cost(quick=15, full=15),
     holds=all_agree,
-    section=Section(title="Values known from elsewhere", order=300, parts=(Passage(values, (RECORD,)),)),
+    section=Section(title="Values known from elsewhere", order=300, parts=(ReportPassage(values, (RECORD,)),)),
 )

@@ -73,7 +73,7 @@ BOUNDARY = "reflect"
 
 
 @dataclass(frozen=True)
-class Region:
+class PhotographRegion:
     """A rectangle of pixels.
 
     Attributes:
@@ -98,9 +98,9 @@ def inside(window: Float[ndarray, "*B H W"]) -> Float[ndarray, "*B P Q"]:
 
 # What is compared: all inside the margin, and both halves of that.
 HEIGHT, WIDTH = (n - 2 * MARGIN for n in WINDOW)
-WHOLE = Region("whole", (0, HEIGHT), (0, WIDTH))
-LEFT = Region("left half", (0, HEIGHT), (0, WIDTH // 2))
-RIGHT = Region("right half", (0, HEIGHT), (WIDTH // 2, WIDTH))
+WHOLE = PhotographRegion("whole", (0, HEIGHT), (0, WIDTH))
+LEFT = PhotographRegion("left half", (0, HEIGHT), (0, WIDTH // 2))
+RIGHT = PhotographRegion("right half", (0, HEIGHT), (WIDTH // 2, WIDTH))
 
 
 # ---- prediction -------------------------------------------------------------------------------------
@@ -271,7 +271,7 @@ class ErrorRow:
 
 
 @dataclass(frozen=True)
-class Source:
+class PhotographSource:
     """A photograph, or a Gaussian field, with what predictions need.
 
     Attributes:
@@ -295,7 +295,7 @@ class Source:
         return {name: size >= np.quantile(size, 1 - EDGES) for name, size in sizes.items()}
 
 
-def load(names: Sequence[str], seed: int, device: str = "cpu") -> list[Source]:
+def load(names: Sequence[str], seed: int, device: str = "cpu") -> list[PhotographSource]:
     """Return the photographs, and then for each a Gaussian field of its spectrum."""
     windows = [central(photographs.load(name, grey=True)[0].numpy()) for name in names]
     spectra = [regional_spectra(window) for window in windows]
@@ -308,7 +308,7 @@ def load(names: Sequence[str], seed: int, device: str = "cpu") -> list[Source]:
     gradients = inside(true_gradient(on(device, np.stack([*windows, *fields])[None]))[0].cpu().numpy())
     kinds = ["photograph"] * len(names) + ["Gaussian"] * len(names)
     given = zip([*names, *names], kinds, [*windows, *fields], gradients, [*bands, *known], strict=True)
-    return [Source(*each) for each in given]
+    return [PhotographSource(*each) for each in given]
 
 
 def on(device: str, values: ndarray) -> Tensor:
@@ -343,7 +343,7 @@ def gaussian_field(spectrum: ImageSpectrum, generator: np.random.Generator) -> F
 
 
 def error_rows(
-    sources: Sequence[Source], kernel: str, quantity: str, step: int, seed: int, device: str = "cpu"
+    sources: Sequence[PhotographSource], kernel: str, quantity: str, step: int, seed: int, device: str = "cpu"
 ) -> Iterator[ErrorRow]:
     """Yield the errors of one kernel in all regions of all sources."""
     windows, gradients = np.stack([s.window for s in sources]), np.stack([s.gradient for s in sources])
@@ -355,7 +355,11 @@ def error_rows(
 
 
 def error_row(
-    source: Source, error: Float[ndarray, "P H W"], region: Region, known: Region, what: tuple[str, str, int, int]
+    source: PhotographSource,
+    error: Float[ndarray, "P H W"],
+    region: PhotographRegion,
+    known: PhotographRegion,
+    what: tuple[str, str, int, int],
 ) -> ErrorRow:
     """Compare the error (P, H, W) in a region with the prediction from the spectrum of a region."""
     kernel, quantity, step, seed = what
@@ -478,7 +482,7 @@ class DisplacementRow:
 
 
 def displacement_rows(
-    sources: Sequence[Source], spreads: Sequence[float], seed: int, device: str = "cpu"
+    sources: Sequence[PhotographSource], spreads: Sequence[float], seed: int, device: str = "cpu"
 ) -> Iterator[DisplacementRow]:
     """Yield C6 for all photographs; they share the offsets of each draw."""
     spectra = [large_spectrum(source) for source in sources]
@@ -501,7 +505,7 @@ def displacement_rows(
             )
 
 
-def large_spectrum(source: Source) -> ImageSpectrum:
+def large_spectrum(source: PhotographSource) -> ImageSpectrum:
     """Return the spectrum of the window by larger patches, which know lower frequencies."""
     return ImageSpectrum.of([torch.from_numpy(source.window[None])], LARGE_PATCH)
 
@@ -542,7 +546,7 @@ class EdgeRow:
     excess_kurtosis: float
 
 
-def edge_row(source: Source) -> EdgeRow:
+def edge_row(source: PhotographSource) -> EdgeRow:
     """Return the numbers of one photograph."""
     squares, at_edges = np.square(source.gradient).sum(0), source.at_edges[WHOLE.name]
     fit = large_spectrum(source).power_law()

@@ -14,7 +14,7 @@ from markupsafe import Markup
 from warptheory import results
 from warptheory.core import records
 from warptheory.montecarlo import get_profile
-from warptheory.paper.entries import Analysis, Cost, Passage, ReadmeTable, RunSettings, Section
+from warptheory.paper.entries import Analysis, Cost, ReadmeTable, ReportPassage, RunSettings, Section
 from warptheory.report import fragment, html_table
 
 RECORD = "power.parquet"
@@ -92,6 +92,6 @@ ANALYSIS = Analysis(
     writes=(RECORD,),
     cost=Cost(quick=240, full=3600, cores=2),
     holds=all_refused,
-    section=Section(title="What the run could have seen", order=20, parts=(Passage(refusals, (RECORD,)),)),
+    section=Section(title="What the run could have seen", order=20, parts=(ReportPassage(refusals, (RECORD,)),)),
     tables=(ReadmeTable("power", power_table, (RECORD,)),),
 )

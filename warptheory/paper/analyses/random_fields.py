@@ -29,11 +29,10 @@ from torch import Tensor
 from warptheory import montecarlo, results
 from warptheory.core import records
 from warptheory.fields import FieldSampler, SquaredExponential
-from warptheory.paper.curves import points_of
+from warptheory.paper.curves import STANDARD, Curve, Point, grid, points_of, simulate, write
 from warptheory.paper.entries import Analysis, Cost, Plot, RunSettings, Section
 from warptheory.report.panels import LineStyle, Look, draw, letter, select
 from warptheory.report.style import BLUE, GREEN, GREY, ORANGE, VERMILION, house_style
-from warptheory.results._curves import STANDARD, Curve, Point, grid, simulate, write
 from warptheory.results.discretization._diffusion_experiments import LayersExperiment
 
 DIMS = (1, 2)

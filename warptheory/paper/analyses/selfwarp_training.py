@@ -25,12 +25,12 @@ from warptheory.montecarlo import check_device
 from warptheory.paper.committed import digest
 from warptheory.paper.entries import (
     Analysis,
-    Cell,
     Cost,
     LongComputation,
-    Passage,
     Plot,
     ReadmeTable,
+    RecomputedCell,
+    ReportPassage,
     RunSettings,
     Section,
 )
@@ -305,7 +305,7 @@ def configuration() -> dict[str, Any]:
     return {"runs": [asdict(one) for one in plan], "data": data, "seeds": RunSettings.seeds, "interval": INTERVAL}
 
 
-def train_cell(settings: RunSettings, committed: Path) -> Cell:
+def train_cell(settings: RunSettings, committed: Path) -> RecomputedCell:
     """Train the cheapest network with warps anew, as long as for the record, and compare its test accuracy."""
     task = TASKS[-1]
     one = task.run(0, None, warped=True)
@@ -316,7 +316,7 @@ def train_cell(settings: RunSettings, committed: Path) -> Cell:
     known = rows[(rows["data"] == one.data) & (rows["network"] == one.model) & (rows["seed"] == 0)].iloc[0]
     assert found.test_accuracy is not None
     share = known["test_accuracy"]
-    return Cell(
+    return RecomputedCell(
         what=f"test accuracy of {one.model} on {one.data}, seed 0, trained for {one.settings.steps} steps",
         committed=float(share),
         recomputed=found.test_accuracy,
@@ -337,14 +337,14 @@ ANALYSIS = Analysis(
         title="Self-warp networks",
         order=80,
         parts=(
-            Passage(introduction, (ACCURACY,)),
+            ReportPassage(introduction, (ACCURACY,)),
             Plot(
                 plot_accuracy_of_networks,
                 (ACCURACY,),
                 alt="Test accuracy of networks with and without warps",
                 caption=caption,
             ),
-            Passage(accuracies, (ACCURACY,)),
+            ReportPassage(accuracies, (ACCURACY,)),
         ),
     ),
     tables=(ReadmeTable("networks", networks_table, (ACCURACY,)),),

@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from warptheory import results
 from warptheory.core import records
 from warptheory.montecarlo import get_profile
-from warptheory.paper.entries import Analysis, Cost, Passage, Plot, ReadmeTable, RunSettings, Section
+from warptheory.paper.entries import Analysis, Cost, Plot, ReadmeTable, ReportPassage, RunSettings, Section
 from warptheory.report import fragment
 from warptheory.report.panels import Look
 from warptheory.report.style import BLUE, GREY, ORANGE, VERMILION, house_style
@@ -142,7 +142,7 @@ ANALYSIS = Analysis(
         title="All claims",
         order=10,
         parts=(
-            Passage(count_verdicts, (RECORD,)),
+            ReportPassage(count_verdicts, (RECORD,)),
             """<em>Verified</em>: theory and simulation agree within z standard errors, and an error of the smallest
 size that matters would have been seen with a probability of at least 0.999. <em>Refuted</em>: they disagree twice, with
 fresh random numbers. <em>Undecided</em> is neither, and never a pass. z keeps the chance of any false refusal in the

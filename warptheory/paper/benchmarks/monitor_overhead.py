@@ -28,7 +28,7 @@ WARM_UP = 2
 HEAD_DEVIATION = 0.05  # of the head's weights, which gives offsets of about a pixel
 
 
-class Training:
+class WatchedTraining:
     """A model, a batch and an optimizer that leaves the weights where they are."""
 
     def __init__(self, depth: int, width: int, batch: int, seed: int, device: str) -> None:
@@ -69,7 +69,7 @@ def run(
 ) -> Path:
     """Time the steps and write `monitor_overhead_<device>.json`; return its path."""
     device, rounds = settings.device, settings.rounds or ROUNDS[settings.profile]
-    training = Training(depth, width, batch, settings.seed, device)
+    training = WatchedTraining(depth, width, batch, settings.seed, device)
     kinds: dict[str, Callable[[], AbstractContextManager[object]]] = {
         "plain": nullcontext,
         "counted": lambda: stability.monitor(training.model, interval=2, first_step=1),

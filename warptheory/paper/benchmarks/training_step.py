@@ -23,7 +23,7 @@ from warptheory.core.allocator import keep_freed_memory
 from warptheory.core.device import device_name
 from warptheory.networks import ResidualBlock, selfwarp_resnet
 from warptheory.operators import SelfWarp2d
-from warptheory.paper.entries import Benchmark, Cost, Passage, ReadmeTable, RunSettings, Section
+from warptheory.paper.entries import Benchmark, Cost, ReadmeTable, ReportPassage, RunSettings, Section
 from warptheory.paper.timings import Spread, spread_text, write_timings
 from warptheory.report import fragment
 
@@ -74,7 +74,7 @@ class GridSampleWarp(nn.Module):
 
 
 @dataclass(frozen=True)
-class Training:
+class TimedTraining:
     """A network, its optimiser and the batch it sees."""
 
     network: nn.Module
@@ -106,7 +106,7 @@ def network(name: str, depth: int, width: int, seed: int) -> nn.Module:
     return found
 
 
-def trainings(depth: int, width: int, batch: int, size: int, seed: int, device: str) -> dict[str, Training]:
+def trainings(depth: int, width: int, batch: int, size: int, seed: int, device: str) -> dict[str, TimedTraining]:
     """Return the networks with their optimisers, and a batch of random images and labels."""
     generator = torch.Generator().manual_seed(seed)
     images = torch.randn(batch, 3, size, size, generator=generator)
@@ -117,7 +117,7 @@ def trainings(depth: int, width: int, batch: int, size: int, seed: int, device: 
         model = network(name, depth, width, seed).to(device)
         model.to(memory_format=torch.channels_last)  # type: ignore[call-overload] # torch declares it in part
         optimizer = torch.optim.SGD(model.parameters(), LEARNING_RATE, momentum=0.9)
-        found[name] = Training(model, optimizer, images, labels)
+        found[name] = TimedTraining(model, optimizer, images, labels)
     return found
 
 
@@ -218,6 +218,6 @@ BENCHMARK = Benchmark(
     summary=summary,
     writes=(RECORD,),
     cost=Cost(quick=15, full=30),
-    section=Section(title="What a training step costs", order=82, parts=(Passage(step_times, READS),)),
+    section=Section(title="What a training step costs", order=82, parts=(ReportPassage(step_times, READS),)),
     tables=(ReadmeTable("training_step", step_table, READS),),
 )

@@ -32,7 +32,7 @@ from warptheory import warping
 from warptheory.core import records
 from warptheory.core.allocator import keep_freed_memory
 from warptheory.core.device import device_name
-from warptheory.paper.entries import Benchmark, Cost, Passage, ReadmeTable, RunSettings, Section
+from warptheory.paper.entries import Benchmark, Cost, ReadmeTable, ReportPassage, RunSettings, Section
 from warptheory.paper.timings import write_timings
 from warptheory.report import Columns, fragment, house_style, html_table, shown_figure
 from warptheory.report.style import BLUE, GREY, ORANGE
@@ -60,7 +60,7 @@ def grid_sample(x: Tensor, offsets: Tensor, mode: str = "bilinear", padding_mode
 
 
 @dataclass(frozen=True)
-class Case:
+class WarpCase:
     """Tensors of one comparison."""
 
     x: Tensor
@@ -68,7 +68,7 @@ class Case:
     g: Tensor
 
     @classmethod
-    def draw(cls, shape: tuple[int, ...], kind: str, layout: str, seed: int, device: str) -> "Case":
+    def draw(cls, shape: tuple[int, ...], kind: str, layout: str, seed: int, device: str) -> "WarpCase":
         """Draw an image, offsets and an output gradient."""
         generator = torch.Generator().manual_seed(seed)
         batch, _, height, width = shape
@@ -108,7 +108,7 @@ def _wait(device: str) -> None:
 
 
 def compare(
-    case: Case, *, backward: bool, rounds: int, device: str, at_least: float = SAMPLE_SECONDS
+    case: WarpCase, *, backward: bool, rounds: int, device: str, at_least: float = SAMPLE_SECONDS
 ) -> dict[str, float]:
     """Time peer, ours and a copy in turn, each for so many seconds at a time; return medians over the rounds."""
     calls = {
@@ -169,7 +169,7 @@ def run(settings: RunSettings, shapes: Sequence[tuple[int, int, int, int]] | Non
     for number, (beside, threads, shape, layout, kind, backward) in enumerate(cases):
         settings.on_progress(number / len(cases), f"{shape}, {threads} threads")
         with _threads(threads), _busy_processes(beside):
-            case = Case.draw(shape, kind, layout, seed, device)
+            case = WarpCase.draw(shape, kind, layout, seed, device)
             at_least = BUSY_SAMPLE_SECONDS if beside else SAMPLE_SECONDS
             found = compare(case, backward=backward, rounds=rounds, device=device, at_least=at_least)
         setting = {"shape": shape, "layout": layout, "offsets": kind, "threads": threads, "busy_processes": beside}
@@ -320,7 +320,7 @@ BENCHMARK = Benchmark(
             """Every number on this page was computed by the same function that networks train with. It is compared
 here with torch's <code>F.grid_sample</code>, which needs a normalised grid; building the grid from the offsets is part
 of its time.""",
-            Passage(comparison, (RECORD,)),
+            ReportPassage(comparison, (RECORD,)),
         ),
     ),
     tables=(ReadmeTable("speed", speed_table, (RECORD,)),),
