@@ -420,7 +420,7 @@ def agreement(table: pd.DataFrame, moved: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def agreement_of(rows: pd.DataFrame) -> dict[str, float]:
+def agreement_of(rows: pd.DataFrame) -> dict[str, int | float]:
     """Return the agreement of some errors."""
     predicted, measured, variance = (np.log(rows[name]) for name in ("predicted", "measured", "variance"))
     every_phase = np.log(rows["predicted_all_phases"])
