@@ -13,7 +13,7 @@ from warptheory import results, warping
 from warptheory.results._setting import Setting
 from warptheory.results.backward.jensen import CrossSlopes
 from warptheory.results.iid import variance_preserving
-from warptheory.results.iid.knots import GaussianErrorExperiment
+from warptheory.results.iid.knots import GaussianError
 from warptheory.symbolic import NotReducible, evaluate
 
 SIGMA, LENGTH = 1.3, 1.8
@@ -68,7 +68,7 @@ def test_the_weights_of_random_waves_keep_the_mean(knot):
     """Rows drawn by importance against waves drawn as they are, by NumPy, d = 1."""
     h, rows = 1.2, 100_000
     values = {"sigma": SIGMA, "l": LENGTH, "h": h}
-    found = GaussianErrorExperiment("linear", 1, knot).sample(np.random.default_rng(0), 4000, values).numpy()
+    found = GaussianError(Setting(), knot).sample(np.random.default_rng(0), 4000, values).numpy()
     generator = np.random.default_rng(1)
     frequency, phase = h / LENGTH * generator.standard_normal(rows), 2 * np.pi * generator.random(rows)
     ahead, behind = np.cos(phase + frequency), np.cos(phase - frequency)

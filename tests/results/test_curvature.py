@@ -10,8 +10,9 @@ from scipy import interpolate
 
 from warptheory import montecarlo, results, warping
 from warptheory.core.errors import ArgumentError
-from warptheory.fields import SquaredExponential
-from warptheory.results.iid._automatic import AutomaticCurvature, GroupGradient
+from warptheory.results import Setting
+from warptheory.results.iid.channels import GroupGradient
+from warptheory.results.iid.curvature import AutomaticCurvature, AutomaticCurvatureOfCorrelatedInput
 
 AUTOMATIC = "curvature by automatic differentiation"
 SPLINE = interpolate.BSpline.basis_element(np.arange(-2, 3), extrapolate=False)
@@ -31,9 +32,8 @@ def covariance(*lag, length=1.8, sigma=1.3):
 )
 def test_the_experiment_is_torchs_hessian(kernel, dim, correlated):
     """The same draws; `torch.func.hessian` of each image's loss by itself, to rounding."""
-    field = SquaredExponential(length=1.8, dim=dim) if correlated else None
-    experiment = AutomaticCurvature(kernel, dim, "normal", "Delta", field)
-    values = {"Delta": 0.3, "sigma": 1.3}
+    experiment = (AutomaticCurvatureOfCorrelatedInput if correlated else AutomaticCurvature)(Setting(kernel, dim))
+    values = {experiment.displacement.name: 0.3, "sigma": 1.3, "l": 1.8}
     found = experiment.sample(np.random.default_rng(4), 1, values)
 
     generator = np.random.default_rng(4)
@@ -53,7 +53,7 @@ def test_the_experiment_is_torchs_hessian(kernel, dim, correlated):
 
 def test_automatic_differentiation_is_blind_to_the_kinks():
     """On one image, d = 1, linear: torch's Hessian is the mean of (∂y)², the loss itself curves as σ²(2 − 3Δ) does."""
-    experiment = AutomaticCurvature("linear", 1, "normal", "Delta")
+    experiment = AutomaticCurvature(Setting())
     at_half, beyond = (
         experiment.sample(np.random.default_rng(0), 4000, {"Delta": d, "sigma": 1.0}) for d in (0.5, 0.9)
     )
@@ -100,9 +100,7 @@ def test_channels_of_a_group_add_and_groups_do_not():
     """Twelve channels: by one group, by four, by twelve. Each gets σ_g²σ²·2·C/G, d = 1; 4.5 standard errors."""
     values = {"C": 12.0, "mu": 0.7, "sigma": 1.3, "sigma_g": 0.8}
     for groups in (1, 4, 12):
-        found = GroupGradient("linear", 1, "normal").sample(
-            np.random.default_rng(groups), 400, values | {"G": float(groups)}
-        )
+        found = GroupGradient(Setting()).sample(np.random.default_rng(groups), 400, values | {"G": float(groups)})
         exact = 12 / groups * 0.8**2 * 1.3**2 * 2
         assert abs(found.mean().item() - exact) < 4.5 * found.std().item() / math.sqrt(len(found))
         assert found.std().item() / math.sqrt(len(found)) < 0.03 * exact

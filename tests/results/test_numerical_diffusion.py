@@ -12,10 +12,9 @@ from warptheory import kernels, montecarlo, results
 from warptheory.core.errors import ArgumentError
 from warptheory.fields import SquaredExponential
 from warptheory.kernels import NoClosedFormError
-from warptheory.results._setting import Setting
-from warptheory.results.discretization import _balance, _definition, _equilibrium, _power, numerical_diffusion
+from warptheory.results import Setting
+from warptheory.results.discretization import _definition, equilibrium, gradient_growth, numerical_diffusion
 from warptheory.results.discretization._chain import Walkers
-from warptheory.results.discretization._diffusion_experiments import WaveExperiment
 from warptheory.results.discretization._stationary import periodic_chain
 from warptheory.results.discretization._walkers import (
     PairWeight,
@@ -26,9 +25,9 @@ from warptheory.results.discretization._walkers import (
     smoothed,
 )
 from warptheory.symbolic import evaluate
-from warptheory.symbolic._nodes import kernel_argument
+from warptheory.symbolic.nodes import kernel_argument
 
-D6 = results.get("D6")
+D6, D8, D9, D10 = (results.get(label) for label in ("D6", "D8", "D9", "D10"))
 LINEAR = kernels.get("linear")
 
 
@@ -93,7 +92,7 @@ def test_power_transfer_by_quadrature(kernel, formula, law):
         return density * abs(np.sum(formula(offset - taps) * np.exp(1j * omega * taps))) ** 2
 
     expected = sum(integrate.quad(power, low, high, epsabs=1e-13)[0] for low, high in itertools.pairwise(knots))
-    quantity = numerical_diffusion.POWER + (", normal offsets" if law == "normal" else "")
+    quantity = "power transfer" + (", normal offsets" if law == "normal" else "")
     found = D6.evaluate(
         quantity, kernel=kernel, omega=omega, **({"s": spread} if law == "normal" else {}), standard=True
     )
@@ -118,7 +117,7 @@ def test_own_variance_and_the_order_of_the_diffusion(kernel, second, fourth):
 def test_a_kernel_that_does_not_reproduce_lines_has_no_variance_of_its_own():
     """Nearest: ∫u² a(u) du = 1/6 for its triangle a, but at whole lags a loses nothing."""
     with pytest.raises(ArithmeticError):
-        _power.kernel_variance_steps(kernels.get("nearest"), 1)
+        numerical_diffusion.own_variance(Setting("nearest")).derive()
 
 
 @pytest.mark.parametrize("kernel", ["gauss(0.5)", "bspline3(prefilter=True)"])
@@ -225,25 +224,27 @@ def test_layers_on_a_line_against_matrices_of_scipys_spline():
     start, *after = line_after_layers(3)
     values = {"tau": TAU, "ell": LENGTH, "ell_epsilon": OFFSET_LENGTH}
     for layers, (same, next_) in enumerate(after, start=1):
-        loss = D6.evaluate("variance lost in L layers", L=layers, **values, standard=True)
-        growth = D6.evaluate(numerical_diffusion.LATER_GROWTH, L=layers, **values, standard=True)
+        loss = D8.evaluate("variance lost in L layers", L=layers, **values, standard=True)
+        growth = D9.evaluate(gradient_growth.LATER_GROWTH, L=layers, **values, standard=True)
         assert loss == pytest.approx(1 - same, rel=1e-7)
         assert growth == pytest.approx((same - next_) / (start[0] - start[1]), rel=1e-7)
-    assert D6.evaluate(numerical_diffusion.GROWTH, **values, standard=True) == pytest.approx(
+    assert D9.evaluate(gradient_growth.GROWTH, **values, standard=True) == pytest.approx(
         (after[0][0] - after[0][1]) / (start[0] - start[1]), rel=1e-7
     )
-    assert D6.evaluate(numerical_diffusion.LOSS, ell=LENGTH, standard=True) == pytest.approx(1 - after[0][0], rel=1e-12)
+    assert D8.evaluate("variance lost in a layer", ell=LENGTH, standard=True) == pytest.approx(
+        1 - after[0][0], rel=1e-12
+    )
 
 
 @pytest.mark.parametrize("dim", [1, 2])
 def test_one_layer_by_the_chain_and_by_the_sum(dim):
     one = {"dim": dim, "tau": TAU, "ell": LENGTH, "ell_epsilon": OFFSET_LENGTH}
     values = {**one, "L": 1}
-    assert D6.evaluate("variance lost in L layers", **values, standard=True) == pytest.approx(
-        D6.evaluate(numerical_diffusion.LOSS, dim=dim, ell=LENGTH, standard=True), rel=1e-10
+    assert D8.evaluate("variance lost in L layers", **values, standard=True) == pytest.approx(
+        D8.evaluate("variance lost in a layer", dim=dim, ell=LENGTH, standard=True), rel=1e-10
     )
-    assert D6.evaluate(numerical_diffusion.LATER_GROWTH, **values, standard=True) == pytest.approx(
-        D6.evaluate(numerical_diffusion.GROWTH, **one, standard=True), rel=1e-10
+    assert D9.evaluate(gradient_growth.LATER_GROWTH, **values, standard=True) == pytest.approx(
+        D9.evaluate(gradient_growth.GROWTH, **one, standard=True), rel=1e-10
     )
 
 
@@ -306,8 +307,8 @@ def test_without_the_shared_offset_the_fractions_are_nearly_uniform():
 @pytest.mark.parametrize("dim", [1, 2])
 def test_smooth_fields_roughen_as_in_the_continuum(dim):
     """Keys' kernel diffuses at fourth order: growth by 1 + dτ², but for (1/ℓ)², a percent here."""
-    growth = D6.evaluate(
-        numerical_diffusion.GROWTH, kernel="keys", dim=dim, tau=0.3, ell=25.0, ell_epsilon=25.0, standard=True
+    growth = D9.evaluate(
+        gradient_growth.GROWTH, kernel="keys", dim=dim, tau=0.3, ell=25.0, ell_epsilon=25.0, standard=True
     )
     assert growth - 1 == pytest.approx(dim * 0.3**2, rel=0.02)
 
@@ -317,31 +318,17 @@ def test_small_slopes_are_the_limit():
     gaps = []
     for tau in (0.2, 0.1, 0.05):
         values = {"tau": tau, "ell": 1.6 / tau}
-        exact = D6.evaluate(numerical_diffusion.GROWTH, **values, ell_epsilon=2.0 / tau, standard=True)
-        limit = D6.evaluate("growth of the gradient variance, small slopes", **values, standard=True)
+        exact = D9.evaluate(gradient_growth.GROWTH, **values, ell_epsilon=2.0 / tau, standard=True)
+        limit = D9.evaluate("growth of the gradient variance, small slopes", **values, standard=True)
         gaps.append((exact - limit) / (limit - 1))
     assert abs(gaps[-1]) < 0.005
     for coarse, fine in itertools.pairwise(gaps):
         assert coarse / fine == pytest.approx(4, rel=0.1)
 
 
-CHECKED_BY_OTHERS = [quantity for quantity in D6.quantities if quantity.checked_by]
-
-
-@pytest.mark.parametrize("quantity", CHECKED_BY_OTHERS, ids=lambda quantity: quantity.name)
-def test_every_step_equals_the_one_before(quantity):
-    """Also of those quantities that others stand for; Richardson's extrapolation is good to 1e-7."""
-    setting = D6.setting_of(quantity.name)
-    values = {"tau": 0.35, "ell": 7.0, "ell_epsilon": 9.0, "chi": 0.6, "omega": 0.4, **quantity.standard(setting)}
-    numbers = [evaluate(step.expression, values) for step in quantity.experiment(setting).derive().steps]
-    assert len(numbers) > 1
-    for before, after in itertools.pairwise(numbers):
-        assert after == pytest.approx(before, rel=1e-6)
-
-
 @pytest.mark.parametrize("kernel", ["keys", "bspline3"])
 def test_own_variance_of_other_kernels_by_steps(kernel):
-    steps = _power.kernel_variance_steps(kernels.get(kernel), 1)
+    steps = numerical_diffusion.own_variance(Setting(kernel)).derive().steps
     assert {sp.nsimplify(evaluate(step.expression, {}), rational=True, tolerance=1e-12) for step in steps} == {
         kernel_variance(kernels.get(kernel))
     }
@@ -351,10 +338,10 @@ def test_own_variance_of_other_kernels_by_steps(kernel):
 def test_layers_of_growth(tau, length, offset_length):
     """Against matrices made here; between the bound and what unhindered growth would take, twice too long or more."""
     values = {"tau": tau, "ell": length, "ell_epsilon": offset_length}
-    found = D6.evaluate("layers of growth", **values, standard=True)
+    found = D9.evaluate("layers of growth", **values, standard=True)
     differences = [same - next_ for same, next_ in line_after_layers(20, tau, length, offset_length, reach=400)]
     assert found == np.argmax(differences)
-    assert D6.evaluate("least layers of growth", tau=tau, ell=length, standard=True) <= found
+    assert D9.evaluate("least layers of growth", tau=tau, ell=length, standard=True) <= found
     squared = 3 * (tau * length) ** 2
     unhindered = math.log(squared) / math.log1p(tau**2)
     assert unhindered > 1.9 * found
@@ -362,7 +349,7 @@ def test_layers_of_growth(tau, length, offset_length):
     assert math.log(squared) / (3 * tau**2) == pytest.approx(found, rel=0.4)
 
 
-def equilibrium(size, tau, kernel=LINEAR):
+def solved(size, tau, kernel=LINEAR):
     """C of the stationary field and c, by the pseudo-inverse of I − M, χ = 1."""
     n = np.arange(size)
     wave = np.cos(2 * np.pi * n / size)
@@ -374,21 +361,19 @@ def equilibrium(size, tau, kernel=LINEAR):
 
 
 def test_equilibrium_by_the_pseudo_inverse():
-    covariance, mean = equilibrium(_equilibrium.PERIOD, 0.5)
-    gradient = D6.evaluate(numerical_diffusion.GRADIENT, tau=0.5, chi=2.0, standard=True)
+    covariance, mean = solved(equilibrium.PERIOD, 0.5)
+    gradient = D10.evaluate(equilibrium.GRADIENT, tau=0.5, chi=2.0, standard=True)
     assert gradient == pytest.approx(2 * 2 * (covariance[0] - covariance[1]), rel=1e-9)
     assert gradient == pytest.approx(6 * 2 * (1 - mean), rel=1e-9)
     power = np.fft.fft(covariance).real
-    low, high = _equilibrium.MODES
-    assert D6.evaluate(numerical_diffusion.SPECTRUM, tau=0.5, standard=True) == pytest.approx(
-        power[high] / power[low], rel=1e-9
-    )
+    low, high = equilibrium.MODES
+    assert D10.evaluate(equilibrium.RATIO, tau=0.5, standard=True) == pytest.approx(power[high] / power[low], rel=1e-9)
 
 
 def test_most_of_what_is_fed_in_stays_in_the_mean():
     """Walkers of compressible offsets stay together: 0.68 to 0.92 of the variance goes into the mean of the line."""
     for size, tau in [(32, 0.3), (32, 0.5), (128, 0.3)]:
-        mean = equilibrium(size, tau)[1]
+        mean = solved(size, tau)[1]
         # In the continuum π ∝ 1/(v + κ), which is within 10 % of it.
         lag = np.linspace(0, size, 20001)
         wave = np.cos(2 * np.pi * lag / size)
@@ -401,14 +386,14 @@ def test_spectrum_of_the_equilibrium_is_the_continuums_for_small_slopes():
     """ω²P exp(ω/√3τ) is flat from 0.4 to 2.5 times √3τ, but for a tilt of the order τ²."""
     tilts = []
     for size, tau in [(128, 0.2), (256, 0.1)]:
-        covariance = equilibrium(size, tau)[0]
+        covariance = solved(size, tau)[0]
         omega = 2 * np.pi * np.arange(size // 2) / size
         power = np.fft.fft(covariance).real[: size // 2]
         chosen = (omega > 0.4 * math.sqrt(3) * tau) & (omega < 2.5 * math.sqrt(3) * tau)
         values = {"tau": tau, "chi": 1.0}
         name = "spectrum at equilibrium, continuum"
         theory = (
-            np.array([D6.evaluate(name, omega=w, **values, standard=True) for w in omega[chosen]]) / omega[chosen] ** 2
+            np.array([D10.evaluate(name, omega=w, **values, standard=True) for w in omega[chosen]]) / omega[chosen] ** 2
         )
         share = power[chosen] / theory
         tilts.append(share.max() / share.min() - 1)
@@ -423,23 +408,23 @@ def test_continuum_of_the_equilibrium_by_scipy():
         return 2 * chi / (tau**2 * r**2 + 1 / 3)
 
     transform = 2 * integrate.quad(curvature, 0, np.inf, weight="cos", wvar=omega)[0]
-    assert D6.evaluate(
+    assert D10.evaluate(
         "spectrum at equilibrium, continuum", tau=tau, chi=chi, omega=omega, standard=True
     ) == pytest.approx(transform)
-    assert D6.evaluate("gradient variance at equilibrium, continuum", chi=chi, standard=True) == pytest.approx(6 * chi)
-    lag = D6.evaluate("lag of balance", tau=tau, standard=True)
+    assert D10.evaluate("gradient variance at equilibrium, continuum", chi=chi, standard=True) == pytest.approx(6 * chi)
+    lag = D10.evaluate("lag of balance", tau=tau, standard=True)
     assert curvature(lag) == pytest.approx(curvature(0.0) / 2)
-    bspline = _balance.gradient_steps(kernels.get("bspline3"), 1)[-1].expression
+    bspline = D10.derive("gradient variance at equilibrium, continuum", kernel="bspline3").result
     assert evaluate(bspline, {"chi": chi}) == pytest.approx(3 * chi)
 
 
 def test_balance_of_the_first_row_is_for_kernels_of_two_taps():
     with pytest.raises(ArithmeticError):
-        _equilibrium.gradient_steps(kernels.get("keys"), 1)
+        equilibrium.GradientAtEquilibrium(Setting("keys")).derive()
 
 
 def test_frequencies_off_the_grid_are_refused():
-    experiment = WaveExperiment("linear", 1)
+    experiment = numerical_diffusion.PowerTransfer(Setting())
     with pytest.raises(ArgumentError, match="multiples"):
         experiment.sample(np.random.default_rng(0), 2, {"omega": 0.9})
 
@@ -448,7 +433,7 @@ def test_frequencies_off_the_grid_are_refused():
 def test_wave_experiment_measures_what_scipy_leaves(mode):
     """At one offset: the same generator draws the phase and then the offset, and the phase is of no account."""
     omega, size = 2 * np.pi * mode / 14, 14
-    measured = WaveExperiment("linear", 1).sample(np.random.default_rng(3), 1, {"omega": omega})
+    measured = numerical_diffusion.PowerTransfer(Setting()).sample(np.random.default_rng(3), 1, {"omega": omega})
     generator = np.random.default_rng(3)
     phase, offset = 2 * np.pi * generator.random((1, 1)).item(), generator.random((1, 1, 1)).item()
     moved = by_scipy(math.sqrt(2) * np.cos(omega * np.arange(size) + phase), offset, 1)
@@ -457,16 +442,16 @@ def test_wave_experiment_measures_what_scipy_leaves(mode):
 
 
 @pytest.mark.parametrize(
-    ("quantity", "wrong"),
+    ("result", "quantity", "wrong"),
     [
-        (numerical_diffusion.GROWTH, lambda theory: 1 + 0.4**2),  # roughening alone
-        (numerical_diffusion.GROWTH, lambda theory: 1 + 0.4**2 - 1 / 32),  # the continuum, 13 % off at these slopes
-        (numerical_diffusion.GRADIENT, lambda theory: 6.0),  # as though nothing stayed in the mean
+        (D9, gradient_growth.GROWTH, lambda theory: 1 + 0.4**2),  # roughening alone
+        (D9, gradient_growth.GROWTH, lambda theory: 1 + 0.4**2 - 1 / 32),  # the continuum, 13 % off at these slopes
+        (D10, equilibrium.GRADIENT, lambda theory: 6.0),  # as though nothing stayed in the mean
     ],
 )
-def test_plausible_alternatives_are_refuted(quantity, wrong):
-    setting = next(D6.settings(quantity))
-    claim = D6.claim(quantity, **asdict(setting))
+def test_plausible_alternatives_are_refuted(result, quantity, wrong):
+    setting = next(result.settings(quantity))
+    claim = result.claim(quantity, **asdict(setting))
     assert montecarlo.verify(replace(claim, theory=wrong(claim.theory))).verdict == "refuted"
 
 

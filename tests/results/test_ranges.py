@@ -8,8 +8,9 @@ import torch
 
 from warptheory import montecarlo, results
 from warptheory.core.errors import ArgumentError
+from warptheory.results import Setting
 from warptheory.results.backward._smooth_offsets import WaveGrid
-from warptheory.results.discretization._diffusion_experiments import EquilibriumExperiment, burn_in
+from warptheory.results.discretization.equilibrium import GradientAtEquilibrium, burn_in
 
 STACK = "second moment after L layers, smooth offsets"
 
@@ -35,7 +36,7 @@ def test_the_backward_grid_resolves_the_peaks(kernel, period, tau):
     [
         ("A11", "curvature", {"Delta": 0.9, "step": 0.1}),
         ("D7", None, {"l": 1.0}),
-        ("D6", "gradient variance at equilibrium", {"tau": 0.25}),
+        ("D10", "gradient variance at equilibrium", {"tau": 0.25}),
         ("B8", STACK, {"tau": 0.7}),
         ("C5", "offset gradient", {"l": 10.0}),
     ],
@@ -56,8 +57,8 @@ def test_far_from_the_defaults_claims_are_verified(label, quantity, values):
         ("C2", "covariance", {"l": 1.0}, "^l: expected a length of at least 2, "),
         ("C5", "offset gradient", {"l": 1.0}, r"^l: expected a length in \[2.5, 102\]"),
         ("C5", "offset gradient", {"l": 10.0, "dim": 2}, r"^l: expected a length in \[2.5, 8\]"),
-        ("D6", "gradient variance at equilibrium", {"tau": 0.01}, "^tau: expected a slope of at least 0.05"),
-        ("D6", "growth of the gradient variance in a layer", {"ell": 80.0}, "^ell: expected a length in"),
+        ("D10", "gradient variance at equilibrium", {"tau": 0.01}, "^tau: expected a slope of at least 0.05"),
+        ("D9", "growth of the gradient variance in a layer", {"ell": 80.0}, "^ell: expected a length in"),
         ("D7", None, {"l_e": 0.4}, "^l_e: expected a length in"),
     ],
 )
@@ -77,9 +78,9 @@ def test_the_share_beyond_nyquist_does_not_overflow(length, offset_length):
 
 def test_small_slopes_take_more_layers_to_forget_the_start():
     assert [burn_in(tau) for tau in (2.0, 0.5, 0.25)] == [60, 60, 240]
-    experiment = EquilibriumExperiment("linear", ratio=False)
+    experiment = GradientAtEquilibrium(Setting())
     found = experiment.sample(np.random.default_rng(1), 64, {"tau": 0.15, "chi": 1.0})
-    theory = results.get("D6").evaluate("gradient variance at equilibrium", tau=0.15, standard=True)
+    theory = results.get("D10").evaluate("gradient variance at equilibrium", tau=0.15, standard=True)
     # With 60 layers it would be 14 % low.
     assert abs(found.mean().item() - theory) < 4.5 * found.std().item() / 8
     assert found.std().item() / 8 < 0.03 * theory

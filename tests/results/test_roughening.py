@@ -6,7 +6,7 @@ from scipy import interpolate, special
 
 from warptheory import results
 from warptheory.results._setting import Setting
-from warptheory.results.fields._ceiling import CeilingExperiment, ceiling
+from warptheory.results.fields._ceiling import Ceiling
 from warptheory.symbolic import evaluate
 
 C3 = results.get("C3")
@@ -56,14 +56,14 @@ def test_ceilings_of_linear_interpolation():
 
 @pytest.mark.parametrize("kernel", ["linear", "keys", "bspline3"])
 def test_both_routes_to_the_ceiling(kernel):
-    steps = ceiling(Setting(kernel=kernel, dim=2)).derive().steps
+    steps = Ceiling(Setting(kernel=kernel, dim=2)).steps()
     first, last = (evaluate(step.expression, {"sigma": 1.0, "h": 1.0}) for step in steps)
     assert first == pytest.approx(last, rel=1e-10)
 
 
 @pytest.mark.parametrize("kernel", ["linear", "keys"])
 def test_a_wave_of_another_frequency_stays_below(kernel):
-    experiment = CeilingExperiment(kernel, 1)
+    experiment = Ceiling(Setting(kernel=kernel))
     rows = experiment.sample(np.random.default_rng(0), 400, {"sigma": 1.0, "h": 1.0})
     largest = C3.evaluate("ceiling on the grid", kernel=kernel, sigma=1.0, h=1.0)
     assert float(rows.mean()) == pytest.approx(largest, abs=5 * float(rows.std()) / 20)
@@ -71,10 +71,10 @@ def test_a_wave_of_another_frequency_stays_below(kernel):
 
 def test_layers_spend_their_variance_on_gradients():
     """On a line G_l/6 of the variance is lost in layer l, so that all gradient variances add up to 6 at most."""
-    d6, values = results.get("D6"), {"ell": 3.0, "tau": 0.45, "ell_epsilon": 4.0}
+    d8, d9, values = results.get("D8"), results.get("D9"), {"ell": 3.0, "tau": 0.45, "ell_epsilon": 4.0}
     before = 2 * (1 - np.exp(-1 / 18))
     spent = before / 6
     for layers in range(1, 4):
-        lost = d6.evaluate("variance lost in L layers", L=layers, **values)
+        lost = d8.evaluate("variance lost in L layers", L=layers, **values)
         assert lost == pytest.approx(spent, rel=1e-9)
-        spent += before * d6.evaluate("growth of the gradient variance in L layers", L=layers, **values) / 6
+        spent += before * d9.evaluate("growth of the gradient variance in L layers", L=layers, **values) / 6

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from functools import lru_cache
 
 from warptheory.montecarlo._conditional import ConditionalSimulation
+from warptheory.montecarlo._continuum import ContinuumSimulation
 from warptheory.montecarlo._controls import ControlledSimulation
 from warptheory.montecarlo._experiment import Experiment
 from warptheory.montecarlo._simulation import Simulation
@@ -31,7 +32,7 @@ def _reduced(simulation: Simulation, values: tuple[tuple[str, float], ...]) -> E
     if type(simulation).sample is not Simulation.sample or not simulation.is_moving:
         return simulation
     conditional = ConditionalSimulation(simulation.statistic, simulation.inputs)
-    if type(simulation) is Simulation and conditional.is_possible(dict(values)):
+    if not isinstance(simulation, ContinuumSimulation) and conditional.is_possible(dict(values)):
         return conditional
     scatters = any(simulation.mean_and_variance(field, dict(values))[1] > 0 for field in simulation.input_fields)
     return ControlledSimulation(simulation) if scatters else simulation

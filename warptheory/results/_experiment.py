@@ -6,11 +6,12 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
+import sympy as sp
 from jaxtyping import Float
 from torch import Tensor
 
 from warptheory.results._setting import Setting
-from warptheory.symbolic import Derivation, Statistic, Step
+from warptheory.symbolic import Derivation, MomentStatistic, Statistic, Step
 
 
 @dataclass(frozen=True)
@@ -52,6 +53,31 @@ class DerivedExperiment(Statistic):
     def derive(self) -> Derivation:
         """Return the steps that lead to the closed form; raises as `steps`."""
         return Derivation(str(self), _remembered(self))
+
+
+@dataclass(frozen=True)
+class MomentExperiment(DerivedExperiment):
+    """An experiment that draws a function of moments in a way of its own; what it says of itself is the function's."""
+
+    @property
+    @abstractmethod
+    def statistic(self) -> MomentStatistic:
+        """The function of moments."""
+
+    def steps(self) -> tuple[Step, ...]:
+        """Return the steps of the function of moments; raises as there."""
+        return self.statistic.derive().steps
+
+    def doit(self) -> sp.Expr:
+        """Return the closed form."""
+        return self.statistic.doit()
+
+    def size(self, value: float) -> float:
+        """Return the size that a relative error of a value is measured by."""
+        return self.statistic.size(value)
+
+    def __str__(self) -> str:
+        return str(self.statistic)
 
 
 @dataclass(frozen=True)

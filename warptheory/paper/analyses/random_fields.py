@@ -1,11 +1,11 @@
-"""Homogeneous random fields: theory and simulation of results C2, C3, C4 and C6, and of layers on a grid (C3, D6).
+"""Homogeneous random fields: theory and simulation of results C2, C3, C4 and C6, and of layers on a grid (C3, D9).
 
 Writes `random_fields.parquet`, one row for each value of a parameter. Spreads s of the offsets, lengths and lags are in
 pixels; the pixel is the unit of length (h = 1), so that ℓ is ℓ/h. Fields have mean 0, variance 1 and a covariance that
 is squared-exponential. Fields of the continuum are read from a finer grid with cubic splines.
 
 Gradient variances after L layers are mean squares of the differences of neighbouring pixels, on one periodic grid that
-every layer reads and writes, C(0) = 1. Theory is C3's growth without a grid, and for the linear kernel D6's chain of
+every layer reads and writes, C(0) = 1. Theory is C3's growth without a grid, and for the linear kernel D9's chain of
 distances, with what interpolation takes away; the ceiling 2C(0)/h² is C4's number for a white field. It bounds what a
 grid can hold and is far from reached: interpolation takes away what roughening makes, and where it takes nothing
 ("nearest") neighbours come to read the same pixel.
@@ -33,7 +33,7 @@ from warptheory.paper.curves import STANDARD, Curve, Point, grid, points_of, sim
 from warptheory.paper.entries import Analysis, Cost, Plot, RunSettings, Section
 from warptheory.report.panels import LineStyle, Look, draw, letter, select
 from warptheory.report.style import BLUE, GREEN, GREY, ORANGE, VERMILION, house_style
-from warptheory.results.discretization._diffusion_experiments import LayersExperiment
+from warptheory.results.discretization.gradient_growth import GrowthInLayers
 
 DIMS = (1, 2)
 SPLINE = "bspline3(prefilter=True)"
@@ -141,8 +141,8 @@ def layers(seed: int, device: str, thin: int) -> Iterator[Point]:
     yield from (replace(continuum.at(float(n)), theory=slopes * growth**n) for n in LAYERS)
     white = Curve(results.get("C4"), "variance of the offset derivative", "l", given=PIXEL_SPACING)
     yield replace(Curve(results.get("C4"), CEILING, "L").at(math.inf), theory=white.theory(1e-3))
-    chain = Curve(results.get("D6"), "growth of the gradient variance in L layers", "L", given=LAYERED)
-    on_grid = Curve(results.get("D6"), ON_GRID, "L", given=LAYERED)
+    chain = Curve(results.get("D9"), "growth of the gradient variance in L layers", "L", given=LAYERED)
+    on_grid = Curve(results.get("D9"), ON_GRID, "L", given=LAYERED)
     chosen = SIMULATED_LAYERS[::thin]
     for number in LAYERS:
         point = replace(on_grid.at(float(number)), theory=start * (chain.theory(float(number)) if number else 1.0))
@@ -154,7 +154,7 @@ def layers(seed: int, device: str, thin: int) -> Iterator[Point]:
 
 def grown(point: Point, start: float, seed: int, device: str) -> Point:
     """Return a point with its estimate: the growth in its layers, times the gradient variance at the start."""
-    experiment, values = LayersExperiment(point.kernel, 1, gradient=True, layers=None), {**LAYERED, "L": point.value}
+    experiment, values = GrowthInLayers(results.Setting(point.kernel)), {**LAYERED, "L": point.value}
     found = simulate(point, experiment, values, rtol=3e-2, seed=seed, device=device)
     return replace(found, estimate=start * found.estimate, stderr=start * found.stderr)
 
@@ -176,12 +176,12 @@ _ON_GRID = "gradient variance on the grid after L layers"
 _KERNELS = {
     "nearest": Look("nearest, simulated", GREY, marker="v", hollow=True),
     "bspline3(prefilter=True)": Look("bspline3, prefiltered, simulated", ORANGE, marker="D"),
-    "linear": Look("linear (D6)", BLUE),
+    "linear": Look("linear (D9)", BLUE),
 }
 
 
 def plot_moved_fields(table: pd.DataFrame) -> Figure:
-    """Draw the covariance of moved fields, their slopes, and layers of offsets on a grid (C2, C3, D6).
+    """Draw the covariance of moved fields, their slopes, and layers of offsets on a grid (C2, C3, D9).
 
     Args:
         table: the record.
@@ -194,7 +194,7 @@ def plot_moved_fields(table: pd.DataFrame) -> Figure:
         _draw_roughening(second, table)
         letter(second, "b", "C3: one layer roughens")
         _draw_layers(third, table)
-        letter(third, "c", "C3 and D6: layers on a grid, d = 1")
+        letter(third, "c", "C3 and D9: layers on a grid, d = 1")
         _draw_displacement(fourth, table)
         letter(fourth, "d", "C6: distance from the field itself")
     return figure
@@ -267,7 +267,7 @@ def _draw_layers(axes: Axes, table: pd.DataFrame) -> None:
     axes.axhline(ceiling, color=GREY, linestyle=":", linewidth=1.2)
     handles.append(Line2D([], [], color=GREY, linestyle=":", linewidth=1.2, label="ceiling 2C(0)/h²"))
     for kernel, look in _KERNELS.items():
-        rows = select(table, "D6", _ON_GRID, kernel=kernel)
+        rows = select(table, "D9", _ON_GRID, kernel=kernel)
         handle = draw(axes, rows, look)
         if rows["theory"].isna().all():
             handle.set_linestyle("")
@@ -326,7 +326,7 @@ well.""",
 faster at short lags and lasts longer at long ones. (b) C3: slopes of the offsets add to those of the field, by the
 factor 1 + dτ². (c) In the continuum layers multiply these factors (dashed). Where no correlation is negative, a grid
 of pixels h holds a gradient variance of at most 2C(0)/h² (dotted), and comes nowhere near it here: linear
-interpolation takes away what roughening makes (D6, an exact chain), the prefiltered spline less, and with
+interpolation takes away what roughening makes (D9, an exact chain), the prefiltered spline less, and with
 <code>nearest</code>, which takes nothing, neighbours come to read the same pixel. Slopes of the offsets τ = 0.6. (d)
 C6: the distance from the unmoved field follows λ₂ d s² while offsets are small, and ends at 2C(0); the worst case,
 E|∇x|² times the largest |ε|² in a region, grows on.""",

@@ -17,8 +17,8 @@ from warptheory.fields import CovarianceFunction
 from warptheory.kernels import Kernel
 from warptheory.results.discretization._walkers import autocorrelation, kernel_variance, smoothed
 from warptheory.symbolic import NotConverged
-from warptheory.symbolic._nodes import Node
-from warptheory.symbolic._quadrature import Environment, Evaluate
+from warptheory.symbolic.nodes import Node
+from warptheory.symbolic.quadrature import Environment, Evaluate
 
 _NEGLIGIBLE = 1e-13  # share of C(0) beyond the lags that are kept
 _MOST_WEIGHTS, _MOST_PRODUCTS = 2**26, 2**34  # half a GiB, and some seconds

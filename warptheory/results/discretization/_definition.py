@@ -11,11 +11,12 @@ import sympy as sp
 
 from warptheory.fields import CovarianceFunction
 from warptheory.kernels import FRACTION, POSITION, FractionSymbol, Kernel, PeriodicFunction, PiecewiseKernel
+from warptheory.results._setting import TAU
 from warptheory.results.discretization._walkers import autocorrelation
 from warptheory.symbolic import Covariance, GaussianField, OffsetField, SmallSpacing, Var, Variance, warp
-from warptheory.symbolic._nodes import FieldCovariance as CovarianceAt
-from warptheory.symbolic._nodes import SpectralMoment
-from warptheory.symbolic._slopes import TAU, gaussian_mean
+from warptheory.symbolic.covariance_nodes import FieldCovariance as CovarianceAt
+from warptheory.symbolic.covariance_nodes import SpectralMoment
+from warptheory.symbolic.gaussian import gaussian_mean
 
 _PLACE = sp.Rational(1, 3)  # a fraction between the knots of the catalogue's kernels
 

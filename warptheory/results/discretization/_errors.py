@@ -1,22 +1,25 @@
 """The discretization error of a warped field, and of its offset derivative."""
 
 from collections.abc import Callable
+from functools import partial
 
 import sympy as sp
 
 from warptheory.fields import CovarianceFunction
-from warptheory.results._quantity import Quantity
+from warptheory.montecarlo import ContinuumSimulation
 from warptheory.results._ranges import Range
+from warptheory.results._result import Result
 from warptheory.results._setting import PIXEL, Setting
 from warptheory.results.fields._fields import (
     FAMILIES,
     IMAGE,
-    continuum_simulation,
+    SPACING,
     field_on_grid,
     image_covariance,
+    smooth_covariance,
     uniform_offsets,
 )
-from warptheory.symbolic import Expectation, GaussianField, OffsetField, SpectralForm, compose, warp
+from warptheory.symbolic import Expectation, GaussianField, OffsetField, SmallSpacing, SpectralForm, compose, warp
 
 # Returns what a warped value, or its derivative, misses: of a setting, a field and offsets.
 Miss = Callable[[Setting, GaussianField, OffsetField], sp.Expr]
@@ -33,50 +36,72 @@ def derivative_error(setting: Setting, x: GaussianField, offsets: OffsetField) -
     return difference / x.spacing
 
 
-def mean_square(miss: Miss, covariance: Callable[[int], CovarianceFunction]) -> Callable[[Setting], SpectralForm]:
-    """Return what states the mean square of what is missed, every fraction equally likely.
+def mean_square(
+    miss: Miss, setting: Setting, covariance: CovarianceFunction, *, given_fraction: bool = False
+) -> Expectation:
+    """Return the mean square of what is missed on a grid of spacing h.
 
     Args:
         miss: `error` or `derivative_error`.
-        covariance: returns the covariance of the field for a number of axes.
+        setting: the setting.
+        covariance: that of the field.
+        given_fraction: whether the fraction is given; else all are equally likely.
     """
-
-    def statistic(setting: Setting) -> SpectralForm:
-        x = field_on_grid(covariance(setting.dim))
-        return SpectralForm(Expectation(miss(setting, x, uniform_offsets(setting.dim)) ** 2))
-
-    return statistic
+    offsets = uniform_offsets(setting.dim)
+    missed = miss(setting, field_on_grid(covariance), offsets)
+    return Expectation(missed**2, offsets.fraction if given_fraction else None)
 
 
-def of_covariances(miss: Miss, kernels_of: Callable[[str], tuple[str, ...]]) -> tuple[Quantity, ...]:
-    """Return the mean errors for the families of covariances, and for that of a photograph.
+def leading_error(miss: Miss, setting: Setting, *, given_fraction: bool = False) -> ContinuumSimulation:
+    """Return the experiment on its leading term for a smooth field as h → 0; arguments as in `mean_square`."""
+    finite = mean_square(miss, setting, smooth_covariance(setting.dim), given_fraction=given_fraction)
+    return ContinuumSimulation(SmallSpacing(finite, SPACING), setting.inputs, refinement=1)
+
+
+def by_spectrum(
+    miss: Miss,
+    setting: Setting,
+    refinement: int,
+    covariance: Callable[[int], CovarianceFunction] = smooth_covariance,
+    wrapped: float = ContinuumSimulation.wrapped,
+) -> ContinuumSimulation:
+    """Return the experiment on the mean square as an integral over frequencies.
 
     Args:
+        miss: `error` or `derivative_error`.
+        setting: the setting.
+        refinement: points of the grid that stands for the continuum, per pixel.
+        covariance: returns the covariance of the field for a number of axes.
+        wrapped: share of C(0) that correlations across the period of a row may add.
+    """
+    statistic = SpectralForm(mean_square(miss, setting, covariance(setting.dim)))
+    return ContinuumSimulation(statistic, setting.inputs, refinement, wrapped=wrapped)
+
+
+def declare_covariances(result: Result, miss: Miss, kernels_of: Callable[[str], tuple[str, ...]]) -> None:
+    """Declare the mean errors for the families of covariances, and for that of a photograph.
+
+    Args:
+        result: the result.
         miss: `error` or `derivative_error`.
         kernels_of: returns the kernels for which a family is checked; none for those of the result.
     """
-    families = (
-        Quantity(
+    for name, family in FAMILIES.items():
+        # Where C is rougher, so is the spline that stands for the truth.
+        refinement = 8 if name == "Matérn" else 4
+        result.quantity(
             f"mean error, {name}",
-            mean_square(miss, covariance),
             smallest_effect=0.03,
             kernels=kernels_of(name),
             dims=(1,),
-            values=lambda setting: {"l": Range(1.8, 1.6, 2.5, "log"), "h": Range(1.2, 0.9, 1.4)},
-            # Where C is rougher, so is the spline that stands for the truth.
-            simulation=continuum_simulation(8 if name == "Matérn" else 4, wrapped=1e-4),
-        )
-        for name, covariance in FAMILIES.items()
-    )
-    photograph = Quantity(
+            values={"l": Range(1.8, 1.6, 2.5, "log"), "h": Range(1.2, 0.9, 1.4)},
+        )(partial(by_spectrum, miss, refinement=refinement, covariance=family, wrapped=1e-4))
+    result.quantity(
         f"mean error, {IMAGE}",
-        mean_square(miss, image_covariance),
         smallest_effect=0.1,
         # Of slow correlations beyond the period, and of waves near the finest that splines do not read well.
         bias=0.3,
         kernels=("linear",),
         dims=(2,),
-        values=lambda setting: {"h": Range(0.8, 0.7, 0.9)},
-        simulation=continuum_simulation(2, wrapped=2e-3),
-    )
-    return (*families, photograph)
+        values={"h": Range(0.8, 0.7, 0.9)},
+    )(partial(by_spectrum, miss, refinement=2, covariance=image_covariance, wrapped=2e-3))

@@ -1,44 +1,52 @@
-"""What layers of smooth offsets do to a smooth field on the grid: variance is lost, the gradient's may grow (D6)."""
+"""What layers of smooth offsets make of a smooth field on the grid, by formulas and drawn (D8, D9)."""
 
 import itertools
-from collections.abc import Callable
+from abc import abstractmethod
+from collections.abc import Callable, Mapping, Set
 from dataclasses import dataclass
+from functools import partial
+from typing import ClassVar
 
+import numpy as np
 import sympy as sp
+import torch
+from jaxtyping import Float
+from torch import Tensor
 
-from warptheory.fields import SquaredExponential
+from warptheory import kernels, warping
+from warptheory.fields import SquaredExponential, kept_sampler
 from warptheory.kernels import Kernel
-from warptheory.results.discretization._chain import (
-    CovarianceAfterLayers,
-    LayersOfGrowth,
-    LayersOfGrowthByWalks,
-    MeanOverWalks,
-)
+from warptheory.results._depth import LAYERS
+from warptheory.results._experiment import DerivedExperiment, DerivedStatistic
+from warptheory.results._ranges import Range
+from warptheory.results._setting import TAU, Setting
+from warptheory.results.discretization._chain import CovarianceAfterLayers, MeanOverWalks
 from warptheory.results.discretization._definition import derived_weights, variance_of_difference
-from warptheory.results.discretization._power import LAYERS
-from warptheory.results.discretization._walkers import (
-    LatticeSum,
-    PairWeight,
-    SmoothedWeight,
-    StepWeight,
-    WalkingWeight,
-)
-from warptheory.symbolic import GaussianField, OffsetField, Step, Variance, WarpedField, warp
-from warptheory.symbolic._nodes import ExpectedValue, Opaque, field_covariance, kernel_argument, known_covariances
-from warptheory.symbolic._slopes import TAU
+from warptheory.results.discretization._walkers import LatticeSum, StepWeight
+from warptheory.results.fields._fields import check_length
+from warptheory.symbolic import GaussianField, OffsetField, Step, WarpedField, warp
+from warptheory.symbolic.covariance_nodes import field_covariance
+from warptheory.symbolic.nodes import Opaque, kernel_argument
 
+WALKERS = (
+    "All pixels of a layer share an offset that is uniform over a pixel, beside homogeneous Gaussian offsets of "
+    "covariance K per component; the layers' offsets are independent of each other and of the input. (Without the "
+    "shared one the error is of the order exp(−π²(K(0) + K(Δ))): the mean of two pixels' offsets takes its place.)",
+    "The input is homogeneous, C its covariance; a periodic grid, or one without an edge.",
+    "k is even, a partition of unity, and made of finitely many polynomials.",
+)
+VALUES: Mapping[str, float] = {
+    "tau": Range(0.4, 0.3, 0.8),
+    "ell": Range(4.0, 2.5, 6.0),
+    "ell_epsilon": Range(3.0, 2.0, 5.0),
+}
 LENGTH = sp.Symbol("ell", positive=True)  # of the input's correlation, in pixels
 OFFSET_LENGTH = sp.Symbol("ell_epsilon", positive=True)  # of the offsets'
 Lag = tuple[int, ...]
 _ONE = sp.Integer(1)
 
-_MOMENTS = "of y[n] = Σ k(p − m) x[m], p = n + ε(n) + u; all means are zero"
-_WRITTEN = "the covariance of x is inserted, and E is over u and η = ε(n + Δ) − ε(n)"
-_AVERAGED = (
-    "every fraction of p is equally likely through u, whatever η is: by the algebra of two warped values Σ a(Δ + η − "
-    "δ) C(δ) is left, for any C; η ~ N(0, v), v = 2(K(0) − K(Δ)) = Var(ε(n + Δ) − ε(n))"
-)
-_MOST_LAYERS = 64
+MOMENTS = "of y[n] = Σ k(p − m) x[m], p = n + ε(n) + u; all means are zero"
+CONDITIONED = "the covariance of x is inserted, and E is over u and η = ε(n + Δ) − ε(n)"
 
 
 def input_covariance(dim: int, scale: sp.Expr = _ONE) -> SquaredExponential:
@@ -74,6 +82,12 @@ class OneLayer:
     def neighbours(self) -> Lag:
         """Lag 1 along the first axis."""
         return (1, *(0,) * (self.dim - 1))
+
+    @property
+    def warped(self) -> WarpedField:
+        """Y = Wx, read at fractions that are all equally likely."""
+        x = GaussianField("x", input_covariance(self.dim, self.scale))
+        return warp(x, OffsetField("uniform", self.dim, scale=sp.Rational(1, 2)), self.kernel)
 
     def before(self, lag: Lag) -> sp.Expr:
         """Return C(Δ)."""
@@ -112,67 +126,12 @@ class OneLayer:
         return field_covariance(field, lag)
 
 
-def loss_steps(kernel: Kernel, dim: int) -> tuple[Step, ...]:
-    """Return the steps of 1 − C_y(0)/C(0) after one layer."""
-    layer = OneLayer(kernel, dim)
-    y = _warped(layer)
-    variance = layer.before(layer.together)
-    lost = 1 - layer.kept / variance
-    *_, averaged = Variance(y[layer.together]).derive().steps
-    if known_covariances(sp.expand(averaged.expression - layer.kept)) != 0:
-        raise ArithmeticError(f"{layer.kept} has to be {averaged.expression}")
-    inserted = known_covariances(lost)
-    return (
-        Step("Moments", _MOMENTS, 1 - ExpectedValue(y[layer.together] ** 2) / variance),
-        Step("Condition on the offsets", _WRITTEN, 1 - layer.after(PairWeight, layer.together) / variance),
-        Step("Average over the fraction", "one position: E Σₘ k(u − m) k(u − m + δ) = a(δ)", lost),
-        Step("Insert the covariance", "C(δ) at the lags that are left", sp.factor_terms(inserted)),
-    )
-
-
-def growth_steps(kernel: Kernel, dim: int) -> tuple[Step, ...]:
-    """Return the steps of (C_y(0) − C_y(1))/(C(0) − C(1)) after one layer."""
-    layer = OneLayer(kernel, dim)
-    y, before = _warped(layer), layer.before(layer.together) - layer.before(layer.neighbours)
-    moments = ExpectedValue(y[layer.together] ** 2) - ExpectedValue(y[layer.together] * y[layer.neighbours])
-    written = layer.growth(layer.after(PairWeight, layer.together), PairWeight)
-    return (
-        Step("Moments", _MOMENTS, moments / before),
-        Step("Condition on the offsets", _WRITTEN, written),
-        Step("Average over the shared offset", _AVERAGED, layer.growth(layer.kept, WalkingWeight)),
-        Step(
-            "Average over η",
-            "a_v(z) = E a(z + η): a is made of polynomials, and their truncated normal moments of error functions",
-            layer.growth(layer.kept, SmoothedWeight),
-        ),
-    )
-
-
-def _warped(layer: OneLayer) -> WarpedField:
-    """Return y = Wx, read at fractions that are all equally likely."""
-    x = GaussianField("x", input_covariance(layer.dim, layer.scale))
-    return warp(x, OffsetField("uniform", layer.dim, scale=sp.Rational(1, 2)), layer.kernel)
-
-
-def loss_of_layers(kernel: Kernel, dim: int) -> tuple[Step, ...]:
-    """Return the steps of 1 − C_L(0)/C(0)."""
-    layer = OneLayer(kernel, dim)
-    return _through_layers(layer, lambda at: 1 - at(layer.together) / layer.before(layer.together))
-
-
-def growth_of_layers(kernel: Kernel, dim: int) -> tuple[Step, ...]:
-    """Return the steps of (C_L(0) − C_L(1))/(C(0) − C(1))."""
-    layer = OneLayer(kernel, dim)
-    before = layer.before(layer.together) - layer.before(layer.neighbours)
-    return _through_layers(layer, lambda at: (at(layer.together) - at(layer.neighbours)) / before)
-
-
-def _through_layers(layer: OneLayer, written: Callable[[Callable[[Lag], sp.Expr]], sp.Expr]) -> tuple[Step, ...]:
+def through_layers(layer: OneLayer, written: Callable[[Callable[[Lag], sp.Expr]], sp.Expr]) -> tuple[Step, ...]:
     """Return the two routes to a function of C_L."""
     derived_weights(layer.kernel)  # which both take for granted
 
     def at(node: type[CovarianceAfterLayers]) -> Callable[[Lag], sp.Expr]:
-        return lambda lag: node(*_chain(layer.kernel, layer.dim), LAYERS, *lag)
+        return lambda lag: node(*chain_arguments(layer), LAYERS, *lag)
 
     return (
         Step(
@@ -190,15 +149,87 @@ def _through_layers(layer: OneLayer, written: Callable[[Callable[[Lag], sp.Expr]
     )
 
 
-def layers_of_growth(kernel: Kernel, dim: int) -> tuple[Step, ...]:
-    """Return the steps of the number of layers in which the gradient variance grows."""
-    arguments = (*_chain(kernel, dim), _MOST_LAYERS, *OneLayer(kernel, dim).neighbours)
-    first = "G_L = 2(C_L(0) − C_L(1)), layer after layer"
-    return (
-        Step("Push the covariance", first, LayersOfGrowth(*arguments)),
-        Step("Follow two walkers", "both covariances as means over walks", LayersOfGrowthByWalks(*arguments)),
-    )
+def chain_arguments(layer: OneLayer) -> tuple[Opaque, ...]:
+    """Return the kernel and the covariances of offsets and input as arguments of `CovarianceAfterLayers`."""
+    return kernel_argument(layer.kernel), Opaque(offset_covariance(layer.dim)), Opaque(input_covariance(layer.dim))
 
 
-def _chain(kernel: Kernel, dim: int) -> tuple[Opaque, ...]:
-    return kernel_argument(kernel), Opaque(offset_covariance(dim)), Opaque(input_covariance(dim))
+# Pixels along each axis: far enough round for what is correlated over 4 pixels, and without smooth offsets over 2.
+_SIZE: Mapping[int, int] = {1: 256, 2: 40}
+_SMALL_SIZE: Mapping[int, int] = {1: 64, 2: 20}
+
+
+@dataclass(frozen=True)
+class LayersExperiment(DerivedExperiment):
+    """What layers make of a smooth Gaussian field on a periodic grid; a row is what is seen of one such field.
+
+    The offsets of a layer are a Gaussian field of covariance K for each component, and one vector for all pixels,
+    uniform over a pixel.
+    """
+
+    text: ClassVar[str]
+    is_smooth: ClassVar[bool] = True  # whether there are offsets of covariance K
+    is_stack: ClassVar[bool] = False  # whether the number of layers is open; else there is one
+
+    @property
+    def symbols(self) -> Set[str]:
+        """The field's length, slope and length of smooth offsets, and the number of layers if it is open."""
+        offsets = {TAU.name, OFFSET_LENGTH.name} if self.is_smooth else set()
+        return {LENGTH.name} | offsets | ({LAYERS.name} if self.is_stack else set())
+
+    def check_values(self, values: Mapping[str, float]) -> None:
+        """Check that the field and the smooth offsets are short against the period of the grid."""
+        for length in (LENGTH, OFFSET_LENGTH) if self.is_smooth else ():
+            check_length(length.name, values[length.name], 0.0, float(_SIZE[self.setting.dim]))
+
+    @property
+    def layer(self) -> OneLayer:
+        """What one of the layers makes of C."""
+        return OneLayer(kernels.get(self.setting.kernel), self.setting.dim)
+
+    @property
+    def _size(self) -> tuple[int, ...]:
+        return ((_SIZE if self.is_smooth else _SMALL_SIZE)[self.setting.dim],) * self.setting.dim
+
+    def row_elements(self, values: Mapping[str, float]) -> int:
+        """Return the number of pixels of a row: those held at a time, for its layers follow one another."""
+        return int(np.prod(self._size))
+
+    def sample(
+        self, generator: np.random.Generator, rows: int, values: Mapping[str, float], device: str = "cpu"
+    ) -> Float[Tensor, "rows"]:
+        """Draw fields and offsets, and return what is seen of them, shape (rows,)."""
+        dim = self.setting.dim
+        covariance, offsets = (of(dim).subs(values) for of in (input_covariance, offset_covariance))
+        x = kept_sampler(covariance, self._size, periodic=True).sample(rows, generator, device=device)
+        y = x
+        for _ in range(int(values[LAYERS.name]) if self.is_stack else 1):
+            shared = torch.from_numpy(generator.random((rows, dim, *[1] * dim))).to(device)
+            moved = shared.expand(rows, dim, *x.shape[2:])
+            if self.is_smooth:
+                field = kept_sampler(offsets, self._size, periodic=True)
+                moved = moved + field.sample(rows, generator, channels=dim, device=device)
+            y = warping.warp(y, moved, self.setting.kernel, "periodic")
+        return self.seen(x, y, values)
+
+    @abstractmethod
+    def seen(
+        self, x: Float[Tensor, "rows 1 *S"], y: Float[Tensor, "rows 1 *S"], values: Mapping[str, float]
+    ) -> Float[Tensor, "rows"]:
+        """Return what is seen of the layers' input and output, shape (rows,)."""
+
+    def __str__(self) -> str:
+        return f"{self.text}, {self.setting.kernel}, d = {self.setting.dim}"
+
+
+def derived(text: str, steps: Callable[[Kernel, int], tuple[Step, ...]], setting: Setting) -> DerivedStatistic:
+    """Return a statistic that is derived for the kernel and the number of axes, and not drawn."""
+    named = f"{text}, {setting.kernel}, d = {setting.dim}"
+    return DerivedStatistic(named, partial(steps, kernels.get(setting.kernel), setting.dim))
+
+
+def difference_power(x: Float[Tensor, "rows C *S"]) -> Float[Tensor, "rows"]:
+    """Return the mean square of the differences of neighbours, over channels, pixels and axes, shape (rows,)."""
+    axes = range(2, x.ndim)
+    squares = [(x.roll(-1, axis) - x).square().flatten(1).mean(1) for axis in axes]
+    return torch.stack(squares).mean(0)

@@ -7,12 +7,13 @@ first power that is left is h²ᵛ, or h⁴ of D2, and at ν = 2, where both hav
 from dataclasses import dataclass
 from functools import cache
 
+import mpmath
 import sympy as sp
 
 from warptheory.fields import Matern
 from warptheory.results._setting import Setting
 from warptheory.results.discretization._errors import error
-from warptheory.results.fields._fields import LENGTH, SMOOTHNESS, SPACING, field_on_grid, uniform_offsets
+from warptheory.results.fields._fields import LENGTH, SMOOTHNESS, SPACING, uniform_offsets
 from warptheory.symbolic import (
     DEVIATION,
     Derivation,
@@ -20,13 +21,19 @@ from warptheory.symbolic import (
     GaussianField,
     LeadingTerm,
     SmallSpacing,
-    Statistic,
     Step,
 )
-from warptheory.symbolic._nodes import FieldCovariance, FractionMean, Node, SpectralMoment
-from warptheory.symbolic._quadrature import Environment, Evaluate
+from warptheory.symbolic.covariance_nodes import FieldCovariance, SpectralMoment
+from warptheory.symbolic.nodes import FractionMean, Node, Opaque
+from warptheory.symbolic.quadrature import Environment, Evaluate
 
 _POWER = sp.Symbol("p", positive=True)
+
+
+@cache
+def finite_error(kernel: str) -> sp.Expr:
+    """Return the mean error on a grid of spacing 1, for any covariance."""
+    return Expectation(error(Setting(kernel=kernel), GaussianField("x"), uniform_offsets(1)) ** 2).doit()
 
 
 @cache
@@ -36,12 +43,11 @@ def functional(kernel: str) -> sp.Expr:
     Raises:
         ArithmeticError: a lag that is neither whole, nor the fraction f or 1 − f beyond whole pixels.
     """
-    finite = Expectation(error(Setting(kernel=kernel), GaussianField("x"), uniform_offsets(1)) ** 2).doit()
 
     def integral(integrand: sp.Expr, fraction: sp.Symbol) -> sp.Expr:
         return sp.Add(*(_mean_of(term, fraction) for term in sp.Add.make_args(sp.expand(integrand))))
 
-    averaged = finite.replace(FractionMean, integral)
+    averaged = finite_error(kernel).replace(FractionMean, integral)
     whole = {node: abs(node.lag[0]) ** _POWER if node.lag[0] != 0 else 0 for node in averaged.atoms(FieldCovariance)}
     return sp.factor(sp.simplify(averaged.xreplace(whole)))
 
@@ -107,12 +113,6 @@ _SERIES = (
 )
 
 
-def leading_error(setting: Setting) -> RoughLeading:
-    """State the leading term of E(y[n] − x(h(n + ε)))² for Matérn covariance."""
-    x = field_on_grid(Matern(nu=SMOOTHNESS, length=LENGTH, variance=DEVIATION**2, dim=1))
-    return RoughLeading(Expectation(error(setting, x, uniform_offsets(1)) ** 2), setting.kernel)
-
-
 class LimitAt(Node):
     """The limit of an expression at a removable singularity: args (expression, symbol, point)."""
 
@@ -144,14 +144,8 @@ def smooth_error(kernel: str) -> sp.Expr:
 
 
 @dataclass(frozen=True)
-class LogarithmicLeading(LeadingTerm):
-    """The leading term of the mean error of a Matérn field of ν = 2 as h → 0, of order h⁴ log(1/h).
-
-    Attributes:
-        kernel: name of the kernel.
-    """
-
-    kernel: str
+class LogarithmicLeading(RoughLeading):
+    """The leading term of the mean error of a Matérn field of ν = 2 as h → 0, of order h⁴ log(1/h)."""
 
     def derive(self) -> Derivation:
         """Return the steps of the mean error at a finite spacing, and the limit of the two terms that have poles.
@@ -182,9 +176,6 @@ class LogarithmicLeading(LeadingTerm):
             ),
         )
 
-    def __str__(self) -> str:
-        return f"leading term ({SPACING} → 0) of {self.statistic}"
-
 
 def _collected(limit: sp.Expr) -> sp.Expr:
     """Return the coefficient of log(ℓ/h) times that, and a constant."""
@@ -202,30 +193,54 @@ _POLES = (
 )
 
 
-def leading_error_at_two(setting: Setting) -> LogarithmicLeading:
-    """State the leading term of E(y[n] − x(h(n + ε)))² for Matérn covariance of ν = 2."""
-    x = field_on_grid(Matern(nu=2, length=LENGTH, variance=DEVIATION**2, dim=1))
-    return LogarithmicLeading(Expectation(error(setting, x, uniform_offsets(1)) ** 2), setting.kernel)
+class OrderOfError(Node):
+    """lim log₂ E(2h)/E(h) as h → 0, E the mean error of a Matérn field: args (name of the kernel, ν)."""
+
+    def display(self, *, latex: bool) -> sp.Expr:
+        """Return the limit, to be taken."""
+        mean = sp.Function("E")
+        return sp.Limit(sp.log(mean(2 * SPACING) / mean(SPACING)) / sp.log(2), SPACING, 0)
+
+    def numeric(self, environment: Environment, evaluate: Evaluate) -> float:
+        """Take the ratio of two errors at a fine spacing, ℓ = 1, in digits enough for what cancels."""
+        with mpmath.workdps(_DIGITS):
+            nu = mpmath.mpf(float(evaluate(self.args[1], environment)))
+            fine, coarse = (_matern_error(self.args[0].content, nu, h) for h in (_FINE, 2 * _FINE))
+            return float(mpmath.log(coarse / fine, 2))
 
 
-@dataclass(frozen=True)
-class Order(Statistic):
-    """The power of h that the mean error of a Matérn field follows as h → 0, ν other than 2.
+def _matern_error(kernel: str, nu: mpmath.mpf, spacing: float) -> mpmath.mpf:
+    """Return the mean error for the Matérn covariance of variance and length one."""
 
-    Attributes:
-        kernel: name of the kernel.
-    """
+    def covariance(lag: mpmath.mpf) -> mpmath.mpf:
+        z = mpmath.sqrt(2 * nu) * abs(lag) * spacing
+        return mpmath.mpf(2) ** (1 - nu) / mpmath.gamma(nu) * z**nu * mpmath.besselk(nu, z) if z else mpmath.mpf(1)
 
-    kernel: str
+    def at_lags(expression: sp.Expr) -> sp.Expr:
+        return expression.replace(FieldCovariance, lambda *args: sp.Function("C")(FieldCovariance(*args).lag[0]))
 
-    def derive(self) -> Derivation:
-        """Return the exponents of the two leading terms, and the smaller of them, which is left as h → 0."""
-        terms = (rough_error(self.kernel), smooth_error(self.kernel))
-        powers = [sp.simplify(SPACING * sp.diff(term, SPACING) / term) for term in terms]
-        return Derivation(str(self), (Step("Compare the leading terms", _ORDER, sp.Min(*powers)),))
+    total = mpmath.mpf(0)
+    for term in sp.Add.make_args(sp.expand(finite_error(kernel))):
+        means = term.atoms(FractionMean)
+        (fraction,) = {symbol for mean in means for symbol in mean.args[1:]} or {_POWER}
+        plain = at_lags(term.replace(FractionMean, lambda integrand, _: integrand))
+        value = sp.lambdify(fraction, plain, [{"C": covariance}, "mpmath"])
+        total += mpmath.quad(value, [0, 1]) if means else value(0)
+    return total
 
-    def __str__(self) -> str:
-        return f"order in {SPACING} of the mean error, {self.kernel}"
+
+_FINE = 1e-8  # where the next power of h is 1e-8 of the leading one or less, but for ν near 2
+
+
+def order_steps(kernel: str) -> tuple[Step, ...]:
+    """Return the steps from the local order to the smaller exponent of the leading terms, ν other than 2."""
+    terms = (rough_error(kernel), smooth_error(kernel))
+    powers = [sp.simplify(SPACING * sp.diff(term, SPACING) / term) for term in terms]
+    limit = OrderOfError(Opaque(kernel), SMOOTHNESS)
+    return (
+        Step("Refine the grid", "the power of h between a grid and one twice as fine, as h → 0", limit),
+        Step("Compare the leading terms", _ORDER, sp.Min(*powers)),
+    )
 
 
 _ORDER = (

@@ -14,8 +14,8 @@ from numpy import ndarray
 from warptheory.kernels import Kernel
 from warptheory.results.discretization._walkers import autocorrelation, smoothed
 from warptheory.symbolic import NotConverged
-from warptheory.symbolic._nodes import Node
-from warptheory.symbolic._quadrature import Environment, Evaluate
+from warptheory.symbolic.nodes import Node
+from warptheory.symbolic.quadrature import Environment, Evaluate
 
 _FARTHEST = 9.0  # deviations of a step; what lies beyond has a probability of 1e−18
 _MOST_LAYERS = 10**5

@@ -22,9 +22,9 @@ from warptheory.kernels import Kernel, NoClosedFormError
 from warptheory.kernels._pieces import POSITION, Piece, Pieces, are_polynomial
 from warptheory.kernels._piecewise import PiecewiseKernel, _correlate, reproduced_degree, taps_of
 from warptheory.symbolic import NotConverged
-from warptheory.symbolic._nodes import KernelValue, Node, _edges, kernel_argument, kernel_label
-from warptheory.symbolic._quadrature import Environment, Evaluate, quadrature
-from warptheory.symbolic._slopes import normal_density
+from warptheory.symbolic.gaussian import normal_density
+from warptheory.symbolic.nodes import KernelValue, Node, edges_of, kernel_argument, kernel_label
+from warptheory.symbolic.quadrature import Environment, Evaluate, quadrature
 
 _SHIFT = sp.Symbol("z", real=True)
 _VARIANCE = sp.Symbol("v", positive=True)
@@ -95,8 +95,8 @@ class PairWeight(StepWeight):
         return sp.Function("E_u,eta" if latex else "E_u,η")(sp.Sum(first * second, (m, -sp.oo, sp.oo)))
 
     def weights(self, z: ndarray, v: float) -> ndarray:
-        """Sum over Gauss–Legendre panels, which for each η end where one of the kernels has a knot."""
-        knots = _edges(self.kernel)
+        """Sum over Gauss–Legendre panels, which for each η end where one of the kernels has a knot; shape (N,)."""
+        knots = edges_of(self.kernel)
         eta, mass = _normal_points(v, {(a - b) % 1.0 for a in knots for b in knots})
         ends = [np.full_like(eta, knot) for knot in (*knots, 1.0)] + [(knot - eta) % 1.0 for knot in knots]
         panels = np.sort(np.stack(ends, axis=1), axis=1)
@@ -121,9 +121,9 @@ class WalkingWeight(StepWeight):
         return sp.Function("E_eta" if latex else "E_η")(a(self.args[1] + eta))
 
     def weights(self, z: ndarray, v: float) -> ndarray:
-        """Sum over Gauss–Legendre panels between the knots of a."""
+        """Sum over Gauss–Legendre panels between the knots of a; shape (N,)."""
         a = autocorrelation(self.kernel)
-        eta, mass = _normal_points(v, _edges(a))
+        eta, mass = _normal_points(v, edges_of(a))
         return _value(a)(z[:, None] + eta) @ mass
 
 
@@ -135,7 +135,7 @@ class SmoothedWeight(StepWeight):
         return sp.Function("a_v" + kernel_label(self.kernel))(self.args[1])
 
     def weights(self, z: ndarray, v: float) -> ndarray:
-        """Evaluate the closed form."""
+        """Evaluate the closed form, shape (N,)."""
         return smoothed(autocorrelation(self.kernel), z, np.array(v))
 
 

@@ -14,51 +14,120 @@ from torch import Tensor
 
 from warptheory import warping
 from warptheory.fields import SquaredExponential, kept_sampler
-from warptheory.results._quantity import Quantity
+from warptheory.results._experiment import DerivedExperiment
 from warptheory.results._ranges import Range
 from warptheory.results._result import Result
-from warptheory.results._setting import Setting
-from warptheory.results.fields._fields import EXACT, SPACING, check_length, smooth_field, smooth_offsets
+from warptheory.results.fields._fields import EXACT, SPACING, check_length, frequencies, smooth_field, smooth_offsets
 from warptheory.symbolic import Covariance, Step, compose
-from warptheory.symbolic._nodes import Node
-from warptheory.symbolic._quadrature import Environment, Evaluate, gauss_legendre
-from warptheory.symbolic._slopes import DerivedStatistic
-from warptheory.symbolic._spectra import frequencies
+from warptheory.symbolic.nodes import Node
+from warptheory.symbolic.quadrature import Environment, Evaluate, gauss_legendre
+
+result = Result(
+    "D7",
+    "Aliasing of the warped field",
+    "Roughening (C3) sends power beyond the Nyquist frequency of the grid on which y is kept, even if x had none "
+    "there. The share is 1 − ∫ C_y(τ)/C(0) ∏ sin(πτᵢ/h)/πτᵢ dτ with C_y of C2; sampling folds it back as error.",
+    assumptions=(
+        "x is a homogeneous field of mean zero, C(τ) = σ² exp(−|τ|²/2ℓ²).",
+        "The components of the offsets are independent homogeneous Gaussian fields, K(τ) = s² exp(−|τ|²/2ℓ_e²).",
+        "x is read between its pixels without error: checked on a grid three to six times as fine, by cubic splines.",
+    ),
+    source="arXiv 2511.20800, discretization; theory label D7",
+    kernels=EXACT,
+    values={
+        "l": Range(1.5, 1.3, 2.2),
+        "s": Range(2.0, 1.2, 2.6),
+        "l_e": Range(3.0, 2.2, 4.0),
+        "h": Range(2.0, 1.8, 2.6),
+    },
+)
+
+_PERIOD = {1: 128, 2: 32}  # spacings h of a row along each axis
+_REFINEMENT = {1: 6, 2: 3}  # points per spacing
+_FINEST = 2.0  # points of the fine grid, a length that cubic splines read without error
+
+
+@result.quantity("share beyond Nyquist", smallest_effect=0.015)
+@dataclass(frozen=True)
+class ShareBeyondNyquist(DerivedExperiment):
+    """The share of Var y at frequencies with some |ωᵢ| > π/h.
+
+    x and ε are drawn at a spacing of h/6 on a circle, or h/3 on a torus, and x is read with cubic splines; at the
+    Nyquist frequency itself half the power counts.
+    """
+
+    def steps(self) -> tuple[Step, ...]:
+        """Return the steps from the power within the band to an integral of the covariance."""
+        dim = self.setting.dim
+        lags = tuple(sp.Symbol(f"tau_{axis + 1}", real=True) for axis in range(dim))
+        y = compose(smooth_field(dim), smooth_offsets(dim))
+        covariance = Covariance(y(*[0] * dim), y(*lags)).doit()
+        # Not simplified: with exp(τ²/2ℓ_e²) in its denominators a fraction would overflow at large lags.
+        correlation = covariance / covariance.subs(dict.fromkeys(lags, 0))
+        return (
+            Step(
+                "Integrate the spectrum",
+                "what lies within the band of the grid, by S_y(ω) = ∫ C_y(τ) exp(−iω·τ) dτ with C_y of C2",
+                1 - BandOfSpectrum(correlation, SPACING, *lags),
+            ),
+            Step(
+                "Exchange the integrals",
+                "∫ cos ωτ dω/2π over |ω| < π/h is sin(πτ/h)/πτ",
+                1 - BandOfCovariance(correlation, SPACING, *lags, _window(SPACING)),
+            ),
+        )
+
+    @property
+    def symbols(self) -> Set[str]:
+        """Lengths and spreads of field and offsets, and the spacing."""
+        return {"sigma", "l", "s", "l_e", "h"}
+
+    def check_values(self, values: Mapping[str, float]) -> None:
+        """Check that the fine grid resolves the field and the offsets, and is much larger than their lengths."""
+        finest = _FINEST * values["h"] / _REFINEMENT[self.setting.dim]
+        for name in ("l", "l_e"):
+            check_length(name, values[name], finest, _PERIOD[self.setting.dim] * values["h"])
+
+    @property
+    def _points(self) -> tuple[int, ...]:
+        """Points of the fine grid along each axis."""
+        return (_PERIOD[self.setting.dim] * _REFINEMENT[self.setting.dim],) * self.setting.dim
+
+    def row_elements(self, values: Mapping[str, float]) -> int:
+        """Return the number of points."""
+        return math.prod(self._points)
+
+    def sample(
+        self, generator: np.random.Generator, rows: int, values: Mapping[str, float], device: str = "cpu"
+    ) -> Float[Tensor, "rows"]:
+        """Return the power beyond the Nyquist frequency over C(0) for each row, shape (rows,)."""
+        dim, size, spacing = self.setting.dim, self._points, values["h"] / _REFINEMENT[self.setting.dim]
+        variance = values["sigma"] ** 2
+        field = SquaredExponential(values["l"], variance, dim)
+        offsets = SquaredExponential(values["l_e"], values["s"] ** 2, dim)
+        x = kept_sampler(field, size, spacing, periodic=True).sample(rows, generator, device=device)
+        moved = kept_sampler(offsets, size, spacing, periodic=True).sample(rows, generator, dim, device)
+        y = warping.warp(x, moved / spacing, EXACT[0], "periodic")[:, 0]
+        power = torch.fft.fftn(y, dim=tuple(range(1, y.ndim))).abs().square() / math.prod(size) ** 2
+        return (power * (1 - self._within(power))).flatten(1).sum(1) / variance
+
+    def _within(self, power: Tensor) -> Tensor:
+        """Return 1 at frequencies within the band, 1/2 on its edge, and 0 beyond, shape (*S)."""
+        length = power.shape[-1]
+        frequency = torch.fft.fftfreq(length, device=power.device).abs() * length
+        edge = length // _REFINEMENT[self.setting.dim] / 2
+        line = torch.where(frequency < edge, 1.0, torch.where(frequency == edge, 0.5, 0.0)).to(power.dtype)
+        whole = torch.ones((), dtype=power.dtype, device=power.device)
+        for _ in range(self.setting.dim):
+            whole = whole[..., None] * line
+        return whole
+
+    def __str__(self) -> str:
+        return f"share of S_y beyond |ωᵢ| = π/h, d = {self.setting.dim}"
+
 
 _NODES = 16  # of a panel
 _REACH = 8.5  # standard deviations of the widest Gaussian in C_y; beyond, it is below 1e-15
-_PERIOD = {1: 128, 2: 32}  # spacings h of a row along each axis
-_REFINEMENT = {1: 6, 2: 3}  # points per spacing
-
-
-def share_beyond_nyquist(setting: Setting) -> DerivedStatistic:
-    """State the share of Var y at frequencies with some |ωᵢ| > π/h."""
-    return DerivedStatistic("share of S_y beyond |ωᵢ| = π/h", _steps, setting.dim)
-
-
-def _lags(dim: int) -> tuple[sp.Symbol, ...]:
-    return tuple(sp.Symbol(f"tau_{axis + 1}", real=True) for axis in range(dim))
-
-
-def _steps(dim: int) -> tuple[Step, ...]:
-    y, lags = compose(smooth_field(dim), smooth_offsets(dim)), _lags(dim)
-    covariance = Covariance(y(*[0] * dim), y(*lags)).doit()
-    # Not simplified: with exp(τ²/2ℓ_e²) in its denominators a fraction would overflow at large lags.
-    correlation = covariance / covariance.subs(dict.fromkeys(lags, 0))
-    return (
-        Step(
-            "Integrate the spectrum",
-            "what lies within the band of the grid, by S_y(ω) = ∫ C_y(τ) exp(−iω·τ) dτ with C_y of C2",
-            1 - BandOfSpectrum(correlation, SPACING, *lags),
-        ),
-        Step(
-            "Exchange the integrals",
-            "∫ cos ωτ dω/2π over |ω| < π/h is sin(πτ/h)/πτ",
-            1 - BandOfCovariance(correlation, SPACING, *lags, _window(SPACING)),
-        ),
-    )
-
-
 _TIME, _FREQUENCY = sp.Symbol("tau", positive=True), sp.Symbol("omega", real=True)
 
 
@@ -142,93 +211,3 @@ class BandOfCovariance(_Band):
         for _ in self.lags:
             values = np.tensordot(values, window, axes=(0, 0))
         return float(values)
-
-
-@dataclass(frozen=True)
-class SpectrumExperiment:
-    """The share of a warped field's power beyond the Nyquist frequency of a grid, on one that is finer.
-
-    x and ε are drawn at a spacing of h/6 on a circle, or h/3 on a torus, and x is read with cubic splines; at the
-    Nyquist frequency itself half the power counts.
-
-    Attributes:
-        dim: number d of axes.
-    """
-
-    dim: int
-
-    def row_elements(self, values: Mapping[str, float]) -> int:
-        """Return the number of points."""
-        return int((_PERIOD[self.dim] * _REFINEMENT[self.dim]) ** self.dim)
-
-    @property
-    def symbols(self) -> Set[str]:
-        """Lengths and spreads of field and offsets, and the spacing."""
-        return {"sigma", "l", "s", "l_e", "h"}
-
-    def sample(
-        self, generator: np.random.Generator, rows: int, values: Mapping[str, float], device: str = "cpu"
-    ) -> Float[Tensor, "rows"]:
-        """Return the power beyond the Nyquist frequency over C(0) for each row, shape (rows,)."""
-        size, spacing = (_PERIOD[self.dim] * _REFINEMENT[self.dim],) * self.dim, values["h"] / _REFINEMENT[self.dim]
-        variance = values["sigma"] ** 2
-        field = SquaredExponential(values["l"], variance, self.dim)
-        offsets = SquaredExponential(values["l_e"], values["s"] ** 2, self.dim)
-        x = kept_sampler(field, size, spacing, periodic=True).sample(rows, generator, device=device)
-        moved = kept_sampler(offsets, size, spacing, periodic=True).sample(rows, generator, self.dim, device)
-        y = warping.warp(x, moved / spacing, EXACT[0], "periodic")[:, 0]
-        power = torch.fft.fftn(y, dim=tuple(range(1, y.ndim))).abs().square() / math.prod(size) ** 2
-        return (power * (1 - self._within(size[0], power))).flatten(1).sum(1) / variance
-
-    def _within(self, length: int, power: Tensor) -> Tensor:
-        """Return 1 at frequencies within the band, 1/2 on its edge, and 0 beyond, shape (*S)."""
-        frequency = torch.fft.fftfreq(length, device=power.device).abs() * length
-        edge = length // _REFINEMENT[self.dim] / 2
-        line = torch.where(frequency < edge, 1.0, torch.where(frequency == edge, 0.5, 0.0)).to(power.dtype)
-        whole = torch.ones((), dtype=power.dtype, device=power.device)
-        for _ in range(self.dim):
-            whole = whole[..., None] * line
-        return whole
-
-
-# Lengths that cubic splines read without error, in points of the fine grid.
-_FINEST = 2.0
-
-
-def check_grid(setting: Setting, values: Mapping[str, float]) -> None:
-    """Check that the fine grid resolves the field and the offsets, and is much larger than their lengths."""
-    finest = _FINEST * values["h"] / _REFINEMENT[setting.dim]
-    for name in ("l", "l_e"):
-        check_length(name, values[name], finest, _PERIOD[setting.dim] * values["h"])
-
-
-RESULT = Result(
-    label="D7",
-    title="Aliasing of the warped field",
-    statement=(
-        "Roughening (C3) sends power beyond the Nyquist frequency of the grid on which y is kept, even if x had none "
-        "there. The share is 1 − ∫ C_y(τ)/C(0) ∏ sin(πτᵢ/h)/πτᵢ dτ with C_y of C2; sampling folds it back as error."
-    ),
-    assumptions=(
-        "x is a homogeneous field of mean zero, C(τ) = σ² exp(−|τ|²/2ℓ²).",
-        "The components of the offsets are independent homogeneous Gaussian fields, K(τ) = s² exp(−|τ|²/2ℓ_e²).",
-        "x is read between its pixels without error: checked on a grid three to six times as fine, by cubic splines.",
-    ),
-    source="arXiv 2511.20800, discretization; theory label D7",
-    quantities=(
-        Quantity(
-            "share beyond Nyquist",
-            share_beyond_nyquist,
-            smallest_effect=0.015,
-            simulation=lambda _, setting: SpectrumExperiment(setting.dim),
-            check_drawn=check_grid,
-        ),
-    ),
-    kernels=EXACT,
-    values={
-        "l": Range(1.5, 1.3, 2.2),
-        "s": Range(2.0, 1.2, 2.6),
-        "l_e": Range(3.0, 2.2, 4.0),
-        "h": Range(2.0, 1.8, 2.6),
-    },
-)

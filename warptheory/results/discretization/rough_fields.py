@@ -1,29 +1,23 @@
 """D3: the error of interpolating rough fields, and gradients that only a grid has."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import sympy as sp
 
 from warptheory.fields import Exponential, Matern
-from warptheory.results._quantity import Quantity
+from warptheory.montecarlo import ContinuumSimulation
+from warptheory.results._experiment import DerivedStatistic
 from warptheory.results._ranges import Range
 from warptheory.results._result import Result
 from warptheory.results._setting import PIXEL, Setting
 from warptheory.results.discretization._errors import error
-from warptheory.results.discretization._rough import Order, leading_error, leading_error_at_two
-from warptheory.results.fields._fields import (
-    LENGTH,
-    SPACING,
-    continuum_simulation,
-    field_on_grid,
-    uniform_offsets,
-)
+from warptheory.results.discretization._rough import LogarithmicLeading, RoughLeading, order_steps
+from warptheory.results.fields._fields import LENGTH, SMOOTHNESS, SPACING, field_on_grid, uniform_offsets
 from warptheory.symbolic import (
     DEVIATION,
     Averaging,
     Expectation,
+    GaussianField,
     MomentStatistic,
     SmallSpacing,
     Variance,
@@ -32,10 +26,51 @@ from warptheory.symbolic import (
     warp,
 )
 
+result = Result(
+    "D3",
+    "Discretization error and gradients of rough fields",
+    "Linear interpolation, d = 1. Exponential covariance: the mean square error is σ²h/(3ℓ) as h → 0. Matérn ν: it "
+    "is of the order h^min(2ν, 4), with the coefficient σ²(νh²/2ℓ²)ᵛ Γ(2 − ν)(2ν + 5)/[3Γ(ν + 1)(ν + 1)(2ν + 1)] "
+    "for ν < 2, (7/36)σ²h²/ℓ² at ν = 1 without a logarithm, and at ν = 2, where two terms have poles that cancel, "
+    "σ²h⁴/(5ℓ⁴) (log(ℓ/h) + 91/180 − γ), γ Euler's number. For ν ≤ 1, and so for the "
+    "exponential (ν = 1/2), x has no derivative: its gradient has infinite variance in the continuum, and only "
+    "that of the grid, 2(C(0) − C(h))/h², has a meaning; it grows without end as the grid is refined.",
+    assumptions=(
+        "x is a homogeneous Gaussian field of mean zero.",
+        "The offsets are independent of x; every fraction is equally likely.",
+        "The order is measured between the spacings h and h/2, and at h → 0 its limit is min(2ν, 4).",
+    ),
+    source="arXiv 2511.20800, discretization; theory label D3",
+    kernels=("linear",),
+    dims=(1,),
+    values={"l": Range(24.0, 16.0, 36.0), "h": Range(1.2, 0.8, 1.8), "nu": Range(1.0, 0.5, 1.1)},
+)
+
 # Images of a period N add cosh(τ/ℓ) exp(−N/ℓ) to an exponential covariance, which has no slope at τ = 0 and so changes
 # differences between neighbours by that share times h/ℓ.
 _WRAPPED = 1e-2
 _POINTS = 32  # of the fine grid per pixel; the mean of f(1 − f) over them is 1/6 but for a share 1/32²
+_ORDER = "order between two grids, Matérn"
+
+
+def _exponential() -> GaussianField:
+    return field_on_grid(Exponential(length=LENGTH, variance=DEVIATION**2, dim=1))
+
+
+def _matern(nu: sp.Expr | str | int, spacing: sp.Expr = SPACING, name: str = "x") -> GaussianField:
+    return field_on_grid(Matern(nu=nu, length=LENGTH, variance=DEVIATION**2, dim=1), spacing, name)
+
+
+def _mean_error(setting: Setting, x: GaussianField) -> Expectation:
+    """State E(y[n] − x(h(n + ε)))²."""
+    return Expectation(error(setting, x, uniform_offsets(1)) ** 2)
+
+
+@result.quantity("mean error, exponential covariance", smallest_effect=0.02)
+def mean_error(setting: Setting) -> ContinuumSimulation:
+    """State the leading term of E(y[n] − x(h(n + ε)))² for exponential covariance."""
+    statistic = SmallSpacing(_mean_error(setting, _exponential()), SPACING, by_formula=True)
+    return ContinuumSimulation(statistic, setting.inputs, _POINTS, on_points=True, wrapped=_WRAPPED)
 
 
 @dataclass(frozen=True)
@@ -63,122 +98,78 @@ class LocalOrder(MomentStatistic):
         return f"log₂ of {self.coarse} over {self.fine}"
 
 
-def mean_error(setting: Setting) -> SmallSpacing:
-    """State the leading term of E(y[n] − x(h(n + ε)))² for exponential covariance."""
-    x = field_on_grid(Exponential(length=LENGTH, variance=DEVIATION**2, dim=1))
-    return SmallSpacing(Expectation(error(setting, x, uniform_offsets(1)) ** 2), SPACING, by_formula=True)
+def _order(setting: Setting, nu: str) -> LocalOrder:
+    """State the local order for the Matérn covariance of smoothness ν."""
+    grids = (_matern(nu), _matern(nu, SPACING / 2, "z"))
+    return LocalOrder(*(_mean_error(setting, x) for x in grids))
 
 
-def local_order(nu: str) -> Callable[[Setting], LocalOrder]:
-    """Return what states the local order for the Matérn covariance of smoothness ν."""
-
-    def statistic(setting: Setting) -> LocalOrder:
-        return LocalOrder(*(_error_at(setting, nu, *grid) for grid in ((SPACING, "x"), (SPACING / 2, "z"))))
-
-    return statistic
+@result.quantity(f"{_ORDER} 1/2", smallest_effect=0.03)
+def order_of_exponential(setting: Setting) -> ContinuumSimulation:
+    """State the order for ν = 1/2."""
+    return ContinuumSimulation(_order(setting, "1/2"), setting.inputs, _POINTS, on_points=True, wrapped=_WRAPPED)
 
 
-def _error_at(setting: Setting, nu: str, spacing: Any, name: str) -> Expectation:
-    covariance = Matern(nu=nu, length=LENGTH, variance=DEVIATION**2, dim=1)
-    return Expectation(error(setting, field_on_grid(covariance, spacing, name), uniform_offsets(1)) ** 2)
+@result.quantity(f"{_ORDER} 3/2", smallest_effect=0.03)
+def order_of_once_differentiable(setting: Setting) -> ContinuumSimulation:
+    """State the order for ν = 3/2."""
+    return ContinuumSimulation(_order(setting, "3/2"), setting.inputs, _POINTS, on_points=True)
 
 
+@result.quantity(f"{_ORDER} 5/2", smallest_effect=0.03, values={"l": Range(9.6, 7.0, 14.0)})
+def order_of_twice_differentiable(setting: Setting) -> ContinuumSimulation:
+    """State the order for ν = 5/2."""
+    return ContinuumSimulation(_order(setting, "5/2"), setting.inputs, refinement=8)
+
+
+@result.quantity(f"{_ORDER} 1", smallest_effect=0.03)
+def order_at_one(setting: Setting) -> ContinuumSimulation:
+    """State the order for ν = 1."""
+    return ContinuumSimulation(_order(setting, "1"), setting.inputs, _POINTS, on_points=True)
+
+
+@result.quantity(f"{_ORDER} 2", smallest_effect=0.03, values={"l": Range(9.6, 7.0, 14.0)})
+def order_at_two(setting: Setting) -> ContinuumSimulation:
+    """State the order for ν = 2."""
+    return ContinuumSimulation(_order(setting, "2"), setting.inputs, refinement=8, wrapped=1e-4)
+
+
+@result.quantity("leading error, Matérn", smallest_effect=0.03, values={"l": Range(24.0, 24.0, 40.0, "log")})
+def leading_error(setting: Setting) -> ContinuumSimulation:
+    """State the leading term of E(y[n] − x(h(n + ε)))² for Matérn covariance."""
+    statistic = RoughLeading(_mean_error(setting, _matern(SMOOTHNESS)), setting.kernel)
+    return ContinuumSimulation(statistic, setting.inputs, _POINTS, on_points=True)
+
+
+@result.quantity(
+    "leading error, Matérn 2",
+    smallest_effect=0.03,
+    bias=0.1,  # of the neglected terms: 0.3 %
+    values={"l": Range(24.0, 20.0, 36.0, "log"), "h": Range(1.2, 0.8, 1.4)},
+)
+def leading_error_at_two(setting: Setting) -> ContinuumSimulation:
+    """State the leading term for Matérn covariance of ν = 2."""
+    statistic = LogarithmicLeading(_mean_error(setting, _matern(2)), setting.kernel)
+    return ContinuumSimulation(statistic, setting.inputs, refinement=8, wrapped=1e-4)
+
+
+@result.quantity("order in h, Matérn", checked_by=tuple(f"{_ORDER} {nu}" for nu in ("1/2", "1", "3/2", "2", "5/2")))
+def order(setting: Setting) -> DerivedStatistic:
+    """State the power of h that the mean error of a Matérn field follows as h → 0, ν other than 2."""
+    return DerivedStatistic(
+        f"order in {SPACING} of the mean error, {setting.kernel}", lambda: order_steps(setting.kernel)
+    )
+
+
+@result.quantity("gradient on the grid, exponential covariance")
 def gradient_on_grid(setting: Setting) -> Variance:
     """State Var ∂Wx, per unit of length, for exponential covariance."""
-    x = field_on_grid(Exponential(length=LENGTH, variance=DEVIATION**2, dim=1))
-    return Variance(warp(x, uniform_offsets(1), setting.kernel).diff(0)[PIXEL] / SPACING)
+    return Variance(warp(_exponential(), uniform_offsets(1), setting.kernel).diff(0)[PIXEL] / SPACING)
 
 
+@result.quantity(
+    "gradient in the continuum, exponential covariance", checked_by=("gradient on the grid, exponential covariance",)
+)
 def gradient_in_continuum(setting: Setting) -> Variance:
     """State Var x′ for exponential covariance, which is infinite."""
-    x = field_on_grid(Exponential(length=LENGTH, variance=DEVIATION**2, dim=1))
-    return Variance(compose(x, uniform_offsets(1)).diff(0)[PIXEL] / SPACING)
-
-
-RESULT = Result(
-    label="D3",
-    title="Discretization error and gradients of rough fields",
-    statement=(
-        "Linear interpolation, d = 1. Exponential covariance: the mean square error is σ²h/(3ℓ) as h → 0. Matérn ν: it "
-        "is of the order h^min(2ν, 4), with the coefficient σ²(νh²/2ℓ²)ᵛ Γ(2 − ν)(2ν + 5)/[3Γ(ν + 1)(ν + 1)(2ν + 1)] "
-        "for ν < 2, (7/36)σ²h²/ℓ² at ν = 1 without a logarithm, and at ν = 2, where two terms have poles that cancel, "
-        "σ²h⁴/(5ℓ⁴) (log(ℓ/h) + 91/180 − γ), γ Euler's number. For ν ≤ 1, and so for the "
-        "exponential (ν = 1/2), x has no derivative: its gradient has infinite variance in the continuum, and only "
-        "that of the grid, 2(C(0) − C(h))/h², has a meaning; it grows without end as the grid is refined."
-    ),
-    assumptions=(
-        "x is a homogeneous Gaussian field of mean zero.",
-        "The offsets are independent of x; every fraction is equally likely.",
-        "The order is measured between the spacings h and h/2, and at h → 0 its limit is min(2ν, 4).",
-    ),
-    source="arXiv 2511.20800, discretization; theory label D3",
-    quantities=(
-        Quantity(
-            "mean error, exponential covariance",
-            mean_error,
-            smallest_effect=0.02,
-            simulation=continuum_simulation(_POINTS, on_points=True, wrapped=_WRAPPED),
-        ),
-        Quantity(
-            "order between two grids, Matérn 1/2",
-            local_order("1/2"),
-            smallest_effect=0.03,
-            simulation=continuum_simulation(_POINTS, on_points=True, wrapped=_WRAPPED),
-        ),
-        Quantity(
-            "order between two grids, Matérn 3/2",
-            local_order("3/2"),
-            smallest_effect=0.03,
-            simulation=continuum_simulation(_POINTS, on_points=True),
-        ),
-        Quantity(
-            "order between two grids, Matérn 5/2",
-            local_order("5/2"),
-            smallest_effect=0.03,
-            values=lambda setting: {"l": Range(9.6, 7.0, 14.0)},
-            simulation=continuum_simulation(8),
-        ),
-        Quantity(
-            "order between two grids, Matérn 1",
-            local_order("1"),
-            smallest_effect=0.03,
-            simulation=continuum_simulation(_POINTS, on_points=True),
-        ),
-        Quantity(
-            "order between two grids, Matérn 2",
-            local_order("2"),
-            smallest_effect=0.03,
-            values=lambda setting: {"l": Range(9.6, 7.0, 14.0)},
-            simulation=continuum_simulation(8, wrapped=1e-4),
-        ),
-        Quantity(
-            "leading error, Matérn",
-            leading_error,
-            smallest_effect=0.03,
-            values=lambda setting: {"l": Range(24.0, 24.0, 40.0, "log")},
-            simulation=continuum_simulation(_POINTS, on_points=True),
-        ),
-        Quantity(
-            "leading error, Matérn 2",
-            leading_error_at_two,
-            smallest_effect=0.03,
-            bias=0.1,  # of the neglected terms: 0.3 %
-            values=lambda setting: {"l": Range(24.0, 20.0, 36.0, "log"), "h": Range(1.2, 0.8, 1.4)},
-            simulation=continuum_simulation(8, wrapped=1e-4),
-        ),
-        Quantity(
-            "order in h, Matérn",
-            lambda setting: Order(setting.kernel),
-            checked_by=tuple(f"order between two grids, Matérn {nu}" for nu in ("1/2", "1", "3/2", "2", "5/2")),
-        ),
-        Quantity("gradient on the grid, exponential covariance", gradient_on_grid),
-        Quantity(
-            "gradient in the continuum, exponential covariance",
-            gradient_in_continuum,
-            checked_by=("gradient on the grid, exponential covariance",),
-        ),
-    ),
-    kernels=("linear",),
-    dims=(1,),
-    values={"l": Range(24.0, 16.0, 36.0), "h": Range(1.2, 0.8, 1.8), "nu": Range(1.0, 0.5, 1.1)},
-)
+    return Variance(compose(_exponential(), uniform_offsets(1)).diff(0)[PIXEL] / SPACING)

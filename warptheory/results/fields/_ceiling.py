@@ -13,11 +13,13 @@ from scipy import optimize
 from torch import Tensor
 
 from warptheory import kernels, warping
-from warptheory.results._setting import PIXEL, Setting
+from warptheory.results._experiment import DerivedExperiment
+from warptheory.results._setting import PIXEL
 from warptheory.results.fields._fields import SPACING, uniform_offsets
-from warptheory.symbolic import DEVIATION, Derivation, GaussianField, Statistic, Step, Variance, warp
-from warptheory.symbolic._nodes import FieldCovariance, Node
-from warptheory.symbolic._quadrature import Environment, Evaluate
+from warptheory.symbolic import DEVIATION, GaussianField, Step, Variance, warp
+from warptheory.symbolic.covariance_nodes import FieldCovariance
+from warptheory.symbolic.nodes import Node
+from warptheory.symbolic.quadrature import Environment, Evaluate
 
 _COSINE = sp.Symbol("c", real=True)  # of the wave's frequency in radians per pixel
 _PIXELS = {1: 24, 2: 10, 3: 6}  # of a row along each axis, within a margin that the edge may reach
@@ -53,49 +55,6 @@ class Largest(Node):
         return -min(float(found.fun), value(best))
 
 
-@dataclass(frozen=True)
-class Ceiling(Statistic):
-    """The largest Var ∂₁y/h of all fields of variance σ².
-
-    Attributes:
-        kernel: name of the kernel.
-        dim: number d of axes.
-    """
-
-    kernel: str
-    dim: int
-
-    def derive(self) -> Derivation:
-        """Return the steps: what the warp makes of a wave, and the wave that it leaves most of."""
-        factors = [transfer(self.kernel, order) for order in (1, *[0] * (self.dim - 1))]
-        scale = DEVIATION**2 / SPACING**2
-        return Derivation(
-            str(self),
-            (
-                Step("Sum over waves", _WAVES, scale * sp.Mul(*(Largest(f, _COSINE) for f in factors))),
-                Step(
-                    "Highest wave",
-                    "at an end of −1 ≤ c ≤ 1, or where the derivative in c vanishes",
-                    scale * _top(factors),
-                ),
-            ),
-        )
-
-    def __str__(self) -> str:
-        return f"max Var ∂₁y of fields of variance σ², {self.kernel}, d = {self.dim}"
-
-
-_WAVES = (
-    "Var ∂₁y = Σ w(Δ) C(Δ) for any C, by the algebra; with C(Δ) = ∫ S cos(θ·Δ) dθ/(2π)ᵈ and S ≥ 0 it is no larger than "
-    "C(0) times the largest value of Σ w(Δ) cos(θ·Δ), a product over the axes; c = cos θ"
-)
-
-
-def ceiling(setting: Setting) -> Ceiling:
-    """State the largest variance of the offset derivative."""
-    return Ceiling(setting.kernel, setting.dim)
-
-
 @cache
 def transfer(kernel: str, order: int) -> sp.Expr:
     """Return what a warp at uniform fractions, or its derivative, makes of a wave's power along an axis, in cos θ."""
@@ -113,21 +72,30 @@ def highest(function: sp.Expr) -> tuple[sp.Expr, sp.Expr]:
     return best, function.subs(_COSINE, best)
 
 
-def _top(factors: list[sp.Expr]) -> sp.Expr:
-    return sp.Mul(*(highest(factor)[1] for factor in factors))
+_WAVES = (
+    "Var ∂₁y = Σ w(Δ) C(Δ) for any C, by the algebra; with C(Δ) = ∫ S cos(θ·Δ) dθ/(2π)ᵈ and S ≥ 0 it is no larger than "
+    "C(0) times the largest value of Σ w(Δ) cos(θ·Δ), a product over the axes; c = cos θ"
+)
 
 
 @dataclass(frozen=True)
-class CeilingExperiment:
-    """The mean square of ∂₁Wx/h for the highest wave, of random phase and variance σ², at independent offsets.
+class Ceiling(DerivedExperiment):
+    """The largest Var ∂₁y/h of all fields of variance σ².
 
-    Attributes:
-        kernel: name of the kernel.
-        dim: number d of axes.
+    Drawn is the mean square of ∂₁Wx/h for the highest wave, of random phase and variance σ², at independent offsets.
     """
 
-    kernel: str
-    dim: int
+    def steps(self) -> tuple[Step, ...]:
+        """Return the steps: what the warp makes of a wave, and the wave that it leaves most of."""
+        scale = DEVIATION**2 / SPACING**2
+        return (
+            Step("Sum over waves", _WAVES, scale * sp.Mul(*(Largest(f, _COSINE) for f in self._factors))),
+            Step(
+                "Highest wave",
+                "at an end of −1 ≤ c ≤ 1, or where the derivative in c vanishes",
+                scale * sp.Mul(*(highest(factor)[1] for factor in self._factors)),
+            ),
+        )
 
     @property
     def symbols(self) -> Set[str]:
@@ -136,25 +104,29 @@ class CeilingExperiment:
 
     def row_elements(self, values: Mapping[str, float]) -> int:
         """Return the number of pixels."""
-        return int(_PHASES * (_PIXELS[self.dim] + 2 * _MARGIN) ** self.dim)
+        return int(_PHASES * (_PIXELS[self.setting.dim] + 2 * _MARGIN) ** self.setting.dim)
 
     def sample(
         self, generator: np.random.Generator, rows: int, values: Mapping[str, float], device: str = "cpu"
     ) -> Float[Tensor, "rows"]:
         """Draw phases and offsets, and return the mean square over the pixels within the margin, shape (rows,)."""
-        size = (_PIXELS[self.dim] + 2 * _MARGIN,) * self.dim
+        kernel, dim = kernels.get(self.setting.kernel), self.setting.dim
+        size = (_PIXELS[dim] + 2 * _MARGIN,) * dim
         # Powers have the period π in the phase, which is stratified: else it would be nearly all of the scatter.
         phases = math.pi * (np.arange(_PHASES) + generator.random((rows, _PHASES))) / _PHASES
-        wave = np.tensordot(self._frequencies, np.indices(size), axes=1)
-        x = np.cos(phases.reshape(rows, _PHASES, *[1] * self.dim) + wave)
-        moved = torch.from_numpy(generator.random((rows, self.dim, *size)) - 0.5).to(device)
-        shown = warping.warp_gradient(torch.from_numpy(x).to(device), moved, kernels.get(self.kernel), "periodic")
-        inside = [slice(_MARGIN, -_MARGIN)] * self.dim
+        # θ along each axis, in radians per pixel.
+        frequencies = [math.acos(float(highest(factor)[0])) for factor in self._factors]
+        x = np.cos(phases.reshape(rows, _PHASES, *[1] * dim) + np.tensordot(frequencies, np.indices(size), axes=1))
+        moved = torch.from_numpy(generator.random((rows, dim, *size)) - 0.5).to(device)
+        shown = warping.warp_gradient(torch.from_numpy(x).to(device), moved, kernel, "periodic")
+        inside = [slice(_MARGIN, -_MARGIN)] * dim
         power = shown[:, :, 0][(slice(None), slice(None), *inside)].square().flatten(1).mean(1)
         return 2 * (values[DEVIATION.name] / values[SPACING.name]) ** 2 * power
 
     @property
-    def _frequencies(self) -> list[float]:
-        """θ along each axis, in radians per pixel."""
-        factors = [transfer(self.kernel, order) for order in (1, *[0] * (self.dim - 1))]
-        return [math.acos(float(highest(factor)[0])) for factor in factors]
+    def _factors(self) -> list[sp.Expr]:
+        """What is left of a wave's power along each axis, the first of which is differentiated."""
+        return [transfer(self.setting.kernel, order) for order in (1, *[0] * (self.setting.dim - 1))]
+
+    def __str__(self) -> str:
+        return f"max Var ∂₁y of fields of variance σ², {self.setting.kernel}, d = {self.setting.dim}"

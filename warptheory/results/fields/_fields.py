@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from functools import cache
 from types import MappingProxyType
 from typing import Any
@@ -10,10 +11,9 @@ import sympy as sp
 
 from warptheory.core.errors import ArgumentError
 from warptheory.fields import CovarianceFunction, ImageSpectrum, Matern, PowerLaw, RationalQuadratic, SquaredExponential
-from warptheory.montecarlo import ContinuumSimulation, Experiment
+from warptheory.montecarlo import ContinuumSimulation
 from warptheory.results._ranges import Range
-from warptheory.results._setting import Setting
-from warptheory.symbolic import DEVIATION, GaussianField, MomentStatistic, OffsetField, Statistic
+from warptheory.symbolic import DEVIATION, GaussianField, OffsetField
 
 LENGTH = sp.Symbol("l", positive=True)  # ℓ of the field, in pixels
 SPREAD = sp.Symbol("s", positive=True)  # √K(0) of the offsets, in pixels
@@ -93,6 +93,12 @@ def lag(dim: int) -> tuple[sp.Symbol, ...]:
     return tuple(sp.Symbol(name, real=True) for name in names)
 
 
+def frequencies(dim: int) -> tuple[sp.Symbol, ...]:
+    """Return ω, or ω₁ … ω_d, in radians per pixel."""
+    names = ["omega"] if dim == 1 else [f"omega_{axis + 1}" for axis in range(dim)]
+    return tuple(sp.Symbol(name, real=True) for name in names)
+
+
 def uniform_offsets(dim: int) -> OffsetField:
     """Return offsets for which every fraction is equally likely."""
     return OffsetField("uniform", dim, scale="1/2")
@@ -126,25 +132,18 @@ def check_length(name: str, length: float, finest: float, period: float) -> None
         raise ArgumentError(name, expected=expected, received=length)
 
 
-def check_continuum(refinement: int = 1) -> Callable[[Setting, Mapping[str, float]], None]:
-    """Return what checks that a grid of so many points per pixel stands for the continuum: two points to a length."""
-    return lambda _, values: check_length(LENGTH.name, values[LENGTH.name], 2 / refinement, math.inf)
+@dataclass(frozen=True)
+class FieldSimulation(ContinuumSimulation):
+    """The simulation of a statistic of a smooth field, whose length the grid has to resolve.
 
-
-def continuum_simulation(
-    refinement: int = 1, *, on_points: bool = False, wrapped: float | None = None
-) -> Callable[[Statistic, Setting], Experiment]:
-    """Return what makes the experiment for a statistic of the continuum.
-
-    Args:
+    Attributes:
         refinement: points of the grid per pixel, along each axis.
-        on_points: whether offsets are rounded to them, at which a field is exact however rough.
-        wrapped: share of C(0) that correlations across the period may add, 1e-7 by default.
+        finest: the smallest length ℓ of the field at which the grid stands for the continuum, in pixels.
     """
 
-    def simulation(statistic: Statistic, setting: Setting) -> Experiment:
-        assert isinstance(statistic, MomentStatistic)
-        chosen = {} if wrapped is None else {"wrapped": wrapped}
-        return ContinuumSimulation(statistic, setting.inputs, refinement, on_points, **chosen)
+    refinement: int = 1
+    finest: float = 2.0
 
-    return simulation
+    def check_values(self, values: Mapping[str, float]) -> None:
+        """Check the length of the field; raises as `check_length`."""
+        check_length(LENGTH.name, values[LENGTH.name], self.finest, math.inf)

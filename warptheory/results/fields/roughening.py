@@ -11,35 +11,50 @@ from numpy import ndarray
 from torch import Tensor
 
 from warptheory.montecarlo import ContinuumSimulation
-from warptheory.results._quantity import Quantity
+from warptheory.results._experiment import DerivedExperiment
 from warptheory.results._ranges import Range, whole
 from warptheory.results._result import Result
 from warptheory.results._setting import PIXEL, Setting
-from warptheory.results.fields._ceiling import CeilingExperiment, ceiling
+from warptheory.results.fields._ceiling import Ceiling
 from warptheory.results.fields._fields import (
     CONTINUUM,
     EXACT,
-    check_continuum,
-    continuum_simulation,
+    FieldSimulation,
     smooth_covariance,
     smooth_field,
     smooth_offsets,
 )
 from warptheory.symbolic import ComposedField, GaussianField, Step, Variance, compose
-from warptheory.symbolic._nodes import SpectralMoment
-from warptheory.symbolic._slopes import DerivedStatistic
+from warptheory.symbolic.covariance_nodes import SpectralMoment
+
+result = Result(
+    "C3",
+    "Roughening by random offsets",
+    "∂ⱼy = Σᵢ (δᵢⱼ + ∂ⱼεᵢ)(∂ᵢx)∘φ, so that λ₂(y) = Var ∂ⱼy = λ₂(x)(1 + dτ²) for an isotropic field, τ² = Var ∂ⱼεᵢ, "
+    "while Var y stays C(0). L layers with independent offsets have λ₂(x)(1 + dτ²)ᴸ: offset gradients grow "
+    "exponentially with depth. On a grid of spacing h linear interpolation lets through 4C(0)/h² at most, whatever "
+    "the field and d: that of the wave (−1)ⁿ. A field whose correlations are nowhere negative has 2C(0)/h² at "
+    "most, and white noise 2(2/3)ᵈ⁻¹C(0)/h² (C4). Layers on the grid do not stay there: each takes h²/6 times this "
+    "variance from C(0) (D8, d = 1), so that over all layers it adds up to no more than 6C(0)/h².",
+    assumptions=(
+        "x is a homogeneous isotropic field with a variance of its slopes.",
+        "The components of the offsets are independent homogeneous Gaussian fields, independent of x and of other "
+        "layers'.",
+        "x is read between its pixels without error: checked on a grid that is fine against x, by cubic splines; the "
+        "slopes of y by its Fourier series.",
+    ),
+    source="arXiv 2511.20800, homogeneous random fields; theory label C3",
+    kernels=EXACT,
+    values={**CONTINUUM, "l": Range(3.0, 2.0, 5.0), "h": Range(0.8, 0.6, 1.2)},
+)
 
 LAYERS = sp.Symbol("L", positive=True, integer=True)
 
 
-def slope_variance(setting: Setting) -> Variance:
+@result.quantity("slope variance", smallest_effect=0.03)
+def slope_variance(setting: Setting) -> FieldSimulation:
     """State λ₂(y) = Var ∂₁y."""
-    return _after(1, setting.dim)
-
-
-def slope_variance_of_layers(setting: Setting) -> DerivedStatistic:
-    """State λ₂ after L layers with independent offsets."""
-    return DerivedStatistic("Var ∂₁y after L layers", _layers_steps, setting.dim)
+    return FieldSimulation(_after(1, setting.dim), setting.inputs, refinement=2, finest=1.0)
 
 
 def _after(layers: int, dim: int, field: GaussianField | None = None) -> Variance:
@@ -49,49 +64,59 @@ def _after(layers: int, dim: int, field: GaussianField | None = None) -> Varianc
     return Variance(y.slope(0)[PIXEL])
 
 
-def _layers_steps(dim: int) -> tuple[Step, ...]:
-    """Take the steps of one layer to the power L, the solution of λ(l + 1) = Rλ(l); R is that of any field.
-
-    Raises:
-        ArithmeticError: R depends on the field, or two layers are not R².
-    """
-    of_any = _after(1, dim, GaussianField("x")).doit()
-    (moment,) = of_any.atoms(SpectralMoment)
-    ratio, start = sp.cancel(of_any / moment), smooth_covariance(dim).second_moment()
-    if ratio.atoms(SpectralMoment) or sp.simplify(_after(2, dim).doit() - start * ratio**2) != 0:
-        raise ArithmeticError(f"a layer has to multiply the slope variance of every field by {ratio}")
-    later, factor, before = sp.Function("lambda"), sp.Symbol("R", positive=True), sp.Symbol("l", integer=True)
-    first = sp.Symbol("lambda_0", positive=True)
-    solved = sp.rsolve(later(before + 1) - factor * later(before), later(before), {later(0): first})
-    reason = (
-        "what a layer makes of a homogeneous isotropic field is one again, independent of the next layer's offsets, "
-        "and λ₂ grows by the same factor R for each: λ(l + 1) = Rλ(l); "
-    )
-    steps = _after(1, dim).derive().steps
-    return tuple(
-        Step(
-            step.name,
-            reason * (number == 0) + step.reason,
-            solved.subs({before: LAYERS, factor: step.expression / start, first: start}),
-        )
-        for number, step in enumerate(steps)
-    )
-
-
+@result.quantity(
+    "slope variance after L layers in the plane",
+    smallest_effect=0.04,
+    dims=(2,),
+    values={"L": whole(2, 1, 2), "l": Range(2.0, 2.0, 3.0)},
+)
+@result.quantity(
+    "slope variance after L layers",
+    smallest_effect=0.02,
+    dims=(1,),
+    values={"L": whole(3, 1, 4), "l": Range(2.0, 2.0, 3.0)},
+)
 @dataclass(frozen=True)
-class RougheningExperiment:
-    """λ₂ after as many layers as the values say, each drawn on a grid with two points per pixel.
+class SlopeVarianceOfLayers(DerivedExperiment):
+    """λ₂ after L layers with independent offsets, each drawn on a grid with two points per pixel."""
 
-    Attributes:
-        dim: number d of axes.
-    """
+    def steps(self) -> tuple[Step, ...]:
+        """Take the steps of one layer to the power L, the solution of λ(l + 1) = Rλ(l); R is that of any field.
 
-    dim: int
+        Raises:
+            ArithmeticError: R depends on the field, or two layers are not R².
+        """
+        dim = self.setting.dim
+        of_any = _after(1, dim, GaussianField("x")).doit()
+        (moment,) = of_any.atoms(SpectralMoment)
+        ratio, start = sp.cancel(of_any / moment), smooth_covariance(dim).second_moment()
+        if ratio.atoms(SpectralMoment) or sp.simplify(_after(2, dim).doit() - start * ratio**2) != 0:
+            raise ArithmeticError(f"a layer has to multiply the slope variance of every field by {ratio}")
+        later, factor, before = sp.Function("lambda"), sp.Symbol("R", positive=True), sp.Symbol("l", integer=True)
+        first = sp.Symbol("lambda_0", positive=True)
+        solved = sp.rsolve(later(before + 1) - factor * later(before), later(before), {later(0): first})
+        reason = (
+            "what a layer makes of a homogeneous isotropic field is one again, independent of the next layer's "
+            "offsets, and λ₂ grows by the same factor R for each: λ(l + 1) = Rλ(l); "
+        )
+        steps = _after(1, dim).derive().steps
+        return tuple(
+            Step(
+                step.name,
+                reason * (number == 0) + step.reason,
+                solved.subs({before: LAYERS, factor: step.expression / start, first: start}),
+            )
+            for number, step in enumerate(steps)
+        )
 
     @property
     def symbols(self) -> Set[str]:
         """Those of a layer, and the number of layers."""
-        return {*_simulation(1, self.dim).symbols, LAYERS.name}
+        return {*_simulation(1, self.setting.dim).symbols, LAYERS.name}
+
+    def check_values(self, values: Mapping[str, float]) -> None:
+        """Check the length of the field; raises as `check_length`."""
+        _simulation(1, self.setting.dim).check_values(values)
 
     def row_elements(self, values: Mapping[str, float]) -> int:
         """Return the number of points that a row draws."""
@@ -108,71 +133,19 @@ class RougheningExperiment:
         return self._of(values).combine(means, _without_layers(values))
 
     def _of(self, values: Mapping[str, float]) -> ContinuumSimulation:
-        return _simulation(int(values[LAYERS.name]), self.dim)
+        return _simulation(int(values[LAYERS.name]), self.setting.dim)
+
+    def __str__(self) -> str:
+        return f"Var ∂₁y after L layers, d = {self.setting.dim}"
 
 
 @cache
-def _simulation(layers: int, dim: int) -> ContinuumSimulation:
-    return ContinuumSimulation(_after(layers, dim), refinement=2)
+def _simulation(layers: int, dim: int) -> FieldSimulation:
+    return FieldSimulation(_after(layers, dim), refinement=2, finest=1.0)
 
 
 def _without_layers(values: Mapping[str, float]) -> dict[str, float]:
     return {name: value for name, value in values.items() if name != LAYERS.name}
 
 
-RESULT = Result(
-    label="C3",
-    title="Roughening by random offsets",
-    statement=(
-        "∂ⱼy = Σᵢ (δᵢⱼ + ∂ⱼεᵢ)(∂ᵢx)∘φ, so that λ₂(y) = Var ∂ⱼy = λ₂(x)(1 + dτ²) for an isotropic field, τ² = Var ∂ⱼεᵢ, "
-        "while Var y stays C(0). L layers with independent offsets have λ₂(x)(1 + dτ²)ᴸ: offset gradients grow "
-        "exponentially with depth. On a grid of spacing h linear interpolation lets through 4C(0)/h² at most, whatever "
-        "the field and d: that of the wave (−1)ⁿ. A field whose correlations are nowhere negative has 2C(0)/h² at "
-        "most, and white noise 2(2/3)ᵈ⁻¹C(0)/h² (C4). Layers on the grid do not stay there: each takes h²/6 times this "
-        "variance from C(0) (D6, d = 1), so that over all layers it adds up to no more than 6C(0)/h²."
-    ),
-    assumptions=(
-        "x is a homogeneous isotropic field with a variance of its slopes.",
-        "The components of the offsets are independent homogeneous Gaussian fields, independent of x and of other "
-        "layers'.",
-        "x is read between its pixels without error: checked on a grid that is fine against x, by cubic splines; the "
-        "slopes of y by its Fourier series.",
-    ),
-    source="arXiv 2511.20800, homogeneous random fields; theory label C3",
-    quantities=(
-        Quantity(
-            "slope variance",
-            slope_variance,
-            smallest_effect=0.03,
-            simulation=continuum_simulation(2),
-            check_drawn=check_continuum(2),
-        ),
-        Quantity(
-            "slope variance after L layers",
-            slope_variance_of_layers,
-            smallest_effect=0.02,
-            dims=(1,),
-            values=lambda setting: {"L": whole(3, 1, 4), "l": Range(2.0, 2.0, 3.0)},
-            simulation=lambda _, setting: RougheningExperiment(setting.dim),
-            check_drawn=check_continuum(2),
-        ),
-        Quantity(
-            "slope variance after L layers in the plane",
-            slope_variance_of_layers,
-            smallest_effect=0.04,
-            dims=(2,),
-            values=lambda setting: {"L": whole(2, 1, 2), "l": Range(2.0, 2.0, 3.0)},
-            simulation=lambda _, setting: RougheningExperiment(setting.dim),
-            check_drawn=check_continuum(2),
-        ),
-        Quantity(
-            "ceiling on the grid",
-            ceiling,
-            kernels=("linear", "keys", "bspline3"),
-            dims=(1, 2),
-            simulation=lambda statistic, setting: CeilingExperiment(setting.kernel, setting.dim),
-        ),
-    ),
-    kernels=EXACT,
-    values={**CONTINUUM, "l": Range(3.0, 2.0, 5.0), "h": Range(0.8, 0.6, 1.2)},
-)
+result.quantity("ceiling on the grid", kernels=("linear", "keys", "bspline3"), dims=(1, 2))(Ceiling)

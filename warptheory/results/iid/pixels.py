@@ -1,43 +1,37 @@
 """A0: the cumulants of a pixel, which every other result on independent pixels is stated in."""
 
 from warptheory.fields import laws
-from warptheory.results._quantity import Quantity
 from warptheory.results._result import Result
 from warptheory.results._setting import PIXEL, Setting
 from warptheory.symbolic import IIDField, JointCumulant, Variance
 
+result = Result(
+    "A0",
+    "Cumulants of a pixel",
+    "A pixel of any law has the cumulants σ², κ₃, κ₄ that are read off the expansion of the logarithm of the law's "
+    "characteristic function, at the scale that gives it the variance σ²: κₙ is σⁿ times that of the law of "
+    "variance one. All that follows for independent pixels is stated in them.",
+    assumptions=("The pixels x[m] are independent with one law of mean μ and variance σ² that has four moments.",),
+    source="Definition of cumulants by the characteristic function; label A0",
+    inputs=tuple(name for name in laws.names() if laws.get(name).variance != 0),
+    kernels=("linear",),
+    dims=(1,),
+)
 
+
+@result.quantity("variance")
 def variance(setting: Setting) -> Variance:
     """State Var x[n]."""
     return Variance(IIDField("x")[PIXEL])
 
 
+@result.quantity("third cumulant", smallest_effect=0.05)
 def third_cumulant(setting: Setting) -> JointCumulant:
     """State κ₃ of x[n]."""
     return JointCumulant(*[IIDField("x")[PIXEL]] * 3)
 
 
+@result.quantity("fourth cumulant", smallest_effect=0.05)
 def fourth_cumulant(setting: Setting) -> JointCumulant:
     """State κ₄ of x[n]."""
     return JointCumulant(*[IIDField("x")[PIXEL]] * 4)
-
-
-RESULT = Result(
-    label="A0",
-    title="Cumulants of a pixel",
-    statement=(
-        "A pixel of any law has the cumulants σ², κ₃, κ₄ that are read off the expansion of the logarithm of the law's "
-        "characteristic function, at the scale that gives it the variance σ²: κₙ is σⁿ times that of the law of "
-        "variance one. All that follows for independent pixels is stated in them."
-    ),
-    assumptions=("The pixels x[m] are independent with one law of mean μ and variance σ² that has four moments.",),
-    source="Definition of cumulants by the characteristic function; label A0",
-    quantities=(
-        Quantity("variance", variance),
-        Quantity("third cumulant", third_cumulant, smallest_effect=0.05),
-        Quantity("fourth cumulant", fourth_cumulant, smallest_effect=0.05),
-    ),
-    inputs=tuple(name for name in laws.names() if laws.get(name).variance != 0),
-    kernels=("linear",),
-    dims=(1,),
-)
