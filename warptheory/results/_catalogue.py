@@ -22,7 +22,7 @@ def _all() -> dict[str, Result]:
 
 def _entry(module: str) -> Result:
     loaded = importlib.import_module(module)
-    entry: Result = loaded.result if hasattr(loaded, "result") else loaded.RESULT
+    entry: Result = loaded.result
     return entry
 
 

@@ -54,46 +54,15 @@ class Quantity:
     values: Standard = field(default_factory=dict)
     checked_by: tuple[str, ...] = ()
     label: str = ""
-    # TRANSITION: of results that are not yet declared by `Result.quantity`.
-    simulation: Callable[[Any, Setting], Any] | None = None
-    check_drawn: Callable[[Setting, Mapping[str, float]], None] | None = None
 
     def experiment(self, setting: Setting) -> Statistic:
         """Return the experiment for a setting, which is derived and, unless others stand for it, drawn."""
         stated = self.states(setting)
-        if self.simulation is not None:
-            return _Paired(stated, self.simulation(stated, setting), setting, self.check_drawn)
         return simulation_of(stated, setting.inputs) if isinstance(stated, MomentStatistic) else stated
 
     def standard(self, setting: Setting) -> Mapping[str, float]:
         """Return its own standard values for a setting."""
         return self.values(setting) if callable(self.values) else self.values
-
-
-@dataclass(frozen=True)
-class _Paired(Statistic):
-    """TRANSITION: a statistic and its experiment, until they are one class."""
-
-    statistic: Statistic
-    drawn: Any
-    setting: Setting
-    check: Callable[[Setting, Mapping[str, float]], None] | None
-
-    def derive(self) -> symbolic.Derivation:
-        return self.statistic.derive()
-
-    def doit(self) -> sp.Expr:
-        return self.statistic.doit()
-
-    def size(self, value: float) -> float:
-        return self.statistic.size(value)
-
-    def check_values(self, values: Mapping[str, float]) -> None:
-        if self.check is not None:
-            self.check(self.setting, values)
-
-    def __str__(self) -> str:
-        return str(self.statistic)
 
 
 @dataclass(frozen=True)
@@ -182,9 +151,6 @@ class PlacedQuantity:
 
     @property
     def _drawable(self) -> Experiment:
-        if isinstance(self.experiment, _Paired):
-            found: Experiment = self.experiment.drawn
-            return found
         if not isinstance(self.experiment, Experiment):
             raise ArgumentError(
                 "states",
