@@ -212,7 +212,7 @@ class OrderOfError(Node):
 def _matern_error(kernel: str, nu: mpmath.mpf, spacing: float) -> mpmath.mpf:
     """Return the mean error for the Matérn covariance of variance and length one."""
 
-    def covariance(lag: mpmath.mpf) -> mpmath.mpf:
+    def covariance(lag: mpmath.mpf | int) -> mpmath.mpf:
         z = mpmath.sqrt(2 * nu) * abs(lag) * spacing
         return mpmath.mpf(2) ** (1 - nu) / mpmath.gamma(nu) * z**nu * mpmath.besselk(nu, z) if z else mpmath.mpf(1)
 
