@@ -18,9 +18,10 @@ from tests.warping.cases import (
     offset_gradient_tolerance,
 )
 from warptheory.core.errors import ArgumentError
-from warptheory.warping import BackendError, _triton
+from warptheory.warping import BackendError
+from warptheory.warping.engines.triton import engine as triton
 
-TRITON_MISSING = _triton.unavailable()
+TRITON_MISSING = triton.unavailable()
 NEEDS_TRITON = [pytest.mark.skipif(TRITON_MISSING is not None, reason=f"not run: {TRITON_MISSING}")]
 FAST = ["cpu", pytest.param("triton", marks=NEEDS_TRITON)]
 ON_KNOTS = ("zero", "integer", "on_the_edge", "wild")
@@ -216,12 +217,13 @@ def test_the_dispatch_says_which_backend_and_why(monkeypatch):
 
 def test_the_backend_named_is_the_one_that_runs(monkeypatch):
     """Not only what is returned: which module was called."""
-    from warptheory.warping import _cpu, _reference
+    from warptheory.warping import reference
+    from warptheory.warping.engines.cpu import linear
 
     case = make_case(2)
     calls = []
-    monkeypatch.setattr(_cpu, "gather", lambda *arguments: calls.append("cpu") or torch.zeros_like(case.g))
-    monkeypatch.setattr(_reference, "gather", lambda *arguments: calls.append("reference") or torch.zeros_like(case.g))
+    monkeypatch.setattr(linear, "gather", lambda *arguments: calls.append("cpu") or torch.zeros_like(case.g))
+    monkeypatch.setattr(reference, "gather", lambda *arguments: calls.append("reference") or torch.zeros_like(case.g))
     for name in ("cpu", "reference"):
         wt.warp(case.x, case.offsets, backend=name)
     monkeypatch.setenv("WARPTHEORY_BACKEND", "reference")
