@@ -160,7 +160,7 @@ def test_views_are_read_as_they_are(channels, view, backend):
 
 
 @pytest.mark.parametrize("backend", ["reference", *FAST])
-@pytest.mark.parametrize("boundary", BOUNDARIES[1:])
+@pytest.mark.parametrize("boundary", [name for name in BOUNDARIES if name != "zeros"])
 def test_an_axis_of_one_pixel_is_constant(boundary, backend):
     """However an image of one pixel is continued, unless by zeros; offsets there have no effect."""
     for kernel in ("linear", "keys") if backend != "triton" else ("linear",):
