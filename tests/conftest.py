@@ -55,9 +55,9 @@ def as_users_call() -> Iterator[None]:
 @pytest.fixture
 def every_call_takes_threads(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let compiled calls take torch's number of threads, however small they are and however busy the machine is."""
-    from warptheory.warping._cpu import _threads
+    from warptheory.warping.engines.machine import threads
 
-    monkeypatch.setattr(_threads, "worth", lambda alone: _threads.available())
+    monkeypatch.setattr(threads, "worth", lambda alone: threads.available())
 
 
 @pytest.fixture(scope="session")

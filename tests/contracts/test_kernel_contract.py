@@ -18,8 +18,7 @@ from scipy import integrate
 from warptheory import kernels
 from warptheory.core.catalogue import load_entry
 from warptheory.core.errors import ArgumentError
-from warptheory.kernels import FRACTION, FREQUENCY, POSITION, SHIFT, NoClosedFormError, PiecewiseKernel
-from warptheory.kernels._weights import tap_weights
+from warptheory.kernels import FRACTION, FREQUENCY, POSITION, SHIFT, NoClosedFormError, PiecewiseKernel, tap_weights
 
 # Every entry, with its defaults and, where it has parameters, with one other value of each.
 NAMES = kernels.names()

@@ -1,6 +1,6 @@
 import pytest
 
-from warptheory.core.catalogue import build_entry, entry_modules, load_entry
+from warptheory.core.catalogue import build_entry, entry_modules, exported_names, load_entry
 from warptheory.core.errors import UnknownNameError
 
 
@@ -16,3 +16,18 @@ def test_entries_are_the_files_of_the_folder(tmp_path, monkeypatch):
         UnknownNameError, match=r"^thing: expected one of box, cup, got 'bax' \(did you mean 'box'\?\)$"
     ):
         load_entry("shelf", "bax", "thing")
+
+
+def test_exported_names_are_read_and_not_run(tmp_path, monkeypatch):
+    package = tmp_path / "rack"
+    package.mkdir()
+    (package / "__init__.py").write_text("")
+    (package / "hat.py").write_text('__all__ = ["Hat", "brim"]\nraise RuntimeError\n')
+    (package / "coat.py").write_text("class Coat:\n    pass\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    assert exported_names("rack") == {"Hat": "rack.hat", "brim": "rack.hat"}
+    (package / "cap.py").write_text('__all__ = ["brim"]\n')
+    entry_modules.cache_clear()
+    exported_names.cache_clear()
+    with pytest.raises(ImportError, match="both export brim"):
+        exported_names("rack")

@@ -8,7 +8,6 @@ import torch
 from tests.fuzz import layers, operators, wrong
 from tests.fuzz.draws import Draws
 from warptheory.operators import _thin_convolution
-from warptheory.warping._cpu import _threads
 
 torch.set_num_threads(1)  # others run beside it
 
@@ -47,10 +46,10 @@ def run_case(seed: int, number: int) -> None:
 @contextlib.contextmanager
 def _small_calls_take(threads: int) -> Iterator[None]:
     """Let calls that are too small for it take the compiled loops of thin convolutions, and some several threads."""
-    before = _thin_convolution._FEW_PRODUCTS, _threads.worth
+    before = _thin_convolution._FEW_PRODUCTS, threads.worth
     _thin_convolution._FEW_PRODUCTS = 1
-    _threads.worth = lambda seconds: threads  # type: ignore[assignment]
+    threads.worth = lambda seconds: threads  # type: ignore[assignment]
     try:
         yield
     finally:
-        _thin_convolution._FEW_PRODUCTS, _threads.worth = before  # type: ignore[misc]
+        _thin_convolution._FEW_PRODUCTS, threads.worth = before  # type: ignore[misc]

@@ -125,7 +125,7 @@ def self_warp_case(draws: Draws) -> None:
         return
     groups = draws.integer(1, 2)
     channels = groups * draws.choice((1, 2, 3, 8, 20))
-    layer = SelfWarp2d(channels, groups, boundary=draws.choice(list(boundaries.BOUNDARIES)))
+    layer = SelfWarp2d(channels, groups, boundary=draws.choice(boundaries.names()))
     with torch.no_grad():
         layer.head.weight.copy_(torch.from_numpy(draws.normal(layer.head.weight.shape)) / math.sqrt(9 * channels))
         layer.head.bias.copy_(torch.from_numpy(draws.normal(layer.head.bias.shape)))

@@ -16,7 +16,7 @@ from torch import Tensor
 from tests.fuzz.draws import Draws, offsets
 from warptheory import kernels, warping
 from warptheory.core.tolerances import rounding
-from warptheory.kernels._weights import tap_weights
+from warptheory.kernels import tap_weights
 from warptheory.warping import boundaries, jacobian
 
 _KERNELS = ("linear", "nearest", "keys", "bspline3", "lanczos3", "triangle", "gauss", "sinc", "gauss(0.5)")
@@ -105,7 +105,7 @@ def _setting(draws: Draws, dim: int, mode: str) -> Setting:
     resolved = kernels.get(kernel)
     if (len(resolved.taps) if resolved.is_compact else 7) ** dim > _MOST_TAPS[mode]:
         kernel = "linear"
-    boundary = draws.choice(list(boundaries.BOUNDARIES)) if kernels.get(kernel).is_compact else "periodic"
+    boundary = draws.choice(boundaries.names()) if kernels.get(kernel).is_compact else "periodic"
     knot = draws.choice(("right", "central"), (2, 1))
     backend = draws.choice((None, "cpu", "reference"), (8, 2, 1)) if kernels.get(kernel).is_compact else None
     return Setting(kernel, boundary, knot, backend)

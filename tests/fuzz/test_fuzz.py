@@ -8,9 +8,9 @@ import torch
 
 from tests.fuzz.__main__ import fuzz
 from tests.fuzz.case import KINDS, kind_of, run_case
-from warptheory import warping
-from warptheory.operators import _thin_cpu
-from warptheory.warping import _cpu, jacobian
+from warptheory.warping import _options, jacobian
+from warptheory.warping.engines.cpu import linear
+from warptheory.warping.engines.thin import convolution
 
 SEED = 1  # the record's cases have seed 0
 pytestmark = pytest.mark.usefixtures("as_users_call")
@@ -59,9 +59,9 @@ def wrong_by(factor):
 
 
 PLANTED = {
-    "a value off by a ten-thousandth": (_cpu, "gather", wrong_by(1e-4), "operators"),
+    "a value off by a ten-thousandth": (linear, "gather", wrong_by(1e-4), "operators"),
     "a pixel that is NaN": (
-        _cpu,
+        linear,
         "gather",
         lambda values: (
             values.clone().flatten().index_fill_(0, torch.tensor([0]), math.nan).view(values.shape)
@@ -70,10 +70,10 @@ PLANTED = {
         ),
         "operators",
     ),
-    "another dtype": (_cpu, "gather", lambda values: values.double(), "operators"),
-    "a transposed result": (_cpu, "gather", lambda values: values.transpose(-1, -2).contiguous(), "operators"),
-    "a scatter off by a tenth": (_cpu, "scatter", wrong_by(0.1), "operators"),
-    "a convolution off by a ten-thousandth": (_thin_cpu, "convolve", wrong_by(1e-4), "convolutions"),
+    "another dtype": (linear, "gather", lambda values: values.double(), "operators"),
+    "a transposed result": (linear, "gather", lambda values: values.transpose(-1, -2).contiguous(), "operators"),
+    "a scatter off by a tenth": (linear, "scatter", wrong_by(0.1), "operators"),
+    "a convolution off by a ten-thousandth": (convolution, "convolve", wrong_by(1e-4), "convolutions"),
     "a determinant off by a thousandth": (jacobian, "jacobian_determinant", wrong_by(1e-3), "jacobian"),
 }
 
@@ -88,10 +88,10 @@ def test_a_planted_fault_is_seen(name, monkeypatch):
 
 def test_a_check_that_is_gone_is_seen(monkeypatch):
     """One without which nothing is read out of bounds."""
-    warping._remembered_rule.cache_clear()
-    monkeypatch.setattr(warping, "check_knot", lambda knot: None)
+    _options.remembered.cache_clear()
+    monkeypatch.setattr(_options, "check_knot", lambda knot: None)
     found = failures(range(400), "wrong calls")
-    warping._remembered_rule.cache_clear()
+    _options.remembered.cache_clear()
     assert found
     assert all("a wrong knot was taken" in message for message in found.values())
 

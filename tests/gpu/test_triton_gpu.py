@@ -17,7 +17,7 @@ DTYPES = (torch.float64, torch.float32, torch.bfloat16, torch.float16)
 @pytest.fixture(scope="module")
 def backend():
     pytest.importorskip("triton", reason="not run: triton is not installed (extra warptheory[triton])")
-    from warptheory.warping._triton import operator
+    from warptheory.warping.engines.triton import _operator as operator
 
     return operator
 

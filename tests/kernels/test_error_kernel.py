@@ -11,8 +11,7 @@ import torch
 
 from warptheory import kernels
 from warptheory.core.errors import ArgumentError
-from warptheory.kernels import FRACTION, FREQUENCY, POSITION, SHIFT, error_kernel
-from warptheory.kernels._weights import tap_weights
+from warptheory.kernels import FRACTION, FREQUENCY, POSITION, SHIFT, error_kernel, tap_weights
 
 PREFILTERED = "bspline3(prefilter=True)"
 COMPACT = [name for name in kernels.names() if kernels.get(name).is_compact]

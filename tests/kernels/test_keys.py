@@ -7,8 +7,7 @@ from torch.nn import functional
 
 from warptheory import kernels
 from warptheory.core.tolerances import rounding
-from warptheory.kernels import FREQUENCY, POSITION
-from warptheory.kernels._weights import tap_weights
+from warptheory.kernels import FREQUENCY, POSITION, tap_weights
 
 
 def test_the_published_coefficients():

@@ -6,8 +6,8 @@ import sympy as sp
 import torch
 
 from warptheory import kernels
+from warptheory.kernels import tap_weights
 from warptheory.kernels._sinc import SincDerivative
-from warptheory.kernels._weights import tap_weights
 
 
 def test_weights_are_products_of_sincs():

@@ -9,8 +9,7 @@ import torch
 from scipy import signal
 
 from warptheory import kernels
-from warptheory.kernels import FRACTION
-from warptheory.kernels._weights import tap_weights
+from warptheory.kernels import FRACTION, tap_weights
 
 SINC = kernels.get("sinc")
 

@@ -7,7 +7,7 @@ import sympy as sp
 import torch
 
 from warptheory import kernels
-from warptheory.kernels._weights import tap_weights
+from warptheory.kernels import tap_weights
 
 SIZE = 17
 

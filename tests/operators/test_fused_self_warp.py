@@ -7,9 +7,10 @@ from hypothesis import strategies as st
 from torch import nn
 from torch.utils.checkpoint import checkpoint
 
-from warptheory import stability, warping
+from warptheory import stability
+from warptheory.core.errors import UnknownNameError
 from warptheory.operators import SelfWarp2d, _fused_self_warp, _thin_convolution, self_warp
-from warptheory.operators._offset_field import OffsetField
+from warptheory.operators._offset_transform import OffsetTransform
 from warptheory.operators._thin_convolution import ThinConvolution2d
 
 LAYOUTS = {"channels-last": torch.channels_last, "planes": torch.contiguous_format}
@@ -224,7 +225,7 @@ def test_what_a_subclass_does_is_done(calls):
         def offsets(self, x):
             return torch.zeros(len(x), 1, 2, *x.shape[2:])
 
-    class NoField(OffsetField):
+    class NoField(OffsetTransform):
         def forward(self, found):
             return torch.zeros_like(super().forward(found))
 
@@ -233,7 +234,7 @@ def test_what_a_subclass_does_is_done(calls):
     layer.field = NoField(2)
     for one in (still, layer):
         torch.testing.assert_close(one(x), x, rtol=0, atol=0)
-    layer.head, layer.field = ThinConvolution2d(6, 3, 3), OffsetField(2)
+    layer.head, layer.field = ThinConvolution2d(6, 3, 3), OffsetTransform(2)
     with pytest.raises(RuntimeError):
         layer(x)
     assert not any(calls)
@@ -242,5 +243,5 @@ def test_what_a_subclass_does_is_done(calls):
 def test_an_unknown_boundary_is_still_named():
     layer, x, _ = draw((4, 6, 8, 8))
     layer.boundary = "wrap"
-    with pytest.raises(warping.boundaries.UnknownNameError, match="wrap"):
+    with pytest.raises(UnknownNameError, match="wrap"):
         layer(x)

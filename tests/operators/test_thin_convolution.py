@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 from torch.nn import functional
 
 from warptheory.core.tolerances import rounding
-from warptheory.operators import SelfWarp2d, _thin_convolution, _thin_cpu
+from warptheory.operators import SelfWarp2d, _thin_convolution
 from warptheory.operators._thin_convolution import ThinConvolution2d, _ThinConvolution
+from warptheory.warping.engines.thin import convolution
 
 LAYOUTS = {"channels-last": torch.channels_last, "planes": torch.contiguous_format}
 # Numbers of filters and their sizes; each pair is compiled once.
@@ -41,7 +42,7 @@ def assert_is_the_convolution(x, weight, bias, g, summand):
     """Values and gradients, each within the rounding error of a sum of its terms in any order."""
     batch, channels, height, width = x.shape
     outputs, _, size, _ = weight.shape
-    found = (_thin_cpu.convolve(x, weight, bias), *_thin_cpu.gradients(g, x, weight, (True, True, True), summand))
+    found = (convolution.convolve(x, weight, bias), *convolution.gradients(g, x, weight, (True, True, True), summand))
     both = []
     for wide in ([each.double() for each in (x, weight, bias, g, summand)],) * 2:
         exact = [each.abs() if both else each for each in wide]
@@ -80,24 +81,24 @@ def test_images_that_are_views():
 
 def test_bands_of_large_images(monkeypatch):
     """An image cut into bands of rows gives what it gives whole."""
-    monkeypatch.setattr(_thin_cpu, "_SCRATCH_BYTES", 2**14)
-    _thin_cpu._plan.cache_clear()
-    assert _thin_cpu._plan((2, 20, 17, 9), 2, 3, 4).units > 2
+    monkeypatch.setattr(convolution, "_SCRATCH_BYTES", 2**14)
+    convolution._plan.cache_clear()
+    assert convolution._plan((2, 20, 17, 9), 2, 3, 4).units > 2
     x, weight, bias, g, summand = draw(2, 20, 17, 9, 2, 3)
     for layout in LAYOUTS.values():
         assert_is_the_convolution(x.contiguous(memory_format=layout), weight, bias, g, summand)
-    _thin_cpu._plan.cache_clear()
+    convolution._plan.cache_clear()
 
 
 @pytest.mark.parametrize("shape", [(1, 16, 5, 3), (2, 3, 1, 1), (1, 33, 2, 17), (2, 32, 3, 16)], ids=str)
 def test_nothing_is_written_beside_the_results(shape, monkeypatch):
     """Results that lie inside a larger tensor; what surrounds them stays as it is."""
     x, weight, _, g, _ = draw(*shape, 2, 3)
-    (expected, *_) = _thin_cpu.gradients(g, x, weight, (True, False, False))
+    (expected, *_) = convolution.gradients(g, x, weight, (True, False, False))
     frame = torch.full((shape[0], shape[2] + 4, shape[3] + 4, shape[1] + 4), 7.0).permute(0, 3, 1, 2)
     inner = frame[:, 2:-2, 2:-2, 2:-2]
-    monkeypatch.setattr(_thin_cpu, "empty_image", lambda *_: inner)
-    (found, *_) = _thin_cpu.gradients(g, x, weight, (True, False, False))
+    monkeypatch.setattr(convolution, "empty_image", lambda *_: inner)
+    (found, *_) = convolution.gradients(g, x, weight, (True, False, False))
     assert torch.equal(found, expected)
     inner.fill_(7.0)
     assert (frame == 7).all()
@@ -115,7 +116,7 @@ def test_any_number_of_threads_gives_the_same(layout):
     try:
         for threads in (1, 2, 3, 4):
             torch.set_num_threads(threads)
-            found.append((_thin_cpu.convolve(x, weight, bias), *_thin_cpu.gradients(g, x, weight, (True,) * 3)))
+            found.append((convolution.convolve(x, weight, bias), *convolution.gradients(g, x, weight, (True,) * 3)))
     finally:
         torch.set_num_threads(1)
     for other in found[1:]:
@@ -130,14 +131,14 @@ def test_a_pixel_that_is_not_finite_stays_in_its_window(layout, value):
     x[1, 7, 4, 10] = value
     reached = torch.zeros(2, 2, 9, 11, dtype=torch.bool)
     reached[1, :, 3:6, 9:] = True
-    assert torch.equal(~_thin_cpu.convolve(x, weight, bias).isfinite(), reached)
+    assert torch.equal(~convolution.convolve(x, weight, bias).isfinite(), reached)
 
 
 @pytest.mark.parametrize("needs", [(True, False, False), (False, True, False), (False, False, True)], ids=str)
 def test_only_gradients_that_are_needed(needs):
     x, weight, _, g, _ = draw(2, 20, 5, 6, 2, 3)
-    every = _thin_cpu.gradients(g, x, weight, (True, True, True))
-    for found, wanted, need in zip(_thin_cpu.gradients(g, x, weight, needs), every, needs, strict=True):
+    every = convolution.gradients(g, x, weight, (True, True, True))
+    for found, wanted, need in zip(convolution.gradients(g, x, weight, needs), every, needs, strict=True):
         assert (found is not None) == need
         assert not need or torch.equal(found, wanted)
 
@@ -204,7 +205,7 @@ def test_who_takes_a_call():
         y = torch.nn.Conv2d.forward(layer, x)
         with pytest.MonkeyPatch.context() as patch:
             calls.clear()
-            patch.setattr(_thin_cpu, "convolve", lambda *_, y=y: (calls.append(1), y.detach())[1])
+            patch.setattr(convolution, "convolve", lambda *_, y=y: (calls.append(1), y.detach())[1])
             assert layer(x).shape == y.shape
         assert bool(calls) == is_fast
     with torch.autocast("cpu", torch.bfloat16):

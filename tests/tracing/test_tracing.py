@@ -5,7 +5,7 @@ from pathlib import Path
 import torch
 
 from tests.unchecked import assert_passes_unchecked
-from warptheory.warping._tracing import constant_when_traced
+from warptheory.core.torch_internals import constant_when_traced
 
 
 def test_opcheck_compile_and_export():

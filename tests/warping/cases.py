@@ -7,8 +7,9 @@ import torch
 from torch import Tensor
 
 from warptheory.core.tolerances import Tolerance, rounding
+from warptheory.warping import boundaries
 
-BOUNDARIES = ("zeros", "border", "reflect", "mirror", "periodic")
+BOUNDARIES = tuple(boundaries.names())
 SIZES = {1: (13,), 2: (9, 7), 3: (5, 4, 6)}
 GRIDS = {1: (9,), 2: (5, 11), 3: (4, 6, 3)}
 

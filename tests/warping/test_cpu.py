@@ -11,8 +11,8 @@ import torch
 import warptheory as wt
 from tests.waiting import PATIENCE
 from tests.warping.cases import make_case
-from warptheory.warping import _cpu
-from warptheory.warping._cpu import _compile, _entries, _threads
+from warptheory.warping.engines.cpu import functions, linear
+from warptheory.warping.engines.machine import compilation, threads
 
 LARGE = {"size": (160, 90), "grid": (160, 90)}
 
@@ -51,7 +51,7 @@ def test_without_gnu_openmp_python_threads_carry_the_kernels(monkeypatch):
     torch.set_num_threads(2)
     try:
         expected = gradients(case)
-        monkeypatch.setattr(_threads, "pool", lambda: None)
+        monkeypatch.setattr(threads, "pool", lambda: None)
         found = gradients(case)
     finally:
         torch.set_num_threads(before)
@@ -127,16 +127,16 @@ for dtype in (torch.float32, torch.float64):
 
 def test_machine_code_is_never_older_than_any_source_of_the_room(monkeypatch):
     """Numba looks at one file; the stamp that it stores has to change with each of them."""
-    _entries.gather_entry(1, "float32")
-    stamps = {function._cache._cache_file.stamp for function in _compile.kept}
-    assert _compile.sources_digest(_entries.__file__) in stamps
-    _compile.sources_digest.cache_clear()
-    changed = _compile.Path(_compile.__file__).parent / "_plan.py"
-    read = _compile.Path.read_bytes
-    monkeypatch.setattr(_compile.Path, "read_bytes", lambda path: read(path) + (b"#" if path == changed else b""))
-    assert _compile.sources_digest(_entries.__file__) not in stamps
+    functions.gather_function(1, "float32")
+    stamps = {function._cache._cache_file.stamp for function in compilation.kept}
+    assert compilation.sources_digest(functions.__file__) in stamps
+    compilation.sources_digest.cache_clear()
+    changed = compilation.Path(compilation.__file__).parent.parent / "cpu" / "plan.py"
+    read = compilation.Path.read_bytes
+    monkeypatch.setattr(compilation.Path, "read_bytes", lambda path: read(path) + (b"#" if path == changed else b""))
+    assert compilation.sources_digest(functions.__file__) not in stamps
     monkeypatch.undo()
-    _compile.sources_digest.cache_clear()
+    compilation.sources_digest.cache_clear()
 
 
 def test_an_expanded_gradient_is_not_copied(monkeypatch):
@@ -147,9 +147,9 @@ def test_an_expanded_gradient_is_not_copied(monkeypatch):
     for channels_last in (False, True):
         case = make_case(2, "white", channels=20, channels_last=channels_last)
         one = torch.ones(()).expand(case.g.shape)
-        found = _cpu.gradients(one, case.x, case.offsets, "zeros", "right", True, True)
+        found = linear.gradients(one, case.x, case.offsets, "zeros", "right", True, True)
         monkeypatch.undo()
-        expected = _cpu.gradients(torch.ones_like(case.g), case.x, case.offsets, "zeros", "right", True, True)
+        expected = linear.gradients(torch.ones_like(case.g), case.x, case.offsets, "zeros", "right", True, True)
         assert all(torch.allclose(a, b, atol=1e-5) for a, b in zip(found, expected, strict=True))
     assert not copies
 

@@ -10,7 +10,7 @@ from torch.nn import functional
 import warptheory as wt
 from tests.warping.cases import make_case
 from warptheory import kernels
-from warptheory.warping import _operator
+from warptheory.warping import _options
 
 # sinc reads the whole axis, so its images are periodic.
 KERNELS = [*kernels.names(), "bspline3(prefilter=True)"]
@@ -132,4 +132,4 @@ def test_a_kernel_of_ones_own_needs_no_name():
     assert torch.equal(wt.warp(x, offsets, own, backend="reference"), wt.warp(x, offsets, backend="reference"))
     torch.testing.assert_close(wt.warp(x, offsets, own), wt.warp(x, offsets), rtol=1e-12, atol=1e-12)
     assert gradcheck(lambda a, b: wt.warp(a, b, own), (x, offsets))
-    assert _operator.kernel_of(_operator.kernel_handle(own)) is own
+    assert _options.kernel_of(_options.kernel_handle(own)) is own

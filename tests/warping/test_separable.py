@@ -15,8 +15,9 @@ from tests.warping.test_derivatives import small_case
 from tests.warping.test_hostile import hostile_cases
 from warptheory import kernels
 from warptheory.core.tolerances import rounding
-from warptheory.warping import _reference, boundaries
-from warptheory.warping._cpu import _separable
+from warptheory.warping import boundaries, reference
+from warptheory.warping.engines.cpu import engine, separable
+from warptheory.warping.interpolation import Interpolation
 
 KERNELS = ["nearest", "linear", "keys", "bspline3", "lanczos3", "gauss(0.5)", "triangle(1.5)"]
 KNOTS = ("right", "central")
@@ -32,11 +33,11 @@ def derivatives(dim: int) -> list[tuple[int, ...]]:
 
 def tolerances(case: Case, size, rule) -> tuple[float, float]:
     """Bound gather and scatter: sums over all taps of products of a value and d weights."""
-    kernel, boundary, orders, knot = rule
+    interpolation, orders = rule
     taps, weight = 1, 1.0
     for axis, order in enumerate(orders):
         field = case.offsets[:, :, axis]
-        along = _reference._axis_taps(field, axis, size[axis], kernel, boundary, order, knot)
+        along = reference.axis_taps(field, axis, size[axis], interpolation, order)
         found = torch.stack([tap.weight.abs() for tap in along])
         taps *= len(found)
         weight *= float(found.sum(0).max())
@@ -49,12 +50,12 @@ def tolerances(case: Case, size, rule) -> tuple[float, float]:
 
 def assert_equals_the_reference(case: Case, kernel: str, boundary: str, orders, knot: str) -> None:
     size = case.x.shape[2:]
-    rule = (kernels.get(kernel), boundaries.get(boundary), orders, knot)
+    rule = (Interpolation(kernels.get(kernel), boundaries.get(boundary), knot), orders)
     close_gather, close_scatter = tolerances(case, size, rule)
-    mine, true = (module.gather(case.x, case.offsets, *rule) for module in (_separable, _reference))
+    mine, true = (module.gather(case.x, case.offsets, *rule) for module in (separable, reference))
     assert mine.dtype == true.dtype
     torch.testing.assert_close(mine, true, rtol=0, atol=close_gather)
-    mine, true = (module.scatter(case.g, case.offsets, size, *rule) for module in (_separable, _reference))
+    mine, true = (module.scatter(case.g, case.offsets, size, *rule) for module in (separable, reference))
     torch.testing.assert_close(mine, true, rtol=0, atol=close_scatter)
 
 
@@ -104,9 +105,9 @@ def test_a_hundred_hostile_cases(drawn):
 def test_scatter_is_the_adjoint_of_gather(kernel, boundary, knot):
     case = make_case(2, "white", channels=6, groups=3).to(torch.float64)
     for orders in derivatives(2):
-        rule = (kernels.get(kernel), boundaries.get(boundary), orders, knot)
-        forward = (case.g * _separable.gather(case.x, case.offsets, *rule)).sum()
-        backward = (case.x * _separable.scatter(case.g, case.offsets, case.x.shape[2:], *rule)).sum()
+        rule = (Interpolation(kernels.get(kernel), boundaries.get(boundary), knot), orders)
+        forward = (case.g * separable.gather(case.x, case.offsets, *rule)).sum()
+        backward = (case.x * separable.scatter(case.g, case.offsets, case.x.shape[2:], *rule)).sum()
         close = tolerances(case, case.x.shape[2:], rule)[1] * float(case.x.abs().max()) * case.g.shape[:2].numel()
         assert abs(forward - backward) <= close
 
@@ -138,10 +139,10 @@ def test_pixels_that_are_not_finite(value, boundary):
 
 
 def results(case: Case) -> list[Tensor]:
-    rule = (kernels.get("gauss(0.5)"), boundaries.zeros, (1, 0), "central")
+    rule = (Interpolation(kernels.get("gauss(0.5)"), boundaries.get("zeros"), "central"), (1, 0))
     return [
-        _separable.gather(case.x, case.offsets, *rule),
-        _separable.scatter(case.g, case.offsets, case.x.shape[2:], *rule),
+        separable.gather(case.x, case.offsets, *rule),
+        separable.scatter(case.g, case.offsets, case.x.shape[2:], *rule),
     ]
 
 
@@ -153,7 +154,7 @@ def test_bit_for_bit_the_same_for_any_number_of_threads_and_pieces(monkeypatch):
     try:
         for threads, values in itertools.product((1, 2, 3), (1, 40_000)):
             torch.set_num_threads(threads)
-            monkeypatch.setattr(_separable, "_PIECE_VALUES", values)
+            monkeypatch.setattr(separable, "_PIECE_VALUES", values)
             assert all(torch.equal(mine, first) for mine, first in zip(results(case), expected, strict=True))
     finally:
         torch.set_num_threads(before)
@@ -162,15 +163,13 @@ def test_bit_for_bit_the_same_for_any_number_of_threads_and_pieces(monkeypatch):
 def test_the_choice_can_be_forced(monkeypatch):
     case = make_case(2)
     calls = []
-    for name, module in (("cpu", _separable), ("reference", _reference)):
+    for name, module in (("cpu", separable), ("reference", reference)):
         found = torch.zeros_like(case.g)
         monkeypatch.setattr(module, "gather", lambda *_, name=name, found=found: calls.append(name) or found)
     for backend in ("cpu", "reference", None):
         wt.warp(case.x, case.offsets, "keys", backend=backend)
     # A derivative that the linear kernels lack.
-    wt.warping._operator.gather(
-        case.x, case.offsets, (2, 0), wt.warping._operator.Rule("linear", "zeros", "right", "cpu")
-    )
+    engine.gather(case.x, case.offsets, Interpolation(kernels.get("linear"), boundaries.get("zeros")), (2, 0))
     wt.warp(case.x.half(), case.offsets.half(), "keys")
     assert calls == ["cpu", "reference", "cpu", "cpu", "reference"]
 

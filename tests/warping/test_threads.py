@@ -8,8 +8,9 @@ import pytest
 import torch
 
 import warptheory as wt
-from warptheory.operators import SelfWarp2d, _thin_cpu
-from warptheory.warping._cpu import _threads
+from warptheory.operators import SelfWarp2d
+from warptheory.warping.engines.machine import threads
+from warptheory.warping.engines.thin import convolution
 
 SLICE = 0.015  # seconds that a late thread waits for its turn
 
@@ -18,19 +19,19 @@ SLICE = 0.015  # seconds that a late thread waits for its turn
 def clock(monkeypatch):
     """A clock that stands still, two threads, and nothing learned."""
     now = [100.0]
-    monkeypatch.setattr(_threads, "_lateness", _threads.Lateness())
-    monkeypatch.setattr(_threads, "time", SimpleNamespace(perf_counter=lambda: now[0]))
-    monkeypatch.setattr(_threads, "available", lambda: 2)
+    monkeypatch.setattr(threads, "_lateness", threads.Lateness())
+    monkeypatch.setattr(threads, "time", SimpleNamespace(perf_counter=lambda: now[0]))
+    monkeypatch.setattr(threads, "available", lambda: 2)
     return now
 
 
 def call(alone, late=0.0):
     """Make a call that takes so long on one thread; return how many it took."""
-    threads = _threads.worth(alone)
-    if threads > 1:
-        saved = alone * (1 - 1 / threads)
-        _threads._lateness.learn(alone / threads + late, alone, saved)
-    return threads
+    count = threads.worth(alone)
+    if count > 1:
+        saved = alone * (1 - 1 / count)
+        threads._lateness.learn(alone / count + late, alone, saved)
+    return count
 
 
 def test_idle_processors_are_used(clock):
@@ -78,8 +79,8 @@ def test_a_poor_estimate_does_no_harm(clock):
     """Calls that take a third, or four times, of what was thought still take their threads."""
     for truth in (1 / 3, 1.0, 4.0):
         for _ in range(5):
-            assert _threads.worth(1e-3) == 2
-            _threads._lateness.learn(truth * 1e-3 / 2, 1e-3, 0.5e-3)
+            assert threads.worth(1e-3) == 2
+            threads._lateness.learn(truth * 1e-3 / 2, 1e-3, 0.5e-3)
 
 
 X = torch.randn(8, 16, 32, 32)
@@ -92,8 +93,8 @@ CALLS = {
     "stripes of one image": lambda: wt.splat(X[:1].repeat(1, 1, 4, 4), E[:1].repeat(1, 1, 4, 4)),
     "another kernel": lambda: wt.warp(X, E, "keys"),
     "another kernel's scatter": lambda: wt.splat(X, E, kernel="keys"),
-    "a thin convolution": lambda: _thin_cpu.convolve(X, X[:2, :, :3, :3], X[0, 0, 0, :2]),
-    "its gradients": lambda: _thin_cpu.gradients(X[:, :2], X, X[:2, :, :3, :3], (True, True, True)),
+    "a thin convolution": lambda: convolution.convolve(X, X[:2, :, :3, :3], X[0, 0, 0, :2]),
+    "its gradients": lambda: convolution.gradients(X[:, :2], X, X[:2, :, :3, :3], (True, True, True)),
     "a self-warp": lambda: SelfWarp2d(16)(X.requires_grad_()).sum().backward(),
 }
 
@@ -109,11 +110,11 @@ def test_every_compiled_call_learns(name, monkeypatch):
         for _ in range(threads):
             ctypes.CFUNCTYPE(None, ctypes.c_void_p)(address)(words)
 
-    monkeypatch.setattr(_threads, "pool", lambda: _threads.Pool(parallel, 0))
-    monkeypatch.setattr(_threads, "available", lambda: 2)
-    monkeypatch.setattr(_threads, "_FIRST_PAUSE", 1e6)
-    monkeypatch.setattr(_threads, "_LONGEST_PAUSE", 1e6)
-    monkeypatch.setattr(_threads, "_lateness", _threads.Lateness())
+    monkeypatch.setattr(threads, "pool", lambda: threads.Pool(parallel, 0))
+    monkeypatch.setattr(threads, "available", lambda: 2)
+    monkeypatch.setattr(threads, "_FIRST_PAUSE", 1e6)
+    monkeypatch.setattr(threads, "_LONGEST_PAUSE", 1e6)
+    monkeypatch.setattr(threads, "_lateness", threads.Lateness())
     CALLS[name]()
     assert len(late) == 1
     CALLS[name]()

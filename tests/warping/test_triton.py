@@ -12,13 +12,13 @@ import torch
 
 import warptheory as wt
 from warptheory.core.tolerances import rounding
-from warptheory.warping import _triton
+from warptheory.warping.engines.triton import engine
 
 pytest.importorskip("triton", reason="not run: triton is not installed (extra warptheory[triton])")
-if _triton.unavailable() is not None:
-    pytest.skip(f"not run: {_triton.unavailable()}", allow_module_level=True)
+if engine.unavailable() is not None:
+    pytest.skip(f"not run: {engine.unavailable()}", allow_module_level=True)
 
-from warptheory.warping._triton import operator as backend
+from warptheory.warping.engines.triton import _operator as backend
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 BOUNDARIES = ("zeros", "border", "reflect", "mirror", "periodic")
@@ -417,15 +417,15 @@ def test_empty_inputs_give_empty_results():
 
 
 def test_says_why_it_is_unavailable(monkeypatch):
-    assert _triton.unavailable() is None
+    assert engine.unavailable() is None
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     monkeypatch.setenv("TRITON_INTERPRET", "0")
-    assert "no CUDA device" in _triton.unavailable()
+    assert "no CUDA device" in engine.unavailable()
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    assert "not installed" in _triton.unavailable()
+    assert "not installed" in engine.unavailable()
 
 
 def test_importing_the_library_does_not_import_triton():
-    script = "import sys, warptheory.warping, warptheory.warping._triton; print('triton' in sys.modules)"
+    script = "import sys, warptheory.warping, warptheory.warping.engines.triton.engine; print('triton' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"

@@ -25,7 +25,7 @@ import triton
 from triton.backends.compiler import GPUTarget
 from triton.runtime import driver
 from triton.runtime.jit import JITFunction
-from warptheory.warping._triton import operator
+from warptheory.warping.engines.triton import _operator as operator
 
 class Hopper:
     def get_current_target(self): return GPUTarget("cuda", 90, 32)

@@ -7,9 +7,8 @@ import torch
 import warptheory as wt
 from tests.warping.cases import make_case
 from warptheory.core.errors import ArgumentError
-from warptheory.kernels import PiecewiseKernel
-from warptheory.kernels._pieces import POSITION, Piece
-from warptheory.warping import _cpu
+from warptheory.kernels import POSITION, Piece, PiecewiseKernel
+from warptheory.warping.engines.cpu import linear
 
 PREFILTERED = "bspline3(prefilter=True)"
 SMALL = {"size": (6, 7), "grid": (6, 7)}
@@ -91,10 +90,10 @@ def test_a_jit_trace_holds_the_operator(backend):
 
 def test_images_too_large_for_the_kernels_are_left_to_the_reference():
     g, offsets = torch.ones(1, 3, 4, 4), torch.zeros(1, 1, 2, 4, 4)
-    assert _cpu.unsupported(g, offsets, (4, 4)) is None
-    assert "too large" in _cpu.unsupported(g, offsets, (27_000, 10_000))
+    assert linear.unsupported(g, offsets, (4, 4)) is None
+    assert "too large" in linear.unsupported(g, offsets, (27_000, 10_000))
     spread_out = torch.ones(1, 1, 1, 1).expand(1, 3, 27_000, 10_000)
-    assert "too large" in _cpu.unsupported(spread_out, offsets)
+    assert "too large" in linear.unsupported(spread_out, offsets)
 
 
 def own(name, factor):

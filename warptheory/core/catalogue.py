@@ -4,10 +4,13 @@ An entry is one module. Modules whose name starts with an underscore are the mac
 entries share and are not listed. No list of names is kept anywhere.
 """
 
+import ast
 import importlib
+import importlib.util
 import pkgutil
 from collections.abc import Callable
 from functools import cache
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -34,6 +37,35 @@ def entry_modules(package: str) -> dict[str, str]:
             raise ImportError(f"{package} has two entries named {name}: {found[name]} and {module.name}")
         found[name] = module.name
     return found
+
+
+@cache
+def exported_names(package: str) -> dict[str, str]:
+    """Map each name that an entry lists in its `__all__` to the entry's module; files are read, not imported.
+
+    Args:
+        package: dotted name of the catalogue's package, which may be in the middle of its own import.
+
+    Raises:
+        ImportError: two entries of one name, or that export one name.
+    """
+    found: dict[str, str] = {}
+    for module in entry_modules(package).values():
+        for name in _exports(module):
+            if name in found:
+                raise ImportError(f"{found[name]} and {module} both export {name}")
+            found[name] = module
+    return found
+
+
+def _exports(module: str) -> list[str]:
+    spec = importlib.util.find_spec(module)
+    assert spec is not None
+    assert spec.origin is not None
+    for statement in ast.parse(Path(spec.origin).read_text(encoding="utf-8")).body:
+        if isinstance(statement, ast.Assign) and ast.unparse(statement.targets[0]) == "__all__":
+            return list(ast.literal_eval(statement.value))
+    return []
 
 
 def load_entry(package: str, name: str, argument: str) -> ModuleType:

@@ -24,7 +24,9 @@ What a wave of θ radians per pixel loses in interpolation, of its value or of i
 1.0
 """
 
+import importlib
 from functools import cache
+from typing import TYPE_CHECKING, Any
 
 from warptheory.core.catalogue import entry_modules, load_entry
 from warptheory.core.errors import ArgumentError
@@ -32,9 +34,12 @@ from warptheory.kernels._cardinal import CardinalSpline
 from warptheory.kernels._error_kernel import error_kernel
 from warptheory.kernels._kernel import FREQUENCY, SHIFT, Functionals, Kernel
 from warptheory.kernels._parameters import call_builder, parse_call
-from warptheory.kernels._periodic import FRACTION, FractionSymbol, NoClosedFormError, PeriodicFunction
-from warptheory.kernels._pieces import POSITION, Piece
-from warptheory.kernels._piecewise import PiecewiseKernel
+from warptheory.kernels._periodic import FRACTION, Cell, FractionSymbol, NoClosedFormError, PeriodicFunction
+from warptheory.kernels._pieces import POSITION, Piece, Pieces, are_polynomial, convolve
+from warptheory.kernels._piecewise import PiecewiseKernel, reproduced_degree, taps_of
+
+if TYPE_CHECKING:
+    from warptheory.kernels._weights import PolynomialTaps, polynomial_taps, tap_weights
 
 __all__ = [
     "FRACTION",
@@ -42,16 +47,25 @@ __all__ = [
     "POSITION",
     "SHIFT",
     "CardinalSpline",
+    "Cell",
     "FractionSymbol",
     "Functionals",
     "Kernel",
     "NoClosedFormError",
     "PeriodicFunction",
     "Piece",
+    "Pieces",
     "PiecewiseKernel",
+    "PolynomialTaps",
+    "are_polynomial",
+    "convolve",
     "error_kernel",
     "get",
     "names",
+    "polynomial_taps",
+    "reproduced_degree",
+    "tap_weights",
+    "taps_of",
 ]
 
 
@@ -85,3 +99,10 @@ def _build(name: str) -> Kernel:
     kernel: Kernel = call_builder(builder, call)
     # Every spelling of a call gives the same object.
     return kernel if kernel.name == name else _build(kernel.name)
+
+
+def __getattr__(name: str) -> Any:
+    # The weights as numbers need torch, two seconds that the algebra does without.
+    if name not in ("PolynomialTaps", "polynomial_taps", "tap_weights"):
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module("warptheory.kernels._weights"), name)

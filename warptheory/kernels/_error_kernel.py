@@ -51,7 +51,8 @@ class _Axis:
     @property
     def power(self) -> Float[ndarray, "N"]:
         """E|Q|² for T = 1."""
-        return 1 - 2 * self.bias.real + self.error
+        power: ndarray = 1 - 2 * self.bias.real + self.error
+        return power
 
     def __mul__(self, other: "_Axis") -> "_Axis":
         """Return the means of 1 − QQ′ = r + Qr′, for T = 1 and independent positions."""
@@ -177,7 +178,8 @@ def _by_waves(
     rate = 1j * theta[:, None]
     wanted = rate**order * sum(sample * np.exp(n * rate) for n, sample in _samples(kernel).items())
     gathered = np.exp(rate * np.array(list(kernel.taps))) @ weights.T.astype(complex)
-    return wanted - gathered * np.exp(-rate * fractions)
+    residual: ndarray = wanted - gathered * np.exp(-rate * fractions)
+    return residual
 
 
 def _by_series(

@@ -20,7 +20,7 @@ _LONGEST_CALL = 200
 _FORM = "a kernel's name, or a call of it with numbers, such as 'gauss(0.7)' or 'keys(a=-3/4)'"
 
 
-class Call(NamedTuple):
+class KernelCall(NamedTuple):
     """A call of a catalogue entry, not yet made."""
 
     entry: str
@@ -72,7 +72,7 @@ def _literal(value: sp.Rational | bool) -> str:
     return f"{sign}{scaled // 10**digits}.{scaled % 10**digits:0{digits}d}"
 
 
-def parse_call(text: str) -> Call:
+def parse_call(text: str) -> KernelCall:
     """Read the name of a kernel.
 
     Raises:
@@ -87,7 +87,7 @@ def parse_call(text: str) -> Call:
             raise
         raise ArgumentError("kernel", expected=_FORM, received=repr(text)) from None
     if isinstance(node, ast.Name):
-        return Call(node.id, (), {})
+        return KernelCall(node.id, (), {})
     if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Name):
         raise ArgumentError("kernel", expected=_FORM, received=repr(text))
     keywords = {}
@@ -95,7 +95,7 @@ def parse_call(text: str) -> Call:
         if keyword.arg is None:
             raise ArgumentError("kernel", expected=_FORM, received=repr(text))
         keywords[keyword.arg] = _value(keyword.value, text)
-    return Call(node.func.id, tuple(_value(argument, text) for argument in node.args), keywords)
+    return KernelCall(node.func.id, tuple(_value(argument, text) for argument in node.args), keywords)
 
 
 def _value(node: ast.expr, text: str) -> sp.Rational | bool:
@@ -117,7 +117,7 @@ def _value(node: ast.expr, text: str) -> sp.Rational | bool:
     raise ArgumentError("kernel", expected=_FORM, received=repr(text))
 
 
-def call_builder(builder: Callable[..., Any], call: Call) -> Any:
+def call_builder(builder: Callable[..., Any], call: KernelCall) -> Any:
     """Make the call.
 
     Raises:

@@ -128,9 +128,13 @@ class PiecewiseKernel(Kernel):
         """
         shift = real("shift", shift)
         if are_polynomial(self.pieces):
-            return at_position(_correlate(self, first, second), shift)
+            return at_position(self.correlation_pieces(first, second), shift)
         one, other = (_opaque(self, order) for order in (first, second))
         return NumericalIntegral(one(POSITION) * other(POSITION + shift), self._support)
+
+    def correlation_pieces(self, first: int, second: int) -> Pieces:
+        """Return Δ ↦ ∫ k⁽ᶠⁱʳˢᵗ⁾(u) k⁽ˢᵉᶜᵒⁿᵈ⁾(u + Δ) du of a kernel of polynomial pieces, as pieces in `POSITION`."""
+        return _correlate(self, first, second)
 
     def _derived(self, order: int) -> Pieces:
         check_integer("order", order, least=0)
@@ -206,7 +210,8 @@ def _transform(piece: Piece) -> sp.Expr:
 @cache
 def _opaque(kernel: PiecewiseKernel, order: int) -> Callable[[sp.Expr], sp.Expr]:
     """Return a derivative of the kernel as a function that prints as its name, in integrals without a closed form."""
-    return opaque_function(("k", "Dk", "D2k", "D3k")[order], kernel._derived(order))
+    function: Callable[[sp.Expr], sp.Expr] = opaque_function(("k", "Dk", "D2k", "D3k")[order], kernel._derived(order))
+    return function
 
 
 @cache

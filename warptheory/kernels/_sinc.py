@@ -34,7 +34,8 @@ class SincDerivative(sp.Function):
         return None
 
     def _eval_is_real(self) -> bool | None:
-        return self.args[1].is_real
+        is_real: bool | None = self.args[1].is_real
+        return is_real
 
     def fdiff(self, argindex: int = 2) -> sp.Expr:
         """Return the derivative in x, which is one order higher."""

@@ -24,7 +24,7 @@ from warptheory.symbolic import ComposedField, Field, InputField, OffsetField, S
 from warptheory.symbolic.offset_fields import Given, given_offsets
 from warptheory.symbolic.quadrature import quadrature
 from warptheory.symbolic.values import Index
-from warptheory.warping._reference import WILD
+from warptheory.warping.reference import WILD
 
 # Stands for reading between the points of a grid that is fine against the field.
 EXACT_KERNEL = kernels.get("bspline3(prefilter=True)")

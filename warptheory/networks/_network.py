@@ -13,7 +13,7 @@ from torch import nn
 from warptheory.core.checks import check_integer
 from warptheory.core.errors import UnknownNameError
 from warptheory.core.streams import Stream
-from warptheory.operators import SelfWarp
+from warptheory.operators.self_warp import SelfWarp
 
 
 class WarpedNetwork(nn.Module):

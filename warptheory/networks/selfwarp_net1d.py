@@ -9,7 +9,7 @@ from torch.nn import functional
 
 from warptheory.core.checks import check_fits, check_flag, check_integer
 from warptheory.networks._network import Family, WarpedNetwork, check_options, initialise
-from warptheory.operators import SelfWarp1d
+from warptheory.operators.self_warp import SelfWarp1d
 
 # What is left of 40 samples after three strides of two; the classifier sees where features are.
 _DEEPEST = 60  # no signal has 2⁶⁰ samples

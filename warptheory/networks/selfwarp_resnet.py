@@ -11,7 +11,7 @@ from torch.nn import functional
 from warptheory.core.checks import check_fits, check_flag, check_integer
 from warptheory.core.errors import ArgumentError, UnknownNameError
 from warptheory.networks._network import Family, WarpedNetwork, check_options, initialise
-from warptheory.operators import SelfWarp2d
+from warptheory.operators.self_warp import SelfWarp2d
 
 _DEEPEST = 9998  # of four digits, as in names
 PLACEMENTS = ("branch", "both", "between")

@@ -1,18 +1,24 @@
 """Dynamic sampling operators as torch layers, one file each; each knows its matrix and statistics.
 
-Random-field warps are a layer without a matrix: their offsets are drawn anew at every call.
+An operator's file lists in `__all__` what this package offers of it; it is imported when a name of its is first asked
+for. Random-field warps are a layer without a matrix: their offsets are drawn anew at every call.
 """
 
-from warptheory.operators._operator import OperatorStatistics, SamplingOperator
-from warptheory.operators.random_field_warp import RandomFieldWarp, WarpStrength
-from warptheory.operators.self_warp import SelfWarp, SelfWarp1d, SelfWarp2d
+import importlib
+from typing import Any
 
-__all__ = [
-    "OperatorStatistics",
-    "RandomFieldWarp",
-    "SamplingOperator",
-    "SelfWarp",
-    "SelfWarp1d",
-    "SelfWarp2d",
-    "WarpStrength",
-]
+from warptheory.core.catalogue import exported_names
+from warptheory.operators._operator import OperatorStatistics, SamplingOperator
+
+__all__ = ["OperatorStatistics", "SamplingOperator", *exported_names(__name__)]
+
+
+def __getattr__(name: str) -> Any:
+    modules = exported_names(__name__)
+    if name not in modules:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(modules[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

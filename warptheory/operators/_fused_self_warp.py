@@ -14,23 +14,22 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
-from warptheory import kernels, warping
-from warptheory.operators._offset_field import OffsetField
-from warptheory.operators._thin_convolution import ThinConvolution2d, convolve, is_eager
-from warptheory.warping import _backends, boundaries
-from warptheory.warping._eager import is_traced, is_watched
+from warptheory import warping
+from warptheory.core.torch_internals import has_listeners, is_eager, is_traced, is_watched
+from warptheory.operators._offset_transform import OffsetTransform
+from warptheory.operators._thin_convolution import ThinConvolution2d, convolve
 
 _KERNEL, _BACKEND, _DIM = "linear", "cpu", 2
 
 
 def fused_self_warp(
-    x: Float[Tensor, "B C *S"], head: nn.Module, field: OffsetField, kernel: str, boundary: str
+    x: Float[Tensor, "B C *S"], head: nn.Module, field: OffsetTransform, kernel: str, boundary: str
 ) -> Float[Tensor, "B C *S"] | None:
     """Return images (B, C, H, W) read at what their head returns as offsets; None where one pass cannot do it all."""
     if is_traced():  # what follows asks things that torch's compiler cannot read
         return None
     # Their subclasses, such as parametrized heads, may do anything else.
-    if type(head) is not ThinConvolution2d or type(field) is not OffsetField:
+    if type(head) is not ThinConvolution2d or type(field) is not OffsetTransform:
         return None
     if head.bias is None or not _is_fusible(x, head, field, kernel, boundary):
         return None
@@ -42,33 +41,25 @@ def fused_self_warp(
     return alone
 
 
-def _is_fusible(x: Tensor, head: ThinConvolution2d, field: OffsetField, kernel: str, boundary: str) -> bool:
-    # Function modes and hooks should hear of the offsets.
-    if torch._C._len_torch_function_stack() > 0 or _is_hooked(head) or _is_hooked(field):
+def _is_fusible(x: Tensor, head: ThinConvolution2d, field: OffsetTransform, kernel: str, boundary: str) -> bool:
+    # Function modes and hooks should hear of the offsets; and who takes saved tensors away, as checkpoints do, may call
+    # again while nobody listens, and expects the same ones.
+    if has_listeners(head, field):
         return False
-    # Who takes saved tensors away, as checkpoints do, may call again while nobody listens, and expects the same ones.
-    if torch._C._autograd._top_saved_tensors_default_hooks(True) is not None:
-        return False
-    if not field.is_plain or kernel != _KERNEL or boundary not in boundaries.BOUNDARIES or not head.is_fast(x):
+    if not field.is_plain or kernel != _KERNEL or not head.is_fast(x):
         return False
     outputs, channels, *size = head.weight.shape
     if outputs % _DIM or channels % max(outputs // _DIM, 1) or size[0] != size[1] or size[0] % 2 == 0:
         return False
-    # The offsets will be of the dtype of x, which is all that is asked of them.
-    name = _backends.name_of_choice(x, x, kernels.get(_KERNEL), None)
-    return name == _BACKEND and bool(_loops().fits(x, head.weight))
-
-
-def _is_hooked(module: nn.Module) -> bool:
-    """Return whether somebody wants to see the calls of a module."""
-    own = (module._forward_hooks, module._forward_pre_hooks, module._backward_hooks, module._backward_pre_hooks)
-    return any(own) or bool(torch.nn.modules.module._has_any_global_hook())
+    # The offsets will be of the dtype of x.
+    backend = warping.backend(x, kernel=_KERNEL, boundary=boundary)
+    return backend.name == _BACKEND and bool(_loops().fits(x, head.weight))
 
 
 @cache
 def _loops() -> ModuleType:
     """Import the compiled loops, which numba makes slow to import."""
-    return import_module("warptheory.operators._self_warp_cpu")
+    return import_module("warptheory.warping.engines.thin.self_warp")
 
 
 class _FusedSelfWarp(torch.autograd.Function):

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from warptheory import kernels, warping
 from warptheory.warping import boundaries
-from warptheory.warping._arguments import check_kernel_fits
+from warptheory.warping.arguments import check_kernel_fits
 
 
 @dataclass(frozen=True)

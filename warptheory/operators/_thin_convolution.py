@@ -15,7 +15,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.overrides import handle_torch_function, has_torch_function_variadic
 
-from warptheory.warping._eager import is_plain, is_traced, is_watched
+from warptheory.core.torch_internals import is_eager, is_watched
 
 _MOST_OUTPUTS = 8  # more of them fill torch's registers well enough
 _FEW_PRODUCTS = 100_000  # fewer take no time, and need not be compiled for
@@ -67,17 +67,10 @@ def _is_thin(x: Tensor, weight: Tensor) -> bool:
     return x.numel() * weight[:, 0].numel() >= _FEW_PRODUCTS
 
 
-def is_eager(*tensors: Tensor) -> bool:
-    """Return whether nobody records or transforms the call, or takes its derivative forward."""
-    is_transformed = is_traced() or torch._C._are_functorch_transforms_active()
-    is_forward = torch.autograd.forward_ad._current_level >= 0
-    return not (is_transformed or is_forward or torch.is_autocast_enabled("cpu")) and is_plain(*tensors)
-
-
 @cache
 def _loops() -> ModuleType:
     """Import the compiled loops, which numba makes slow to import."""
-    return import_module("warptheory.operators._thin_cpu")
+    return import_module("warptheory.warping.engines.thin.convolution")
 
 
 class _ThinConvolution(torch.autograd.Function):

@@ -20,7 +20,9 @@ from warptheory.core.streams import Stream
 from warptheory.fields import CovarianceFunction, FieldSampler, SquaredExponential
 from warptheory.fields.parameters import check_spread
 from warptheory.warping import boundaries
-from warptheory.warping._arguments import check_kernel_fits, check_values
+from warptheory.warping.arguments import check_kernel_fits, check_values
+
+__all__ = ["RandomFieldWarp", "WarpStrength"]
 
 # Share of the offsets' variance that an embedding may clip, which no image shows: lengths up to twice the image fit.
 _CLIPPED = 1e-6

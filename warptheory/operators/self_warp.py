@@ -11,9 +11,11 @@ from torch import Tensor, nn
 from warptheory.core.checks import check_integer, check_number
 from warptheory.core.errors import ArgumentError
 from warptheory.operators._fused_self_warp import fused_self_warp
-from warptheory.operators._offset_field import OffsetField
+from warptheory.operators._offset_transform import OffsetTransform
 from warptheory.operators._operator import SamplingOperator
 from warptheory.operators._thin_convolution import ThinConvolution2d
+
+__all__ = ["SelfWarp", "SelfWarp1d", "SelfWarp2d"]
 
 
 class SelfWarp(SamplingOperator):
@@ -74,7 +76,7 @@ class SelfWarp(SamplingOperator):
         self.groups = _group_count(groups, channels)
         self.head_gain = check_number("head_gain", head_gain, least=0)
         self.head = self._convolution(channels, self.dim * self.groups, kernel_size)
-        self.field = OffsetField(self.dim, scale, lipschitz, smoothing, gradient_scale)
+        self.field = OffsetTransform(self.dim, scale, lipschitz, smoothing, gradient_scale)
         self.reset_head()
 
     @staticmethod

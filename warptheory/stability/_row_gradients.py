@@ -6,11 +6,11 @@ from functools import partial
 from typing import Any
 
 from torch import Tensor, nn
-from torch.utils._pytree import tree_leaves
 from torch.utils.hooks import RemovableHandle
 from torch.utils.weak import WeakIdKeyDictionary
 
-from warptheory.operators import SelfWarp
+from warptheory.core.torch_internals import tree_leaves
+from warptheory.operators.self_warp import SelfWarp
 from warptheory.stability._alarms import Alarms
 from warptheory.stability._layer_statistics import LayerRow
 from warptheory.stability._parameter_gradients import ParameterGradient

@@ -3,7 +3,7 @@
 Conventions: pixel centres sit on integers; offsets are in pixels, in array-axis order (axis 0 first),
 relative to the output pixel; B batch, C channels, G offset groups, d = 1, 2 or 3 spatial axes.
 
-The operator is computed by one of several backends (see `backend`), which agree to rounding: the readable
+The operator is computed by one of several engines (see `backend` and `engines`), which agree to rounding: the readable
 reference in plain torch, for every kernel; compiled loops on the CPU, for every kernel that reads finitely many
 pixels; and Triton kernels on the GPU, for the linear one. It is differentiable to any order, backward and
 forward, and works under `torch.func`, `torch.compile` and `torch.export`.
@@ -15,7 +15,6 @@ result A10). A derivative taken at a knot along several axes follows the rule al
 """
 
 from collections.abc import Sequence
-from functools import lru_cache
 from math import prod
 
 import torch
@@ -26,10 +25,11 @@ from torch.overrides import handle_torch_function, has_torch_function_variadic
 from warptheory import kernels
 from warptheory.core.errors import ArgumentError
 from warptheory.kernels import Kernel
-from warptheory.warping import _backends, _operator, _prefilter, _reference, boundaries
-from warptheory.warping._arguments import (
-    check_kernel_fits,
-    check_knot,
+from warptheory.warping import _operator, _prefilter, boundaries, reference
+from warptheory.warping._dispatch import Backend, BackendError, choose
+from warptheory.warping._options import WarpOptions
+from warptheory.warping._options import options as checked_options
+from warptheory.warping.arguments import (
     check_offset_shape,
     check_offsets,
     check_pair,
@@ -37,20 +37,19 @@ from warptheory.warping._arguments import (
     check_size,
     check_values,
 )
-from warptheory.warping._backends import Backend, BackendError
-from warptheory.warping._tracing import constant_when_traced
+from warptheory.warping.interpolation import Interpolation
 
 _INDEX_BYTES = 8
 _MATRIX_LIMIT = 2**63  # torch numbers the places of a sparse tensor
 # (B, d, *T) or (B, G, d, *T); an optional axis is more than a shape annotation can say.
-Offsets = Float[Tensor, "B *GdT"]
+OffsetTensor = Float[Tensor, "B *GdT"]
 
 __all__ = ["Backend", "BackendError", "backend", "hit_counts", "splat", "warp", "warp_gradient", "warp_matrix"]
 
 
 def warp(
     x: Float[Tensor, "B C *S"],
-    offsets: Offsets,
+    offsets: OffsetTensor,
     kernel: str | Kernel = "linear",
     boundary: str = "zeros",
     *,
@@ -88,15 +87,15 @@ def warp(
     # Function modes see the call, as they see those of torch.nn.functional.
     if has_torch_function_variadic(x, offsets):
         return handle_torch_function(warp, (x, offsets), x, offsets, kernel, boundary, knot=knot, backend=backend)
-    dim, rule = _prepare("x", x, offsets, kernel, boundary, knot, backend)
-    filtered, rule = _prefilter.coefficients(x, rule)
-    y = _operator.gather(filtered, offsets, (0,) * dim, rule)
+    dim, options = _prepare("x", x, offsets, kernel, boundary, knot, backend)
+    filtered, options = _prefilter.coefficients(x, options)
+    y = _operator.gather(filtered, offsets, (0,) * dim, options)
     return y if filtered is x else y.to(x.dtype)
 
 
 def splat(
     g: Float[Tensor, "B C *T"],
-    offsets: Offsets,
+    offsets: OffsetTensor,
     size: Sequence[int] | None = None,
     kernel: str | Kernel = "linear",
     boundary: str = "zeros",
@@ -125,7 +124,7 @@ def splat(
 
     Source: the transfer (Perron–Frobenius) operator on the grid; arXiv 2511.20800, backward pass.
     """
-    dim, rule = _prepare("g", g, offsets, kernel, boundary, knot, backend)
+    dim, options = _prepare("g", g, offsets, kernel, boundary, knot, backend)
     grouped = check_offsets(offsets, dim)
     if g.shape[2:] != grouped.shape[3:]:
         raise ArgumentError(
@@ -133,17 +132,17 @@ def splat(
         )
     sizes = check_size(size, g.shape[2:])
     check_room("size", g.shape[0] * g.shape[1] * prod(sizes), g, f"{tuple(g.shape[:2])} images of {sizes}")
-    prefilter = _prefilter.prefilter_of(rule, g.dtype)
+    prefilter = _prefilter.prefilter_of(options, g.dtype)
     if prefilter is None:
-        return _operator.scatter(g, grouped, sizes, (0,) * dim, rule)
+        return _operator.scatter(g, grouped, sizes, (0,) * dim, options)
     wide = g.to(torch.promote_types(g.dtype, torch.float32))
     longer = tuple(length + 2 * prefilter.margin for length in sizes)
-    found = _operator.scatter(wide, grouped, longer, (0,) * dim, rule._replace(kernel=prefilter.gathers))
-    return _prefilter.adjoint(found, rule).to(g.dtype)
+    found = _operator.scatter(wide, grouped, longer, (0,) * dim, options._replace(kernel=prefilter.gathers))
+    return _prefilter.adjoint(found, options).to(g.dtype)
 
 
 def hit_counts(
-    offsets: Offsets,
+    offsets: OffsetTensor,
     size: Sequence[int] | None = None,
     kernel: str | Kernel = "linear",
     boundary: str = "zeros",
@@ -179,7 +178,7 @@ def hit_counts(
 
 def warp_gradient(
     x: Float[Tensor, "B C *S"],
-    offsets: Offsets,
+    offsets: OffsetTensor,
     kernel: str | Kernel = "linear",
     boundary: str = "zeros",
     *,
@@ -209,16 +208,16 @@ def warp_gradient(
 
     Source: result A7; at knots: A10.
     """
-    dim, rule = _prepare("x", x, offsets, kernel, boundary, knot, backend)
+    dim, options = _prepare("x", x, offsets, kernel, boundary, knot, backend)
     grouped = check_offsets(offsets, dim)
     check_room("offsets", dim * x.shape[0] * x.shape[1] * prod(grouped.shape[3:]), x, _grid(grouped.shape))
-    filtered, rule = _prefilter.coefficients(x, rule)
+    filtered, options = _prefilter.coefficients(x, options)
     axes = [tuple(int(axis == i) for axis in range(dim)) for i in range(dim)]
-    return torch.stack([_operator.gather(filtered, grouped, orders, rule) for orders in axes], dim=2).to(x.dtype)
+    return torch.stack([_operator.gather(filtered, grouped, orders, options) for orders in axes], dim=2).to(x.dtype)
 
 
 def warp_matrix(
-    offsets: Offsets,
+    offsets: OffsetTensor,
     size: Sequence[int] | None = None,
     kernel: str | Kernel = "linear",
     boundary: str = "zeros",
@@ -243,11 +242,12 @@ def warp_matrix(
     """
     grouped = check_offsets(offsets, dim=len(size) if isinstance(size, Sequence) else None)
     sizes = check_size(size, grouped.shape[3:])
-    rule = _operator.Rule(*_rule(kernel, boundary, "right", None))
-    _check_matrix_fits(grouped, sizes, _operator.kernel_of(rule.kernel))
-    prefilter = _prefilter.prefilter_of(rule, grouped.dtype)
+    options = checked_options(kernel, boundary, "right", None)
+    interpolation = options.interpolation()
+    _check_matrix_fits(grouped, sizes, interpolation.kernel)
+    prefilter = _prefilter.prefilter_of(options, grouped.dtype)
     if prefilter is None:
-        matrix = _reference.warp_matrix(grouped, sizes, _operator.kernel_of(rule.kernel), boundaries.get(boundary))
+        matrix = reference.warp_matrix(grouped, sizes, interpolation)
     else:
         matrix = _prefilter.matrix(grouped, sizes, prefilter)
     return matrix if offsets.ndim == grouped.ndim else matrix.select(1, 0).coalesce()
@@ -255,8 +255,9 @@ def warp_matrix(
 
 def backend(
     x: Float[Tensor, "B C *S"] | None = None,
-    offsets: Offsets | None = None,
+    offsets: OffsetTensor | None = None,
     kernel: str | Kernel = "linear",
+    boundary: str = "zeros",
     *,
     backend: str | None = None,
 ) -> Backend:
@@ -267,6 +268,7 @@ def backend(
             offsets, of their dtype and device, and without offsets for float32 on the default device.
         offsets: the offsets of the call, shape (B, d, *T) or (B, G, d, *T); None: of the dtype of x.
         kernel: the kernel of the call.
+        boundary: the boundary rule of the call.
         backend: the backend to be asked for, if any; None as in `warp`.
 
     Returns:
@@ -274,7 +276,7 @@ def backend(
 
     Raises:
         ArgumentError: a shape, dtype or device that does not fit, or no such backend.
-        UnknownNameError: no such kernel.
+        UnknownNameError: no such kernel or boundary.
         BackendError: the backend asked for cannot run the call.
 
     >>> import warptheory as wt
@@ -290,7 +292,7 @@ def backend(
     if offsets is not None:
         grouped = check_offsets(offsets, dim)
         check_pair("x", values, grouped, grouped.shape)
-    return _backends.choose(values, grouped, kernels.get(kernel), backend)
+    return choose(values, grouped, Interpolation(kernels.get(kernel), boundaries.get(boundary)), backend)
 
 
 def _prepare(
@@ -300,14 +302,14 @@ def _prepare(
     kernel: str | Kernel,
     boundary: str,
     knot: str,
-    wish: str | None,
-) -> tuple[int, _operator.Rule]:
+    backend: str | None,
+) -> tuple[int, WarpOptions]:
     """Check the arguments of a call; return the number of axes, and how to sample."""
     dim = check_values(argument, values)
     shape = check_offset_shape(offsets, dim)
     check_pair(argument, values, offsets, shape)
     check_room("offsets", values.shape[0] * values.shape[1] * prod(shape[3:]), values, _grid(shape))
-    return dim, _operator.Rule(*_rule(kernel, boundary, knot, wish))
+    return dim, checked_options(kernel, boundary, knot, backend)
 
 
 def _grid(shape: Sequence[int]) -> str:
@@ -326,22 +328,3 @@ def _check_matrix_fits(offsets: Tensor, size: tuple[int, ...], kernel: Kernel) -
     check_room("offsets", batch * groups * rows * taps, offsets, received, entry)
     if kernel.prefilter is not None:
         check_room("size", (batch * groups * rows + columns) * columns, offsets, received)
-
-
-# torch.compile takes the outcome as a constant instead of tracing the catalogues.
-@constant_when_traced
-def _rule(kernel: str | Kernel, boundary: str, knot: str, wish: str | None) -> tuple[str, str, str, str]:
-    try:
-        return _remembered_rule(kernel, boundary, knot, wish)
-    except TypeError:  # something that cannot be hashed; the checks say what is wrong with it
-        return _remembered_rule.__wrapped__(kernel, boundary, knot, wish)
-
-
-@lru_cache(maxsize=256)
-def _remembered_rule(kernel: str | Kernel, boundary: str, knot: str, wish: str | None) -> tuple[str, str, str, str]:
-    check_knot(knot)
-    boundaries.get(boundary)
-    resolved = kernels.get(kernel)
-    check_kernel_fits(resolved, boundary)
-    _backends.check_name(wish)
-    return _operator.kernel_handle(resolved), boundary, knot, wish or ""

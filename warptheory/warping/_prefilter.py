@@ -5,7 +5,7 @@ A B-spline of degree three is no interpolant: Σₘ k(n − m) x[m] blurs x. The
 (M. Unser, IEEE Signal Process. Mag. 16(6), 1999). They are x convolved with the inverse h of the kernel's
 samples, which decays geometrically and is cut where what is left of it is below rounding.
 
-Where the rule repeats the image (reflect, mirror, periodic), it continues c as it continues x. Beside an
+Where the boundary rule commutes with filters (reflect, mirror, periodic), it continues c as it continues x. Beside an
 image in zeros or between copies of its edge, c oscillates on, as far as h reaches. So c is then worked out
 on an axis that is longer by that margin at both ends, and the kernel reads coefficient m at m + margin.
 """
@@ -21,13 +21,13 @@ from torch import Tensor
 from torch.nn import functional
 
 from warptheory.core.errors import ArgumentError
+from warptheory.core.torch_internals import constant_when_traced
 from warptheory.kernels import CardinalSpline
-from warptheory.warping import _reference, boundaries
-from warptheory.warping._layout import empty_image, is_channels_last
-from warptheory.warping._operator import Rule, kernel_of, moved_handle
-from warptheory.warping._tracing import constant_when_traced
+from warptheory.warping import boundaries, reference
+from warptheory.warping._options import WarpOptions, kernel_of, moved_handle
+from warptheory.warping.engines.layout import empty_image, is_channels_last
+from warptheory.warping.interpolation import Interpolation
 
-_REPEATING = ("reflect", "mirror", "periodic")
 _BLOCK = 32  # coefficients of a long line that one product of matrices works out
 _SHORT = 128  # pixels of a line for which a block costs no less than all of it
 
@@ -53,9 +53,9 @@ class Prefilter(NamedTuple):
         return len(self.response) // 2
 
 
-def prefilter_of(rule: Rule, dtype: torch.dtype) -> Prefilter | None:
-    """Return the prefilter of a rule's kernel for images of a dtype; None if it has none."""
-    found = _remembered(rule.kernel, rule.boundary, dtype == torch.float64)
+def prefilter_of(options: WarpOptions, dtype: torch.dtype) -> Prefilter | None:
+    """Return the prefilter of a kernel for images of a dtype; None if it has none."""
+    found = _remembered(options.kernel, options.boundary, dtype == torch.float64)
     return None if found is None else Prefilter(*found)
 
 
@@ -78,27 +78,27 @@ def _worked_out(kernel: str, boundary: str, is_double: bool) -> tuple[str, tuple
     if not isinstance(cardinal, CardinalSpline):
         raise ArgumentError("kernel", expected="a CardinalSpline, where it has a prefilter", received=cardinal.name)
     response = cardinal.inverse(tail=torch.finfo(torch.float64 if is_double else torch.float32).eps / 4)
-    margin = 0 if boundary in _REPEATING else len(response) // 2
+    margin = 0 if boundaries.get(boundary).commutes else len(response) // 2
     return boundary, response, margin, moved_handle(kernel, margin)
 
 
-def coefficients(x: Float[Tensor, "B C *S"], rule: Rule) -> tuple[Float[Tensor, "B C *M"], Rule]:
+def coefficients(x: Float[Tensor, "B C *S"], options: WarpOptions) -> tuple[Float[Tensor, "B C *M"], WarpOptions]:
     """Return what the operator gathers in place of x, and by which rule; x itself for kernels without a prefilter."""
-    prefilter = prefilter_of(rule, x.dtype)
+    prefilter = prefilter_of(options, x.dtype)
     if prefilter is None:
-        return x, rule
+        return x, options
     wide = x.to(torch.promote_types(x.dtype, torch.float32))
-    return _run(wide, rule, False), rule._replace(kernel=prefilter.gathers)
+    return _run(wide, options, False), options._replace(kernel=prefilter.gathers)
 
 
-def adjoint(found: Float[Tensor, "B C *M"], rule: Rule) -> Float[Tensor, "B C *S"]:
+def adjoint(found: Float[Tensor, "B C *M"], options: WarpOptions) -> Float[Tensor, "B C *S"]:
     """Return the adjoint of `coefficients`, for a kernel that has a prefilter."""
-    return _run(found, rule, True)
+    return _run(found, options, True)
 
 
-def _run(values: Tensor, rule: Rule, adjoint: bool) -> Tensor:
+def _run(values: Tensor, options: WarpOptions, adjoint: bool) -> Tensor:
     call = _prefilter if torch.compiler.is_compiling() else _apply
-    return call(values, rule.kernel, rule.boundary, adjoint)
+    return call(values, options.kernel, options.boundary, adjoint)
 
 
 def _apply(values: Tensor, kernel: str, boundary: str, adjoint: bool) -> Tensor:
@@ -138,10 +138,10 @@ _prefilter.register_autograd(_prefilter_backward, setup_context=_save_rule)
 
 def matrix(offsets: Float[Tensor, "B G d *T"], size: Sequence[int], prefilter: Prefilter) -> Float[Tensor, "B G N M"]:
     """Assemble W as a sparse tensor, which is full: a product over the axes, as the kernel and its prefilter are."""
-    kernel, boundary = kernel_of(prefilter.gathers), boundaries.get(prefilter.boundary)
+    interpolation = Interpolation(kernel_of(prefilter.gathers), boundaries.get(prefilter.boundary))
     wide, rows = offsets.to(torch.promote_types(offsets.dtype, torch.float32)), []
     for axis, length in enumerate(size):
-        on_coefficients = _reference.axis_matrix(wide, axis, length + 2 * prefilter.margin, kernel, boundary)
+        on_coefficients = reference.axis_matrix(wide, axis, length + 2 * prefilter.margin, interpolation)
         rows.append(_filter_adjoint(on_coefficients, prefilter))
     product = reduce(lambda left, right: (left.unsqueeze(-1) * right.unsqueeze(-2)).flatten(-2), rows)
     return product.to(offsets.dtype).to_sparse()

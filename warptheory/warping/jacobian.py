@@ -1,5 +1,7 @@
 """The Jacobian of the sampling map t ↦ t + ε(t): its slopes, and how much it stretches or folds."""
 
+import functools
+import operator
 from collections.abc import Sequence
 
 import torch
@@ -66,12 +68,15 @@ def jacobian_determinant(
 
 
 def determinant(matrices: Float[Tensor, "B d d *N"]) -> Float[Tensor, "B *N"]:
-    """Return determinants, shape (B, *N), expanded along the first row; for small d that is faster than factorising."""
+    """Return the determinants (B, *N) of matrices (B, d, d, *N), expanded along the first row.
+
+    For the small d of a grid that is faster than a factorisation.
+    """
     dim = matrices.shape[1]
     if dim == 1:
         return matrices[:, 0, 0]
-    terms = []
+    terms: list[Tensor] = []
     for column in range(dim):
         others = [other for other in range(dim) if other != column]
         terms.append((-1) ** column * matrices[:, 0, column] * determinant(matrices[:, 1:, others]))
-    return sum(terms[1:], terms[0])
+    return functools.reduce(operator.add, terms)

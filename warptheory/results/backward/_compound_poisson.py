@@ -17,8 +17,7 @@ import numpy as np
 import sympy as sp
 from numpy import ndarray
 
-from warptheory.kernels import POSITION, Kernel, Piece, PiecewiseKernel
-from warptheory.kernels._pieces import convolve
+from warptheory.kernels import POSITION, Kernel, Piece, PiecewiseKernel, convolve
 from warptheory.results.backward._reading import kernel_values, support, support_size
 from warptheory.symbolic import NotReducible, Step
 from warptheory.symbolic.nodes import Node

@@ -14,8 +14,7 @@ from numpy import ndarray
 
 from warptheory.core.errors import ArgumentError
 from warptheory.fields.laws import ARGUMENT, Law
-from warptheory.kernels import FRACTION, Kernel, PeriodicFunction, Piece, PiecewiseKernel
-from warptheory.kernels._piecewise import taps_of
+from warptheory.kernels import FRACTION, Kernel, PeriodicFunction, Piece, PiecewiseKernel, taps_of
 from warptheory.symbolic import NotReducible, OffsetField
 from warptheory.symbolic.nodes import Node, Opaque, kernel_function
 from warptheory.symbolic.quadrature import Environment, Evaluate, quadrature

@@ -12,8 +12,7 @@ import numpy as np
 import sympy as sp
 from numpy import ndarray
 
-from warptheory.kernels import FRACTION, Kernel, PeriodicFunction
-from warptheory.kernels._periodic import Cell
+from warptheory.kernels import FRACTION, Cell, Kernel, PeriodicFunction
 from warptheory.results.backward._reading import kernel_values
 from warptheory.symbolic import NotReducible
 from warptheory.symbolic.nodes import Node

@@ -18,9 +18,17 @@ import sympy as sp
 from numpy import ndarray
 
 from warptheory.fields import laws
-from warptheory.kernels import Kernel, NoClosedFormError
-from warptheory.kernels._pieces import POSITION, Piece, Pieces, are_polynomial
-from warptheory.kernels._piecewise import PiecewiseKernel, _correlate, reproduced_degree, taps_of
+from warptheory.kernels import (
+    POSITION,
+    Kernel,
+    NoClosedFormError,
+    Piece,
+    Pieces,
+    PiecewiseKernel,
+    are_polynomial,
+    reproduced_degree,
+    taps_of,
+)
 from warptheory.symbolic import NotConverged
 from warptheory.symbolic.gaussian import normal_density
 from warptheory.symbolic.nodes import KernelValue, Node, edges_of, kernel_argument, kernel_label
@@ -41,7 +49,7 @@ def autocorrelation(kernel: Kernel) -> PiecewiseKernel:
         NoClosedFormError: a kernel without finitely many polynomial pieces.
     """
     polynomial_pieces(kernel)
-    pieces = _correlate(kernel, 0, 0)
+    pieces = kernel.correlation_pieces(0, 0)
     degree = reproduced_degree(taps_of(pieces))
     return PiecewiseKernel(f"the autocorrelation of {kernel.name}", pieces, degree, kernel.source)
 

@@ -4,8 +4,9 @@ from typing import Any
 
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
-from torch.utils._pytree import tree_leaves
 from torch.utils.weak import WeakIdKeyDictionary
+
+from warptheory.core.torch_internals import tree_leaves
 
 
 class Ancestry(TorchFunctionMode):

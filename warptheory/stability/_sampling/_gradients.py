@@ -5,9 +5,9 @@ from weakref import WeakValueDictionary
 
 import torch
 from torch import Tensor
-from torch.autograd.variable import Variable
 from torch.utils.hooks import RemovableHandle
 
+from warptheory.core.torch_internals import backward_pass_number, when_backward_ends
 from warptheory.stability._sampling._readable import harmless, is_readable
 
 
@@ -55,18 +55,18 @@ class BackwardPasses:
         outer = next((each for each in self._running.values() if each.has_inner), None)
         if outer is not None:
             return outer
-        number = torch._C._current_graph_task_id()
+        number = backward_pass_number()
         found = self._running.get(number)
         if found is None:
             found = self._running[number] = BackwardPass(number)
             # Kept by autograd until the pass is over, even if it fails.
-            Variable._execution_engine.queue_callback(found.finish)
+            when_backward_ends(found.finish)
         return found
 
 
 def is_in_backward() -> bool:
     """Return whether this thread is inside a backward pass."""
-    return torch._C._current_graph_task_id() != -1
+    return backward_pass_number() != -1
 
 
 def listen(tensor: Tensor, receive: Callable[[Tensor], bool], *kept: object) -> RemovableHandle:

@@ -1,0 +1,125 @@
+"""Which engine runs a call, and why: the table of engines, and one dispatch for all operators."""
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from importlib import import_module
+from typing import cast
+
+from jaxtyping import Float
+from torch import Tensor
+
+from warptheory.core.errors import ArgumentError, WarpTheoryError
+from warptheory.warping.engines.engine import Engine
+from warptheory.warping.interpolation import Interpolation
+
+VARIABLE = "WARPTHEORY_BACKEND"
+REFERENCE = "reference"
+# Engines by the names that users know; each is imported when it is first asked for.
+ENGINES = {
+    REFERENCE: "warptheory.warping.reference",
+    "cpu": "warptheory.warping.engines.cpu.engine",
+    "triton": "warptheory.warping.engines.triton.engine",
+}
+
+
+class BackendError(WarpTheoryError):
+    """A backend that was asked for by name cannot run a call; the message says why."""
+
+
+@dataclass(frozen=True)
+class Backend:
+    """The backend of a call: its name, and why it is the one."""
+
+    name: str
+    reason: str
+
+    def __str__(self) -> str:
+        return f"{self.name}: {self.reason}"
+
+
+@cache
+def engine(name: str) -> Engine:
+    """Import an engine."""
+    return cast("Engine", import_module(ENGINES[name]))
+
+
+def choose(
+    x: Float[Tensor, "B C *S"],
+    offsets: Float[Tensor, "B G d *T"],
+    interpolation: Interpolation,
+    forced: str | None,
+) -> Backend:
+    """Choose the backend of a call.
+
+    Args:
+        x: the image (of `splat`: what is scattered), shape (B, C, *S).
+        offsets: grouped offsets, shape (B, G, d, *T).
+        interpolation: how to read between pixels.
+        forced: a name in `ENGINES`, or None for the environment variable's, and failing that the fastest.
+
+    Raises:
+        ArgumentError: no backend of that name.
+        BackendError: the backend asked for cannot run the call.
+    """
+    wanted, origin = _wanted(forced)
+    name, obstacle = _pick(x, offsets, interpolation, wanted, origin)
+    if wanted is not None:
+        return Backend(name, f"asked for by {origin}")
+    if obstacle is not None:
+        return Backend(name, f"not {_native(x)}: {obstacle}")
+    if interpolation.is_linear:
+        return Backend(name, f"the fast kernels for {x.device.type} tensors")
+    return Backend(name, "its compiled loop over the taps of any compact kernel")
+
+
+def engine_for(
+    values: Tensor,
+    offsets: Tensor,
+    interpolation: Interpolation,
+    forced: str | None,
+    size: Sequence[int] | None = None,
+) -> Engine:
+    """Return the engine that `choose` chooses; `size` is that of the image, where values are scattered into it."""
+    return engine(_pick(values, offsets, interpolation, *_wanted(forced), size)[0])
+
+
+def _pick(
+    values: Tensor,
+    offsets: Tensor,
+    interpolation: Interpolation,
+    wanted: str | None,
+    origin: str,
+    size: Sequence[int] | None = None,
+) -> tuple[str, str | None]:
+    """Return the name of the engine, and what kept the native one from being it."""
+    name = wanted or _native(values)
+    obstacle = engine(name).obstacle(values, offsets, interpolation, size)
+    if obstacle is None:
+        return name, None
+    if wanted is not None:
+        raise BackendError(f"backend {wanted!r}, asked for by {origin}, cannot run this call: {obstacle}")
+    return REFERENCE, obstacle
+
+
+def _native(values: Tensor) -> str:
+    return "triton" if values.is_cuda else "cpu"
+
+
+def _wanted(forced: str | None) -> tuple[str | None, str]:
+    """Return the backend that is asked for, if one is, and by what."""
+    if forced is not None:
+        check_name(forced)
+        return forced, "the argument"
+    variable = os.environ.get(VARIABLE)
+    if not variable:
+        return None, ""
+    check_name(variable, VARIABLE)
+    return variable, f"the environment variable {VARIABLE}"
+
+
+def check_name(name: str | None, argument: str = "backend") -> None:
+    """Check the name of a backend; None leaves the choice open."""
+    if name is not None and name not in ENGINES:
+        raise ArgumentError(argument, expected=f"one of {', '.join(ENGINES)}", received=repr(name))

@@ -1,0 +1,9 @@
+"""Border: outside stand copies of the border pixel, a a a | a b c d | d d d."""
+
+from jaxtyping import Int
+from torch import Tensor
+
+
+def border(positions: Int[Tensor, "*T"], size: int) -> tuple[Int[Tensor, "*T"], None]:
+    """Return the clamped positions (*T)."""
+    return positions.clamp(0, size - 1), None

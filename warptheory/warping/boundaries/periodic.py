@@ -1,0 +1,10 @@
+"""Periodic: the image repeats, b c d | a b c d | a b c."""
+
+import torch
+from jaxtyping import Int
+from torch import Tensor
+
+
+def periodic(positions: Int[Tensor, "*T"], size: int) -> tuple[Int[Tensor, "*T"], None]:
+    """Return the positions (*T) modulo the size."""
+    return torch.remainder(positions, size), None
