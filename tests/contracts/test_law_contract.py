@@ -15,7 +15,7 @@ from warptheory.core.streams import Stream
 from warptheory.fields import IID, laws
 from warptheory.fields.laws import ARGUMENT, Law
 from warptheory.symbolic import evaluate
-from warptheory.symbolic._averages import average_over_law
+from warptheory.symbolic.averages import average_over_law
 from warptheory.symbolic.quadrature import quadrature
 
 N = 200_000

@@ -5,17 +5,19 @@ import math
 import pytest
 
 from warptheory import results
-from warptheory.results._curves import STANDARD, Curve, grid
+from warptheory.results import UNIT_INPUT, Curve, evenly_spaced
 
-CURVE = Curve(results.get("A4"), "variance", "s", grid(0.1, 0.7, 7), (0.3,), dim=2, given={"offsets": "normal"})
+CURVE = Curve(
+    results.get("A4"), "variance", "s", evenly_spaced(0.1, 0.7, 7), (0.3,), dim=2, given={"offsets": "normal"}
+)
 
 
 def test_numbers_are_those_of_the_result():
     points = list(CURVE.points(seed=3))
-    assert [point.value for point in points] == list(grid(0.1, 0.7, 7))
+    assert [point.value for point in points] == list(evenly_spaced(0.1, 0.7, 7))
     for point in points:
         theory = results.get("A4").evaluate(
-            "variance", dim=2, offsets="normal", s=point.value, **STANDARD, standard=True
+            "variance", dim=2, offsets="normal", s=point.value, **UNIT_INPUT, standard=True
         )
         assert point.theory == pytest.approx(theory, rel=1e-14)
 

@@ -15,7 +15,7 @@ from warptheory.results._claims import ClaimPlan, cases_of
 from warptheory.results._planted import plant_exponents
 from warptheory.results._ranges import Range, limit, random_point, whole
 from warptheory.symbolic import evaluate
-from warptheory.symbolic._nodes import _tap_sum
+from warptheory.symbolic.nodes import _tap_sum
 
 EVERY = results.match(["*"])
 PLAN = ClaimPlan(0, 0, "cpu", 1.0)

@@ -21,7 +21,7 @@ from warptheory.symbolic import (
     splat,
     warp,
 )
-from warptheory.symbolic._stacks import StackCovariance, reading, smoothing
+from warptheory.symbolic.stacks import StackCovariance, reading, smoothing
 
 X = IIDField("x", law="two_point")
 FIRST = OffsetField("two_point", location="3/10", scale="6/10", name="e1")

@@ -31,7 +31,7 @@ def _yes(*_: object) -> bool:
 
 _tracing_state = _found(
     "_C._get_tracing_state",
-    lambda: torch.jit.is_tracing() or None,  # type: ignore[attr-defined, no-untyped-call]  # public, not typed
+    lambda: torch.jit.is_tracing() or None,  # type: ignore[attr-defined, no-untyped-call, unused-ignore]  # public, not typed
 )
 _dispatch_modes = _found("_C._len_torch_dispatch_stack", _yes)
 _function_modes = _found("_C._len_torch_function_stack", _yes)

@@ -7,7 +7,8 @@
 
 from warptheory.results._catalogue import get, labels, match
 from warptheory.results._check import check
-from warptheory.results._claims import Case, Prepared
+from warptheory.results._claims import Case, ClaimPlan, Prepared
+from warptheory.results._curves import UNIT_INPUT, Curve, CurvePoint, evenly_spaced, with_estimate, write_points
 from warptheory.results._power import not_planted, power
 from warptheory.results._quantity import Quantity
 from warptheory.results._ranges import DEFAULT_VALUES, Range
@@ -20,8 +21,12 @@ from warptheory.results._sweep import Choice, replay_sweep, sweep
 __all__ = [
     "DEFAULT_VALUES",
     "PIXEL",
+    "UNIT_INPUT",
     "Case",
     "Choice",
+    "ClaimPlan",
+    "Curve",
+    "CurvePoint",
     "Prepared",
     "Progress",
     "Quantity",
@@ -29,6 +34,7 @@ __all__ = [
     "Result",
     "Setting",
     "check",
+    "evenly_spaced",
     "get",
     "labels",
     "match",
@@ -37,4 +43,6 @@ __all__ = [
     "replay",
     "replay_sweep",
     "sweep",
+    "with_estimate",
+    "write_points",
 ]

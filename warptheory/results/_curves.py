@@ -26,11 +26,11 @@ from warptheory.symbolic import Statistic
 from warptheory.symbolic.nodes import Node
 
 # The input, unless a curve says otherwise; its law is normal.
-STANDARD: Mapping[str, float] = MappingProxyType({"mu": 0.0, "sigma": 1.0})
+UNIT_INPUT: Mapping[str, float] = MappingProxyType({"mu": 0.0, "sigma": 1.0})
 
 
 @dataclass(frozen=True)
-class Point:
+class CurvePoint:
     """A point of a curve, one row of the record.
 
     Attributes:
@@ -94,7 +94,7 @@ class Curve:
     rtol: float = 1e-2
     atol: float = 0.0
 
-    def points(self, seed: int = 0, device: str = "cpu", thin: int = 1) -> Iterator[Point]:
+    def points(self, seed: int = 0, device: str = "cpu", thin: int = 1) -> Iterator[CurvePoint]:
         """Yield the points in the order of the parameter.
 
         Args:
@@ -108,10 +108,10 @@ class Curve:
         for value in sorted({*self.values[::thin], *simulated}):
             yield measured[value] if value in measured else replace(self.at(value), theory=self.theory(value))
 
-    def at(self, value: float) -> Point:
+    def at(self, value: float) -> CurvePoint:
         """Return the point at a value of the parameter, still without its numbers."""
         given = ", ".join(f"{name} = {choice}" for name, choice in self.given.items())
-        return Point(self.result.label, self.quantity, self.kernel, self.dim, given, self.parameter, value)
+        return CurvePoint(self.result.label, self.quantity, self.kernel, self.dim, given, self.parameter, value)
 
     def theory(self, value: float) -> float:
         """Return the closed form's number."""
@@ -121,13 +121,13 @@ class Curve:
         symbols = sorted(self._closed_form.free_symbols, key=str)
         return float(self._compiled(*(numbers[symbol.name] for symbol in symbols)))
 
-    def limit(self) -> Point:
+    def limit(self) -> CurvePoint:
         """Return the limit of an infinite parameter, for a quantity that is the limit; nothing is simulated."""
         return replace(self.at(math.inf), theory=self.theory(math.inf))
 
     def numbers(self, value: float) -> dict[str, float]:
         """Return a number for every symbol, at a value of the parameter."""
-        defaults = {**self.result.standard(self._chosen, self._setting), **STANDARD}
+        defaults = {**self.result.standard(self._chosen, self._setting), **UNIT_INPUT}
         given = {name: choice for name, choice in self.given.items() if not isinstance(choice, str)}
         return {**defaults, **given, self.parameter: value}
 
@@ -203,7 +203,7 @@ class CurveJob:
         )
 
 
-def measure(jobs: Sequence[CurveJob]) -> Iterator[Point]:
+def measure(jobs: Sequence[CurveJob]) -> Iterator[CurvePoint]:
     """Yield the points of jobs, one after the other, with the closed form's number and the estimate of each.
 
     Args:
@@ -221,8 +221,8 @@ def measure(jobs: Sequence[CurveJob]) -> Iterator[Point]:
         yield replace(point, estimate=found.value, stderr=found.stderr, n=found.n)
 
 
-def simulate(
-    point: Point,
+def with_estimate(
+    point: CurvePoint,
     experiment: Experiment,
     values: Mapping[str, float],
     rtol: float,
@@ -230,7 +230,7 @@ def simulate(
     *,
     seed: int = 0,
     device: str = "cpu",
-) -> Point:
+) -> CurvePoint:
     """Return a point with its estimate.
 
     Args:
@@ -246,12 +246,12 @@ def simulate(
     return replace(point, estimate=found.value, stderr=found.stderr, n=found.n)
 
 
-def grid(first: float, last: float, points: int) -> tuple[float, ...]:
+def evenly_spaced(first: float, last: float, points: int) -> tuple[float, ...]:
     """Return evenly spaced values, rounded so that they can be printed."""
     return tuple(float(value) for value in np.round(np.linspace(first, last, points), 4))
 
 
-def write(path: Path, points: Iterable[Point], manifest: records.Manifest) -> Path:
+def write_points(path: Path, points: Iterable[CurvePoint], manifest: records.Manifest) -> Path:
     """Write points as a Parquet table with its manifest; return the path."""
     table = pd.DataFrame([asdict(point) for point in points]).assign(seed=manifest.seed)
     records.write_table(path, table, manifest)

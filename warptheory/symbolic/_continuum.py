@@ -12,8 +12,8 @@ from dataclasses import dataclass, replace
 import sympy as sp
 
 from warptheory.fields import CovarianceFunction, White
-from warptheory.symbolic._averages import covers_pixels
 from warptheory.symbolic._terms import Group, NotReducible, OffsetVariable, whole_index
+from warptheory.symbolic.averages import covers_pixels
 from warptheory.symbolic.composition import (
     ComposedField,
     ComposedValue,

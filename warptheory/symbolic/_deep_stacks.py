@@ -19,7 +19,10 @@ from numpy import ndarray
 from scipy import signal
 
 from warptheory.symbolic._derivation import Derivation, Step
-from warptheory.symbolic._stacks import (
+from warptheory.symbolic._terms import NotReducible
+from warptheory.symbolic.nodes import Node, Opaque
+from warptheory.symbolic.quadrature import Environment, Evaluate, NotConverged
+from warptheory.symbolic.stacks import (
     Frequencies,
     Layer,
     Stack,
@@ -29,9 +32,6 @@ from warptheory.symbolic._stacks import (
     outer,
     response,
 )
-from warptheory.symbolic._terms import NotReducible
-from warptheory.symbolic.nodes import Node, Opaque
-from warptheory.symbolic.quadrature import Environment, Evaluate, NotConverged
 from warptheory.symbolic.statistic import MomentStatistic, Statistic
 
 _NODES = 32  # at first, for one layer; the spectrum narrows as √L

@@ -5,11 +5,11 @@ from dataclasses import replace
 import sympy as sp
 
 from warptheory.core.expressions import as_argument
-from warptheory.symbolic._averages import SERIES_INDEX, closed_average
-from warptheory.symbolic._stacks import StackCovariance
 from warptheory.symbolic._terms import NotReducible
+from warptheory.symbolic.averages import SERIES_INDEX, closed_average
 from warptheory.symbolic.nodes import KernelValue, Node, OffsetAverage, Opaque
 from warptheory.symbolic.offset_fields import OffsetField
+from warptheory.symbolic.stacks import StackCovariance
 
 
 def take_wide_limit(expression: sp.Expr, scale: sp.Symbol) -> sp.Expr:

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 import sympy as sp
 
 from warptheory.core.errors import ArgumentError
-from warptheory.symbolic._averages import closed_mean
 from warptheory.symbolic._derivation import Derivation, Step
 from warptheory.symbolic._spectra import SmoothedCovariance
 from warptheory.symbolic._terms import NotReducible
+from warptheory.symbolic.averages import closed_mean
 from warptheory.symbolic.covariance_nodes import FieldCovariance, SpectralMoment, field_covariance, known_covariances
 from warptheory.symbolic.moments import Rederived
 from warptheory.symbolic.nodes import FractionMean, OffsetAverage

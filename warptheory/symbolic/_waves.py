@@ -24,10 +24,10 @@ from warptheory.kernels import (
     PiecewiseKernel,
     error_kernel,
 )
-from warptheory.symbolic._averages import covers_pixels
 from warptheory.symbolic._derivation import Derivation, Step
 from warptheory.symbolic._spectra import frequencies, spectral_values
 from warptheory.symbolic._terms import NotReducible, split_groups, whole_index
+from warptheory.symbolic.averages import covers_pixels
 from warptheory.symbolic.composition import ComposedValue
 from warptheory.symbolic.covariance_nodes import covariance_name
 from warptheory.symbolic.input_fields import GaussianField

@@ -5,8 +5,8 @@ A function of moments is derived in this order, each step an expression of the s
 1. by linearity it becomes a sum of expected monomials in random values (`by_linearity`);
 2. the factors of a monomial are sorted into independent groups (`_terms.split_groups`), and each group is rewritten:
    values become sums over the kernel's taps, joint moments of the input become cumulants or pairings, tap sums become
-   functionals of the kernel, and axes come apart (`_reduction`; `_continuum` between pixels, `_stacks` for layers);
-3. averages over offsets get closed forms where they have one (`_averages`);
+   functionals of the kernel, and axes come apart (`_reduction`; `_continuum` between pixels, `stacks` for layers);
+3. averages over offsets get closed forms where they have one (`averages`);
 4. what is known of the input's covariance is inserted, and sums over waves are done (`_spectra`).
 """
 
@@ -17,9 +17,8 @@ from dataclasses import dataclass
 import sympy as sp
 
 from warptheory.core.expressions import check_symbols
-from warptheory.symbolic import _averages, _continuum, _reduction, _spectra
+from warptheory.symbolic import _continuum, _reduction, _spectra, averages
 from warptheory.symbolic._derivation import Derivation, Step
-from warptheory.symbolic._stacks import StackCovariance, is_stacked, stacked_moment
 from warptheory.symbolic._terms import Group, NotReducible, split_groups
 from warptheory.symbolic.composition import ComposedValue, SlopeValue
 from warptheory.symbolic.covariance_nodes import SpectralMoment, known_covariances
@@ -27,6 +26,7 @@ from warptheory.symbolic.input_fields import GaussianField, IIDField
 from warptheory.symbolic.moved_fields import SampledValue, SplatValue, input_field, symbols_in
 from warptheory.symbolic.nodes import ExpectedValue, FractionMean, OffsetAverage
 from warptheory.symbolic.offset_fields import Given
+from warptheory.symbolic.stacks import StackCovariance, is_stacked, stacked_moment
 from warptheory.symbolic.values import RandomAtom
 
 
@@ -152,9 +152,9 @@ class Reduced:
         statistic.check_symbols()
         _check_cumulants(statistic, [node.args[0] for node in statistic.moments().atoms(ExpectedValue)])
         separated = _collected(_rewritten(statistic, _reduction.separate_axes))
-        averaged = _averages.evaluate_averages(separated)
-        averages = separated.atoms(OffsetAverage, FractionMean)
-        if averages and averages == averaged.atoms(OffsetAverage, FractionMean):
+        averaged = averages.evaluate_averages(separated)
+        open_averages = separated.atoms(OffsetAverage, FractionMean)
+        if open_averages and open_averages == averaged.atoms(OffsetAverage, FractionMean):
             averaged = separated  # none had a closed form
         if averaged.has(sp.nan, sp.zoo):
             raise NotReducible(statistic, "the variance is zero, and the quotient by it is not defined")
@@ -194,7 +194,7 @@ def _derive(statistic: MomentStatistic) -> Derivation:
             rewrite(_reduction.name_functionals),
         ),
         Step("Separate the axes", "offsets along the axes are independent; collect", separated),
-        Step("Average over the fraction", _averages.averaging_reason(separated, averaged), averaged),
+        Step("Average over the fraction", averages.averaging_reason(separated, averaged), averaged),
     ]
     if separated.has(StackCovariance):
         steps = [steps[0], Step("Pass the layers", _STACK_REASON, averaged)]

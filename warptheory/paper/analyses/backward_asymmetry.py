@@ -19,9 +19,20 @@ from torch import Tensor
 from warptheory import montecarlo, results
 from warptheory.core import records
 from warptheory.paper.analyses._backward_plots import plot_reading, plot_slopes, plot_two_passes
-from warptheory.paper.curves import STANDARD, Curve, Point, grid, points_of, simulate, write
+from warptheory.paper.curves import points_of
 from warptheory.paper.entries import Analysis, Cost, Plot, RunSettings, Section
-from warptheory.results import PIXEL, Quantity, Result, Setting
+from warptheory.results import (
+    PIXEL,
+    UNIT_INPUT,
+    Curve,
+    CurvePoint,
+    Quantity,
+    Result,
+    Setting,
+    evenly_spaced,
+    with_estimate,
+    write_points,
+)
 from warptheory.results.backward import constants, folding, stacked_gradients
 from warptheory.symbolic import ExcessKurtosis, Expectation, IIDField, OffsetField, Variance, WideOffsets, warp
 
@@ -41,16 +52,16 @@ _STRATA = 256
 def second_moments() -> Iterator[Curve]:
     """Yield the second moments of both passes against the half-width of uniform offsets (A4, B1)."""
     forward, backward = results.get("A4"), results.get("B1")
-    values, given = grid(0.05, 1.55, 61), {"offsets": "uniform"}
+    values, given = evenly_spaced(0.05, 1.55, 61), {"offsets": "uniform"}
     for dim in DIMS:
-        yield Curve(forward, "variance", "a", values, grid(0.25, 1.25, 3), dim=dim, given=given)
-        yield Curve(backward, "second moment", "a", values, grid(0.05, 1.05, 3), dim=dim, given=given)
+        yield Curve(forward, "variance", "a", values, evenly_spaced(0.25, 1.25, 3), dim=dim, given=given)
+        yield Curve(backward, "second moment", "a", values, evenly_spaced(0.05, 1.05, 3), dim=dim, given=given)
 
 
 def tails() -> Iterator[Curve]:
     """Yield the excess kurtosis of both passes against the half-width of uniform offsets (A5, B2)."""
     forward = extended("A5", Quantity(FORWARD_TAILS, forward_tails))
-    values, simulated = grid(0.05, 3.05, 61), (0.1, 0.45, 0.95, 2.1)
+    values, simulated = evenly_spaced(0.05, 3.05, 61), (0.1, 0.45, 0.95, 2.1)
     for dim in DIMS:
         yield Curve(results.get("B2"), "excess kurtosis", "a", values, simulated, dim=dim, atol=2e-2)
         yield Curve(forward, FORWARD_TAILS, "a", values, simulated, dim=dim, atol=1e-2)
@@ -65,10 +76,10 @@ def forward_tails(setting: Setting) -> ExcessKurtosis:
 def response_to_ones() -> Iterator[Curve]:
     """Yield the variance of the response to ones, of both passes, against the spread of normal offsets (B3)."""
     backward, forward = results.get("B3"), extended("B3", Quantity(FORWARD_ONES, forward_ones))
-    values, simulated = grid(0.02, 2.0, 40), grid(0.02, 2.0, 8)
+    values, simulated = evenly_spaced(0.02, 2.0, 40), evenly_spaced(0.02, 2.0, 8)
     for dim in DIMS:
         yield Curve(backward, "variance of the response to ones", "s", values, simulated, dim=dim)
-        yield Curve(forward, FORWARD_ONES, "s", (0.02, 2.0), grid(0.25, 1.75, 4), dim=dim, atol=1e-3)
+        yield Curve(forward, FORWARD_ONES, "s", (0.02, 2.0), evenly_spaced(0.25, 1.75, 4), dim=dim, atol=1e-3)
 
 
 def forward_ones(setting: Setting) -> Variance:
@@ -78,7 +89,7 @@ def forward_ones(setting: Setting) -> Variance:
 
 def dead_inputs() -> Iterator[Curve]:
     """Yield the share of dead inputs against the spread of normal offsets (B4)."""
-    result, values, simulated = results.get("B4"), SPREADS, grid(0.4, 2.4, 6)
+    result, values, simulated = results.get("B4"), SPREADS, evenly_spaced(0.4, 2.4, 6)
     for kernel in ("linear", "nearest"):
         for dim in DIMS:
             yield Curve(result, "share of dead inputs", "s", values, simulated, kernel, dim, rtol=3e-2)
@@ -93,7 +104,7 @@ def column_sums() -> Iterator[Curve]:
 
 def folds() -> Iterator[Curve]:
     """Yield the probability of a fold and the mean number of preimages against the slopes (B7)."""
-    result, values, simulated = results.get("B7"), grid(0.16, 1.6, 49), grid(0.4, 1.6, 5)
+    result, values, simulated = results.get("B7"), evenly_spaced(0.16, 1.6, 49), evenly_spaced(0.4, 1.6, 5)
     for dim in (1, 2, 3):
         for quantity in ("fold probability", "preimages"):
             yield Curve(result, quantity, "tau", values, simulated, dim=dim)
@@ -101,7 +112,7 @@ def folds() -> Iterator[Curve]:
 
 def jensen() -> Iterator[Curve]:
     """Yield the gain of a diffeomorphism in both passes against its largest slope (B6)."""
-    result, values, simulated = results.get("B6"), grid(0.0, 0.9, 46), grid(0.1, 0.9, 5)
+    result, values, simulated = results.get("B6"), evenly_spaced(0.0, 0.9, 46), evenly_spaced(0.1, 0.9, 5)
     yield Curve(result, "backward gain", "tau", values, simulated)
     yield Curve(result, "backward gain", "tau", values, (0.3, 0.8), dim=2)
     yield Curve(result, "forward gain", "tau", (0.0, 0.9), simulated)
@@ -144,13 +155,13 @@ def limits() -> Iterator[Curve]:
             yield Curve(results.get("B4"), "share of dead inputs, wide offsets", "s", kernel=kernel, dim=dim)
 
 
-def responses(seed: int, device: str, thin: int) -> Iterator[Point]:
+def responses(seed: int, device: str, thin: int) -> Iterator[CurvePoint]:
     """Yield the mean of (Wᵀ1)² on ever finer grids, which theory gives up to a constant (B7)."""
     for tau in SLOPES:
         curve = Curve(results.get("B7"), RESPONSE, "N", given={"tau": tau})
         for pixels in RESOLUTIONS[::thin]:
             point, experiment = curve.at(float(pixels)), ResponseExperiment(pixels)
-            yield simulate(point, experiment, {"tau": tau}, rtol=4e-3, seed=seed, device=device)
+            yield with_estimate(point, experiment, {"tau": tau}, rtol=4e-3, seed=seed, device=device)
 
 
 @dataclass(frozen=True)
@@ -192,8 +203,8 @@ def run(settings: RunSettings) -> Path:
     curves = [*(curve for part in parts for curve in part()), *stacked(LAYERS[::thin])]
     points = list(points_of(curves, settings))
     points += [*responses(seed, device, thin), *(curve.limit() for curve in limits())]
-    manifest = records.Manifest(__name__, seed, device, {"thin": thin, **STANDARD})
-    return write(records.output_folder(settings.out) / "backward_asymmetry.parquet", points, manifest)
+    manifest = records.Manifest(__name__, seed, device, {"thin": thin, **UNIT_INPUT})
+    return write_points(records.output_folder(settings.out) / "backward_asymmetry.parquet", points, manifest)
 
 
 ANALYSIS = Analysis(

@@ -31,8 +31,9 @@ from warptheory import montecarlo, results, warping
 from warptheory.core import records
 from warptheory.fields import CovarianceFunction, Exponential, FieldSampler, Matern, SquaredExponential
 from warptheory.paper.analyses._discretization_plots import plot_errors, plot_orders
-from warptheory.paper.curves import STANDARD, Curve, Point, grid, points_of, simulate, write
+from warptheory.paper.curves import points_of
 from warptheory.paper.entries import Analysis, Cost, Plot, ReadmeTable, RunSettings, Section
+from warptheory.results import UNIT_INPUT, Curve, CurvePoint, evenly_spaced, with_estimate, write_points
 
 SPLINE = "bspline3(prefilter=True)"
 QUANTITIES = {
@@ -77,7 +78,7 @@ def errors() -> Iterator[Curve]:
         yield Curve(results.get("D5"), "mean error", "h", SPACINGS, SIMULATED_SPACINGS, kernel, 1, given, rtol=2e-2)
 
 
-def on_the_lag_side() -> Iterator[Point]:
+def on_the_lag_side() -> Iterator[CurvePoint]:
     """Yield D4's error from covariances between points, for kernels of finite support."""
     covariance = SquaredExponential(LENGTH, dim=1)
     fraction, weight = np.concatenate([(1 + _NODES) / 4, (3 + _NODES) / 4]), np.tile(_WEIGHTS / 4, 2)
@@ -111,7 +112,7 @@ def lag_error(
 # ---- rough fields -----------------------------------------------------------------------------------
 
 
-def rough_errors(seed: int, device: str, thin: int) -> Iterator[Point]:
+def rough_errors(seed: int, device: str, thin: int) -> Iterator[CurvePoint]:
     """Yield the error of linear interpolation of Matérn fields against the spacing (D3)."""
     fraction = np.arange(FRACTIONS) / FRACTIONS
     for name, covariance in ROUGH.items():
@@ -119,7 +120,7 @@ def rough_errors(seed: int, device: str, thin: int) -> Iterator[Point]:
         for spacing in sorted(kept(ROUGH_SPACINGS, thin)):
             point = replace(curve.at(spacing), theory=float(lag_error(covariance, spacing, fraction).mean()))
             experiment = RoughExperiment(covariance)
-            yield simulate(point, experiment, {"h": spacing}, rtol=1.2e-2, seed=seed, device=device)
+            yield with_estimate(point, experiment, {"h": spacing}, rtol=1.2e-2, seed=seed, device=device)
 
 
 def kept(values: Sequence[float], thin: int) -> tuple[float, ...]:
@@ -176,7 +177,7 @@ def transfers() -> Iterator[Curve]:
     """Yield the power that a wave keeps against its frequency, by kernel (D6)."""
     simulated = tuple(2 * math.pi * mode / WAVE_PERIOD for mode in (3, 1, 5, 2, 4, 6))
     for kernel in ("linear", "keys", "bspline3"):
-        yield Curve(results.get("D6"), "power transfer", "omega", grid(0.0, 3.1416, 64), simulated, kernel)
+        yield Curve(results.get("D6"), "power transfer", "omega", evenly_spaced(0.0, 3.1416, 64), simulated, kernel)
 
 
 def aliasing() -> Iterator[Curve]:
@@ -309,9 +310,9 @@ def run(settings: RunSettings) -> Path:
     points = list(points_of(curves, replace(settings, thin=1)))
     points += points_of((*transfers(), *aliasing()), settings)
     points += [*on_the_lag_side(), *rough_errors(seed, device, thin)]
-    manifest = records.Manifest(__name__, seed, device, {"thin": thin, "length": LENGTH, "level": 0.95, **STANDARD})
+    manifest = records.Manifest(__name__, seed, device, {"thin": thin, "length": LENGTH, "level": 0.95, **UNIT_INPUT})
     folder = records.output_folder(settings.out)
-    path = write(folder / "discretization_error.parquet", points, manifest)
+    path = write_points(folder / "discretization_error.parquet", points, manifest)
     found = pd.DataFrame(asdict(order) for order in orders(records.read_table(path), seed))
     records.write_table(folder / "discretization_orders.parquet", found, manifest)
     return path

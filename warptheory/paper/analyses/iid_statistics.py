@@ -17,11 +17,11 @@ from matplotlib.lines import Line2D
 
 from warptheory import montecarlo, results
 from warptheory.core import records
-from warptheory.paper.curves import STANDARD, Curve, grid, points_of, write
+from warptheory.paper.curves import points_of
 from warptheory.paper.entries import Analysis, Cost, Plot, RunSettings, Section
 from warptheory.report.panels import Look, draw, letter, select
 from warptheory.report.style import BLUE, GREEN, GREY, VERMILION, house_style
-from warptheory.results import Setting
+from warptheory.results import UNIT_INPUT, Curve, Setting, evenly_spaced, write_points
 from warptheory.results.iid import stacks
 from warptheory.symbolic import Variance, WideOffsets
 
@@ -36,7 +36,7 @@ def forward_gain() -> Iterator[Curve]:
     """Yield Var y against the spread of normal offsets (A4)."""
     for kernel in KERNELS:
         smooth = kernel == "gauss(0.5)"  # its ρ varies little, and takes longer
-        values, simulated = grid(0.02, 0.8, 17 if smooth else 41), grid(0.02, 0.8, 3 if smooth else 5)
+        values, simulated = evenly_spaced(0.02, 0.8, 17 if smooth else 41), evenly_spaced(0.02, 0.8, 3 if smooth else 5)
         for dim in DIMS:
             yield Curve(results.get("A4"), "variance", "s", values, simulated, kernel, dim, {"offsets": "normal"})
 
@@ -51,21 +51,21 @@ def kurtosis() -> Iterator[Curve]:
 
 def covariance() -> Iterator[Curve]:
     """Yield the covariance of two values against the displacement between them (A6)."""
-    name, values = "covariance at a displacement", grid(0.0, 2.4, 41)
+    name, values = "covariance at a displacement", evenly_spaced(0.0, 2.4, 41)
     for kernel in KERNELS:
-        simulated = grid(0.0, 2.4, 3 if kernel == "gauss(0.5)" else 5)
+        simulated = evenly_spaced(0.0, 2.4, 3 if kernel == "gauss(0.5)" else 5)
         for dim in DIMS:
             yield Curve(results.get("A6"), name, "Delta", values, simulated, kernel, dim, atol=8e-3)
 
 
 def curvature() -> Iterator[Curve]:
     """Yield the curvature of the alignment loss, by finite steps and by automatic differentiation (A11)."""
-    result, values = results.get("A11"), grid(0.0, 2.0, 61)
+    result, values = results.get("A11"), evenly_spaced(0.0, 2.0, 61)
     steps, automatic = "curvature at a finite step", "curvature by automatic differentiation"
     for kernel in ("linear", "keys"):
         given = {"step": PIXEL_STEP}
-        yield Curve(result, steps, "Delta", values, grid(0.05, 1.95, 6), kernel, given=given, atol=3e-2)
-        yield Curve(result, automatic, "Delta", values, grid(0.24, 1.76, 5), kernel, atol=3e-2)
+        yield Curve(result, steps, "Delta", values, evenly_spaced(0.05, 1.95, 6), kernel, given=given, atol=3e-2)
+        yield Curve(result, automatic, "Delta", values, evenly_spaced(0.24, 1.76, 5), kernel, atol=3e-2)
 
 
 def stacked(numbers: Sequence[int]) -> Iterator[Curve]:
@@ -90,8 +90,8 @@ def run(settings: RunSettings) -> Path:
     montecarlo.check_device(device)
     curves = [*forward_gain(), *kurtosis(), *covariance(), *curvature(), *stacked(LAYERS[::thin])]
     points = list(points_of(curves, settings))
-    manifest = records.Manifest(__name__, seed, device, {"thin": thin, **STANDARD})
-    return write(records.output_folder(settings.out) / "iid_statistics.parquet", points, manifest)
+    manifest = records.Manifest(__name__, seed, device, {"thin": thin, **UNIT_INPUT})
+    return write_points(records.output_folder(settings.out) / "iid_statistics.parquet", points, manifest)
 
 
 _KERNELS = {"linear": (BLUE, "o"), "keys": (VERMILION, "s"), "gauss(0.5)": (GREEN, "^")}

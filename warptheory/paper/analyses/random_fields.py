@@ -29,10 +29,11 @@ from torch import Tensor
 from warptheory import montecarlo, results
 from warptheory.core import records
 from warptheory.fields import FieldSampler, SquaredExponential
-from warptheory.paper.curves import STANDARD, Curve, Point, grid, points_of, simulate, write
+from warptheory.paper.curves import points_of
 from warptheory.paper.entries import Analysis, Cost, Plot, RunSettings, Section
 from warptheory.report.panels import LineStyle, Look, draw, letter, select
 from warptheory.report.style import BLUE, GREEN, GREY, ORANGE, VERMILION, house_style
+from warptheory.results import UNIT_INPUT, Curve, CurvePoint, evenly_spaced, with_estimate, write_points
 from warptheory.results.discretization.gradient_growth import GrowthInLayers
 
 DIMS = (1, 2)
@@ -56,7 +57,7 @@ PIXEL_SPACING: Mapping[str, float] = {"h": 1.0}  # lengths in pixels
 
 def moved_covariance() -> Iterator[Curve]:
     """Yield the covariance of a moved field against the lag along every axis, for spreads of the offsets (C2)."""
-    result, values, simulated = results.get("C2"), grid(0.0, 10.0, 41), (0.0, 4.0, 1.0, 8.0, 2.0)
+    result, values, simulated = results.get("C2"), evenly_spaced(0.0, 10.0, 41), (0.0, 4.0, 1.0, 8.0, 2.0)
     for spread in LAG_SPREADS:
         for dim in DIMS if spread == 1 else (1,):
             given = {"s": spread}
@@ -65,7 +66,7 @@ def moved_covariance() -> Iterator[Curve]:
 
 def roughening() -> Iterator[Curve]:
     """Yield the slope variance against the spread of the offsets (C3)."""
-    values, simulated = grid(0.05, 4.0, 41), (0.4, 2.0, 1.2, 3.0, 4.0)
+    values, simulated = evenly_spaced(0.05, 4.0, 41), (0.4, 2.0, 1.2, 3.0, 4.0)
     for dim in DIMS:
         yield Curve(results.get("C3"), "slope variance", "s", values, simulated, SPLINE, dim, rtol=2e-2)
 
@@ -87,11 +88,11 @@ def interpolation() -> Iterator[Curve]:
                 yield Curve(result, quantity, "l", LENGTHS, SIMULATED_LENGTHS, kernel, dim, PIXEL_SPACING, rtol=1.5e-2)
 
 
-def worst_cases(seed: int, device: str, thin: int) -> Iterator[Point]:
+def worst_cases(seed: int, device: str, thin: int) -> Iterator[CurvePoint]:
     """Yield E|∇x|² · E max |ε|², simulated for a spread of one pixel; both grow with its square."""
     for dim in DIMS:
         curve = Curve(results.get("C6"), WORST_CASE, "s", kernel=SPLINE, dim=dim)
-        unit = simulate(curve.at(1.0), WorstCaseExperiment(dim), {}, rtol=1e-2, seed=seed, device=device)
+        unit = with_estimate(curve.at(1.0), WorstCaseExperiment(dim), {}, rtol=1e-2, seed=seed, device=device)
         for spread in SPREADS[::thin]:
             scale = spread**2
             yield replace(unit, value=spread, estimate=scale * unit.estimate, stderr=scale * unit.stderr)
@@ -127,7 +128,7 @@ class WorstCaseExperiment:
         return gradient * offsets.square().sum(1).flatten(1).amax(1)
 
 
-def layers(seed: int, device: str, thin: int) -> Iterator[Point]:
+def layers(seed: int, device: str, thin: int) -> Iterator[CurvePoint]:
     """Yield gradient variances after L layers: of the continuum, on the grid for three kernels, and its ceiling."""
     length, spread = LAYERED["ell"], LAYERED["tau"] * LAYERED["ell_epsilon"]
     field = SquaredExponential(length, dim=1)
@@ -152,10 +153,10 @@ def layers(seed: int, device: str, thin: int) -> Iterator[Point]:
             yield grown(replace(on_grid, kernel=kernel).at(float(number)), start, seed, device)
 
 
-def grown(point: Point, start: float, seed: int, device: str) -> Point:
+def grown(point: CurvePoint, start: float, seed: int, device: str) -> CurvePoint:
     """Return a point with its estimate: the growth in its layers, times the gradient variance at the start."""
     experiment, values = GrowthInLayers(results.Setting(point.kernel)), {**LAYERED, "L": point.value}
-    found = simulate(point, experiment, values, rtol=3e-2, seed=seed, device=device)
+    found = with_estimate(point, experiment, values, rtol=3e-2, seed=seed, device=device)
     return replace(found, estimate=start * found.estimate, stderr=start * found.stderr)
 
 
@@ -166,8 +167,8 @@ def run(settings: RunSettings) -> Path:
     curves = (*moved_covariance(), *roughening(), *displacements(), *interpolation())
     points = list(points_of(curves, settings))
     points += [*worst_cases(seed, device, thin), *layers(seed, device, thin)]
-    manifest = records.Manifest(__name__, seed, device, {"thin": thin, "layers": dict(LAYERED), **STANDARD})
-    return write(records.output_folder(settings.out) / "random_fields.parquet", points, manifest)
+    manifest = records.Manifest(__name__, seed, device, {"thin": thin, "layers": dict(LAYERED), **UNIT_INPUT})
+    return write_points(records.output_folder(settings.out) / "random_fields.parquet", points, manifest)
 
 
 _DIMS = {1: (BLUE, "o"), 2: (VERMILION, "s")}

@@ -27,8 +27,7 @@ from warptheory.core.device import device_name
 from warptheory.montecarlo import ConditionalSimulation, ControlledSimulation, Estimation
 from warptheory.paper.entries import Benchmark, Cost, ReadmeTable, RunSettings
 from warptheory.paper.timings import Spread, spread_text, write_timings
-from warptheory.results import DEFAULT_VALUES, Case, Prepared, Setting
-from warptheory.results._claims import ClaimPlan
+from warptheory.results import DEFAULT_VALUES, Case, ClaimPlan, Prepared, Setting
 
 ROUNDS = 9
 SECONDS = 0.5  # of a measurement

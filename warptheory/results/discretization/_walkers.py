@@ -48,21 +48,20 @@ def autocorrelation(kernel: Kernel) -> PiecewiseKernel:
     Raises:
         NoClosedFormError: a kernel without finitely many polynomial pieces.
     """
-    polynomial_pieces(kernel)
-    pieces = kernel.correlation_pieces(0, 0)
+    pieces = polynomial_kernel(kernel).correlation_pieces(0, 0)
     degree = reproduced_degree(taps_of(pieces))
     return PiecewiseKernel(f"the autocorrelation of {kernel.name}", pieces, degree, kernel.source)
 
 
-def polynomial_pieces(kernel: Kernel) -> Pieces:
-    """Return the pieces of a kernel.
+def polynomial_kernel(kernel: Kernel) -> PiecewiseKernel:
+    """Return a kernel that is made of finitely many polynomials.
 
     Raises:
         NoClosedFormError: a kernel that is not made of finitely many polynomials.
     """
     if not isinstance(kernel, PiecewiseKernel) or not are_polynomial(kernel.pieces):
         raise NoClosedFormError(f"the autocorrelation of {kernel.name} as polynomial pieces")
-    return kernel.pieces
+    return kernel
 
 
 def kernel_variance(kernel: Kernel) -> sp.Rational:

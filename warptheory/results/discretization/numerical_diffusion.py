@@ -20,13 +20,13 @@ from warptheory.results._experiment import DerivedExperiment, DerivedStatistic
 from warptheory.results._ranges import Range, whole
 from warptheory.results._result import Result
 from warptheory.results._setting import Setting
-from warptheory.results.discretization._walkers import PairWeight, autocorrelation, kernel_variance, polynomial_pieces
+from warptheory.results.discretization._walkers import PairWeight, autocorrelation, kernel_variance, polynomial_kernel
 from warptheory.results.fields._fields import frequencies
 from warptheory.symbolic import OffsetField, Step
-from warptheory.symbolic._averages import averaging_reason, evaluate_averages
-from warptheory.symbolic._stacks import Layer, reading
+from warptheory.symbolic.averages import averaging_reason, evaluate_averages
 from warptheory.symbolic.nodes import KernelValue, Node, OffsetAverage, Opaque, kernel_argument
 from warptheory.symbolic.quadrature import Environment, Evaluate
+from warptheory.symbolic.stacks import Layer, reading
 
 result = Result(
     "D6",
@@ -278,7 +278,7 @@ def _variance_steps(kernel: Kernel) -> tuple[Step, ...]:
     curvature = -sp.diff(transfer, omega, 2).subs(omega, 0)
     if curvature != variance:
         raise ArithmeticError(f"of {kernel.name} the second moment of a over the grid depends on the phase")
-    pieces = polynomial_pieces(kernel)
+    pieces = polynomial_kernel(kernel).pieces
     integral = sp.Add(*(sp.Integral(u**2 * piece.expression, (u, piece.lower, piece.upper)) for piece in pieces))
     return (
         Step("Curvature at frequency 0", "−R̂″(0) = Σ j² a(j)", curvature),
