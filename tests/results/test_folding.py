@@ -16,9 +16,9 @@ from warptheory.results.backward._fold_integrals import logarithm_coefficient
 from warptheory.results.backward._folded_fields import count_preimages, gaussian_offsets
 from warptheory.results.backward.folding import (
     GROWTH,
+    CausticGrowth,
     DensityAtZero,
     FoldProbability,
-    Growth,
     Preimages,
     SignedPreimages,
     growth,
@@ -330,7 +330,7 @@ def test_the_infinite_mean_is_derived_and_not_drawn(dim):
 def relative_bias(pixels, rows):
     """Growth from N to 2N pixels against the limit: relative difference, and its standard error."""
     claim = result.claim(GROWTH)
-    sample = Growth(Setting(), pixels).sample(np.random.default_rng(pixels), rows, claim.values).numpy()
+    sample = CausticGrowth(Setting(), pixels).sample(np.random.default_rng(pixels), rows, claim.values).numpy()
     return sample.mean() / claim.theory - 1, sample.std() / math.sqrt(rows) / claim.theory
 
 

@@ -2,24 +2,22 @@
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import sympy as sp
 
 from warptheory import symbolic
 from warptheory.core.cache import DERIVATION_ROOMS, cached_number, cached_text
 from warptheory.core.errors import ArgumentError
+from warptheory.fields import IID
 from warptheory.kernels import NoClosedFormError
 from warptheory.montecarlo import Claim, Experiment, simulation_of
 from warptheory.results._ranges import Range, random_point
 from warptheory.results._setting import Setting
 from warptheory.results._symbols import check_symbol, kinds_of
 from warptheory.symbolic import MomentStatistic, NotReducible, Statistic
-
-if TYPE_CHECKING:
-    from warptheory.results._result import Result
 
 # Numbers for symbols, by name, with the ranges from which others are drawn; or what gives them for a setting.
 Standard = Mapping[str, float] | Callable[[Setting], Mapping[str, float]]
@@ -70,19 +68,28 @@ class PlacedQuantity:
     """A quantity of a result in a setting, with a number for every symbol; its closed form is derived once.
 
     Attributes:
-        result: the result.
+        result: label of the result.
         quantity: the quantity.
         setting: the setting.
         experiment: its experiment.
-        values: a number for every symbol that there may be, by name.
+        standard: the standard value of every symbol that there may be, by name, with the ranges of those that have one.
+        given: numbers that take their place, by name.
     """
 
-    result: "Result"
+    result: str
     quantity: Quantity
     setting: Setting
     experiment: Statistic
-    values: Mapping[str, float]
+    standard: Mapping[str, float]
+    given: Mapping[str, float]
     _derived: list[sp.Expr] = field(default_factory=list)  # shared by the same quantity with other values
+
+    @cached_property
+    def values(self) -> Mapping[str, float]:
+        """A number for every symbol, by name; cumulants κ₃ and κ₄ of the input follow from its law and deviation."""
+        numbers = {name: float(value) for name, value in {**self.standard, **self.given}.items()}
+        pixel = IID(self.setting.inputs, numbers["mu"], numbers["sigma"])
+        return numbers | {f"kappa_{order}": float(pixel.cumulant(order)) for order in (3, 4)}
 
     @property
     def form(self) -> sp.Expr:
@@ -98,7 +105,7 @@ class PlacedQuantity:
         Raises:
             ArgumentError: values at which it is beyond double precision.
         """
-        request = [self.result.label, self.quantity.name, str(self.setting), str(sorted(self.values.items()))]
+        request = [self.result, self.quantity.name, str(self.setting), str(sorted(self.values.items()))]
         try:
             return cached_number(request, DERIVATION_ROOMS, lambda: symbolic.evaluate(self.form, self.values))
         except OverflowError as error:
@@ -119,7 +126,7 @@ class PlacedQuantity:
 
     @cached_property
     def _known(self) -> Mapping[str, Any]:
-        request = ["symbols and those of the form", self.result.label, self.quantity.name, str(self.setting)]
+        request = ["symbols and those of the form", self.result, self.quantity.name, str(self.setting)]
 
         def found() -> str:
             try:
@@ -129,8 +136,7 @@ class PlacedQuantity:
             drawn = set() if self.quantity.checked_by else set(self._drawable.symbols)
             written = {symbol.name for symbol in form.free_symbols}
             of_form = {"sigma" if name in _HIGHER else name for name in written}
-            standard = self.result.standard(self.quantity, self.setting)
-            return json.dumps({"kinds": kinds_of(form, drawn, standard), "form": sorted(of_form)})
+            return json.dumps({"kinds": kinds_of(form, drawn, self.standard), "form": sorted(of_form)})
 
         known: dict[str, Any] = json.loads(cached_text(request, DERIVATION_ROOMS, found))
         return known
@@ -186,18 +192,16 @@ class PlacedQuantity:
         Raises:
             ArgumentError: no point of the ranges at which the experiment stands for the quantity.
         """
-        kinds, standard = self.kinds, self.result.standard(self.quantity, self.setting)
-        ranges = {name: range_ for name in kinds if isinstance(range_ := standard.get(name), Range)}
+        kinds = self.kinds
+        ranges = {name: range_ for name in kinds if isinstance(range_ := self.standard.get(name), Range)}
 
         def check(values: Mapping[str, float]) -> None:
             for name, value in values.items():
                 check_symbol(name, value, kinds[name])
             self.experiment.check_values({**self.values, **values})
 
-        point = random_point(ranges, seed, f"{self.result.label} {self.quantity.name}", number, check)
-        # Cumulants of the input follow from its deviation at the point.
-        values = self.result.place(self.quantity.name, **asdict(self.setting), **point).values
-        return replace(self, values=values), point
+        point = random_point(ranges, seed, f"{self.result} {self.quantity.name}", number, check)
+        return replace(self, given=point), point
 
 
 CHOICES = frozenset(choice.name for choice in fields(Setting))

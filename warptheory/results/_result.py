@@ -9,7 +9,6 @@ import sympy as sp
 
 from warptheory.core.checks import check_flag, check_number
 from warptheory.core.errors import ArgumentError, UnknownNameError
-from warptheory.fields import IID
 from warptheory.montecarlo import Claim
 from warptheory.results._quantity import CHOICES, PlacedQuantity, Quantity, Standard
 from warptheory.results._ranges import DEFAULT_VALUES
@@ -208,9 +207,7 @@ class Result:
         for name in numbers:
             if name not in defaults:
                 raise UnknownNameError("values", name, {*defaults, *CHOICES})
-        everything = {name: float(value) for name, value in {**defaults, **numbers}.items()}
-        everything |= _higher_cumulants(setting.inputs, everything)
-        return PlacedQuantity(self, chosen, setting, chosen.experiment(setting), everything)
+        return PlacedQuantity(self.label, chosen, setting, chosen.experiment(setting), defaults, numbers)
 
     def standard(self, quantity: Quantity, setting: Setting) -> Mapping[str, float]:
         """Return the standard values of a quantity in a setting, with their ranges."""
@@ -222,8 +219,7 @@ class Result:
         Cumulants κ₃ and κ₄ of the input follow from its law and have none. Arguments and errors as in `derive`.
         """
         placed = self.place(quantity, **choices)
-        standard = self.standard(placed.quantity, placed.setting)
-        return {name: standard.get(name, placed.values[name]) for name in sorted(placed.kinds)}
+        return {name: placed.standard.get(name, placed.values[name]) for name in sorted(placed.kinds)}
 
     def claim_label(self, /, quantity: str | None = None, **values: Any) -> str:
         """Return the label of the claim that `claim` returns; arguments as there."""
@@ -325,9 +321,3 @@ def _numbers(values: Mapping[str, Any]) -> dict[str, float]:
         ArgumentError: one that is no finite number.
     """
     return {name: check_number(name, value) for name, value in values.items() if name not in CHOICES}
-
-
-def _higher_cumulants(inputs: str, values: Mapping[str, float]) -> dict[str, float]:
-    """Return κ₃ and κ₄ of a pixel with the law `inputs`, for results that hold for any law."""
-    pixel = IID(inputs, values["mu"], values["sigma"])
-    return {f"kappa_{order}": float(pixel.cumulant(order)) for order in (3, 4)}

@@ -154,7 +154,7 @@ def _check(field: Field, offsets: OffsetField) -> None:
     if not isinstance(offsets, OffsetField):
         raise ArgumentError("offsets", expected="an OffsetField", received=repr(offsets))
     if isinstance(field, GaussianField):
-        field.check_axes(offsets)
+        field.check_axes(offsets.dim)
 
 
 def _warped_name(field: Field) -> str:

@@ -216,7 +216,7 @@ def compose(field: GaussianField | ComposedField, offsets: OffsetField, name: st
     if not isinstance(offsets, OffsetField):
         raise ArgumentError("offsets", expected="an OffsetField", received=repr(offsets))
     base = field if isinstance(field, GaussianField) else field.base
-    base.check_axes(offsets)
+    base.check_axes(offsets.dim)
     if isinstance(field, ComposedField) and offsets.name in {layer.name for layer in field.layers}:
         raise ArgumentError("offsets", expected="a name of their own for every layer", received=offsets.name)
     return ComposedField(field, offsets, (0,) * offsets.dim, name or f"{field.name}∘φ")

@@ -4,7 +4,7 @@ import operator
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import sympy as sp
 
@@ -12,9 +12,6 @@ from warptheory.core.errors import ArgumentError
 from warptheory.core.expressions import check_name, expression
 from warptheory.fields import CovarianceFunction, laws
 from warptheory.symbolic.values import Index, RandomAtom, as_index, as_position, parameter
-
-if TYPE_CHECKING:
-    from warptheory.symbolic.offset_fields import OffsetField
 
 MEAN = sp.Symbol("mu", real=True)
 DEVIATION = sp.Symbol("sigma", positive=True)
@@ -160,14 +157,17 @@ class GaussianField(InputField):
             raise ArgumentError(name, expected=f"1 or {self.covariance.dim} coordinates", received=position)
         return position
 
-    def check_axes(self, offsets: "OffsetField") -> None:
+    def check_axes(self, dim: int) -> None:
         """Check that offsets move along as many axes as the covariance has, where it is known.
+
+        Args:
+            dim: number of axes of the offsets.
 
         Raises:
             ArgumentError: another number of axes.
         """
-        if self.covariance is not None and self.covariance.dim != offsets.dim:
-            raise ArgumentError("offsets", expected=f"offsets along {self.covariance.dim} axes", received=offsets.dim)
+        if self.covariance is not None and self.covariance.dim != dim:
+            raise ArgumentError("offsets", expected=f"offsets along {self.covariance.dim} axes", received=dim)
 
     def slope(self, axis: int = 0) -> "GaussianSlope":
         """Return the derivative ∂ᵢx along an axis of space, counted from 0, per unit of length."""

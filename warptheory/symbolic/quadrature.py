@@ -32,7 +32,7 @@ class NotConverged(WarpTheoryError):  # noqa: N818 -- reads as what it says
 def quadrature(
     law: Law, environment: Environment, evaluate: Evaluate, knots: Iterable[float] = (0.0, 0.5)
 ) -> tuple[ndarray, ndarray]:
-    """Return points and weights that integrate functions with knots at some fractions against a law.
+    """Return points and weights, both of shape (n,), that integrate functions with knots against a law.
 
     Gauss–Legendre panels end at these fractions of every pixel and at every half scale of the law, out to 45
     scales; panels without mass are dropped.
@@ -53,7 +53,10 @@ def quadrature(
 def tensor_grid(
     points: ndarray, weights: ndarray, dim: int, *, equal: bool
 ) -> tuple[int, tuple[ndarray, ...], ndarray]:
-    """Return the number of axes of the grid, the offset along each axis on it, and the mass of its points."""
+    """Return the number of axes of the grid, the offset along each axis on it, and the mass of its points.
+
+    Offsets and mass have the shape (n, …, n), one axis for each of the grid's, or (n,) for equal offsets.
+    """
     if equal:
         return 1, (points,) * dim, weights
     mass = np.prod(np.meshgrid(*[weights] * dim, indexing="ij"), axis=0)
@@ -110,7 +113,9 @@ class CorrelatedNormal:
         return np.exp(2j * np.pi * self.location * j.sum(0) - 2 * np.pi**2 * self.scale**2 * quadratic)
 
     def quadrature(self, knots: Iterable[float]) -> tuple[tuple[ndarray, ...], ndarray]:
-        """Return a grid and its masses: Gauss–Legendre panels of the narrowest deviation, split at the knots.
+        """Return a grid and its masses, shapes (n, n) or (n, n, n), of panels of the narrowest deviation.
+
+        Gauss–Legendre panels are split at the knots.
 
         Raises:
             NotConverged: the axes are so nearly dependent, or the offsets so wide, that the grid would not fit.

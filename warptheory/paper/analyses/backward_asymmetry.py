@@ -166,7 +166,7 @@ def responses(seed: int, device: str, thin: int) -> Iterator[CurvePoint]:
 
 @dataclass(frozen=True)
 class ResponseExperiment:
-    """The mean of (Wᵀ1)² on a grid of N pixels; a row is drawn as in `folding.Growth`.
+    """The mean of (Wᵀ1)² on a grid of N pixels; a row is drawn as in `folding.CausticGrowth`.
 
     Attributes:
         pixels: N, the period of the wave in pixels.

@@ -27,13 +27,13 @@ SPREAD = 3.0  # pixels
 # side now and then; offsets this far from knots compare rounding alone.
 CLEARANCE = 0.05
 
-Operator = Callable[[Tensor, Tensor], Tensor]
+Sampling = Callable[[Tensor, Tensor], Tensor]
 
 
 def run(settings: RunSettings) -> Path:
     """Compute and write the record; return its path."""
     seed, device = settings.seed, settings.device
-    operators: dict[str, Operator] = {"warp": warping.warp, "grid_sample": grid_sample}
+    operators: dict[str, Sampling] = {"warp": warping.warp, "grid_sample": grid_sample}
     rows = []
     for width in WIDTHS:
         x, offsets = _inputs(width, seed, device)
@@ -59,7 +59,7 @@ def _inputs(width: int, seed: int, device: str) -> tuple[Tensor, Tensor]:
     return x.to(device), (offsets.floor() + fraction.clamp(CLEARANCE, 1 - CLEARANCE)).to(device)
 
 
-def _passes(operator: Operator, x: Tensor, offsets: Tensor) -> dict[str, Tensor]:
+def _passes(operator: Sampling, x: Tensor, offsets: Tensor) -> dict[str, Tensor]:
     x, offsets = (values.detach().clone().requires_grad_() for values in (x, offsets))
     y = operator(x, offsets)
     image_gradient, offset_gradient = torch.autograd.grad(y.square().sum(), (x, offsets))

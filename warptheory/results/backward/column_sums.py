@@ -112,7 +112,7 @@ class RowSumExperiment(_OfKernel):
         )
 
     def row_sums(self, offsets: Float[np.ndarray, "rows d *T"], device: str) -> Float[Tensor, "rows N"]:
-        """Return Σₘ |W[n, m]| of every output, shape (rows, number of outputs)."""
+        """Return Σₘ |W[n, m]| of every output, shape (rows, outputs)."""
         matrix = warping.warp_matrix(torch.from_numpy(offsets).to(device), kernel=self.kernel, boundary="periodic")
         batch, row, _ = matrix.indices()
         sums = torch.zeros(matrix.shape[0] * matrix.shape[1], dtype=torch.float64, device=matrix.device)

@@ -172,7 +172,7 @@ _STRATA = 64
 
 
 @dataclass(frozen=True)
-class Growth(SlopeExperiment):
+class CausticGrowth(SlopeExperiment):
     """How much the mean of (Wᵀ1)² grows from a grid of N pixels to one of 2N, for the same random waves.
 
     The offsets εᵢ = Σⱼ A sin(ktⱼ + θ), A and θ new for each i and j, are Gaussian: A/τ is Rayleigh, θ uniform, and the
@@ -212,14 +212,14 @@ class Growth(SlopeExperiment):
 
 
 @result.quantity(GROWTH, smallest_effect=0.02, dims=(1,))
-def growth(setting: Setting) -> Growth:
+def growth(setting: Setting) -> CausticGrowth:
     """State how much it grows on a line, from a grid that is fine enough."""
-    return Growth(setting, pixels=128)
+    return CausticGrowth(setting, pixels=128)
 
 
 @result.quantity(
     f"{GROWTH} in the plane", smallest_effect=0.06, dims=(2,), values={"tau": Range(0.8, 0.75, 1.2, "log")}
 )
-def growth_in_the_plane(setting: Setting) -> Growth:
+def growth_in_the_plane(setting: Setting) -> CausticGrowth:
     """State the same in the plane, where no grid that is cheap enough is finer: its error is a ninth of the effect."""
-    return Growth(setting, pixels=24)
+    return CausticGrowth(setting, pixels=24)

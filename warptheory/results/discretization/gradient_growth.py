@@ -58,7 +58,7 @@ LATER_GROWTH = "growth of the gradient variance in L layers"
 # The smallest effect is of what it grows by: half a percent of the ratio.
 @result.quantity(GROWTH, smallest_effect=0.05)
 @dataclass(frozen=True)
-class Growth(LayersExperiment):
+class GradientGrowth(LayersExperiment):
     """(C_y(0) − C_y(1))/(C(0) − C(1)) after one layer."""
 
     text: ClassVar[str] = "(C_y(0) − C_y(1))/(C(0) − C(1))"
@@ -97,7 +97,7 @@ class Growth(LayersExperiment):
     values=lambda setting: {"L": whole(3, 1, 4) if setting.dim == 1 else whole(2, 1, 2)},
 )
 @dataclass(frozen=True)
-class GrowthInLayers(Growth):
+class GrowthInLayers(GradientGrowth):
     """(C_L(0) − C_L(1))/(C(0) − C(1)) after L layers."""
 
     text: ClassVar[str] = "(C_L(0) − C_L(1))/(C(0) − C(1))"
