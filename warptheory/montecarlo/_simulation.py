@@ -20,7 +20,7 @@ from torch import Tensor
 from warptheory import symbolic, warping
 from warptheory.core.errors import ArgumentError
 from warptheory.fields import IID, FieldSampler
-from warptheory.montecarlo._atoms import axes_of, field_of, index_symbols, is_slope, shift_of
+from warptheory.montecarlo._atoms import axes_of, field_of, in_order, index_symbols, is_slope, shift_of
 from warptheory.montecarlo._drawing import (
     MOST_PIXELS,
     correlated,
@@ -105,16 +105,16 @@ class Simulation(Statistic):
     @cached_property
     def _averaged(self) -> list[ExpectedValue]:
         """The expressions whose means are estimated, one for each column."""
-        return sorted(self._moments.atoms(ExpectedValue), key=str)
+        return in_order(self._moments.atoms(ExpectedValue))
 
     @cached_property
     def _monomials(self) -> list[ExpectedValue]:
         """The products of values that have to meet in a row."""
-        return sorted(self.statistic.moments().atoms(ExpectedValue), key=str)
+        return in_order(self.statistic.moments().atoms(ExpectedValue))
 
     @cached_property
     def _atoms(self) -> list[RandomAtom]:
-        return sorted({atom for node in self._monomials for atom in node.args[0].atoms(RandomAtom)}, key=str)
+        return in_order({atom for node in self._monomials for atom in node.args[0].atoms(RandomAtom)})
 
     @cached_property
     def _all_fields(self) -> list[Field]:
