@@ -46,6 +46,194 @@ class Addition:
 
 ADDITIONS = (
     Addition(
+        name="mitchell",
+        kind="kernels",
+        path="warptheory/kernels/mitchell.py",
+        contract="test_kernel_contract.py",
+        source='''"""Cubic filters of two parameters (Mitchell and Netravali)."""
+
+import sympy as sp
+
+from warptheory.core.expressions import Number, rational
+from warptheory.kernels._parameters import canonical_call
+from warptheory.kernels._pieces import POSITION, Piece, reflect
+from warptheory.kernels._piecewise import PiecewiseKernel, reproduced_degree, taps_of
+
+EXAMPLES = ("mitchell(0.5, 0.2)",)
+
+
+def mitchell(b: Number = 1, c: Number = 0) -> PiecewiseKernel:
+    """Build the kernel for two parameters; b + 2c = 1 reproduces lines."""
+    first, second, u = rational("b", b), rational("c", c), POSITION
+    inner = (12 - 9 * first - 6 * second) * u**3 + (12 * first + 6 * second - 18) * u**2 + 6 - 2 * first
+    outer = (
+        (-first - 6 * second) * u**3
+        + (6 * first + 30 * second) * u**2
+        - (12 * first + 48 * second) * u
+        + 8 * first
+        + 24 * second
+    )
+    right = (
+        Piece(sp.Integer(0), sp.Integer(1), sp.expand(inner / 6)),
+        Piece(sp.Integer(1), sp.Integer(2), sp.expand(outer / 6)),
+    )
+    pieces = (*reflect(right), *right)
+    return PiecewiseKernel(
+        name=canonical_call(mitchell, b=first, c=second),
+        pieces=pieces,
+        reproduces=reproduced_degree(taps_of(pieces)),
+        source="D. P. Mitchell and A. N. Netravali, SIGGRAPH 1988",
+    )
+''',
+    ),
+    Addition(
+        name="once_differentiable",
+        kind="covariances",
+        path="warptheory/fields/covariance/once_differentiable.py",
+        contract="test_covariance_contract.py",
+        source='''"""A covariance of fields that have one derivative."""
+
+from dataclasses import dataclass
+
+import sympy as sp
+
+from warptheory.core.expressions import real
+from warptheory.fields.covariance._radial import RadialCovariance
+
+
+@dataclass(frozen=True)
+class OnceDifferentiable(RadialCovariance):
+    """C(τ) = σ² (1 + |τ|/ℓ) exp(−|τ|/ℓ)."""
+
+    def correlation(self, distance: sp.Expr) -> sp.Expr:
+        """Return (1 + r/ℓ) exp(−r/ℓ)."""
+        ratio = real("distance", distance) / self.length
+        return (1 + ratio) * sp.exp(-ratio)
+
+    def radial_spectrum(self, wavenumber: sp.Expr) -> sp.Expr:
+        """Return 2ᵈ π^(d/2) Γ(d/2 + 3/2)/Γ(3/2) ℓᵈ (1 + ℓ²k²)^(−d/2 − 3/2)."""
+        half = sp.Rational(self.dim, 2)
+        three = sp.Rational(3, 2)
+        constant = (2 * self.length) ** self.dim * sp.pi**half * sp.gamma(half + three) / sp.gamma(three)
+        return constant * (1 + self.length**2 * real("frequency", wavenumber) ** 2) ** (-half - three)
+''',
+    ),
+    Addition(
+        name="logistic",
+        kind="laws",
+        path="warptheory/fields/laws/logistic.py",
+        contract="test_law_contract.py",
+        source='''"""The logistic law."""
+
+import numpy as np
+import sympy as sp
+from numpy import ndarray
+
+from warptheory.fields.laws._law import ARGUMENT, Law
+
+
+def logistic() -> Law:
+    """Build the law with the distribution function 1/(1 + exp(−z))."""
+    return Law(
+        name="logistic",
+        canonical=sp.pi * ARGUMENT / sp.sinh(sp.pi * ARGUMENT),
+        density=sp.exp(-sp.Abs(ARGUMENT)) / (1 + sp.exp(-sp.Abs(ARGUMENT))) ** 2,
+        draw=_draw,
+        of_uniform=_of_uniform,
+        scale=sp.Symbol("b", positive=True),
+        scipy=("logistic",),
+        source="N. L. Johnson, S. Kotz, N. Balakrishnan, Continuous Univariate Distributions 2, 1995, chapter 23",
+    )
+
+
+def _draw(generator: np.random.Generator, shape: tuple[int, ...]) -> ndarray:
+    return generator.logistic(size=shape)
+
+
+def _of_uniform(u: ndarray) -> ndarray:
+    return np.asarray(np.log(u) - np.log1p(-u))
+''',
+    ),
+    Addition(
+        name="first_pixel",
+        kind="boundary rules",
+        path="warptheory/warping/boundaries/first_pixel.py",
+        contract="test_boundary_contract.py",
+        source='''"""Outside, the first pixel is read: d a a | a b c d | a a a."""
+
+import torch
+from jaxtyping import Int
+from torch import Tensor
+
+
+def first_pixel(positions: Int[Tensor, "*T"], size: int) -> tuple[Int[Tensor, "*T"], None]:
+    """Return the positions (*T) within the image, and 0 for others."""
+    return torch.where((positions >= 0) & (positions < size), positions, 0), None
+''',
+    ),
+    Addition(
+        name="stripes",
+        kind="data sets",
+        path="warptheory/training/data/stripes.py",
+        contract="test_dataset_contract.py",
+        source='''"""Stripes along one axis or the other, drawn."""
+
+import torch
+
+from warptheory.core.streams import Stream
+from warptheory.training.data._dataset import Dataset, LabelledImages
+from warptheory.training.data._preparation import normalise_channels
+
+
+def stripes(*, seed: int = 0) -> Dataset:
+    """Draw images of shape (N, 1, 8, 8), of two classes."""
+    generator = Stream(seed, "stripes").generator()
+    labels = torch.arange(96) % 2
+    lines = torch.from_numpy(generator.standard_normal((96, 1, 8, 1))).expand(96, 1, 8, 8)
+    images = torch.where(labels[:, None, None, None] == 0, lines, lines.transpose(2, 3)).contiguous()
+    train, test = normalise_channels(images[:64], images[64:])
+    return Dataset(
+        "stripes", ("along", "across"), LabelledImages(train, labels[:64]), LabelledImages(test, labels[64:])
+    )
+''',
+    ),
+    Addition(
+        name="Z7a",
+        kind="results",
+        path="warptheory/results/iid/weighted_value.py",
+        contract="test_result_contract.py",
+        source='''"""Z7a: the variance of a weighted value."""
+
+import sympy as sp
+
+from warptheory.results._ranges import Range
+from warptheory.results._result import Result
+from warptheory.results._setting import PIXEL, Setting
+from warptheory.symbolic import IIDField, OffsetField, Variance, warp
+
+result = Result(
+    "Z7a",
+    "A weighted value",
+    "Var w·y = w² Var y.",
+    assumptions=("The pixels x[m] are independent with one law of variance σ².",),
+    source="theory label Z7a",
+    offsets=("normal",),
+    kernels=("linear",),
+    dims=(1,),
+    values={"w": Range(0.6, 0.3, 1.2)},
+)
+
+WEIGHT = sp.Symbol("w", positive=True)
+
+
+@result.quantity("variance")
+def variance(setting: Setting) -> Variance:
+    """State Var w·y[n]."""
+    y = warp(IIDField("x"), OffsetField(setting.offsets, setting.dim), setting.kernel)
+    return Variance(WEIGHT * y[PIXEL])
+''',
+    ),
+    Addition(
         name="half_life",
         kind="analyses",
         path="warptheory/paper/analyses/half_life.py",
@@ -197,7 +385,9 @@ def call(copy, *arguments, **environment):
 
 
 def test_it_is_listed(copy):
-    listed = dict(line.split(": ", 1) for line in call(copy, "-m", "warptheory", "list").splitlines() if ": " in line)
+    lines = call(copy, "-m", "warptheory", "list").splitlines()
+    listed = dict(line.split(": ", 1) for line in lines if ": " in line)
+    listed["results"] = ", ".join(line.split()[0] for line in lines[1:] if line[:1].isalpha() and ": " not in line)
     for addition in ADDITIONS:
         assert addition.name in listed[addition.kind].split(", ")
 
@@ -242,13 +432,14 @@ def test_its_contract_finds_it_and_holds(copy, computed):
     options = ("-q", "-p", "no:cacheprovider", "-k", names, "-rA")
     printed = call(copy, "-m", "pytest", *options, *contracts, WARPTHEORY_REPRODUCED=str(computed))
     for addition in ADDITIONS:
-        assert re.search(rf"^PASSED tests/contracts/{addition.contract}::\w+\[{addition.name}\]", printed, re.MULTILINE)
+        entry = rf"\[(?:[^\]]*-)?{addition.name}(?:-[^\]]*)?\]"
+        assert re.search(rf"^PASSED tests/contracts/{addition.contract}::\w+{entry}", printed, re.MULTILINE), addition
 
 
 def test_the_table_of_contributing_says_so():
     """Each kind has its row, whose files are those that were touched here."""
     text = (REPOSITORY / "CONTRIBUTING.md").read_text(encoding="utf-8")
     for addition in ADDITIONS:
-        kind = {"analyses": "analysis"}.get(addition.kind, addition.kind.removesuffix("s"))
+        kind = {"analyses": "analysis", "data sets": "data set"}.get(addition.kind, addition.kind.removesuffix("s"))
         folder = re.escape(str(Path(addition.path).parent))
         assert re.search(rf"^\| {kind} \| `{folder}/", text, re.MULTILINE), kind

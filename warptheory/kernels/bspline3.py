@@ -9,6 +9,8 @@ from warptheory.kernels._parameters import canonical_call
 from warptheory.kernels._pieces import POSITION, Piece, reflect
 from warptheory.kernels._piecewise import PiecewiseKernel
 
+EXAMPLES = ("bspline3(prefilter=True)",)  # of other parameters, for which the contract of kernels is checked too
+
 
 def bspline3(prefilter: bool = False) -> Kernel:
     """Build β³(u): 2/3 − u² + |u|³/2 for |u| < 1 and (2 − |u|)³/6 for |u| < 2.

@@ -19,6 +19,8 @@ _LEAST_SIGMA = sp.Rational(1, 1000)
 
 _LARGEST_EXPONENT = 88  # exp(88) is just below the largest float32
 
+EXAMPLES = ("gauss(0.31)", "gauss(0.1)")  # of other parameters, for which the contract of kernels is checked too
+
 
 def gauss(sigma: Number = 0.5) -> PiecewiseKernel:
     """Build k(u) = g(u)/Σₘ g(u − m), g(u) = exp(−u²/2σ²), on [−R, R) with R = ⌈8.57σ⌉ pixels.

@@ -11,6 +11,8 @@ from warptheory.kernels._parameters import canonical_call
 from warptheory.kernels._pieces import POSITION, Piece, reflect
 from warptheory.kernels._piecewise import PiecewiseKernel, reproduced_degree, taps_of
 
+EXAMPLES = ("keys(-0.75)",)  # of other parameters, for which the contract of kernels is checked too
+
 
 def keys(a: Number = -0.5) -> PiecewiseKernel:
     """Build the even kernel with (a+2)u³ − (a+3)u² + 1 on [0, 1) and a(u³ − 5u² + 8u − 4) on [1, 2).

@@ -10,6 +10,8 @@ from warptheory.kernels._parameters import canonical_call, positive
 from warptheory.kernels._periodic import FRACTION
 from warptheory.kernels._piecewise import PiecewiseKernel, reproduced_degree, taps_of
 
+EXAMPLES = ("triangle(2.25)", "triangle(2)")  # of other parameters, for which the contract of kernels is checked too
+
 
 def triangle(width: Number = 1.5) -> PiecewiseKernel:
     """Build k(u) = g(u)/Σₘ g(u − m), g(u) = max(w − |u|, 0); w = 1 is linear interpolation.

@@ -13,6 +13,7 @@ def command() -> None:
     from warptheory.fields import covariance, laws
     from warptheory.paper import analyses, benchmarks, figures
     from warptheory.training import data
+    from warptheory.warping import boundaries
 
     table = Table(box=None, pad_edge=False)
     for heading in ("result", "title", "quantities"):
@@ -26,6 +27,7 @@ def command() -> None:
         "kernels": kernels.names(),
         "laws": laws.names(),
         "covariances": covariance.names(),
+        "boundary rules": boundaries.names(),
         "operators": operators.__all__,
         "networks": networks.names(),
         "data sets": data.names(),
