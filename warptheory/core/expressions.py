@@ -156,8 +156,9 @@ def as_argument(value: Any) -> sp.Basic:
 def _read(value: Any) -> sp.Expr | None:
     """Return a number or expression, None if it is neither or not finite."""
     if isinstance(value, sp.Basic):
-        is_finite = isinstance(value, sp.Expr) and not value.has(sp.nan, sp.oo, -sp.oo, sp.zoo)
-        return value if is_finite and value.is_finite is not False and _is_in_range(value) else None
+        if not isinstance(value, sp.Expr) or value.has(sp.nan, sp.oo, -sp.oo, sp.zoo) or value.is_finite is False:
+            return None
+        return value if _is_in_range(value) else None
     if isinstance(value, Real) and not isinstance(value, Rational | bool) and not _is_truth_value(value):
         found = float(value)
         return sp.Float(found) if math.isfinite(found) else None

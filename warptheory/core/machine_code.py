@@ -38,7 +38,7 @@ def keep_on_disk(compiled: Any, function: Callable[..., Any], stamp: str) -> Non
         compiled._cache = _Cache(function, stamp)
 
 
-class _Cache(FunctionCache):  # type: ignore[misc, unused-ignore]  # numba has no types
+class _Cache(FunctionCache):  # type: ignore[misc]  # numba has no types
     """numba's cache of a function, with sealed files."""
 
     def __init__(self, function: Callable[..., Any], stamp: str) -> None:

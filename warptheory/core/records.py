@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, fields
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pandas as pd
 
@@ -161,7 +161,7 @@ def read_table(path: Path) -> pd.DataFrame:
     Raises:
         ArgumentError: there is no such record, or it is damaged.
     """
-    return _read(path, lambda: pd.read_parquet(path))
+    return cast("pd.DataFrame", _read(path, lambda: pd.read_parquet(path)))
 
 
 def read(path: Path) -> Any:
@@ -201,7 +201,7 @@ def read_arrays(path: Path) -> dict[str, Any]:
     """
     from safetensors.numpy import load_file
 
-    return _read(path, lambda: load_file(path))
+    return cast("dict[str, Any]", _read(path, lambda: load_file(path)))
 
 
 def command_line() -> str:

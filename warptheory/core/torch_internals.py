@@ -31,7 +31,7 @@ def _yes(*_: object) -> bool:
 
 _tracing_state = _found(
     "_C._get_tracing_state",
-    lambda: torch.jit.is_tracing() or None,  # type: ignore[attr-defined, no-untyped-call, unused-ignore]  # public, not typed
+    lambda: _found("jit.is_tracing", _yes)() or None,  # public, but without types
 )
 _dispatch_modes = _found("_C._len_torch_dispatch_stack", _yes)
 _function_modes = _found("_C._len_torch_function_stack", _yes)
@@ -157,5 +157,5 @@ def constant_when_traced(function: Callable[Arguments, Returned]) -> Callable[Ar
     That one imports all of torch's compiler, a second and a half, for everybody who imports this library. A compiler
     that does not know the mark follows the function instead.
     """
-    function._dynamo_marked_constant = True  # type: ignore[attr-defined]
+    vars(function)["_dynamo_marked_constant"] = True
     return function

@@ -4,6 +4,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache, cached_property
+from typing import cast
 
 import sympy as sp
 
@@ -58,7 +59,7 @@ class CardinalSpline(Kernel):
         """The samples β(−r), …, β(r), without zeros at the ends."""
         samples = {-tap: weight.at(sp.Integer(0)) for tap, weight in self.spline.taps.items()}
         radius = max(abs(tap) for tap, sample in samples.items() if sample != 0)
-        return tuple(samples.get(tap, sp.Integer(0)) for tap in range(-radius, radius + 1))
+        return tuple(cast("sp.Rational", samples.get(tap, sp.Integer(0))) for tap in range(-radius, radius + 1))
 
     def _spanned_degree(self) -> int:
         """Return the largest degree of polynomials that are combinations of shifts of β.
@@ -147,7 +148,7 @@ class CardinalSpline(Kernel):
         """a_η(Δ) = Σₙ (h⋆h)[n] a_β(Δ − n), with (h⋆h)[n] = c² z^|n| (|n| + (1 + z²)/(1 − z²))."""
         whole = sp.floor(SHIFT)
         constant = sp.radsimp((1 + self.pole**2) / (1 - self.pole**2))
-        total = sp.Integer(0)
+        total: sp.Expr = sp.Integer(0)
         for tap, weight in taps_of(correlate(self.spline.pieces, self.spline.pieces)).items():
             distance = sp.Abs(whole + tap)
             total += self.pole**distance * (distance + constant) * weight.at(FRACTION).subs(FRACTION, SHIFT - whole)

@@ -131,7 +131,7 @@ class PeriodicFunction:
         last = self.cells[-1].expression.subs(FRACTION, fraction)
         return sp.Piecewise(*branches, (last, True)) if branches else last
 
-    def from_left(self, fraction: sp.Rational) -> sp.Expr:
+    def from_left(self, fraction: sp.Expr) -> sp.Expr:
         """Return the limit from below at a number in (0, 1]."""
         fraction = real("fraction", fraction)
         cell = next(cell for cell in self.cells if cell.lower < fraction <= cell.upper)
@@ -147,7 +147,8 @@ class PeriodicFunction:
         Raises:
             NoClosedFormError: a cell's expression is not a polynomial.
         """
-        mean, reached = self.mean(), sp.Integer(0)
+        mean = self.mean()
+        reached: sp.Expr = sp.Integer(0)
         cells = []
         for cell in self.cells:
             _check_polynomial(cell.expression, "the mean over an interval is")

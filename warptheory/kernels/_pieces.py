@@ -37,7 +37,7 @@ def check_pieces(argument: str, pieces: Sequence[Any]) -> None:
 
 def at_position(pieces: Sequence[Piece], position: sp.Expr) -> sp.Expr:
     """Return the function's value at a real expression; zero outside the pieces."""
-    branches = [(sp.Integer(0), position < pieces[0].lower)]
+    branches: list[tuple[sp.Expr, Any]] = [(sp.Integer(0), position < pieces[0].lower)]
     branches += [(piece.expression.subs(POSITION, position), position < piece.upper) for piece in pieces]
     return sp.Piecewise(*branches, (sp.Integer(0), True))
 
@@ -83,7 +83,7 @@ def _overlap(first: Sequence[Piece], second: Sequence[Piece], middle: sp.Rationa
     def at_middle(bound: sp.Expr) -> sp.Expr:
         return bound.subs(_SHIFT, middle)
 
-    total = sp.Integer(0)
+    total: sp.Expr = sp.Integer(0)
     for one in first:
         for other in second:
             lower = max(one.lower, other.lower - _SHIFT, key=at_middle)

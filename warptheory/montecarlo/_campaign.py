@@ -98,7 +98,7 @@ class Campaign:
         self._report = on_progress or (lambda campaign, number, trial: None)
         self._pending = deque(range(len(jobs)))
         self._active: dict[int, _Active] = {}
-        self._running: dict[Future, _Task] = {}
+        self._running: dict[Future[Any], _Task] = {}
         self._suspects: deque[_Task] = deque()
         self._alone = False
         self.done = 0
@@ -173,7 +173,7 @@ class Campaign:
             future = self._executor.submit(_work, job, task.batch)
         self._running[future] = task
 
-    def _take(self, task: _Task, future: Future) -> Iterator[Outcome]:
+    def _take(self, task: _Task, future: Future[Any]) -> Iterator[Outcome]:
         """Take what a worker has returned."""
         try:
             found, seconds = future.result()

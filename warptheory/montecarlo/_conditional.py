@@ -15,6 +15,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import combinations
+from typing import cast
 
 import numpy as np
 import sympy as sp
@@ -248,7 +249,7 @@ class _ProductMeans:
         grid = second.reshape(len(second), *size, -1)
         spectrum = self._simulation.spectrum(field, self._values).to(grid.device)[None, ..., None]
         smoothed = torch.fft.ifftn(torch.fft.fftn(grid, dim=axes) * spectrum, dim=axes).real
-        return (first * smoothed.reshape(second.shape)).sum(1)
+        return cast("Tensor", (first * smoothed.reshape(second.shape)).sum(1))
 
     def _weight(self, atom: RandomAtom) -> Float[Tensor, "B S P"]:
         if atom not in self._weights:

@@ -8,6 +8,7 @@ of a periodic row: one quotient of Fourier series, however often the field is re
 import math
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
+from typing import cast
 
 import numpy as np
 import torch
@@ -61,7 +62,7 @@ class ContinuumSimulation(Simulation):
 
     def row_elements(self, values: Values) -> int:
         """Return the number of points that a row draws."""
-        return int(np.prod(self.shape(values))) * self.refinement**self.dim
+        return int(np.prod(self.shape(values))) * int(self.refinement**self.dim)
 
     @cached_property
     def _reads_pixels(self) -> bool:
@@ -195,7 +196,7 @@ class ContinuumSimulation(Simulation):
         frequency = 2 * math.pi * self.refinement * torch.fft.rfftfreq(length, dtype=field.dtype, device=field.device)
         frequency[length // 2 :] *= length % 2  # of the Nyquist wave the grid sees the cosine alone
         waves = torch.fft.rfft(field.movedim(axis + 1, -1))
-        return torch.fft.irfft(1j * frequency * waves, n=length).movedim(-1, axis + 1)
+        return cast("Tensor", torch.fft.irfft(1j * frequency * waves, n=length).movedim(-1, axis + 1))
 
     def _tensor(self, field: Field, state: dict[object, Tensor], values: Values) -> Tensor:
         """Return a field on the pixels' grid, shape (rows, 1, *size)."""
@@ -215,7 +216,7 @@ def _coefficients(values: Tensor) -> Tensor:
     """Return the coefficients of the cardinal spline through values on a torus, shape (rows, 1, *T) as given."""
     size, axes = tuple(values.shape[2:]), tuple(range(2, values.ndim))
     waves = torch.fft.rfftn(values, dim=axes).mul_(_inverse_response(size).to(values.device))
-    return torch.fft.irfftn(waves, s=size, dim=axes)
+    return cast("Tensor", torch.fft.irfftn(waves, s=size, dim=axes))
 
 
 @lru_cache(maxsize=8)

@@ -1,6 +1,7 @@
 """Streaming moments of vectors: means, scatter matrix and higher central sums, merged pairwise without cancellation."""
 
 from dataclasses import dataclass, field
+from typing import cast
 
 import numpy as np
 import torch
@@ -80,13 +81,13 @@ class Moments:
     def skewness(self) -> Float[ndarray, "k"]:
         """Third central moment over the deviation cubed, shape (k,); NaN for entries that do not scatter."""
         with np.errstate(invalid="ignore", divide="ignore"):
-            return np.sqrt(self.n) * self.third / np.diag(self.scatter) ** 1.5
+            return cast("ndarray", np.sqrt(self.n) * self.third / np.diag(self.scatter) ** 1.5)
 
     @property
     def excess_kurtosis(self) -> Float[ndarray, "k"]:
         """Fourth central moment over the squared variance, less 3, shape (k,); NaN for entries that do not scatter."""
         with np.errstate(invalid="ignore", divide="ignore"):
-            return self.n * self.fourth / np.diag(self.scatter) ** 2 - 3
+            return cast("ndarray", self.n * self.fourth / np.diag(self.scatter) ** 2 - 3)
 
     def standard_error(self, gradient: Float[ndarray, "k"]) -> float:
         """Return the standard error of a function of the mean (delta method); infinite for fewer than two vectors.

@@ -6,6 +6,7 @@ would have them. Sets that are drawn apart are independent: the scatter of their
 
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
+from typing import cast
 
 import numpy as np
 from jaxtyping import Float
@@ -73,4 +74,4 @@ def _child(generator: np.random.Generator) -> np.random.Generator:
 
 def _inside(uniform: Float[ndarray, "points dims"]) -> Float[ndarray, "points dims"]:
     """Return numbers of [0, 1] with the ends, whose quantiles are infinite, moved into the open interval."""
-    return np.clip(uniform, np.finfo(float).tiny, 1 - np.finfo(float).epsneg)
+    return cast("ndarray", np.clip(uniform, np.finfo(float).tiny, 1 - np.finfo(float).epsneg))

@@ -56,17 +56,17 @@ class Supervised(Executor):
     """
 
     def __init__(self, count: int, make: Callable[[], Worker], limit: float | None) -> None:
-        self._tasks: SimpleQueue[tuple[Future, SupervisedCall] | None] = SimpleQueue()
+        self._tasks: SimpleQueue[tuple[Future[Any], SupervisedCall] | None] = SimpleQueue()
         self._workers: list[Worker] = []
         self._count, self._make, self._limit = count, make, limit
         self._supervisors: list[threading.Thread] = []
         self._is_closed = False
 
-    def submit(self, function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future:
+    def submit(self, function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
         """Return what the function returns, as a future, which also tells what becomes of its worker."""
         if self._is_closed:
             raise RuntimeError("cannot submit tasks after shutdown")
-        future: Future = Future()
+        future: Future[Any] = Future()
         self._tasks.put((future, partial(function, *args, **kwargs)))
         if len(self._supervisors) < self._count:
             worker = self._make()
@@ -111,7 +111,7 @@ class ThreadWorker:
         """Return what a call returns, as `Worker.do`."""
         if limit is None:
             return call()
-        answer: Future = Future()
+        answer: Future[Any] = Future()
         threading.Thread(target=_answer, args=(answer, call), daemon=True).start()
         try:
             return answer.result(limit)
@@ -124,7 +124,7 @@ class ThreadWorker:
         """Do nothing: it ends with the program."""
 
 
-def _answer(answer: Future, call: SupervisedCall) -> None:
+def _answer(answer: Future[Any], call: SupervisedCall) -> None:
     try:
         answer.set_result(call())
     except BaseException as error:
@@ -239,9 +239,9 @@ class InTurn(Executor):
     def __init__(self, limit: float | None = None) -> None:
         self._limit = limit
 
-    def submit(self, function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future:
+    def submit(self, function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
         """Return what the function returns, as a future that is done."""
-        future: Future = Future()
+        future: Future[Any] = Future()
         try:
             future.set_result(_interrupted(partial(function, *args, **kwargs), self._limit))
         except _AlarmError as error:

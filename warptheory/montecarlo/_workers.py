@@ -135,8 +135,8 @@ def _cluster(address: str | None, count: int, limit: float | None) -> Iterator[W
         if address is None:
             # A task over which a worker died is tried again here, alone.
             stack.enter_context(dask.config.set({"distributed.scheduler.allowed-failures": 0}))
-            cluster = LocalCluster(n_workers=count, threads_per_worker=1, dashboard_address=None)
-            client = stack.enter_context(Client(stack.enter_context(cluster)))
+            cluster = LocalCluster(n_workers=count, threads_per_worker=1, dashboard_address=None)  # type: ignore[no-untyped-call]  # Dask's
+            client = stack.enter_context(Client(stack.enter_context(cluster)))  # type: ignore[no-untyped-call]  # Dask's
         else:
             client = stack.enter_context(_connected(Client, address))
         found = sum(client.nthreads().values())
@@ -175,7 +175,7 @@ class _Limited(Executor):
     def __init__(self, executor: Executor, limit: float | None) -> None:
         self._executor, self._limit = executor, limit
 
-    def submit(self, function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future:
+    def submit(self, function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
         """Return what the function returns, as a future."""
         return self._executor.submit(_limited, self._limit, function, *args, **kwargs)
 

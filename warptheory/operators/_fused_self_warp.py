@@ -7,7 +7,7 @@ one after the other, and derivatives that are to be differentiated again are the
 from functools import cache
 from importlib import import_module
 from types import ModuleType
-from typing import Any
+from typing import Any, cast
 
 import torch
 from jaxtyping import Float
@@ -35,7 +35,7 @@ def fused_self_warp(
         return None
     weight, bias = head.weight, head.bias
     if is_watched(x, weight, bias):
-        watched: Tensor = _FusedSelfWarp.apply(x, weight, bias, boundary)
+        watched: Tensor = cast("Any", _FusedSelfWarp).apply(x, weight, bias, boundary)
         return watched
     alone: Tensor = _loops().forward(x, weight, bias, boundary)[0]
     return alone
@@ -70,7 +70,7 @@ class _FusedSelfWarp(torch.autograd.Function):
         y, offsets = _loops().forward(x, weight, bias, boundary)
         ctx.save_for_backward(x, weight, bias, offsets)
         ctx.boundary = boundary
-        return y
+        return cast("Tensor", y)
 
     @staticmethod
     def backward(ctx: Any, g: Tensor) -> tuple[Tensor | None, ...]:
@@ -94,7 +94,7 @@ def _gradients(
             found = convolve(x, weight, bias)
         else:
             found = functional.conv2d(x, weight, bias, padding=weight.shape[2] // 2)
-        y = warping.warp(x, found.unflatten(1, (-1, _DIM)), _KERNEL, boundary)
+        y = warping.warp(x, torch.unflatten(found, 1, (-1, _DIM)), _KERNEL, boundary)
         wanted = [each for each, need in zip(views, needs, strict=True) if need]
         gradients = iter(torch.autograd.grad(y, wanted, g, create_graph=is_asked))
     return [next(gradients) if need else None for need in needs]

@@ -45,7 +45,7 @@ class OffsetTransform(nn.Module):
 
     def forward(self, found: Float[Tensor, "B Gd *T"]) -> Float[Tensor, "B G d *T"]:
         """Return the offsets in pixels, shape (B, G, d, *T), of a head's output, shape (B, G·d, *T)."""
-        offsets = found.unflatten(1, (-1, self.dim))
+        offsets = torch.unflatten(found, 1, (-1, self.dim))
         if self.scale != 1:
             offsets = self.scale * offsets
         if self.smoothing > 0:

@@ -17,7 +17,8 @@ from torch import Tensor, nn
 from warptheory import kernels, warping
 from warptheory.core.errors import ArgumentError
 from warptheory.core.streams import Stream
-from warptheory.fields import CovarianceFunction, FieldSampler, SquaredExponential
+from warptheory.fields import CovarianceFunction, FieldSampler
+from warptheory.fields.covariance.squared_exponential import SquaredExponential
 from warptheory.fields.parameters import check_spread
 from warptheory.warping import boundaries
 from warptheory.warping.arguments import check_kernel_fits, check_values

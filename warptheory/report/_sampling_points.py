@@ -13,6 +13,7 @@ Each panel can also be drawn alone, into any axes: `draw_sampling_points`, `draw
 """
 
 import math
+from typing import cast
 
 import numpy as np
 import pandas as pd
@@ -292,7 +293,7 @@ def offset_colours(offsets: Float[np.ndarray, "2 *N"]) -> Float[np.ndarray, "*N 
     rim = np.maximum(np.hypot(*offsets), 1)
     rows, columns = (part[..., None] for part in offsets / rim)
     lab = np.asarray(_NEUTRAL) + rows * np.asarray(_ALONG_ROWS) + columns * np.asarray(_ALONG_COLUMNS)
-    return np.clip(lab2rgb(lab), 0, 1)
+    return cast("np.ndarray", np.clip(lab2rgb(lab), 0, 1))
 
 
 def _check_field(offsets: Float[np.ndarray, "2 H W"]) -> tuple[int, int]:

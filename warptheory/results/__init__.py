@@ -15,11 +15,12 @@ from warptheory.results._ranges import DEFAULT_VALUES, Range
 from warptheory.results._replay import replay
 from warptheory.results._result import Result
 from warptheory.results._run import Progress
-from warptheory.results._setting import PIXEL, Setting
+from warptheory.results._setting import HALF_WIDTH, PIXEL, Setting
 from warptheory.results._sweep import Choice, replay_sweep, sweep
 
 __all__ = [
     "DEFAULT_VALUES",
+    "HALF_WIDTH",
     "PIXEL",
     "UNIT_INPUT",
     "Case",

@@ -10,6 +10,7 @@ import math
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import cast
 
 import numpy as np
 import sympy as sp
@@ -103,7 +104,7 @@ class _Weighted:
         weights = {place: sp.Symbol(f"weight of term {number}", real=True) for number, place in enumerate(places)}
         everything = {**values, **{weight.name: 1.0 for weight in weights.values()}}
         try:
-            found = _with_weights(form, (), weights)
+            found = cast("sp.Expr", _with_weights(form, (), weights))
         except (WarpTheoryError, ArithmeticError, TypeError, ValueError):
             return cls(None, weights, everything)
         number = _number(found, everything)
@@ -196,7 +197,7 @@ def _spread(places: Sequence[TermPath], most: int) -> Sequence[TermPath]:
     return [places[number * len(places) // most] for number in range(most)]
 
 
-def _part(form: sp.Basic, place: TermPath) -> sp.Basic:
+def _part(form: sp.Expr, place: TermPath) -> sp.Expr:
     return functools.reduce(lambda part, number: part.args[number], place, form)
 
 

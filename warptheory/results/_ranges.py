@@ -70,7 +70,7 @@ class Range(float):
         if self.step:
             return self.low + self.step * math.floor(share * (round((self.high - self.low) / self.step) + 1))
         if self.scale == "log":
-            return self.low * (self.high / self.low) ** share
+            return float(self.low * (self.high / self.low) ** share)
         return self.low + share * (self.high - self.low)
 
 

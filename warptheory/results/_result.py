@@ -12,7 +12,7 @@ from warptheory.core.errors import ArgumentError, UnknownNameError
 from warptheory.montecarlo import Claim
 from warptheory.results._quantity import CHOICES, PlacedQuantity, Quantity, Standard
 from warptheory.results._ranges import DEFAULT_VALUES
-from warptheory.results._setting import Setting
+from warptheory.results._setting import Setting, SettingValue
 from warptheory.results._symbols import check_symbol
 from warptheory.symbolic import Derivation, Statistic
 
@@ -98,21 +98,22 @@ class Result:
             raise UnknownNameError("quantity", name, found)
         return found[name]
 
-    def setting(self, /, **choices: Any) -> Setting:
+    def setting(self, /, **choices: SettingValue) -> Setting:
         """Return the setting with the given choices; a choice of None or none at all takes the default."""
         default = Setting(kernel=self.kernels[0], dim=self.dims[0])
         if self.offsets:
             default = replace(default, offsets=self.offsets[0])
-        return replace(default, **{name: choice for name, choice in choices.items() if choice is not None})
+        chosen: dict[str, Any] = {name: choice for name, choice in choices.items() if choice is not None}
+        return replace(default, **chosen)
 
-    def setting_of(self, /, quantity: str | None = None, **choices: Any) -> Setting:
+    def setting_of(self, /, quantity: str | None = None, **choices: SettingValue) -> Setting:
         """Return the setting with the given choices; for others the first that the quantity, or the result, is for."""
         chosen = self.get(quantity)
-        own = {"kernel": chosen.kernels[:1], "dim": chosen.dims[:1]}
+        own: dict[str, tuple[SettingValue, ...]] = {"kernel": chosen.kernels[:1], "dim": chosen.dims[:1]}
         given = {name: choice for name, choice in choices.items() if choice is not None}
         return self.setting(**{**{name: first[0] for name, first in own.items() if first}, **given})
 
-    def derive(self, /, quantity: str | None = None, **choices: Any) -> Derivation:
+    def derive(self, /, quantity: str | None = None, **choices: SettingValue) -> Derivation:
         """Derive a quantity for a setting.
 
         Args:
@@ -126,7 +127,9 @@ class Result:
         """
         return self.get(quantity).experiment(self.setting_of(quantity, **choices)).derive()
 
-    def closed_form(self, /, quantity: str | None = None, **values: Any) -> tuple[sp.Expr, Mapping[str, float]]:
+    def closed_form(
+        self, /, quantity: str | None = None, **values: SettingValue
+    ) -> tuple[sp.Expr, Mapping[str, float]]:
         """Return a quantity's closed form, and a number for every symbol, the standard one where none is given.
 
         Arguments and errors as in `evaluate` with `standard`.
@@ -144,11 +147,11 @@ class Result:
         """The experiment of the first quantity in the default setting."""
         return self.get().experiment(self.setting_of())
 
-    def latex(self, /, quantity: str | None = None, **choices: Any) -> str:
+    def latex(self, /, quantity: str | None = None, **choices: SettingValue) -> str:
         """Return the closed form in LaTeX; arguments as in `derive`."""
         return str(sp.latex(self.derive(quantity, **choices).result))
 
-    def evaluate(self, /, quantity: str | None = None, *, standard: bool = False, **values: Any) -> float:
+    def evaluate(self, /, quantity: str | None = None, *, standard: bool = False, **values: SettingValue) -> float:
         """Return the number that the closed form gives.
 
         Args:
@@ -167,15 +170,15 @@ class Result:
             _check_named(placed, values)
         return placed.theory
 
-    def check_values(self, /, quantity: str | None = None, **values: Any) -> None:
+    def check_values(self, /, quantity: str | None = None, **values: SettingValue) -> None:
         """Check the arguments of `evaluate`; raises as there."""
         _check_fitting(self.place(quantity, **values), values)
 
-    def symbols(self, /, quantity: str | None = None, **choices: Any) -> Set[str]:
+    def symbols(self, /, quantity: str | None = None, **choices: SettingValue) -> Set[str]:
         """Return the names of the numbers that `evaluate` takes; arguments as in `derive`."""
         return set(self.place(quantity, **choices).kinds)
 
-    def claim(self, /, quantity: str | None = None, theory: float | None = None, **values: Any) -> Claim:
+    def claim(self, /, quantity: str | None = None, theory: float | None = None, **values: SettingValue) -> Claim:
         """Return the claim that a quantity makes for a setting, ready for `montecarlo.verify`.
 
         Args:
@@ -193,7 +196,7 @@ class Result:
         _ = placed.drawn  # that it can be drawn is told before anything is derived
         return placed.claim(label, placed.theory if theory is None else theory)
 
-    def place(self, /, quantity: str | None = None, **values: Any) -> PlacedQuantity:
+    def place(self, /, quantity: str | None = None, **values: SettingValue) -> PlacedQuantity:
         """Return a quantity in a setting, with a number for every symbol, to be evaluated again and again.
 
         Arguments as in `closed_form`.
@@ -213,7 +216,7 @@ class Result:
         """Return the standard values of a quantity in a setting, with their ranges."""
         return {**DEFAULT_VALUES, **self.values, **quantity.standard(setting)}
 
-    def ranges(self, /, quantity: str | None = None, **choices: Any) -> dict[str, float]:
+    def ranges(self, /, quantity: str | None = None, **choices: SettingValue) -> dict[str, float]:
         """Return the standard values of a quantity's symbols, each a `Range` where it has one.
 
         Cumulants κ₃ and κ₄ of the input follow from its law and have none. Arguments and errors as in `derive`.
@@ -221,7 +224,7 @@ class Result:
         placed = self.place(quantity, **choices)
         return {name: placed.standard.get(name, placed.values[name]) for name in sorted(placed.kinds)}
 
-    def claim_label(self, /, quantity: str | None = None, **values: Any) -> str:
+    def claim_label(self, /, quantity: str | None = None, **values: SettingValue) -> str:
         """Return the label of the claim that `claim` returns; arguments as there."""
         chosen = self.get(quantity)
         setting = self.setting_of(quantity, **{name: value for name, value in values.items() if name in CHOICES})

@@ -1,6 +1,7 @@
 """The setting that an experiment is made for, and symbols that many results share."""
 
 from dataclasses import dataclass
+from typing import SupportsFloat
 
 import sympy as sp
 
@@ -12,6 +13,9 @@ PIXEL = sp.Symbol("n", integer=True)
 HALF_WIDTH = sp.Symbol("a", positive=True)  # of uniform offsets
 DISPLACEMENT = sp.Symbol("Delta", real=True)  # of one position against another
 TAU = sp.Symbol("tau", positive=True)  # slope of the offsets: the largest of a wave, the deviation of Gaussian ones
+
+# A choice of a setting, or a number for a symbol; None takes the default.
+SettingValue = str | SupportsFloat | None
 
 
 @dataclass(frozen=True)

@@ -65,7 +65,7 @@ def is_continuous(group: Group) -> bool:
 
 def expand(group: Group) -> sp.Expr:
     """Apply the chain rule to slopes, and insert Σₘ k(ε + n − m) x[m] for every warped value."""
-    total = sp.Integer(0)
+    total: sp.Expr = sp.Integer(0)
     for slopes, values in chain_rule(group):
         if any(isinstance(atom.field, ComposedField) for atom in values if isinstance(atom, ComposedValue)):
             total += ExpectedValue(sp.Mul(*slopes, *values))
@@ -85,7 +85,7 @@ def average(group: Group) -> sp.Expr:
 
 
 def _moment(group: Group, write: "Callable[[_Values], sp.Expr]") -> sp.Expr:
-    total = sp.Integer(0)
+    total: sp.Expr = sp.Integer(0)
     for slopes, values in chain_rule(group):
         factor = slope_moment(slopes)
         if factor != 0:
@@ -138,7 +138,7 @@ def _check_slope(group: Group, atom: SlopeValue) -> None:
 
 def slope_moment(slopes: Sequence[OffsetSlope]) -> sp.Expr:
     """Return E ∏ ∂ⱼεᵢ by Wick's theorem; components are independent, and all of one covariance."""
-    total = sp.Integer(0)
+    total: sp.Expr = sp.Integer(0)
     for blocks in pairings(tuple(range(len(slopes)))):
         if all(len(block) == 2 for block in blocks):
             total += sp.Mul(*(_slope_covariance(*(slopes[i] for i in block)) for block in blocks))
@@ -280,7 +280,7 @@ class _Values:
         is_fraction = self._is_fraction() and not any(atom.site.offsets.displacement)
         fractions = moved if is_fraction else tuple(map(sp.frac, moved))
         for tap in itertools.product(kernel.taps, repeat=self._dim):
-            weight = sp.Integer(1)
+            weight: sp.Expr = sp.Integer(1)
             for axis, fraction in enumerate(fractions):
                 weight *= kernel.taps[tap[axis]].product_of_derivatives([atom.orders[axis]]).at(fraction)
             place = tuple(p - f + m for p, f, m in zip(position, fractions, tap, strict=True))
@@ -321,7 +321,7 @@ class _Values:
             raise NotReducible(self.group.monomial, "values of the continuum need Gaussian fields")
         if _has_white_part(field.covariance):
             raise NotReducible(self.group.monomial, "white noise lives on the pixels, and has no values between them")
-        total = sp.Integer(0)
+        total: sp.Expr = sp.Integer(0)
         for blocks in pairings(tuple(range(len(atoms)))):
             total += sp.Mul(*(self._block(field, [atoms[i] for i in block]) for block in blocks))
         return total

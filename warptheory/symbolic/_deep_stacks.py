@@ -11,6 +11,7 @@ l later layers leave of what one adds to the variance v a share b_l of v, forwar
 """
 
 from dataclasses import dataclass, replace
+from typing import cast
 
 import numpy as np
 import sympy as sp
@@ -103,7 +104,7 @@ class _DeepVariance(Node):
     @property
     def layer(self) -> Layer:
         """The layer."""
-        (layer,) = self.args[0].content.layers
+        (layer,) = cast("Stack", self.args[0].content).layers
         return layer
 
     @property

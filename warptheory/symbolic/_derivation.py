@@ -8,7 +8,7 @@ import sympy as sp
 from sympy.printing.mathml import MathMLPresentationPrinter
 
 
-class _EscapingPrinter(MathMLPresentationPrinter):
+class _EscapingPrinter(MathMLPresentationPrinter):  # type: ignore[misc]  # sympy has no types
     """SymPy's printer, which writes the names of symbols as they are: here none is taken for markup."""
 
     def __init__(self) -> None:

@@ -16,7 +16,7 @@ class Displayed:
         """Return the expression to print; `latex` tells whether names may hold LaTeX commands."""
         raise NotImplementedError(type(self).__name__)
 
-    def subs(self, *replaced: Any, **hints: Any) -> sp.Basic:
+    def subs(self, *replaced: Any, **hints: Any) -> sp.Expr:
         """Return the expression with others in place of some, as SymPy's `subs`, which would run text.
 
         Raises:
@@ -27,7 +27,7 @@ class Displayed:
         for part in pairs if isinstance(pairs, Iterable) else (pairs,):
             for side in part if isinstance(part, tuple | list) else (part,):
                 expression("subs", side)
-        found: sp.Basic = super().subs(*replaced, **hints)  # type: ignore[misc]
+        found: sp.Expr = super().subs(*replaced, **hints)  # type: ignore[misc]  # of the class that it is mixed into
         return found
 
     def _sympystr(self, printer: Any) -> str:

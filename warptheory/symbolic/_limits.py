@@ -42,7 +42,7 @@ def _without_fractions(expression: sp.Expr, scale: sp.Symbol) -> sp.Expr:
     numerator, denominator = (part.as_poly(inverse) for part in sp.fraction(ratio))
     if numerator is not None and denominator is not None and denominator.eval(0) != 0:
         # The coefficients are bounded, so the limit is uniform in them.
-        limit = numerator.eval(0) / denominator.eval(0)
+        limit: sp.Expr = numerator.eval(0) / denominator.eval(0)
         if not limit.free_symbols & set(bounded.values()):
             return limit
     raise refusal

@@ -6,7 +6,7 @@ much has been worked out; the steps before `separate_axes` still show the offset
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, cast
 
 import sympy as sp
 
@@ -21,7 +21,7 @@ from warptheory.symbolic._terms import (
     whole_index,
 )
 from warptheory.symbolic.covariance_nodes import GaussianMoment
-from warptheory.symbolic.input_fields import GaussianField, InputField, PixelValue
+from warptheory.symbolic.input_fields import GaussianField, IIDField, InputField, PixelValue
 from warptheory.symbolic.moved_fields import SampledValue
 from warptheory.symbolic.nodes import (
     ExpectedValue,
@@ -60,7 +60,7 @@ def name_functionals(group: Group) -> sp.Expr:
 
 def separate_axes(group: Group) -> sp.Expr:
     """Use that the offsets along the axes are independent: one average per axis."""
-    total = sp.Integer(0)
+    total: sp.Expr = sp.Integer(0)
     for term in _without_trivial_sums(group.terms()):
         parts = (_separate(group, component) for component in _components(term.blocks))
         total += term.coefficient * sp.Mul(*parts)
@@ -77,12 +77,12 @@ def _expand_warps(group: Group) -> sp.Expr:
     for atom, tap in zip(atoms, taps, strict=True):
         weights += _weights(group, atom, tap, names[_variable(group, atom)], origin)
         pixels.setdefault(atom.field, []).append(sp.Tuple(*tap))
-    for atom in group.factors:
-        if isinstance(atom, PixelValue):
-            place = _difference(group, whole_index(atom.index, group.dim), origin)
-            pixels.setdefault(atom.field, []).append(sp.Tuple(*place))
+    for factor in group.factors:
+        if isinstance(factor, PixelValue):
+            place = _difference(group, whole_index(factor.index, group.dim), origin)
+            pixels.setdefault(factor.field, []).append(sp.Tuple(*place))
     moments = [_pixel_moment(field, places) for field, places in pixels.items()]
-    total = sp.Sum(sp.Mul(*weights, *moments), *((m, -sp.oo, sp.oo) for tap in taps for m in tap))
+    total: sp.Expr = sp.Sum(sp.Mul(*weights, *moments), *((m, -sp.oo, sp.oo) for tap in taps for m in tap))
     for variable, offsets in names.items():
         if not group.is_given(variable.offsets):
             total = OffsetAverage(total, Opaque(offsets))
@@ -93,7 +93,7 @@ def _pixel_moment(field: InputField, places: Sequence[sp.Tuple]) -> sp.Expr:
     """Return E ∏ x[m] of a field, not yet worked out."""
     if isinstance(field, GaussianField):
         return GaussianMoment(Opaque(field), *(sp.Tuple(place, (0,) * len(place)) for place in places))
-    cumulants = sp.Tuple(*(field.cumulant(r + 1) for r in range(len(places))))  # type: ignore[attr-defined]
+    cumulants = sp.Tuple(*(cast("IIDField", field).cumulant(r + 1) for r in range(len(places))))
     return PixelMoment(Opaque(field.name), cumulants, *places)
 
 
@@ -141,7 +141,7 @@ def _expand_splats(group: Group) -> sp.Expr:
 
 def _collect(group: Group, terms: Iterable[Term], write: Writer) -> sp.Expr:
     """Sum the terms, those of one common offset under a single average."""
-    total = sp.Integer(0)
+    total: sp.Expr = sp.Integer(0)
     together: dict[OffsetField, sp.Expr] = {}
     for term in terms:
         components = _components(term.blocks)

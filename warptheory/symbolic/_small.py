@@ -164,7 +164,7 @@ class SmallOffsets(LeadingTerm):
             raise NotReducible(self, "averages over offsets other than of a covariance")
 
     def _leading(self, expression: sp.Expr) -> sp.Expr:
-        total = sp.Integer(0)
+        total: sp.Expr = sp.Integer(0)
         for order in range(_HIGHEST // 2 + 1):
             kept = expression if order == 0 else _only_smoothed(expression)
             terms = kept.replace(
@@ -190,7 +190,7 @@ def _only_smoothed(expression: sp.Expr) -> sp.Expr:
 def _damping_term(node: SmoothedCovariance, order: int) -> sp.Expr:
     """Return the n-th term (−v/2)ⁿ/n! ∫ S |ω|²ⁿ cos of the expansion in the variance of the lag."""
     field, dim = node.field, len(node.lag)
-    total = sp.Integer(0)
+    total: sp.Expr = sp.Integer(0)
     for powers in itertools.product(range(order + 1), repeat=dim):
         if sum(powers) == order:
             multiplicity = sp.factorial(order) / sp.Mul(*map(sp.factorial, powers))
@@ -267,7 +267,7 @@ def _series(expression: sp.Expr, spacing: sp.Symbol) -> sp.Expr:
 def _first(expression: sp.Expr, spacing: sp.Symbol) -> sp.Expr:
     """Return the term of the lowest power of the spacing."""
     by_power = sp.collect(sp.expand(expression), spacing, evaluate=False)
-    terms = {power: sp.simplify(coefficient) for power, coefficient in by_power.items()}
+    terms: dict[sp.Expr, sp.Expr] = {power: sp.simplify(coefficient) for power, coefficient in by_power.items()}
     exponents = {power: power.as_base_exp()[1] if power != 1 else sp.Integer(0) for power in terms}
     known = [power for power in terms if terms[power] != 0]
     if not known:

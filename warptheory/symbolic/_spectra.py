@@ -6,6 +6,7 @@ stays one, by Gaussian integrals; others have their number by quadrature.
 
 import itertools
 from functools import cache
+from typing import cast
 
 import numpy as np
 import sympy as sp
@@ -13,7 +14,8 @@ from numpy import ndarray
 from scipy import special
 
 from warptheory.core.errors import ArgumentError
-from warptheory.fields import CovarianceFunction, SquaredExponential
+from warptheory.fields import CovarianceFunction
+from warptheory.fields.covariance.squared_exponential import SquaredExponential
 from warptheory.symbolic.covariance_nodes import FieldCovariance, covariance_name
 from warptheory.symbolic.input_fields import GaussianField
 from warptheory.symbolic.nodes import Node, OffsetAverage, Opaque
@@ -32,10 +34,12 @@ class SmoothedCovariance(Node):
     Δ in pixels, v in pixels².
     """
 
+    args: tuple[Opaque, sp.Tuple, sp.Expr]
+
     @property
     def field(self) -> GaussianField:
         """The field."""
-        return self.args[0].content
+        return cast("GaussianField", self.args[0].content)
 
     @property
     def lag(self) -> sp.Tuple:
@@ -191,5 +195,5 @@ def spectral_values(covariance: CovarianceFunction, wavenumbers: ndarray) -> nda
 def _mean_over_directions(z: ndarray, dim: int) -> ndarray:
     """Return the mean of cos(z u₁) over directions u: cos z, J₀(z) or sin(z)/z."""
     if dim == 1:
-        return np.cos(z)
+        return cast("ndarray", np.cos(z))
     return special.j0(z) if dim == 2 else np.sinc(z / np.pi)

@@ -9,13 +9,14 @@ import itertools
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import sympy as sp
 
 from warptheory.core.errors import WarpTheoryError
 from warptheory.kernels import FractionSymbol, Kernel
 from warptheory.symbolic.covariance_nodes import field_covariance
-from warptheory.symbolic.input_fields import Field, GaussianField, IIDField, InputField, PixelValue
+from warptheory.symbolic.input_fields import GaussianField, IIDField, InputField, PixelValue
 from warptheory.symbolic.moved_fields import KernelledValue, MovedValue, SampledValue, SplatValue
 from warptheory.symbolic.nodes import Side, pairings, set_partitions
 from warptheory.symbolic.offset_fields import Fraction, Given, OffsetField, given_offsets
@@ -133,7 +134,7 @@ class Group:
         """Whether the offsets are what the expectation is conditional on."""
         return given_offsets(self.given) == offsets.source
 
-    def positions(self, offsets: OffsetField) -> Index:
+    def positions(self, offsets: OffsetField) -> tuple[sp.Symbol, ...]:
         """Return symbols of the position along each axis: the given fraction, or the offset."""
         if isinstance(self.given, Fraction) and self.is_given(offsets):
             return self.given.symbols
@@ -221,10 +222,10 @@ def _sources(atom: RandomAtom) -> set[object]:
     return {atom.site.offsets.source} | _sources_of_field(atom.field)
 
 
-def _sources_of_field(field: Field) -> set[object]:
+def _sources_of_field(field: Any) -> set[object]:
     if isinstance(field, InputField):
         return {field}
-    return {field.offsets.source} | _sources_of_field(field.field)  # type: ignore[attr-defined]
+    return {field.offsets.source} | _sources_of_field(field.field)
 
 
 def whole_index(index: Index, dim: int) -> Index:

@@ -8,7 +8,7 @@ import itertools
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import sympy as sp
@@ -56,7 +56,7 @@ class SpectralIntegral(Node):
     @property
     def field(self) -> GaussianField:
         """The field."""
-        return self.args[0].content
+        return cast("GaussianField", self.args[0].content)
 
     @property
     def free_symbols(self) -> set[sp.Symbol]:
@@ -121,7 +121,7 @@ class WaveProduct(Node):
         """Return the mean by Poisson summation: the spectrum of a kernel, and a sum over aliases for two kernels."""
         (kernel, order), (other, other_order) = self.readings
         theta = self.args[4]
-        sign = (-1) ** ((order - other_order) // 2)
+        sign: float = (-1) ** ((order - other_order) // 2)
         if (order - other_order) % 2:
             return sp.Integer(0)
         power = theta ** (order + other_order)
@@ -139,7 +139,7 @@ class WaveProduct(Node):
         fractions, shares = _panels_of_pixel(_HALF_PIXELS)
         flat = theta.ravel()
         first, second = (_response(kernel, order, flat, fractions) for kernel, order in self.readings)
-        return ((first * second.conj()).real @ shares).reshape(theta.shape)
+        return cast("ndarray", ((first * second.conj()).real @ shares).reshape(theta.shape))
 
 
 class SpectrumValue(Node):
@@ -352,7 +352,7 @@ def _response(kernel: Any, order: int, theta: ndarray, fractions: ndarray) -> nd
     distances = np.stack([fractions - tap for tap in kernel.taps])
     weights = np.stack([_weight(kernel, tap, order)(fractions) for tap in kernel.taps])
     gathered = np.einsum("jf,tjf->tf", weights, np.exp(-1j * theta[:, None, None] * distances))
-    return gathered / _prefilter_response(kernel, theta)[:, None]
+    return cast("ndarray", gathered / _prefilter_response(kernel, theta)[:, None])
 
 
 def _panels_of_pixel(count: int) -> tuple[ndarray, ndarray]:
@@ -364,7 +364,7 @@ def _panels_of_pixel(count: int) -> tuple[ndarray, ndarray]:
 def _prefilter_response(kernel: Kernel, theta: ndarray) -> ndarray:
     samples = kernel.prefilter or (sp.Integer(1),)
     radius = len(samples) // 2
-    return np.sum([float(s) * np.cos((n - radius) * theta) for n, s in enumerate(samples)], axis=0)
+    return cast("ndarray", np.sum([float(s) * np.cos((n - radius) * theta) for n, s in enumerate(samples)], axis=0))
 
 
 @cache
@@ -390,7 +390,7 @@ def _correlations(kernel: Kernel, order: int) -> dict[int, float]:
 def _spectrum(kernel: Kernel, theta: ndarray) -> ndarray:
     """Return k̂(θ): by its closed form, and near zero, where that cancels, or without one by quadrature."""
     if not kernel.is_compact:
-        return _closed_spectrum(kernel)(theta)
+        return cast("ndarray", _closed_spectrum(kernel)(theta))
     gathering = _gathering(kernel)
     has_form = isinstance(gathering, PiecewiseKernel) and not gathering.spectrum.has(sp.Integral)
     near = np.abs(theta) < _NEAR if has_form else np.ones(theta.shape, dtype=bool)
@@ -398,7 +398,7 @@ def _spectrum(kernel: Kernel, theta: ndarray) -> ndarray:
     found[near] = _transform_of_taps(gathering, theta[near])
     if not near.all():
         found[~near] = _closed_spectrum(gathering)(theta[~near])
-    return found / _prefilter_response(kernel, theta)
+    return cast("ndarray", found / _prefilter_response(kernel, theta))
 
 
 def _transform_of_taps(kernel: Kernel, theta: ndarray) -> ndarray:

@@ -6,7 +6,7 @@ from functools import reduce
 import sympy as sp
 
 from warptheory.fields.laws import ARGUMENT, Law
-from warptheory.kernels import NoClosedFormError, PeriodicFunction
+from warptheory.kernels import Kernel, NoClosedFormError, PeriodicFunction
 from warptheory.symbolic._terms import NotReducible
 from warptheory.symbolic.nodes import FractionMean, KernelValue, OffsetAverage, Side, TapSum, sided_tap_sum
 from warptheory.symbolic.offset_fields import FRACTIONS
@@ -33,7 +33,7 @@ def closed_average(node: OffsetAverage) -> sp.Expr:
     offsets, body = node.offsets, node.args[0]
     if offsets.dim > 1:
         return node
-    total = sp.Integer(0)
+    total: sp.Expr = sp.Integer(0)
     for probability, law in offsets.axis_law.parts:
         (symbol,) = offsets.symbols
         closed = _over_atoms(body, symbol, law) if law.atoms else _over_density(body, symbol, law)
@@ -180,7 +180,7 @@ def _correlation(sums: Sequence[TapSum], law: Law, constant: sp.Expr) -> sp.Expr
     (first, second) = sums[0].factors
     if first[0] != second[0]:
         return None
-    kernel = first[0].content
+    kernel: Kernel = first[0].content
     return constant * kernel.correlation(int(first[1]), int(second[1]), second[2] - first[2])
 
 

@@ -21,6 +21,8 @@ from warptheory.symbolic.values import Index, RandomAtom, as_position, derivativ
 class _OfComposition(MovedValue):
     """A value of a composed field."""
 
+    data: "tuple[GaussianField | ComposedField, Location, Any, str]"
+
     @property
     def field(self) -> "GaussianField | ComposedField":
         """The field that is composed."""
@@ -34,6 +36,8 @@ class _OfComposition(MovedValue):
 
 class ComposedValue(_OfComposition):
     """The value of x∘φ, or one of its derivatives in the offset, per pixel: data (field, site, orders, name)."""
+
+    data: "tuple[GaussianField | ComposedField, Location, tuple[int, ...], str]"
 
     @property
     def orders(self) -> tuple[int, ...]:
@@ -54,6 +58,8 @@ class ComposedValue(_OfComposition):
 class SlopeValue(_OfComposition):
     """The slope ∂(x∘φ)/∂tⱼ of a composed field, per pixel: data (field, site, axis, name)."""
 
+    data: "tuple[GaussianField | ComposedField, Location, int, str]"
+
     @property
     def axis(self) -> int:
         """The axis j."""
@@ -72,6 +78,8 @@ class SlopeValue(_OfComposition):
 
 class OffsetSlope(RandomAtom):
     """The slope ∂εᵢ/∂tⱼ of an offset field, without unit: data (offsets, i, j, position)."""
+
+    data: tuple[OffsetField, int, int, Index]
 
     @property
     def offsets(self) -> OffsetField:

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from functools import cache
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import sympy as sp
@@ -24,10 +24,12 @@ class FieldCovariance(Node):
     Made by `field_covariance`.
     """
 
+    args: tuple[Opaque, sp.Tuple, sp.Tuple]
+
     @property
     def field(self) -> GaussianField:
         """The field."""
-        return self.args[0].content
+        return cast("GaussianField", self.args[0].content)
 
     @property
     def lag(self) -> sp.Tuple:
@@ -96,7 +98,7 @@ class SpectralMoment(Node):
     @property
     def field(self) -> GaussianField:
         """The field."""
-        return self.args[0].content
+        return cast("GaussianField", self.args[0].content)
 
     @property
     def orders(self) -> tuple[int, ...]:
@@ -148,7 +150,7 @@ def field_covariance(field: GaussianField, lag: Sequence[Any], orders: Sequence[
         return sp.Integer(0)
     known = sorted(orders, reverse=True) if _is_isotropic(field) else orders
     moment = SpectralMoment(Opaque(field), sp.Tuple(*known))
-    return (-1) ** (sum(orders) // 2) * field.spacing ** sum(orders) * moment
+    return sp.Integer(-1) ** (sum(orders) // 2) * field.spacing ** sum(orders) * moment
 
 
 class GaussianMoment(Node):
@@ -157,10 +159,12 @@ class GaussianMoment(Node):
     Derivatives are per pixel.
     """
 
+    args: tuple[Any, ...]
+
     @property
     def field(self) -> GaussianField:
         """The field."""
-        return self.args[0].content
+        return cast("GaussianField", self.args[0].content)
 
     @property
     def free_symbols(self) -> set[sp.Symbol]:
@@ -182,7 +186,7 @@ class GaussianMoment(Node):
 
     def by_pairs(self) -> sp.Expr:
         """Return Σ over pairings of ∏ C(mᵢ − mⱼ) times the mean of what is left over."""
-        total = sp.Integer(0)
+        total: sp.Expr = sp.Integer(0)
         for blocks in pairings(tuple(range(len(self.args) - 1))):
             total += sp.Mul(*(self._block([self.args[1 + i] for i in block]) for block in blocks))
         return total
@@ -198,7 +202,7 @@ def point_covariance(field: GaussianField, first: sp.Tuple, second: sp.Tuple) ->
     (place, orders), (other, other_orders) = first, second
     lag = [sp.expand(b - a) for a, b in zip(place, other, strict=True)]
     together = [int(a + b) for a, b in zip(orders, other_orders, strict=True)]
-    return (-1) ** int(sum(orders)) * field_covariance(field, lag, together)
+    return sp.Integer(-1) ** int(sum(orders)) * field_covariance(field, lag, together)
 
 
 def known_covariances(expression: sp.Expr) -> sp.Expr:

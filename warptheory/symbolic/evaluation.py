@@ -133,7 +133,7 @@ class _Compiled(NamedTuple):
         function: the function.
     """
 
-    parts: tuple[tuple[sp.Expr, sp.Symbol], ...]
+    parts: tuple[tuple[Node | sp.Sum | sp.Integral, sp.Symbol], ...]
     arguments: tuple[sp.Symbol, ...]
     function: Callable[..., Any]
 
@@ -141,7 +141,7 @@ class _Compiled(NamedTuple):
 # Nodes evaluate the same formula at one number after the other, which takes less than to print and compile it.
 @lru_cache(maxsize=512)
 def _compiled(expression: sp.Expr) -> _Compiled:
-    names: dict[sp.Expr, sp.Symbol] = {}
+    names: dict[Node | sp.Sum | sp.Integral, sp.Symbol] = {}
     traversal = sp.preorder_traversal(expression)
     for part in traversal:
         if isinstance(part, Node | sp.Sum | sp.Integral):
@@ -199,7 +199,7 @@ def _points(node: OffsetAverage, environment: Environment) -> ndarray:
 Interval = tuple[float, float]
 
 
-def _ranges(total: sp.Sum, environment: Environment) -> dict[sp.Symbol, Interval]:
+def _ranges(total: sp.Sum, environment: Environment) -> dict[sp.Expr, Interval]:
     """Return between which values each symbol of a sum lies: what is given, and what is averaged over."""
     ranges = {symbol: (float(np.min(value)), float(np.max(value))) for symbol, value in environment.items()}
     for node in total.function.atoms(OffsetAverage):
@@ -208,7 +208,7 @@ def _ranges(total: sp.Sum, environment: Environment) -> dict[sp.Symbol, Interval
     return ranges
 
 
-def _window(total: sp.Sum, indices: set[sp.Symbol], ranges: Mapping[sp.Symbol, Interval]) -> tuple[int, int]:
+def _window(total: sp.Sum, indices: set[sp.Symbol], ranges: Mapping[sp.Expr, Interval]) -> tuple[int, int]:
     """Return the first and the last pixel at which some factor k(p − m) may be other than zero."""
     low, high = np.inf, -np.inf
     for node in total.function.atoms(KernelValue):
@@ -222,7 +222,7 @@ def _window(total: sp.Sum, indices: set[sp.Symbol], ranges: Mapping[sp.Symbol, I
     return math.floor(low), math.ceil(high)
 
 
-def _range(position: sp.Expr, ranges: Mapping[sp.Symbol, Interval]) -> Interval:
+def _range(position: sp.Expr, ranges: Mapping[sp.Expr, Interval]) -> Interval:
     """Return between which values a linear function of the symbols lies."""
     symbols = sorted(position.free_symbols, key=str)
     low = high = float(position.subs(dict.fromkeys(symbols, 0)))

@@ -78,7 +78,7 @@ class PointwiseField(Field):
         ArgumentError: anything else.
     """
 
-    operation: Callable[[Any, Any], Any]
+    operation: Callable[[Any, Any], sp.Expr]
     first: Any
     second: Any
 
@@ -102,7 +102,7 @@ class InputField(Field):
     """
 
     name: str
-    mean: Any
+    mean: sp.Expr | Any
 
     @property
     @abstractmethod
@@ -126,8 +126,8 @@ class GaussianField(InputField):
 
     name: str = "x"
     covariance: CovarianceFunction | None = None
-    mean: Any = 0
-    spacing: Any = 1
+    mean: sp.Expr | Any = 0
+    spacing: sp.Expr | Any = 1
 
     def __post_init__(self) -> None:
         check_name("name", self.name)
@@ -233,8 +233,8 @@ class IIDField(InputField):
 
     name: str = "x"
     law: str | None = None
-    mean: Any = MEAN
-    deviation: Any = DEVIATION
+    mean: sp.Expr | Any = MEAN
+    deviation: sp.Expr | Any = DEVIATION
 
     def __post_init__(self) -> None:
         check_name("name", self.name)
@@ -267,6 +267,8 @@ class IIDField(InputField):
 
 class PixelValue(RandomAtom):
     """The value x[m] of an input pixel, or of a Gaussian field or its derivative (per pixel) anywhere between them."""
+
+    data: tuple[InputField, Index, *tuple[tuple[int, ...], ...]]
 
     @property
     def field(self) -> InputField:

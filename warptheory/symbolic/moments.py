@@ -37,7 +37,7 @@ class _Conditional(MomentStatistic):
             ArgumentError: what is no random expression, or several conditions.
         """
         written = {name: getattr(self, name) for name in names}
-        expressions, given = _unpacked(written, self.given)  # type: ignore[attr-defined]
+        expressions, given = _unpacked(written, self.condition)
         for name, expression in zip(names, expressions, strict=True):
             if not self._takes_constants:
                 _check_random(name, expression)
@@ -47,7 +47,7 @@ class _Conditional(MomentStatistic):
     @property
     def condition(self) -> Given | None:
         """What the statistic is conditional on."""
-        given: Given | None = self.given  # type: ignore[attr-defined]
+        given: Given | None = self.given  # type: ignore[attr-defined]  # a field of every subclass, behind its expressions
         return given
 
 
@@ -240,7 +240,7 @@ class ExchangeableVariance(MomentStatistic):
 
     first: Any
     second: Any
-    count: Any
+    count: sp.Expr | Any
 
     def __post_init__(self) -> None:
         for name in ("first", "second"):

@@ -38,6 +38,8 @@ class Site(Location):
 class MovedValue(RandomAtom):
     """A value of a field that offsets have moved: data (input field, site, …)."""
 
+    data: tuple[Field, Location, *tuple[Any, ...]]
+
     @property
     def field(self) -> Field:
         """The input field."""
@@ -52,6 +54,8 @@ class MovedValue(RandomAtom):
 class KernelledValue(MovedValue):
     """A value that a kernel has made: data (input field, site, …)."""
 
+    data: tuple[Field, Site, *tuple[Any, ...]]
+
     @property
     def site(self) -> Site:
         """Where it is read, or arrives: the pixel, the offsets and the kernel."""
@@ -60,6 +64,8 @@ class KernelledValue(MovedValue):
 
 class SampledValue(KernelledValue):
     """The value y[n] of a warped field, or one of its derivatives in the offset."""
+
+    data: tuple[Field, Site, tuple[int, ...], str, str]
 
     @property
     def orders(self) -> tuple[int, ...]:
@@ -85,6 +91,8 @@ class SampledValue(KernelledValue):
 
 class SplatValue(KernelledValue):
     """The value (Wᵀg)[m] of a splatted field."""
+
+    data: tuple[Field, Site, str]
 
     @property
     def name(self) -> str:

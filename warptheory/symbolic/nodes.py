@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Callable
 from enum import IntEnum
 from functools import cache, reduce
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import sympy as sp
@@ -45,9 +45,11 @@ class Side(IntEnum):
 class Opaque(sp.Atom):
     """A Python object (a kernel, an offset field) as an argument of a sympy node."""
 
+    content: Any
+
     def __new__(cls, content: Any) -> "Opaque":
         """Wrap `content`."""
-        atom: Opaque = super().__new__(cls)
+        atom = super().__new__(cls)
         atom.content = content
         return atom
 
@@ -66,8 +68,7 @@ class Node(Displayed, sp.Expr):
 
     def __new__(cls, *args: Any) -> "Node":
         """Make the node; plain numbers become sympy numbers."""
-        node: Node = super().__new__(cls, *map(as_argument, args))
-        return node
+        return super().__new__(cls, *map(as_argument, args))
 
     def numeric(self, environment: Environment, evaluate: Evaluate) -> float | ndarray:
         """Return the node's value, a scalar, or an array of shape (*grid) where the environment has arrays.
@@ -90,6 +91,8 @@ class ExpectedValue(Node):
 class PixelMoment(Node):
     """E ∏ᵢ x[mᵢ] of independent pixels: args (name of x, cumulants, m₁, m₂, …)."""
 
+    args: tuple[Any, ...]
+
     def display(self, *, latex: bool) -> sp.Expr:
         """Return E(x[m₁] x[m₂] …)."""
         x = sp.IndexedBase(self.args[0].content)
@@ -111,7 +114,7 @@ class KernelValue(Node):
     @property
     def kernel(self) -> Kernel:
         """The kernel."""
-        return self.args[0].content
+        return cast("Kernel", self.args[0].content)
 
     def display(self, *, latex: bool) -> sp.Expr:
         """Return k(u), or k′(u) for a derivative."""
@@ -181,7 +184,7 @@ class TapSum(Node):
     def numeric(self, environment: Environment, evaluate: Evaluate) -> float | ndarray:
         """Evaluate the exact pieces at the fraction of the position; sum the taps where there are none."""
         if not self.has_whole_shifts or self.is_one_sided:
-            return evaluate(self.display(latex=False), environment)
+            return cast("float | ndarray", evaluate(self.display(latex=False), environment))
         position = np.asarray(evaluate(self.position, environment), dtype=float)
         return _periodic_function(self.function)(position - np.floor(position))
 
@@ -192,7 +195,7 @@ class OffsetAverage(Node):
     @property
     def offsets(self) -> OffsetField:
         """The offset field that is averaged over."""
-        return self.args[1].content
+        return cast("OffsetField", self.args[1].content)
 
     @property
     def free_symbols(self) -> set[sp.Symbol]:
@@ -221,7 +224,7 @@ class OffsetAverage(Node):
             symbol: value[(..., *[None] * dim)] if isinstance(value, ndarray) else value
             for symbol, value in environment.items()
         }
-        inner = {**fixed, **dict(zip(self.offsets.symbols, grid, strict=True))}
+        inner: Environment = {**fixed, **dict(zip(self.offsets.symbols, grid, strict=True))}
         averaged = np.sum(mass * evaluate(self.args[0], inner), axis=tuple(range(-dim, 0)))
         return averaged if averaged.ndim else float(averaged)
 

@@ -22,7 +22,7 @@ class Given(ABC):
 
     @property
     @abstractmethod
-    def symbols(self) -> Index:
+    def symbols(self) -> tuple[sp.Symbol, ...]:
         """The symbols in which a conditional result is expressed, one per axis."""
 
     def __ror__(self, expression: Any) -> "Conditional":
@@ -69,7 +69,7 @@ class OffsetField(Given):
     location: Any = None
     name: str = "epsilon"
     shared: bool = False
-    correlation: Any = 0
+    correlation: sp.Expr | Any = 0
     displacement: Index = ()
     covariance: CovarianceFunction | None = None
 
@@ -171,7 +171,7 @@ class OffsetField(Given):
         return replace(self.source, dim=1, correlation=0, displacement=(), covariance=None)
 
     @property
-    def symbols(self) -> Index:
+    def symbols(self) -> tuple[sp.Symbol, ...]:
         """The offset along each axis, as symbols ε, or ε₁ … ε_d."""
         return axis_symbols(self.name, self.dim, real=True)
 
@@ -198,19 +198,19 @@ class Fraction(Given):
     offsets: OffsetField
 
     @property
-    def symbols(self) -> Index:
+    def symbols(self) -> tuple[sp.Symbol, ...]:
         """The fraction along each axis, as symbols f, or f₁ … f_d."""
         return FRACTIONS[self.offsets.dim]
 
 
-def axis_symbols(name: str, dim: int, **assumptions: bool) -> Index:
+def axis_symbols(name: str, dim: int, **assumptions: bool) -> tuple[sp.Symbol, ...]:
     """Return a symbol for each axis: name, or name_1 … name_d."""
     names = [name] if dim == 1 else [f"{name}_{axis + 1}" for axis in range(dim)]
     return tuple(sp.Symbol(symbol, **assumptions) for symbol in names)
 
 
 # The symbols of a given fraction, by the number of axes.
-FRACTIONS: dict[int, Index] = {1: (FRACTION,)} | {
+FRACTIONS: dict[int, tuple[sp.Symbol, ...]] = {1: (FRACTION,)} | {
     dim: tuple(FractionSymbol(f"{FRACTION.name}_{axis + 1}") for axis in range(dim)) for dim in (2, 3)
 }
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import sympy as sp
@@ -14,7 +14,7 @@ from warptheory.fields.laws import ARGUMENT, Law
 from warptheory.symbolic.offset_fields import OffsetField
 from warptheory.symbolic.values import Index
 
-Environment = Mapping[sp.Symbol, Any]
+Environment = Mapping[sp.Expr, Any]
 Evaluate = Callable[[sp.Expr, Environment], Any]
 _NO_MASS = 1e-18
 _LAST_EXPONENT = 37.0  # exp(−37) < 1e−16
@@ -110,7 +110,7 @@ class CorrelatedNormal:
     def characteristic_function(self, j: ndarray) -> ndarray:
         """Return χ(2πj) for j of shape (d, *J)."""
         quadratic = np.einsum("a...,ab,b...->...", j, self.matrix, j)
-        return np.exp(2j * np.pi * self.location * j.sum(0) - 2 * np.pi**2 * self.scale**2 * quadratic)
+        return cast("ndarray", np.exp(2j * np.pi * self.location * j.sum(0) - 2 * np.pi**2 * self.scale**2 * quadratic))
 
     def quadrature(self, knots: Iterable[float]) -> tuple[tuple[ndarray, ...], ndarray]:
         """Return a grid and its masses, shapes (n, n) or (n, n, n), of panels of the narrowest deviation.

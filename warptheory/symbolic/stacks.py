@@ -14,6 +14,7 @@ import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial, reduce
+from typing import cast
 
 import numpy as np
 import sympy as sp
@@ -89,7 +90,7 @@ class Layer:
         """Return the same on a grid of frequencies, from its values before, |ŵ|² and R̂; shapes (*N)."""
         noise = read - kept
         added = noise * (spectrum.mean() + mean**2) if self.is_splat else (noise * spectrum).mean()
-        return kept * spectrum + added
+        return cast("ndarray", kept * spectrum + added)
 
     def __str__(self) -> str:
         # This text identifies the layer, so it holds the kernel's whole definition: names need not differ.
@@ -110,10 +111,12 @@ class Stack:
 class StackCovariance(Node):
     """The covariance of a stack's values at a lag: args (stack, E x, Var x, lag)."""
 
+    args: tuple[Opaque, sp.Expr, sp.Expr, sp.Tuple]
+
     @property
     def stack(self) -> Stack:
         """The stack."""
-        return self.args[0].content
+        return cast("Stack", self.args[0].content)
 
     @property
     def free_symbols(self) -> set[sp.Symbol]:

@@ -18,12 +18,14 @@ SUMMED = (sp.Symbol("j", positive=True), sp.Symbol("j", integer=True, positive=T
 class RandomAtom(Displayed, sp.AtomicExpr):
     """A real random variable inside a sympy expression; equal data means the same variable."""
 
+    data: tuple[Any, ...]
+
     is_real = True
     is_commutative = True
 
     def __new__(cls, *data: Any) -> "RandomAtom":
         """Make the variable that `data` identifies."""
-        atom: RandomAtom = super().__new__(cls)
+        atom = super().__new__(cls)
         atom.data = data
         return atom
 
@@ -32,7 +34,7 @@ class RandomAtom(Displayed, sp.AtomicExpr):
         return tuple(str(part) for part in self.data)
 
     def __getnewargs__(self) -> tuple[Any, ...]:
-        return tuple(self.data)
+        return self.data
 
     def diff(self, *symbols: Any, **assumptions: Any) -> sp.Expr:
         """Refuse: sympy would take the value for a constant.

@@ -27,7 +27,7 @@ Options = tuple[Any, ...]
 Computed = Tensor | tuple[Tensor, ...]
 MaybeTensors = Sequence[Tensor | None]
 
-_LIBRARY = torch.library.Library(NAMESPACE, "DEF")
+_LIBRARY: Any = torch.library.Library(NAMESPACE, "DEF")  # type: ignore[no-untyped-call]  # torch leaves it untyped
 _TAGS = (torch.Tag.needs_fixed_stride_order, torch.Tag.pt2_compliant_tag)
 
 
@@ -112,7 +112,7 @@ def _register(operator: Operator) -> Any:
     return recorded
 
 
-def _transformed(operator: Operator, recorded: Callable[..., Computed]) -> type[torch.autograd.Function]:
+def _transformed(operator: Operator, recorded: Callable[..., Computed]) -> Any:
     """Return the Function that transformations of functions take."""
 
     def over_batches(info: Any, in_dims: Any, *arguments: Any) -> tuple[Any, Any]:
@@ -129,7 +129,7 @@ def _transformed(operator: Operator, recorded: Callable[..., Computed]) -> type[
     return _function(f"{operator.name}_transformed", members)
 
 
-def _watched(operator: Operator, recorded: Callable[..., Computed]) -> type[torch.autograd.Function]:
+def _watched(operator: Operator, recorded: Callable[..., Computed]) -> Any:
     """Return the Function of eager calls; it adds the axis of a single group itself: one node less for autograd."""
 
     def forward(ctx: Any, *arguments: Any) -> Computed:

@@ -349,7 +349,7 @@ class ProductOfCovariances(CovarianceFunction):
     def spectral_moment(self, *orders: int) -> sp.Expr:
         """Return the moment of a sum of two independent frequencies: Σ ∏ binomial · m₁ · m₂."""
         powers = self._check_orders(orders)
-        total = sp.Integer(0)
+        total: sp.Expr = sp.Integer(0)
         for part in itertools.product(*(range(power + 1) for power in powers)):
             rest = tuple(power - p for power, p in zip(powers, part, strict=True))
             moments = self.first.spectral_moment(*part), self.second.spectral_moment(*rest)

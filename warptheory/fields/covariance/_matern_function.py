@@ -91,7 +91,7 @@ def _debye_polynomials(count: int) -> list[list[float]]:
 _DEBYE = _debye_polynomials(_DEBYE_TERMS)
 
 
-class MaternFunction(sp.Function):  # type: ignore[misc, unused-ignore]  # sympy has no types
+class MaternFunction(sp.Function):
     """M_ν(z) with a number ν, z ≥ 0, as an expression that has numbers in double precision: args (ν, z)."""
 
     nargs = 2

@@ -52,8 +52,8 @@ class RadialCovariance(CovarianceFunction):
         ArgumentError: a length or variance that is not positive, another number of axes, a singular matrix.
     """
 
-    length: Any = 1
-    variance: Any = 1
+    length: sp.Expr | Any = 1
+    variance: sp.Expr | Any = 1
     dim: int = 2
     anisotropy: Matrix | None = None
 

@@ -23,7 +23,9 @@ class Exponential(RadialCovariance):
     def radial_spectrum(self, wavenumber: sp.Expr) -> sp.Expr:
         """Return 2ᵈ π^{(d−1)/2} Γ((d + 1)/2) ℓᵈ (1 + ℓ²k²)^{−(d+1)/2}."""
         power = sp.Rational(self.dim + 1, 2)
-        constant = 2**self.dim * sp.pi ** sp.Rational(self.dim - 1, 2) * sp.gamma(power) * self.length**self.dim
+        constant: sp.Expr = (
+            2**self.dim * sp.pi ** sp.Rational(self.dim - 1, 2) * sp.gamma(power) * self.length**self.dim
+        )
         return constant * (1 + self.length**2 * real("frequency", wavenumber) ** 2) ** -power
 
     def radial_moment(self, order: int) -> sp.Expr:

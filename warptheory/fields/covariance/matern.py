@@ -33,7 +33,7 @@ class Matern(RadialCovariance):
     Source: C. E. Rasmussen, C. K. I. Williams, Gaussian Processes for Machine Learning, 2006, equation 4.14.
     """
 
-    nu: Any = "3/2"
+    nu: sp.Expr | Any = "3/2"
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -76,7 +76,7 @@ class Matern(RadialCovariance):
         """Return 2ᵈ π^{d/2} Γ(ν + d/2)/Γ(ν) · (2ν/ℓ²)^ν (2ν/ℓ² + k²)^{−ν−d/2}."""
         wavenumber = real("frequency", wavenumber)
         half, rate = sp.Rational(self.dim, 2), 2 * self.nu / self.length**2
-        constant = 2**self.dim * sp.pi**half * gamma_ratio(self.nu, half)
+        constant: sp.Expr = 2**self.dim * sp.pi**half * gamma_ratio(self.nu, half)
         if has_formula(self.nu):
             return constant * rate**self.nu * (rate + wavenumber**2) ** (-self.nu - half)
         if wavenumber.is_number and rate.is_number:

@@ -58,9 +58,9 @@ class PowerLaw(RadialCovariance):
         T. von Kármán, Proc. Natl. Acad. Sci. 34(11), 1948 (the outer scale).
     """
 
-    length: Any = 100
-    exponent: Any = 2
-    inner: Any = 1
+    length: sp.Expr | Any = 100
+    exponent: sp.Expr | Any = 2
+    inner: sp.Expr | Any = 1
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -31,7 +31,7 @@ class RationalQuadratic(RadialCovariance):
     Source: C. E. Rasmussen, C. K. I. Williams, Gaussian Processes for Machine Learning, 2006, equation 4.19.
     """
 
-    alpha: Any = 1
+    alpha: sp.Expr | Any = 1
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -22,7 +22,7 @@ class White(CovarianceFunction):
         dim: number d of axes, 1, 2 or 3.
     """
 
-    variance: Any = 1
+    variance: sp.Expr | Any = 1
     dim: int = 2
 
     def __post_init__(self) -> None:

@@ -192,8 +192,8 @@ def scaled(canonical: Float[ndarray, "..."], location: float, scale: float) -> F
 
 def _mixed_cumulants(components: tuple[tuple[sp.Expr, Law], ...], order: int) -> tuple[sp.Expr, ...]:
     """Return κ₁ … κ_order of a mixture: raw moments mix, mₙ = Σ C(n−1, k−1) κₖ mₙ₋ₖ."""
-    mixed = [sp.Integer(1)]
-    parts = [(probability, [sp.Integer(1)], law) for probability, law in components]
+    mixed: list[sp.Expr] = [sp.Integer(1)]
+    parts: list[tuple[sp.Expr, list[sp.Expr], Law]] = [(share, [sp.Integer(1)], law) for share, law in components]
     for n in range(1, order + 1):
         for _, moments, law in parts:
             moments.append(

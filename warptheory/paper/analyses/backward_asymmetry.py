@@ -137,7 +137,7 @@ def stacked(numbers: Sequence[int]) -> Iterator[Curve]:
 
 def stacked_moment(setting: Setting, layers: int) -> WideOffsets:
     """State the second moment of W₁ᵀ…W_Lᵀ1 for wide offsets."""
-    return WideOffsets(Expectation(stacked_gradients.stack(setting, layers)[PIXEL] ** 2), stacked_gradients.HALF_WIDTH)
+    return WideOffsets(Expectation(stacked_gradients.stack(setting, layers)[PIXEL] ** 2), results.HALF_WIDTH)
 
 
 def extended(label: str, quantity: Quantity) -> Result:

@@ -81,7 +81,7 @@ def stacked(numbers: Sequence[int]) -> Iterator[Curve]:
 
 def stacked_variance(setting: Setting, layers: int) -> WideOffsets:
     """State the variance after some layers of wide offsets."""
-    return WideOffsets(Variance(stacks.stack(setting, layers)[results.PIXEL]), stacks.HALF_WIDTH)
+    return WideOffsets(Variance(stacks.stack(setting, layers)[results.PIXEL]), results.HALF_WIDTH)
 
 
 def run(settings: RunSettings) -> Path:

@@ -34,6 +34,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cache, cached_property
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import pandas as pd
@@ -208,8 +209,10 @@ def errors(
     pixels = [torch.arange(n - 2 * MARGIN, dtype=grid.dtype, device=device) for n in windows.shape[1:]]
     offsets = torch.stack(torch.meshgrid(*[(MARGIN + p) / step - p for p in pixels], indexing="ij"))[None]
     if quantity == VALUE:
-        return (warping.warp(grid, offsets, kernel, BOUNDARY)[0].cpu().numpy() - inside(windows))[:, None]
-    return warping.warp_gradient(grid, offsets, kernel, BOUNDARY)[0].cpu().numpy() - step * gradients
+        return cast(
+            "ndarray", (warping.warp(grid, offsets, kernel, BOUNDARY)[0].cpu().numpy() - inside(windows))[:, None]
+        )
+    return cast("ndarray", warping.warp_gradient(grid, offsets, kernel, BOUNDARY)[0].cpu().numpy() - step * gradients)
 
 
 def between_blocks(squares: Float[ndarray, "H W"]) -> float:

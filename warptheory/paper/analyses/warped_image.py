@@ -5,6 +5,7 @@ measured spread, slope and folded share of the offsets in the manifest.
 """
 
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import torch
@@ -41,7 +42,7 @@ def smooth_offsets(
         [ndimage.gaussian_filter(component, correlation / np.sqrt(2), mode="wrap") for component in noise]
     )
     # A Gaussian filter of width w has Σ weights² = 1/(4πw²), with w² = ℓ²/2.
-    return spread * smooth * np.sqrt(2 * np.pi) * correlation
+    return cast("np.ndarray", spread * smooth * np.sqrt(2 * np.pi) * correlation)
 
 
 def run(settings: RunSettings) -> Path:

@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 import numpy as np
 from jaxtyping import Complex, Float
@@ -275,12 +275,12 @@ def _positions(
 
 def _outer(u: Float[ndarray, "*n"]) -> Float[ndarray, "*n"]:
     """Return the cubic B-spline at 1 + (1 − u), shape (*n)."""
-    return u * u * u * (1 / 6)
+    return cast("ndarray", u * u * u * (1 / 6))
 
 
 def _inner(u: Float[ndarray, "*n"]) -> Float[ndarray, "*n"]:
     """Return the cubic B-spline at u in [0, 1], shape (*n)."""
-    return 2 / 3 + u * u * (0.5 * u - 1)
+    return cast("ndarray", 2 / 3 + u * u * (0.5 * u - 1))
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ warps are drawn, not zero, so that pixels do move.
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from jaxtyping import Float
@@ -59,9 +59,11 @@ class GridSampleWarp(nn.Module):
     def offsets(self, x: Float[Tensor, "B C H W"]) -> Float[Tensor, "B 2 H W"]:
         """Return the offsets in pixels, shape (B, 2, H, W)."""
         if not self.torch_alone:
-            return self.layer.offsets(x)[:, 0]
+            return cast("Tensor", self.layer.offsets(x)[:, 0])
         head = self.layer.head
-        return self.layer.field.scale * functional.conv2d(x, head.weight, head.bias, padding=head.padding)
+        return cast(
+            "Tensor", self.layer.field.scale * functional.conv2d(x, head.weight, head.bias, padding=head.padding)
+        )
 
     def forward(self, x: Float[Tensor, "B C H W"]) -> Float[Tensor, "B C H W"]:
         """Return the warped images, shape (B, C, H, W)."""
@@ -85,7 +87,7 @@ class TimedTraining:
     def step(self) -> None:
         """Take one step."""
         self.optimizer.zero_grad()
-        functional.cross_entropy(self.network(self.images), self.labels).backward()
+        torch.autograd.backward(functional.cross_entropy(self.network(self.images), self.labels))
         self.optimizer.step()
 
     def seconds(self) -> float:
@@ -115,7 +117,7 @@ def trainings(depth: int, width: int, batch: int, size: int, seed: int, device: 
     found = {}
     for name in ("plain", "self-warp", "grid_sample", "torch alone"):
         model = network(name, depth, width, seed).to(device)
-        model.to(memory_format=torch.channels_last)  # type: ignore[call-overload] # torch declares it in part
+        model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stubs omit it
         optimizer = torch.optim.SGD(model.parameters(), LEARNING_RATE, momentum=0.9)
         found[name] = TimedTraining(model, optimizer, images, labels)
     return found

@@ -12,6 +12,7 @@ weights is then compound Poisson. P(S > t) is taken
 import math
 from dataclasses import dataclass
 from functools import cache
+from typing import cast
 
 import numpy as np
 import sympy as sp
@@ -89,7 +90,7 @@ def _lattice_weights(kernel: Kernel, dim: int, per_unit: int) -> ndarray:
     share = places - lower
     masses = np.bincount(lower % length, weights=1 - share, minlength=length)
     masses += np.bincount((lower + 1) % length, weights=share, minlength=length)
-    return masses / masses.sum()
+    return cast("ndarray", masses / masses.sum())
 
 
 def _midpoint_values(kernel: Kernel, piece: Piece, count: int) -> ndarray:

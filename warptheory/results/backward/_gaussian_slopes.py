@@ -7,6 +7,7 @@ that scales with |c| becomes a mean over the direction and length of c.
 
 import math
 from collections.abc import Callable, Mapping
+from typing import cast
 
 import numpy as np
 import sympy as sp
@@ -169,7 +170,7 @@ def _positive_part(v: ndarray, tau: float) -> ndarray:
 
 
 def _standard_density(x: ndarray) -> ndarray:
-    return np.exp(-(x**2) / 2) / np.sqrt(2 * np.pi)
+    return cast("ndarray", np.exp(-(x**2) / 2) / np.sqrt(2 * np.pi))
 
 
 # Function of J → (p, g): its mean given the cofactors is |c|ᵖ g(u), since J ~ |c| N(u, τ²).
@@ -199,7 +200,9 @@ def _radial(projection: ndarray, length: ndarray | float, axes: int, power: int,
     top = 1.0 + _REACH * tau
     radii, mass = top * (nodes + 1) / 2, top * weights / 2
     exponent = (2 * radii * np.asarray(projection)[..., None] - radii**2 - np.asarray(length)[..., None] ** 2) / 2
-    return np.exp(exponent / tau**2) @ (mass * radii ** (axes - 1 + power)) / (2 * np.pi * tau**2) ** (axes / 2)
+    return cast(
+        "ndarray", np.exp(exponent / tau**2) @ (mass * radii ** (axes - 1 + power)) / (2 * np.pi * tau**2) ** (axes / 2)
+    )
 
 
 def _mean_over_plane(mean: float, power: int, given: Callable[[ndarray], ndarray], tau: float) -> float:

@@ -6,7 +6,7 @@ when n + ε(n) ∈ S.
 """
 
 from functools import cache
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import sympy as sp
@@ -160,7 +160,7 @@ class OverOutputs(Node):
     def outputs(self) -> tuple[sp.Symbol, ...]:
         """The coordinates of n."""
         if self.dim == 1:
-            return (self.args[1],)
+            return (cast("sp.Symbol", self.args[1]),)
         return tuple(sp.Symbol(f"{self.args[1]}_{axis + 1}", integer=True) for axis in range(self.dim))
 
     @property
@@ -314,7 +314,7 @@ def watch(
 
 
 def _is_read(kernel: Kernel, positions: ndarray) -> ndarray:
-    return kernel_values(kernel, positions) != 0
+    return cast("ndarray", kernel_values(kernel, positions) != 0)
 
 
 def _symbols_of(law: Law) -> set[sp.Symbol]:

@@ -8,7 +8,7 @@ are. log J lies in [α, β], α = log(1 − τ), β = log(1 + τ); the sum of n 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import sympy as sp
@@ -236,11 +236,11 @@ def _edges(tau: float, x: Float[ndarray, "P"], rest: Float[ndarray, "P"]) -> tup
 def _density(tau: float, x: Float[ndarray, "P"], rest: Float[ndarray, "P"]) -> Float[ndarray, "P"]:
     """Return the density of x, log J = α + x(β − α): J/π dθ with dJ = −τ sin θ dθ; shape (P,)."""
     low, high = _edges(tau, x, rest)
-    return _length(tau) * (1 - tau + low) ** 2 / (np.pi * np.sqrt(low * high))
+    return cast("ndarray", _length(tau) * (1 - tau + low) ** 2 / (np.pi * np.sqrt(low * high)))
 
 
 def _one_factor(tau: float, x: Float[ndarray, "P"], rest: Float[ndarray, "P"]) -> Float[ndarray, "P"]:
     """Return F_1 = (γ − τ sin γ)/π, cos γ = (1 − J)/τ, shape (P,)."""
     low, high = _edges(tau, x, rest)
     angle = 2 * np.arctan2(np.sqrt(low), np.sqrt(high))
-    return (angle - tau * np.sin(angle)) / np.pi
+    return cast("ndarray", (angle - tau * np.sin(angle)) / np.pi)

@@ -203,7 +203,7 @@ class CausticGrowth(SlopeExperiment):
         waves, places = dim**2, 2 * dim
         order = generator.permuted(np.broadcast_to(np.arange(_STRATA), (2 * waves + places, rows, _STRATA)), axis=-1)
         uniform = torch.from_numpy((order + generator.random(order.shape)) / _STRATA).to(device).flatten(1).T
-        slopes, phases, fine, coarse = uniform.split([waves, waves, dim, dim], dim=1)
+        slopes, phases, fine, coarse = torch.split(uniform, [waves, waves, dim, dim], dim=1)
         slope = (values[TAU.name] * torch.sqrt(-2 * torch.log1p(-slopes))).reshape(-1, dim, dim)
         phase = (2 * math.pi * phases).reshape(-1, dim, dim)
         growth = mean_square_hits(slope, phase, fine, 2 * self.pixels)

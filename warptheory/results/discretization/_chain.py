@@ -7,6 +7,7 @@ of two walkers can be followed back through them, C_L(Δ) = E C₀(Δ_L), whose 
 import math
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
+from typing import cast
 
 import numpy as np
 import sympy as sp
@@ -66,9 +67,9 @@ class Walkers:
     def move(self, law: ndarray) -> ndarray:
         """Return the law of the distance after a step, Σ_Δ P(Δ) M(Δ, δ); shapes (n, …)."""
         if self.offsets.dim == 1:
-            return law @ self.steps[0]
+            return cast("ndarray", law @ self.steps[0])
         first, second = self.steps
-        return (law.reshape(-1, 1) * first).T @ second
+        return cast("ndarray", (law.reshape(-1, 1) * first).T @ second)
 
 
 class CovarianceAfterLayers(Node):
@@ -77,7 +78,7 @@ class CovarianceAfterLayers(Node):
     @property
     def kernel(self) -> Kernel:
         """The kernel."""
-        return self.args[0].content
+        return cast("Kernel", self.args[0].content)
 
     @property
     def free_symbols(self) -> set[sp.Symbol]:

@@ -6,6 +6,7 @@ the algebra leaves Σ_δ a(Δ + η − δ) C(δ); and for any K of the offsets �
 
 from collections.abc import Sequence
 from functools import cache
+from typing import cast
 
 import sympy as sp
 
@@ -52,7 +53,7 @@ def _near(expression: sp.Expr, symbol: sp.Symbol, value: sp.Expr) -> sp.Expr:
     """Return the pieces of an expression that hold near a value of its symbol."""
 
     def branch(*pieces: sp.Tuple) -> sp.Expr:
-        return next(value_ for value_, condition in pieces if condition.subs(symbol, value) == sp.true)
+        return next(cast("sp.Expr", value_) for value_, condition in pieces if condition.subs(symbol, value) == sp.true)
 
     return expression.replace(sp.Piecewise, branch)
 

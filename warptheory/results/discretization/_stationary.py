@@ -6,6 +6,7 @@ solution of linear equations, and balanced against the law of the distance after
 
 import itertools
 import math
+from typing import cast
 
 import numpy as np
 import sympy as sp
@@ -119,7 +120,7 @@ def periodic_chain(kernel: Kernel, spread: ndarray) -> ndarray:
     lags = np.arange(size)
     turns = math.ceil((len(kernel.taps) + _FARTHEST * math.sqrt(spread.max())) / size) + 1
     images = (lags[:, None] - lags + turn * size for turn in range(-turns, turns + 1))
-    return np.sum([smoothed(a, image, spread[:, None]) for image in images], axis=0)
+    return cast("ndarray", np.sum([smoothed(a, image, spread[:, None]) for image in images], axis=0))
 
 
 def _iterated(chain: ndarray, force: ndarray) -> ndarray:
@@ -129,6 +130,6 @@ def _iterated(chain: ndarray, force: ndarray) -> ndarray:
         after = chain @ covariance + force
         after -= after[0]
         if np.abs(after - covariance).max() <= _SETTLED * np.abs(after).max():
-            return after
+            return cast("ndarray", after)
         covariance = after
     raise NotConverged(f"the covariance still changes after {_MOST_LAYERS} layers")

@@ -12,6 +12,7 @@ The weight of a step along one axis is here in three forms, each with a number o
 import math
 from collections.abc import Callable, Mapping
 from functools import cache
+from typing import cast
 
 import numpy as np
 import sympy as sp
@@ -64,7 +65,7 @@ def polynomial_kernel(kernel: Kernel) -> PiecewiseKernel:
     return kernel
 
 
-def kernel_variance(kernel: Kernel) -> sp.Rational:
+def kernel_variance(kernel: Kernel) -> sp.Expr:
     """Return κ = ∫u² a(u) du, the variance that a layer adds to the distance of two walkers, in pixels²."""
     return _moment(autocorrelation(kernel).pieces, 2)
 
@@ -79,7 +80,7 @@ class StepWeight(Node):
     @property
     def kernel(self) -> Kernel:
         """The kernel k."""
-        return self.args[0].content
+        return cast("Kernel", self.args[0].content)
 
     def numeric(self, environment: Environment, evaluate: Evaluate) -> float | ndarray:
         """Return the weights, of the shape of z."""
@@ -131,7 +132,7 @@ class WalkingWeight(StepWeight):
         """Sum over Gauss–Legendre panels between the knots of a; shape (N,)."""
         a = autocorrelation(self.kernel)
         eta, mass = _normal_points(v, edges_of(a))
-        return _value(a)(z[:, None] + eta) @ mass
+        return cast("ndarray", _value(a)(z[:, None] + eta) @ mass)
 
 
 class SmoothedWeight(StepWeight):

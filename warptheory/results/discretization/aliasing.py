@@ -4,6 +4,7 @@ import math
 from collections.abc import Mapping, Set
 from dataclasses import dataclass
 from functools import cache
+from typing import cast
 
 import numpy as np
 import sympy as sp
@@ -109,7 +110,7 @@ class ShareBeyondNyquist(DerivedExperiment):
         moved = kept_sampler(offsets, size, spacing, periodic=True).sample(rows, generator, dim, device)
         y = warping.warp(x, moved / spacing, EXACT[0], "periodic")[:, 0]
         power = torch.fft.fftn(y, dim=tuple(range(1, y.ndim))).abs().square() / math.prod(size) ** 2
-        return (power * (1 - self._within(power))).flatten(1).sum(1) / variance
+        return cast("Tensor", (power * (1 - self._within(power))).flatten(1).sum(1) / variance)
 
     def _within(self, power: Tensor) -> Tensor:
         """Return 1 at frequencies within the band, 1/2 on its edge, and 0 beyond, shape (*S)."""
@@ -148,7 +149,7 @@ class _Band(Node):
     @property
     def lags(self) -> tuple[sp.Symbol, ...]:
         """The lag along each axis."""
-        return tuple(self.args[2:])
+        return cast("tuple[sp.Symbol, ...]", self.args[2:])
 
     def _sampled(self, environment: Environment, evaluate: Evaluate) -> tuple[ndarray, ndarray, ndarray, float]:
         """Return lags along an axis, their weights, the correlation on their grid, and h; lags ≥ 0 count twice."""
@@ -197,7 +198,7 @@ class BandOfCovariance(_Band):
     @property
     def lags(self) -> tuple[sp.Symbol, ...]:
         """The lag along each axis."""
-        return tuple(self.args[2:-1])
+        return cast("tuple[sp.Symbol, ...]", self.args[2:-1])
 
     def display(self, *, latex: bool) -> sp.Expr:
         """Return ∫ C_y(τ)/C_y(0) ∏ sin(πτᵢ/h)/πτᵢ dτ."""

@@ -5,7 +5,7 @@ import warnings
 from abc import abstractmethod
 from collections.abc import Mapping, Set
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, cast
 
 import numpy as np
 import sympy as sp
@@ -184,7 +184,7 @@ class RatioAtEquilibrium(EquilibriumExperiment):
     def measure(self, x: Float[Tensor, "rows C N"]) -> Float[Tensor, "rows 2"]:
         """Return both powers, shape (rows, 2)."""
         power = torch.fft.rfft(x, norm="forward").abs().square().mean(1)
-        return power[:, list(MODES)]
+        return cast("Tensor", power[:, list(MODES)])
 
     def combine(self, means: Float[ndarray, "2"], values: Mapping[str, float]) -> tuple[float, Float[ndarray, "2"]]:
         """Return the ratio of the powers, and its gradient, shape (2,)."""
@@ -280,7 +280,7 @@ class CosineTransform(Node):
         return (self.args[0].free_symbols - {self.args[1]}) | self.args[2].free_symbols
 
     @property
-    def integral(self) -> sp.Integral:
+    def integral(self) -> sp.Expr:
         """Twice the integral over r > 0, to be done."""
         function, lag, frequency = self.args
         return 2 * sp.Integral(function * sp.cos(frequency * lag), (lag, 0, sp.oo))

@@ -193,7 +193,7 @@ def _small_slope_steps(kernel: Kernel, dim: int) -> tuple[Step, ...]:
 def _relative_growth(kernel: Kernel) -> sp.Expr:
     """Return by what share λ₂ = −C″(0) grows in a layer, in terms of λ₂ and λ₄ = C⁗(0) before it."""
     curvature = sp.Function("C''")(_LAG)
-    change = sum(change_of_covariance(kernel, _LAG, _CURVATURE)).subs(_CURVATURE, curvature)
+    change = sp.Add(*change_of_covariance(kernel, _LAG, _CURVATURE)).subs(_CURVATURE, curvature)
     second = change.diff(_LAG, 2).expand()
     at_zero = second.subs({curvature.diff(_LAG, 2): _FOURTH, curvature: -_SECOND}).subs(_LAG, 0).doit()
     return sp.expand(-at_zero / _SECOND)

@@ -4,7 +4,7 @@ import math
 from collections.abc import Mapping, Set
 from dataclasses import dataclass
 from functools import partial
-from typing import ClassVar
+from typing import ClassVar, cast
 
 import numpy as np
 import sympy as sp
@@ -94,7 +94,7 @@ class PowerTransfer(DerivedExperiment):
             drawn = torch.from_numpy(self._offsets(generator, (rows, dim, *[1] * dim), values)).to(device)
             y = warping.warp(y, drawn.expand(rows, dim, *[_PERIOD] * dim), self.setting.kernel, "periodic")
         transform = torch.fft.fftn(y[:, 0], dim=tuple(range(1, dim + 1)), norm="forward")
-        return 2 * transform[(slice(None), *mode)].abs().square()
+        return cast("Tensor", 2 * transform[(slice(None), *mode)].abs().square())
 
     def _layers(self, values: Mapping[str, float]) -> int:
         return 1

@@ -9,7 +9,9 @@ from jaxtyping import Float
 from torch import Tensor
 
 from warptheory import warping
-from warptheory.fields import CovarianceFunction, SquaredExponential, White
+from warptheory.fields import CovarianceFunction
+from warptheory.fields.covariance.squared_exponential import SquaredExponential
+from warptheory.fields.covariance.white import White
 from warptheory.results._experiment import MomentExperiment
 from warptheory.results._ranges import Range
 from warptheory.results._result import Result
@@ -79,7 +81,7 @@ class OffsetGradient(MomentExperiment):
         x = self._field(values).sample(rows, size, generator, periodic=True, device=device)
         offsets = self._offsets(generator, rows, size, values).to(device).requires_grad_()
         sent = values["sigma_g"] * torch.from_numpy(generator.standard_normal(x.shape)).to(device)
-        (sent * warping.warp(x, offsets, self.setting.kernel, "periodic")).sum().backward()
+        torch.autograd.backward((sent * warping.warp(x, offsets, self.setting.kernel, "periodic")).sum())
         assert offsets.grad is not None
         return offsets.grad[:, 0].square().flatten(1).mean(1)
 

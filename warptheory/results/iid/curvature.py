@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Set
 from dataclasses import dataclass, field
-from typing import ClassVar
+from typing import ClassVar, cast
 
 import numpy as np
 import sympy as sp
@@ -227,7 +227,7 @@ class AutomaticCurvature(MomentExperiment):
         along = torch.zeros((rows, dim), dtype=torch.float64, device=device)
         along[:, 0] = 1
         column = func.jvp(func.grad(loss), (values[self.displacement.name] * along,), (along,))[1]
-        return column[:, 0].detach()
+        return cast("Tensor", column[:, 0].detach())
 
     @property
     def _input(self) -> InputField:
@@ -287,7 +287,8 @@ class CorrelatedCurvature(SmallStepSimulation):
 
 def _inside_a_pixel(*pieces: sp.Tuple) -> sp.Expr:
     """Return the first piece whose condition holds between 0 and 1; knots of a_k are whole pixels."""
-    return next(piece for piece, condition in pieces if condition.subs(FRACTION, sp.Rational(1, 2)) == sp.true)
+    inside: sp.Expr = next(piece for piece, holds in pieces if holds.subs(FRACTION, sp.Rational(1, 2)) == sp.true)
+    return inside
 
 
 @result.quantity("curvature, correlated input", smallest_effect=0.02, kernels=("linear",), values=_WIDE_STEP)
@@ -322,7 +323,7 @@ class AutomaticCurvatureOfCorrelatedInput(AutomaticCurvature):
         device: str,
     ) -> Float[Tensor, "rows 1 *S"]:
         covariance = _covariance(self.setting).subs(values)
-        return covariance.sample(rows, size, generator, periodic=True, device=device)
+        return cast("Tensor", covariance.sample(rows, size, generator, periodic=True, device=device))
 
 
 class SmallStepLimit(Node):

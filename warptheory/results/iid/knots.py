@@ -4,6 +4,7 @@ import math
 from collections.abc import Mapping, Set
 from dataclasses import dataclass
 from functools import partial
+from typing import cast
 
 import numpy as np
 import sympy as sp
@@ -101,7 +102,7 @@ def derivative_weights(kernel: str, knot: str) -> dict[int, sp.Expr]:
     taps = {tap: weight.differentiate() for tap, weight in kernels.get(kernel).taps.items()}
     right = {tap: weight.at(sp.Integer(0)) for tap, weight in taps.items()}
     left = {tap - 1: weight.from_left(sp.Integer(1)) for tap, weight in taps.items()}
-    both = {tap: (right.get(tap, 0) + left.get(tap, 0)) / 2 for tap in sorted({*right, *left})}
+    both = {tap: (right.get(tap, sp.Integer(0)) + left.get(tap, sp.Integer(0))) / 2 for tap in sorted({*right, *left})}
     chosen = {"central": both, "right": right, "left": left}[knot]
     return {tap: weight for tap, weight in chosen.items() if weight != 0}
 
@@ -164,7 +165,7 @@ class WaveError(DerivedExperiment):
         found = warping.warp_gradient(wave, still, self.setting.kernel, knot=self.knot)[:, 0, 0]
         reach = max(map(abs, self._weights))
         inside = slice(reach, _WAVE_PIXELS - reach)
-        return (found + np.sqrt(2) * omega * angle[:, 0].sin())[:, inside].square().mean(1)
+        return cast("Tensor", (found + np.sqrt(2) * omega * angle[:, 0].sin())[:, inside].square().mean(1))
 
     def __str__(self) -> str:
         return f"E (Σ v(m) x[m] − x′)² on waves, {self.knot} derivative, {self.setting.kernel}"

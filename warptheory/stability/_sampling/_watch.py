@@ -190,7 +190,7 @@ class Watch:
                 return original.__func__(*arguments)
             return replaced(original.__func__, *arguments)
 
-        function.forward = staticmethod(forward)  # type: ignore[method-assign]
+        function.forward = staticmethod(forward)  # type: ignore[method-assign]  # put back by the stack
         stack.callback(setattr, function, "forward", original)
 
     def _reported(self, source: AutogradSource) -> Callable[..., Any]:

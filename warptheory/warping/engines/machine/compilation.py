@@ -52,7 +52,7 @@ class _Function(CFunc):
             _announced.set()
             kept = "" if isinstance(self._cache, NullCache) else " and is cached for later runs"
             print(f"warptheory: compiling CPU kernels; this takes some seconds{kept}", file=sys.stderr, flush=True)
-        return super()._compile_uncached()  # type: ignore[misc]
+        return super()._compile_uncached()  # type: ignore[misc]  # numba has no types
 
 
 def c_function(function: Callable[..., None]) -> int:

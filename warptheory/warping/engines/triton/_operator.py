@@ -6,6 +6,7 @@ Nothing here waits for the device, so every function can be captured in a CUDA g
 import functools
 import math
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Literal
 
@@ -44,7 +45,7 @@ def gather(x: Float[Tensor, "B C *S"], offsets: Float[Tensor, "B G d *T"], bound
     vectors = _channels_last(x) and x.shape[1] >= 16 * offsets.shape[1]
     work = 2048 if vectors and len(grid) < 3 else 1024
     blocks = _blocks_like(x, grid, offsets.shape[1], work, split=True)
-    with torch.cuda.device_of(x):
+    with _device_of(x):
         kernels.gather[blocks.programs](
             _strided(x),
             _grouped(offsets),
@@ -168,7 +169,7 @@ class _Sums:
         result = self.total if self.total.dtype == dtype else torch.empty_like(self.total, dtype=dtype)
         size = self.total.shape[2:]
         blocks = _blocks_like(self.total, size, groups=1, work=1024, split=True)
-        with torch.cuda.device_of(self.total):
+        with _device_of(self.total):
             kernels.from_fixed_point[blocks.programs](
                 _strided(self.fixed),
                 _strided(self.total),
@@ -188,7 +189,7 @@ def _largest_finite(g: Tensor) -> Tensor:
     """Return the bits of the largest finite |g| (B, C, *T) of each channel as float64, int64 (B, C)."""
     largest = torch.zeros(g.shape[:2], dtype=torch.int64, device=g.device)
     blocks = _blocks_like(g, g.shape[2:], groups=1, work=2048, split=True)
-    with torch.cuda.device_of(g):
+    with _device_of(g):
         kernels.largest_finite[blocks.programs](
             _strided(g), largest, tuple(g.shape[2:]), g.shape[1], blocks.chunk, WIDE=_wide(g), **blocks.constants
         )
@@ -213,7 +214,7 @@ def _add_gradients(
     groups = offsets.shape[1]
     blocks = _blocks_like(x, g.shape[2:], groups, work=512, split=doffsets is None)
     exact = sums is not None and sums.fixed is not None
-    with torch.cuda.device_of(g):
+    with _device_of(g):
         kernels.gradients[blocks.programs](
             _strided(g),
             _strided(x),
@@ -357,6 +358,10 @@ def _wide(*tensors: Tensor) -> bool:
         sum((n - 1) * stride for n, stride in zip(tensor.shape[1:], tensor.stride()[1:], strict=True)) >= 2**30
         for tensor in tensors
     )
+
+
+def _device_of(values: Tensor) -> AbstractContextManager[None]:
+    return torch.cuda.device_of(values)  # type: ignore[no-untyped-call]  # torch leaves it untyped
 
 
 def _strided(values: Tensor) -> kernels.Strided:
