@@ -283,9 +283,8 @@ def test_the_band_about_zero_gives_the_density(dim, tau):
     exact = stats.chi2.pdf(1 / tau**2, dim) / tau**2
     nodes, weights = np.polynomial.legendre.leggauss(24)
     band = 0.8 * tau**2 * np.concatenate([(nodes - 1) / 2, (nodes + 1) / 2])  # either side of the kink
-    mass = (
-        0.4 * tau**2 * np.tile(weights, 2) * DensityAtZero(Setting(dim=dim)).seen(torch.from_numpy(band), tau).numpy()
-    )
+    drawn = DensityAtZero(Setting(dim=dim)).integrand(torch.from_numpy(band), tau).numpy()
+    mass = 0.4 * tau**2 * np.tile(weights, 2) * drawn
     rows = np.eye(dim)[1:] + tau * np.random.default_rng(dim).standard_normal((250_000, dim - 1, dim))
     cofactors = {
         1: lambda: np.ones((1, 1)),
@@ -344,7 +343,7 @@ def test_growth_converges_to_the_logarithmic_law():
         ratio = biases[fine][0] / biases[coarse][0]
         assert 0.2 < ratio < 0.5
         assert abs(biases[coarse][0]) > ALLOWED * biases[coarse][1]
-    bias, error = biases[growth(Setting()).pixels]
+    bias, error = biases[growth(Setting()).period]
     assert abs(bias) < 0.004 + ALLOWED * error
     assert error < 0.003
 

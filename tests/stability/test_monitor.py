@@ -212,9 +212,9 @@ def test_copies_are_not_watched(how, within_a_step):
     with wt.stability.monitor(model, interval=1) as m:
         model(torch.zeros(1, 2, 4, 4))
         replica = made[0] if within_a_step else COPIES[how](model)
-        recorded, steps = len(m.rows()), dict(m._numbers)
+        recorded, steps = len(m.rows()), dict(m._next_number)
         replica(torch.zeros(1, 2, 4, 4))
-        assert (len(m.rows()), m._numbers) == (recorded, steps) == (2, {True: 1, False: 0})
+        assert (len(m.rows()), m._next_number) == (recorded, steps) == (2, {True: 1, False: 0})
     assert hooks_of(model) == (0, 0)
     hooks = [
         h for each in replica.modules() for h in (*each._forward_hooks.values(), *each._forward_pre_hooks.values())

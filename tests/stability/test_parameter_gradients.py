@@ -328,7 +328,7 @@ def test_a_checkpoint_of_the_whole_model(reentrant):
         losses = [loss_of(run, image(seed).requires_grad_()) for seed in range(2)]
         for loss in losses:
             loss.backward()
-        assert m._numbers[True] == 2
+        assert m._next_number[True] == 2
     assert_alike(m.table(), wanted.table())
     assert m.table()["step"].tolist() == [0] * 3 + [1] * 3
 
@@ -429,7 +429,7 @@ def test_replicas_are_not_seen_and_told_of():
         m = train()
     assert all(torch.equal(*pair) for pair in zip(outputs, plain, strict=True))
     assert m.rows() == []
-    assert m._numbers == {True: 0, False: 0}
+    assert m._next_number == {True: 0, False: 0}
 
 
 def test_a_call_in_another_thread_during_a_step():

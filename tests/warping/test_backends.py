@@ -247,3 +247,6 @@ def test_a_huge_image_goes_to_the_reference():
     """Beyond 32-bit indices; strides of zero keep the memory small."""
     huge = torch.zeros(1).expand(1, 1, 2**16, 2**16)
     assert "32-bit" in wt.warping.backend(huge, torch.zeros(1).expand(1, 2, 4, 4)).reason
+    g, offsets = torch.zeros(1, 1, 4, 4), torch.zeros(1, 2, 4, 4)
+    assert wt.warping.backend(g, offsets, size=(8, 8)).name == "cpu"
+    assert "32-bit" in wt.warping.backend(g, offsets, size=(2**16, 2**16)).reason

@@ -38,12 +38,18 @@ class RowGradients:
         self._detached: list[_Wait] = []
 
     def begin(self) -> None:
-        """Begin a step: wait no longer for those before that have no graph whose end could be seen."""
+        """Begin a step: wait no longer for earlier rows that have no graph whose end could be seen."""
         self._parameters = WeakIdKeyDictionary()
-        self._release_detached()
+        self._release_unfinished()
 
     def expect(
-        self, row: LayerRow, module: nn.Module, call: SamplingCall, *, is_differentiated: bool, rerun: object = None
+        self,
+        row: LayerRow,
+        module: nn.Module,
+        call: SamplingCall,
+        *,
+        expects_backward: bool,
+        recomputation: object = None,
     ) -> None:
         """Wait for the gradients of a call.
 
@@ -51,33 +57,34 @@ class RowGradients:
             row: what is completed.
             module: the module in which the operation ran.
             call: the operation.
-            is_differentiated: whether the model was called with gradients.
-            rerun: what lives as long as the graph that will run the operation anew, with gradients; None if none will.
+            expects_backward: whether a backward pass may come to the step.
+            recomputation: what lives as long as the graph that will recompute the operation, with gradients; None if
+                none will.
         """
-        if not (is_differentiated or call.is_differentiated):
+        if not (expects_backward or call.requires_grad):
             return
         wait = self._waits[row] = _Wait(row, self._waits)
         for parameter in module.parameters():
             if parameter.requires_grad:
                 wait.add(self._gradient_of(parameter))
-        if rerun is not None:
-            wait.release_with(rerun)
+        if recomputation is not None:
+            wait.release_with(recomputation)
         elif _with_graph(call) is None:
             self._detached.append(wait)
         self._listen(wait, module, call)
 
-    def expect_again(self, row: LayerRow, module: nn.Module, call: SamplingCall) -> None:
-        """Wait for the gradients of an operation that runs anew, inside a backward pass."""
+    def expect_recomputed(self, row: LayerRow, module: nn.Module, call: SamplingCall) -> None:
+        """Wait for the gradients of an operation that is recomputed, inside a backward pass."""
         wait = self._waits.get(row)
         if wait is not None:
             self._listen(wait, module, call)
 
-    def expect_inner_passes(self) -> None:
-        """Say that backward passes may run inside others, and bring gradients of parameters in parts."""
+    def expect_recomputations(self) -> None:
+        """Say that recomputations will come, whose backward passes run inside others and bring gradients in parts."""
         self._passes.may_nest = True
 
-    def enter_inner_pass(self) -> None:
-        """Say that a backward pass is about to run inside the current one."""
+    def begin_recomputation(self) -> None:
+        """Say that a recomputation begins: a backward pass is about to run inside the current one."""
         self._passes.current().has_inner = True
 
     def end(self, output: Any) -> None:
@@ -99,11 +106,11 @@ class RowGradients:
 
     def forget(self) -> None:
         """Wait no longer for gradients of tensors that outlive their graph, such as parameters."""
-        self._release_detached()
+        self._release_unfinished()
         for wait in list(self._waits.values()):
             wait.release()
 
-    def _release_detached(self) -> None:
+    def _release_unfinished(self) -> None:
         for wait in self._detached:
             wait.release()
         self._detached = []
@@ -115,7 +122,7 @@ class RowGradients:
         return found
 
     def _listen(self, wait: "_Wait", module: nn.Module, call: SamplingCall) -> None:
-        """Listen to the tensors of a call, except to those that its first run listens to."""
+        """Listen to the tensors of a call, except to those that it listens to since its first run."""
         images, layout, marked = self._images, call.layout, _with_graph(call)
         if marked is not None:
             graph = _Graph()

@@ -1,4 +1,4 @@
-"""The monitor: layer statistics of every sampling operation of a model, taken while it trains, changing no result.
+"""The monitor: layer statistics of every sampling operation of a model, taken while it trains.
 
 >>> import torch
 >>> from warptheory import networks, stability
@@ -16,6 +16,7 @@ number is a multiple of the interval are recorded; the others cost a counter. In
 - `Watch` reports every sampling operation that runs, with the module in which it ran;
 - each becomes a `LayerRow`, whose forward statistics are known at once, of the first images of the batch;
 - `RowGradients` completes the row when the backward pass comes by, with gradients of parameters of the whole batch;
+- `LayerTable` gives the rows out as `LayerStatistics`, those that are not complete as they are then;
 - `Alarms` warns at once of statistics that are no longer finite, or have grown by orders of magnitude;
 - `NotSeen` warns, once each, of what ran and cannot be recorded.
 
@@ -23,15 +24,17 @@ Seen are `warptheory.warping.warp` and every operator that calls it; `torch.nn.f
 it; the deformable convolutions of torchvision and mmcv, if these packages are loaded; and the outputs of modules that
 the user names. Not seen is what runs inside a program (`torch.compile`, TorchScript, CUDA graphs), what a model samples
 by other means, such as a gather by hand, and what other threads do, such as replicas of `DataParallel`. Calls under
-`torch.func.vmap`, of tensors without numbers, and those that a tracer records, are left alone, and so are copies of the
+`torch.func.vmap`, of meta and fake tensors, and under torch.fx and jit tracing are left alone, and so are copies of the
 model.
 
-What `torch.utils.checkpoint` computes anew in the backward pass is the same step, and has its gradients; within a
-re-entrant checkpoint of another library there are none.
+A re-entrant checkpoint of `torch.utils.checkpoint` runs its forward twice: first without gradients, when rows are made;
+then inside the backward pass, the *recomputation*, when the same operations come in the same order and only their
+gradients are heard. So a recomputation, of parts of the model or of all of it, belongs to the step that it repeats.
+Within a re-entrant checkpoint of another library no gradients are seen, which is warned of.
 
 No tensor is changed, and none is kept; but for re-entrant checkpoints, which bring gradients of parameters in parts:
-these are kept until the backward pass ends. What goes wrong while something is read becomes a warning. One result may
-change, by rounding: in evaluation without gradients torch's fused transformer layers take their ordinary way in a
+these are kept until the backward pass ends. What goes wrong while something is read is warned of. No result is changed,
+but for one, by rounding: in evaluation without gradients torch's fused transformer layers take their ordinary way in a
 recorded step, as they do whenever a function mode is active. What a recorded step costs,
 `warptheory bench monitor_overhead` measures.
 """
@@ -103,9 +106,9 @@ class Monitor:
         self, model: nn.Module, interval: int, modules: Mapping[str, OffsetOutput], images: int | None, first_step: int
     ) -> None:
         self._model, self._interval, self._images = model, interval, images
-        self._numbers = {True: first_step, False: 0}  # of the next step, in training and in evaluation
-        self._step = _Step(0, training=True, is_differentiated=True)
-        self._rows = LayerTable()
+        self._next_number = {True: first_step, False: 0}  # by whether the model is in training
+        self._step: _Step  # the one that is recorded, or was last; there is none before the watch first starts
+        self._table = LayerTable()
         self._alarms = Alarms()
         self._gradients = RowGradients(images, self._alarms)
         self._not_seen = NotSeen(model)
@@ -113,10 +116,11 @@ class Monitor:
             model,
             self._record,
             modules,
-            on_rerun=self._record_again,
-            before_rerun=self._gradients.enter_inner_pass,
+            on_recomputation=self._record_recomputed,
+            before_recomputation=self._gradients.begin_recomputation,
         )
-        self._reruns: WeakKeyDictionary[FunctionCtx, list[Any]] = WeakKeyDictionary()
+        # What was recorded in the first run of a checkpoint of the whole model.
+        self._first_runs: WeakKeyDictionary[FunctionCtx, list[Any]] = WeakKeyDictionary()
         self._is_entered = False
         self._hooks: list[RemovableHandle] = []
 
@@ -141,7 +145,7 @@ class Monitor:
         return self
 
     def __exit__(self, error: object, *_: object) -> None:
-        self._stop()
+        self._stop_watching()
         self._gradients.forget()
         for hook in self._hooks:
             hook.remove()
@@ -155,8 +159,11 @@ class Monitor:
         return [LayerStatistics(*values) for values in self.table().itertuples(index=False, name=None)]
 
     def table(self) -> pd.DataFrame:
-        """Return what was recorded as a table: a row for each step and operation, a column for each attribute."""
-        found = self._rows.frame()
+        """Return what was recorded as a table: a row for each step and operation, a column for each attribute.
+
+        An empty table warns, once, if steps ran in which operations should have been seen.
+        """
+        found = self._table.frame()
         if not len(found):
             self._not_seen.tell_missed(self._watch.has_seen_calls)
         return found
@@ -168,43 +175,41 @@ class Monitor:
         if torch.compiler.is_compiling():
             # What a compiled call does in place of counting and watching.
             if not torch.compiler.is_exporting():
-                self._not_seen.has_run = True
+                self._not_seen.steps_ran = True
             return
         if called is not self._model:  # a replica, which shares the hooks
-            self._not_seen.has_run = True
+            self._not_seen.steps_ran = True
         elif is_in_backward():
-            self._begin_again()
-        elif not self._is_part_of_a_step():
+            self._begin_recomputation()
+        elif not self._is_nested_call():
+            if self._watch.is_mine:  # a step that was interrupted
+                self._stop_watching()
             self._begin_step()
 
     def _begin_step(self) -> None:
         training = self._model.training
-        number = self._numbers[training]
-        self._numbers[training] += 1
+        number = self._next_number[training]
+        self._next_number[training] += 1
         if number % self._interval == 0 and not self._watch.is_watching:
             self._gradients.begin()
-            self._step = _Step(number, training, is_differentiated=torch.is_grad_enabled())
-            function = None if self._step.is_differentiated else autograd_function()
-            if function is not None:
-                self._step = _Step(number, training, is_differentiated=True, function=ref(function))
+            has_gradients = torch.is_grad_enabled()
+            # Without gradients inside an autograd function: a checkpoint, it is assumed, that will recompute the model.
+            context = None if has_gradients else autograd_function()
+            expects_backward = has_gradients or context is not None
+            self._step = _Step(number, training, expects_backward, None if context is None else ref(context))
             self._watch.start()
 
-    def _begin_again(self) -> None:
-        """Watch a step that a checkpoint of the whole model runs anew; what else runs in a backward pass is no step."""
-        function = autograd_function()
-        known = None if function is None else self._reruns.get(function)
-        if known and not self._watch.is_watching:
-            self._gradients.enter_inner_pass()
-            self._watch.start(known)
+    def _begin_recomputation(self) -> None:
+        """Watch the recomputation of a checkpoint of the whole model; what else runs in a backward pass is no step."""
+        context = autograd_function()
+        first_run = None if context is None else self._first_runs.get(context)
+        if first_run and not self._watch.is_watching:
+            self._gradients.begin_recomputation()
+            self._watch.start(first_run)
 
-    def _is_part_of_a_step(self) -> bool:
-        """Return whether this call runs in one that is watched; one that was interrupted is ended."""
-        if not self._watch.is_mine:
-            return False
-        if is_called_within(self._model):
-            return True
-        self._stop()
-        return False
+    def _is_nested_call(self) -> bool:
+        """Return whether this call of the model runs inside one that is watched."""
+        return self._watch.is_mine and is_called_within(self._model)
 
     def _end(self, called: nn.Module, inputs: Any, output: Any) -> None:
         """End the step, unless the call that ends is inside another one; a call that fails ends without an output."""
@@ -213,39 +218,41 @@ class Monitor:
         if is_called_within(self._model):
             return
         recorded = self._watch.collected
-        self._stop()
+        self._stop_watching()
         if is_in_backward():
             return
         self._gradients.end(output)
-        function = self._step.running_function
-        if function is not None:
-            self._reruns[function] = recorded
-        self._not_seen.has_run = self._not_seen.has_run or output is not None
+        context = self._step.checkpoint_context
+        if context is not None:
+            self._first_runs[context] = recorded
+        self._not_seen.steps_ran = self._not_seen.steps_ran or output is not None
 
-    def _stop(self) -> None:
+    def _stop_watching(self) -> None:
         if self._watch.is_watching:
             self._watch.stop()
 
     # ---- an operation runs in a step that is watched
 
     def _record(self, site: CallSite, module: nn.Module, call: SamplingCall) -> tuple[LayerRow, nn.Module]:
-        """Make the row of an operation, and wait for its gradients; return what stands for it if it runs anew."""
+        """Make the row of an operation, and wait for its gradients; return what a recomputation of it is given."""
         step = self._step
         row = LayerRow(step.number, step.training, site, call.operator, forward_statistics(call, self._images))
-        self._rows.add(row)
+        self._table.add(row)
         self._not_seen.recorded.add(site.layer)
-        rerun = self._watch.rerun or step.running_function
-        if rerun is not None:
-            self._gradients.expect_inner_passes()
-        elif step.is_differentiated and not call.is_differentiated:
+        # A checkpoint of a part of the model, or else one of all of it.
+        recomputation = self._watch.recomputation or step.checkpoint_context
+        if recomputation is not None:
+            self._gradients.expect_recomputations()
+        elif step.expects_backward and not call.requires_grad:
+            # The watch's own frames, which stand in for an operation's forward, are no function of another library.
             self._not_seen.tell_no_gradients(site.layer, autograd_function(ignored=_watch.__file__))
-        self._gradients.expect(row, module, call, is_differentiated=step.is_differentiated, rerun=rerun)
+        self._gradients.expect(row, module, call, expects_backward=step.expects_backward, recomputation=recomputation)
         self._alarms.forward(row, call, self._images)
         return row, module
 
-    def _record_again(self, known: tuple[LayerRow, nn.Module], call: SamplingCall) -> None:
-        """Wait for the gradients of an operation that runs anew."""
-        self._gradients.expect_again(*known, call)
+    def _record_recomputed(self, first_run: tuple[LayerRow, nn.Module], call: SamplingCall) -> None:
+        """Wait for the gradients of an operation that is recomputed."""
+        self._gradients.expect_recomputed(*first_run, call)
 
 
 @dataclass(frozen=True)
@@ -255,16 +262,17 @@ class _Step:
     Attributes:
         number: its number among those in training, or in evaluation.
         training: which of them.
-        is_differentiated: whether a backward pass may come to it.
-        function: the autograd function that all of it runs in: a re-entrant checkpoint of the whole model.
+        expects_backward: whether a backward pass may come to it.
+        checkpoint: the context of the autograd function that all of it runs in: a re-entrant checkpoint of the whole
+            model.
     """
 
     number: int
     training: bool
-    is_differentiated: bool
-    function: ref[FunctionCtx] | None = None
+    expects_backward: bool
+    checkpoint: ref[FunctionCtx] | None = None
 
     @property
-    def running_function(self) -> FunctionCtx | None:
-        """That function, as long as it lives."""
-        return None if self.function is None else self.function()
+    def checkpoint_context(self) -> FunctionCtx | None:
+        """That context, as long as it lives."""
+        return None if self.checkpoint is None else self.checkpoint()

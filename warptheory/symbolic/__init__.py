@@ -6,6 +6,9 @@ Write a random experiment once, and get its moments in closed form, with the ste
 >>> y = warp(IIDField("x"), OffsetField("uniform", scale="1/2"), kernel="linear")
 >>> Variance(y[0]).doit()
 2*sigma**2/3
+
+Closed forms are written with functionals of the kernel k, functions of the fraction f of an offset:
+ρ(f) = Σₘ k(f − m)² and δ(f) = Σₘ k′(f − m)².
 """
 
 from warptheory import kernels

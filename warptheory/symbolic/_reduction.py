@@ -1,7 +1,8 @@
-"""The rewriting rules that take an expected monomial to averages over offsets, one per step.
+"""Four renderings of one moment, the expected product of a group of dependent factors; each is a step of a derivation.
 
-Every rule maps a group of dependent factors to an expression. The rules agree in value, and differ in how
-much has been worked out; the steps before `separate_axes` still show the offsets as they were written.
+They are expressions of the same value: `as_tap_sums`, `as_blocks`, `as_functionals`, and `as_axis_averages`, each more
+worked out than the one before. None uses another, since each starts from the group; only the last goes on to the
+result, and the others show how it comes about. What is multiplied in them, `_terms` defines.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -14,9 +15,9 @@ from warptheory.kernels import Kernel
 from warptheory.symbolic._terms import (
     Block,
     Group,
+    KernelFactor,
     NotReducible,
     OffsetVariable,
-    Reading,
     Term,
     whole_index,
 )
@@ -39,7 +40,7 @@ from warptheory.symbolic.values import Index
 Writer = Callable[[Group, Sequence[Block]], sp.Expr]
 
 
-def expand_over_taps(group: Group) -> sp.Expr:
+def as_tap_sums(group: Group) -> sp.Expr:
     """Insert y[n] = Σₘ k(ε − m) x[n + m] and z[m] = Σₙ k(n + ε[n] − m) g[n] for every factor."""
     if group.splatted:
         return _expand_splats(group)
@@ -48,18 +49,18 @@ def expand_over_taps(group: Group) -> sp.Expr:
     return _expand_warps(group)
 
 
-def use_independence(group: Group) -> sp.Expr:
+def as_blocks(group: Group) -> sp.Expr:
     """Expand the moments of independent pixels in cumulants; pixels of a block coincide."""
     return _collect(group, group.terms(), _raw_blocks)
 
 
-def name_functionals(group: Group) -> sp.Expr:
-    """Separate the axes and write each tap sum at one offset as a functional of its fraction, such as ρ(f)."""
+def as_functionals(group: Group) -> sp.Expr:
+    """Write each tap sum at one offset as a product over axes of functionals of its fraction, such as ρ(f)."""
     return _collect(group, _without_trivial_sums(group.terms()), _functional_blocks)
 
 
-def separate_axes(group: Group) -> sp.Expr:
-    """Use that the offsets along the axes are independent: one average per axis."""
+def as_axis_averages(group: Group) -> sp.Expr:
+    """Write one average per axis, where the offsets along the axes are independent."""
     total: sp.Expr = sp.Integer(0)
     for term in _without_trivial_sums(group.terms()):
         parts = (_separate(group, component) for component in _components(term.blocks))
@@ -152,7 +153,7 @@ def _collect(group: Group, terms: Iterable[Term], write: Writer) -> sp.Expr:
         else:
             total += term.coefficient * sp.Mul(*(_averaged(group, component, write) for component in components))
     for offsets, expression in together.items():
-        total += expression if group.is_given(offsets) else _average(expression, offsets)
+        total += expression if group.is_given(offsets) else _offset_average(expression, offsets)
     return total
 
 
@@ -164,7 +165,7 @@ def _averaged(group: Group, component: Sequence[Block], write: Writer) -> sp.Exp
     written = write(group, component)
     if not variables or group.is_given(variables[0].offsets):
         return written
-    return _average(written, variables[0].offsets)
+    return _offset_average(written, variables[0].offsets)
 
 
 def _separate(group: Group, component: Sequence[Block]) -> sp.Expr:
@@ -195,7 +196,7 @@ def _on_axes(group: Group, component: Sequence[Block], axes: Sequence[int]) -> s
     (variable,) = variables
     line = variable.offsets.line
     functionals = _functionals(group, component, axes, dict.fromkeys(axes, line.symbols[0]))
-    return _average(functionals, line)
+    return _offset_average(functionals, line)
 
 
 # ---------------------------------------------------------------------------- blocks as expressions
@@ -209,7 +210,7 @@ def _raw_blocks(group: Group, component: Sequence[Block]) -> sp.Expr:
     for block in component:
         place = tap if block.pixel is None else _difference(group, block.pixel, origin)
         values = sp.Mul(
-            *(v for reading in block.readings for v in _values(group, reading, origin, place, range(group.dim)))
+            *(v for factor in block.kernel_factors for v in _values(group, factor, origin, place, range(group.dim)))
         )
         factors.append(values if block.pixel is not None else sp.Sum(values, *((m, -sp.oo, sp.oo) for m in tap)))
     return sp.Mul(*factors)
@@ -231,39 +232,39 @@ def _functionals(
     factors = []
     for axis in axes:
         for block in component:
-            readings = [
-                (r.kernel, r.orders[axis], _difference(group, r.index, origin)[axis] + r.displacement[axis], r.side)
-                for r in block.readings
+            kernel_factors = [
+                (f.kernel, f.orders[axis], _difference(group, f.index, origin)[axis] + f.displacement[axis], f.side)
+                for f in block.kernel_factors
             ]
             if block.pixel is None:
-                factors.append(tap_sum_node(readings, symbols[axis]))
+                factors.append(tap_sum_node(kernel_factors, symbols[axis]))
                 continue
             place = _difference(group, block.pixel, origin)[axis]
             factors += [
                 KernelValue(
                     kernel_argument(kernel), order, symbols[axis] + shift - place, side if order else Side.RIGHT
                 )
-                for kernel, order, shift, side in readings
+                for kernel, order, shift, side in kernel_factors
             ]
     return sp.Mul(*factors)
 
 
-def tap_sum_node(readings: Sequence[tuple[Kernel, int, sp.Expr, int]], position: sp.Expr) -> sp.Expr:
+def tap_sum_node(kernel_factors: Sequence[tuple[Kernel, int, sp.Expr, int]], position: sp.Expr) -> sp.Expr:
     """Return Σₘ ∏ k⁽ᵒʳᵈᵉʳ⁾(position + shift − m) as a node; constants of the kernel are inserted.
 
     Args:
-        readings: (kernel, order, shift, side) of each factor.
+        kernel_factors: (kernel, order, shift, side) of each factor.
         position: an offset, or its fraction, along one axis.
     """
-    first = readings[0][2]
-    distances = [sp.expand(shift - first) for _, _, shift, _ in readings]
+    first = kernel_factors[0][2]
+    distances = [sp.expand(shift - first) for _, _, shift, _ in kernel_factors]
     if all(distance.is_Integer for distance in distances):
         first += min(distances)
         distances = [distance - min(distances) for distance in distances]
     factors = sorted(
         (
             sp.Tuple(kernel_argument(kernel), sp.Integer(order), distance, sp.Integer(side if order else Side.RIGHT))
-            for (kernel, order, _, side), distance in zip(readings, distances, strict=True)
+            for (kernel, order, _, side), distance in zip(kernel_factors, distances, strict=True)
         ),
         key=str,
     )
@@ -287,32 +288,32 @@ def _sum_of_averages(
     values: dict[OffsetVariable, list[sp.Expr]] = {}
     for block in component:
         place = indices[id(block)] if block.pixel is None else _difference(group, block.pixel, origin)
-        for reading in block.readings:
-            found = values.setdefault(reading.variable, [])
-            found += _values(group, reading, origin, place, axes, on_line=on_line)
+        for factor in block.kernel_factors:
+            found = values.setdefault(factor.variable, [])
+            found += _values(group, factor, origin, place, axes, on_line=on_line)
     averages = []
     for variable, factors in values.items():
         offsets = variable.offsets.line if on_line else variable.offsets
         product = sp.Mul(*factors)
-        averages.append(product if group.is_given(variable.offsets) else _average(product, offsets))
+        averages.append(product if group.is_given(variable.offsets) else _offset_average(product, offsets))
     limits = [(index[axis], -sp.oo, sp.oo) for index in indices.values() for axis in axes]
     return sp.Sum(sp.Mul(*averages), *limits) if limits else sp.Mul(*averages)
 
 
 def _values(
-    group: Group, reading: Reading, origin: Index, place: Index, axes: Iterable[int], *, on_line: bool = False
+    group: Group, factor: KernelFactor, origin: Index, place: Index, axes: Iterable[int], *, on_line: bool = False
 ) -> list[sp.Expr]:
     """Return k⁽ᵒʳᵈᵉʳ⁾(ε + index + displacement − pixel), a factor per axis."""
-    offsets = reading.variable.offsets
+    offsets = factor.variable.offsets
     symbols = (offsets.line.symbols[0],) * group.dim if on_line else group.positions(offsets)
-    index = _difference(group, reading.index, origin)
-    kernel = kernel_argument(reading.kernel)
+    index = _difference(group, factor.index, origin)
+    kernel = kernel_argument(factor.kernel)
     return [
         KernelValue(
             kernel,
-            reading.orders[axis],
-            symbols[axis] + index[axis] + reading.displacement[axis] - place[axis],
-            reading.side if reading.orders[axis] else Side.RIGHT,
+            factor.orders[axis],
+            symbols[axis] + index[axis] + factor.displacement[axis] - place[axis],
+            factor.side if factor.orders[axis] else Side.RIGHT,
         )
         for axis in axes
     ]
@@ -341,10 +342,10 @@ def _check_whole_parts(group: Group, component: Sequence[Block]) -> None:
 
 
 def _is_one(block: Block) -> bool:
-    if len(block.readings) != 1:
-        return not block.readings
-    (reading,) = block.readings
-    return reading.kernel.reproduces >= 0 and not any(reading.orders)
+    if len(block.kernel_factors) != 1:
+        return not block.kernel_factors
+    (factor,) = block.kernel_factors
+    return factor.kernel.reproduces >= 0 and not any(factor.orders)
 
 
 def _components(blocks: Sequence[Block]) -> list[list[Block]]:
@@ -361,8 +362,8 @@ def _components(blocks: Sequence[Block]) -> list[list[Block]]:
 
 
 def _block_key(block: Block) -> tuple[str, ...]:
-    readings = sorted(f"{r.kernel.name}{r.orders}{r.index}{r.displacement}{r.side}" for r in block.readings)
-    return (str(block.pixel), *readings)
+    factors = sorted(f"{f.kernel.name}{f.orders}{f.index}{f.displacement}{f.side}" for f in block.kernel_factors)
+    return (str(block.pixel), *factors)
 
 
 def _variables(component: Iterable[Block]) -> list[OffsetVariable]:
@@ -372,7 +373,7 @@ def _variables(component: Iterable[Block]) -> list[OffsetVariable]:
 def _origin(group: Group, component: Sequence[Block]) -> Index:
     """Return the pixel from which the others of a component are counted: the lowest along each axis."""
     _check_whole_parts(group, component)
-    indices = [reading.index for block in component for reading in block.readings]
+    indices = [factor.index for block in component for factor in block.kernel_factors]
     differences = [_difference(group, index, indices[0]) for index in indices]
     lowest = [min(difference[axis] for difference in differences) for axis in range(group.dim)]
     return tuple(first + low for first, low in zip(indices[0], lowest, strict=True))
@@ -426,7 +427,7 @@ def _line_indices(dim: int, label: str, axes: Sequence[int]) -> tuple[sp.Symbol,
     return _tap_indices(1, label) * dim if len(axes) == 1 else _tap_indices(dim, label)
 
 
-def _average(expression: sp.Expr, offsets: OffsetField) -> sp.Expr:
+def _offset_average(expression: sp.Expr, offsets: OffsetField) -> sp.Expr:
     """Return E over the offsets; what does not depend on them stays outside."""
     if not expression.free_symbols & set(offsets.symbols):
         return expression
@@ -442,4 +443,4 @@ def kernel_mean(kernel: Kernel, *orders: int) -> sp.Expr:
     """
     pixel = OffsetField("uniform", scale=sp.Rational(1, 2))
     node = tap_sum_node([(kernel, order, sp.Integer(0), Side.RIGHT) for order in orders], pixel.symbols[0])
-    return _average(node, pixel)
+    return _offset_average(node, pixel)

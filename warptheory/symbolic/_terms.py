@@ -1,8 +1,15 @@
-"""From an expected monomial to sums over pixels: which readings of the input share a pixel, and which an offset.
+"""From an expected monomial to sums over pixels: which values of kernels share a pixel, and which an offset.
 
 Warped and splatted values are sums over pixels of k(offset + shift − pixel) times the input there. Taking the
-expectation over the input leaves *terms*: a coefficient times a product of *blocks*, each a sum over one pixel
-of a product of *readings* of kernels. What is left to do, over the offsets, is the subject of `_reduction`.
+expectation over the input leaves sums of products of kernels. What is left to do, over the offsets, is the subject of
+`_reduction`. The words, with the example E y[0]² for y[0] = Σₘ k(ε − m) x[m] and independent x[m] of mean μ and
+deviation σ, which is E over ε of σ² Σₘ k(ε − m)² + μ² (Σₘ k(ε − m))²:
+
+- `Group`: the factors of a monomial that share random fields; here y[0], twice.
+- `KernelFactor`: one k(ε − m).
+- `Block`: the kernel factors at one pixel, summed over it; Σₘ k(ε − m)² has two of them, Σₘ k(ε − m) one.
+- `Term`: a coefficient times blocks; here σ² times one block, and μ² times two.
+- Component: the blocks of a term that share offsets, and are averaged over them together; here all blocks of a term.
 """
 
 import itertools
@@ -36,16 +43,20 @@ class OffsetVariable:
 
     Attributes:
         offsets: the field that it belongs to, not displaced.
-        copy: tells independent offsets of one field apart; empty where all pixels share one.
+        label: tells independent offsets of one field apart: for warps the pixel n, for splats the numbers of the
+            cumulant and of the moment in it that they are averaged in; empty where all pixels share one.
     """
 
     offsets: OffsetField
-    copy: tuple[object, ...] = ()
+    label: tuple[object, ...] = ()
 
 
 @dataclass(frozen=True)
-class Reading:
-    """One factor k⁽ᵒʳᵈᵉʳˢ⁾(ε + index + displacement − pixel).
+class KernelFactor:
+    """One factor k⁽ᵒʳᵈᵉʳˢ⁾(ε + index + displacement − pixel), where the block says which pixel.
+
+    A warp y[n] = Σₘ k(n + ε − m) x[m] has the index n and the pixel m. A splat z[m] = Σₙ k(n + ε − m) g[n] has the
+    index −m and the pixel −n, so that both have one form.
 
     Attributes:
         variable: the offset ε.
@@ -66,20 +77,23 @@ class Reading:
 
 @dataclass(frozen=True)
 class Block:
-    """The readings that share one pixel, to be summed over all pixels, or at one that is given.
+    """The product of the kernel factors at one pixel, summed over all pixels, or at one that is given.
 
     Attributes:
-        readings: the readings.
+        kernel_factors: the factors; a block without any is the factor 1, `UNIT`.
         pixel: the pixel, or None where it is summed over.
     """
 
-    readings: tuple[Reading, ...]
+    kernel_factors: tuple[KernelFactor, ...]
     pixel: Index | None = None
 
     @property
     def variables(self) -> list[OffsetVariable]:
-        """The offsets that occur, in order of their first reading."""
-        return list(dict.fromkeys(reading.variable for reading in self.readings))
+        """The offsets that occur, in order of their first factor."""
+        return list(dict.fromkeys(factor.variable for factor in self.kernel_factors))
+
+
+UNIT = Block(())
 
 
 @dataclass(frozen=True)
@@ -245,6 +259,7 @@ def _terms_given_offsets(group: Group) -> Iterator[Term]:
             yield from _terms_of(coefficient, [block for _, blocks in choice for block in blocks])
 
 
+# A coefficient, and blocks to multiply it by; None among them makes it zero.
 Product = tuple[sp.Expr, list[Block | None]]
 
 
@@ -290,13 +305,13 @@ def _pair(group: Group, field: GaussianField, atoms: list[RandomAtom]) -> Iterat
     """Yield C(Δ), and the block in which the second factor reads Δ pixels beyond the first."""
     pixels = [whole_index(atom.index, group.dim) for atom in atoms if isinstance(atom, PixelValue)]
     if len(pixels) == 2:
-        yield field_covariance(field, [a - b for a, b in zip(*pixels, strict=True)]), Block((), None)
+        yield field_covariance(field, [a - b for a, b in zip(*pixels, strict=True)]), UNIT
         return
     if pixels:
         raise NotReducible(
             group.monomial, "a value of a Gaussian field beside a pixel is a sum over every pixel that it may read"
         )
-    first, second = (_reading(group, atom, ()) for atom in atoms if isinstance(atom, KernelledValue))
+    first, second = (_kernel_factor(group, atom, ()) for atom in atoms if isinstance(atom, KernelledValue))
     if first.variable != second.variable:
         raise NotReducible(
             group.monomial, "values of one Gaussian field have offsets of their own; that needs shared offsets"
@@ -306,8 +321,8 @@ def _pair(group: Group, field: GaussianField, atoms: list[RandomAtom]) -> Iterat
         yield field_covariance(field, lag), Block((first, replace(second, index=moved)))
 
 
-def _lags(group: Group, first: Reading, second: Reading, axis: int) -> range:
-    """Return the lags along an axis between two pixels that both readings may reach."""
+def _lags(group: Group, first: KernelFactor, second: KernelFactor, axis: int) -> range:
+    """Return the lags along an axis between two pixels that both factors may reach."""
     if first.kernel.reach is None or second.kernel.reach is None:
         raise NotReducible(group.monomial, "its kernel reads every pixel; that needs one of finite support")
     distance = sp.expand(second.index[axis] + second.displacement[axis] - first.index[axis] - first.displacement[axis])
@@ -352,8 +367,8 @@ def _cumulant_of_summand(group: Group, atoms: list[RandomAtom]) -> Iterator[tupl
         pixels = {piece.pixel for piece in pieces if piece is not None and piece.pixel is not None}
         if len(pixels) > 1:
             continue
-        readings = tuple(reading for piece in pieces if piece is not None for reading in piece.readings)
-        yield sign * sp.expand(moments), Block(readings, pixels.pop() if pixels else None)
+        kernel_factors = tuple(factor for piece in pieces if piece is not None for factor in piece.kernel_factors)
+        yield sign * sp.expand(moments), Block(kernel_factors, pixels.pop() if pixels else None)
 
 
 def _raw_moment_of_fields(atoms: Sequence[RandomAtom]) -> sp.Expr:
@@ -379,13 +394,13 @@ def _partitions(atoms: list[RandomAtom]) -> Iterator[list[list[RandomAtom]]]:
         yield [[atoms[i] for i in block] for block in partition]
 
 
-def _block(group: Group, atoms: Sequence[RandomAtom], copy: tuple[object, ...]) -> Block | None:
-    """Return the block of values that read one pixel, None if two of them are different pixels.
+def _block(group: Group, atoms: Sequence[RandomAtom], label: tuple[object, ...]) -> Block | None:
+    """Return the block of values that read one pixel; None, for zero, if two of them are different pixels.
 
     Args:
         group: the factors that the values are of.
         atoms: the values.
-        copy: names the independent copy of offsets that a splatted pixel has; empty otherwise.
+        label: that of the offsets of splatted pixels, where they have their own; empty otherwise.
     """
     pixels = {whole_index(atom.index, group.dim) for atom in atoms if isinstance(atom, PixelValue)}
     if not all(a - b == 0 or (a - b).is_number for p in pixels for q in pixels for a, b in zip(p, q, strict=True)):
@@ -393,27 +408,27 @@ def _block(group: Group, atoms: Sequence[RandomAtom], copy: tuple[object, ...]) 
     if len(pixels) > 1:
         return None
     pixel = pixels.pop() if pixels else None
-    is_splat = bool(copy) or any(isinstance(atom, SplatValue) for atom in atoms)
-    # A splat is summed over the pixels n of g, a warp over the pixels m of x, with the other sign.
+    is_splat = bool(label) or any(isinstance(atom, SplatValue) for atom in atoms)
+    # The sign by which splats have the form of warps (`KernelFactor`).
     if is_splat and pixel is not None:
         pixel = tuple(-coordinate for coordinate in pixel)
     moved = (atom for atom in atoms if isinstance(atom, KernelledValue))
-    return Block(tuple(_reading(group, atom, copy) for atom in moved), pixel)
+    return Block(tuple(_kernel_factor(group, atom, label) for atom in moved), pixel)
 
 
-def _reading(group: Group, atom: KernelledValue, copy: tuple[object, ...]) -> Reading:
+def _kernel_factor(group: Group, atom: KernelledValue, label: tuple[object, ...]) -> KernelFactor:
     offsets = atom.site.offsets
     index = whole_index(atom.site.index, group.dim)
     orders, side = (0,) * group.dim, Side.RIGHT
     if isinstance(atom, SampledValue):
-        copy, orders = () if offsets.is_shared else index, atom.orders
+        label, orders = () if offsets.is_shared else index, atom.orders
         side = _SIDES[atom.knot] if any(orders) else Side.RIGHT
     else:
         index = tuple(-coordinate for coordinate in index)
     # An offset that is random and has a density lies on a knot with probability zero.
     meets_knots = group.is_given(offsets) or any(part.atoms for _, part in offsets.axis_law.parts)
-    return Reading(
-        variable=OffsetVariable(offsets.source, copy),
+    return KernelFactor(
+        variable=OffsetVariable(offsets.source, label),
         kernel=atom.site.kernel,
         orders=orders,
         index=index,
@@ -426,11 +441,11 @@ def _numbered(block: Block | None, place: int) -> Block | None:
     """Return the block with its own copies of the offsets, independent of other blocks'."""
     if block is None:
         return None
-    readings = (
-        replace(reading, variable=replace(reading.variable, copy=(place, *reading.variable.copy)))
-        for reading in block.readings
+    kernel_factors = (
+        replace(factor, variable=replace(factor.variable, label=(place, *factor.variable.label)))
+        for factor in block.kernel_factors
     )
-    return replace(block, readings=tuple(readings))
+    return replace(block, kernel_factors=tuple(kernel_factors))
 
 
 def _terms_of(coefficient: sp.Expr, blocks: Sequence[Block | None]) -> Iterator[Term]:
@@ -439,7 +454,10 @@ def _terms_of(coefficient: sp.Expr, blocks: Sequence[Block | None]) -> Iterator[
         return
     whole = [block for block in blocks if block is not None]
     central = [
-        (b, r) for b, block in enumerate(whole) for r, reading in enumerate(block.readings) if reading.side == Side.BOTH
+        (b, f)
+        for b, block in enumerate(whole)
+        for f, factor in enumerate(block.kernel_factors)
+        if factor.side == Side.BOTH
     ]
     for sides in itertools.product((Side.RIGHT, Side.LEFT), repeat=len(central)):
         chosen = dict(zip(central, sides, strict=True))
@@ -448,9 +466,9 @@ def _terms_of(coefficient: sp.Expr, blocks: Sequence[Block | None]) -> Iterator[
             tuple(
                 replace(
                     block,
-                    readings=tuple(
-                        replace(reading, side=chosen.get((b, r), reading.side))
-                        for r, reading in enumerate(block.readings)
+                    kernel_factors=tuple(
+                        replace(factor, side=chosen.get((b, f), factor.side))
+                        for f, factor in enumerate(block.kernel_factors)
                     ),
                 )
                 for b, block in enumerate(whole)

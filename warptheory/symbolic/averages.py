@@ -24,8 +24,9 @@ def evaluate_averages(expression: sp.Expr) -> sp.Expr:
     """
     averaged = expression.replace(lambda node: isinstance(node, OffsetAverage), closed_average)
     averaged = averaged.replace(lambda node: isinstance(node, FractionMean), closed_mean)
+    # Averages that are left keep their functionals; symbols stand for them meanwhile.
     left = {node: sp.Dummy(real=True) for node in averaged.atoms(OffsetAverage)}
-    return _at(averaged.xreplace(left)).xreplace({name: node for node, name in left.items()})
+    return _with_values(averaged.xreplace(left)).xreplace({name: node for node, name in left.items()})
 
 
 def closed_average(node: OffsetAverage) -> sp.Expr:
@@ -56,14 +57,18 @@ def _over_atoms(body: sp.Expr, symbol: sp.Symbol, law: Law) -> sp.Expr:
     """Return Σ p F(value)."""
     return sp.Add(
         *(
-            _at(body.xreplace({symbol: law.location + law.scale * value})) * probability
+            _with_values(body.xreplace({symbol: law.location + law.scale * value})) * probability
             for value, probability in law.atoms
         )
     )
 
 
-def _at(body: sp.Expr) -> sp.Expr:
-    """Insert the kernel's values and functionals at positions that are no longer random."""
+def _with_values(body: sp.Expr) -> sp.Expr:
+    """Insert the kernel's values and functionals at positions that are no longer random.
+
+    Functionals become expressions of the fraction, a number or a symbol; one-sided ones, and single values of the
+    kernel, need a number.
+    """
 
     def known(node: TapSum) -> sp.Expr:
         if not node.is_one_sided:
@@ -88,7 +93,7 @@ def _over_density(body: sp.Expr, symbol: sp.Symbol, law: Law) -> sp.Expr | None:
     if not all(isinstance(node, TapSum) for node in sums):
         return None
     if not all(node.has_whole_shifts for node in sums):
-        return _correlation(sums, law, constant)
+        return _kernel_correlation(sums, law, constant)
     moves = {sp.expand(node.position - symbol) for node in sums}
     if len(moves) > 1:
         return None
@@ -173,7 +178,7 @@ def covers_pixels(law: Law) -> bool:
     return bool(law.canonical.subs(ARGUMENT, law.scale * 2 * sp.pi * _INTEGER) == 0)
 
 
-def _correlation(sums: Sequence[TapSum], law: Law, constant: sp.Expr) -> sp.Expr | None:
+def _kernel_correlation(sums: Sequence[TapSum], law: Law, constant: sp.Expr) -> sp.Expr | None:
     """Return ∫ k⁽ᵃ⁾(u) k⁽ᵇ⁾(u + Δ) du, the mean over the fraction of a sum of two factors Δ apart."""
     if len(sums) != 1 or len(sums[0].factors) != 2 or not covers_pixels(law):
         return None

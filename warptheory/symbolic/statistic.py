@@ -3,11 +3,13 @@
 A function of moments is derived in this order, each step an expression of the same value:
 
 1. by linearity it becomes a sum of expected monomials in random values (`by_linearity`);
-2. the factors of a monomial are sorted into independent groups (`_terms.split_groups`), and each group is rewritten:
-   values become sums over the kernel's taps, joint moments of the input become cumulants or pairings, tap sums become
-   functionals of the kernel, and axes come apart (`_reduction`; `_continuum` between pixels, `stacks` for layers);
+2. the factors of a monomial are sorted into independent groups (`_terms.split_groups`), and each group is written four
+   ways: by sums over the kernel's taps, by cumulants or pairings of the input, by functionals of the kernel, and with
+   the axes apart (`_reduction`; `_continuum` between pixels, `stacks` for layers); the last goes on;
 3. averages over offsets get closed forms where they have one (`averages`);
-4. what is known of the input's covariance is inserted, and sums over waves are done (`_spectra`).
+4. covariances averaged over normal lags become integrals over waves (`_spectra.averages_as_spectra`), the other
+   covariances get what is known of them (`covariance_nodes.known_covariances`), and integrals over waves get closed
+   forms where they have one (`_spectra.closed_smoothing`).
 """
 
 from abc import ABC, abstractmethod
@@ -16,7 +18,7 @@ from dataclasses import dataclass
 
 import sympy as sp
 
-from warptheory.core.expressions import check_symbols
+from warptheory.core import expressions
 from warptheory.symbolic import _continuum, _reduction, _spectra, averages
 from warptheory.symbolic._derivation import Derivation, Step
 from warptheory.symbolic._terms import Group, NotReducible, split_groups
@@ -72,7 +74,7 @@ def by_linearity(expression: sp.Expr) -> sp.Expr:
     return total
 
 
-# What stands for the expected value of an expression.
+# How E of an expression is written: the algebra sums over expected monomials, a simulation averages what it draws.
 Averaging = Callable[[sp.Expr], sp.Expr]
 
 # What is about as large as an expression, a constant.
@@ -119,7 +121,7 @@ class MomentStatistic(Statistic):
         found = set(self.condition.symbols) if self.condition is not None else set()
         for operand in self.operands:
             found |= operand.free_symbols.union(*map(symbols_in, operand.atoms(RandomAtom)))
-        check_symbols("statistic", found)
+        expressions.check_symbols("statistic", found)
 
     def derive(self) -> Derivation:
         """Return the steps that lead to the closed form; raises as `Statistic.derive` and `check_symbols`."""
@@ -127,7 +129,7 @@ class MomentStatistic(Statistic):
 
     def doit(self) -> sp.Expr:
         """Return the closed form; the steps that only show how it comes about are left out."""
-        if type(self).derive is not MomentStatistic.derive:
+        if type(self).derive is not MomentStatistic.derive:  # a statistic that is derived in another way
             return self.derive().result
         return Reduced.of(self).closed_form
 
@@ -151,7 +153,7 @@ class Reduced:
         """Reduce a statistic; raises as `Statistic.derive`."""
         statistic.check_symbols()
         _check_cumulants(statistic, [node.args[0] for node in statistic.moments().atoms(ExpectedValue)])
-        separated = _collected(_rewritten(statistic, _reduction.separate_axes))
+        separated = _collected(_rewritten(statistic, _reduction.as_axis_averages))
         averaged = averages.evaluate_averages(separated)
         open_averages = separated.atoms(OffsetAverage, FractionMean)
         if open_averages and open_averages == averaged.atoms(OffsetAverage, FractionMean):
@@ -167,38 +169,44 @@ class Reduced:
         return inserted[-1] if inserted else self.averaged
 
 
-def _rewritten(statistic: MomentStatistic, rule: Callable[[Group], sp.Expr]) -> sp.Expr:
-    """Return the moments of a statistic, each expected monomial rewritten by a rule."""
+# How the moment of a group is written (`_reduction`).
+Rendering = Callable[[Group], sp.Expr]
+
+# The same for a group that reads a field between its pixels; two of the four are one there, and a derivation leaves out
+# steps that change nothing.
+_CONTINUUM: Mapping[Rendering, Rendering] = {
+    _reduction.as_tap_sums: _continuum.expand,
+    _reduction.as_blocks: _continuum.by_pairs,
+    _reduction.as_functionals: _continuum.by_pairs,
+    _reduction.as_axis_averages: _continuum.average,
+}
+
+
+def _rewritten(statistic: MomentStatistic, rendering: Rendering) -> sp.Expr:
+    """Return the moments of a statistic, each expected monomial in one rendering."""
     moments, given = statistic.moments(), statistic.condition
-    return moments.xreplace({node: _apply(rule, node.args[0], given) for node in moments.atoms(ExpectedValue)})
+    return moments.xreplace({node: _apply(rendering, node.args[0], given) for node in moments.atoms(ExpectedValue)})
+
+
+def _apply(rendering: Rendering, monomial: sp.Expr, given: Given | None) -> sp.Expr:
+    groups = split_groups(monomial, given)
+    return sp.Mul(*(_moment_of(group, rendering) for group in groups))
+
+
+def _moment_of(group: Group, rendering: Rendering) -> sp.Expr:
+    if _continuum.is_continuous(group):
+        return _CONTINUUM[rendering](group)
+    return stacked_moment(group) if is_stacked(group) else rendering(group)
 
 
 def _derive(statistic: MomentStatistic) -> Derivation:
     reduced = Reduced.of(statistic)
-    separated, averaged = reduced.separated, reduced.averaged
-
-    def rewrite(rule: Callable[[Group], sp.Expr]) -> sp.Expr:
-        return _rewritten(statistic, rule)
-
-    steps = [
-        Step("Moments", "write the statistic by expectations of monomials", statistic.moments()),
-        Step("Expand over taps", _expansion_reason(statistic), rewrite(_reduction.expand_over_taps)),
-        Step(
-            "Use independence",
-            _independence_reason(statistic),
-            rewrite(_reduction.use_independence),
-        ),
-        Step(
-            "Kernel functionals",
-            "a tap sum at one offset depends on its fraction alone; sums of one factor are 1 or 0",
-            rewrite(_reduction.name_functionals),
-        ),
-        Step("Separate the axes", "offsets along the axes are independent; collect", separated),
-        Step("Average over the fraction", averages.averaging_reason(separated, averaged), averaged),
-    ]
-    if separated.has(StackCovariance):
-        steps = [steps[0], Step("Pass the layers", _STACK_REASON, averaged)]
-    steps += _insertions(averaged)
+    steps = [Step("Moments", "write the statistic by expectations of monomials", statistic.moments())]
+    if reduced.separated.has(StackCovariance):
+        steps.append(Step("Pass the layers", _STACK_REASON, reduced.averaged))
+    else:
+        steps += _steps_of_one_layer(reduced)
+    steps += _insertions(reduced.averaged)
     # A last step that leaves an average says that it is evaluated numerically.
     kept = [
         step
@@ -208,6 +216,21 @@ def _derive(statistic: MomentStatistic) -> Derivation:
         or (step is steps[-1] and step.expression.has(OffsetAverage, FractionMean))
     ]
     return Derivation(str(statistic), tuple(kept))
+
+
+def _steps_of_one_layer(reduced: Reduced) -> Iterator[Step]:
+    """Yield the steps from moments to averages: the four renderings, then closed forms of the averages."""
+    statistic, separated, averaged = reduced.statistic, reduced.separated, reduced.averaged
+    tap_sums = _rewritten(statistic, _reduction.as_tap_sums)
+    yield Step("Expand over taps", _expansion_reason(statistic), tap_sums)
+    yield Step("Use independence", _independence_reason(statistic), _rewritten(statistic, _reduction.as_blocks))
+    yield Step(
+        "Kernel functionals",
+        "a tap sum at one offset depends on its fraction alone; sums of one factor are 1 or 0",
+        _rewritten(statistic, _reduction.as_functionals),
+    )
+    yield Step("Separate the axes", "offsets along the axes are independent; collect", separated)
+    yield Step("Average over the fraction", averages.averaging_reason(separated, averaged), averaged)
 
 
 def _check_cumulants(statistic: MomentStatistic, monomials: Iterable[sp.Expr]) -> None:
@@ -284,23 +307,3 @@ def _collected(expression: sp.Expr) -> sp.Expr:
         return sp.factor(expression)
     numerator, denominator = sp.fraction(expression, exact=True)
     return sp.factor_terms(sp.expand(numerator)) / sp.factor_terms(sp.expand(denominator))
-
-
-def _apply(rule: Callable[[Group], sp.Expr], monomial: sp.Expr, given: Given | None) -> sp.Expr:
-    groups = split_groups(monomial, given)
-    return sp.Mul(*(_moment_of(group, rule) for group in groups))
-
-
-def _moment_of(group: Group, rule: Callable[[Group], sp.Expr]) -> sp.Expr:
-    if _continuum.is_continuous(group):
-        return _CONTINUUM[rule](group)
-    return stacked_moment(group) if is_stacked(group) else rule(group)
-
-
-# What the steps of the algebra are where a field is read between its pixels.
-_CONTINUUM: Mapping[Callable[[Group], sp.Expr], Callable[[Group], sp.Expr]] = {
-    _reduction.expand_over_taps: _continuum.expand,
-    _reduction.use_independence: _continuum.by_pairs,
-    _reduction.name_functionals: _continuum.by_pairs,
-    _reduction.separate_axes: _continuum.average,
-}

@@ -8,10 +8,15 @@ reference in plain torch, for every kernel; compiled loops on the CPU, for every
 pixels; and Triton kernels on the GPU, for the linear one. It is differentiable to any order, backward and
 forward, and works under `torch.func`, `torch.compile` and `torch.export`.
 
-Knots: a kernel such as linear has kinks, at integer positions, where zero-initialised offsets sit. There
-the derivative in the offset is the right-hand one (knot="right", torch's choice: x[n+1] − x[n] for linear),
-or the mean of both sides (knot="central": (x[n+1] − x[n−1])/2, a quarter of the variance on white input,
-result A10). A derivative taken at a knot along several axes follows the rule along each.
+The path of a call: its arguments are checked and its options become words that torch can record (`_options`), the
+pixels become coefficients if the kernel needs that (`_prefilter`), the operator is told to torch with its derivatives
+(`_operator`, by `_autograd`), the engine is chosen (`_dispatch`), and its `gather` or `scatter` computes.
+
+Knots: a kernel such as linear has kinks, at integer positions, where zero-initialised offsets sit. Such a place is a
+knot; the argument `knot` names the side whose derivative in the offset holds there. It is the right-hand one
+(knot="right", torch's choice: x[n+1] − x[n] for linear), or the mean of both sides (knot="central":
+(x[n+1] − x[n−1])/2, a quarter of the variance on white input, result A10). A derivative taken at a knot along several
+axes follows the rule along each.
 """
 
 from collections.abc import Sequence
@@ -41,7 +46,7 @@ from warptheory.warping.interpolation import Interpolation
 
 _INDEX_BYTES = 8
 _MATRIX_LIMIT = 2**63  # torch numbers the places of a sparse tensor
-# (B, d, *T) or (B, G, d, *T); an optional axis is more than a shape annotation can say.
+# *GdT stands for (d, *T) and for (G, d, *T); an optional axis is more than a shape annotation can say.
 OffsetTensor = Float[Tensor, "B *GdT"]
 
 __all__ = ["Backend", "BackendError", "backend", "hit_counts", "splat", "warp", "warp_gradient", "warp_matrix"]
@@ -89,6 +94,7 @@ def warp(
         return handle_torch_function(warp, (x, offsets), x, offsets, kernel, boundary, knot=knot, backend=backend)
     dim, options = _prepare("x", x, offsets, kernel, boundary, knot, backend)
     filtered, options = _prefilter.coefficients(x, options)
+    # Offsets as they came: the operator itself adds the axis of a single group, which is one node less for autograd.
     y = _operator.gather(filtered, offsets, (0,) * dim, options)
     return y if filtered is x else y.to(x.dtype)
 
@@ -149,9 +155,9 @@ def hit_counts(
     *,
     backend: str | None = None,
 ) -> Float[Tensor, "B G *S"]:
-    """Count how often each input pixel is read: the splat of ones, Σₙ k(n + ε[n] − m).
+    """Add up the weights with which each input pixel is read: the splat of ones, Σₙ k(n + ε[n] − m).
 
-    The column sums of W; zero marks a dead input, to which no gradient flows.
+    These are the column sums of W. For kernels ≥ 0, zero marks a dead input, to which no gradient flows.
 
     Args:
         offsets: ε in pixels, shape (B, d, *T) or (B, G, d, *T), as in `warp`.
@@ -259,6 +265,7 @@ def backend(
     kernel: str | Kernel = "linear",
     boundary: str = "zeros",
     *,
+    size: Sequence[int] | None = None,
     backend: str | None = None,
 ) -> Backend:
     """Say which backend a call of `warp` or `splat` would use, and why.
@@ -269,13 +276,14 @@ def backend(
         offsets: the offsets of the call, shape (B, d, *T) or (B, G, d, *T); None: of the dtype of x.
         kernel: the kernel of the call.
         boundary: the boundary rule of the call.
+        size: the spatial size of the result of `splat`, where it is another one than that of g; None for `warp`.
         backend: the backend to be asked for, if any; None as in `warp`.
 
     Returns:
         The backend's name and the reason.
 
     Raises:
-        ArgumentError: a shape, dtype or device that does not fit, or no such backend.
+        ArgumentError: a shape, dtype, device or size that does not fit, or no such backend.
         UnknownNameError: no such kernel or boundary.
         BackendError: the backend asked for cannot run the call.
 
@@ -292,7 +300,8 @@ def backend(
     if offsets is not None:
         grouped = check_offsets(offsets, dim)
         check_pair("x", values, grouped, grouped.shape)
-    return choose(values, grouped, Interpolation(kernels.get(kernel), boundaries.get(boundary)), backend)
+    sizes = None if size is None else check_size(size, values.shape[2:])
+    return choose(values, grouped, Interpolation(kernels.get(kernel), boundaries.get(boundary)), backend, sizes)
 
 
 def _prepare(

@@ -1,4 +1,8 @@
-"""Which engine runs a call, and why: the table of engines, and one dispatch for all operators."""
+"""Which engine runs a call, and why: the table of engines, and one dispatch for all operators.
+
+An engine is a module that computes (`engines.engine`). A backend is the name by which a user asks for one and is told
+which one it was. The native engine is that of the tensors' device; it runs what it can unless another one is asked for.
+"""
 
 import os
 from collections.abc import Sequence
@@ -30,7 +34,7 @@ class BackendError(WarpTheoryError):
 
 @dataclass(frozen=True)
 class Backend:
-    """The backend of a call: its name, and why it is the one."""
+    """The backend of a call: the name of the engine that runs it, and why it is the one."""
 
     name: str
     reason: str
@@ -45,11 +49,23 @@ def engine(name: str) -> Engine:
     return cast("Engine", import_module(ENGINES[name]))
 
 
+def engine_for(
+    values: Tensor,
+    offsets: Tensor,
+    interpolation: Interpolation,
+    argument: str | None,
+    size: Sequence[int] | None = None,
+) -> Engine:
+    """Return the engine of the backend that `choose` gives; arguments and errors as there."""
+    return engine(_pick(values, offsets, interpolation, *_requested(argument), size)[0])
+
+
 def choose(
     x: Float[Tensor, "B C *S"],
     offsets: Float[Tensor, "B G d *T"],
     interpolation: Interpolation,
-    forced: str | None,
+    argument: str | None,
+    size: Sequence[int] | None = None,
 ) -> Backend:
     """Choose the backend of a call.
 
@@ -57,15 +73,17 @@ def choose(
         x: the image (of `splat`: what is scattered), shape (B, C, *S).
         offsets: grouped offsets, shape (B, G, d, *T).
         interpolation: how to read between pixels.
-        forced: a name in `ENGINES`, or None for the environment variable's, and failing that the fastest.
+        argument: what the caller asked for, a name in `ENGINES`; None takes the environment variable's, and failing
+            that the fastest.
+        size: that of the image that values are scattered into; None where `x` is the image.
 
     Raises:
         ArgumentError: no backend of that name.
         BackendError: the backend asked for cannot run the call.
     """
-    wanted, origin = _wanted(forced)
-    name, obstacle = _pick(x, offsets, interpolation, wanted, origin)
-    if wanted is not None:
+    requested, origin = _requested(argument)
+    name, obstacle = _pick(x, offsets, interpolation, requested, origin, size)
+    if requested is not None:
         return Backend(name, f"asked for by {origin}")
     if obstacle is not None:
         return Backend(name, f"not {_native(x)}: {obstacle}")
@@ -74,32 +92,21 @@ def choose(
     return Backend(name, "its compiled loop over the taps of any compact kernel")
 
 
-def engine_for(
-    values: Tensor,
-    offsets: Tensor,
-    interpolation: Interpolation,
-    forced: str | None,
-    size: Sequence[int] | None = None,
-) -> Engine:
-    """Return the engine that `choose` chooses; `size` is that of the image, where values are scattered into it."""
-    return engine(_pick(values, offsets, interpolation, *_wanted(forced), size)[0])
-
-
 def _pick(
     values: Tensor,
     offsets: Tensor,
     interpolation: Interpolation,
-    wanted: str | None,
+    requested: str | None,
     origin: str,
     size: Sequence[int] | None = None,
 ) -> tuple[str, str | None]:
-    """Return the name of the engine, and what kept the native one from being it."""
-    name = wanted or _native(values)
+    """Return the name of the engine, and what kept the native one from being it, or None where nothing did."""
+    name = requested or _native(values)
     obstacle = engine(name).obstacle(values, offsets, interpolation, size)
     if obstacle is None:
         return name, None
-    if wanted is not None:
-        raise BackendError(f"backend {wanted!r}, asked for by {origin}, cannot run this call: {obstacle}")
+    if requested is not None:
+        raise BackendError(f"backend {requested!r}, asked for by {origin}, cannot run this call: {obstacle}")
     return REFERENCE, obstacle
 
 
@@ -107,11 +114,11 @@ def _native(values: Tensor) -> str:
     return "triton" if values.is_cuda else "cpu"
 
 
-def _wanted(forced: str | None) -> tuple[str | None, str]:
+def _requested(argument: str | None) -> tuple[str | None, str]:
     """Return the backend that is asked for, if one is, and by what."""
-    if forced is not None:
-        check_name(forced)
-        return forced, "the argument"
+    if argument is not None:
+        check_name(argument)
+        return argument, "the argument"
     variable = os.environ.get(VARIABLE)
     if not variable:
         return None, ""

@@ -29,77 +29,6 @@ from warptheory.warping.interpolation import Interpolation, Orders
 WILD = 2.0**30
 
 
-@dataclass(frozen=True)
-class Tap:
-    """One tap: the pixel that each position reads, along one axis or flat, with which weight, and whether it exists."""
-
-    index: Int[Tensor, "B G *T"]
-    weight: Float[Tensor, "B G *T"]
-    inside: Bool[Tensor, "B G *T"] | None
-
-
-def taps(
-    offsets: Float[Tensor, "B G d *T"],
-    size: Sequence[int],
-    interpolation: Interpolation,
-    orders: Orders,
-) -> Iterator[Tap]:
-    """Yield every tap of every position (B, G, *T); weights are products over the axes."""
-    per_axis = [
-        axis_taps(offsets[:, :, axis], axis, size[axis], interpolation, order) for axis, order in enumerate(orders)
-    ]
-    for combination in itertools.product(*per_axis):
-        index = combination[0].index
-        for axis_size, tap in zip(size[1:], combination[1:], strict=True):
-            index = index * axis_size + tap.index
-        masks = [tap.inside for tap in combination if tap.inside is not None]
-        weight = functools.reduce(operator.mul, [tap.weight for tap in combination])
-        yield Tap(index, weight, functools.reduce(operator.and_, masks) if masks else None)
-
-
-def axis_taps(
-    offset: Float[Tensor, "B G *T"], axis: int, size: int, interpolation: Interpolation, order: int
-) -> Iterator[Tap]:
-    """Yield every tap of every position (B, G, *T) along one axis of `size` pixels."""
-    for base, weights in weighted_taps(offset, axis, size, interpolation, order):
-        for tap, weight in weights:
-            index, inside = interpolation.boundary(base + tap, size)
-            yield Tap(index, weight, inside)
-
-
-def weighted_taps(
-    offset: Float[Tensor, "B G *T"], axis: int, size: int, interpolation: Interpolation, order: int
-) -> Iterator[tuple[Int[Tensor, "B G *T"], list[tuple[int, Float[Tensor, "B G *T"]]]]]:
-    """Yield, for each side of a knot that counts, the pixels (B, G, *T) that taps count from, and taps with weights."""
-    kernel = interpolation.kernel
-    wild = ~(offset.abs() < WILD)  # also NaN
-    tame = torch.where(wild, 0, offset)
-    positions = torch.arange(offset.shape[2 + axis], device=offset.device)
-    positions = positions.reshape(-1, *[1] * (offset.ndim - 3 - axis))
-    sides = ("right", "left") if order > 0 and interpolation.knot == "central" else ("right",)
-    # The fraction is taken from the offset, not from the position: n + ε would round ε away on wide
-    # images, while ε − ⌊ε⌋ is exact at any n.
-    below = torch.floor(tame)
-    whole, fraction = below.long(), tame - below
-    for side in sides:
-        if side == "left":
-            # An integer is the pixel below plus one; beyond 2²⁴, float32 has no name for that pixel.
-            is_integer = fraction == 0
-            whole, fraction = whole - is_integer.long(), fraction.masked_fill(is_integer, 1)
-        base = torch.where(wild, _wild_index(offset, size, interpolation.boundary), positions + whole)
-        weights = tap_weights(kernel, fraction, order, size=None if kernel.is_compact else size, side=side)
-        if order > 0:
-            weights = [(tap, weight.masked_fill(wild, 0) / len(sides)) for tap, weight in weights]
-        yield base, weights
-
-
-def _wild_index(offset: Float[Tensor, "B G *T"], size: int, boundary: Boundary) -> Int[Tensor, "B G *T"]:
-    """Return where wild offsets read: beyond every image for zeros, else at the edge they point to."""
-    if boundary.has_outside:
-        return torch.full_like(offset, -WILD, dtype=torch.long)
-    return torch.where(offset > 0, size - 1, 0)
-
-
 def obstacle(
     values: Float[Tensor, "B C *S"],
     offsets: Float[Tensor, "B G d *T"],
@@ -191,20 +120,79 @@ def sum_channels(values: Float[Tensor, "B C *T"], offsets: Float[Tensor, "B G d 
     return values.reshape(batch, groups, channels // groups, *grid).sum(2)
 
 
-def _compute_dtype(values: Tensor, offsets: Tensor) -> torch.dtype:
-    """Return the wider of the two dtypes, and float32 at least: half precision has no room for sums."""
-    return torch.promote_types(torch.promote_types(values.dtype, offsets.dtype), torch.float32)
+@dataclass(frozen=True)
+class Tap:
+    """One tap: the pixel that each position reads, along one axis or flat, with which weight, and whether it exists."""
+
+    index: Int[Tensor, "B G *T"]
+    weight: Float[Tensor, "B G *T"]
+    inside: Bool[Tensor, "B G *T"] | None
 
 
-def _per_group(values: Tensor, groups: int) -> Tensor:
-    """Reshape (B, C, *S) to (B, G, C/G, M)."""
-    batch, channels, *size = values.shape
-    return values.reshape(batch, groups, channels // groups, math.prod(size))
+def taps(
+    offsets: Float[Tensor, "B G d *T"],
+    size: Sequence[int],
+    interpolation: Interpolation,
+    orders: Orders,
+) -> Iterator[Tap]:
+    """Yield every tap of every position (B, G, *T); weights are products over the axes."""
+    per_axis = [
+        axis_taps(offsets[:, :, axis], axis, size[axis], interpolation, order) for axis, order in enumerate(orders)
+    ]
+    for combination in itertools.product(*per_axis):
+        index = combination[0].index
+        for axis_size, tap in zip(size[1:], combination[1:], strict=True):
+            index = index * axis_size + tap.index
+        masks = [tap.inside for tap in combination if tap.inside is not None]
+        weight = functools.reduce(operator.mul, [tap.weight for tap in combination])
+        yield Tap(index, weight, functools.reduce(operator.and_, masks) if masks else None)
 
 
-def _per_channel(per_group: Tensor) -> Tensor:
-    """Reshape (B, G, *T) to (B, G, 1, N), to be shared by the channels of a group."""
-    return per_group.flatten(2).unsqueeze(2)
+def axis_taps(
+    offset: Float[Tensor, "B G *T"], axis: int, size: int, interpolation: Interpolation, order: int
+) -> Iterator[Tap]:
+    """Yield every tap of every position (B, G, *T) along one axis of `size` pixels."""
+    for base, weights in weighted_taps(offset, axis, size, interpolation, order):
+        for tap, weight in weights:
+            index, inside = interpolation.boundary(base + tap, size)
+            yield Tap(index, weight, inside)
+
+
+def weighted_taps(
+    offset: Float[Tensor, "B G *T"], axis: int, size: int, interpolation: Interpolation, order: int
+) -> Iterator[tuple[Int[Tensor, "B G *T"], list[tuple[int, Float[Tensor, "B G *T"]]]]]:
+    """Yield the base pixel of every position, (B, G, *T), and pairs of a tap relative to it and its weights.
+
+    Once for each one-sided derivative that is needed; the central one needs two, at half weight.
+    """
+    kernel = interpolation.kernel
+    wild = ~(offset.abs() < WILD)  # also NaN
+    tame = torch.where(wild, 0, offset)
+    positions = torch.arange(offset.shape[2 + axis], device=offset.device)
+    positions = positions.reshape(-1, *[1] * (offset.ndim - 3 - axis))
+    sides = ("right", "left") if order > 0 and interpolation.knot == "central" else ("right",)
+    # The fraction is taken from the offset, not from the position: n + ε would round ε away on wide
+    # images, while ε − ⌊ε⌋ is exact at any n.
+    below = torch.floor(tame)
+    whole, fraction = below.long(), tame - below
+    for side in sides:
+        if side == "left":
+            # An integer is the pixel below plus one; beyond 2²⁴, float32 has no name for that pixel.
+            is_integer = fraction == 0
+            whole, fraction = whole - is_integer.long(), fraction.masked_fill(is_integer, 1)
+        base = torch.where(wild, _wild_index(offset, size, interpolation.boundary), positions + whole)
+        weights = tap_weights(kernel, fraction, order, size=None if kernel.is_compact else size, side=side)
+        # A wild offset reads the edge, or nothing, wherever it points: its value has no derivative.
+        if order > 0:
+            weights = [(tap, weight.masked_fill(wild, 0) / len(sides)) for tap, weight in weights]
+        yield base, weights
+
+
+def _wild_index(offset: Float[Tensor, "B G *T"], size: int, boundary: Boundary) -> Int[Tensor, "B G *T"]:
+    """Return where wild offsets read: beyond every image for zeros, else at the edge they point to."""
+    if boundary.has_outside:
+        return torch.full_like(offset, -WILD, dtype=torch.long)
+    return torch.where(offset > 0, size - 1, 0)
 
 
 def axis_matrix(
@@ -233,3 +221,19 @@ def warp_matrix(
         indices.append(torch.stack([axis[kept] for axis in (*leading, tap.index.flatten(2))]))
         weights.append(tap.weight.flatten(2)[kept])
     return torch.sparse_coo_tensor(torch.cat(indices, 1), torch.cat(weights), shape, check_invariants=True).coalesce()
+
+
+def _compute_dtype(values: Tensor, offsets: Tensor) -> torch.dtype:
+    """Return the wider of the two dtypes, and float32 at least: half precision has no room for sums."""
+    return torch.promote_types(torch.promote_types(values.dtype, offsets.dtype), torch.float32)
+
+
+def _per_group(values: Tensor, groups: int) -> Tensor:
+    """Reshape (B, C, *S) to (B, G, C/G, M)."""
+    batch, channels, *size = values.shape
+    return values.reshape(batch, groups, channels // groups, math.prod(size))
+
+
+def _per_channel(per_group: Tensor) -> Tensor:
+    """Reshape (B, G, *T) to (B, G, 1, N), to be shared by the channels of a group."""
+    return per_group.flatten(2).unsqueeze(2)

@@ -12,31 +12,31 @@ from warptheory.warping.jacobian import determinant, offset_jacobian
 
 
 def gaussian_offsets(
-    generator: np.random.Generator, rows: int, dim: int, tau: float, pixels: int
+    generator: np.random.Generator, rows: int, dim: int, tau: float, period: int
 ) -> Float[Tensor, "rows d *T"]:
     """Draw periodic offsets whose forward differences at a pixel are d² independent N(0, τ²).
 
-    εᵢ(t) = Σⱼ s (aᵢⱼ cos ktⱼ + bᵢⱼ sin ktⱼ), k = 2π/pixels, with a, b ~ N(0, 1) and 2s²(1 − cos k) = τ².
+    εᵢ(t) = Σⱼ s (aᵢⱼ cos ktⱼ + bᵢⱼ sin ktⱼ), k = 2π/period, with a, b ~ N(0, 1) and 2s²(1 − cos k) = τ².
 
     Args:
         generator: source of every random number.
         rows: number of fields.
         dim: number d of axes.
         tau: the deviation τ of the slopes, without unit.
-        pixels: the period in pixels.
+        period: that of the fields in pixels.
 
     Returns:
-        Offsets in pixels, shape (rows, d, *T), T = pixels + 1 along every axis: one period and its first pixel again.
+        Offsets in pixels, shape (rows, d, *T), T = period + 1 along every axis: one period and its first pixel again.
     """
-    wavenumber = 2 * math.pi / pixels
+    wavenumber = 2 * math.pi / period
     scale = tau / math.sqrt(2 * (1 - math.cos(wavenumber)))
-    phase = wavenumber * torch.arange(pixels + 1, dtype=torch.float64)
+    phase = wavenumber * torch.arange(period + 1, dtype=torch.float64)
     amplitudes = torch.from_numpy(scale * generator.standard_normal((rows, dim, dim, 2)))
     waves = amplitudes @ torch.stack([phase.cos(), phase.sin()])
-    total = torch.zeros(rows, dim, *[pixels + 1] * dim, dtype=torch.float64)
+    total = torch.zeros(rows, dim, *[period + 1] * dim, dtype=torch.float64)
     for axis in range(dim):
         shape = [1] * dim
-        shape[axis] = pixels + 1
+        shape[axis] = period + 1
         total += waves[:, :, axis].reshape(rows, dim, *shape)
     return total
 
@@ -107,7 +107,7 @@ def _solve(edges: Tensor, right: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def mean_square_hits(
-    slope: Float[Tensor, "B d d"], phase: Float[Tensor, "B d d"], shift: Float[Tensor, "B d"], pixels: int
+    slope: Float[Tensor, "B d d"], phase: Float[Tensor, "B d d"], shift: Float[Tensor, "B d"], period: int
 ) -> Float[Tensor, "B"]:
     """Return the mean over a period of (Wᵀ1)² for offsets that are sums of waves, one along each axis.
 
@@ -115,18 +115,18 @@ def mean_square_hits(
         slope: entry [:, i, j] is the largest slope of the wave of εᵢ along axis j, without unit, shape (B, d, d).
         phase: its phase, shape (B, d, d).
         shift: a constant offset in pixels, shape (B, d).
-        pixels: the period in pixels.
+        period: that of the fields in pixels.
 
     Returns:
         The means, shape (B,).
     """
-    dim, wavenumber = slope.shape[1], 2 * math.pi / pixels
-    n = torch.arange(pixels, dtype=torch.float64, device=slope.device)
+    dim, wavenumber = slope.shape[1], 2 * math.pi / period
+    n = torch.arange(period, dtype=torch.float64, device=slope.device)
     waves = slope[..., None] / wavenumber * torch.sin(wavenumber * n + phase[..., None])
     offsets = shift.reshape(-1, dim, *[1] * dim)
     for axis in range(dim):
         along = [1] * dim
-        along[axis] = pixels
+        along[axis] = period
         offsets = offsets + waves[:, :, axis].reshape(-1, dim, *along)
     hits = warping.hit_counts(offsets, kernel="linear", boundary="periodic")
     return hits.square().flatten(1).mean(1)

@@ -1,7 +1,11 @@
-"""B7: folds. Gaussian slopes turn the sampling map back on itself, and the backward pass meets caustics.
+"""B7: folds. The sampling map t ↦ t + ε(t) of Gaussian slopes turns back on itself, and gradients pile up.
+
+J = det(I + ∇ε) changes sign; where J = 0 (caustics) gradients pile up in the backward pass.
 
 The theorem, then its quantities: what each is the mean of, and how it is drawn. The integrals that derive them are in
-`_fold_integrals.py`, and the law of J that these start from is in `_gaussian_slopes.py`.
+`_fold_integrals.py`, and the law of J that these start from is in `_gaussian_slopes.py`. Φ and φ are the distribution
+and the density of the standard normal. The backward gain on a grid is the mean of (Wᵀ1)²; its growth per doubling of
+the resolution is gain(2N) − gain(N) for N pixels in a period.
 """
 
 import math
@@ -22,6 +26,8 @@ from warptheory.results._result import Result
 from warptheory.results._setting import TAU, Setting
 from warptheory.results.backward import _fold_integrals as integrals
 from warptheory.results.backward._folded_fields import count_preimages, gaussian_offsets
+
+# Public here: analyses compute the backward gain with it.
 from warptheory.results.backward._folded_fields import mean_square_hits as mean_square_hits
 from warptheory.results.backward._slopes import SlopeExperiment
 from warptheory.symbolic import Step
@@ -46,7 +52,7 @@ result = Result(
     "Stochastic and Integral Geometry, Theorem 7.2.1)",
     kernels=("linear",),
     dims=(1, 2, 3),
-    values={"tau": Range(0.8, 0.5, 1.6, "log")},
+    values={"tau": Range(0.8, low=0.5, high=1.6, scale="log")},
 )
 
 GROWTH = "growth of the backward gain per doubling of the resolution"
@@ -55,22 +61,22 @@ GROWTH = "growth of the backward gain per doubling of the resolution"
 class JacobianExperiment(SlopeExperiment):
     """The mean of a function of J over the pixels of offset fields with Gaussian slopes."""
 
-    pixels: ClassVar[int] = 4  # the period
+    period: ClassVar[int] = 4  # of the fields, in pixels
 
     def row_elements(self, values: Mapping[str, float]) -> int:
-        """Return the number of pixels of a field."""
-        return int((self.pixels + 1) ** self.setting.dim)
+        """Return the number of pixels of a field: those of one period, and its first pixels again."""
+        return int((self.period + 1) ** self.setting.dim)
 
     def sample(
         self, generator: np.random.Generator, rows: int, values: Mapping[str, float], device: str = "cpu"
     ) -> Float[Tensor, "rows"]:
         """Draw fields, take their Jacobians as users' networks are diagnosed, and average; shape (rows,)."""
         tau = values[TAU.name]
-        period = gaussian_offsets(generator, rows, self.setting.dim, tau, self.pixels).to(device)
-        return self.seen(jacobian_determinant(period), tau).flatten(1).mean(1)
+        offsets = gaussian_offsets(generator, rows, self.setting.dim, tau, self.period).to(device)
+        return self.integrand(jacobian_determinant(offsets), tau).flatten(1).mean(1)
 
     @abstractmethod
-    def seen(self, jacobian: Float[Tensor, "rows *N"], tau: float) -> Float[Tensor, "rows *N"]:
+    def integrand(self, jacobian: Float[Tensor, "rows *N"], tau: float) -> Float[Tensor, "rows *N"]:
         """Return the function of J, pixel by pixel, shape (rows, *N) as given."""
 
 
@@ -84,7 +90,7 @@ class FoldProbability(JacobianExperiment):
         """Return the steps from a mean over the slopes."""
         return integrals.fold_probability_steps(self.setting.dim)
 
-    def seen(self, jacobian: Float[Tensor, "rows *N"], tau: float) -> Float[Tensor, "rows *N"]:
+    def integrand(self, jacobian: Float[Tensor, "rows *N"], tau: float) -> Float[Tensor, "rows *N"]:
         """Return 1 where J < 0, and else 0, shape (rows, *N) as given."""
         return (jacobian < 0).double()
 
@@ -92,17 +98,18 @@ class FoldProbability(JacobianExperiment):
 @result.quantity("preimages", smallest_effect=0.015)
 @dataclass(frozen=True)
 class Preimages(SlopeExperiment):
-    """E|J|, the mean number of solutions t of φ(t) = s (Kac–Rice), counted one by one for a point s in a field.
+    """E|J|, the mean number of solutions t of t + ε(t) = s (Kac–Rice), counted one by one for a point s in a field.
 
-    The offsets are joined linearly between the pixels; they are sums of functions of one coordinate each, so that φ
-    is affine on every cell of the grid, and a cell holds a solution if its image holds s. The slopes of that map are
-    forward differences, independent N(0, τ²), and s lies anywhere in a cell: there is no error of discretisation.
+    The offsets are joined linearly between the pixels; they are sums of functions of one coordinate each, so that
+    t + ε(t) is affine on every cell of the grid, and a cell holds a solution if its image holds s. The slopes of that
+    map are forward differences, independent N(0, τ²), and s lies anywhere in a cell: there is no error of
+    discretisation.
 
     Attributes:
-        pixels: the period in pixels, 3 or more.
+        period: that of the fields in pixels, 3 or more.
     """
 
-    pixels: int = 3
+    period: int = 3
 
     text = "E|J|"
     signed: ClassVar[bool] = False  # whether a solution with J < 0 counts −1
@@ -112,22 +119,22 @@ class Preimages(SlopeExperiment):
         return integrals.preimages_steps(self.setting.dim)
 
     def row_elements(self, values: Mapping[str, float]) -> int:
-        """Return the number of pixels of a field."""
-        return int((self.pixels + 1) ** self.setting.dim)
+        """Return the number of pixels of a field: those of one period, and its first pixels again."""
+        return int((self.period + 1) ** self.setting.dim)
 
     def sample(
         self, generator: np.random.Generator, rows: int, values: Mapping[str, float], device: str = "cpu"
     ) -> Float[Tensor, "rows"]:
         """Draw fields and a point for each, and count; shape (rows,)."""
         dim = self.setting.dim
-        offsets = gaussian_offsets(generator, rows, dim, values[TAU.name], self.pixels).to(device)
-        point = torch.from_numpy(self.pixels * generator.random((rows, dim))).to(device)
+        offsets = gaussian_offsets(generator, rows, dim, values[TAU.name], self.period).to(device)
+        point = torch.from_numpy(self.period * generator.random((rows, dim))).to(device)
         return count_preimages(offsets, point, signed=self.signed)
 
 
 @result.quantity("signed preimages")
 class SignedPreimages(Preimages):
-    """E J, the mean over s of Σ sign J over the solutions of φ(t) = s."""
+    """E J, the mean over s of Σ sign J over the solutions of t + ε(t) = s."""
 
     text = "E J"
     signed = True
@@ -144,9 +151,10 @@ _BAND = 0.8  # in units of τ²
 class DensityAtZero(JacobianExperiment):
     """p_J(0), the density of J at 0, drawn as weights of J in a band about 0.
 
-    The density is continuous, but has a kink at 0 for d > 1: on either side of it the weights, (9 − 36u + 30u²)/2w for
-    |J| = uw, take the value at 0 out of a parabola. A band of w = 0.8τ² is narrow against the decay exp(−|J|/τ²) of
-    the negative side in the plane; what is left of it is below 0.5 %.
+    The density is continuous, but has a kink at 0 for d > 1. On each side of it the weights are (9 − 36u + 30u²)/2w for
+    |J| = uw, u < 1, some of them negative. They integrate 1, u, u² over the band to 1, 0, 0, so that a quadratic p_J
+    gives p_J(0) exactly. A band of w = 0.8τ² is narrow against the decay exp(−|J|/τ²) of the negative side in the
+    plane; the error left is below 0.5 %.
     """
 
     text = "p_J(0)"
@@ -155,7 +163,7 @@ class DensityAtZero(JacobianExperiment):
         """Return the steps from a mean over the slopes."""
         return integrals.density_at_zero_steps(self.setting.dim)
 
-    def seen(self, jacobian: Float[Tensor, "rows *N"], tau: float) -> Float[Tensor, "rows *N"]:
+    def integrand(self, jacobian: Float[Tensor, "rows *N"], tau: float) -> Float[Tensor, "rows *N"]:
         """Return the weights, whose mean is the density, shape (rows, *N) as given."""
         width = _BAND * tau**2
         u = jacobian.abs() / width
@@ -164,7 +172,10 @@ class DensityAtZero(JacobianExperiment):
 
 @result.quantity("backward gain in the continuum", checked_by=("density at zero", GROWTH))
 def mean_inverse_jacobian(setting: Setting) -> DerivedStatistic:
-    """State E 1/|J|, the backward gain of B6 without its assumption: it is infinite, so nothing is drawn."""
+    """State E 1/|J|, infinite and so not drawn: the two quantities named check how it diverges.
+
+    It is the backward gain of B6 (`jensen.py`), which assumes J > 0.
+    """
     return DerivedStatistic(f"E 1/|J|, d = {setting.dim}", partial(integrals.mean_inverse_jacobian_steps, setting.dim))
 
 
@@ -180,10 +191,10 @@ class CausticGrowth(SlopeExperiment):
     coordinate of the grid (a Latin hypercube), which keeps the mean and takes off some of the scatter.
 
     Attributes:
-        pixels: N, the period on the coarser grid.
+        period: N, that of the fields in pixels of the coarser grid.
     """
 
-    pixels: int
+    period: int
 
     text = "growth of E (Wᵀ1)² from spacing h to h/2, h → 0"
 
@@ -193,33 +204,39 @@ class CausticGrowth(SlopeExperiment):
 
     def row_elements(self, values: Mapping[str, float]) -> int:
         """Return the number of pixels of a row, over its fields and both grids."""
-        return int((1 + 2**self.setting.dim) * self.pixels**self.setting.dim * _STRATA)
+        return int((1 + 2**self.setting.dim) * self.period**self.setting.dim * _STRATA)
 
     def sample(
         self, generator: np.random.Generator, rows: int, values: Mapping[str, float], device: str = "cpu"
     ) -> Float[Tensor, "rows"]:
         """Draw fields and splat ones at both resolutions; shape (rows,)."""
         dim = self.setting.dim
-        waves, places = dim**2, 2 * dim
-        order = generator.permuted(np.broadcast_to(np.arange(_STRATA), (2 * waves + places, rows, _STRATA)), axis=-1)
+        waves, shifts = dim**2, 2 * dim
+        order = generator.permuted(np.broadcast_to(np.arange(_STRATA), (2 * waves + shifts, rows, _STRATA)), axis=-1)
         uniform = torch.from_numpy((order + generator.random(order.shape)) / _STRATA).to(device).flatten(1).T
-        slopes, phases, fine, coarse = torch.split(uniform, [waves, waves, dim, dim], dim=1)
-        slope = (values[TAU.name] * torch.sqrt(-2 * torch.log1p(-slopes))).reshape(-1, dim, dim)
-        phase = (2 * math.pi * phases).reshape(-1, dim, dim)
-        growth = mean_square_hits(slope, phase, fine, 2 * self.pixels)
-        growth = growth - mean_square_hits(slope, phase, coarse, self.pixels)
-        return growth.reshape(rows, _STRATA).mean(1)
+        u_slope, u_phase, shift_fine, shift_coarse = torch.split(uniform, [waves, waves, dim, dim], dim=1)
+        slope = (values[TAU.name] * torch.sqrt(-2 * torch.log1p(-u_slope))).reshape(-1, dim, dim)
+        phase = (2 * math.pi * u_phase).reshape(-1, dim, dim)
+        gain_fine = mean_square_hits(slope, phase, shift_fine, 2 * self.period)
+        gain_coarse = mean_square_hits(slope, phase, shift_coarse, self.period)
+        return (gain_fine - gain_coarse).reshape(rows, _STRATA).mean(1)
 
 
 @result.quantity(GROWTH, smallest_effect=0.02, dims=(1,))
 def growth(setting: Setting) -> CausticGrowth:
-    """State how much it grows on a line, from a grid that is fine enough."""
-    return CausticGrowth(setting, pixels=128)
+    """State how much the backward gain grows on a line, from a grid that is fine enough."""
+    return CausticGrowth(setting, period=128)
 
 
 @result.quantity(
-    f"{GROWTH} in the plane", smallest_effect=0.06, dims=(2,), values={"tau": Range(0.8, 0.75, 1.2, "log")}
+    f"{GROWTH} in the plane",
+    smallest_effect=0.06,
+    dims=(2,),
+    values={"tau": Range(0.8, low=0.75, high=1.2, scale="log")},
 )
 def growth_in_the_plane(setting: Setting) -> CausticGrowth:
-    """State the same in the plane, where no grid that is cheap enough is finer: its error is a ninth of the effect."""
-    return CausticGrowth(setting, pixels=24)
+    """State the same in the plane, on the finest affordable grid.
+
+    Its discretisation error is a ninth of `smallest_effect`.
+    """
+    return CausticGrowth(setting, period=24)

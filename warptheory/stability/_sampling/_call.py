@@ -59,7 +59,7 @@ class SamplingCall:
     filters: Tensor | None = None
 
     @property
-    def is_differentiated(self) -> bool:
+    def requires_grad(self) -> bool:
         """Whether a gradient of the outcome or the offsets may come."""
         return any(each is not None and each.requires_grad for each in (self.y, self.raw))
 

@@ -20,7 +20,7 @@ class BackwardPass:
 
     Attributes:
         number: its own; no other pass of the process has it.
-        has_inner: whether others may run inside it, as they do where a checkpoint is computed anew.
+        has_inner: whether others may run inside it, as they do in a recomputation.
     """
 
     def __init__(self, number: int) -> None:

@@ -55,12 +55,12 @@ class NotSeen:
     """Warns, once each, of what ran in a model and cannot be recorded.
 
     Attributes:
-        has_run: whether a step ran that should have been recorded, without a failure.
+        steps_ran: whether steps ran that should have been recorded, without a failure.
         recorded: layers in which something was recorded.
     """
 
     def __init__(self, model: nn.Module) -> None:
-        self.has_run = False
+        self.steps_ran = False
         self.recorded: set[str] = set()
         self._model = model
         self._told: set[str] = set()
@@ -81,7 +81,7 @@ class NotSeen:
 
     def tell_missed(self, has_seen_calls: bool) -> None:
         """Warn if steps ran and no operation was seen, or none of an operator that torch compiles."""
-        if self.has_run and not has_seen_calls:
+        if self.steps_ran and not has_seen_calls:
             self._tell(
                 "the monitor saw no sampling operation: not seen is what runs inside a program (torch.compile, "
                 "TorchScript) or in other threads, and what a model computes by other means than the operations that "

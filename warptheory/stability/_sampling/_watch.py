@@ -3,6 +3,9 @@
 Watching uses what torch offers for it: a function mode, which sees calls of functions whoever makes them, and hooks of
 modules, which say where the calls are made. Only autograd functions, which no mode sees, are replaced meanwhile. It is
 a matter of one thread: what others do with the model, as replicas of `DataParallel` do, is not seen.
+
+A part of the model inside torch's re-entrant checkpoint runs twice: first without gradients, then in the backward pass,
+the recomputation, when the same operations come in the same order.
 """
 
 from collections import Counter
@@ -57,7 +60,8 @@ class Watch:
 
     Attributes:
         has_seen_calls: whether any operation ran, reported or not.
-        rerun: what will run the current operation anew, with gradients, and lives until then; None if nothing will.
+        recomputation: what will recompute the current operation, with gradients, and lives until then; None if nothing
+            will.
 
     Args:
         model: the model.
@@ -65,9 +69,9 @@ class Watch:
             what it returns stands for the operation.
         modules: modules whose outputs are offsets, by name.
         on_module: called after each module, with its name, itself, its positional arguments and its output.
-        on_rerun: called after each operation that runs anew in the backward pass, with what `on_call` returned, and
-            the call; None leaves such operations alone.
-        before_rerun: called before such operations.
+        on_recomputation: called after each operation that is recomputed in the backward pass, with what `on_call`
+            returned in its first run, and the call; None leaves such operations alone.
+        before_recomputation: called before such operations.
     """
 
     def __init__(
@@ -76,24 +80,24 @@ class Watch:
         on_call: OnCall,
         modules: Mapping[str, OffsetOutput],
         on_module: OnModule | None = None,
-        on_rerun: Callable[[Any, SamplingCall], None] | None = None,
-        before_rerun: Callable[[], None] = lambda: None,
+        on_recomputation: Callable[[Any, SamplingCall], None] | None = None,
+        before_recomputation: Callable[[], None] = lambda: None,
     ) -> None:
         self.has_seen_calls = False
-        self.rerun: object = None
+        self.recomputation: object = None
         self._model = model
         self._on_call = on_call
         self._modules = modules
         self._on_module = on_module
-        self._on_rerun = on_rerun
-        self._before_rerun = before_rerun
+        self._on_recomputation = on_recomputation
+        self._before_recomputation = before_recomputation
         self._running: list[tuple[str, nn.Module]] = []
         self._counts: Counter[str] = Counter()
         self._undo = ExitStack()
         self._is_inside = False
         self._thread: int | None = None
         self._collected: list[Any] = []  # what stands for the operations since the start
-        self._known: Iterator[Any] | None = None  # the same of the first run, while operations run anew
+        self._first_run: Iterator[Any] | None = None  # the same of the first run, in a recomputation
 
     def __enter__(self) -> "Watch":
         self.start()
@@ -117,12 +121,12 @@ class Watch:
         """What stands for the operations since the start."""
         return self._collected
 
-    def start(self, known: Sequence[Any] | None = None) -> None:
-        """Begin to watch, in this thread; operations that are known already run anew."""
+    def start(self, first_run: Sequence[Any] | None = None) -> None:
+        """Begin to watch, in this thread; a recomputation is given what was collected in the first run."""
         self._running = [("", self._model)]
         self._counts.clear()
-        self._collected, self.rerun, self._is_inside = [], None, False
-        self._known = None if known is None else iter(known)
+        self._collected, self.recomputation, self._is_inside = [], None, False
+        self._first_run = None if first_run is None else iter(first_run)
         with ExitStack() as stack:
             for name, module in self._model.named_modules():
                 if name and not is_script(module):
@@ -131,8 +135,8 @@ class Watch:
             for source in sources:
                 if isinstance(source, AutogradSource):
                     self._replace_forward(stack, source.function, self._reported(source))
-            if self._on_rerun is not None:
-                self._replace_forward(stack, CheckpointFunction, self._rerunning)
+            if self._on_recomputation is not None:
+                self._replace_forward(stack, CheckpointFunction, self._with_recomputation)
             readers = {source.function: source.read for source in sources if isinstance(source, FunctionSource)}
             stack.enter_context(_Listener(readers, self._report))
             self._undo = stack.pop_all()
@@ -205,27 +209,29 @@ class Watch:
 
         return forward
 
-    def _rerunning(self, original: Callable[..., Any], ctx: Any, run: Callable[..., Any], *arguments: Any) -> Any:
-        """Run a part of the model that torch's re-entrant checkpointing will run anew in the backward pass."""
-        return original(ctx, _Rerun(self, run), *arguments)
+    def _with_recomputation(
+        self, original: Callable[..., Any], ctx: Any, run: Callable[..., Any], *arguments: Any
+    ) -> Any:
+        """Run a part of the model that torch's re-entrant checkpointing will recompute in the backward pass."""
+        return original(ctx, _CheckpointedPart(self, run), *arguments)
 
-    def run_first(self, rerun: "_Rerun", arguments: Any, keywords: Any) -> tuple[Any, list[Any]]:
-        """Run what will be run anew; return its output, and what stands for the operations in it."""
+    def run_first(self, part: "_CheckpointedPart", arguments: Any, keywords: Any) -> tuple[Any, list[Any]]:
+        """Run what will be recomputed; return its output, and what stands for the operations in it."""
         # Of those inside each other the outermost has the graph.
-        before, count = self.rerun, len(self._collected)
-        self.rerun = before or rerun
+        before, count = self.recomputation, len(self._collected)
+        self.recomputation = before or part
         try:
-            output = rerun.run(*arguments, **keywords)
+            output = part.run(*arguments, **keywords)
         finally:
-            self.rerun = before
+            self.recomputation = before
         return output, self._collected[count:]
 
-    def run_again(self, known: Sequence[Any], run: Callable[..., Any], arguments: Any, keywords: Any) -> Any:
-        """Run anew, in a backward pass, what a step has recorded."""
-        if self.is_watching or not known or not is_in_backward() or torch.compiler.is_compiling():
+    def recompute(self, first_run: Sequence[Any], run: Callable[..., Any], arguments: Any, keywords: Any) -> Any:
+        """Run again, in a backward pass, what a step has recorded."""
+        if self.is_watching or not first_run or not is_in_backward() or torch.compiler.is_compiling():
             return run(*arguments, **keywords)
-        self._before_rerun()
-        self.start(known)
+        self._before_recomputation()
+        self.start(first_run)
         try:
             return run(*arguments, **keywords)
         finally:
@@ -243,31 +249,31 @@ class Watch:
                 self._announce(name, module, read(output, *arguments, **keywords))
 
     def _announce(self, name: str, module: nn.Module, call: SamplingCall) -> None:
-        # The place of an operation that could not be read stays empty, so that the others are found when run anew.
-        found = None if self._known is None else next(self._known, None)
+        # The place of an operation that could not be read stays empty, so that a recomputation finds the others.
+        found = None if self._first_run is None else next(self._first_run, None)
         self._collected.append(found)
         with torch.no_grad():
-            if self._known is None:
+            if self._first_run is None:
                 site = CallSite(name, self._counts[name], sum(self._counts.values()))
                 self._counts[name] += 1
                 self._collected[-1] = self._on_call(site, module, call)
-            elif found is not None and self._on_rerun is not None:
-                self._on_rerun(found, call)
+            elif found is not None and self._on_recomputation is not None:
+                self._on_recomputation(found, call)
 
 
-class _Rerun:
+class _CheckpointedPart:
     """A part of a model that runs twice, for torch's re-entrant checkpointing: the graph keeps it meanwhile."""
 
     def __init__(self, watch: Watch, run: Callable[..., Any]) -> None:
         self.run = run
         self._watch = watch
-        self._known: list[Any] | None = None
+        self._first_run: list[Any] | None = None
 
     def __call__(self, *arguments: Any, **keywords: Any) -> Any:
-        if self._known is None:
-            output, self._known = self._watch.run_first(self, arguments, keywords)
+        if self._first_run is None:
+            output, self._first_run = self._watch.run_first(self, arguments, keywords)
             return output
-        return self._watch.run_again(self._known, self.run, arguments, keywords)
+        return self._watch.recompute(self._first_run, self.run, arguments, keywords)
 
 
 class _Listener(TorchFunctionMode):

@@ -42,4 +42,8 @@ class Engine(Protocol):
     def gradients(
         self, g: Tensor, x: Tensor, offsets: Tensor, interpolation: Interpolation, needs: tuple[bool, bool]
     ) -> tuple[Tensor | None, Tensor | None]:
-        """Return Wᵀg (B, C, *S) and Σ_c g_c ∂ᵢWx_c (B, G, d, *T); None for the one that is not needed."""
+        """Return Wᵀg (B, C, *S) and Σ_c g_c ∂ᵢWx_c (B, G, d, *T); None for the one that is not needed.
+
+        These are the products of g with the Jacobians of `gather` in x and in the offsets; `warping.warp_gradient` is
+        the latter Jacobian itself.
+        """
