@@ -8,6 +8,7 @@ import torch
 from tests.fuzz import layers, operators, wrong
 from tests.fuzz.draws import Draws
 from warptheory.operators import _thin_convolution
+from warptheory.warping.engines.machine import threads
 
 torch.set_num_threads(1)  # others run beside it
 
@@ -39,16 +40,16 @@ def run_case(seed: int, number: int) -> None:
     """
     draws = Draws(seed, number)
     call, _ = KINDS[_kind(draws)]
-    with _small_calls_take(threads=draws.choice((1, 2, 3), (48, 1, 1))):
+    with _small_calls_take(draws.choice((1, 2, 3), (48, 1, 1))):
         call(draws)
 
 
 @contextlib.contextmanager
-def _small_calls_take(threads: int) -> Iterator[None]:
+def _small_calls_take(count: int) -> Iterator[None]:
     """Let calls that are too small for it take the compiled loops of thin convolutions, and some several threads."""
     before = _thin_convolution._FEW_PRODUCTS, threads.worth
     _thin_convolution._FEW_PRODUCTS = 1
-    threads.worth = lambda seconds: threads  # type: ignore[assignment]
+    threads.worth = lambda seconds: count  # type: ignore[assignment]
     try:
         yield
     finally:

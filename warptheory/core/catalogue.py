@@ -64,7 +64,7 @@ def _exports(module: str) -> list[str]:
     assert spec.origin is not None
     for statement in ast.parse(Path(spec.origin).read_text(encoding="utf-8")).body:
         if isinstance(statement, ast.Assign) and ast.unparse(statement.targets[0]) == "__all__":
-            return list(ast.literal_eval(statement.value))
+            return [str(name.value) for name in ast.walk(statement.value) if isinstance(name, ast.Constant)]
     return []
 
 
