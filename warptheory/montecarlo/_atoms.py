@@ -1,8 +1,6 @@
 """The random values of a statistic, as a row holds them: of which field, and at which pixel."""
 
-from collections.abc import Iterable
 from functools import lru_cache
-from typing import TypeVar
 
 import sympy as sp
 
@@ -13,19 +11,6 @@ from warptheory.symbolic.composition import ComposedValue, SlopeValue
 from warptheory.symbolic.input_fields import PixelValue
 from warptheory.symbolic.moved_fields import SampledValue, SplatValue
 from warptheory.symbolic.values import Index, RandomAtom
-
-_Ordered = TypeVar("_Ordered", bound=sp.Basic)
-
-
-def in_order(expressions: Iterable[_Ordered]) -> list[_Ordered]:
-    """Return expressions in the order of their text; those of one text by what their random values are made of."""
-    return sorted(
-        expressions, key=lambda each: (str(each), sorted(_described(atom) for atom in each.atoms(RandomAtom)))
-    )
-
-
-def _described(atom: RandomAtom) -> str:
-    return " ".join(map(str, atom.data))
 
 
 def is_slope(atom: RandomAtom) -> bool:

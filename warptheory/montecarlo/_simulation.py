@@ -20,7 +20,7 @@ from torch import Tensor
 from warptheory import symbolic, warping
 from warptheory.core.errors import ArgumentError
 from warptheory.fields import IID, FieldSampler
-from warptheory.montecarlo._atoms import axes_of, field_of, in_order, index_symbols, is_slope, shift_of
+from warptheory.montecarlo._atoms import axes_of, field_of, index_symbols, is_slope, shift_of
 from warptheory.montecarlo._drawing import (
     MOST_PIXELS,
     correlated,
@@ -50,11 +50,9 @@ from warptheory.symbolic.input_fields import PixelValue
 from warptheory.symbolic.moved_fields import input_field
 from warptheory.symbolic.nodes import ExpectedValue, OffsetAverage
 from warptheory.symbolic.offset_fields import given_offsets
-from warptheory.symbolic.values import RandomAtom
+from warptheory.symbolic.values import RandomAtom, in_order
 
 _AXIS_SIZE = {1: 64, 2: 12, 3: 6}
-
-
 CORRELATED = 1e-7
 
 

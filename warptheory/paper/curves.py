@@ -1,9 +1,46 @@
-"""The points of several curves, as analyses record them."""
+"""Curves that analyses draw of quantities of their own, and the points of several, as they record them."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from functools import partial
 
+from warptheory import results
 from warptheory.paper.entries import RunSettings
-from warptheory.results import Curve, CurvePoint
+from warptheory.results import Curve, CurvePoint, Quantity, Result
+from warptheory.symbolic import Statistic
+
+
+def extended(label: str, quantity: Quantity) -> Result:
+    """Return a result with one quantity of ours in place of its own, under its label."""
+    return replace(results.get(label), quantities=(quantity,))
+
+
+def of_layers(
+    label: str,
+    three: str,
+    name: str,
+    states: Callable[..., Statistic],
+    *,
+    numbers: Sequence[int],
+    dims: Sequence[int],
+    rtol: float,
+) -> Iterator[Curve]:
+    """Yield what some numbers of layers do, a curve of one point for each and for each number of axes.
+
+    Args:
+        label: label of the result.
+        three: its quantity for three layers, of which all but the statistic is taken.
+        name: name of the quantity for any number.
+        states: the statistic, by the setting and the number of `layers`.
+        numbers: the numbers of layers.
+        dims: the numbers of axes.
+        rtol: relative precision of the simulation.
+    """
+    for layers in numbers:
+        quantity = replace(results.get(label).get(three), name=name, states=partial(states, layers=layers))
+        at = (float(layers),)
+        for dim in dims:
+            yield Curve(extended(label, quantity), name, "L", at, at, dim=dim, rtol=rtol)
 
 
 def points_of(curves: Sequence[Curve], settings: RunSettings) -> Iterator[CurvePoint]:

@@ -27,7 +27,6 @@ from warptheory.paper.entries import Analysis, PaperFigure, RunSettings, Script
 from warptheory.paper.graph import (
     LANES,
     Part,
-    chosen_parts,
     draws_committed,
     open_state,
     plan,
@@ -91,13 +90,15 @@ def run(
         only: names or patterns of what is wanted, which brings what it reads with it; empty for everything.
         on_progress: called twice a second with how far the run has come.
     """
-    parts = chosen_parts(settings, only)
-    due = {planned.part.name: planned.part for planned in plan(settings, only).parts if not planned.is_up_to_date}
+    planned = plan(settings, only).parts
+    due = {each.part.name: each.part for each in planned if not each.is_up_to_date}
     with _Run(due, on_progress) as here:
         for alone in (False, True):
-            _run_beside([part for part in parts.values() if part.alone == alone], settings, here, 1 if alone else LANES)
+            parts = [each.part for each in planned if each.part.alone == alone]
+            _run_beside(parts, settings, here, 1 if alone else LANES)
     found = scripts()
-    checked = [found[name] for name in parts if name in found and name not in here.failed]
+    names = [each.part.name for each in planned]
+    checked = [found[name] for name in names if name in found and name not in here.failed]
     return RunOutcome(dict(here.failed), tuple(entry.name for entry in checked if not _holds(entry, settings)))
 
 

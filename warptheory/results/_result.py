@@ -189,9 +189,9 @@ class Result:
         Raises:
             ArgumentError: a quantity that others stand for, or a name or number as in `evaluate`.
         """
-        if theory is None:
-            self.check_values(quantity, **values)
         placed = self.place(quantity, **values)
+        if theory is None:
+            _check_fitting(placed, values)
         label = self.claim_label(quantity, **values)
         _ = placed.drawn  # that it can be drawn is told before anything is derived
         return placed.claim(label, placed.theory if theory is None else theory)
@@ -205,7 +205,7 @@ class Result:
             UnknownNameError: a name that is neither a choice nor a symbol that has a default.
         """
         chosen = self.get(quantity)
-        setting = self.setting_of(quantity, **{name: value for name, value in values.items() if name in CHOICES})
+        setting = self.setting_of(quantity, **_choices(values))
         numbers, defaults = _numbers(values), self.standard(chosen, setting)
         for name in numbers:
             if name not in defaults:
@@ -227,7 +227,7 @@ class Result:
     def claim_label(self, /, quantity: str | None = None, **values: SettingValue) -> str:
         """Return the label of the claim that `claim` returns; arguments as there."""
         chosen = self.get(quantity)
-        setting = self.setting_of(quantity, **{name: value for name, value in values.items() if name in CHOICES})
+        setting = self.setting_of(quantity, **_choices(values))
         law = f" {setting.offsets} offsets," if self.offsets else ""
         given = "".join(f", {name}={value:g}" for name, value in _numbers(values).items())
         return f"{self.label} {chosen.name}, {setting.kernel}, d={setting.dim},{law} {setting.inputs} input{given}"
@@ -315,6 +315,11 @@ def _allows(known: tuple[Any, ...], choice: Any) -> bool:
 
 # In three dimensions a position of the Gaussian kernel reads a thousand pixels.
 _MOST_AXES_OF_OTHERS = 2
+
+
+def _choices(values: Mapping[str, SettingValue]) -> dict[str, SettingValue]:
+    """Return the choices that are among choices and numbers."""
+    return {name: value for name, value in values.items() if name in CHOICES}
 
 
 def _numbers(values: Mapping[str, Any]) -> dict[str, float]:

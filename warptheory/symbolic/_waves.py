@@ -35,7 +35,7 @@ from warptheory.symbolic.moments import Rederived
 from warptheory.symbolic.moved_fields import SampledValue
 from warptheory.symbolic.nodes import ExpectedValue, Node, Opaque, kernel_label
 from warptheory.symbolic.quadrature import Environment, Evaluate, gauss_legendre
-from warptheory.symbolic.values import RandomAtom
+from warptheory.symbolic.values import RandomAtom, in_order
 
 EXACT = "exact"  # stands where a kernel would: the field is read between its pixels without one
 _NODES = 16  # of a panel
@@ -216,7 +216,7 @@ class SpectralForm(Rederived):
             NotReducible: values that are not of second order, of several fields or pixels, or other offsets.
         """
         moments = self.moments()
-        monomials = sorted(moments.atoms(ExpectedValue), key=str)
+        monomials = in_order(moments.atoms(ExpectedValue))
         _check_linear(self, moments, monomials)
         readings = {node: _readings(self, node.args[0]) for node in monomials}
         field, dim = _common_field(self, readings.values())
@@ -236,7 +236,7 @@ class SpectralForm(Rederived):
 
     def _error(self, moments: sp.Expr, theta: Sequence[sp.Symbol]) -> tuple[sp.Expr, ErrorKernel] | None:
         """Return the factor and the error kernel of a squared difference of a warped value and the exact one."""
-        atoms = sorted({atom for operand in self.operands for atom in operand.atoms(RandomAtom)}, key=str)
+        atoms = in_order({atom for operand in self.operands for atom in operand.atoms(RandomAtom)})
         warped = [atom for atom in atoms if isinstance(atom, SampledValue)]
         exact = [atom for atom in atoms if isinstance(atom, ComposedValue)]
         if len(warped) != 1 or len(exact) != 1 or len(atoms) != 2 or warped[0].orders != exact[0].orders:

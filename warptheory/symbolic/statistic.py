@@ -29,7 +29,7 @@ from warptheory.symbolic.moved_fields import SampledValue, SplatValue, input_fie
 from warptheory.symbolic.nodes import ExpectedValue, FractionMean, OffsetAverage
 from warptheory.symbolic.offset_fields import Given
 from warptheory.symbolic.stacks import StackCovariance, is_stacked, stacked_moment
-from warptheory.symbolic.values import RandomAtom
+from warptheory.symbolic.values import RandomAtom, in_order
 
 
 class Statistic(ABC):
@@ -62,7 +62,7 @@ class Statistic(ABC):
 
 def by_linearity(expression: sp.Expr) -> sp.Expr:
     """Return E[expression] by linearity, as a sum over expected monomials."""
-    atoms = sorted(expression.atoms(RandomAtom), key=str)
+    atoms = in_order(expression.atoms(RandomAtom))
     if not atoms:
         return expression
     if not expression.is_polynomial(*atoms):

@@ -1,7 +1,8 @@
 """Random variables inside expressions, and the positions they are read at."""
 
+from collections.abc import Iterable
 from numbers import Integral
-from typing import Any
+from typing import Any, TypeVar
 
 import sympy as sp
 
@@ -10,6 +11,7 @@ from warptheory.core.expressions import expression, real
 from warptheory.symbolic._display import Displayed
 
 Index = tuple[sp.Expr, ...]
+_Ordered = TypeVar("_Ordered", bound=sp.Basic)
 
 # The index of series of harmonics, in terms of which their coefficients are written, and the same as an integer.
 SUMMED = (sp.Symbol("j", positive=True), sp.Symbol("j", integer=True, positive=True))
@@ -51,6 +53,17 @@ def derivative_marks(orders: tuple[int, ...], side: str = "", *, latex: bool) ->
     """Return ∂ᵢ for each order of a derivative, with the mark of its side, to be printed before a name."""
     axes = [axis + 1 for axis, order in enumerate(orders) for _ in range(order)]
     return "".join(rf"\partial{side}_{{{axis}}} " if latex else f"∂{side}{axis}" for axis in axes)
+
+
+def in_order(expressions: Iterable[_Ordered]) -> list[_Ordered]:
+    """Return expressions in the order of their text; those of one text by what their random values are made of."""
+    return sorted(
+        expressions, key=lambda each: (str(each), sorted(_described(atom) for atom in each.atoms(RandomAtom)))
+    )
+
+
+def _described(atom: RandomAtom) -> str:
+    return " ".join(map(str, atom.data))
 
 
 def as_index(index: Any) -> Index:

@@ -7,8 +7,7 @@ mean 0 and variance 1, or is one. Simulations are as precise as a marker in the 
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
-from functools import partial
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +18,7 @@ from torch import Tensor
 from warptheory import montecarlo, results
 from warptheory.core import records
 from warptheory.paper.analyses._backward_plots import plot_reading, plot_slopes, plot_two_passes
-from warptheory.paper.curves import points_of
+from warptheory.paper.curves import extended, of_layers, points_of
 from warptheory.paper.entries import Analysis, Cost, Plot, RunSettings, Section
 from warptheory.results import (
     PIXEL,
@@ -27,7 +26,6 @@ from warptheory.results import (
     Curve,
     CurvePoint,
     Quantity,
-    Result,
     Setting,
     evenly_spaced,
     with_estimate,
@@ -126,23 +124,13 @@ def growth() -> Iterator[Curve]:
 
 def stacked(numbers: Sequence[int]) -> Iterator[Curve]:
     """Yield the second moment of ones after some numbers of layers of wide offsets (B8), a curve of one point each."""
-    result = results.get("B8")
-    three = result.get("second moment after three layers, wide offsets")
-    for layers in numbers:
-        quantity = replace(three, name=STACKED, states=partial(stacked_moment, layers=layers))
-        for dim in DIMS:
-            at = (float(layers),)
-            yield Curve(replace(result, quantities=(quantity,)), STACKED, "L", at, at, dim=dim, rtol=1.5e-2)
+    three = "second moment after three layers, wide offsets"
+    yield from of_layers("B8", three, STACKED, stacked_moment, numbers=numbers, dims=DIMS, rtol=1.5e-2)
 
 
 def stacked_moment(setting: Setting, layers: int) -> WideOffsets:
     """State the second moment of W₁ᵀ…W_Lᵀ1 for wide offsets."""
     return WideOffsets(Expectation(stacked_gradients.stack(setting, layers)[PIXEL] ** 2), results.HALF_WIDTH)
-
-
-def extended(label: str, quantity: Quantity) -> Result:
-    """Return a result with one quantity of ours in place of its own, under its label."""
-    return replace(results.get(label), quantities=(quantity,))
 
 
 def limits() -> Iterator[Curve]:

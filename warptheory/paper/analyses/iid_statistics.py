@@ -6,8 +6,6 @@ input has mean 0 and variance 1.
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
-from functools import partial
 from pathlib import Path
 
 import pandas as pd
@@ -17,7 +15,7 @@ from matplotlib.lines import Line2D
 
 from warptheory import montecarlo, results
 from warptheory.core import records
-from warptheory.paper.curves import points_of
+from warptheory.paper.curves import of_layers, points_of
 from warptheory.paper.entries import Analysis, Cost, Plot, RunSettings, Section
 from warptheory.report.panels import Look, draw, letter, select
 from warptheory.report.style import BLUE, GREEN, GREY, VERMILION, house_style
@@ -70,13 +68,8 @@ def curvature() -> Iterator[Curve]:
 
 def stacked(numbers: Sequence[int]) -> Iterator[Curve]:
     """Yield the variance after some numbers of layers of wide offsets (A9), a curve of one point for each."""
-    result = results.get("A9")
-    three = result.get("variance after three layers, wide offsets")
-    for layers in numbers:
-        quantity = replace(three, name=STACKED, states=partial(stacked_variance, layers=layers))
-        for dim in DIMS:
-            at = (float(layers),)
-            yield Curve(replace(result, quantities=(quantity,)), STACKED, "L", at, at, dim=dim, rtol=2e-2)
+    three = "variance after three layers, wide offsets"
+    yield from of_layers("A9", three, STACKED, stacked_variance, numbers=numbers, dims=DIMS, rtol=2e-2)
 
 
 def stacked_variance(setting: Setting, layers: int) -> WideOffsets:

@@ -5,15 +5,13 @@ chunks are found beside the records.
 """
 
 from collections.abc import Iterable
-from dataclasses import asdict
 from pathlib import Path
 
 import pandas as pd
 from markupsafe import Markup
 
 from warptheory import results
-from warptheory.core import records
-from warptheory.montecarlo import get_profile
+from warptheory.paper.claims import write_judged
 from warptheory.paper.entries import Analysis, Cost, ReadmeTable, ReportPassage, RunSettings, Section
 from warptheory.report import fragment, html_table
 
@@ -22,22 +20,7 @@ RECORD = "power.parquet"
 
 def run(settings: RunSettings) -> Path:
     """Judge every planted error, write the record and return its path."""
-    profile = get_profile(settings.profile)
-    folder = records.output_folder(settings.out)
-    path = folder / RECORD
-    records.check_free(path)
-    planted = results.power(
-        results.match(list(settings.labels)),
-        seed=settings.seed,
-        device=settings.device,
-        profile=profile,
-        workers=settings.workers,
-        out=records.inner_folder(folder.parent, "chunks"),
-        on_progress=lambda done: settings.on_progress(done.share, done.name),
-    )
-    chosen = {"profile": asdict(profile)}
-    records.write_table(path, planted, records.Manifest(__name__, settings.seed, settings.device, chosen))
-    return path
+    return write_judged(results.power, settings, RECORD, __name__)
 
 
 def all_refused(planted: pd.DataFrame) -> bool:

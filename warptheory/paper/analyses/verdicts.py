@@ -4,7 +4,6 @@ Writes `verdicts.parquet`, a row for each claim. Finished chunks are kept beside
 same run goes on from there.
 """
 
-from dataclasses import asdict
 from pathlib import Path
 
 import pandas as pd
@@ -13,8 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from warptheory import results
-from warptheory.core import records
-from warptheory.montecarlo import get_profile
+from warptheory.paper.claims import write_judged
 from warptheory.paper.entries import Analysis, Cost, Plot, ReadmeTable, ReportPassage, RunSettings, Section
 from warptheory.report import fragment
 from warptheory.report.panels import Look
@@ -26,22 +24,7 @@ _MARKS = {"verified": (BLUE, "o"), "undecided": (ORANGE, "s"), "refuted": (VERMI
 
 def run(settings: RunSettings) -> Path:
     """Check every claim, write the record and return its path."""
-    profile = get_profile(settings.profile)
-    folder = records.output_folder(settings.out)
-    path = folder / RECORD
-    records.check_free(path)
-    verdicts = results.check(
-        results.match(list(settings.labels)),
-        seed=settings.seed,
-        device=settings.device,
-        profile=profile,
-        workers=settings.workers,
-        out=records.inner_folder(folder.parent, "chunks"),
-        on_progress=lambda done: settings.on_progress(done.share, done.name),
-    )
-    chosen = {"profile": asdict(profile)}
-    records.write_table(path, verdicts, records.Manifest(__name__, settings.seed, settings.device, chosen))
-    return path
+    return write_judged(results.check, settings, RECORD, __name__)
 
 
 def all_verified(verdicts: pd.DataFrame) -> bool:
