@@ -293,8 +293,12 @@ def tap_sum(factors: tuple[tuple[Kernel, int, int], ...]) -> PeriodicFunction:
     """
     first = factors[0]
     # Only differences of shifts matter, and the order of the factors does not.
-    moved = sorted(((kernel, order, shift - first[2]) for kernel, order, shift in factors), key=str)
-    return _tap_sum(tuple(moved))
+    moved = ((kernel, order, shift - first[2]) for kernel, order, shift in factors)
+    return _tap_sum(tuple(sorted(moved, key=lambda factor: (_text(factor[0]), *factor[1:]))))
+
+
+# A kernel writes all its pieces, which takes a thousand times as long as to find its text again.
+_text = cache(repr)
 
 
 @cache
