@@ -1,14 +1,12 @@
-"""Every test runs with shapes and types checked: jaxtyping and beartype watch each call of the library."""
+"""How every test runs: shapes of arrays are checked (`tests/shapes.py`), one thread, no cache of the user's."""
 
-import functools
 import importlib.util
-import inspect
 import os
-from collections import Counter
-from collections.abc import Callable
 from pathlib import Path
 
 import jaxtyping
+
+from tests import shapes
 
 # Workers of a parallel run have a core each, where threads of BLAS that wait for each other cost five times the work.
 # This is for libraries that are loaded from now on, and for processes that tests start; for others see below.
@@ -17,43 +15,13 @@ os.environ["OPENBLAS_NUM_THREADS"] = "1"
 # A test that plants an error must neither read nor leave theories in the user's cache.
 os.environ["WARPTHEORY_CACHE"] = "off"
 
-# Of each function and test. A check costs more than many a call; what passes so often passes.
-CHECKED_CALLS = 3
-calls: Counter[Callable[..., object]] = Counter()
-
-
-def check_shapes(function: Callable[..., object] | type | None = None, **options: object) -> object:
-    """Check the first calls of a function, or a data class, that declares arrays; leave what declares none as it is."""
-    if function is None:
-        return functools.partial(check_shapes, **options)
-    declared = function.__init__ if isinstance(function, type) else getattr(function, "fget", function)
-    annotations = getattr(declared, "__annotations__", {}).values()
-    if not any("jaxtyping" in repr(annotation) or "[Tensor" in repr(annotation) for annotation in annotations):
-        return function
-    checked = every_call_is_checked(function, **options)
-    if not inspect.isfunction(function):
-        return checked
-
-    @functools.wraps(function)
-    def first_calls_are_checked(*args: object, **kwargs: object) -> object:
-        calls[function] += 1
-        return (checked if calls[function] <= CHECKED_CALLS else function)(*args, **kwargs)
-
-    return first_calls_are_checked
-
-
-# Shapes are checked where arrays are declared; all other types are mypy's. Code that torch traces is checked without
-# the hook, in a process of its own (tests/tracing).
+# Code that torch traces is checked without the hook, in a process of its own (tests/tracing).
 if os.environ.get("WARPTHEORY_TEST_SHAPES") != "off":
-    every_call_is_checked, jaxtyping.jaxtyped = jaxtyping.jaxtyped, check_shapes
-    package = Path(importlib.util.find_spec("warptheory").origin).parent
-    declaring = [path for path in package.rglob("*.py") if "jaxtyping" in path.read_text(encoding="utf-8")]
-    names = [".".join(path.relative_to(package.parent).with_suffix("").parts) for path in declaring]
-    jaxtyping.install_import_hook([name.removesuffix(".__init__") for name in names], "beartype.beartype")
+    shapes.install()
 
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 import threadpoolctl
@@ -78,7 +46,7 @@ threadpoolctl.threadpool_limits(1, user_api="blas")
 @pytest.fixture(autouse=True)
 def first_calls() -> None:
     """Begin to count calls anew."""
-    calls.clear()
+    shapes.calls.clear()
 
 
 @pytest.fixture
