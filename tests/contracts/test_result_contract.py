@@ -5,7 +5,7 @@ Each check is a function of the entry, so that a wrong entry can be handed to it
 
 import itertools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from typing import ClassVar
 
 import mpmath
@@ -15,8 +15,8 @@ import sympy as sp
 import torch
 
 import warptheory as wt
+from tests.simulated import check_simulation, covering
 from warptheory import kernels, montecarlo, results
-from warptheory.montecarlo import Judgement
 from warptheory.results import Quantity, Result, Setting
 from warptheory.symbolic import (
     Derivation,
@@ -107,30 +107,19 @@ def first_claims(result: Result, quantity: Quantity) -> Iterator[Setting]:
             yield setting
 
 
-def check_simulation(result: Result, quantity: Quantity, setting: Setting) -> None:
-    """The same machinery and level as in a run, two estimates; planted numbers are too large and too small."""
-    claim = result.claim(quantity.name, **asdict(setting))
-    judgement = Judgement(claim, seed=0, z=montecarlo.allowed_deviation(len(QUANTITIES)), twice=True)
-    montecarlo.run_here(judgement)
-    truth = judgement.verdict
-    assert truth.verdict == "verified", str(truth)
-    assert truth.power >= montecarlo.POWER
-    for sign in (1, -1):
-        assert judgement.refuses(claim.theory + sign * claim.absolute_effect), str(truth)
-
-
 @pytest.mark.parametrize("result", RESULTS, ids=lambda result: result.label)
 def test_simulation_verifies_it_and_refutes_a_planted_error(result):
     """Of each result the first quantity on its fewest axes; the reproduction and `make test-slow` have the others."""
     quantity = next(quantity for quantity in result.quantities if not quantity.checked_by)
-    check_simulation(result, quantity, min(first_claims(result, quantity), key=lambda setting: setting.dim))
+    setting = min(first_claims(result, quantity), key=lambda setting: setting.dim)
+    check_simulation(result, quantity, setting, family=len(QUANTITIES))
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("result", "quantity"), CLAIMED)
 def test_simulation_verifies_every_quantity(result, quantity):
     for setting in first_claims(result, quantity):
-        check_simulation(result, quantity, setting)
+        check_simulation(result, quantity, setting, family=len(QUANTITIES))
 
 
 class OffByTwoPercent(montecarlo.Simulation):
@@ -143,7 +132,7 @@ class OffByTwoPercent(montecarlo.Simulation):
 def test_an_experiment_that_draws_something_else_is_refused():
     wrong = Quantity("variance", lambda setting: OffByTwoPercent(results.get("A3").get().states(setting)))
     with pytest.raises(AssertionError, match="refuted"):
-        check_simulation(replace(results.get("A3"), quantities=(wrong,)), wrong, Setting())
+        check_simulation(replace(results.get("A3"), quantities=(wrong,)), wrong, Setting(), family=1)
 
 
 # --- the derivation ------------------------------------------------------------------------------------------------
@@ -170,7 +159,7 @@ def check_derivations(result: Result, quantity: Quantity, settings: Iterable[Set
     compared = {setting: check_derivation(result, quantity, setting) for setting in settings}
     if not any(compared.values()):
         assert not quantity.checked_by, f"no step of {result.label} {quantity.name} is compared with anything"
-        check_simulation(result, quantity, next(iter(compared)))
+        check_simulation(result, quantity, next(iter(compared)), family=len(QUANTITIES))
 
 
 def compare_numbers(
@@ -219,7 +208,19 @@ def compare_at_a_position(statistic: Statistic, steps: Sequence[sp.Expr], values
 
 @pytest.mark.parametrize(("result", "quantity"), QUANTITIES)
 def test_every_step_equals_the_next(result, quantity):
+    """In settings that have every kernel, number of axes and law; `make test-slow` has every combination of them."""
+    check_derivations(result, quantity, covering(derived_settings(result, quantity)))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("result", "quantity"), QUANTITIES)
+def test_every_step_equals_the_next_in_every_setting(result, quantity):
     check_derivations(result, quantity, derived_settings(result, quantity))
+
+
+def test_settings_cover_what_there_is():
+    every = [Setting(kernel, dim, law) for kernel in "abc" for dim in (1, 2) for law in ("normal", "uniform")]
+    assert [(setting.kernel, setting.dim) for setting in covering(every)] == [("a", 1), ("b", 2), ("c", 1)]
 
 
 def derived_settings(result: Result, quantity: Quantity) -> list[Setting]:

@@ -32,8 +32,7 @@ ALLOWED = 4.5  # standard errors
 
 
 @pytest.mark.parametrize("experiment", [FoldProbability, Preimages, SignedPreimages, DensityAtZero])
-@pytest.mark.parametrize("dim", [1, 2, 3])
-@pytest.mark.parametrize("tau", [0.4, 0.9])
+@pytest.mark.parametrize(("dim", "tau"), [(1, 0.4), (2, 0.9), (3, 0.4)])
 def test_every_step_equals_the_one_before(experiment, dim, tau):
     """Quadrature, to rounding, on one side, the closed form on the other; mpmath's quadrature promises 15 digits."""
     values = {"tau": tau, "nu": 0.8, "h": 0.2, "delta": 0.1}

@@ -103,7 +103,7 @@ def test_what_automatic_differentiation_returns_is_refuted_as_the_curvature():
 def test_several_processes_give_the_same_table():
     """Every claim has random streams of its own, so that it does not matter who computes it, or when."""
     alone, shared = (
-        results.check(results.match(["A1", "A5"]), kernel="linear", dim=1, workers=workers) for workers in (1, 2)
+        results.check(results.match(["A1"]), kernel="linear", dim=1, workers=workers) for workers in (1, 2)
     )
     pd.testing.assert_frame_equal(alone, shared, check_exact=True)
     assert len(alone) >= 3

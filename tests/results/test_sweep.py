@@ -46,17 +46,15 @@ def test_a_plain_sweep_agrees(table):
     assert (plain["n"] > table["n"]).all()
 
 
-@pytest.mark.parametrize(("scheduler", "workers"), [("threads", 3), ("processes", 2)])
-def test_the_table_does_not_depend_on_who_works(table, scheduler, workers):
-    again = results.sweep(
-        "A4", over=GRID, given={"sigma": 2.0}, rtol=3e-3, seed=5, scheduler=scheduler, workers=workers
-    )
+def test_the_table_does_not_depend_on_who_works(table):
+    """Threads here, the processes of a cluster below; those of this machine compute `check` in `test_results.py`."""
+    again = results.sweep("A4", over=GRID, given={"sigma": 2.0}, rtol=3e-3, seed=5, scheduler="threads", workers=3)
     pd.testing.assert_frame_equal(again, table, check_exact=True)
 
 
 def test_a_killed_worker_of_a_cluster_changes_nothing():
     distributed = pytest.importorskip("distributed", reason="not run: Dask is in the extra warptheory[cluster]")
-    asked = {"over": {"s": [0.2, 0.3, 0.5, 0.8]}, "rtol": 2e-3, "plain": True}
+    asked = {"over": {"s": [0.2, 0.3, 0.5, 0.8]}, "rtol": 4e-3, "plain": True}
     alone = results.sweep("A4", **asked)
     with distributed.LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster:
         alive = [worker.pid for worker in cluster.workers.values()]

@@ -7,7 +7,7 @@ of the products of these responses, averaged over the fraction. This holds for k
 import itertools
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any, cast
 
 import numpy as np
@@ -15,6 +15,7 @@ import sympy as sp
 from numpy import ndarray
 
 from warptheory.core.errors import ArgumentError
+from warptheory.fields import CovarianceFunction
 from warptheory.kernels import (
     FRACTION,
     FREQUENCY,
@@ -89,14 +90,14 @@ class SpectralIntegral(Node):
         if covariance is None or not covariance.is_isotropic or covariance.dim > 2:
             raise ArgumentError("expression", expected="isotropic fields on one or two axes", received=str(self))
         known = covariance.subs({symbol.name: environment[symbol] for symbol in covariance.free_symbols})
-        k, weights = _wavenumbers(lambda values: spectral_values(known, values), spacing)
+        k, weights, density = _panels(known, spacing)
         directions, shares = _directions(covariance.dim)
         theta = spacing * k[:, None] * directions[:, None, :]
         inner = {**environment, **dict(zip(self.args[2:], theta, strict=True))}
         response = np.broadcast_to(evaluate(self.args[1], inner), theta.shape[1:]) @ shares
         sphere = 2.0 if covariance.dim == 1 else 2 * np.pi
         measure = sphere * k ** (covariance.dim - 1) / (2 * np.pi) ** covariance.dim
-        return float(np.sum(weights * measure * spectral_values(known, k) * response))
+        return float(np.sum(weights * measure * density * response))
 
 
 class WaveProduct(Node):
@@ -413,6 +414,14 @@ def _transform_of_taps(kernel: Kernel, theta: ndarray) -> ndarray:
 @cache
 def _closed_spectrum(kernel: Kernel) -> Any:
     return sp.lambdify([FREQUENCY], kernel.spectrum, "numpy")
+
+
+# The steps of a derivation are integrals over one density, which takes longer than they do where it is a quadrature.
+@lru_cache(maxsize=64)
+def _panels(covariance: CovarianceFunction, spacing: float) -> tuple[ndarray, ndarray, ndarray]:
+    """Return wavenumbers, their weights, and the spectral density there, each of shape (N,)."""
+    k, weights = _wavenumbers(lambda values: spectral_values(covariance, values), spacing)
+    return k, weights, spectral_values(covariance, k)
 
 
 def _wavenumbers(density: Callable[[ndarray], ndarray], spacing: float) -> tuple[ndarray, ndarray]:

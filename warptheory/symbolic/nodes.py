@@ -9,7 +9,7 @@ import operator
 from collections import Counter
 from collections.abc import Callable
 from enum import IntEnum
-from functools import cache, reduce
+from functools import cache, cached_property, reduce
 from typing import Any, cast
 
 import numpy as np
@@ -53,8 +53,13 @@ class Opaque(sp.Atom):
         atom.content = content
         return atom
 
+    # sympy compares by it again and again.
+    @cached_property
+    def _text(self) -> str:
+        return str(self.content)
+
     def _hashable_content(self) -> tuple[str, ...]:
-        return (str(self.content),)
+        return (self._text,)
 
     def __getnewargs__(self) -> tuple[Any, ...]:
         return (self.content,)
@@ -294,11 +299,11 @@ def tap_sum(factors: tuple[tuple[Kernel, int, int], ...]) -> PeriodicFunction:
     first = factors[0]
     # Only differences of shifts matter, and the order of the factors does not.
     moved = ((kernel, order, shift - first[2]) for kernel, order, shift in factors)
-    return _tap_sum(tuple(sorted(moved, key=lambda factor: (_text(factor[0]), *factor[1:]))))
+    return _tap_sum(tuple(sorted(moved, key=lambda factor: (_kernel_text(factor[0]), *factor[1:]))))
 
 
 # A kernel writes all its pieces, which takes a thousand times as long as to find its text again.
-_text = cache(repr)
+_kernel_text = cache(repr)
 
 
 @cache

@@ -1,6 +1,7 @@
 """Random variables inside expressions, and the positions they are read at."""
 
 from collections.abc import Iterable
+from functools import cached_property
 from numbers import Integral
 from typing import Any, TypeVar
 
@@ -31,9 +32,13 @@ class RandomAtom(Displayed, sp.AtomicExpr):
         atom.data = data
         return atom
 
+    @cached_property
+    def _texts(self) -> tuple[str, ...]:
+        return tuple(str(part) for part in self.data)
+
     def _hashable_content(self) -> tuple[str, ...]:
         # sympy orders atoms by this content, so it has to be comparable: text.
-        return tuple(str(part) for part in self.data)
+        return self._texts
 
     def __getnewargs__(self) -> tuple[Any, ...]:
         return self.data
