@@ -219,8 +219,10 @@ def test_every_step_equals_the_next_in_every_setting(result, quantity):
 
 
 def test_settings_cover_what_there_is():
-    every = [Setting(kernel, dim, law) for kernel in "abc" for dim in (1, 2) for law in ("normal", "uniform")]
-    assert [(setting.kernel, setting.dim) for setting in covering(every)] == [("a", 1), ("b", 2), ("c", 1)]
+    names, laws = ("linear", "keys", "nearest"), ("normal", "uniform")
+    every = [Setting(kernel, dim, law) for kernel in names for dim in (1, 2) for law in laws]
+    found = [(setting.kernel, setting.dim, setting.offsets) for setting in covering(every)]
+    assert found == [("linear", 1, "normal"), ("keys", 2, "uniform"), ("nearest", 1, "normal")]
 
 
 def derived_settings(result: Result, quantity: Quantity) -> list[Setting]:
