@@ -1,16 +1,36 @@
 """Printing of the algebra's own nodes: each shows itself as an ordinary sympy expression."""
 
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, Generic, TypeVar, overload
 
 import sympy as sp
 from sympy.printing.pretty.pretty_symbology import pretty_symbol
 
 from warptheory.core.expressions import expression
 
+_Content = TypeVar("_Content", covariant=True)
+
+
+class Part(Generic[_Content]):
+    """An attribute of a node or a random value: what it is made of, by its place there."""
+
+    def __init__(self, place: int) -> None:
+        self.place = place
+
+    @overload
+    def __get__(self, owner: None, kind: type) -> "Part[_Content]": ...
+    @overload
+    def __get__(self, owner: "Displayed", kind: type) -> _Content: ...
+    def __get__(self, owner: "Displayed | None", kind: type) -> Any:
+        return self if owner is None else owner.part(self.place)
+
 
 class Displayed:
     """A node that prints, in text, LaTeX and MathML alike, as the expression that `display` returns."""
+
+    def part(self, place: int) -> Any:
+        """Return what the node is made of, by its place."""
+        raise NotImplementedError(type(self).__name__)
 
     def display(self, *, latex: bool) -> sp.Expr:
         """Return the expression to print; `latex` tells whether names may hold LaTeX commands."""

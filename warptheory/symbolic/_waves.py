@@ -25,6 +25,7 @@ from warptheory.kernels import (
     error_kernel,
 )
 from warptheory.symbolic._derivation import Derivation, Step
+from warptheory.symbolic._display import Part
 from warptheory.symbolic._spectra import frequencies, spectral_values
 from warptheory.symbolic._terms import NotReducible, split_groups, whole_index
 from warptheory.symbolic.averages import covers_pixels
@@ -34,6 +35,7 @@ from warptheory.symbolic.input_fields import GaussianField
 from warptheory.symbolic.moments import Rederived
 from warptheory.symbolic.moved_fields import SampledValue
 from warptheory.symbolic.nodes import ExpectedValue, Node, Opaque, kernel_label
+from warptheory.symbolic.offset_fields import axis_symbols
 from warptheory.symbolic.quadrature import Environment, Evaluate, gauss_legendre
 from warptheory.symbolic.values import RandomAtom, in_order
 
@@ -53,16 +55,13 @@ _MOST_OCTAVES = 14  # above 1/h for spectra with heavy tails
 class SpectralIntegral(Node):
     """(2π)⁻ᵈ ∫ S(ω) R(hω) dω: args (field, R, θ₁, …, θ_d), R an even function of each θ = hω, radians per pixel."""
 
-    @property
-    def field(self) -> GaussianField:
-        """The field."""
-        return cast("GaussianField", self.args[0].content)
+    bound = slice(2, None)
+    field = Part[GaussianField](0)
 
     @property
     def free_symbols(self) -> set[sp.Symbol]:
         """Symbols of the covariance, the spacing and the response."""
-        own = (self.args[1].free_symbols - set(self.args[2:])) | self.field.spacing.free_symbols
-        return own | self.field.covariance_symbols
+        return super().free_symbols | self.field.spacing.free_symbols | self.field.covariance_symbols
 
     def display(self, *, latex: bool) -> sp.Expr:
         """Return the integral."""
@@ -220,7 +219,7 @@ class SpectralForm(Rederived):
         _check_linear(self, moments, monomials)
         readings = {node: _readings(self, node.args[0]) for node in monomials}
         field, dim = _common_field(self, readings.values())
-        theta = tuple(sp.Symbol(f"theta_{axis + 1}" if dim > 1 else "theta", real=True) for axis in range(dim))
+        theta = axis_symbols("theta", dim, real=True)
         products = {node: _product(pair, theta) for node, pair in readings.items()}
         waves = sp.expand(moments.xreplace(products))
         closed = waves.replace(lambda node: isinstance(node, WaveProduct), lambda node: node.closed())

@@ -11,6 +11,7 @@ import sympy as sp
 from warptheory.core.errors import ArgumentError
 from warptheory.core.expressions import check_name, expression
 from warptheory.fields import CovarianceFunction, laws
+from warptheory.symbolic._display import Part
 from warptheory.symbolic.values import Index, RandomAtom, as_index, as_position, parameter
 
 MEAN = sp.Symbol("mu", real=True)
@@ -266,19 +267,13 @@ class IIDField(InputField):
 
 
 class PixelValue(RandomAtom):
-    """The value x[m] of an input pixel, or of a Gaussian field or its derivative (per pixel) anywhere between them."""
+    """The value x[m] of an input pixel, or of a Gaussian field or its derivative (per pixel) anywhere between them.
 
-    data: tuple[InputField, Index, *tuple[tuple[int, ...], ...]]
+    Its data are the field, the index, a pixel or a position counted in pixels, and orders of a derivative, if any.
+    """
 
-    @property
-    def field(self) -> InputField:
-        """The input field."""
-        return self.data[0]
-
-    @property
-    def index(self) -> Index:
-        """The pixel, or a position counted in pixels."""
-        return self.data[1]
+    field = Part[InputField](0)
+    index = Part[Index](1)
 
     @property
     def orders(self) -> tuple[int, ...]:

@@ -22,6 +22,7 @@ from jaxtyping import Float
 from numpy import ndarray
 
 from warptheory.kernels import FREQUENCY, Kernel
+from warptheory.symbolic._display import Part
 from warptheory.symbolic._terms import Group, NotReducible, whole_index
 from warptheory.symbolic.input_fields import Field, IIDField, InputField, PixelValue
 from warptheory.symbolic.moved_fields import SampledValue, SplattedField, SplatValue, WarpedField
@@ -104,6 +105,11 @@ class Stack:
     source: IIDField
     layers: tuple[Layer, ...]
 
+    @property
+    def free_symbols(self) -> set[sp.Symbol]:
+        """Symbols of the layers' laws; those of the source's moments are told apart."""
+        return set().union(*(layer.offsets.axis_law.free_symbols for layer in self.layers))
+
     def __str__(self) -> str:
         return f"{self.source}|{'|'.join(map(str, self.layers))}"
 
@@ -112,18 +118,7 @@ class StackCovariance(Node):
     """The covariance of a stack's values at a lag: args (stack, E x, Var x, lag)."""
 
     args: tuple[Opaque, sp.Expr, sp.Expr, sp.Tuple]
-
-    @property
-    def stack(self) -> Stack:
-        """The stack."""
-        return cast("Stack", self.args[0].content)
-
-    @property
-    def free_symbols(self) -> set[sp.Symbol]:
-        """Symbols of the input's moments and of the layers' laws."""
-        laws = [part for layer in self.stack.layers for _, part in layer.offsets.axis_law.parts]
-        own = [self.args[1], self.args[2], *(law.location for law in laws), *(law.scale for law in laws)]
-        return {symbol for expression in own for symbol in expression.free_symbols}
+    stack = Part[Stack](0)
 
     def display(self, *, latex: bool) -> sp.Expr:
         """Return ∫S_L(θ) cos(lag·θ) dθ/(2π)ᵈ, S_L from the recursion; Ŵ_l = |ŵ_l|² and R̂_l are the layers' own."""

@@ -31,6 +31,10 @@ class RandomAtom(Displayed, sp.AtomicExpr):
         atom.data = data
         return atom
 
+    def part(self, place: int) -> Any:
+        """Return one of the data."""
+        return self.data[place]
+
     def _hashable_content(self) -> tuple[str, ...]:
         # sympy orders atoms by this content, so it has to be comparable: text.
         return tuple(str(part) for part in self.data)
@@ -119,8 +123,3 @@ def parameter(name: str, value: Any) -> sp.Expr:
     if found.free_symbols & set(SUMMED):
         raise ArgumentError(name, expected="symbols other than j, over which series are summed", received=value)
     return found
-
-
-def parameter_symbols_of(value: sp.Expr | None) -> set[sp.Symbol]:
-    """Return the symbols of a parameter that may not be given."""
-    return set() if value is None else set(value.free_symbols)
