@@ -1,28 +1,12 @@
 """Printing of the algebra's own nodes: each shows itself as an ordinary sympy expression."""
 
 from collections.abc import Iterable, Mapping
-from typing import Any, Generic, TypeVar, overload
+from typing import Any
 
 import sympy as sp
 from sympy.printing.pretty.pretty_symbology import pretty_symbol
 
 from warptheory.core.expressions import expression
-
-_Content = TypeVar("_Content", covariant=True)
-
-
-class Part(Generic[_Content]):
-    """An attribute of a node or a random value: what it is made of, by its place there."""
-
-    def __init__(self, place: int) -> None:
-        self.place = place
-
-    @overload
-    def __get__(self, owner: None, kind: type) -> "Part[_Content]": ...
-    @overload
-    def __get__(self, owner: "Displayed", kind: type) -> _Content: ...
-    def __get__(self, owner: "Displayed | None", kind: type) -> Any:
-        return self if owner is None else owner.part(self.place)
 
 
 class Displayed:

@@ -16,12 +16,12 @@ from scipy import special
 from warptheory.core.errors import ArgumentError
 from warptheory.fields import CovarianceFunction
 from warptheory.fields.covariance.squared_exponential import SquaredExponential
-from warptheory.symbolic._display import Part
 from warptheory.symbolic.covariance_nodes import FieldCovariance, covariance_name
 from warptheory.symbolic.input_fields import GaussianField
 from warptheory.symbolic.nodes import Node, OffsetAverage, Opaque
 from warptheory.symbolic.offset_fields import OffsetField, axis_symbols
 from warptheory.symbolic.quadrature import Environment, Evaluate, gauss_legendre
+from warptheory.symbolic.values import Part
 
 _LAST_EXPONENT = 37.0  # exp(−37) < 1e−16
 _DEVIATIONS = 7.5  # of a normal lag, over which its characteristic function is resolved

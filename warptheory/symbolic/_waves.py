@@ -25,7 +25,6 @@ from warptheory.kernels import (
     error_kernel,
 )
 from warptheory.symbolic._derivation import Derivation, Step
-from warptheory.symbolic._display import Part
 from warptheory.symbolic._spectra import frequencies, spectral_values
 from warptheory.symbolic._terms import NotReducible, split_groups, whole_index
 from warptheory.symbolic.averages import covers_pixels
@@ -37,7 +36,7 @@ from warptheory.symbolic.moved_fields import SampledValue
 from warptheory.symbolic.nodes import ExpectedValue, Node, Opaque, kernel_label
 from warptheory.symbolic.offset_fields import axis_symbols
 from warptheory.symbolic.quadrature import Environment, Evaluate, gauss_legendre
-from warptheory.symbolic.values import RandomAtom, in_order
+from warptheory.symbolic.values import Part, RandomAtom, in_order
 
 EXACT = "exact"  # stands where a kernel would: the field is read between its pixels without one
 _NODES = 16  # of a panel

@@ -11,11 +11,11 @@ import sympy as sp
 
 from warptheory.core.errors import ArgumentError
 from warptheory.core.expressions import check_name
-from warptheory.symbolic._display import Part, written
+from warptheory.symbolic._display import written
 from warptheory.symbolic.input_fields import Field, GaussianField, PixelValue
 from warptheory.symbolic.moved_fields import Location, MovedValue, _index_for
 from warptheory.symbolic.offset_fields import OffsetField
-from warptheory.symbolic.values import Index, RandomAtom, as_position, derivative_marks
+from warptheory.symbolic.values import Index, Part, RandomAtom, as_position, derivative_marks
 
 
 class _OfComposition(MovedValue):

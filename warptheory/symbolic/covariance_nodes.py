@@ -12,10 +12,11 @@ from warptheory.core.errors import ArgumentError
 from warptheory.core.expressions import as_argument
 from warptheory.fields import CovarianceFunction
 from warptheory.kernels import FractionSymbol
-from warptheory.symbolic._display import Part, written
+from warptheory.symbolic._display import written
 from warptheory.symbolic.input_fields import GaussianField
 from warptheory.symbolic.nodes import Node, Opaque, pairings
 from warptheory.symbolic.quadrature import Environment, Evaluate
+from warptheory.symbolic.values import Part
 
 
 class FieldCovariance(Node):

@@ -11,8 +11,7 @@ import sympy as sp
 from warptheory.core.errors import ArgumentError
 from warptheory.core.expressions import check_name, expression
 from warptheory.fields import CovarianceFunction, laws
-from warptheory.symbolic._display import Part
-from warptheory.symbolic.values import Index, RandomAtom, as_index, as_position, parameter
+from warptheory.symbolic.values import Index, Part, RandomAtom, as_index, as_position, parameter
 
 MEAN = sp.Symbol("mu", real=True)
 DEVIATION = sp.Symbol("sigma", positive=True)

@@ -9,10 +9,9 @@ from warptheory.core.errors import ArgumentError
 from warptheory.core.expressions import check_name
 from warptheory.fields import CovarianceFunction
 from warptheory.kernels import Kernel
-from warptheory.symbolic._display import Part
 from warptheory.symbolic.input_fields import Field, InputField
 from warptheory.symbolic.offset_fields import OffsetField
-from warptheory.symbolic.values import Index, RandomAtom, as_index, derivative_marks
+from warptheory.symbolic.values import Index, Part, RandomAtom, as_index, derivative_marks
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from numpy import ndarray
 
 from warptheory.core.expressions import as_argument
 from warptheory.kernels import POSITION, Kernel, NoClosedFormError, PeriodicFunction
-from warptheory.symbolic._display import Displayed, Part, written
+from warptheory.symbolic._display import Displayed, written
 from warptheory.symbolic.offset_fields import OffsetField
 from warptheory.symbolic.quadrature import (
     CorrelatedNormal,
@@ -29,6 +29,7 @@ from warptheory.symbolic.quadrature import (
     quadrature,
     tensor_grid,
 )
+from warptheory.symbolic.values import Part
 
 _FRACTION_NODES = 24  # of half a pixel: exact to rounding for polynomials, and for covariances smooth over a pixel
 

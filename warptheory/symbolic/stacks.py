@@ -22,7 +22,6 @@ from jaxtyping import Float
 from numpy import ndarray
 
 from warptheory.kernels import FREQUENCY, Kernel
-from warptheory.symbolic._display import Part
 from warptheory.symbolic._terms import Group, NotReducible, whole_index
 from warptheory.symbolic.input_fields import Field, IIDField, InputField, PixelValue
 from warptheory.symbolic.moved_fields import SampledValue, SplattedField, SplatValue, WarpedField
@@ -38,7 +37,7 @@ from warptheory.symbolic.nodes import (
 )
 from warptheory.symbolic.offset_fields import OffsetField
 from warptheory.symbolic.quadrature import Environment, Evaluate, quadrature
-from warptheory.symbolic.values import RandomAtom
+from warptheory.symbolic.values import Part, RandomAtom
 
 Frequencies = tuple[sp.Symbol, ...]
 Transfer = Callable[[Frequencies], tuple[sp.Expr, sp.Expr]]

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 from numbers import Integral
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar, overload
 
 import sympy as sp
 
@@ -15,6 +15,23 @@ _Ordered = TypeVar("_Ordered", bound=sp.Basic)
 
 # The index of series of harmonics, in terms of which their coefficients are written, and the same as an integer.
 SUMMED = (sp.Symbol("j", positive=True), sp.Symbol("j", integer=True, positive=True))
+
+
+_Content = TypeVar("_Content", covariant=True)
+
+
+class Part(Generic[_Content]):
+    """An attribute of a node or a random value: what it is made of, by its place there."""
+
+    def __init__(self, place: int) -> None:
+        self.place = place
+
+    @overload
+    def __get__(self, owner: None, kind: type) -> "Part[_Content]": ...
+    @overload
+    def __get__(self, owner: Displayed, kind: type) -> _Content: ...
+    def __get__(self, owner: Displayed | None, kind: type) -> Any:
+        return self if owner is None else owner.part(self.place)
 
 
 class RandomAtom(Displayed, sp.AtomicExpr):

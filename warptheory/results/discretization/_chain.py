@@ -20,6 +20,7 @@ from warptheory.results.discretization._walkers import autocorrelation, kernel_v
 from warptheory.symbolic import NotConverged
 from warptheory.symbolic.nodes import Node
 from warptheory.symbolic.quadrature import Environment, Evaluate
+from warptheory.symbolic.values import Part
 
 _NEGLIGIBLE = 1e-13  # share of C(0) beyond the lags that are kept
 _MOST_WEIGHTS, _MOST_PRODUCTS = 2**26, 2**34  # half a GiB, and some seconds
@@ -75,16 +76,7 @@ class Walkers:
 class CovarianceAfterLayers(Node):
     """C_L(Δ) on the infinite grid: args (k, K, C₀, L, Δ₁, …, Δ_d); its number by pushing the covariance."""
 
-    @property
-    def kernel(self) -> Kernel:
-        """The kernel."""
-        return cast("Kernel", self.args[0].content)
-
-    @property
-    def free_symbols(self) -> set[sp.Symbol]:
-        """Symbols of the covariances, the number of layers and the lag."""
-        own = [self.args[1].content, self.args[2].content, *self.args[3:]]
-        return set().union(*(part.free_symbols for part in own))
+    kernel = Part[Kernel](0)
 
     def display(self, *, latex: bool) -> sp.Expr:
         """Return C_L(Δ)."""

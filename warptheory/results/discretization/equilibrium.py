@@ -3,9 +3,9 @@
 import math
 import warnings
 from abc import abstractmethod
-from collections.abc import Mapping, Set
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar, cast
+from typing import cast
 
 import numpy as np
 import sympy as sp
@@ -77,12 +77,7 @@ class EquilibriumExperiment(DerivedExperiment):
     row is one such history from x = 0 on, with eight channels that share the offsets, averaged over its later layers.
     """
 
-    text: ClassVar[str]
-
-    @property
-    def symbols(self) -> Set[str]:
-        """The slope, and the variance that is added."""
-        return {TAU.name, CHI.name}
+    symbols = frozenset({TAU.name, CHI.name})
 
     def check_values(self, values: Mapping[str, float]) -> None:
         """Check that the start is forgotten in some thousand layers."""
@@ -121,9 +116,6 @@ class EquilibriumExperiment(DerivedExperiment):
         y = warping.warp(x, offsets, self.setting.kernel, "periodic") + force
         return y - y.mean(-1, keepdim=True)
 
-    def __str__(self) -> str:
-        return f"{self.text}, {self.setting.kernel}, d = {self.setting.dim}"
-
 
 def _random_waves(generator: np.random.Generator, shape: tuple[int, ...], period: int) -> Tensor:
     """Return ξ cos kn + ζ sin kn, k = 2π/period, ξ and ζ standard normal, shape (*shape, period)."""
@@ -137,7 +129,7 @@ def _random_waves(generator: np.random.Generator, shape: tuple[int, ...], period
 class GradientAtEquilibrium(EquilibriumExperiment):
     """The variance of the differences of neighbours, 2(C(0) − C(1))."""
 
-    text: ClassVar[str] = "2(C(0) − C(1)) at equilibrium"
+    text = "2(C(0) − C(1)) at equilibrium, {kernel}, d = {dim}"
 
     def steps(self) -> tuple[Step, ...]:
         """Return the steps from the iterated layers to the balance of the variance.
@@ -167,7 +159,7 @@ class GradientAtEquilibrium(EquilibriumExperiment):
 class RatioAtEquilibrium(EquilibriumExperiment):
     """The power at the second of two frequencies over that at the first."""
 
-    text: ClassVar[str] = "P(7π/16)/P(3π/16) at equilibrium"
+    text = "P(7π/16)/P(3π/16) at equilibrium, {kernel}, d = {dim}"
 
     def steps(self) -> tuple[Step, ...]:
         """Return the steps from the iterated layers to linear equations."""
@@ -252,10 +244,7 @@ _FARTHEST_LAG = 1e3  # pixels, in the search for a root
 class PositiveRoot(Node):
     """The positive root of an increasing function: args (function, its symbol)."""
 
-    @property
-    def free_symbols(self) -> set[sp.Symbol]:
-        """Symbols of the function, without its own."""
-        return self.args[0].free_symbols - {self.args[1]}
+    bound = slice(1, 2)
 
     def display(self, *, latex: bool) -> sp.Expr:
         """Return root(f)."""
@@ -274,10 +263,7 @@ class PositiveRoot(Node):
 class CosineTransform(Node):
     """∫ f(r) cos ωr dr over the line for an even f: args (f, r, ω)."""
 
-    @property
-    def free_symbols(self) -> set[sp.Symbol]:
-        """Symbols of f, without r, and of ω."""
-        return (self.args[0].free_symbols - {self.args[1]}) | self.args[2].free_symbols
+    bound = slice(1, 2)
 
     @property
     def integral(self) -> sp.Expr:

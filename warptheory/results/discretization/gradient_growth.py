@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar
 
 import numpy as np
 import sympy as sp
@@ -61,7 +60,7 @@ LATER_GROWTH = "growth of the gradient variance in L layers"
 class GradientGrowth(LayersExperiment):
     """(C_y(0) − C_y(1))/(C(0) − C(1)) after one layer."""
 
-    text: ClassVar[str] = "(C_y(0) − C_y(1))/(C(0) − C(1))"
+    text = "(C_y(0) − C_y(1))/(C(0) − C(1)), {kernel}, d = {dim}"
 
     def steps(self) -> tuple[Step, ...]:
         """Return the steps from the moments to truncated moments of the normal law."""
@@ -100,8 +99,8 @@ class GradientGrowth(LayersExperiment):
 class GrowthInLayers(GradientGrowth):
     """(C_L(0) − C_L(1))/(C(0) − C(1)) after L layers."""
 
-    text: ClassVar[str] = "(C_L(0) − C_L(1))/(C(0) − C(1))"
-    is_stack: ClassVar[bool] = True
+    text = "(C_L(0) − C_L(1))/(C(0) − C(1)), {kernel}, d = {dim}"
+    is_stack = True
 
     def steps(self) -> tuple[Step, ...]:
         """Return the two routes through the layers."""
@@ -153,10 +152,7 @@ class SmallScaleLimit(Node):
     Kernels with knots leave odd powers, from E|η|³ on.
     """
 
-    @property
-    def free_symbols(self) -> set[sp.Symbol]:
-        """Symbols of the function, without h."""
-        return self.args[0].free_symbols - {self.args[1]}
+    bound = slice(1, 2)
 
     def display(self, *, latex: bool) -> sp.Expr:
         """Return the limit, to be taken."""

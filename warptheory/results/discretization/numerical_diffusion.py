@@ -22,7 +22,7 @@ from warptheory.results._result import Result
 from warptheory.results._setting import Setting
 from warptheory.results.discretization._walkers import PairWeight, autocorrelation, kernel_variance, polynomial_kernel
 from warptheory.results.fields._fields import frequencies
-from warptheory.symbolic import OffsetField, Step
+from warptheory.symbolic import OffsetField, Step, restated
 from warptheory.symbolic.averages import averaging_reason, evaluate_averages
 from warptheory.symbolic.nodes import KernelValue, Node, OffsetAverage, Opaque, kernel_argument
 from warptheory.symbolic.quadrature import Environment, Evaluate
@@ -63,7 +63,8 @@ class PowerTransfer(DerivedExperiment):
     Drawn is a wave √2 cos(ω·n + θ) of mean square one on a periodic grid; power is that of the discrete transform at ω.
     """
 
-    text: ClassVar[str] = "|ŷ(ω)|²/|x̂(ω)|²"
+    text = "|ŷ(ω)|²/|x̂(ω)|², {kernel}, d = {dim}"
+    pixels: ClassVar[Mapping[int, int]] = dict.fromkeys((1, 2, 3), _PERIOD)
 
     def steps(self) -> tuple[Step, ...]:
         """Return the steps of R̂ by the partition of unity."""
@@ -76,7 +77,7 @@ class PowerTransfer(DerivedExperiment):
 
     def row_elements(self, values: Mapping[str, float]) -> int:
         """Return the number of pixels of a row, over its layers."""
-        return self._layers(values) * int(_PERIOD**self.setting.dim)
+        return self._layers(values) * super().row_elements(values)
 
     def sample(
         self, generator: np.random.Generator, rows: int, values: Mapping[str, float], device: str = "cpu"
@@ -87,12 +88,12 @@ class PowerTransfer(DerivedExperiment):
             ArgumentError: a frequency that is not on the grid.
         """
         dim, mode = self.setting.dim, self._mode(values)
-        phase = 2 * math.pi / _PERIOD * np.tensordot(mode, np.indices((_PERIOD,) * dim), axes=1)
+        phase = 2 * math.pi / _PERIOD * np.tensordot(mode, np.indices(self.grid), axes=1)
         angles = 2 * math.pi * generator.random((rows, *[1] * dim)) + phase
         y = torch.from_numpy(math.sqrt(2) * np.cos(angles))[:, None].to(device)
         for _ in range(self._layers(values)):
             drawn = torch.from_numpy(self._offsets(generator, (rows, dim, *[1] * dim), values)).to(device)
-            y = warping.warp(y, drawn.expand(rows, dim, *[_PERIOD] * dim), self.setting.kernel, "periodic")
+            y = warping.warp(y, drawn.expand(rows, dim, *self.grid), self.setting.kernel, "periodic")
         transform = torch.fft.fftn(y[:, 0], dim=tuple(range(1, dim + 1)), norm="forward")
         return cast("Tensor", 2 * transform[(slice(None), *mode)].abs().square())
 
@@ -114,16 +115,13 @@ class PowerTransfer(DerivedExperiment):
             raise ArgumentError("values", expected=expected, received=dict(values))
         return mode
 
-    def __str__(self) -> str:
-        return f"{self.text}, {self.setting.kernel}, d = {self.setting.dim}"
-
 
 @result.quantity("power transfer, normal offsets", values=_on_the_grid)
 @dataclass(frozen=True)
 class NormalPowerTransfer(PowerTransfer):
     """The same for an offset N(0, s²) along each axis, whose fractions are not equally likely."""
 
-    text: ClassVar[str] = "|ŷ(ω)|²/|x̂(ω)|², offsets N(0, s²)"
+    text = "|ŷ(ω)|²/|x̂(ω)|², offsets N(0, s²), {kernel}, d = {dim}"
 
     def steps(self) -> tuple[Step, ...]:
         """Return the steps by the Fourier series of a(j)."""
@@ -147,7 +145,7 @@ class NormalPowerTransfer(PowerTransfer):
 class PowerTransferOfLayers(PowerTransfer):
     """The same after L layers."""
 
-    text: ClassVar[str] = "|ŷ(ω)|²/|x̂(ω)|² after L layers"
+    text = "|ŷ(ω)|²/|x̂(ω)|² after L layers, {kernel}, d = {dim}"
 
     def steps(self) -> tuple[Step, ...]:
         """Take the steps of one layer to the power L, the solution of P(l + 1) = R̂ P(l), P(0) = 1."""
@@ -162,14 +160,7 @@ class PowerTransferOfLayers(PowerTransfer):
         pushed = WaveThroughLayers(kernel, LAYERS, *frequencies(self.setting.dim))
         return (
             Step("Push the covariance of a wave", "C_l(Δ) = Σ_δ a(Δ − δ) C_{l−1}(δ) from C₀(δ) = exp(iω·δ)", pushed),
-            *(
-                Step(
-                    step.name,
-                    reason * (number == 0) + step.reason,
-                    powers.subs({before: LAYERS, transfer: step.expression}),
-                )
-                for number, step in enumerate(super().steps())
-            ),
+            *restated(super().steps(), reason, lambda one: powers.subs({before: LAYERS, transfer: one})),
         )
 
     @property
