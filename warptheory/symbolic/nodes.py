@@ -101,6 +101,19 @@ class Node(Displayed, sp.Expr):
         raise NotImplementedError(type(self).__name__)
 
 
+class AsIntegral(Node):
+    """A node that prints as an integral, which sympy may do."""
+
+    @property
+    def integral(self) -> sp.Expr:
+        """The integral, to be done."""
+        raise NotImplementedError(type(self).__name__)
+
+    def display(self, *, latex: bool) -> sp.Expr:
+        """Return the integral."""
+        return self.integral
+
+
 class ExpectedValue(Node):
     """E[monomial] of random variables, before anything is known about it: args (monomial,)."""
 
@@ -261,7 +274,7 @@ class OffsetAverage(Node):
         return found
 
 
-class FractionMean(Node):
+class FractionMean(AsIntegral):
     """∫ of an expression over fractions in [0, 1)ᵈ: args (expression, f₁, …, f_d)."""
 
     bound = slice(1, None)
@@ -270,10 +283,6 @@ class FractionMean(Node):
     def integral(self) -> sp.Integral:
         """The integral as sympy writes it."""
         return sp.Integral(self.args[0], *((f, 0, 1) for f in self.args[1:]))
-
-    def display(self, *, latex: bool) -> sp.Expr:
-        """Return the integral."""
-        return self.integral
 
     def numeric(self, environment: Environment, evaluate: Evaluate) -> float | ndarray:
         """Integrate by Gauss–Legendre panels of half a pixel, cut where kernels have knots; a scalar."""

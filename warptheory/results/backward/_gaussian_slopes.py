@@ -16,7 +16,7 @@ from scipy import special
 
 from warptheory.results._setting import TAU
 from warptheory.symbolic.gaussian import gaussian_mean, normal_density
-from warptheory.symbolic.nodes import Node
+from warptheory.symbolic.nodes import AsIntegral, Node
 from warptheory.symbolic.quadrature import Environment, Evaluate
 
 JACOBIAN = sp.Symbol("J", real=True)
@@ -93,7 +93,7 @@ class OrientedNormalMean(Node):
         return float(total)
 
 
-class SmoothIntegral(Node):
+class SmoothIntegral(AsIntegral):
     """The integral of a smooth function over an interval: args (function, u, lower, upper).
 
     Its number comes from the Gauss–Legendre rule.
@@ -105,10 +105,6 @@ class SmoothIntegral(Node):
     def integral(self) -> sp.Integral:
         """The integral, to be done."""
         return sp.Integral(self.args[0], self.args[1:])
-
-    def display(self, *, latex: bool) -> sp.Expr:
-        """Return the integral."""
-        return self.integral
 
     def numeric(self, environment: Environment, evaluate: Evaluate) -> float:
         """Sum over the nodes."""

@@ -16,7 +16,7 @@ from warptheory.results._result import Result
 from warptheory.results._setting import TAU
 from warptheory.results.backward._smooth_offsets import CrossedGrid, WaveGrid
 from warptheory.symbolic import Step
-from warptheory.symbolic.nodes import Node
+from warptheory.symbolic.nodes import AsIntegral
 from warptheory.symbolic.quadrature import Environment, Evaluate
 
 result = Result(
@@ -254,7 +254,7 @@ def _rational(integral: sp.Integral) -> sp.Expr:
 _TORUS_POINTS = {1: 512, 2: 256, 3: 96}  # along each axis
 
 
-class TorusMean(Node):
+class TorusMean(AsIntegral):
     """The mean of a function over the torus [0, 2π)ᵈ: args (function, t₁, …, t_d).
 
     Its number comes from the trapezoid rule, which converges geometrically for smooth periodic functions.
@@ -268,10 +268,6 @@ class TorusMean(Node):
         function, *coordinates = self.args
         period = 2 * sp.pi
         return sp.Integral(function / period ** len(coordinates), *((t, 0, period) for t in coordinates))
-
-    def display(self, *, latex: bool) -> sp.Expr:
-        """Return the integral."""
-        return self.integral
 
     def numeric(self, environment: Environment, evaluate: Evaluate) -> float:
         """Sum over a grid."""

@@ -27,7 +27,7 @@ from warptheory.results.discretization._layers import WALKERS, derived, differen
 from warptheory.results.discretization._stationary import MeanForce, SolvedPower, StationaryGradient, StationaryPower
 from warptheory.results.discretization._walkers import kernel_variance
 from warptheory.symbolic import Step
-from warptheory.symbolic.nodes import Node, kernel_argument
+from warptheory.symbolic.nodes import AsIntegral, Node, kernel_argument
 from warptheory.symbolic.quadrature import Environment, Evaluate
 
 result = Result(
@@ -260,7 +260,7 @@ class PositiveRoot(Node):
         )
 
 
-class CosineTransform(Node):
+class CosineTransform(AsIntegral):
     """∫ f(r) cos ωr dr over the line for an even f: args (f, r, ω)."""
 
     bound = slice(1, 2)
@@ -270,10 +270,6 @@ class CosineTransform(Node):
         """Twice the integral over r > 0, to be done."""
         function, lag, frequency = self.args
         return 2 * sp.Integral(function * sp.cos(frequency * lag), (lag, 0, sp.oo))
-
-    def display(self, *, latex: bool) -> sp.Expr:
-        """Return the integral."""
-        return self.integral
 
     def numeric(self, environment: Environment, evaluate: Evaluate) -> float:
         """Sum over half waves, with the tail extrapolated (QUADPACK)."""
