@@ -12,6 +12,8 @@ import sympy as sp
 from jaxtyping import Float
 from torch import Tensor
 
+from warptheory import kernels
+from warptheory.kernels import Kernel
 from warptheory.results._setting import Setting
 from warptheory.symbolic import Derivation, Statistic, Step
 
@@ -46,6 +48,11 @@ class DerivedExperiment(Statistic):
     @abstractmethod
     def symbols(self) -> Set[str]:
         """Names of the symbols that need a number before rows can be drawn."""
+
+    @property
+    def kernel(self) -> Kernel:
+        """The interpolation kernel."""
+        return kernels.get(self.setting.kernel)
 
     @property
     def grid(self) -> tuple[int, ...]:

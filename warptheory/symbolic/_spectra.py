@@ -39,11 +39,6 @@ class SmoothedCovariance(Node):
     lag = Part[sp.Tuple](1)
     spread = Part[sp.Expr](2)
 
-    @property
-    def free_symbols(self) -> set[sp.Symbol]:
-        """Symbols of the lag, its variance, the spacing and the covariance."""
-        return super().free_symbols | self.field.spacing.free_symbols | self.field.covariance_symbols
-
     def display(self, *, latex: bool) -> sp.Expr:
         """Return the integral."""
         spacing, omega = self.field.spacing, frequencies(len(self.lag))

@@ -57,11 +57,6 @@ class SpectralIntegral(Node):
     bound = slice(2, None)
     field = Part[GaussianField](0)
 
-    @property
-    def free_symbols(self) -> set[sp.Symbol]:
-        """Symbols of the covariance, the spacing and the response."""
-        return super().free_symbols | self.field.spacing.free_symbols | self.field.covariance_symbols
-
     def display(self, *, latex: bool) -> sp.Expr:
         """Return the integral."""
         omega = frequencies(len(self.args) - 2)

@@ -33,11 +33,6 @@ class FieldCovariance(Node):
         """Order of the derivative along each axis."""
         return tuple(map(int, self.args[2]))
 
-    @property
-    def free_symbols(self) -> set[sp.Symbol]:
-        """Symbols of the lag, of the spacing and of the covariance."""
-        return super().free_symbols | self.field.spacing.free_symbols | self.field.covariance_symbols
-
     def inserted(self) -> sp.Expr:
         """Return the value for the field's covariance, the node itself for any covariance, or one without a formula."""
         covariance, spacing = self.field.covariance, self.field.spacing
@@ -153,7 +148,7 @@ class GaussianMoment(Node):
     @property
     def free_symbols(self) -> set[sp.Symbol]:
         """Symbols of the points, of the mean, the spacing and the covariance."""
-        return super().free_symbols.union(*(parameter.free_symbols for parameter in self.field.parameters))
+        return super().free_symbols | self.field.mean.free_symbols
 
     def display(self, *, latex: bool) -> sp.Expr:
         """Return E(x[m₁] x[m₂] …)."""

@@ -179,6 +179,11 @@ class GaussianField(InputField):
         return set() if self.covariance is None else self.covariance.free_symbols
 
     @property
+    def free_symbols(self) -> set[sp.Symbol]:
+        """Symbols of the covariance and the spacing, by which covariances of pixels are told."""
+        return self.covariance_symbols | self.spacing.free_symbols
+
+    @property
     def parameters(self) -> list[sp.Expr]:
         """The mean, the spacing, and the covariance's own symbols."""
         return [self.mean, self.spacing, *self.covariance_symbols]

@@ -12,8 +12,8 @@ from scipy import sparse
 from scipy.sparse import linalg as sparse_linalg
 from torch import Tensor
 
-from warptheory import kernels, warping
-from warptheory.kernels import FRACTION, Kernel, PeriodicFunction
+from warptheory import warping
+from warptheory.kernels import FRACTION, PeriodicFunction
 from warptheory.results._experiment import DerivedExperiment
 from warptheory.results._ranges import Range, whole
 from warptheory.results._result import Result
@@ -63,16 +63,7 @@ _MANY = {1: whole(4096, 1024, 6144), 2: whole(64, 24, 80)}
 _MATRICES = {1: whole(64, 24, 96), 2: whole(8, 5, 10), 3: whole(4, 4, 5)}
 
 
-class _OfKernel(DerivedExperiment):
-    """An experiment on the matrix of W for the setting's kernel."""
-
-    @property
-    def kernel(self) -> Kernel:
-        """The interpolation kernel."""
-        return kernels.get(self.setting.kernel)
-
-
-class RowSumExperiment(_OfKernel):
+class RowSumExperiment(DerivedExperiment):
     """Sums of absolute weights of the rows of W, from its matrix on a periodic grid."""
 
     symbols = frozenset[str]()
@@ -159,7 +150,7 @@ class MeanAbsoluteRowSum(RowSumExperiment):
         return self.row_sums(offsets, device).mean(1)
 
 
-class TorusExperiment(_OfKernel):
+class TorusExperiment(DerivedExperiment):
     """W on a torus of Nᵈ pixels, positions uniform over it."""
 
     symbols = frozenset({SIZE.name})
@@ -335,7 +326,7 @@ class SchurBound(NormExperiment):
     kernels=("linear", "nearest", "bspline3"),
     values={THRESHOLD.name: Range(1.6, 1.1, 2.4)},
 )
-class ColumnSumTail(_OfKernel):
+class ColumnSumTail(DerivedExperiment):
     """The probability that a column of W sums to more than t, for weights ≥ 0 and positions uniform over a wide torus.
 
     Drawn is the share of columns that do: the splat of ones.

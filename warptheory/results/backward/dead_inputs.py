@@ -9,9 +9,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from warptheory import kernels, symbolic, warping
+from warptheory import symbolic, warping
 from warptheory.core.errors import ArgumentError
-from warptheory.kernels import Kernel
 from warptheory.results._experiment import DerivedExperiment
 from warptheory.results._ranges import Range, limit
 from warptheory.results._result import Result
@@ -57,11 +56,6 @@ class DeadShareExperiment(DerivedExperiment):
     The gradient sent back is random with a density, so what reaches a pixel is zero with probability zero
     unless no output reads it: weights of both signs cannot hide a reading by cancelling.
     """
-
-    @property
-    def kernel(self) -> Kernel:
-        """The interpolation kernel."""
-        return kernels.get(self.setting.kernel)
 
     @property
     def offsets(self) -> OffsetField:

@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from warptheory import kernels, warping
+from warptheory import warping
 from warptheory.core.errors import ArgumentError
 from warptheory.results._depth import LAYERS, Iterate, solved
 from warptheory.results._experiment import DerivedExperiment, MomentExperiment
@@ -165,7 +165,7 @@ class WideSecondMomentOfMany(WideSecondMoment):
     @property
     def layers(self) -> int:
         """The number L of layers after which a share ρ̄ᵈ⁽ᴸ⁺¹⁾ of the limit is missing that does not matter."""
-        kept = kernels.get(self.setting.kernel).functionals().as_floats()["rho_bar"] ** self.setting.dim
+        kept = self.kernel.functionals().as_floats()["rho_bar"] ** self.setting.dim
         return math.ceil(math.log(_MISSING) / math.log(kept)) - 1
 
 
@@ -183,7 +183,7 @@ class WideDeadStack(SplattedOnes):
     def steps(self) -> tuple[Step, ...]:
         """Return the steps from the readings of an input to those whose own gradient is not zero."""
         q = sp.Symbol("q", positive=True)
-        all_dead = PoissonPower(support_size(kernels.get(self.setting.kernel)) ** self.setting.dim, q)
+        all_dead = PoissonPower(support_size(self.kernel) ** self.setting.dim, q)
         return (
             Step(
                 "Readings",

@@ -5,7 +5,7 @@ from abc import abstractmethod
 from collections.abc import Callable, Mapping, Set
 from dataclasses import dataclass
 from functools import partial
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import sympy as sp
@@ -19,6 +19,7 @@ from warptheory.kernels import Kernel
 from warptheory.results._depth import LAYERS
 from warptheory.results._experiment import DerivedExperiment, DerivedStatistic
 from warptheory.results._ranges import Range
+from warptheory.results._result import Result
 from warptheory.results._setting import TAU, Setting
 from warptheory.results.discretization._chain import CovarianceAfterLayers, MeanOverWalks
 from warptheory.results.discretization._definition import derived_weights, variance_of_difference
@@ -180,7 +181,7 @@ class LayersExperiment(DerivedExperiment):
     @property
     def layer(self) -> OneLayer:
         """What one of the layers makes of C."""
-        return OneLayer(kernels.get(self.setting.kernel), self.setting.dim)
+        return OneLayer(self.kernel, self.setting.dim)
 
     def sample(
         self, generator: np.random.Generator, rows: int, values: Mapping[str, float], device: str = "cpu"
@@ -206,10 +207,28 @@ class LayersExperiment(DerivedExperiment):
         """Return what is seen of the layers' input and output, shape (rows,)."""
 
 
-def derived(text: str, steps: Callable[[Kernel, int], tuple[Step, ...]], setting: Setting) -> DerivedStatistic:
-    """Return a statistic that is derived for the kernel and the number of axes, and not drawn."""
-    named = f"{text}, {setting.kernel}, d = {setting.dim}"
-    return DerivedStatistic(named, partial(steps, kernels.get(setting.kernel), setting.dim))
+StepsOfKernel = Callable[[Kernel, int], tuple[Step, ...]]
+
+
+def derived(result: Result, name: str, text: str, **options: Any) -> Callable[[StepsOfKernel], StepsOfKernel]:
+    """Return what declares the steps for a kernel and a number of axes as a quantity of a result, which is not drawn.
+
+    Args:
+        result: the result.
+        name: name of the quantity.
+        text: the statistic in plain text, but for the kernel and the number of axes.
+        **options: as in `Result.quantity`.
+    """
+
+    def declare(steps: StepsOfKernel) -> StepsOfKernel:
+        @result.quantity(name, **options)
+        def states(setting: Setting) -> DerivedStatistic:
+            named = f"{text}, {setting.kernel}, d = {setting.dim}"
+            return DerivedStatistic(named, partial(steps, kernels.get(setting.kernel), setting.dim))
+
+        return steps
+
+    return declare
 
 
 def difference_power(x: Float[Tensor, "rows C *S"]) -> Float[Tensor, "rows"]:

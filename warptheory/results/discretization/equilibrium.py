@@ -15,13 +15,13 @@ from numpy import ndarray
 from scipy import integrate, optimize
 from torch import Tensor
 
-from warptheory import kernels, warping
+from warptheory import warping
 from warptheory.core.errors import ArgumentError
 from warptheory.kernels import Kernel
-from warptheory.results._experiment import DerivedExperiment, DerivedStatistic
+from warptheory.results._experiment import DerivedExperiment
 from warptheory.results._ranges import Range
 from warptheory.results._result import Result
-from warptheory.results._setting import TAU, Setting
+from warptheory.results._setting import TAU
 from warptheory.results.discretization._definition import change_of_covariance, derived_weights
 from warptheory.results.discretization._layers import WALKERS, derived, difference_power
 from warptheory.results.discretization._stationary import MeanForce, SolvedPower, StationaryGradient, StationaryPower
@@ -137,7 +137,7 @@ class GradientAtEquilibrium(EquilibriumExperiment):
         Raises:
             ArithmeticError: a kernel of which more than the nearest lags take part.
         """
-        kernel = kernels.get(self.setting.kernel)
+        kernel = self.kernel
         balance = (CHI - _stationary(MeanForce, kernel, 0)) / _loss_by_gradient(kernel)
         return (
             Step("Iterate the layers", _SETTLED, _stationary(StationaryGradient, kernel, 1)),
@@ -163,7 +163,7 @@ class RatioAtEquilibrium(EquilibriumExperiment):
 
     def steps(self) -> tuple[Step, ...]:
         """Return the steps from the iterated layers to linear equations."""
-        kernel = kernels.get(self.setting.kernel)
+        kernel = self.kernel
         low, high = MODES
         iterated, solved = (
             _stationary(node, kernel, high) / _stationary(node, kernel, low) for node in (StationaryPower, SolvedPower)
@@ -182,24 +182,6 @@ class RatioAtEquilibrium(EquilibriumExperiment):
         """Return the ratio of the powers, and its gradient, shape (2,)."""
         low, high = means
         return float(high / low), np.array([-high / low**2, 1 / low])
-
-
-@result.quantity("lag of balance", checked_by=(RATIO,))
-def lag_of_balance(setting: Setting) -> DerivedStatistic:
-    """State r_*, the lag at which roughening and diffusion are equal."""
-    return derived("r_*", _lag_steps, setting)
-
-
-@result.quantity("gradient variance at equilibrium, continuum", checked_by=(GRADIENT,))
-def gradient_in_continuum(setting: Setting) -> DerivedStatistic:
-    """State λ₂ of the stationary field."""
-    return derived("λ₂ at equilibrium", _gradient_steps, setting)
-
-
-@result.quantity("spectrum at equilibrium, continuum", checked_by=(RATIO,))
-def spectrum_in_continuum(setting: Setting) -> DerivedStatistic:
-    """State ω² S(ω) of the stationary field."""
-    return derived("ω² S(ω) at equilibrium", _spectrum_steps, setting)
 
 
 _DISTANCE = sp.Symbol("Delta", real=True)
@@ -292,7 +274,8 @@ def _curvature_of_balance(kernel: Kernel) -> sp.Expr:
     return solution
 
 
-def _lag_steps(kernel: Kernel, dim: int) -> tuple[Step, ...]:
+@derived(result, "lag of balance", "r_*", checked_by=(RATIO,))
+def lag_steps(kernel: Kernel, dim: int) -> tuple[Step, ...]:
     """Return the steps of r_*, the lag at which roughening and diffusion are equal."""
     roughening, diffusion = change_of_covariance(kernel, _LAG, _CURVATURE)
     balance = sp.expand(2 * (roughening - diffusion) / _CURVATURE)
@@ -303,7 +286,23 @@ def _lag_steps(kernel: Kernel, dim: int) -> tuple[Step, ...]:
     )
 
 
-def _spectrum_steps(kernel: Kernel, dim: int) -> tuple[Step, ...]:
+@derived(result, "gradient variance at equilibrium, continuum", "λ₂ at equilibrium", checked_by=(GRADIENT,))
+def gradient_steps(kernel: Kernel, dim: int) -> tuple[Step, ...]:
+    """Return the steps of λ₂ of the stationary field."""
+    spectrum = spectrum_steps(kernel, dim)[-1].expression
+    integral = sp.Integral(spectrum / sp.pi, (_FREQUENCY, 0, sp.oo))
+    return (
+        Step("Integrate the spectrum", "λ₂ = ∫ω²S dω/2π", integral),
+        Step(
+            "At lag 0",
+            "λ₂ = −C″(0) = 2χ/κ: what is lost is what is fed in",
+            -_curvature_of_balance(kernel).subs(_LAG, 0),
+        ),
+    )
+
+
+@derived(result, "spectrum at equilibrium, continuum", "ω² S(ω) at equilibrium", checked_by=(RATIO,))
+def spectrum_steps(kernel: Kernel, dim: int) -> tuple[Step, ...]:
     """Return the steps of ω²S(ω) of the stationary field."""
     curvature = _curvature_of_balance(kernel)
     width = sp.Symbol("b", positive=True)  # √κ/τ
@@ -328,17 +327,3 @@ def _transform(rest: sp.Expr, width: sp.Symbol) -> sp.Expr:
         raise ArithmeticError(f"{rest} has to be a multiple of 1/(r² + {width}²)")
     half = sp.integrate(sp.cos(_FREQUENCY * _LAG) / (_LAG**2 + width**2), (_LAG, 0, sp.oo))
     return 2 * ratio * sp.simplify(half.rewrite(sp.exp))
-
-
-def _gradient_steps(kernel: Kernel, dim: int) -> tuple[Step, ...]:
-    """Return the steps of λ₂ of the stationary field."""
-    spectrum = _spectrum_steps(kernel, dim)[-1].expression
-    integral = sp.Integral(spectrum / sp.pi, (_FREQUENCY, 0, sp.oo))
-    return (
-        Step("Integrate the spectrum", "λ₂ = ∫ω²S dω/2π", integral),
-        Step(
-            "At lag 0",
-            "λ₂ = −C″(0) = 2χ/κ: what is lost is what is fed in",
-            -_curvature_of_balance(kernel).subs(_LAG, 0),
-        ),
-    )

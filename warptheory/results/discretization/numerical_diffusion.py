@@ -3,7 +3,6 @@
 import math
 from collections.abc import Mapping, Set
 from dataclasses import dataclass
-from functools import partial
 from typing import ClassVar, cast
 
 import numpy as np
@@ -12,14 +11,15 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from warptheory import kernels, warping
+from warptheory import warping
 from warptheory.core.errors import ArgumentError
 from warptheory.kernels import Kernel
 from warptheory.results._depth import LAYERS
-from warptheory.results._experiment import DerivedExperiment, DerivedStatistic
+from warptheory.results._experiment import DerivedExperiment
 from warptheory.results._ranges import Range, whole
 from warptheory.results._result import Result
 from warptheory.results._setting import Setting
+from warptheory.results.discretization._layers import derived
 from warptheory.results.discretization._walkers import PairWeight, autocorrelation, kernel_variance, polynomial_kernel
 from warptheory.results.fields._fields import frequencies
 from warptheory.symbolic import OffsetField, Step, restated
@@ -68,7 +68,7 @@ class PowerTransfer(DerivedExperiment):
 
     def steps(self) -> tuple[Step, ...]:
         """Return the steps of R̂ by the partition of unity."""
-        return _uniform_power(kernels.get(self.setting.kernel), self.setting.dim)
+        return _uniform_power(self.kernel, self.setting.dim)
 
     @property
     def symbols(self) -> Set[str]:
@@ -125,7 +125,7 @@ class NormalPowerTransfer(PowerTransfer):
 
     def steps(self) -> tuple[Step, ...]:
         """Return the steps by the Fourier series of a(j)."""
-        return _power_steps(OffsetField("normal", self.setting.dim, shared=True), kernels.get(self.setting.kernel))
+        return _power_steps(OffsetField("normal", self.setting.dim, shared=True), self.kernel)
 
     @property
     def symbols(self) -> Set[str]:
@@ -156,7 +156,7 @@ class PowerTransferOfLayers(PowerTransfer):
             "a wave remains a wave, and each layer's offset is independent of the others': P(l + 1) = R̂ P(l), "
             "P(0) = 1; "
         )
-        kernel = kernel_argument(kernels.get(self.setting.kernel))
+        kernel = kernel_argument(self.kernel)
         pushed = WaveThroughLayers(kernel, LAYERS, *frequencies(self.setting.dim))
         return (
             Step("Push the covariance of a wave", "C_l(Δ) = Σ_δ a(Δ − δ) C_{l−1}(δ) from C₀(δ) = exp(iω·δ)", pushed),
@@ -170,13 +170,6 @@ class PowerTransferOfLayers(PowerTransfer):
 
     def _layers(self, values: Mapping[str, float]) -> int:
         return int(values[LAYERS.name])
-
-
-@result.quantity("the kernel's own variance", checked_by=("power transfer",))
-def own_variance(setting: Setting) -> DerivedStatistic:
-    """State κ = ∫u² a(u) du."""
-    text = f"κ = ∫u² a(u) du, {setting.kernel}, d = {setting.dim}"
-    return DerivedStatistic(text, partial(_variance_steps, kernels.get(setting.kernel)))
 
 
 class WaveThroughLayers(Node):
@@ -258,7 +251,8 @@ def _lost(kernel: Kernel, omega: sp.Symbol) -> sp.Expr:
     return sp.Add(*lost)
 
 
-def _variance_steps(kernel: Kernel) -> tuple[Step, ...]:
+@derived(result, "the kernel's own variance", "κ = ∫u² a(u) du", checked_by=("power transfer",))
+def variance_steps(kernel: Kernel, dim: int) -> tuple[Step, ...]:
     """Return the steps from −R̂″(0) to κ = ∫u² a(u) du = 2∫u² k(u) du; the number of axes does not matter.
 
     Raises:

@@ -13,7 +13,7 @@ from jaxtyping import Float
 from scipy import optimize
 from torch import Tensor
 
-from warptheory import kernels, warping
+from warptheory import warping
 from warptheory.results._experiment import DerivedExperiment
 from warptheory.results._setting import PIXEL
 from warptheory.results.fields._fields import SPACING, uniform_offsets
@@ -106,7 +106,7 @@ class Ceiling(DerivedExperiment):
         self, generator: np.random.Generator, rows: int, values: Mapping[str, float], device: str = "cpu"
     ) -> Float[Tensor, "rows"]:
         """Draw phases and offsets, and return the mean square over the pixels within the margin, shape (rows,)."""
-        kernel, dim, size = kernels.get(self.setting.kernel), self.setting.dim, self.grid
+        kernel, dim, size = self.kernel, self.setting.dim, self.grid
         # Powers have the period π in the phase, which is stratified: else it would be nearly all of the scatter.
         phases = math.pi * (np.arange(_PHASES) + generator.random((rows, _PHASES))) / _PHASES
         # θ along each axis, in radians per pixel.
