@@ -147,9 +147,9 @@ class Case:
 
     def trial(self, prepared: Prepared) -> Judgement:
         """Return the judgement of a theory, whose chunks workers run."""
-        return self.judgement(self.claim(prepared))
+        return self.judgement(self.claim(prepared), Judgement)
 
-    def judgement(self, claim: Claim, kind: Callable[..., _Judgement] = Judgement, **own: Any) -> _Judgement:
+    def judgement(self, claim: Claim, kind: Callable[..., _Judgement], **own: Any) -> _Judgement:
         """Return the judgement of a claim, of a kind that may take more of its own; workers run its chunks."""
         plan = self.plan
         # Smaller effects take more work, and may have it.

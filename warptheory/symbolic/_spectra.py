@@ -21,7 +21,7 @@ from warptheory.symbolic.input_fields import GaussianField
 from warptheory.symbolic.nodes import Node, OffsetAverage, Opaque
 from warptheory.symbolic.offset_fields import OffsetField, axis_symbols
 from warptheory.symbolic.quadrature import Environment, Evaluate, gauss_legendre
-from warptheory.symbolic.values import Part
+from warptheory.symbolic.values import Argument
 
 _LAST_EXPONENT = 37.0  # exp(−37) < 1e−16
 _DEVIATIONS = 7.5  # of a normal lag, over which its characteristic function is resolved
@@ -35,9 +35,9 @@ class SmoothedCovariance(Node):
     The lag Δ in pixels, its variance v along each axis, the spread, in pixels².
     """
 
-    field = Part[GaussianField](0)
-    lag = Part[sp.Tuple](1)
-    spread = Part[sp.Expr](2)
+    field = Argument[GaussianField](0)
+    lag = Argument[sp.Tuple](1)
+    spread = Argument[sp.Expr](2)
 
     def display(self, *, latex: bool) -> sp.Expr:
         """Return the integral."""

@@ -36,7 +36,7 @@ from warptheory.symbolic.moved_fields import SampledValue
 from warptheory.symbolic.nodes import ExpectedValue, Node, Opaque, kernel_label
 from warptheory.symbolic.offset_fields import axis_symbols
 from warptheory.symbolic.quadrature import Environment, Evaluate, gauss_legendre
-from warptheory.symbolic.values import Part, RandomAtom, in_order
+from warptheory.symbolic.values import Argument, RandomAtom, in_order
 
 EXACT = "exact"  # stands where a kernel would: the field is read between its pixels without one
 _NODES = 16  # of a panel
@@ -55,7 +55,7 @@ class SpectralIntegral(Node):
     """(2π)⁻ᵈ ∫ S(ω) R(hω) dω: args (field, R, θ₁, …, θ_d), R an even function of each θ = hω, radians per pixel."""
 
     bound = slice(2, None)
-    field = Part[GaussianField](0)
+    field = Argument[GaussianField](0)
 
     def display(self, *, latex: bool) -> sp.Expr:
         """Return the integral."""

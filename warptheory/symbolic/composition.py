@@ -15,14 +15,14 @@ from warptheory.symbolic._display import written
 from warptheory.symbolic.input_fields import Field, GaussianField, PixelValue
 from warptheory.symbolic.moved_fields import Location, MovedValue, _index_for
 from warptheory.symbolic.offset_fields import OffsetField
-from warptheory.symbolic.values import Index, Part, RandomAtom, as_position, derivative_marks
+from warptheory.symbolic.values import Argument, Index, RandomAtom, as_position, derivative_marks
 
 
 class _OfComposition(MovedValue):
     """A value of a composed field: data (field that is composed, site, …, name of the composed field)."""
 
-    field = Part["GaussianField | ComposedField"](0)
-    name = Part[str](3)
+    field = Argument["GaussianField | ComposedField"](0)
+    name = Argument[str](3)
 
 
 class ComposedValue(_OfComposition):
@@ -31,7 +31,7 @@ class ComposedValue(_OfComposition):
     The orders are those of the derivative along each axis.
     """
 
-    orders = Part[tuple[int, ...]](2)
+    orders = Argument[tuple[int, ...]](2)
 
     @property
     def whole(self) -> "ComposedField":
@@ -47,7 +47,7 @@ class ComposedValue(_OfComposition):
 class SlopeValue(_OfComposition):
     """The slope ∂(x∘φ)/∂tⱼ of a composed field, per pixel: data (field, site, axis j, name)."""
 
-    axis = Part[int](2)
+    axis = Argument[int](2)
 
     @property
     def whole(self) -> "ComposedField":
@@ -63,10 +63,10 @@ class SlopeValue(_OfComposition):
 class OffsetSlope(RandomAtom):
     """The slope ∂εᵢ/∂tⱼ of an offset field, without unit: data (offsets, i, j, position counted in pixels)."""
 
-    offsets = Part[OffsetField](0)
-    component = Part[int](1)
-    axis = Part[int](2)
-    position = Part[Index](3)
+    offsets = Argument[OffsetField](0)
+    component = Argument[int](1)
+    axis = Argument[int](2)
+    position = Argument[Index](3)
 
     def display(self, *, latex: bool) -> sp.Expr:
         """Return ∂ⱼεᵢ[n]."""

@@ -16,7 +16,7 @@ from warptheory.symbolic._display import written
 from warptheory.symbolic.input_fields import GaussianField
 from warptheory.symbolic.nodes import Node, Opaque, pairings
 from warptheory.symbolic.quadrature import Environment, Evaluate
-from warptheory.symbolic.values import Part
+from warptheory.symbolic.values import Argument
 
 
 class FieldCovariance(Node):
@@ -25,8 +25,8 @@ class FieldCovariance(Node):
     Made by `field_covariance`.
     """
 
-    field = Part[GaussianField](0)
-    lag = Part[sp.Tuple](1)
+    field = Argument[GaussianField](0)
+    lag = Argument[sp.Tuple](1)
 
     @property
     def orders(self) -> tuple[int, ...]:
@@ -81,7 +81,7 @@ class SpectralMoment(Node):
     λ₂ for (2, 0), λ₂₂ for (2, 2). Made by `field_covariance`, for derivatives at lag zero.
     """
 
-    field = Part[GaussianField](0)
+    field = Argument[GaussianField](0)
 
     @property
     def orders(self) -> tuple[int, ...]:
@@ -143,7 +143,7 @@ class GaussianMoment(Node):
     """
 
     args: tuple[Any, ...]
-    field = Part[GaussianField](0)
+    field = Argument[GaussianField](0)
 
     @property
     def free_symbols(self) -> set[sp.Symbol]:

@@ -11,7 +11,7 @@ import sympy as sp
 from warptheory.core.errors import ArgumentError
 from warptheory.core.expressions import check_name, expression
 from warptheory.fields import CovarianceFunction, laws
-from warptheory.symbolic.values import Index, Part, RandomAtom, as_index, as_position, parameter
+from warptheory.symbolic.values import Argument, Index, RandomAtom, as_index, as_position, parameter
 
 MEAN = sp.Symbol("mu", real=True)
 DEVIATION = sp.Symbol("sigma", positive=True)
@@ -276,8 +276,8 @@ class PixelValue(RandomAtom):
     Its data are the field, the index, a pixel or a position counted in pixels, and orders of a derivative, if any.
     """
 
-    field = Part[InputField](0)
-    index = Part[Index](1)
+    field = Argument[InputField](0)
+    index = Argument[Index](1)
 
     @property
     def orders(self) -> tuple[int, ...]:

@@ -11,7 +11,7 @@ from warptheory.fields import CovarianceFunction
 from warptheory.kernels import Kernel
 from warptheory.symbolic.input_fields import Field, InputField
 from warptheory.symbolic.offset_fields import OffsetField
-from warptheory.symbolic.values import Index, Part, RandomAtom, as_index, derivative_marks
+from warptheory.symbolic.values import Argument, Index, RandomAtom, as_index, derivative_marks
 
 
 @dataclass(frozen=True)
@@ -41,14 +41,14 @@ class MovedValue(RandomAtom):
     The site is where it is read, or arrives: the pixel and the offsets.
     """
 
-    field = Part[Field](0)
-    site = Part[Location](1)
+    field = Argument[Field](0)
+    site = Argument[Location](1)
 
 
 class KernelledValue(MovedValue):
     """A value that a kernel has made, which is of its site too: data (input field, site, …)."""
 
-    site = Part[Site](1)
+    site = Argument[Site](1)
 
 
 class SampledValue(KernelledValue):
@@ -58,9 +58,9 @@ class SampledValue(KernelledValue):
     "right", "left" or "central".
     """
 
-    orders = Part[tuple[int, ...]](2)
-    name = Part[str](3)
-    knot = Part[str](4)
+    orders = Argument[tuple[int, ...]](2)
+    name = Argument[str](3)
+    knot = Argument[str](4)
 
     def display(self, *, latex: bool) -> sp.Expr:
         """Return y[n], or ∂ᵢy[n]; a derivative that is not the right-hand one is marked ∂⁻ or ∂°."""
@@ -72,7 +72,7 @@ class SampledValue(KernelledValue):
 class SplatValue(KernelledValue):
     """The value (Wᵀg)[m] of a splatted field: data (input field, site, name)."""
 
-    name = Part[str](2)
+    name = Argument[str](2)
 
     def display(self, *, latex: bool) -> sp.Expr:
         """Return z[m]."""

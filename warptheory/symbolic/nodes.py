@@ -29,7 +29,7 @@ from warptheory.symbolic.quadrature import (
     quadrature,
     tensor_grid,
 )
-from warptheory.symbolic.values import Part
+from warptheory.symbolic.values import Argument
 
 _FRACTION_NODES = 24  # of half a pixel: exact to rounding for polynomials, and for covariances smooth over a pixel
 
@@ -145,7 +145,7 @@ class PixelMoment(Node):
 class KernelValue(Node):
     """k⁽ᵒʳᵈᵉʳ⁾(u): args (kernel, order, u, side); the `Side` is that of the derivative at a knot."""
 
-    kernel = Part[Kernel](0)
+    kernel = Argument[Kernel](0)
 
     def display(self, *, latex: bool) -> sp.Expr:
         """Return k(u), or k′(u) for a derivative."""
@@ -168,8 +168,8 @@ class TapSum(Node):
     A factor is a `sp.Tuple` (kernel, order, shift, side); a `Side` is that of the derivative at a knot.
     """
 
-    factors = Part[sp.Tuple](0)
-    position = Part[sp.Expr](1)
+    factors = Argument[sp.Tuple](0)
+    position = Argument[sp.Expr](1)
 
     @property
     def has_whole_shifts(self) -> bool:
@@ -216,7 +216,7 @@ class TapSum(Node):
 class OffsetAverage(Node):
     """E over the offsets of an expression in their symbols: args (expression, offsets)."""
 
-    offsets = Part[OffsetField](1)
+    offsets = Argument[OffsetField](1)
 
     @property
     def free_symbols(self) -> set[sp.Symbol]:

@@ -20,14 +20,14 @@ SUMMED = (sp.Symbol("j", positive=True), sp.Symbol("j", integer=True, positive=T
 _Content = TypeVar("_Content", covariant=True)
 
 
-class Part(Generic[_Content]):
+class Argument(Generic[_Content]):
     """An attribute of a node or a random value: what it is made of, by its place there."""
 
     def __init__(self, place: int) -> None:
         self.place = place
 
     @overload
-    def __get__(self, owner: None, kind: type) -> "Part[_Content]": ...
+    def __get__(self, owner: None, kind: type) -> "Argument[_Content]": ...
     @overload
     def __get__(self, owner: Displayed, kind: type) -> _Content: ...
     def __get__(self, owner: Displayed | None, kind: type) -> Any:

@@ -34,7 +34,7 @@ from warptheory.symbolic import NotConverged
 from warptheory.symbolic.gaussian import normal_density
 from warptheory.symbolic.nodes import KernelValue, Node, edges_of, kernel_argument, kernel_label
 from warptheory.symbolic.quadrature import Environment, Evaluate, quadrature
-from warptheory.symbolic.values import Part
+from warptheory.symbolic.values import Argument
 
 _SHIFT = sp.Symbol("z", real=True)
 _VARIANCE = sp.Symbol("v", positive=True)
@@ -78,7 +78,7 @@ def _moment(pieces: Pieces, order: int) -> sp.Expr:
 class StepWeight(Node):
     """The weight of a step along one axis: args (kernel k, z = Δ − δ, v = Var η)."""
 
-    kernel = Part[Kernel](0)
+    kernel = Argument[Kernel](0)
 
     def numeric(self, environment: Environment, evaluate: Evaluate) -> float | ndarray:
         """Return the weights, of the shape of z."""
