@@ -141,6 +141,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 def parameters_of(item: pytest.Item) -> list[object]:
-    """Return the values that a test is run with, of which the name of an entry is one."""
+    """Return the values that a test is run with, of which an entry, its name or its label is one."""
     found = getattr(item, "callspec", None)
-    return [] if found is None else list(found.params.values())
+    values = [] if found is None else list(found.params.values())
+    return [getattr(value, "label", getattr(value, "name", value)) for value in values]

@@ -1,6 +1,6 @@
 import pytest
 
-from warptheory.core.catalogue import build_entry, entry_modules, exported_names, load_entry
+from warptheory.core.catalogue import Catalogue, entry_modules, exported_names
 from warptheory.core.errors import UnknownNameError
 
 
@@ -11,11 +11,13 @@ def test_entries_are_the_files_of_the_folder(tmp_path, monkeypatch):
         (package / name).write_text("def box():\n    return 'a box'\n")
     monkeypatch.syspath_prepend(str(tmp_path))
     assert entry_modules("shelf") == {"box": "shelf.box", "cup": "shelf.inner.cup"}
-    assert build_entry("shelf", "box", "thing") == "a box"
+    shelf = Catalogue("shelf", "thing")
+    assert shelf.names() == ["box", "cup"]
+    assert shelf.get("box")() == "a box"
     with pytest.raises(
         UnknownNameError, match=r"^thing: expected one of box, cup, got 'bax' \(did you mean 'box'\?\)$"
     ):
-        load_entry("shelf", "bax", "thing")
+        shelf.get("bax")
 
 
 def test_exported_names_are_read_and_not_run(tmp_path, monkeypatch):

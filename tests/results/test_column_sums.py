@@ -253,7 +253,7 @@ def test_the_torus_is_large_enough(kernel, dim):
     """The exact tail for a binomial number of readings is within a tenth of the smallest effect."""
     quantity = result.get("tail of a column sum")
     setting = Setting(kernel, dim)
-    pixels = ColumnSumTail(setting).pixels ** dim
+    pixels = ColumnSumTail(setting).row_elements({})
     finite = ColumnTail(Opaque(kernels.get(kernel)), dim, THRESHOLD, pixels)
     exact = evaluate(finite, quantity.standard(setting))
     theory = result.evaluate(quantity.name, kernel=kernel, dim=dim, standard=True)

@@ -38,7 +38,7 @@ def test_the_experiment_is_torchs_hessian(kernel, dim, correlated):
 
     generator = np.random.default_rng(4)
     size = ({1: 64, 2: 16}[dim],) * dim
-    x = experiment._images(generator, 1, size, values, "cpu")
+    x = experiment._images(generator, 1, values, "cpu")
     offsets = torch.from_numpy(generator.random((1, dim, *size)))
     target = warping.warp(x, offsets, kernel, "periodic")
 

@@ -85,12 +85,12 @@ def test_the_wide_experiment_is_wide_enough(quantity):
         claim = result.claim(quantity.name, **choices(setting))
         experiment = WideDeadShare(setting)
         probability = reading_probability(experiment.kernel, experiment.offsets.axis_law)
-        torus = watch(UnreadProbability, probability, experiment.kernel, experiment.offsets, experiment.pixels)
+        torus = watch(UnreadProbability, probability, experiment.kernel, experiment.offsets, experiment.grid[0])
         exact = evaluate(torus, claim.values)
         assert exact == pytest.approx(claim.theory, rel=quantity.smallest_effect / 10)
         assert exact != claim.theory
         # Positions are uniform over the torus: the share is that of occupancy theory, (1 − |S|ᵈ/Nᵈ)^(Nᵈ).
-        pixels = experiment.pixels**setting.dim
+        pixels = experiment.row_elements({})
         readings = float(-sp.log(experiment.doit()))
         assert exact == pytest.approx((1 - readings / pixels) ** pixels, rel=1e-7)
 

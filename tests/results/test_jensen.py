@@ -95,7 +95,7 @@ def test_discretization_error_falls_with_the_square_of_the_spacing(kernel, order
 @pytest.mark.parametrize("kernel", ["linear", "keys"])
 @pytest.mark.parametrize("dim", [1, 2])
 def test_bias_of_the_checked_experiments_is_below_a_twentieth_of_the_effect(kernel, dim, gain):
-    assert abs(relative_bias(gain(Setting(kernel, dim)).grid, gain is BackwardGain)) < 0.0005
+    assert abs(relative_bias(gain(Setting(kernel, dim)).waves, gain is BackwardGain)) < 0.0005
 
 
 def test_as_many_outputs_as_inputs_miss_the_continuum():
@@ -126,7 +126,7 @@ def test_small_slopes_are_small_enough():
     claim = result.claim(SMALL)
     tau = claim.values["tau"]
     neglected = result.evaluate("backward gain", tau=tau, standard=True) - claim.theory
-    grid = relative_bias(claim.experiment.grid, True, tau)
+    grid = relative_bias(claim.experiment.waves, True, tau)
     assert 0 < neglected + abs(grid) < 0.1 * claim.absolute_effect
     assert claim.absolute_effect == pytest.approx(0.1 * (claim.theory - 1))
 

@@ -117,7 +117,7 @@ def test_own_variance_and_the_order_of_the_diffusion(kernel, second, fourth):
 def test_a_kernel_that_does_not_reproduce_lines_has_no_variance_of_its_own():
     """Nearest: ∫u² a(u) du = 1/6 for its triangle a, but at whole lags a loses nothing."""
     with pytest.raises(ArithmeticError):
-        numerical_diffusion.own_variance(Setting("nearest")).derive()
+        numerical_diffusion.variance_steps(kernels.get("nearest"), 1)
 
 
 @pytest.mark.parametrize("kernel", ["gauss(0.5)", "bspline3(prefilter=True)"])
@@ -328,7 +328,7 @@ def test_small_slopes_are_the_limit():
 
 @pytest.mark.parametrize("kernel", ["keys", "bspline3"])
 def test_own_variance_of_other_kernels_by_steps(kernel):
-    steps = numerical_diffusion.own_variance(Setting(kernel)).derive().steps
+    steps = D6.derive("the kernel's own variance", kernel=kernel).steps
     assert {sp.nsimplify(evaluate(step.expression, {}), rational=True, tolerance=1e-12) for step in steps} == {
         kernel_variance(kernels.get(kernel))
     }

@@ -38,7 +38,7 @@ def test_errors_below_the_smallest_effect_are_left_out():
     assert [error.value - theory for error in trial.errors[:2]] == pytest.approx([effect, -effect])
     assert [error.value - theory for error in trial.errors[2:]] == pytest.approx([1.001 * effect, -3 * effect])
     assert (trial.no_effect, trial.no_number, trial.not_tried) == (2, 5, 4)
-    assert trial.judgement.twice
+    assert trial.twice
 
 
 @pytest.mark.parametrize("label", TABLE_OF)

@@ -8,13 +8,15 @@ import ast
 import importlib
 import importlib.util
 import pkgutil
-from collections.abc import Callable
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Generic, TypeVar
 
 from warptheory.core.errors import UnknownNameError
+
+_Entry = TypeVar("_Entry", covariant=True)
 
 
 @cache
@@ -85,11 +87,38 @@ def load_entry(package: str, name: str, argument: str) -> ModuleType:
     return importlib.import_module(modules[name])
 
 
-def build_entry(package: str, name: str, argument: str) -> Any:
-    """Call the function that bears its file's name, and so builds the entry.
+@dataclass(frozen=True)
+class Catalogue(Generic[_Entry]):
+    """The entries of a package's folder, one object in each of its modules.
 
-    Raises:
-        UnknownNameError: no such entry.
+    Attributes:
+        package: dotted name of the package.
+        argument: what callers call the name of an entry, used in errors.
+        attribute: name of the object in its module; by default that of the module.
     """
-    builder: Callable[[], Any] = getattr(load_entry(package, name, argument), name)
-    return builder()
+
+    package: str
+    argument: str = "name"
+    attribute: str = ""
+
+    def names(self) -> list[str]:
+        """Return the names of all entries, in alphabetical order."""
+        return sorted(entry_modules(self.package))
+
+    def get(self, name: str, argument: str = "") -> _Entry:
+        """Return an entry by its name.
+
+        Args:
+            name: a name in `names()`.
+            argument: the caller's name for `name`, used in errors, if it is another one.
+
+        Raises:
+            UnknownNameError: no such entry; the message lists the ones that exist.
+        """
+        module = load_entry(self.package, name, argument or self.argument)
+        entry: _Entry = getattr(module, self.attribute or name)
+        return entry
+
+    def all(self) -> list[_Entry]:
+        """Return all entries, in the order of their names."""
+        return [self.get(name) for name in self.names()]

@@ -25,10 +25,11 @@ What a wave of θ radians per pixel loses in interpolation, of its value or of i
 """
 
 import importlib
+from collections.abc import Callable
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from warptheory.core.catalogue import entry_modules, load_entry
+from warptheory.core.catalogue import Catalogue
 from warptheory.core.errors import ArgumentError
 from warptheory.kernels._cardinal import CardinalSpline
 from warptheory.kernels._error_kernel import error_kernel
@@ -69,9 +70,8 @@ __all__ = [
 ]
 
 
-def names() -> list[str]:
-    """Return the names of all kernels, in alphabetical order; each is a kernel with its default parameters."""
-    return sorted(entry_modules(__name__))
+_CATALOGUE = Catalogue[Callable[..., Kernel]](__name__, "kernel")
+names = _CATALOGUE.names  # each is a kernel with its default parameters
 
 
 def get(kernel: str | Kernel) -> Kernel:
@@ -95,8 +95,7 @@ def get(kernel: str | Kernel) -> Kernel:
 @cache
 def _build(name: str) -> Kernel:
     call = parse_call(name)
-    builder = getattr(load_entry(__name__, call.entry, argument="kernel"), call.entry)
-    kernel: Kernel = call_builder(builder, call)
+    kernel: Kernel = call_builder(_CATALOGUE.get(call.entry), call)
     # Every spelling of a call gives the same object.
     return kernel if kernel.name == name else _build(kernel.name)
 

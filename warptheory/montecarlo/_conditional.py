@@ -93,17 +93,7 @@ class ConditionalSimulation(Simulation):
     def sample(
         self, generator: np.random.Generator, rows: int, values: Values, device: str = "cpu"
     ) -> Float[Tensor, "rows k"]:
-        """Draw independent, unbiased estimates of the moments, each the mean over a set of offsets.
-
-        Args:
-            generator: source of every random number.
-            rows: number of estimates.
-            values: a number for every symbol, by name.
-            device: device on which the operator runs.
-
-        Returns:
-            Estimates, shape (rows, k), float64, a column for each moment of the statistic.
-        """
+        """Draw estimates as `Simulation.sample`, shape (rows, k), each the mean over a set of offsets."""
         points = self.points(values)
         state = self._impulses(rows * points, values, device) | self._offsets(generator, rows, points, values, device)
         means = _ProductMeans(self, state, values)

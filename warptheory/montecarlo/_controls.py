@@ -65,14 +65,7 @@ class ControlledSimulation:
     def sample(
         self, generator: np.random.Generator, rows: int, values: Values, device: str = "cpu"
     ) -> Float[Tensor, "rows k"]:
-        """Draw independent estimates of the moments, and control variates of mean 0, shape (rows, k).
-
-        Args:
-            generator: source of every random number; the moments are those that the simulation itself draws from it.
-            rows: number of estimates.
-            values: a number for every symbol, by name.
-            device: device on which the operator runs.
-        """
+        """Draw what the simulation itself does, and control variates of mean 0 beside it, shape (rows, k)."""
         state = self.simulation.draw(generator, rows, values, device)
         controls = [
             column for field in self.simulation.input_fields for column in self._of(field, state[field], values)

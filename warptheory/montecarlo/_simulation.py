@@ -274,13 +274,7 @@ class Simulation(Statistic):
         return self.columns(self.draw(generator, rows, values, device), rows, values)
 
     def draw(self, generator: np.random.Generator, rows: int, values: Values, device: str) -> dict[object, Tensor]:
-        """Draw every input and every offset field.
-
-        Args:
-            generator: source of every random number.
-            rows: number of realisations.
-            values: a number for every symbol, by name.
-            device: device of the result.
+        """Draw every input and every offset field; arguments as in `sample`.
 
         Returns:
             By field, inputs of shape (rows, 1, *size), and offsets without displacement of shape (rows, d, *size).

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from warptheory.core.catalogue import entry_modules, load_entry
+from warptheory.core.catalogue import Catalogue
 from warptheory.core.errors import ArgumentError, UnknownNameError
 from warptheory.networks._network import Family, WarpedNetwork, parameter_groups
 from warptheory.networks.selfwarp_net1d import SelfWarpNet1d, selfwarp_net1d
@@ -82,4 +82,4 @@ def _without(decided: Iterable[str]) -> Iterator[None]:
 
 def _families() -> list[Family]:
     """Return every family: the entries of this folder."""
-    return [load_entry(__name__, entry, "name").FAMILY for entry in sorted(entry_modules(__name__))]
+    return Catalogue[Family](__name__, attribute="FAMILY").all()

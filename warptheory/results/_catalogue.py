@@ -1,12 +1,11 @@
 """The catalogue of results: one file each, found by looking in the folders of their sections."""
 
-import importlib
 import re
 from collections.abc import Sequence
 from fnmatch import fnmatchcase
 from functools import cache
 
-from warptheory.core.catalogue import entry_modules
+from warptheory.core.catalogue import Catalogue
 from warptheory.core.errors import ArgumentError, UnknownNameError
 from warptheory.results._result import Result
 
@@ -16,14 +15,8 @@ _LABEL = re.compile("([A-Z])([0-9]+)([a-z]?)")
 
 @cache
 def _all() -> dict[str, Result]:
-    found = [_entry(module) for module in entry_modules("warptheory.results").values()]
+    found = Catalogue[Result]("warptheory.results", attribute="result").all()
     return {result.label: result for result in sorted(found, key=_place)}
-
-
-def _entry(module: str) -> Result:
-    loaded = importlib.import_module(module)
-    entry: Result = loaded.result
-    return entry
 
 
 def _place(result: Result) -> tuple[str, int, str]:

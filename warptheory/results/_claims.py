@@ -5,10 +5,10 @@ cumulants or the spectrum of the input as the theory does. At random points ever
 operator is shared; such a check costs little, as it looks for errors five times as large, of 10 % at most.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from warptheory import montecarlo
 from warptheory.core.checks import check_integer
@@ -20,6 +20,8 @@ from warptheory.results._quantity import PlacedQuantity
 from warptheory.results._ranges import POINTS
 from warptheory.results._result import Result
 from warptheory.results._setting import Setting
+
+_Judgement = TypeVar("_Judgement", bound=Judgement)
 
 _COARSER = 5.0  # the smallest effect at a random point, in that of the quantity
 _COARSEST = 0.1
@@ -145,14 +147,14 @@ class Case:
 
     def trial(self, prepared: Prepared) -> Judgement:
         """Return the judgement of a theory, whose chunks workers run."""
-        return self.judgement(self.claim(prepared))
+        return self.judgement(self.claim(prepared), Judgement)
 
-    def judgement(self, claim: Claim, *, twice: bool = False) -> Judgement:
-        """Return the judgement of a claim, if need be always with a second estimate; workers run its chunks."""
+    def judgement(self, claim: Claim, kind: Callable[..., _Judgement], **own: Any) -> _Judgement:
+        """Return the judgement of a claim, of a kind that may take more of its own; workers run its chunks."""
         plan = self.plan
         # Smaller effects take more work, and may have it.
         most = int(montecarlo.DEFAULT_MAX_ELEMENTS / min(plan.effect_scale, 1))
-        return Judgement(claim, plan.seed, self.z, plan.device, most, source=self, plain=self.plain, twice=twice)
+        return kind(claim, plan.seed, self.z, plan.device, most, source=self, plain=self.plain, **own)
 
 
 @lru_cache(maxsize=16)

@@ -18,11 +18,9 @@ from warptheory import montecarlo, symbolic
 from warptheory.core import records
 from warptheory.core.errors import WarpTheoryError
 from warptheory.montecarlo import Estimation, Experiment, Measurement
-from warptheory.results._quantity import Quantity
+from warptheory.results._quantity import PlacedQuantity
 from warptheory.results._result import Result
 from warptheory.results._run import run
-from warptheory.results._setting import Setting
-from warptheory.symbolic import Statistic
 from warptheory.symbolic.nodes import Node
 
 # The input, unless a curve says otherwise; its law is normal.
@@ -117,8 +115,8 @@ class Curve:
         """Return the closed form's number."""
         numbers = self.numbers(value)
         if self._compiled is None:
-            return symbolic.evaluate(self._closed_form, numbers)
-        symbols = sorted(self._closed_form.free_symbols, key=str)
+            return symbolic.evaluate(self._placed.form, numbers)
+        symbols = sorted(self._placed.form.free_symbols, key=str)
         return float(self._compiled(*(numbers[symbol.name] for symbol in symbols)))
 
     def limit(self) -> CurvePoint:
@@ -127,32 +125,20 @@ class Curve:
 
     def numbers(self, value: float) -> dict[str, float]:
         """Return a number for every symbol, at a value of the parameter."""
-        defaults = {**self.result.standard(self._chosen, self._setting), **UNIT_INPUT}
+        defaults = {**self._placed.standard, **UNIT_INPUT}
         given = {name: choice for name, choice in self.given.items() if not isinstance(choice, str)}
         return {**defaults, **given, self.parameter: value}
 
-    @property
-    def _chosen(self) -> Quantity:
-        return self.result.get(self.quantity)
-
-    @property
-    def _setting(self) -> Setting:
-        choices = {name: choice for name, choice in self.given.items() if isinstance(choice, str)}
-        return self.result.setting_of(self.quantity, kernel=self.kernel, dim=self.dim, **choices)
-
     @cached_property
-    def _statistic(self) -> Statistic:
-        return self._chosen.experiment(self._setting)
+    def _placed(self) -> PlacedQuantity:
+        """The quantity, whose closed form is derived once for all values."""
+        choices = {name: choice for name, choice in self.given.items() if isinstance(choice, str)}
+        return self.result.place(self.quantity, kernel=self.kernel, dim=self.dim, **choices)
 
     @cached_property
     def experiment(self) -> Experiment:
         """What is simulated."""
-        return self.result.place(self.quantity, **asdict(self._setting)).drawn
-
-    @cached_property
-    def _closed_form(self) -> sp.Expr:
-        """Derived once for all values."""
-        return self._statistic.doit()
+        return self._placed.drawn
 
     @cached_property
     def _compiled(self) -> Callable[..., float] | None:
@@ -160,7 +146,7 @@ class Curve:
 
         Evaluating an expression compiles it each time, which takes longer than all else at many values.
         """
-        form = self._closed_form
+        form = self._placed.form
         if form.has(Node, sp.Sum, sp.Integral):
             return None
         symbols = sorted(form.free_symbols, key=str)

@@ -14,10 +14,7 @@ LAYERS = sp.Symbol("L", positive=True, integer=True)
 class Iterate(Node):
     """What a map makes of a start when it is applied over and over: args (map, its symbol, start, number of times)."""
 
-    @property
-    def free_symbols(self) -> set[sp.Symbol]:
-        """Symbols of the map, the start and the number of times."""
-        return (self.args[0].free_symbols - {self.args[1]}) | self.args[2].free_symbols | self.args[3].free_symbols
+    bound = slice(1, 2)
 
     def display(self, *, latex: bool) -> sp.Expr:
         """Return the map, of what it made the time before."""

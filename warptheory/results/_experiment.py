@@ -1,30 +1,39 @@
 """The experiment of a quantity: one object that is drawn, and whose expectation is derived."""
 
+import math
 from abc import abstractmethod
 from collections.abc import Callable, Mapping, Set
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import ClassVar
 
 import numpy as np
 import sympy as sp
 from jaxtyping import Float
 from torch import Tensor
 
+from warptheory import kernels
+from warptheory.kernels import Kernel
 from warptheory.results._setting import Setting
-from warptheory.symbolic import Derivation, MomentStatistic, Statistic, Step
+from warptheory.symbolic import Derivation, Statistic, Step
 
 
 @dataclass(frozen=True)
 class DerivedExperiment(Statistic):
-    """An experiment that is drawn here and derived here; its text is what it is the expectation of.
+    """An experiment that is drawn here and derived here.
 
     A polynomial moment needs no such class: `montecarlo.simulation_of` draws it as it is written.
 
     Attributes:
         setting: the setting.
+        text: what it is the expectation of, in plain text; {kernel} and {dim} stand for those of the setting.
+        pixels: pixels of a row's grid along each axis, by the number of axes.
     """
 
     setting: Setting
+
+    text: ClassVar[str]
+    pixels: ClassVar[Mapping[int, int]]
 
     @abstractmethod
     def steps(self) -> tuple[Step, ...]:
@@ -40,9 +49,19 @@ class DerivedExperiment(Statistic):
     def symbols(self) -> Set[str]:
         """Names of the symbols that need a number before rows can be drawn."""
 
-    @abstractmethod
+    @property
+    def kernel(self) -> Kernel:
+        """The interpolation kernel."""
+        return kernels.get(self.setting.kernel)
+
+    @property
+    def grid(self) -> tuple[int, ...]:
+        """The grid of a row."""
+        return (self.pixels[self.setting.dim],) * self.setting.dim
+
     def row_elements(self, values: Mapping[str, float]) -> int:
-        """Return the number of pixels that a row draws; it bounds the memory of a chunk."""
+        """Return the number of pixels that a row draws, those of its grid; it bounds the memory of a chunk."""
+        return math.prod(self.grid)
 
     @abstractmethod
     def sample(
@@ -54,6 +73,9 @@ class DerivedExperiment(Statistic):
         """Return the steps that lead to the closed form; raises as `steps`."""
         return Derivation(str(self), _remembered(self))
 
+    def __str__(self) -> str:
+        return self.text.format(kernel=self.setting.kernel, dim=self.setting.dim)
+
 
 @dataclass(frozen=True)
 class MomentExperiment(DerivedExperiment):
@@ -61,8 +83,8 @@ class MomentExperiment(DerivedExperiment):
 
     @property
     @abstractmethod
-    def statistic(self) -> MomentStatistic:
-        """The function of moments."""
+    def statistic(self) -> Statistic:
+        """The function of moments, or what follows from one."""
 
     def steps(self) -> tuple[Step, ...]:
         """Return the steps of the function of moments; raises as there."""

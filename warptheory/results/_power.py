@@ -15,7 +15,7 @@ from typing import Unpack
 import pandas as pd
 
 from warptheory import montecarlo
-from warptheory.montecarlo import Estimation, Judgement, Moments, Outcome, Profile
+from warptheory.montecarlo import Judgement, Outcome, Profile
 from warptheory.results._claims import Case, ClaimPlan, Prepared, cases_of, configuration_of
 from warptheory.results._planted import Planted, PlantedError, plant, plant_exponents
 from warptheory.results._result import Result
@@ -30,42 +30,21 @@ _MOST_TERMS_ELSEWHERE = 8
 _MOST_POWERS = 4
 
 
-@dataclass(frozen=True)
-class PowerTrial:
-    """A judgement that is made twice, and the wrong versions that it has to refuse.
+@dataclass
+class PowerTrial(Judgement):
+    """A judgement, and the wrong versions of its claim that it has to refuse.
 
     Attributes:
-        judgement: the judgement.
         errors: the wrong versions.
         no_effect: how many wrong versions differ too little to matter.
         no_number: how many have no number.
         not_tried: how many were not tried.
     """
 
-    judgement: Judgement
-    errors: tuple[PlantedError, ...]
+    errors: tuple[PlantedError, ...] = ()
     no_effect: int = 0
     no_number: int = 0
     not_tried: int = 0
-
-    @property
-    def estimation(self) -> Estimation:
-        """The estimate that is in the making."""
-        return self.judgement.estimation
-
-    @property
-    def is_done(self) -> bool:
-        """Whether no more chunks are wanted."""
-        return self.judgement.is_done
-
-    @property
-    def share(self) -> float:
-        """Share of the work that is done, in [0, 1]; a second estimate starts anew."""
-        return self.judgement.share
-
-    def add(self, label: str, chunk: int, moments: Moments) -> None:
-        """Take what a chunk of a stream gave."""
-        self.judgement.add(label, chunk, moments)
 
 
 @dataclass(frozen=True)
@@ -101,12 +80,14 @@ class PowerCase:
         effect = claim.absolute_effect
         scaled = [PlantedError("scaled", "", planted.theory + sign * effect) for sign in (1, -1)]
         matter = [error for error in planted.errors if abs(error.value - planted.theory) >= effect]
-        return PowerTrial(
-            self.case.judgement(claim, twice=True),
-            (*scaled, *matter),
-            len(planted.errors) - len(matter),
-            planted.no_number,
-            planted.not_tried,
+        return self.case.judgement(
+            claim,
+            PowerTrial,
+            twice=True,
+            errors=(*scaled, *matter),
+            no_effect=len(planted.errors) - len(matter),
+            no_number=planted.no_number,
+            not_tried=planted.not_tried,
         )
 
 
@@ -168,22 +149,22 @@ def _rows(case: PowerCase, outcome: Outcome) -> Iterator[dict[str, object]]:
         return
     estimates = {
         f"{name}_{number}": getattr(found, name)
-        for number, found in enumerate(trial.judgement.estimates, 1)
+        for number, found in enumerate(trial.estimates, 1)
         for name in ("value", "stderr")
     }
     for error in trial.errors:
         yield {
             **where,
-            "theory": trial.judgement.claim.theory,
+            "theory": trial.claim.theory,
             "error": error.kind,
             "term": error.term,
             "planted": error.value,
-            "effect": trial.judgement.claim.absolute_effect,
+            "effect": trial.claim.absolute_effect,
             **estimates,
             "seed": claim.plan.seed,
             "no_effect": trial.no_effect,
             "no_number": trial.no_number,
             "not_tried": trial.not_tried,
-            "refused": trial.judgement.refuses(error.value),
+            "refused": trial.refuses(error.value),
             "reason": "",
         }

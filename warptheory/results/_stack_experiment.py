@@ -1,6 +1,5 @@
 """Stacks of layers on the real operator, for the forward and the backward pass alike."""
 
-import math
 from abc import abstractmethod
 from collections.abc import Mapping, Set
 from typing import ClassVar
@@ -22,7 +21,6 @@ class StackExperiment(DerivedExperiment):
         setting: the setting.
         half_width: symbol of the half-width a of the offsets; None spreads them over the whole grid, the limit of wide
             offsets.
-        pixels: of the grid along each axis, by the number of axes.
     """
 
     half_width: ClassVar[sp.Symbol | None] = None
@@ -39,14 +37,9 @@ class StackExperiment(DerivedExperiment):
         open_ones = (LAYERS if self.layers is None else None, self.half_width)
         return {symbol.name for symbol in open_ones if symbol is not None}
 
-    @property
-    def grid(self) -> tuple[int, ...]:
-        """The grid."""
-        return (self.pixels[self.setting.dim],) * self.setting.dim
-
     def row_elements(self, values: Mapping[str, float]) -> int:
         """Return the number of pixels of a row, over its layers."""
-        return self._number(values) * math.prod(self.grid)
+        return self._number(values) * super().row_elements(values)
 
     def sample(
         self, generator: np.random.Generator, rows: int, values: Mapping[str, float], device: str = "cpu"

@@ -15,7 +15,7 @@ from warptheory import kernels
 from warptheory.core.errors import ArgumentError
 from warptheory.kernels import Kernel
 from warptheory.symbolic._deep_stacks import AfterLayers
-from warptheory.symbolic._derivation import Derivation, Step
+from warptheory.symbolic._derivation import Derivation, Step, restated
 from warptheory.symbolic._reduction import kernel_mean
 from warptheory.symbolic._small import LeadingTerm, SmallOffsets, SmallSpacing
 from warptheory.symbolic._terms import NotReducible
@@ -79,6 +79,7 @@ __all__ = [
     "compose",
     "evaluate",
     "kernel_mean",
+    "restated",
     "splat",
     "warp",
     "warp_gradient",

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 import sympy as sp
 
 from warptheory.fields import CovarianceFunction, White
-from warptheory.symbolic._terms import Group, NotReducible, OffsetVariable, whole_index
+from warptheory.symbolic._terms import Group, OffsetVariable, whole_index
 from warptheory.symbolic.averages import covers_pixels
 from warptheory.symbolic.composition import (
     ComposedField,
@@ -116,7 +116,7 @@ def _differentiated(group: Group, atom: RandomAtom) -> Iterator[tuple[list[Offse
         if component == atom.axis:
             yield [], inner
         if offsets.covariance is None and not offsets.is_shared:
-            raise NotReducible(group.monomial, "slopes of offsets that are independent over pixels; give a covariance")
+            raise group.refusal("slopes of offsets that are independent over pixels; give a covariance")
         if offsets.covariance is not None:
             position = whole_index(atom.site.index, dim)
             yield [OffsetSlope(offsets.source, component, atom.axis, position)], inner
@@ -130,10 +130,10 @@ def _check_slope(group: Group, atom: SlopeValue) -> None:
     """
     source = atom.site.offsets.source
     if group.is_given(source):
-        raise NotReducible(group.monomial, "slopes, given the offsets; known are values, given these")
+        raise group.refusal("slopes, given the offsets; known are values, given these")
     moved = [other.site for other in group.factors if isinstance(other, MovedValue)]
     if len({whole_index(site.index, group.dim) for site in moved if site.offsets.source == source}) > 1:
-        raise NotReducible(group.monomial, "slopes beside values at other points; known are slopes at one point")
+        raise group.refusal("slopes beside values at other points; known are slopes at one point")
 
 
 def slope_moment(slopes: Sequence[OffsetSlope]) -> sp.Expr:
@@ -266,17 +266,15 @@ class _Values:
             return [ReadPoint(sp.Integer(1), position, atom.orders)]
         if isinstance(atom, SampledValue):
             return list(self._taps(atom, position, moved))
-        raise NotReducible(self.group.monomial, "splats beside values of the continuum")
+        raise self.group.refusal("splats beside values of the continuum")
 
     def _taps(self, atom: SampledValue, position: Index, moved: Index) -> Iterator[ReadPoint]:
         """Yield the taps of a warped value, their weights in the fraction of its position."""
         kernel = atom.site.kernel
         if not kernel.is_compact or kernel.prefilter is not None:
-            raise NotReducible(
-                self.group.monomial, f"{kernel.name} reads every pixel; `SpectralForm` has a rule for that"
-            )
+            raise self.group.refusal(f"{kernel.name} reads every pixel; `SpectralForm` has a rule for that")
         if atom.knot != "right":
-            raise NotReducible(self.group.monomial, "derivatives beside values of the continuum are right-hand ones")
+            raise self.group.refusal("derivatives beside values of the continuum are right-hand ones")
         is_fraction = self._is_fraction() and not any(atom.site.offsets.displacement)
         fractions = moved if is_fraction else tuple(map(sp.frac, moved))
         for tap in itertools.product(kernel.taps, repeat=self._dim):
@@ -292,14 +290,13 @@ class _Values:
         """Return the moment given the offsets."""
         by_field: dict[object, list[RandomAtom]] = {}
         if self._is_fraction() and any(isinstance(atom, PixelValue) for atom in self.atoms):
-            raise NotReducible(
-                self.group.monomial,
+            raise self.group.refusal(
                 "given the fraction alone, the whole part of the offset is not known; give both",
             )
         for atom in self.atoms:
             by_field.setdefault(atom.field, []).append(atom)
         if len({input_field(atom) for atom in self.atoms}) < len(by_field):
-            raise NotReducible(self.group.monomial, "values of a field beside those of the same field composed twice")
+            raise self.group.refusal("values of a field beside those of the same field composed twice")
         self._check_layers(by_field)
         return sp.Mul(*(self._of_field(field, atoms) for field, atoms in by_field.items()))
 
@@ -312,15 +309,15 @@ class _Values:
         ]
         layers = [source for field in composed for source in field.layers]
         if len(set(layers)) < len(layers):
-            raise NotReducible(self.group.monomial, "derivatives of fields that share the offsets of an inner layer")
+            raise self.group.refusal("derivatives of fields that share the offsets of an inner layer")
 
     def _of_field(self, field: object, atoms: Sequence[RandomAtom]) -> sp.Expr:
         if isinstance(field, ComposedField):
             return self._of_composed(field, atoms)
         if not isinstance(field, GaussianField):
-            raise NotReducible(self.group.monomial, "values of the continuum need Gaussian fields")
+            raise self.group.refusal("values of the continuum need Gaussian fields")
         if _has_white_part(field.covariance):
-            raise NotReducible(self.group.monomial, "white noise lives on the pixels, and has no values between them")
+            raise self.group.refusal("white noise lives on the pixels, and has no values between them")
         total: sp.Expr = sp.Integer(0)
         for blocks in pairings(tuple(range(len(atoms)))):
             total += sp.Mul(*(self._block(field, [atoms[i] for i in block]) for block in blocks))
@@ -341,15 +338,13 @@ class _Values:
         """Return the moment of values of an inner composed field at one point; it is homogeneous as the outermost."""
         moved = [atom for atom in atoms if isinstance(atom, ComposedValue)]
         if len(atoms) > 2 or len(moved) < len(atoms) or len({atom.site for atom in moved}) > 1:
-            raise NotReducible(
-                self.group.monomial, "of fields composed several times only pairs of values at one point are known"
-            )
+            raise self.group.refusal("of fields composed several times only pairs of values at one point are known")
         if any(self.group.is_given(source) for source in field.layers):
-            raise NotReducible(self.group.monomial, "given the offsets of an inner layer")
+            raise self.group.refusal("given the offsets of an inner layer")
         origin = (sp.Integer(0),) * self._dim
         inner = [_inner_value(field, origin, atom.orders) for atom in moved]
         if None in inner:
-            raise NotReducible(self.group.monomial, "of fields composed several times only first derivatives are known")
+            raise self.group.refusal("of fields composed several times only first derivatives are known")
         return by_pairs(Group(tuple(atom for atom in inner if atom is not None), None))
 
     # ------------------------------------------------------------------ averages
@@ -378,16 +373,14 @@ class _Values:
         η ~ N(0, 2(K(0) − K(Δ))) for offsets with a covariance K, N(0, 2s²) for independent ones.
         """
         if len(self.atoms) != 2 or not all(isinstance(atom, ComposedValue) for atom in self.atoms):
-            raise NotReducible(
-                self.group.monomial, "offsets that differ from value to value, other than of two composed values"
-            )
+            raise self.group.refusal("offsets that differ from value to value, other than of two composed values")
         first, second = self.atoms
         field, other = first.site.offsets, second.site.offsets
         lag = self._counted(second)
         if field.source != other.source or not isinstance(first.field, GaussianField) or first.field != second.field:
-            raise NotReducible(self.group.monomial, "two composed values with offsets of different fields")
+            raise self.group.refusal("two composed values with offsets of different fields")
         if self.group.is_given(field):
-            raise NotReducible(self.group.monomial, "given the offsets of several pixels; that needs a symbol for each")
+            raise self.group.refusal("given the offsets of several pixels; that needs a symbol for each")
         scale = _spread_of_difference(self.group, field, lag)
         eta = replace(
             OffsetField("normal", field.dim, scale=scale, name="eta", correlation=field.correlation),
@@ -406,7 +399,7 @@ def _spread_of_difference(group: Group, field: OffsetField, lag: Index) -> sp.Ex
         component, zero = field.component, (sp.Integer(0),) * len(lag)
         return sp.sqrt(2 * (field_covariance(component, zero) - field_covariance(component, lag)))
     if field.axis_law.name != "normal":
-        raise NotReducible(group.monomial, "independent offsets at two points, other than normal ones")
+        raise group.refusal("independent offsets at two points, other than normal ones")
     return sp.sqrt(2) * field.axis_law.scale
 
 

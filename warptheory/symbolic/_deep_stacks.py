@@ -107,13 +107,6 @@ class _DeepVariance(Node):
         (layer,) = cast("Stack", self.args[0].content).layers
         return layer
 
-    @property
-    def free_symbols(self) -> set[sp.Symbol]:
-        """Symbols of the input's moments, of the offsets' law and of L."""
-        laws = [part for _, part in self.layer.offsets.axis_law.parts]
-        own = [self.args[1], self.args[2], self.args[4], *(law.location for law in laws), *(law.scale for law in laws)]
-        return {symbol for expression in own for symbol in expression.free_symbols}
-
     def numeric(self, environment: Environment, evaluate: Evaluate) -> float:
         """Integrate over the frequencies by the trapezoid rule, with twice the nodes until nothing changes.
 

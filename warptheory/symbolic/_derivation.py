@@ -1,6 +1,7 @@
 """A derivation: the chain of equal expressions from a statistic to its closed form."""
 
 import re
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -43,6 +44,20 @@ class Step:
     def mathml(self) -> str:
         """Return the expression as a MathML element, as browsers show it."""
         return f'<math display="block">{_EscapingPrinter().doprint(self.expression)}</math>'
+
+
+def restated(steps: Iterable[Step], reason: str, write: Callable[[sp.Expr], sp.Expr]) -> tuple[Step, ...]:
+    """Return the steps of one quantity as those of another that it determines.
+
+    Args:
+        steps: the steps.
+        reason: why it does; what is said before the reason of the first step.
+        write: returns the other quantity, of an expression for the one.
+    """
+    return tuple(
+        Step(step.name, reason * (number == 0) + step.reason, write(step.expression))
+        for number, step in enumerate(steps)
+    )
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,10 @@ from warptheory.core.expressions import expression
 class Displayed:
     """A node that prints, in text, LaTeX and MathML alike, as the expression that `display` returns."""
 
+    def part(self, place: int) -> Any:
+        """Return what the node is made of, by its place."""
+        raise NotImplementedError(type(self).__name__)
+
     def display(self, *, latex: bool) -> sp.Expr:
         """Return the expression to print; `latex` tells whether names may hold LaTeX commands."""
         raise NotImplementedError(type(self).__name__)

@@ -16,9 +16,9 @@ from warptheory.symbolic._terms import (
     Block,
     Group,
     KernelFactor,
-    NotReducible,
     OffsetVariable,
     Term,
+    connected,
     whole_index,
 )
 from warptheory.symbolic.covariance_nodes import GaussianMoment
@@ -181,8 +181,7 @@ def _separate(group: Group, component: Sequence[Block]) -> sp.Expr:
     if correlations == {1}:
         return _on_axes(group, component, range(group.dim))
     if len(variables) > 1:
-        raise NotReducible(
-            group.monomial,
+        raise group.refusal(
             "its pixels have offsets of their own, correlated along the axes; that needs correlation 0 or 1",
         )
     return _averaged(group, component, _functional_blocks)
@@ -336,9 +335,7 @@ def _check_whole_parts(group: Group, component: Sequence[Block]) -> None:
     if not isinstance(group.given, Fraction) or not any(group.is_given(v.offsets) for v in _variables(component)):
         return
     if len(_variables(component)) > 1 or any(block.pixel is not None for block in component):
-        raise NotReducible(
-            group.monomial, "given the fraction alone, the whole part of the offset is not known; give both"
-        )
+        raise group.refusal("given the fraction alone, the whole part of the offset is not known; give both")
 
 
 def _is_one(block: Block) -> bool:
@@ -350,15 +347,7 @@ def _is_one(block: Block) -> bool:
 
 def _components(blocks: Sequence[Block]) -> list[list[Block]]:
     """Group blocks that share an offset, directly or through others, in an order that depends on them alone."""
-    groups: list[tuple[set[OffsetVariable], list[Block]]] = []
-    for block in sorted(blocks, key=_block_key):
-        variables, members = set(block.variables), [block]
-        for other in [group for group in groups if group[0] & variables]:
-            groups.remove(other)
-            variables |= other[0]
-            members = other[1] + members
-        groups.append((variables, members))
-    return [members for variables, members in groups if variables]
+    return connected((set(block.variables), block) for block in sorted(blocks, key=_block_key) if block.variables)
 
 
 def _block_key(block: Block) -> tuple[str, ...]:
@@ -387,7 +376,7 @@ def _difference(group: Group, index: Index, origin: Index) -> Index:
     """
     found = tuple(sp.expand(a - b) for a, b in zip(index, origin, strict=True))
     if not all(difference.is_Integer for difference in found):
-        raise NotReducible(group.monomial, "its pixels have to be a known number of pixels apart")
+        raise group.refusal("its pixels have to be a known number of pixels apart")
     return found
 
 

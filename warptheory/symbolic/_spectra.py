@@ -19,8 +19,9 @@ from warptheory.fields.covariance.squared_exponential import SquaredExponential
 from warptheory.symbolic.covariance_nodes import FieldCovariance, covariance_name
 from warptheory.symbolic.input_fields import GaussianField
 from warptheory.symbolic.nodes import Node, OffsetAverage, Opaque
-from warptheory.symbolic.offset_fields import OffsetField
+from warptheory.symbolic.offset_fields import OffsetField, axis_symbols
 from warptheory.symbolic.quadrature import Environment, Evaluate, gauss_legendre
+from warptheory.symbolic.values import Argument
 
 _LAST_EXPONENT = 37.0  # exp(−37) < 1e−16
 _DEVIATIONS = 7.5  # of a normal lag, over which its characteristic function is resolved
@@ -31,31 +32,12 @@ _NODES = 20  # of a panel
 class SmoothedCovariance(Node):
     """(2π)⁻ᵈ ∫ S(ω) cos(hω·Δ) exp(−v h²|ω|²/2) dω: args (field, Δ, v), the mean of C over a normal lag about hΔ.
 
-    Δ in pixels, v in pixels².
+    The lag Δ in pixels, its variance v along each axis, the spread, in pixels².
     """
 
-    args: tuple[Opaque, sp.Tuple, sp.Expr]
-
-    @property
-    def field(self) -> GaussianField:
-        """The field."""
-        return cast("GaussianField", self.args[0].content)
-
-    @property
-    def lag(self) -> sp.Tuple:
-        """Δ in pixels."""
-        return self.args[1]
-
-    @property
-    def spread(self) -> sp.Expr:
-        """The variance v of the lag along each axis, in pixels²."""
-        return self.args[2]
-
-    @property
-    def free_symbols(self) -> set[sp.Symbol]:
-        """Symbols of the lag, its variance, the spacing and the covariance."""
-        own = self.lag.free_symbols | self.spread.free_symbols | self.field.spacing.free_symbols
-        return own | self.field.covariance_symbols
+    field = Argument[GaussianField](0)
+    lag = Argument[sp.Tuple](1)
+    spread = Argument[sp.Expr](2)
 
     def display(self, *, latex: bool) -> sp.Expr:
         """Return the integral."""
@@ -104,9 +86,8 @@ class SmoothedCovariance(Node):
 
 
 def frequencies(dim: int) -> tuple[sp.Symbol, ...]:
-    """Return ω, or ω₁ … ω_d."""
-    names = ["omega"] if dim == 1 else [f"omega_{axis + 1}" for axis in range(dim)]
-    return tuple(sp.Symbol(name, real=True) for name in names)
+    """Return ω, or ω₁ … ω_d, in radians per unit of length or per pixel."""
+    return axis_symbols("omega", dim, real=True)
 
 
 def averages_as_spectra(expression: sp.Expr) -> sp.Expr:

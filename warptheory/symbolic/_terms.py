@@ -14,9 +14,9 @@ deviation σ, which is E over ε of σ² Σₘ k(ε − m)² + μ² (Σₘ k(ε 
 
 import itertools
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence, Set
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, TypeVar
 
 import sympy as sp
 
@@ -28,6 +28,8 @@ from warptheory.symbolic.moved_fields import KernelledValue, MovedValue, Sampled
 from warptheory.symbolic.nodes import Side, pairings, set_partitions
 from warptheory.symbolic.offset_fields import Fraction, Given, OffsetField, given_offsets
 from warptheory.symbolic.values import Index, RandomAtom
+
+_Item = TypeVar("_Item")
 
 
 class NotReducible(WarpTheoryError):  # noqa: N818 -- the public name; it reads as what it says
@@ -121,6 +123,10 @@ class Group:
         """The product of the factors."""
         return sp.Mul(*self.factors)
 
+    def refusal(self, needed: str) -> NotReducible:
+        """Return the error that says what would be needed to reduce the monomial."""
+        return NotReducible(self.monomial, needed)
+
     @property
     def sampled(self) -> list[SampledValue]:
         """The warped values among the factors."""
@@ -141,7 +147,7 @@ class Group:
         dims = {atom.site.offsets.dim for atom in self.factors if isinstance(atom, MovedValue)}
         dims |= {len(atom.index) for atom in self.factors if isinstance(atom, PixelValue) and len(atom.index) > 1}
         if len(dims) > 1:
-            raise NotReducible(self.monomial, f"its fields have {sorted(dims)} axes; they need one number of them")
+            raise self.refusal(f"its fields have {sorted(dims)} axes; they need one number of them")
         return dims.pop() if dims else 1
 
     def is_given(self, offsets: OffsetField) -> bool:
@@ -172,26 +178,20 @@ class Group:
                     atom, "its input is no field of independent pixels, so that only `Var` and `Cov` are known"
                 )
         if self.sampled and self.splatted:
-            raise NotReducible(
-                self.monomial,
+            raise self.refusal(
                 "it mixes warped and splatted values that share a field; that needs the joint law of W and Wᵀ",
             )
         self._check_correlated()
         if len({atom.site.offsets.is_shared for atom in self.splatted}) > 1:
-            raise NotReducible(self.monomial, "it mixes splats by shared and by independent offsets")
+            raise self.refusal("it mixes splats by shared and by independent offsets")
         is_gaussian = any(isinstance(atom.field, GaussianField) for atom in self.splatted)
         if is_gaussian and not all(atom.site.offsets.is_shared for atom in self.splatted):
-            raise NotReducible(
-                self.monomial, "splats of a Gaussian field by independent offsets; that needs independent pixels"
-            )
+            raise self.refusal("splats of a Gaussian field by independent offsets; that needs independent pixels")
         if self.splatted and not self.splatted[0].site.offsets.is_shared and self._is_conditional:
-            raise NotReducible(
-                self.monomial, "given the offsets a splat depends on all of them; a closed form needs shared offsets"
-            )
+            raise self.refusal("given the offsets a splat depends on all of them; a closed form needs shared offsets")
         sites = {atom.site.index for atom in self.sampled if not atom.site.offsets.is_shared}
         if self._is_conditional and len(sites) > 1:
-            raise NotReducible(
-                self.monomial,
+            raise self.refusal(
                 "conditioning on the offsets of several pixels needs a symbol for each; share the offsets",
             )
 
@@ -199,9 +199,7 @@ class Group:
         """Refuse what depends on how the offsets of several pixels are correlated."""
         moved = [atom for atom in (*self.sampled, *self.splatted) if atom.site.offsets.covariance is not None]
         if len({atom.site.index for atom in moved}) > 1 or any(isinstance(atom, SplatValue) for atom in moved):
-            raise NotReducible(
-                self.monomial, "offsets that are correlated over the pixels: known are warped values at one pixel"
-            )
+            raise self.refusal("offsets that are correlated over the pixels: known are warped values at one pixel")
 
     @property
     def _is_conditional(self) -> bool:
@@ -218,15 +216,19 @@ def split_groups(monomial: sp.Expr, given: Given | None) -> list[Group]:
     inputs = {source for source in found if isinstance(source, InputField)}
     if len({field.name for field in inputs}) < len(inputs):
         raise NotReducible(monomial, "two of its input fields have one name; give each a name of its own")
-    groups: list[tuple[set[object], list[RandomAtom]]] = []
-    for atom in factors:
-        sources, members = _sources(atom), [atom]
-        for other_sources, other_members in [group for group in groups if group[0] & sources]:
-            groups.remove((other_sources, other_members))
-            sources = sources | other_sources
-            members = other_members + members
-        groups.append((sources, members))
-    return [Group(tuple(members), given) for _, members in groups]
+    return [Group(tuple(members), given) for members in connected((_sources(atom), atom) for atom in factors)]
+
+
+def connected(items: Iterable[tuple[Set[Any], _Item]]) -> list[list[_Item]]:
+    """Group items that share an element of their sets, directly or through others, in an order that follows theirs."""
+    groups: list[tuple[Set[Any], list[_Item]]] = []
+    for shared, item in items:
+        members = [item]
+        for other in [group for group in groups if group[0] & shared]:
+            groups.remove(other)
+            shared, members = shared | other[0], other[1] + members
+        groups.append((shared, members))
+    return [members for _, members in groups]
 
 
 def _sources(atom: RandomAtom) -> set[object]:
@@ -269,7 +271,7 @@ def _products(group: Group, field: InputField, atoms: list[RandomAtom]) -> Itera
         return _independent_pixels(group, field, atoms)
     if isinstance(field, GaussianField):
         return _pairs_of_pixels(group, field, atoms)
-    raise NotReducible(group.monomial, f"no rule for moments of {field}")
+    raise group.refusal(f"no rule for moments of {field}")
 
 
 def _independent_pixels(group: Group, field: IIDField, atoms: list[RandomAtom]) -> Iterator[Product]:
@@ -308,14 +310,10 @@ def _pair(group: Group, field: GaussianField, atoms: list[RandomAtom]) -> Iterat
         yield field_covariance(field, [a - b for a, b in zip(*pixels, strict=True)]), UNIT
         return
     if pixels:
-        raise NotReducible(
-            group.monomial, "a value of a Gaussian field beside a pixel is a sum over every pixel that it may read"
-        )
+        raise group.refusal("a value of a Gaussian field beside a pixel is a sum over every pixel that it may read")
     first, second = (_kernel_factor(group, atom, ()) for atom in atoms if isinstance(atom, KernelledValue))
     if first.variable != second.variable:
-        raise NotReducible(
-            group.monomial, "values of one Gaussian field have offsets of their own; that needs shared offsets"
-        )
+        raise group.refusal("values of one Gaussian field have offsets of their own; that needs shared offsets")
     for lag in itertools.product(*(_lags(group, first, second, axis) for axis in range(group.dim))):
         moved = tuple(index - step for index, step in zip(second.index, lag, strict=True))
         yield field_covariance(field, lag), Block((first, replace(second, index=moved)))
@@ -324,12 +322,11 @@ def _pair(group: Group, field: GaussianField, atoms: list[RandomAtom]) -> Iterat
 def _lags(group: Group, first: KernelFactor, second: KernelFactor, axis: int) -> range:
     """Return the lags along an axis between two pixels that both factors may reach."""
     if first.kernel.reach is None or second.kernel.reach is None:
-        raise NotReducible(group.monomial, "its kernel reads every pixel; that needs one of finite support")
+        raise group.refusal("its kernel reads every pixel; that needs one of finite support")
     distance = sp.expand(second.index[axis] + second.displacement[axis] - first.index[axis] - first.displacement[axis])
     fractions = sorted((s for s in distance.free_symbols if isinstance(s, FractionSymbol)), key=str)
     if distance.free_symbols - set(fractions) or any(sp.diff(distance, s, 2) != 0 for s in fractions):
-        raise NotReducible(
-            group.monomial,
+        raise group.refusal(
             "its pixels have to be a known number of pixels apart, or that plus a symbol of a fraction, "
             "`kernels.FRACTION`",
         )

@@ -35,8 +35,9 @@ from warptheory.symbolic.input_fields import GaussianField
 from warptheory.symbolic.moments import Rederived
 from warptheory.symbolic.moved_fields import SampledValue
 from warptheory.symbolic.nodes import ExpectedValue, Node, Opaque, kernel_label
+from warptheory.symbolic.offset_fields import axis_symbols
 from warptheory.symbolic.quadrature import Environment, Evaluate, gauss_legendre
-from warptheory.symbolic.values import RandomAtom, in_order
+from warptheory.symbolic.values import Argument, RandomAtom, in_order
 
 EXACT = "exact"  # stands where a kernel would: the field is read between its pixels without one
 _NODES = 16  # of a panel
@@ -54,16 +55,8 @@ _MOST_OCTAVES = 14  # above 1/h for spectra with heavy tails
 class SpectralIntegral(Node):
     """(2π)⁻ᵈ ∫ S(ω) R(hω) dω: args (field, R, θ₁, …, θ_d), R an even function of each θ = hω, radians per pixel."""
 
-    @property
-    def field(self) -> GaussianField:
-        """The field."""
-        return cast("GaussianField", self.args[0].content)
-
-    @property
-    def free_symbols(self) -> set[sp.Symbol]:
-        """Symbols of the covariance, the spacing and the response."""
-        own = (self.args[1].free_symbols - set(self.args[2:])) | self.field.spacing.free_symbols
-        return own | self.field.covariance_symbols
+    bound = slice(2, None)
+    field = Argument[GaussianField](0)
 
     def display(self, *, latex: bool) -> sp.Expr:
         """Return the integral."""
@@ -221,7 +214,7 @@ class SpectralForm(Rederived):
         _check_linear(self, moments, monomials)
         readings = {node: _readings(self, node.args[0]) for node in monomials}
         field, dim = _common_field(self, readings.values())
-        theta = tuple(sp.Symbol(f"theta_{axis + 1}" if dim > 1 else "theta", real=True) for axis in range(dim))
+        theta = axis_symbols("theta", dim, real=True)
         products = {node: _product(pair, theta) for node, pair in readings.items()}
         waves = sp.expand(moments.xreplace(products))
         closed = waves.replace(lambda node: isinstance(node, WaveProduct), lambda node: node.closed())

@@ -15,34 +15,23 @@ from warptheory.symbolic._display import written
 from warptheory.symbolic.input_fields import Field, GaussianField, PixelValue
 from warptheory.symbolic.moved_fields import Location, MovedValue, _index_for
 from warptheory.symbolic.offset_fields import OffsetField
-from warptheory.symbolic.values import Index, RandomAtom, as_position, derivative_marks
+from warptheory.symbolic.values import Argument, Index, RandomAtom, as_position, derivative_marks
 
 
 class _OfComposition(MovedValue):
-    """A value of a composed field."""
+    """A value of a composed field: data (field that is composed, site, …, name of the composed field)."""
 
-    data: "tuple[GaussianField | ComposedField, Location, Any, str]"
-
-    @property
-    def field(self) -> "GaussianField | ComposedField":
-        """The field that is composed."""
-        return self.data[0]
-
-    @property
-    def name(self) -> str:
-        """Name of the composed field."""
-        return self.data[3]
+    field = Argument["GaussianField | ComposedField"](0)
+    name = Argument[str](3)
 
 
 class ComposedValue(_OfComposition):
-    """The value of x∘φ, or one of its derivatives in the offset, per pixel: data (field, site, orders, name)."""
+    """The value of x∘φ, or one of its derivatives in the offset, per pixel: data (field, site, orders, name).
 
-    data: "tuple[GaussianField | ComposedField, Location, tuple[int, ...], str]"
+    The orders are those of the derivative along each axis.
+    """
 
-    @property
-    def orders(self) -> tuple[int, ...]:
-        """Order of the derivative in the offset along each axis."""
-        return self.data[2]
+    orders = Argument[tuple[int, ...]](2)
 
     @property
     def whole(self) -> "ComposedField":
@@ -56,14 +45,9 @@ class ComposedValue(_OfComposition):
 
 
 class SlopeValue(_OfComposition):
-    """The slope ∂(x∘φ)/∂tⱼ of a composed field, per pixel: data (field, site, axis, name)."""
+    """The slope ∂(x∘φ)/∂tⱼ of a composed field, per pixel: data (field, site, axis j, name)."""
 
-    data: "tuple[GaussianField | ComposedField, Location, int, str]"
-
-    @property
-    def axis(self) -> int:
-        """The axis j."""
-        return self.data[2]
+    axis = Argument[int](2)
 
     @property
     def whole(self) -> "ComposedField":
@@ -77,29 +61,12 @@ class SlopeValue(_OfComposition):
 
 
 class OffsetSlope(RandomAtom):
-    """The slope ∂εᵢ/∂tⱼ of an offset field, without unit: data (offsets, i, j, position)."""
+    """The slope ∂εᵢ/∂tⱼ of an offset field, without unit: data (offsets, i, j, position counted in pixels)."""
 
-    data: tuple[OffsetField, int, int, Index]
-
-    @property
-    def offsets(self) -> OffsetField:
-        """The offset field."""
-        return self.data[0]
-
-    @property
-    def component(self) -> int:
-        """The component i of the offset."""
-        return self.data[1]
-
-    @property
-    def axis(self) -> int:
-        """The axis j along which it is differentiated."""
-        return self.data[2]
-
-    @property
-    def position(self) -> Index:
-        """Where, counted in pixels."""
-        return self.data[3]
+    offsets = Argument[OffsetField](0)
+    component = Argument[int](1)
+    axis = Argument[int](2)
+    position = Argument[Index](3)
 
     def display(self, *, latex: bool) -> sp.Expr:
         """Return ∂ⱼεᵢ[n]."""

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from functools import cache
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import sympy as sp
@@ -16,36 +16,22 @@ from warptheory.symbolic._display import written
 from warptheory.symbolic.input_fields import GaussianField
 from warptheory.symbolic.nodes import Node, Opaque, pairings
 from warptheory.symbolic.quadrature import Environment, Evaluate
+from warptheory.symbolic.values import Argument
 
 
 class FieldCovariance(Node):
-    """A derivative of c(Δ) = C(hΔ), the covariance of a Gaussian field at Δ pixels: args (field, Δ, orders).
+    """A derivative of c(Δ) = C(hΔ), the covariance of a Gaussian field at a lag of Δ pixels: args (field, Δ, orders).
 
     Made by `field_covariance`.
     """
 
-    args: tuple[Opaque, sp.Tuple, sp.Tuple]
-
-    @property
-    def field(self) -> GaussianField:
-        """The field."""
-        return cast("GaussianField", self.args[0].content)
-
-    @property
-    def lag(self) -> sp.Tuple:
-        """Δ in pixels, a coordinate per axis."""
-        return self.args[1]
+    field = Argument[GaussianField](0)
+    lag = Argument[sp.Tuple](1)
 
     @property
     def orders(self) -> tuple[int, ...]:
         """Order of the derivative along each axis."""
         return tuple(map(int, self.args[2]))
-
-    @property
-    def free_symbols(self) -> set[sp.Symbol]:
-        """Symbols of the lag, of the spacing and of the covariance."""
-        own = self.lag.free_symbols | self.field.spacing.free_symbols
-        return own | self.field.covariance_symbols
 
     def inserted(self) -> sp.Expr:
         """Return the value for the field's covariance, the node itself for any covariance, or one without a formula."""
@@ -95,10 +81,7 @@ class SpectralMoment(Node):
     λ₂ for (2, 0), λ₂₂ for (2, 2). Made by `field_covariance`, for derivatives at lag zero.
     """
 
-    @property
-    def field(self) -> GaussianField:
-        """The field."""
-        return cast("GaussianField", self.args[0].content)
+    field = Argument[GaussianField](0)
 
     @property
     def orders(self) -> tuple[int, ...]:
@@ -160,17 +143,12 @@ class GaussianMoment(Node):
     """
 
     args: tuple[Any, ...]
-
-    @property
-    def field(self) -> GaussianField:
-        """The field."""
-        return cast("GaussianField", self.args[0].content)
+    field = Argument[GaussianField](0)
 
     @property
     def free_symbols(self) -> set[sp.Symbol]:
         """Symbols of the points, of the mean, the spacing and the covariance."""
-        places = set().union(*(place.free_symbols for place in self.args[1:]))
-        return places.union(*(parameter.free_symbols for parameter in self.field.parameters))
+        return super().free_symbols | self.field.mean.free_symbols
 
     def display(self, *, latex: bool) -> sp.Expr:
         """Return E(x[m₁] x[m₂] …)."""

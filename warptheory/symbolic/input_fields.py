@@ -11,7 +11,7 @@ import sympy as sp
 from warptheory.core.errors import ArgumentError
 from warptheory.core.expressions import check_name, expression
 from warptheory.fields import CovarianceFunction, laws
-from warptheory.symbolic.values import Index, RandomAtom, as_index, as_position, parameter
+from warptheory.symbolic.values import Argument, Index, RandomAtom, as_index, as_position, parameter
 
 MEAN = sp.Symbol("mu", real=True)
 DEVIATION = sp.Symbol("sigma", positive=True)
@@ -179,6 +179,11 @@ class GaussianField(InputField):
         return set() if self.covariance is None else self.covariance.free_symbols
 
     @property
+    def free_symbols(self) -> set[sp.Symbol]:
+        """Symbols of the covariance and the spacing, by which covariances of pixels are told."""
+        return self.covariance_symbols | self.spacing.free_symbols
+
+    @property
     def parameters(self) -> list[sp.Expr]:
         """The mean, the spacing, and the covariance's own symbols."""
         return [self.mean, self.spacing, *self.covariance_symbols]
@@ -266,19 +271,13 @@ class IIDField(InputField):
 
 
 class PixelValue(RandomAtom):
-    """The value x[m] of an input pixel, or of a Gaussian field or its derivative (per pixel) anywhere between them."""
+    """The value x[m] of an input pixel, or of a Gaussian field or its derivative (per pixel) anywhere between them.
 
-    data: tuple[InputField, Index, *tuple[tuple[int, ...], ...]]
+    Its data are the field, the index, a pixel or a position counted in pixels, and orders of a derivative, if any.
+    """
 
-    @property
-    def field(self) -> InputField:
-        """The input field."""
-        return self.data[0]
-
-    @property
-    def index(self) -> Index:
-        """The pixel, or a position counted in pixels."""
-        return self.data[1]
+    field = Argument[InputField](0)
+    index = Argument[Index](1)
 
     @property
     def orders(self) -> tuple[int, ...]:

@@ -27,18 +27,16 @@ from warptheory.symbolic.values import RandomAtom
 class _Conditional(MomentStatistic):
     """A statistic that may be conditional: `given`, or as one of its expressions is written, `expression | given`."""
 
+    # Names of the attributes that are its expressions, and how it is written before these.
+    _names: ClassVar[tuple[str, ...]] = ("expression",)
+    _notation: ClassVar[str]
     # The expectation of a constant is that constant; its variance, zero, is a slip more likely than a question.
     _takes_constants: ClassVar[bool] = False
 
-    def _unpack(self, *names: str) -> None:
-        """Set the expressions of these names and `given` from what the caller wrote.
-
-        Raises:
-            ArgumentError: what is no random expression, or several conditions.
-        """
-        written = {name: getattr(self, name) for name in names}
+    def __post_init__(self) -> None:
+        written = dict(zip(self._names, self._expressions, strict=True))
         expressions, given = _unpacked(written, self.condition)
-        for name, expression in zip(names, expressions, strict=True):
+        for name, expression in zip(self._names, expressions, strict=True):
             if not self._takes_constants:
                 _check_random(name, expression)
             object.__setattr__(self, name, expression)
@@ -50,6 +48,18 @@ class _Conditional(MomentStatistic):
         given: Given | None = self.given  # type: ignore[attr-defined]  # a field of every subclass, behind its expressions
         return given
 
+    @property
+    def operands(self) -> tuple[sp.Expr, ...]:
+        """The expressions."""
+        return self._expressions
+
+    @property
+    def _expressions(self) -> tuple[sp.Expr, ...]:
+        return tuple(getattr(self, name) for name in self._names)
+
+    def __str__(self) -> str:
+        return f"{self._notation}[{', '.join(map(str, self._expressions))}{_given_text(self.condition)}]"
+
 
 @dataclass(frozen=True)
 class _OfOneExpression(_Conditional):
@@ -57,9 +67,6 @@ class _OfOneExpression(_Conditional):
 
     expression: Any
     given: Given | None = None
-
-    def __post_init__(self) -> None:
-        self._unpack("expression")
 
 
 @dataclass(frozen=True)
@@ -71,19 +78,12 @@ class Expectation(_OfOneExpression):
         given: an offset field or its fraction, or None.
     """
 
+    _notation: ClassVar[str] = "E"
     _takes_constants: ClassVar[bool] = True
-
-    @property
-    def operands(self) -> tuple[sp.Expr, ...]:
-        """The expression."""
-        return (self.expression,)
 
     def moments(self, expected: Averaging = by_linearity) -> sp.Expr:
         """Return E[expression]."""
         return expected(self.expression)
-
-    def __str__(self) -> str:
-        return f"E[{self.expression}{_given_text(self.given)}]"
 
 
 @dataclass(frozen=True)
@@ -94,6 +94,8 @@ class Variance(_OfOneExpression):
         expression: a polynomial in random variables such as y[n].
         given: an offset field or its fraction, or None.
     """
+
+    _notation: ClassVar[str] = "Var"
 
     @property
     def operands(self) -> tuple[sp.Expr, ...]:
@@ -107,9 +109,6 @@ class Variance(_OfOneExpression):
     def centred(self, centre: Centre) -> "Variance":
         """Return the variance of the expression less a constant."""
         return Variance(self.expression - centre(self.expression), self.given)
-
-    def __str__(self) -> str:
-        return f"Var[{self.expression}{_given_text(self.given)}]"
 
 
 @dataclass(frozen=True)
@@ -126,13 +125,8 @@ class Covariance(_Conditional):
     second: Any
     given: Given | None = None
 
-    def __post_init__(self) -> None:
-        self._unpack("first", "second")
-
-    @property
-    def operands(self) -> tuple[sp.Expr, ...]:
-        """The two expressions."""
-        return (self.first, self.second)
+    _names: ClassVar[tuple[str, ...]] = ("first", "second")
+    _notation: ClassVar[str] = "Cov"
 
     def moments(self, expected: Averaging = by_linearity) -> sp.Expr:
         """Return E[ab] − E[a] E[b]."""
@@ -141,9 +135,6 @@ class Covariance(_Conditional):
     def centred(self, centre: Centre) -> "Covariance":
         """Return the covariance of both expressions less constants."""
         return Covariance(self.first - centre(self.first), self.second - centre(self.second), self.given)
-
-    def __str__(self) -> str:
-        return f"Cov[{self.first}, {self.second}{_given_text(self.given)}]"
 
 
 @dataclass(frozen=True, init=False)
@@ -161,6 +152,8 @@ class JointCumulant(_Conditional):
     expressions: tuple[Any, ...]
     given: Given | None
 
+    _notation: ClassVar[str] = "κ"
+
     def __init__(self, *expressions: Any, given: Given | None = None, order: int | None = None) -> None:
         if order is not None:
             if len(expressions) != 1:
@@ -176,8 +169,7 @@ class JointCumulant(_Conditional):
         object.__setattr__(self, "given", condition)
 
     @property
-    def operands(self) -> tuple[sp.Expr, ...]:
-        """The expressions."""
+    def _expressions(self) -> tuple[sp.Expr, ...]:
         return self.expressions
 
     def moments(self, expected: Averaging = by_linearity) -> sp.Expr:
@@ -193,9 +185,6 @@ class JointCumulant(_Conditional):
         if len(self.expressions) == 1:
             return self
         return JointCumulant(*(part - centre(part) for part in self.expressions), given=self.given)
-
-    def __str__(self) -> str:
-        return f"κ[{', '.join(map(str, self.expressions))}{_given_text(self.given)}]"
 
 
 @dataclass(frozen=True)

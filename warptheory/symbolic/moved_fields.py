@@ -11,7 +11,7 @@ from warptheory.fields import CovarianceFunction
 from warptheory.kernels import Kernel
 from warptheory.symbolic.input_fields import Field, InputField
 from warptheory.symbolic.offset_fields import OffsetField
-from warptheory.symbolic.values import Index, RandomAtom, as_index, derivative_marks
+from warptheory.symbolic.values import Argument, Index, RandomAtom, as_index, derivative_marks
 
 
 @dataclass(frozen=True)
@@ -36,51 +36,31 @@ class Site(Location):
 
 
 class MovedValue(RandomAtom):
-    """A value of a field that offsets have moved: data (input field, site, …)."""
+    """A value of a field that offsets have moved: data (input field, site, …).
 
-    data: tuple[Field, Location, *tuple[Any, ...]]
+    The site is where it is read, or arrives: the pixel and the offsets.
+    """
 
-    @property
-    def field(self) -> Field:
-        """The input field."""
-        return self.data[0]
-
-    @property
-    def site(self) -> Location:
-        """Where it is read, or arrives: the pixel and the offsets."""
-        return self.data[1]
+    field = Argument[Field](0)
+    site = Argument[Location](1)
 
 
 class KernelledValue(MovedValue):
-    """A value that a kernel has made: data (input field, site, …)."""
+    """A value that a kernel has made, which is of its site too: data (input field, site, …)."""
 
-    data: tuple[Field, Site, *tuple[Any, ...]]
-
-    @property
-    def site(self) -> Site:
-        """Where it is read, or arrives: the pixel, the offsets and the kernel."""
-        return self.data[1]
+    site = Argument[Site](1)
 
 
 class SampledValue(KernelledValue):
-    """The value y[n] of a warped field, or one of its derivatives in the offset."""
+    """The value y[n] of a warped field, or a derivative in the offset: data (input field, site, orders, name, knot).
 
-    data: tuple[Field, Site, tuple[int, ...], str, str]
+    The orders are those of the derivative along each axis; `knot` says which one holds at a knot of the kernel:
+    "right", "left" or "central".
+    """
 
-    @property
-    def orders(self) -> tuple[int, ...]:
-        """Order of the derivative along each axis."""
-        return self.data[2]
-
-    @property
-    def name(self) -> str:
-        """Name of the warped field."""
-        return self.data[3]
-
-    @property
-    def knot(self) -> str:
-        """Which derivative holds at a knot of the kernel: "right", "left" or "central"."""
-        return self.data[4]
+    orders = Argument[tuple[int, ...]](2)
+    name = Argument[str](3)
+    knot = Argument[str](4)
 
     def display(self, *, latex: bool) -> sp.Expr:
         """Return y[n], or ∂ᵢy[n]; a derivative that is not the right-hand one is marked ∂⁻ or ∂°."""
@@ -90,14 +70,9 @@ class SampledValue(KernelledValue):
 
 
 class SplatValue(KernelledValue):
-    """The value (Wᵀg)[m] of a splatted field."""
+    """The value (Wᵀg)[m] of a splatted field: data (input field, site, name)."""
 
-    data: tuple[Field, Site, str]
-
-    @property
-    def name(self) -> str:
-        """Name of the splatted field."""
-        return self.data[2]
+    name = Argument[str](2)
 
     def display(self, *, latex: bool) -> sp.Expr:
         """Return z[m]."""

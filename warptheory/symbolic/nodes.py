@@ -10,14 +10,13 @@ from collections import Counter
 from collections.abc import Callable
 from enum import IntEnum
 from functools import cache, cached_property, reduce
-from typing import Any, cast
+from typing import Any, ClassVar, cast
 
 import numpy as np
 import sympy as sp
 from numpy import ndarray
 
 from warptheory.core.expressions import as_argument
-from warptheory.fields.laws import Law
 from warptheory.kernels import POSITION, Kernel, NoClosedFormError, PeriodicFunction
 from warptheory.symbolic._display import Displayed, written
 from warptheory.symbolic.offset_fields import OffsetField
@@ -30,6 +29,7 @@ from warptheory.symbolic.quadrature import (
     quadrature,
     tensor_grid,
 )
+from warptheory.symbolic.values import Argument
 
 _FRACTION_NODES = 24  # of half a pixel: exact to rounding for polynomials, and for covariances smooth over a pixel
 
@@ -43,7 +43,7 @@ class Side(IntEnum):
 
 
 class Opaque(sp.Atom):
-    """A Python object (a kernel, an offset field) as an argument of a sympy node."""
+    """A Python object (a kernel, an offset field) as an argument of a sympy node; its symbols are the object's own."""
 
     content: Any
 
@@ -52,6 +52,11 @@ class Opaque(sp.Atom):
         atom = super().__new__(cls)
         atom.content = content
         return atom
+
+    @property
+    def free_symbols(self) -> set[sp.Symbol]:
+        """Those of an object that says which it has, such as a law."""
+        return set(getattr(self.content, "free_symbols", ()))
 
     # sympy compares by it again and again.
     @cached_property
@@ -66,14 +71,30 @@ class Opaque(sp.Atom):
 
 
 class Node(Displayed, sp.Expr):
-    """An unevaluated quantity of a derivation."""
+    """An unevaluated quantity of a derivation.
+
+    Attributes:
+        bound: the places of arguments that are symbols over which the node averages, sums, maximises, and so on.
+    """
 
     is_commutative = True
     is_real = True
+    bound: ClassVar[slice] = slice(0)
 
     def __new__(cls, *args: Any) -> "Node":
         """Make the node; plain numbers become sympy numbers."""
         return super().__new__(cls, *map(as_argument, args))
+
+    def part(self, place: int) -> Any:
+        """Return an argument, an object that is wrapped as itself."""
+        found = self.args[place]
+        return found.content if isinstance(found, Opaque) else found
+
+    @property
+    def free_symbols(self) -> set[sp.Symbol]:
+        """Symbols of the arguments, without those that are bound."""
+        found: set[sp.Symbol] = super().free_symbols
+        return found.difference(self.args[self.bound])
 
     def numeric(self, environment: Environment, evaluate: Evaluate) -> float | ndarray:
         """Return the node's value, a scalar, or an array of shape (*grid) where the environment has arrays.
@@ -83,6 +104,19 @@ class Node(Displayed, sp.Expr):
             evaluate: evaluates a sub-expression in an environment.
         """
         raise NotImplementedError(type(self).__name__)
+
+
+class AsIntegral(Node):
+    """A node that prints as an integral, which sympy may do."""
+
+    @property
+    def integral(self) -> sp.Expr:
+        """The integral, to be done."""
+        raise NotImplementedError(type(self).__name__)
+
+    def display(self, *, latex: bool) -> sp.Expr:
+        """Return the integral."""
+        return self.integral
 
 
 class ExpectedValue(Node):
@@ -116,10 +150,7 @@ class PixelMoment(Node):
 class KernelValue(Node):
     """k⁽ᵒʳᵈᵉʳ⁾(u): args (kernel, order, u, side); the `Side` is that of the derivative at a knot."""
 
-    @property
-    def kernel(self) -> Kernel:
-        """The kernel."""
-        return cast("Kernel", self.args[0].content)
+    kernel = Argument[Kernel](0)
 
     def display(self, *, latex: bool) -> sp.Expr:
         """Return k(u), or k′(u) for a derivative."""
@@ -142,15 +173,8 @@ class TapSum(Node):
     A factor is a `sp.Tuple` (kernel, order, shift, side); a `Side` is that of the derivative at a knot.
     """
 
-    @property
-    def position(self) -> sp.Expr:
-        """The position whose fraction is meant."""
-        return self.args[1]
-
-    @property
-    def factors(self) -> tuple[sp.Tuple, ...]:
-        """The factors (kernel, order, shift, side)."""
-        return tuple(self.args[0])
+    factors = Argument[sp.Tuple](0)
+    position = Argument[sp.Expr](1)
 
     @property
     def has_whole_shifts(self) -> bool:
@@ -197,15 +221,12 @@ class TapSum(Node):
 class OffsetAverage(Node):
     """E over the offsets of an expression in their symbols: args (expression, offsets)."""
 
-    @property
-    def offsets(self) -> OffsetField:
-        """The offset field that is averaged over."""
-        return cast("OffsetField", self.args[1].content)
+    offsets = Argument[OffsetField](1)
 
     @property
     def free_symbols(self) -> set[sp.Symbol]:
         """Symbols of the expression and of the law, without the averaged offsets."""
-        own = _law_symbols(self.offsets.axis_law) | self.offsets.correlation.free_symbols
+        own = self.offsets.axis_law.free_symbols | self.offsets.correlation.free_symbols
         return (self.args[0].free_symbols - set(self.offsets.symbols)) | own
 
     def display(self, *, latex: bool) -> sp.Expr:
@@ -258,22 +279,15 @@ class OffsetAverage(Node):
         return found
 
 
-class FractionMean(Node):
+class FractionMean(AsIntegral):
     """∫ of an expression over fractions in [0, 1)ᵈ: args (expression, f₁, …, f_d)."""
 
-    @property
-    def free_symbols(self) -> set[sp.Symbol]:
-        """Symbols of the expression, without the fractions."""
-        return self.args[0].free_symbols - set(self.args[1:])
+    bound = slice(1, None)
 
     @property
     def integral(self) -> sp.Integral:
         """The integral as sympy writes it."""
         return sp.Integral(self.args[0], *((f, 0, 1) for f in self.args[1:]))
-
-    def display(self, *, latex: bool) -> sp.Expr:
-        """Return the integral."""
-        return self.integral
 
     def numeric(self, environment: Environment, evaluate: Evaluate) -> float | ndarray:
         """Integrate by Gauss–Legendre panels of half a pixel, cut where kernels have knots; a scalar."""
@@ -323,7 +337,7 @@ def _tap_sum(factors: tuple[tuple[Kernel, int, int], ...]) -> PeriodicFunction:
     )
 
 
-def sided_tap_sum(factors: tuple[sp.Tuple, ...], position: sp.Expr) -> sp.Expr:
+def sided_tap_sum(factors: sp.Tuple, position: sp.Expr) -> sp.Expr:
     """Return Σₘ ∏ᵢ kᵢ⁽ᵒʳᵈᵉʳ⁾(p + shiftᵢ − m) at a position that is a number, each factor from its own side.
 
     Args:
@@ -351,10 +365,6 @@ def _taps_at(kernel: Kernel, order: int, position: sp.Expr, side: int) -> dict[i
 
 
 _FUNCTIONAL_NAMES: dict[tuple[int, ...], str] = {(0, 0): "rho", (1, 1): "delta"}
-
-
-def _law_symbols(law: Law) -> set[sp.Symbol]:
-    return law.location.free_symbols | law.scale.free_symbols
 
 
 def kernel_label(kernel: Kernel) -> str:

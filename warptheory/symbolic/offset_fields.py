@@ -145,8 +145,8 @@ class OffsetField(Given):
     @property
     def parameter_symbols(self) -> set[sp.Symbol]:
         """The symbols of the law, of the displacement, and of correlation and covariance."""
-        parts = [part for _, law in self.axis_law.parts for part in (law.location, law.scale)]
-        found = {symbol for part in (*parts, self.correlation, *self.displacement) for symbol in part.free_symbols}
+        parts = (self.axis_law, self.correlation, *self.displacement)
+        found = {symbol for part in parts for symbol in part.free_symbols}
         return found if self.covariance is None else found | self.covariance.free_symbols
 
     @cached_property

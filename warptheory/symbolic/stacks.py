@@ -22,7 +22,7 @@ from jaxtyping import Float
 from numpy import ndarray
 
 from warptheory.kernels import FREQUENCY, Kernel
-from warptheory.symbolic._terms import Group, NotReducible, whole_index
+from warptheory.symbolic._terms import Group, whole_index
 from warptheory.symbolic.input_fields import Field, IIDField, InputField, PixelValue
 from warptheory.symbolic.moved_fields import SampledValue, SplattedField, SplatValue, WarpedField
 from warptheory.symbolic.nodes import (
@@ -37,7 +37,7 @@ from warptheory.symbolic.nodes import (
 )
 from warptheory.symbolic.offset_fields import OffsetField
 from warptheory.symbolic.quadrature import Environment, Evaluate, quadrature
-from warptheory.symbolic.values import RandomAtom
+from warptheory.symbolic.values import Argument, RandomAtom
 
 Frequencies = tuple[sp.Symbol, ...]
 Transfer = Callable[[Frequencies], tuple[sp.Expr, sp.Expr]]
@@ -104,6 +104,11 @@ class Stack:
     source: IIDField
     layers: tuple[Layer, ...]
 
+    @property
+    def free_symbols(self) -> set[sp.Symbol]:
+        """Symbols of the layers' laws; those of the source's moments are told apart."""
+        return set().union(*(layer.offsets.axis_law.free_symbols for layer in self.layers))
+
     def __str__(self) -> str:
         return f"{self.source}|{'|'.join(map(str, self.layers))}"
 
@@ -112,18 +117,7 @@ class StackCovariance(Node):
     """The covariance of a stack's values at a lag: args (stack, E x, Var x, lag)."""
 
     args: tuple[Opaque, sp.Expr, sp.Expr, sp.Tuple]
-
-    @property
-    def stack(self) -> Stack:
-        """The stack."""
-        return cast("Stack", self.args[0].content)
-
-    @property
-    def free_symbols(self) -> set[sp.Symbol]:
-        """Symbols of the input's moments and of the layers' laws."""
-        laws = [part for layer in self.stack.layers for _, part in layer.offsets.axis_law.parts]
-        own = [self.args[1], self.args[2], *(law.location for law in laws), *(law.scale for law in laws)]
-        return {symbol for expression in own for symbol in expression.free_symbols}
+    stack = Argument[Stack](0)
 
     def display(self, *, latex: bool) -> sp.Expr:
         """Return ∫S_L(θ) cos(lag·θ) dθ/(2π)ᵈ, S_L from the recursion; Ŵ_l = |ŵ_l|² and R̂_l are the layers' own."""
@@ -251,25 +245,25 @@ def stacked_moment(group: Group) -> sp.Expr:
     if group.given is not None and any(
         group.is_given(layer.offsets) for atom in group.factors for layer in _stack(group, atom).layers
     ):
-        raise NotReducible(group.monomial, "given offsets of a stack; only the average over all of them is known")
+        raise group.refusal("given offsets of a stack; only the average over all of them is known")
     stacks = [_stack(group, atom) for atom in group.factors]
     mean = stacks[0].source.mean
     if len(group.factors) == 1:
         return mean
     if len(group.factors) > 2 or stacks[0] != stacks[1]:
-        raise NotReducible(group.monomial, "of stacked layers only mean and covariance of one field are known")
+        raise group.refusal("of stacked layers only mean and covariance of one field are known")
     first, second = (whole_index(atom.site.index, group.dim) for atom in group.factors)
     lag = sp.Tuple(*(sp.expand(b - a) for a, b in zip(first, second, strict=True)))
     if any(distance.could_extract_minus_sign() for distance in lag[:1]):
         lag = sp.Tuple(*(-distance for distance in lag))  # a covariance is even
     if not all(distance.is_Integer for distance in lag):
-        raise NotReducible(group.monomial, "its pixels have to be a known number of pixels apart")
+        raise group.refusal("its pixels have to be a known number of pixels apart")
     return mean**2 + StackCovariance(Opaque(stacks[0]), mean, stacks[0].source.cumulant(2), lag)
 
 
 def _stack(group: Group, atom: RandomAtom) -> Stack:
     if isinstance(atom, PixelValue):
-        raise NotReducible(group.monomial, "it mixes a stack with pixels of its input")
+        raise group.refusal("it mixes a stack with pixels of its input")
     layers: list[Layer] = []
     field: Field = (
         SplattedField(atom.field, atom.site.offsets, atom.site.kernel)
@@ -282,27 +276,23 @@ def _stack(group: Group, atom: RandomAtom) -> Stack:
         layers.append(_layer(group, field))
         field = field.field
     if len({layer.offsets.dim for layer in layers}) > 1:
-        raise NotReducible(group.monomial, "its layers have different numbers of axes; they need one number of them")
+        raise group.refusal("its layers have different numbers of axes; they need one number of them")
     names = {layer.offsets.name for layer in layers}
     if len(names) < len(layers):
-        raise NotReducible(group.monomial, "its layers share an offset field; give each a name of its own")
+        raise group.refusal("its layers share an offset field; give each a name of its own")
     if not isinstance(field, IIDField):
-        raise NotReducible(group.monomial, "the innermost field has to have independent pixels")
+        raise group.refusal("the innermost field has to have independent pixels")
     return Stack(field, tuple(reversed(layers)))
 
 
 def _layer(group: Group, field: WarpedField | SplattedField) -> Layer:
     offsets, kernel = field.offsets, field.kernel
     if isinstance(field, WarpedField) and any(field.orders):
-        raise NotReducible(group.monomial, "a derivative inside a stack; only values are known")
+        raise group.refusal("a derivative inside a stack; only values are known")
     if offsets.is_shared or offsets.correlation != 0 or any(offsets.displacement):
-        raise NotReducible(
-            group.monomial, "the layers of a stack need offsets that are independent over pixels and axes"
-        )
+        raise group.refusal("the layers of a stack need offsets that are independent over pixels and axes")
     if not kernel.is_compact or kernel.prefilter is not None or kernel.reproduces < 0:
-        raise NotReducible(
-            group.monomial, f"the layers of a stack need finitely many taps that sum to one, not {kernel.name}"
-        )
+        raise group.refusal(f"the layers of a stack need finitely many taps that sum to one, not {kernel.name}")
     return Layer(offsets, kernel, isinstance(field, SplattedField))
 
 

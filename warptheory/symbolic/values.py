@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from functools import cached_property
 from numbers import Integral
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar, overload
 
 import sympy as sp
 
@@ -16,6 +16,23 @@ _Ordered = TypeVar("_Ordered", bound=sp.Basic)
 
 # The index of series of harmonics, in terms of which their coefficients are written, and the same as an integer.
 SUMMED = (sp.Symbol("j", positive=True), sp.Symbol("j", integer=True, positive=True))
+
+
+_Content = TypeVar("_Content", covariant=True)
+
+
+class Argument(Generic[_Content]):
+    """An attribute of a node or a random value: what it is made of, by its place there."""
+
+    def __init__(self, place: int) -> None:
+        self.place = place
+
+    @overload
+    def __get__(self, owner: None, kind: type) -> "Argument[_Content]": ...
+    @overload
+    def __get__(self, owner: Displayed, kind: type) -> _Content: ...
+    def __get__(self, owner: Displayed | None, kind: type) -> Any:
+        return self if owner is None else owner.part(self.place)
 
 
 class RandomAtom(Displayed, sp.AtomicExpr):
@@ -31,6 +48,10 @@ class RandomAtom(Displayed, sp.AtomicExpr):
         atom = super().__new__(cls)
         atom.data = data
         return atom
+
+    def part(self, place: int) -> Any:
+        """Return one of the data."""
+        return self.data[place]
 
     @cached_property
     def _texts(self) -> tuple[str, ...]:
@@ -124,8 +145,3 @@ def parameter(name: str, value: Any) -> sp.Expr:
     if found.free_symbols & set(SUMMED):
         raise ArgumentError(name, expected="symbols other than j, over which series are summed", received=value)
     return found
-
-
-def parameter_symbols_of(value: sp.Expr | None) -> set[sp.Symbol]:
-    """Return the symbols of a parameter that may not be given."""
-    return set() if value is None else set(value.free_symbols)

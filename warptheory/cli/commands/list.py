@@ -9,7 +9,7 @@ def command() -> None:
 
     from warptheory import kernels, networks, operators, results
     from warptheory.cli._console import console
-    from warptheory.core.catalogue import entry_modules
+    from warptheory.core.catalogue import Catalogue
     from warptheory.fields import covariance, laws
     from warptheory.paper import analyses, benchmarks, figures
     from warptheory.training import data
@@ -34,7 +34,7 @@ def command() -> None:
         "analyses": analyses.names(),
         "figures": figures.names(),
         "benchmarks": benchmarks.names(),
-        "commands": sorted(entry_modules("warptheory.cli.commands")),
+        "commands": Catalogue("warptheory.cli.commands").names(),
     }
     for heading, names in catalogues.items():
         console.print(f"{heading}: {', '.join(names)}", soft_wrap=True)

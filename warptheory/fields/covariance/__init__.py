@@ -5,7 +5,7 @@ Lengths are in pixels, angular frequencies in radians per pixel, C(τ) = (2π)�
 
 from functools import cache
 
-from warptheory.core.catalogue import entry_modules, load_entry
+from warptheory.core.catalogue import Catalogue, load_entry
 from warptheory.core.errors import ArgumentError
 from warptheory.fields.covariance._covariance import CovarianceFunction, ProductOfCovariances, SumOfCovariances
 from warptheory.fields.covariance._radial import RadialCovariance
@@ -21,9 +21,7 @@ __all__ = [
 ]
 
 
-def names() -> list[str]:
-    """Return the names of all covariances, in alphabetical order."""
-    return sorted(entry_modules(__name__))
+names = Catalogue[type[CovarianceFunction]](__name__).names
 
 
 def class_names() -> dict[str, str]:

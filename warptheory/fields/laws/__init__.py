@@ -1,17 +1,17 @@
 """One-dimensional laws, one file each: the characteristic function is the definition."""
 
+from collections.abc import Callable
 from functools import cache
 
-from warptheory.core.catalogue import build_entry, entry_modules
+from warptheory.core.catalogue import Catalogue
 from warptheory.core.errors import ArgumentError
 from warptheory.fields.laws._law import ARGUMENT, Law, scaled
 
 __all__ = ["ARGUMENT", "Law", "get", "names", "scaled"]
 
 
-def names() -> list[str]:
-    """Return the names of all laws, in alphabetical order."""
-    return sorted(entry_modules(__name__))
+_CATALOGUE = Catalogue[Callable[[], Law]](__name__)
+names = _CATALOGUE.names
 
 
 def get(law: str | Law, argument: str = "law") -> Law:
@@ -34,5 +34,4 @@ def get(law: str | Law, argument: str = "law") -> Law:
 
 @cache
 def _build(name: str, argument: str) -> Law:
-    law: Law = build_entry(__name__, name, argument)
-    return law
+    return _CATALOGUE.get(name, argument)()

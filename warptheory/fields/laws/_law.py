@@ -72,6 +72,11 @@ class Law:
             for probability, inner in law.at(self.location + self.scale * law.location, self.scale * law.scale).parts
         ) or ((sp.Integer(1), self),)
 
+    @property
+    def free_symbols(self) -> set[sp.Symbol]:
+        """Symbols of location and scale; the laws that a mixture is made of have none."""
+        return set(self.location.free_symbols | self.scale.free_symbols)
+
     def at(self, location: object = None, scale: object = None) -> "Law":
         """Return the law with another location or scale; None keeps it.
 

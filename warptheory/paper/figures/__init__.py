@@ -1,24 +1,13 @@
 """Figures of the paper: each is drawn from records. They are found by looking into this folder."""
 
-from warptheory.core.catalogue import entry_modules, load_entry
+from warptheory.core.catalogue import Catalogue
 from warptheory.paper.entries import PaperFigure
 
 __all__ = ["get", "names", "numbered"]
 
 
-def names() -> list[str]:
-    """Return the names of the scripts."""
-    return sorted(entry_modules(__name__))
-
-
-def get(name: str) -> PaperFigure:
-    """Return the entry of a script.
-
-    Raises:
-        UnknownNameError: no such script; the message lists the ones that exist.
-    """
-    found: PaperFigure = load_entry(__name__, name, "figure").FIGURE
-    return found
+_CATALOGUE = Catalogue[PaperFigure](__name__, "figure", "FIGURE")
+names, get = _CATALOGUE.names, _CATALOGUE.get
 
 
 def numbered(number: str) -> PaperFigure:

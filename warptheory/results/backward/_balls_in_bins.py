@@ -48,8 +48,19 @@ class LargestLoad(_ExpectedLargestLoad):
         return sp.Function("E")(sp.Function(r"\max_m" if latex else "max_m")(column))
 
     def probabilities(self, size: int, loads: ndarray) -> ndarray:
-        """Return P(no bin holds more than k) for every k, shape (K,)."""
-        return _bin_by_bin(size, loads)
+        """Return P(no bin holds more than k), shape (K,): each bin in turn takes a binomial share of what is left."""
+        left = np.arange(size + 1)
+        found = []
+        for k in loads:
+            state = np.where(left == size, 1.0, 0.0)
+            for bins in range(size, 1, -1):
+                moved, chance = np.zeros(size + 1), np.where(left > 0, (1 - 1 / bins) ** left, 1.0)  # P(load 0)
+                for load in range(min(int(k), size) + 1):
+                    moved[: size + 1 - load] += (state * chance)[load:]
+                    chance = chance * np.maximum(left - load, 0) / ((load + 1) * (bins - 1))
+                state = moved
+            found.append(state[: int(k) + 1].sum())
+        return np.array(found)
 
 
 class SumOfTails(_ExpectedLargestLoad):
@@ -62,8 +73,12 @@ class SumOfTails(_ExpectedLargestLoad):
         return sp.Sum(1 - sp.Function("P")(sp.Le(most, k, evaluate=False)), (k, 0, sp.oo))
 
     def probabilities(self, size: int, loads: ndarray) -> ndarray:
-        """Return P(no bin holds more than k) for every k, shape (K,)."""
-        return _by_fourier(size, loads)
+        """Return P(no bin holds more than k), shape (K,): independent Poisson loads, given that they sum to N."""
+        length = size * len(loads)
+        masses = np.array([math.exp(-1) / math.factorial(int(k)) for k in loads])
+        certain = math.exp(-size + size * math.log(size) - math.lgamma(size + 1))  # P(Poisson(N) = N)
+        powers = [np.fft.fft(masses[: k + 1], length) ** size for k in loads]
+        return np.array([np.fft.ifft(power)[size].real for power in powers]) / certain
 
 
 class GeneratingFunction(_ExpectedLargestLoad):
@@ -79,8 +94,20 @@ class GeneratingFunction(_ExpectedLargestLoad):
         return sp.Sum(1 - sp.factorial(size) / size**size * coefficient, (k, 0, sp.oo))
 
     def probabilities(self, size: int, loads: ndarray) -> ndarray:
-        """Return P(no bin holds more than k) for every k, shape (K,)."""
-        return _by_recursion(size, loads)
+        """Return P(no bin holds more than k) for every k, shape (K,), from the generating function.
+
+        The coefficients cₙ of (Σ_{j≤k} zʲ/j!)ᴺ obey n cₙ = Σ_{j=1}^k (j(N+1) − n) cₙ₋ⱼ/j!, in which every term is
+        positive for n ≤ N. In dₙ = n! cₙ/Nⁿ, the probability after n balls, nothing over- or underflows.
+        """
+        steps = np.arange(1, len(loads))  # j
+        allowed = steps <= loads[:, None]
+        recent = np.zeros((len(loads), len(steps)))  # dₙ₋₁, dₙ₋₂, … for every k
+        current = np.ones(len(loads))
+        for n in range(1, size + 1):
+            recent = np.concatenate([current[:, None], recent[:, :-1]], axis=1)
+            chosen = np.cumprod((n - steps + 1) / (size * steps))  # binomial(n, j)/Nʲ, zero for j > n
+            current = (allowed * recent) @ ((steps * (size + 1) - n) / n * chosen)
+        return current
 
 
 def whole_size(size: float) -> int:
@@ -101,45 +128,3 @@ def _possible_loads(size: int) -> ndarray:
     while most < size and size / math.factorial(most + 1) > _NEGLIGIBLE:
         most += 1
     return np.arange(most + 1)
-
-
-def _bin_by_bin(size: int, loads: ndarray) -> ndarray:
-    """Return P(no bin holds more than k), shape (K,): each bin in turn takes a binomial share of what is left."""
-    left = np.arange(size + 1)
-    found = []
-    for k in loads:
-        state = np.where(left == size, 1.0, 0.0)
-        for bins in range(size, 1, -1):
-            moved, chance = np.zeros(size + 1), np.where(left > 0, (1 - 1 / bins) ** left, 1.0)  # P(load 0)
-            for load in range(min(int(k), size) + 1):
-                moved[: size + 1 - load] += (state * chance)[load:]
-                chance = chance * np.maximum(left - load, 0) / ((load + 1) * (bins - 1))
-            state = moved
-        found.append(state[: int(k) + 1].sum())
-    return np.array(found)
-
-
-def _by_fourier(size: int, loads: ndarray) -> ndarray:
-    """Return P(no bin holds more than k), shape (K,): independent Poisson loads, given that they sum to N."""
-    length = size * len(loads)
-    masses = np.array([math.exp(-1) / math.factorial(int(k)) for k in loads])
-    certain = math.exp(-size + size * math.log(size) - math.lgamma(size + 1))  # P(Poisson(N) = N)
-    powers = [np.fft.fft(masses[: k + 1], length) ** size for k in loads]
-    return np.array([np.fft.ifft(power)[size].real for power in powers]) / certain
-
-
-def _by_recursion(size: int, loads: ndarray) -> ndarray:
-    """Return P(no bin holds more than k) for every k, shape (K,), from the generating function.
-
-    The coefficients cₙ of (Σ_{j≤k} zʲ/j!)ᴺ obey n cₙ = Σ_{j=1}^k (j(N+1) − n) cₙ₋ⱼ/j!, in which every term is
-    positive for n ≤ N. In dₙ = n! cₙ/Nⁿ, the probability after n balls, nothing over- or underflows.
-    """
-    steps = np.arange(1, len(loads))  # j
-    allowed = steps <= loads[:, None]
-    recent = np.zeros((len(loads), len(steps)))  # dₙ₋₁, dₙ₋₂, … for every k
-    current = np.ones(len(loads))
-    for n in range(1, size + 1):
-        recent = np.concatenate([current[:, None], recent[:, :-1]], axis=1)
-        chosen = np.cumprod((n - steps + 1) / (size * steps))  # binomial(n, j)/Nʲ, zero for j > n
-        current = (allowed * recent) @ ((steps * (size + 1) - n) / n * chosen)
-    return current

@@ -180,10 +180,7 @@ def _sum_density(terms: int, limit: int) -> tuple[Piece, ...]:
 class KnotSum(Node):
     """Σ_{j=0}^{⌊t/step⌋} of a term that may hold series and Bessel functions: args (term, j, t, step)."""
 
-    @property
-    def free_symbols(self) -> set[sp.Symbol]:
-        """The symbols of the term and of t."""
-        return (self.args[0].free_symbols - {self.args[1]}) | self.args[2].free_symbols
+    bound = slice(1, 2)
 
     def display(self, *, latex: bool) -> sp.Expr:
         """Return the sum."""
@@ -245,10 +242,7 @@ _PANEL, _NEGLIGIBLE = 0.5, 1e-6
 class PoissonMaximum(Node):
     """E max of Nᵈ column sums that are large independently of each other: args (P(S > t), t, Nᵈ)."""
 
-    @property
-    def free_symbols(self) -> set[sp.Symbol]:
-        """Symbols of the tail and the number, without t."""
-        return (self.args[0].free_symbols - {self.args[1]}) | self.args[2].free_symbols
+    bound = slice(1, 2)
 
     def display(self, *, latex: bool) -> sp.Expr:
         """Return ∫ (1 − exp(−Nᵈ P(S > t))) dt."""

@@ -16,9 +16,9 @@ import sympy as sp
 from jaxtyping import Float
 from numpy import ndarray
 
-from warptheory.fields import SquaredExponential
 from warptheory.results._setting import HALF_WIDTH, PIXEL, Setting
 from warptheory.results.backward._reading import kernel_values
+from warptheory.results.fields._fields import smooth_covariance
 from warptheory.symbolic import (
     DEVIATION,
     MEAN,
@@ -31,12 +31,11 @@ from warptheory.symbolic import (
     Step,
     Variance,
     kernel_mean,
+    restated,
     splat,
 )
 from warptheory.symbolic.nodes import Node, Opaque, edges_of
 from warptheory.symbolic.quadrature import Environment, Evaluate, quadrature
-
-LENGTH = sp.Symbol("l", positive=True)  # ℓ of the field, in pixels
 
 
 class _SumOverPixels(Node):
@@ -46,8 +45,7 @@ class _SumOverPixels(Node):
     def free_symbols(self) -> set[sp.Symbol]:
         """Symbols of the field and of the offsets."""
         splatted = self.args[0].content
-        parts = [part for _, law in splatted.offsets.axis_law.parts for part in (law.location, law.scale)]
-        return {symbol for part in (*parts, *splatted.field.parameters) for symbol in part.free_symbols}
+        return {s for part in (splatted.offsets.axis_law, *splatted.field.parameters) for s in part.free_symbols}
 
     def numeric(self, environment: Environment, evaluate: Evaluate) -> float:
         """Add up over both pixels, or over their distance; offsets are averaged by Gauss–Legendre panels."""
@@ -121,8 +119,7 @@ class GaussianSplatVariance(Variance):
     @classmethod
     def of(cls, setting: Setting, offsets: str) -> "GaussianSplatVariance":
         """Return it for g of mean μ and covariance σ² exp(−|τ|²/2ℓ²), and offsets of a law."""
-        covariance = SquaredExponential(length=LENGTH, variance=DEVIATION**2, dim=setting.dim)
-        g = GaussianField("g", covariance, mean=MEAN)
+        g = GaussianField("g", smooth_covariance(setting.dim), mean=MEAN)
         splatted = splat(g, OffsetField(offsets, setting.dim), setting.kernel)
         return cls(splatted[PIXEL], splatted=splatted)
 
@@ -184,14 +181,8 @@ class SmoothSplatVariance(GaussianSplatVariance):
             "over the reach of w the covariance is constant, C(n − n′) → C(0), with an error of order s²/ℓ²; the sums "
             "over pixels are those for g = 1, times C(0) + μ²: "
         )
-        return tuple(
-            Step(
-                step.name,
-                reason * (number == 0) + step.reason,
-                (DEVIATION**2 + MEAN**2) * step.expression - MEAN**2,
-            )
-            for number, step in enumerate(Expectation(ones[PIXEL] ** 2).derive().steps)
-        )
+        steps = Expectation(ones[PIXEL] ** 2).derive().steps
+        return restated(steps, reason, lambda one: (DEVIATION**2 + MEAN**2) * one - MEAN**2)
 
     def __str__(self) -> str:
         return f"lim (ℓ → ∞) of {super().__str__()}"

@@ -16,7 +16,7 @@ from scipy import special
 
 from warptheory.results._setting import TAU
 from warptheory.symbolic.gaussian import gaussian_mean, normal_density
-from warptheory.symbolic.nodes import Node
+from warptheory.symbolic.nodes import AsIntegral, Node
 from warptheory.symbolic.quadrature import Environment, Evaluate
 
 JACOBIAN = sp.Symbol("J", real=True)
@@ -74,10 +74,7 @@ class OrientedNormalMean(Node):
     Its number comes from quadrature over u, and for each u over a row of the 2 × 2 minor in the plane.
     """
 
-    @property
-    def free_symbols(self) -> set[sp.Symbol]:
-        """Symbols of f and τ, without u."""
-        return (self.args[0].free_symbols - {self.args[1]}) | self.args[2].free_symbols
+    bound = slice(1, 2)
 
     def display(self, *, latex: bool) -> sp.Expr:
         """Return E_u(f(u))."""
@@ -96,25 +93,18 @@ class OrientedNormalMean(Node):
         return float(total)
 
 
-class SmoothIntegral(Node):
+class SmoothIntegral(AsIntegral):
     """The integral of a smooth function over an interval: args (function, u, lower, upper).
 
     Its number comes from the Gauss–Legendre rule.
     """
 
-    @property
-    def free_symbols(self) -> set[sp.Symbol]:
-        """Symbols of the function, without u."""
-        return self.args[0].free_symbols - {self.args[1]}
+    bound = slice(1, 2)
 
     @property
     def integral(self) -> sp.Integral:
         """The integral, to be done."""
         return sp.Integral(self.args[0], self.args[1:])
-
-    def display(self, *, latex: bool) -> sp.Expr:
-        """Return the integral."""
-        return self.integral
 
     def numeric(self, environment: Environment, evaluate: Evaluate) -> float:
         """Sum over the nodes."""

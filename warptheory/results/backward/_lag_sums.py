@@ -30,11 +30,6 @@ class LagSumGrowth(Node):
     exact sums at some lengths, to which a logarithm, a constant and their corrections are fitted.
     """
 
-    @property
-    def free_symbols(self) -> set[sp.Symbol]:
-        """Symbols of τ."""
-        return self.args[1].free_symbols
-
     def display(self, *, latex: bool) -> sp.Expr:
         """Return the limit of the difference of two sums."""
         length, lag = sp.Symbol("ell", positive=True), sp.Symbol("r", integer=True)

@@ -99,11 +99,6 @@ class MeanPixelsRead(Node):
 class DistributionValue(Node):
     """F(x), the distribution function of an offset: args (law, x)."""
 
-    @property
-    def free_symbols(self) -> set[sp.Symbol]:
-        """Symbols of x and of the law."""
-        return self.args[1].free_symbols | _symbols_of(self.args[0].content)
-
     def display(self, *, latex: bool) -> sp.Expr:
         """Return the distribution function at x, written out."""
         law: Law = self.args[0].content
@@ -120,11 +115,6 @@ class DistributionValue(Node):
 
 class ReadingProbability(Node):
     """P(k(n + ε) ≠ 0) along one axis: args (kernel, law, n)."""
-
-    @property
-    def free_symbols(self) -> set[sp.Symbol]:
-        """Symbols of n and of the law."""
-        return self.args[2].free_symbols | _symbols_of(self.args[1].content)
 
     def display(self, *, latex: bool) -> sp.Expr:
         """Return P(k(n + ε) ≠ 0)."""
@@ -146,10 +136,7 @@ class OverOutputs(Node):
     period is infinite, else on a torus with that many pixels along each axis.
     """
 
-    @property
-    def free_symbols(self) -> set[sp.Symbol]:
-        """Symbols of p(n) and of the law, without n."""
-        return (self.args[0].free_symbols - {self.args[1]}) | _symbols_of(self.args[3].content)
+    bound = slice(1, 2)
 
     @property
     def dim(self) -> int:
@@ -257,10 +244,7 @@ class UnreadEvent(OverOutputs):
 class WideLimit(Node):
     """The limit of an expression as the scale of the offsets grows: args (expression, scale, dim)."""
 
-    @property
-    def free_symbols(self) -> set[sp.Symbol]:
-        """Symbols of the expression, without the scale."""
-        return self.args[0].free_symbols - {self.args[1]}
+    bound = slice(1, 2)
 
     def display(self, *, latex: bool) -> sp.Expr:
         """Return the limit."""
@@ -315,10 +299,6 @@ def watch(
 
 def _is_read(kernel: Kernel, positions: ndarray) -> ndarray:
     return cast("ndarray", kernel_values(kernel, positions) != 0)
-
-
-def _symbols_of(law: Law) -> set[sp.Symbol]:
-    return law.location.free_symbols | law.scale.free_symbols
 
 
 @cache

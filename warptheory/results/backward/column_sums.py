@@ -1,7 +1,8 @@
 """B5: the norms of W. Rows are bounded, columns are not: some inputs receive many gradients at once."""
 
 from abc import abstractmethod
-from collections.abc import Mapping, Set
+from collections.abc import Mapping
+from typing import ClassVar
 
 import numpy as np
 import sympy as sp
@@ -11,8 +12,8 @@ from scipy import sparse
 from scipy.sparse import linalg as sparse_linalg
 from torch import Tensor
 
-from warptheory import kernels, warping
-from warptheory.kernels import FRACTION, Kernel, PeriodicFunction
+from warptheory import warping
+from warptheory.kernels import FRACTION, PeriodicFunction
 from warptheory.results._experiment import DerivedExperiment
 from warptheory.results._ranges import Range, whole
 from warptheory.results._result import Result
@@ -62,27 +63,11 @@ _MANY = {1: whole(4096, 1024, 6144), 2: whole(64, 24, 80)}
 _MATRICES = {1: whole(64, 24, 96), 2: whole(8, 5, 10), 3: whole(4, 4, 5)}
 
 
-class _OfKernel(DerivedExperiment):
-    """An experiment on the matrix of W for the setting's kernel."""
-
-    @property
-    def kernel(self) -> Kernel:
-        """The interpolation kernel."""
-        return kernels.get(self.setting.kernel)
-
-
-class RowSumExperiment(_OfKernel):
+class RowSumExperiment(DerivedExperiment):
     """Sums of absolute weights of the rows of W, from its matrix on a periodic grid."""
 
-    @property
-    def symbols(self) -> Set[str]:
-        """No symbol needs a number."""
-        return set()
-
-    @property
-    def grid(self) -> tuple[int, ...]:
-        """The grid."""
-        return ({1: 64, 2: 16, 3: 12}[self.setting.dim],) * self.setting.dim
+    symbols = frozenset[str]()
+    pixels: ClassVar[Mapping[int, int]] = {1: 64, 2: 16, 3: 12}
 
     def row_elements(self, values: Mapping[str, float]) -> int:
         """Return the number of entries of a matrix."""
@@ -128,6 +113,8 @@ class InfinityNorm(RowSumExperiment):
     random distance in whole pixels.
     """
 
+    text = "‖W‖_∞ = sup Σₘ |W[n, m]|"
+
     def steps(self) -> tuple[Step, ...]:
         """Return the steps to the number; raises as `absolute_tap_sum`."""
         line = largest_value(absolute_tap_sum(self.kernel))
@@ -142,13 +129,12 @@ class InfinityNorm(RowSumExperiment):
         fractions = np.stack(np.meshgrid(*[np.arange(size) / size] * self.setting.dim, indexing="ij"))
         return self.row_sums(fractions + generator.integers(-size, size, shape), device).amax(1)
 
-    def __str__(self) -> str:
-        return "‖W‖_∞ = sup Σₘ |W[n, m]|"
-
 
 @result.quantity("mean absolute row sum")
 class MeanAbsoluteRowSum(RowSumExperiment):
     """The mean sum of absolute weights of a row, fractions uniform."""
+
+    text = "E Σₘ |W[n, m]|"
 
     def steps(self) -> tuple[Step, ...]:
         """Return the steps to the number; raises as `absolute_tap_sum`."""
@@ -163,17 +149,11 @@ class MeanAbsoluteRowSum(RowSumExperiment):
         offsets = generator.uniform(-0.5, 0.5, (rows, self.setting.dim, *self.grid))
         return self.row_sums(offsets, device).mean(1)
 
-    def __str__(self) -> str:
-        return "E Σₘ |W[n, m]|"
 
-
-class TorusExperiment(_OfKernel):
+class TorusExperiment(DerivedExperiment):
     """W on a torus of Nᵈ pixels, positions uniform over it."""
 
-    @property
-    def symbols(self) -> Set[str]:
-        """The size N."""
-        return {SIZE.name}
+    symbols = frozenset({SIZE.name})
 
     def row_elements(self, values: Mapping[str, float]) -> int:
         """Return the number of pixels Nᵈ."""
@@ -212,6 +192,8 @@ class LargestColumnExperiment(TorusExperiment):
 class LargestColumnSum(LargestColumnExperiment):
     """The expected largest column sum of the nearest kernel: outputs are balls, pixels are bins."""
 
+    text = "E maxₘ Σₙ W[n, m], d = {dim}"
+
     def steps(self) -> tuple[Step, ...]:
         """Return the steps to the sum over the generating function; raises as `check_nearest`."""
         self.check_nearest("loads are counts for the nearest kernel")
@@ -230,9 +212,6 @@ class LargestColumnSum(LargestColumnExperiment):
             ),
         )
 
-    def __str__(self) -> str:
-        return f"E maxₘ Σₙ W[n, m], d = {self.setting.dim}"
-
 
 @result.quantity(
     "largest column sum, many pixels",
@@ -244,6 +223,8 @@ class LargestColumnSum(LargestColumnExperiment):
 class LargestColumnSumOfMany(LargestColumnExperiment):
     """The expected largest column sum on a large torus, for a kernel with weights ≥ 0."""
 
+    text = "E maxₘ Σₙ W[n, m], N → ∞, {kernel}, d = {dim}"
+
     def steps(self) -> tuple[Step, ...]:
         """Return the step from the law of one column; raises as its steps."""
         one = ColumnSumTail(self.setting).steps()[1].expression  # the law of rare events; its closed form is a series
@@ -252,9 +233,6 @@ class LargestColumnSumOfMany(LargestColumnExperiment):
             "Nᵈ P(S > t) (law of rare events; columns without a common output are independent); E max = ∫P(max > t)dt"
         )
         return (Step("Rare columns", reason, PoissonMaximum(one, THRESHOLD, SIZE**self.setting.dim)),)
-
-    def __str__(self) -> str:
-        return f"E maxₘ Σₙ W[n, m], N → ∞, {self.kernel.name}, d = {self.setting.dim}"
 
 
 class NormExperiment(TorusExperiment):
@@ -294,6 +272,8 @@ class NormExperiment(TorusExperiment):
 class SquaredNorm(NormExperiment):
     """The expected squared norm ‖W‖₂² of the nearest kernel."""
 
+    text = "E ‖W‖₂², d = {dim}"
+
     def steps(self) -> tuple[Step, ...]:
         """Return the steps of the largest column sum, which it is; raises as `check_nearest`."""
         self.check_nearest("WᵀW is diagonal for the nearest kernel alone")
@@ -307,9 +287,6 @@ class SquaredNorm(NormExperiment):
         """Return ‖W‖₂²."""
         return norm**2
 
-    def __str__(self) -> str:
-        return f"E ‖W‖₂², d = {self.setting.dim}"
-
 
 _ROUNDING = 1e-10
 
@@ -322,6 +299,8 @@ _ROUNDING = 1e-10
 )
 class SchurBound(NormExperiment):
     """The probability that ‖W‖₂² ≤ ‖W‖₁‖W‖_∞."""
+
+    text = "P(‖W‖₂² ≤ ‖W‖₁ ‖W‖_∞)"
 
     def steps(self) -> tuple[Step, ...]:
         """Return the one step of Schur's test, whose inequality is checked."""
@@ -340,9 +319,6 @@ class SchurBound(NormExperiment):
         limit = sizes.sum(0).max() * sizes.sum(1).max()
         return float(norm**2 <= limit * (1 + _ROUNDING))
 
-    def __str__(self) -> str:
-        return "P(‖W‖₂² ≤ ‖W‖₁ ‖W‖_∞)"
-
 
 @result.quantity(
     "tail of a column sum",
@@ -350,16 +326,16 @@ class SchurBound(NormExperiment):
     kernels=("linear", "nearest", "bspline3"),
     values={THRESHOLD.name: Range(1.6, 1.1, 2.4)},
 )
-class ColumnSumTail(_OfKernel):
+class ColumnSumTail(DerivedExperiment):
     """The probability that a column of W sums to more than t, for weights ≥ 0 and positions uniform over a wide torus.
 
     Drawn is the share of columns that do: the splat of ones.
     """
 
-    @property
-    def pixels(self) -> int:
-        """Pixels along an axis: so many that the binomial readings are Poisson up to a tenth of the smallest effect."""
-        return {1: 4096, 2: 128, 3: 32}[self.setting.dim]
+    text = "P(Σₙ W[n, m] > t)"
+    symbols = frozenset({THRESHOLD.name})
+    # So many that the binomial readings are Poisson up to a tenth of the smallest effect.
+    pixels: ClassVar[Mapping[int, int]] = {1: 4096, 2: 128, 3: 32}
 
     def steps(self) -> tuple[Step, ...]:
         """Return the steps to the closed form, or to the compound Poisson law where there is none.
@@ -395,23 +371,10 @@ class ColumnSumTail(_OfKernel):
             *closed(mean, law.top),
         )
 
-    @property
-    def symbols(self) -> Set[str]:
-        """The threshold t."""
-        return {THRESHOLD.name}
-
-    def row_elements(self, values: Mapping[str, float]) -> int:
-        """Return the number of pixels of a grid."""
-        return int(self.pixels**self.setting.dim)
-
     def sample(
         self, generator: np.random.Generator, rows: int, values: Mapping[str, float], device: str = "cpu"
     ) -> Float[Tensor, "rows"]:
         """Draw the shares of independent grids, in [0, 1]; shape (rows,)."""
-        grid = (self.pixels,) * self.setting.dim
-        positions = generator.uniform(0, self.pixels, (rows, self.setting.dim, *grid))
-        counts = warping.hit_counts(torch.from_numpy(positions).to(device), grid, self.kernel, boundary="periodic")
+        positions = generator.uniform(0, self.grid[0], (rows, self.setting.dim, *self.grid))
+        counts = warping.hit_counts(torch.from_numpy(positions).to(device), self.grid, self.kernel, boundary="periodic")
         return (counts > values[THRESHOLD.name]).to(torch.float64).flatten(1).mean(1)
-
-    def __str__(self) -> str:
-        return "P(Σₙ W[n, m] > t)"

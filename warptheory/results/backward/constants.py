@@ -4,12 +4,12 @@ from warptheory.results._ranges import Range, wide_offsets
 from warptheory.results._result import Result
 from warptheory.results._setting import HALF_WIDTH, PIXEL, Setting
 from warptheory.results.backward._correlated_splat import (
-    LENGTH,
     FiniteSplatVariance,
     GaussianSplatVariance,
     SmoothSplatVariance,
     WideSplatVariance,
 )
+from warptheory.results.fields._fields import LENGTH
 from warptheory.symbolic import Expectation, IIDField, OffsetField, Variance, WideOffsets, splat, warp
 
 result = Result(

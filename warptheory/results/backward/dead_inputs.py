@@ -1,7 +1,7 @@
 """B4: dead inputs, the pixels that no output reads and no gradient reaches."""
 
-from abc import abstractmethod
 from collections.abc import Mapping, Set
+from typing import ClassVar
 
 import numpy as np
 import sympy as sp
@@ -9,9 +9,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from warptheory import kernels, symbolic, warping
+from warptheory import symbolic, warping
 from warptheory.core.errors import ArgumentError
-from warptheory.kernels import Kernel
 from warptheory.results._experiment import DerivedExperiment
 from warptheory.results._ranges import Range, limit
 from warptheory.results._result import Result
@@ -59,39 +58,25 @@ class DeadShareExperiment(DerivedExperiment):
     """
 
     @property
-    @abstractmethod
-    def pixels(self) -> int:
-        """Number of pixels along an axis."""
-
-    @property
-    def kernel(self) -> Kernel:
-        """The interpolation kernel."""
-        return kernels.get(self.setting.kernel)
-
-    @property
     def offsets(self) -> OffsetField:
         """The offset field, of independent pixels and axes."""
         return OffsetField(self.setting.offsets, self.setting.dim)
 
-    def row_elements(self, values: Mapping[str, float]) -> int:
-        """Return the number of pixels of a grid."""
-        return int(self.pixels**self.setting.dim)
-
     @property
     def symbols(self) -> Set[str]:
         """Names of the parameters of the law of the offsets."""
-        law = self.offsets.axis_law
-        return {symbol.name for symbol in law.location.free_symbols | law.scale.free_symbols}
+        return {symbol.name for symbol in self.offsets.axis_law.free_symbols}
 
     def sample(
         self, generator: np.random.Generator, rows: int, values: Mapping[str, float], device: str = "cpu"
     ) -> Float[Tensor, "rows"]:
         """Draw the shares of dead pixels of independent grids, in [0, 1]; raises as `check_values`; shape (rows,)."""
         self.check_values(values)
-        law, grid = self.offsets.axis_law, (self.pixels,) * self.setting.dim
+        law = self.offsets.axis_law
         location, scale = symbolic.evaluate(law.location, values), symbolic.evaluate(law.scale, values)
-        offsets = torch.from_numpy(law.sample(generator, (rows, self.setting.dim, *grid), location, scale)).to(device)
-        g = torch.from_numpy(generator.uniform(0.5, 1.5, (rows, 1, *grid))).to(device)
+        drawn = law.sample(generator, (rows, self.setting.dim, *self.grid), location, scale)
+        offsets = torch.from_numpy(drawn).to(device)
+        g = torch.from_numpy(generator.uniform(0.5, 1.5, (rows, 1, *self.grid))).to(device)
         gradient = warping.splat(g, offsets, kernel=self.kernel, boundary="periodic")
         return (gradient == 0).to(torch.float64).flatten(1).mean(1)
 
@@ -104,10 +89,12 @@ class DeadShareExperiment(DerivedExperiment):
 class DeadShare(DeadShareExperiment):
     """The probability that a pixel is dead: no output reads it, so no gradient reaches it."""
 
-    @property
-    def pixels(self) -> int:
-        """Number of pixels along an axis: so many that no offset of the spreads above goes around the grid."""
-        return {1: 64, 2: 48, 3: 32}[self.setting.dim]
+    text = "P((Wᵀg)[m] = 0 for every g)"
+    pixels: ClassVar[Mapping[int, int]] = {
+        1: 64,
+        2: 48,
+        3: 32,
+    }  # so many that no offset of the spreads above goes around the grid
 
     def steps(self) -> tuple[Step, ...]:
         """Return the steps to the product over all outputs."""
@@ -140,15 +127,10 @@ class DeadShare(DeadShareExperiment):
         """
         low, high = offset_range(self.offsets.axis_law, {}, lambda expression, _: symbolic.evaluate(expression, values))
         reach = max(float(abs(edge)) for piece in support(self.kernel) for edge in (piece.lower, piece.upper))
-        if max(-low, high) + reach > self.pixels / 2:
-            raise ArgumentError(
-                "values",
-                expected=f"offsets below {self.pixels / 2 - reach:g} pixels",
-                received=f"up to {max(-low, high):g}",
-            )
-
-    def __str__(self) -> str:
-        return "P((Wᵀg)[m] = 0 for every g)"
+        farthest = self.grid[0] / 2 - reach
+        if max(-low, high) > farthest:
+            expected, received = f"offsets below {farthest:g} pixels", f"up to {max(-low, high):g}"
+            raise ArgumentError("values", expected=expected, received=received)
 
 
 _WIDE = {name: limit(8192.0) for name in ("s", "a", "b")}
@@ -156,15 +138,13 @@ _WIDE = {name: limit(8192.0) for name in ("s", "a", "b")}
 
 @result.quantity("share of dead inputs, wide offsets", smallest_effect=0.03, values=_WIDE)
 class WideDeadShare(DeadShareExperiment):
-    """The limit of the same for offsets of wide spread."""
+    """The limit of the same for offsets of wide spread, a multiple of the grid: positions are uniform over it.
 
-    @property
-    def pixels(self) -> int:
-        """Number N of pixels along an axis, of which the spread is a multiple: positions are uniform over the grid.
+    With N pixels along an axis the share (1 − |S|ᵈ/Nᵈ)^(Nᵈ) is below its limit by a relative |S|²ᵈ/2Nᵈ: at most a tenth
+    of the smallest effect.
+    """
 
-        The share (1 − |S|ᵈ/Nᵈ)^(Nᵈ) is below its limit by a relative |S|²ᵈ/2Nᵈ: at most a tenth of the smallest effect.
-        """
-        return {1: 8192, 2: 128, 3: 64}[self.setting.dim]
+    pixels: ClassVar[Mapping[int, int]] = {1: 8192, 2: 128, 3: 64}
 
     def steps(self) -> tuple[Step, ...]:
         """Return the steps to exp(−|S|ᵈ).

@@ -20,7 +20,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from warptheory.results._experiment import DerivedStatistic
+from warptheory.results._experiment import DerivedExperiment, DerivedStatistic
 from warptheory.results._ranges import Range
 from warptheory.results._result import Result
 from warptheory.results._setting import TAU, Setting
@@ -29,7 +29,6 @@ from warptheory.results.backward._folded_fields import count_preimages, gaussian
 
 # Public here: analyses compute the backward gain with it.
 from warptheory.results.backward._folded_fields import mean_square_hits as mean_square_hits
-from warptheory.results.backward._slopes import SlopeExperiment
 from warptheory.symbolic import Step
 from warptheory.warping.jacobian import jacobian_determinant
 
@@ -58,9 +57,10 @@ result = Result(
 GROWTH = "growth of the backward gain per doubling of the resolution"
 
 
-class JacobianExperiment(SlopeExperiment):
+class JacobianExperiment(DerivedExperiment):
     """The mean of a function of J over the pixels of offset fields with Gaussian slopes."""
 
+    symbols = frozenset({TAU.name})
     period: ClassVar[int] = 4  # of the fields, in pixels
 
     def row_elements(self, values: Mapping[str, float]) -> int:
@@ -84,7 +84,7 @@ class JacobianExperiment(SlopeExperiment):
 class FoldProbability(JacobianExperiment):
     """P(J < 0)."""
 
-    text = "P(J < 0)"
+    text = "P(J < 0), d = {dim}"
 
     def steps(self) -> tuple[Step, ...]:
         """Return the steps from a mean over the slopes."""
@@ -97,7 +97,7 @@ class FoldProbability(JacobianExperiment):
 
 @result.quantity("preimages", smallest_effect=0.015)
 @dataclass(frozen=True)
-class Preimages(SlopeExperiment):
+class Preimages(DerivedExperiment):
     """E|J|, the mean number of solutions t of t + ε(t) = s (Kac–Rice), counted one by one for a point s in a field.
 
     The offsets are joined linearly between the pixels; they are sums of functions of one coordinate each, so that
@@ -111,7 +111,8 @@ class Preimages(SlopeExperiment):
 
     period: int = 3
 
-    text = "E|J|"
+    text = "E|J|, d = {dim}"
+    symbols = frozenset({TAU.name})
     signed: ClassVar[bool] = False  # whether a solution with J < 0 counts −1
 
     def steps(self) -> tuple[Step, ...]:
@@ -136,7 +137,7 @@ class Preimages(SlopeExperiment):
 class SignedPreimages(Preimages):
     """E J, the mean over s of Σ sign J over the solutions of t + ε(t) = s."""
 
-    text = "E J"
+    text = "E J, d = {dim}"
     signed = True
 
     def steps(self) -> tuple[Step, ...]:
@@ -157,7 +158,7 @@ class DensityAtZero(JacobianExperiment):
     plane; the error left is below 0.5 %.
     """
 
-    text = "p_J(0)"
+    text = "p_J(0), d = {dim}"
 
     def steps(self) -> tuple[Step, ...]:
         """Return the steps from a mean over the slopes."""
@@ -183,7 +184,7 @@ _STRATA = 64
 
 
 @dataclass(frozen=True)
-class CausticGrowth(SlopeExperiment):
+class CausticGrowth(DerivedExperiment):
     """How much the mean of (Wᵀ1)² grows from a grid of N pixels to one of 2N, for the same random waves.
 
     The offsets εᵢ = Σⱼ A sin(ktⱼ + θ), A and θ new for each i and j, are Gaussian: A/τ is Rayleigh, θ uniform, and the
@@ -196,7 +197,8 @@ class CausticGrowth(SlopeExperiment):
 
     period: int
 
-    text = "growth of E (Wᵀ1)² from spacing h to h/2, h → 0"
+    text = "growth of E (Wᵀ1)² from spacing h to h/2, h → 0, d = {dim}"
+    symbols = frozenset({TAU.name})
 
     def steps(self) -> tuple[Step, ...]:
         """Return the steps from a sum over pairs of outputs, in the limit of fine grids."""

@@ -10,13 +10,13 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from warptheory.results._experiment import DerivedExperiment
 from warptheory.results._ranges import Range
 from warptheory.results._result import Result
 from warptheory.results._setting import TAU
-from warptheory.results.backward._slopes import SlopeExperiment
 from warptheory.results.backward._smooth_offsets import CrossedGrid, WaveGrid
 from warptheory.symbolic import Step
-from warptheory.symbolic.nodes import Node
+from warptheory.symbolic.nodes import AsIntegral
 from warptheory.symbolic.quadrature import Environment, Evaluate
 
 result = Result(
@@ -42,10 +42,11 @@ _FREQUENCY = sp.Symbol("omega", real=True)
 
 
 @result.quantity("forward gain")
-class ForwardGain(SlopeExperiment):
+class ForwardGain(DerivedExperiment):
     """E (g∘φ)², g a homogeneous field with E g² = 1: the energy of a random wave after `warp`."""
 
-    text = "E (g∘φ)²"
+    text = "E (g∘φ)², d = {dim}"
+    symbols = frozenset({TAU.name})
 
     def steps(self) -> tuple[Step, ...]:
         """Return the steps from a mean over the wave's phase."""
@@ -66,26 +67,27 @@ class ForwardGain(SlopeExperiment):
         )
 
     @property
-    def grid(self) -> WaveGrid:
-        """The grid."""
+    def waves(self) -> WaveGrid:
+        """The grid of the waves."""
         return replace(WaveGrid.of(self.setting), oversampling=1)
 
     def row_elements(self, values: Mapping[str, float]) -> int:
         """Return the number of output pixels."""
-        return self.grid.points
+        return self.waves.points
 
     def sample(
         self, generator: np.random.Generator, rows: int, values: Mapping[str, float], device: str = "cpu"
     ) -> Float[Tensor, "rows"]:
         """Draw waves and offsets, and return the gain of each; shape (rows,)."""
-        return self.grid.warped_energy(_phases(generator, rows, self.setting.dim, device), values[TAU.name])
+        return self.waves.warped_energy(_phases(generator, rows, self.setting.dim, device), values[TAU.name])
 
 
 @result.quantity("backward gain")
-class BackwardGain(SlopeExperiment):
+class BackwardGain(DerivedExperiment):
     """E (φ₊g)², the mean square of the transfer operator's output for the same field: a random wave after `splat`."""
 
-    text = "E (φ₊g)², φ₊g = Σ g/|J| over preimages"
+    text = "E (φ₊g)², φ₊g = Σ g/|J| over preimages, d = {dim}"
+    symbols = frozenset({TAU.name})
 
     def steps(self) -> tuple[Step, ...]:
         """Return the steps from the change of variables to (1 − τ²)^(−d/2)."""
@@ -108,24 +110,24 @@ class BackwardGain(SlopeExperiment):
         )
 
     @property
-    def grid(self) -> WaveGrid:
+    def waves(self) -> WaveGrid:
         """The grid, of slopes up to 0.5."""
         return WaveGrid.of(self.setting)
 
     def check_values(self, values: Mapping[str, float]) -> None:
         """Check that a grid resolves the peaks of 1/J; raises as `WaveGrid.resolving`."""
-        self.grid.resolving(values[TAU.name])
+        self.waves.resolving(values[TAU.name])
 
     def row_elements(self, values: Mapping[str, float]) -> int:
         """Return the number of output pixels."""
-        return self.grid.resolving(values[TAU.name]).points
+        return self.waves.resolving(values[TAU.name]).points
 
     def sample(
         self, generator: np.random.Generator, rows: int, values: Mapping[str, float], device: str = "cpu"
     ) -> Float[Tensor, "rows"]:
         """Draw waves and offsets, and return the gain of each; shape (rows,)."""
         phases, tau = _phases(generator, rows, self.setting.dim, device), values[TAU.name]
-        return self.grid.resolving(tau).splatted_energy(phases, tau)
+        return self.waves.resolving(tau).splatted_energy(phases, tau)
 
 
 class ExcessGain(BackwardGain):
@@ -147,7 +149,7 @@ class ExcessGain(BackwardGain):
 class CrossSlopes(ExcessGain):
     """The backward gain of offsets without a divergence, ε₁ = τ sin t₂, ε₂ = τ sin t₁."""
 
-    text = "E (φ₊g)², ∂₁ε₁ = ∂₂ε₂ = 0"
+    text = "E (φ₊g)², ∂₁ε₁ = ∂₂ε₂ = 0, d = {dim}"
 
     def steps(self) -> tuple[Step, ...]:
         """Return the steps to a complete elliptic integral, d = 2."""
@@ -179,7 +181,7 @@ class CrossSlopes(ExcessGain):
         )
 
     @property
-    def grid(self) -> WaveGrid:
+    def waves(self) -> WaveGrid:
         """A grid that takes 0.4 % off what the gain exceeds 1 by."""
         return CrossedGrid(self.setting.kernel, self.setting.dim, 48)
 
@@ -197,7 +199,7 @@ class CrossSlopes(ExcessGain):
 class SmallSlopes(ExcessGain):
     """The backward gain to second order in the slopes."""
 
-    text = "E (φ₊g)² up to O(τ⁴)"
+    text = "E (φ₊g)² up to O(τ⁴), d = {dim}"
 
     def steps(self) -> tuple[Step, ...]:
         """Return the steps from the expansion of 1/J."""
@@ -252,16 +254,13 @@ def _rational(integral: sp.Integral) -> sp.Expr:
 _TORUS_POINTS = {1: 512, 2: 256, 3: 96}  # along each axis
 
 
-class TorusMean(Node):
+class TorusMean(AsIntegral):
     """The mean of a function over the torus [0, 2π)ᵈ: args (function, t₁, …, t_d).
 
     Its number comes from the trapezoid rule, which converges geometrically for smooth periodic functions.
     """
 
-    @property
-    def free_symbols(self) -> set[sp.Symbol]:
-        """Symbols of the function, without the coordinates."""
-        return self.args[0].free_symbols - set(self.args[1:])
+    bound = slice(1, None)
 
     @property
     def integral(self) -> sp.Integral:
@@ -269,10 +268,6 @@ class TorusMean(Node):
         function, *coordinates = self.args
         period = 2 * sp.pi
         return sp.Integral(function / period ** len(coordinates), *((t, 0, period) for t in coordinates))
-
-    def display(self, *, latex: bool) -> sp.Expr:
-        """Return the integral."""
-        return self.integral
 
     def numeric(self, environment: Environment, evaluate: Evaluate) -> float:
         """Sum over a grid."""

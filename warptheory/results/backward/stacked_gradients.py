@@ -1,7 +1,7 @@
 """B8: gradients through stacked warps."""
 
 import math
-from collections.abc import Mapping, Set
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import ClassVar
 
@@ -11,9 +11,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from warptheory import kernels, warping
+from warptheory import warping
 from warptheory.core.errors import ArgumentError
 from warptheory.results._depth import LAYERS, Iterate, solved
+from warptheory.results._experiment import DerivedExperiment, MomentExperiment
 from warptheory.results._ranges import Range, whole, wide_offsets
 from warptheory.results._result import Result
 from warptheory.results._setting import HALF_WIDTH, PIXEL, TAU, Setting
@@ -21,7 +22,6 @@ from warptheory.results._stack_experiment import StackExperiment
 from warptheory.results.backward._compound_poisson import THRESHOLD
 from warptheory.results.backward._descendants import PoissonPower, descendant_tail_steps
 from warptheory.results.backward._reading import support_size
-from warptheory.results.backward._slopes import SlopeExperiment
 from warptheory.results.backward._smooth_offsets import MOST_POINTS, WaveGrid
 from warptheory.results.backward._smooth_tail import smooth_tail_steps
 from warptheory.results.backward.jensen import BackwardGain
@@ -34,6 +34,7 @@ from warptheory.symbolic import (
     OffsetField,
     Step,
     WideOffsets,
+    restated,
     splat,
 )
 
@@ -111,7 +112,7 @@ class SplattedOnes(StackExperiment):
     kernels=_COMPACT,
     values={LAYERS.name: _LAYERS},
 )
-class SecondMoment(SplattedOnes):
+class SecondMoment(SplattedOnes, MomentExperiment):
     """The second moment after L layers."""
 
     half_width = HALF_WIDTH
@@ -120,13 +121,6 @@ class SecondMoment(SplattedOnes):
     def statistic(self) -> AfterLayers:
         """The second moment, by the algebra."""
         return AfterLayers(second_moment_of_two(self.setting), LAYERS)
-
-    def steps(self) -> tuple[Step, ...]:
-        """Return the steps of the algebra; raises as there."""
-        return self.statistic.derive().steps
-
-    def __str__(self) -> str:
-        return str(self.statistic)
 
 
 @result.quantity("second moment after three layers, wide offsets", values=wide_offsets)
@@ -171,7 +165,7 @@ class WideSecondMomentOfMany(WideSecondMoment):
     @property
     def layers(self) -> int:
         """The number L of layers after which a share ρ̄ᵈ⁽ᴸ⁺¹⁾ of the limit is missing that does not matter."""
-        kept = kernels.get(self.setting.kernel).functionals().as_floats()["rho_bar"] ** self.setting.dim
+        kept = self.kernel.functionals().as_floats()["rho_bar"] ** self.setting.dim
         return math.ceil(math.log(_MISSING) / math.log(kept)) - 1
 
 
@@ -184,10 +178,12 @@ class WideSecondMomentOfMany(WideSecondMoment):
 class WideDeadStack(SplattedOnes):
     """The share of inputs that no gradient reaches through L layers of widely spread offsets."""
 
+    text = "P(W₁ᵀ…W_Lᵀ1 = 0), wide offsets"
+
     def steps(self) -> tuple[Step, ...]:
         """Return the steps from the readings of an input to those whose own gradient is not zero."""
         q = sp.Symbol("q", positive=True)
-        all_dead = PoissonPower(support_size(kernels.get(self.setting.kernel)) ** self.setting.dim, q)
+        all_dead = PoissonPower(support_size(self.kernel) ** self.setting.dim, q)
         return (
             Step(
                 "Readings",
@@ -206,9 +202,6 @@ class WideDeadStack(SplattedOnes):
         """Return the share of pixels where nothing arrived, shape (rows,)."""
         return (field == 0).double().flatten(1).mean(1)
 
-    def __str__(self) -> str:
-        return "P(W₁ᵀ…W_Lᵀ1 = 0), wide offsets"
-
 
 @result.quantity(
     "tail after L layers, wide offsets",
@@ -218,6 +211,9 @@ class WideDeadStack(SplattedOnes):
 )
 class WideTail(SplattedOnes):
     """The law of W₁ᵀ…W_Lᵀ1 for the nearest kernel and widely spread offsets."""
+
+    text = "P(W₁ᵀ…W_Lᵀ1 > t), wide offsets"
+    symbols = frozenset({LAYERS.name, THRESHOLD.name})
 
     def steps(self) -> tuple[Step, ...]:
         """Return the steps of a branching process.
@@ -229,17 +225,9 @@ class WideTail(SplattedOnes):
             raise NotReducible(sp.Symbol(self.setting.kernel), "readings are counts for the nearest kernel")
         return descendant_tail_steps()
 
-    @property
-    def symbols(self) -> Set[str]:
-        """The number of layers and the threshold."""
-        return {*super().symbols, THRESHOLD.name}
-
     def seen(self, field: Float[Tensor, "rows 1 *S"], values: Mapping[str, float]) -> Float[Tensor, "rows"]:
         """Return the share of pixels where more than t arrived, shape (rows,)."""
         return _share_beyond(field, values)
-
-    def __str__(self) -> str:
-        return "P(W₁ᵀ…W_Lᵀ1 > t), wide offsets"
 
 
 _DEEPEST = 64  # by then a grid that is finer by a factor in each layer has more points than can be held
@@ -252,22 +240,20 @@ _DEEPEST = 64  # by then a grid that is finer by a factor in each layer has more
     kernels=_COMPACT,
     values=lambda setting: {LAYERS.name: whole(2, 1, 2) if setting.kernel == "linear" else whole(3, 1, 3)},
 )
-class SmoothSecondMoment(SlopeExperiment):
+class SmoothSecondMoment(DerivedExperiment):
     """The second moment after L layers of smooth offsets without folds, ε = τ sin t with random phases.
 
     Ones are splatted L times, from grids that get coarser. A row is the mean over phases that are half a turn apart, or
     less, in every layer but the first.
     """
 
-    text = "E (W₁ᵀ…W_Lᵀ1)², smooth offsets"
+    text = "E (W₁ᵀ…W_Lᵀ1)², smooth offsets, d = {dim}"
+    symbols = frozenset({TAU.name, LAYERS.name})
 
     def steps(self) -> tuple[Step, ...]:
         """Return those of one layer (B6) to the power L: what comes out is homogeneous, and independent of the next."""
         reason = "each layer multiplies the second moment of what it receives by ⟨1/J⟩, independently of the others: "
-        return tuple(
-            Step(step.name, reason * (number == 0) + step.reason, step.expression**LAYERS)
-            for number, step in enumerate(BackwardGain(self.setting).steps())
-        )
+        return restated(BackwardGain(self.setting).steps(), reason, lambda one: one**LAYERS)
 
     @property
     def phases(self) -> int:
@@ -277,11 +263,6 @@ class SmoothSecondMoment(SlopeExperiment):
     def seen(self, z: Float[Tensor, "rows 1 *S"], values: Mapping[str, float]) -> Float[Tensor, "rows"]:
         """Return the mean square of what comes out, shape (rows,)."""
         return z.square().flatten(1).mean(1)
-
-    @property
-    def symbols(self) -> Set[str]:
-        """The largest slope and the number of layers."""
-        return {*super().symbols, LAYERS.name}
 
     def grids(self, values: Mapping[str, float]) -> list[WaveGrid]:
         """Return the grids of the layers; each arrives on the finer grid that the next one leaves from.
@@ -349,7 +330,8 @@ result.quantity(
 class SmoothTail(SmoothSecondMoment):
     """The law of W₁ᵀ…W_Lᵀ1 for the same offsets."""
 
-    text = "P(W₁ᵀ…W_Lᵀ1 > t), smooth offsets"
+    text = "P(W₁ᵀ…W_Lᵀ1 > t), smooth offsets, d = {dim}"
+    symbols = SmoothSecondMoment.symbols | {THRESHOLD.name}
 
     def steps(self) -> tuple[Step, ...]:
         """Return the steps from the characteristic function of log J to its convolution."""
@@ -359,11 +341,6 @@ class SmoothTail(SmoothSecondMoment):
     def phases(self) -> int:
         """The number of phases of a row, for each axis and layer, as is cheapest."""
         return {1: 4, 2: 2}[self.setting.dim]
-
-    @property
-    def symbols(self) -> Set[str]:
-        """The largest slope, the number of layers and the threshold."""
-        return {*super().symbols, THRESHOLD.name}
 
     def seen(self, z: Float[Tensor, "rows 1 *S"], values: Mapping[str, float]) -> Float[Tensor, "rows"]:
         """Return the share of pixels where more than t arrived, shape (rows,)."""

@@ -4,7 +4,9 @@ The same number has two routes here. The covariance can be pushed through the la
 of two walkers can be followed back through them, C_L(Δ) = E C₀(Δ_L), whose law passes the transposed chain.
 """
 
+import itertools
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from typing import cast
@@ -20,6 +22,7 @@ from warptheory.results.discretization._walkers import autocorrelation, kernel_v
 from warptheory.symbolic import NotConverged
 from warptheory.symbolic.nodes import Node
 from warptheory.symbolic.quadrature import Environment, Evaluate
+from warptheory.symbolic.values import Argument
 
 _NEGLIGIBLE = 1e-13  # share of C(0) beyond the lags that are kept
 _MOST_WEIGHTS, _MOST_PRODUCTS = 2**26, 2**34  # half a GiB, and some seconds
@@ -75,16 +78,7 @@ class Walkers:
 class CovarianceAfterLayers(Node):
     """C_L(Δ) on the infinite grid: args (k, K, C₀, L, Δ₁, …, Δ_d); its number by pushing the covariance."""
 
-    @property
-    def kernel(self) -> Kernel:
-        """The kernel."""
-        return cast("Kernel", self.args[0].content)
-
-    @property
-    def free_symbols(self) -> set[sp.Symbol]:
-        """Symbols of the covariances, the number of layers and the lag."""
-        own = [self.args[1].content, self.args[2].content, *self.args[3:]]
-        return set().union(*(part.free_symbols for part in own))
+    kernel = Argument[Kernel](0)
 
     def display(self, *, latex: bool) -> sp.Expr:
         """Return C_L(Δ)."""
@@ -143,33 +137,34 @@ class LayersOfGrowth(CovarianceAfterLayers):
             NotConverged: it still grows after the most layers that are tried.
         """
         walkers, covariance, most = self._numbers(environment, evaluate)
-        here, place = (walkers.reach,) * walkers.offsets.dim, self._place(walkers)
-        pushed, before = _on_lags(walkers, covariance), -math.inf
-        for layer in range(most + 1):
-            growing = float(pushed[here] - pushed[place])
+        before = -math.inf
+        for layer, growing in enumerate(itertools.islice(self._differences(walkers, covariance), most + 1)):
             if growing <= before:
                 return float(layer - 1)
-            pushed, before = walkers.push(pushed), growing
+            before = growing
         raise NotConverged(f"the gradient variance still grows after {most} layers")
+
+    def _differences(self, walkers: Walkers, covariance: CovarianceFunction) -> Iterator[float]:
+        """Yield C_L(0) − C_L(Δ), layer after layer, for ever."""
+        here, place = (walkers.reach,) * walkers.offsets.dim, self._place(walkers)
+        pushed = _on_lags(walkers, covariance)
+        while True:
+            yield float(pushed[here] - pushed[place])
+            pushed = walkers.push(pushed)
 
 
 class LayersOfGrowthByWalks(LayersOfGrowth):
     """The same layer from the laws of the distances of walkers that start together and Δ apart."""
 
-    def numeric(self, environment: Environment, evaluate: Evaluate) -> float:
-        """Go through the layers; raises as `LayersOfGrowth`."""
-        walkers, covariance, most = self._numbers(environment, evaluate)
+    def _differences(self, walkers: Walkers, covariance: CovarianceFunction) -> Iterator[float]:
         together = np.zeros((len(walkers.lags),) * walkers.offsets.dim)
         together[(walkers.reach,) * walkers.offsets.dim] = 1.0
-        apart, before = np.zeros_like(together), -math.inf
+        apart = np.zeros_like(together)
         apart[self._place(walkers)] = 1.0
         values = _on_lags(walkers, covariance)
-        for layer in range(most + 1):
-            growing = float(np.sum((together - apart) * values))
-            if growing <= before:
-                return float(layer - 1)
-            together, apart, before = walkers.move(together), walkers.move(apart), growing
-        raise NotConverged(f"the gradient variance still grows after {most} layers")
+        while True:
+            yield float(np.sum((together - apart) * values))
+            together, apart = walkers.move(together), walkers.move(apart)
 
 
 @lru_cache(maxsize=4)

@@ -5,7 +5,7 @@ from abc import abstractmethod
 from collections.abc import Callable, Mapping, Set
 from dataclasses import dataclass
 from functools import partial
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import sympy as sp
@@ -19,6 +19,7 @@ from warptheory.kernels import Kernel
 from warptheory.results._depth import LAYERS
 from warptheory.results._experiment import DerivedExperiment, DerivedStatistic
 from warptheory.results._ranges import Range
+from warptheory.results._result import Result
 from warptheory.results._setting import TAU, Setting
 from warptheory.results.discretization._chain import CovarianceAfterLayers, MeanOverWalks
 from warptheory.results.discretization._definition import derived_weights, variance_of_difference
@@ -27,6 +28,7 @@ from warptheory.results.fields._fields import check_length
 from warptheory.symbolic import GaussianField, OffsetField, Step, WarpedField, warp
 from warptheory.symbolic.covariance_nodes import field_covariance
 from warptheory.symbolic.nodes import Opaque, kernel_argument
+from warptheory.symbolic.offset_fields import axis_symbols
 
 WALKERS = (
     "All pixels of a layer share an offset that is uniform over a pixel, beside homogeneous Gaussian offsets of "
@@ -95,8 +97,7 @@ class OneLayer:
 
     def after(self, weight: type[StepWeight], lag: Lag) -> sp.Expr:
         """Return C_y(Δ) = Σ_δ ∏ M(Δᵢ − δᵢ) C(δ), with the weights in one of their forms."""
-        names = ("delta",) if self.dim == 1 else tuple(f"delta_{axis + 1}" for axis in range(self.dim))
-        ends = tuple(sp.Symbol(name, integer=True) for name in names)
+        ends = axis_symbols("delta", self.dim, integer=True)
         spread = variance_of_difference(offset_covariance(self.dim, self.scale), lag)
         kernel = kernel_argument(self.kernel)
         weights = (weight(kernel, start - end, spread) for start, end in zip(lag, ends, strict=True))
@@ -154,11 +155,6 @@ def chain_arguments(layer: OneLayer) -> tuple[Opaque, ...]:
     return kernel_argument(layer.kernel), Opaque(offset_covariance(layer.dim)), Opaque(input_covariance(layer.dim))
 
 
-# Pixels along each axis: far enough round for what is correlated over 4 pixels, and without smooth offsets over 2.
-_SIZE: Mapping[int, int] = {1: 256, 2: 40}
-_SMALL_SIZE: Mapping[int, int] = {1: 64, 2: 20}
-
-
 @dataclass(frozen=True)
 class LayersExperiment(DerivedExperiment):
     """What layers make of a smooth Gaussian field on a periodic grid; a row is what is seen of one such field.
@@ -167,7 +163,7 @@ class LayersExperiment(DerivedExperiment):
     uniform over a pixel.
     """
 
-    text: ClassVar[str]
+    pixels: ClassVar[Mapping[int, int]] = {1: 256, 2: 40}  # far enough round for what is correlated over 4 of them
     is_smooth: ClassVar[bool] = True  # whether there are offsets of covariance K
     is_stack: ClassVar[bool] = False  # whether the number of layers is open; else there is one
 
@@ -180,20 +176,12 @@ class LayersExperiment(DerivedExperiment):
     def check_values(self, values: Mapping[str, float]) -> None:
         """Check that the field and the smooth offsets are short against the period of the grid."""
         for length in (LENGTH, OFFSET_LENGTH) if self.is_smooth else ():
-            check_length(length.name, values[length.name], 0.0, float(_SIZE[self.setting.dim]))
+            check_length(length.name, values[length.name], 0.0, float(self.grid[0]))
 
     @property
     def layer(self) -> OneLayer:
         """What one of the layers makes of C."""
-        return OneLayer(kernels.get(self.setting.kernel), self.setting.dim)
-
-    @property
-    def _size(self) -> tuple[int, ...]:
-        return ((_SIZE if self.is_smooth else _SMALL_SIZE)[self.setting.dim],) * self.setting.dim
-
-    def row_elements(self, values: Mapping[str, float]) -> int:
-        """Return the number of pixels of a row: those held at a time, for its layers follow one another."""
-        return int(np.prod(self._size))
+        return OneLayer(self.kernel, self.setting.dim)
 
     def sample(
         self, generator: np.random.Generator, rows: int, values: Mapping[str, float], device: str = "cpu"
@@ -201,13 +189,13 @@ class LayersExperiment(DerivedExperiment):
         """Draw fields and offsets, and return what is seen of them, shape (rows,)."""
         dim = self.setting.dim
         covariance, offsets = (of(dim).subs(values) for of in (input_covariance, offset_covariance))
-        x = kept_sampler(covariance, self._size, periodic=True).sample(rows, generator, device=device)
+        x = kept_sampler(covariance, self.grid, periodic=True).sample(rows, generator, device=device)
         y = x
         for _ in range(int(values[LAYERS.name]) if self.is_stack else 1):
             shared = torch.from_numpy(generator.random((rows, dim, *[1] * dim))).to(device)
             moved = shared.expand(rows, dim, *x.shape[2:])
             if self.is_smooth:
-                field = kept_sampler(offsets, self._size, periodic=True)
+                field = kept_sampler(offsets, self.grid, periodic=True)
                 moved = moved + field.sample(rows, generator, channels=dim, device=device)
             y = warping.warp(y, moved, self.setting.kernel, "periodic")
         return self.seen(x, y, values)
@@ -218,14 +206,29 @@ class LayersExperiment(DerivedExperiment):
     ) -> Float[Tensor, "rows"]:
         """Return what is seen of the layers' input and output, shape (rows,)."""
 
-    def __str__(self) -> str:
-        return f"{self.text}, {self.setting.kernel}, d = {self.setting.dim}"
+
+StepsOfKernel = Callable[[Kernel, int], tuple[Step, ...]]
 
 
-def derived(text: str, steps: Callable[[Kernel, int], tuple[Step, ...]], setting: Setting) -> DerivedStatistic:
-    """Return a statistic that is derived for the kernel and the number of axes, and not drawn."""
-    named = f"{text}, {setting.kernel}, d = {setting.dim}"
-    return DerivedStatistic(named, partial(steps, kernels.get(setting.kernel), setting.dim))
+def derived(result: Result, name: str, text: str, **options: Any) -> Callable[[StepsOfKernel], StepsOfKernel]:
+    """Return what declares the steps for a kernel and a number of axes as a quantity of a result, which is not drawn.
+
+    Args:
+        result: the result.
+        name: name of the quantity.
+        text: the statistic in plain text, but for the kernel and the number of axes.
+        **options: as in `Result.quantity`.
+    """
+
+    def declare(steps: StepsOfKernel) -> StepsOfKernel:
+        @result.quantity(name, **options)
+        def states(setting: Setting) -> DerivedStatistic:
+            named = f"{text}, {setting.kernel}, d = {setting.dim}"
+            return DerivedStatistic(named, partial(steps, kernels.get(setting.kernel), setting.dim))
+
+        return steps
+
+    return declare
 
 
 def difference_power(x: Float[Tensor, "rows C *S"]) -> Float[Tensor, "rows"]:

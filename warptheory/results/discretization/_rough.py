@@ -116,10 +116,7 @@ _SERIES = (
 class LimitAt(Node):
     """The limit of an expression at a removable singularity: args (expression, symbol, point)."""
 
-    @property
-    def free_symbols(self) -> set[sp.Symbol]:
-        """Symbols of the expression, without the one that goes to the point."""
-        return self.args[0].free_symbols - {self.args[1]}
+    bound = slice(1, 2)
 
     def display(self, *, latex: bool) -> sp.Expr:
         """Return the limit."""

@@ -30,10 +30,7 @@ class Stationary(Node):
     C = MC + F − c, C known up to a constant, c the growth of the mean's variance that is taken off.
     """
 
-    @property
-    def free_symbols(self) -> set[sp.Symbol]:
-        """Symbols of v and F, without Δ."""
-        return (self.args[1].free_symbols | self.args[2].free_symbols) - {self.args[3]}
+    bound = slice(3, 4)
 
     def _chain(self, environment: Environment, evaluate: Evaluate) -> tuple[ndarray, ndarray]:
         """Return M, shape (N, N), and F, shape (N,), on the lags 0 … N − 1."""

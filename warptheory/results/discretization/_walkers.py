@@ -34,6 +34,7 @@ from warptheory.symbolic import NotConverged
 from warptheory.symbolic.gaussian import normal_density
 from warptheory.symbolic.nodes import KernelValue, Node, edges_of, kernel_argument, kernel_label
 from warptheory.symbolic.quadrature import Environment, Evaluate, quadrature
+from warptheory.symbolic.values import Argument
 
 _SHIFT = sp.Symbol("z", real=True)
 _VARIANCE = sp.Symbol("v", positive=True)
@@ -77,10 +78,7 @@ def _moment(pieces: Pieces, order: int) -> sp.Expr:
 class StepWeight(Node):
     """The weight of a step along one axis: args (kernel k, z = Δ − δ, v = Var η)."""
 
-    @property
-    def kernel(self) -> Kernel:
-        """The kernel k."""
-        return cast("Kernel", self.args[0].content)
+    kernel = Argument[Kernel](0)
 
     def numeric(self, environment: Environment, evaluate: Evaluate) -> float | ndarray:
         """Return the weights, of the shape of z."""
@@ -195,10 +193,7 @@ def _normal_points(v: float, knots: set[float] | tuple[float, ...]) -> tuple[nda
 class LatticeSum(Node):
     """Σ over all whole lags: args (term, δ₁, …, δ_d), for terms that fall off fast."""
 
-    @property
-    def free_symbols(self) -> set[sp.Symbol]:
-        """Symbols of the term, without the lags."""
-        return self.args[0].free_symbols - set(self.args[1:])
+    bound = slice(1, None)
 
     def display(self, *, latex: bool) -> sp.Expr:
         """Return the sum."""

@@ -1,10 +1,10 @@
 """D7: how much of a warped field lies beyond the grid's Nyquist frequency."""
 
 import math
-from collections.abc import Mapping, Set
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
-from typing import cast
+from typing import ClassVar, cast
 
 import numpy as np
 import sympy as sp
@@ -57,6 +57,10 @@ class ShareBeyondNyquist(DerivedExperiment):
     Nyquist frequency itself half the power counts.
     """
 
+    text = "share of S_y beyond |ωᵢ| = π/h, d = {dim}"
+    symbols = frozenset({"sigma", "l", "s", "l_e", "h"})
+    pixels: ClassVar[Mapping[int, int]] = {dim: spacings * _REFINEMENT[dim] for dim, spacings in _PERIOD.items()}
+
     def steps(self) -> tuple[Step, ...]:
         """Return the steps from the power within the band to an integral of the covariance."""
         dim = self.setting.dim
@@ -78,31 +82,17 @@ class ShareBeyondNyquist(DerivedExperiment):
             ),
         )
 
-    @property
-    def symbols(self) -> Set[str]:
-        """Lengths and spreads of field and offsets, and the spacing."""
-        return {"sigma", "l", "s", "l_e", "h"}
-
     def check_values(self, values: Mapping[str, float]) -> None:
         """Check that the fine grid resolves the field and the offsets, and is much larger than their lengths."""
         finest = _FINEST * values["h"] / _REFINEMENT[self.setting.dim]
         for name in ("l", "l_e"):
             check_length(name, values[name], finest, _PERIOD[self.setting.dim] * values["h"])
 
-    @property
-    def _points(self) -> tuple[int, ...]:
-        """Points of the fine grid along each axis."""
-        return (_PERIOD[self.setting.dim] * _REFINEMENT[self.setting.dim],) * self.setting.dim
-
-    def row_elements(self, values: Mapping[str, float]) -> int:
-        """Return the number of points."""
-        return math.prod(self._points)
-
     def sample(
         self, generator: np.random.Generator, rows: int, values: Mapping[str, float], device: str = "cpu"
     ) -> Float[Tensor, "rows"]:
         """Return the power beyond the Nyquist frequency over C(0) for each row, shape (rows,)."""
-        dim, size, spacing = self.setting.dim, self._points, values["h"] / _REFINEMENT[self.setting.dim]
+        dim, size, spacing = self.setting.dim, self.grid, values["h"] / _REFINEMENT[self.setting.dim]
         variance = values["sigma"] ** 2
         field = SquaredExponential(values["l"], variance, dim)
         offsets = SquaredExponential(values["l_e"], values["s"] ** 2, dim)
@@ -122,9 +112,6 @@ class ShareBeyondNyquist(DerivedExperiment):
         for _ in range(self.setting.dim):
             whole = whole[..., None] * line
         return whole
-
-    def __str__(self) -> str:
-        return f"share of S_y beyond |ωᵢ| = π/h, d = {self.setting.dim}"
 
 
 _NODES = 16  # of a panel

@@ -3,9 +3,9 @@
 import math
 import warnings
 from abc import abstractmethod
-from collections.abc import Mapping, Set
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar, cast
+from typing import cast
 
 import numpy as np
 import sympy as sp
@@ -15,19 +15,19 @@ from numpy import ndarray
 from scipy import integrate, optimize
 from torch import Tensor
 
-from warptheory import kernels, warping
+from warptheory import warping
 from warptheory.core.errors import ArgumentError
 from warptheory.kernels import Kernel
-from warptheory.results._experiment import DerivedExperiment, DerivedStatistic
+from warptheory.results._experiment import DerivedExperiment
 from warptheory.results._ranges import Range
 from warptheory.results._result import Result
-from warptheory.results._setting import TAU, Setting
+from warptheory.results._setting import TAU
 from warptheory.results.discretization._definition import change_of_covariance, derived_weights
 from warptheory.results.discretization._layers import WALKERS, derived, difference_power
 from warptheory.results.discretization._stationary import MeanForce, SolvedPower, StationaryGradient, StationaryPower
 from warptheory.results.discretization._walkers import kernel_variance
 from warptheory.symbolic import Step
-from warptheory.symbolic.nodes import Node, kernel_argument
+from warptheory.symbolic.nodes import AsIntegral, Node, kernel_argument
 from warptheory.symbolic.quadrature import Environment, Evaluate
 
 result = Result(
@@ -77,12 +77,7 @@ class EquilibriumExperiment(DerivedExperiment):
     row is one such history from x = 0 on, with eight channels that share the offsets, averaged over its later layers.
     """
 
-    text: ClassVar[str]
-
-    @property
-    def symbols(self) -> Set[str]:
-        """The slope, and the variance that is added."""
-        return {TAU.name, CHI.name}
+    symbols = frozenset({TAU.name, CHI.name})
 
     def check_values(self, values: Mapping[str, float]) -> None:
         """Check that the start is forgotten in some thousand layers."""
@@ -121,9 +116,6 @@ class EquilibriumExperiment(DerivedExperiment):
         y = warping.warp(x, offsets, self.setting.kernel, "periodic") + force
         return y - y.mean(-1, keepdim=True)
 
-    def __str__(self) -> str:
-        return f"{self.text}, {self.setting.kernel}, d = {self.setting.dim}"
-
 
 def _random_waves(generator: np.random.Generator, shape: tuple[int, ...], period: int) -> Tensor:
     """Return ξ cos kn + ζ sin kn, k = 2π/period, ξ and ζ standard normal, shape (*shape, period)."""
@@ -137,7 +129,7 @@ def _random_waves(generator: np.random.Generator, shape: tuple[int, ...], period
 class GradientAtEquilibrium(EquilibriumExperiment):
     """The variance of the differences of neighbours, 2(C(0) − C(1))."""
 
-    text: ClassVar[str] = "2(C(0) − C(1)) at equilibrium"
+    text = "2(C(0) − C(1)) at equilibrium, {kernel}, d = {dim}"
 
     def steps(self) -> tuple[Step, ...]:
         """Return the steps from the iterated layers to the balance of the variance.
@@ -145,7 +137,7 @@ class GradientAtEquilibrium(EquilibriumExperiment):
         Raises:
             ArithmeticError: a kernel of which more than the nearest lags take part.
         """
-        kernel = kernels.get(self.setting.kernel)
+        kernel = self.kernel
         balance = (CHI - _stationary(MeanForce, kernel, 0)) / _loss_by_gradient(kernel)
         return (
             Step("Iterate the layers", _SETTLED, _stationary(StationaryGradient, kernel, 1)),
@@ -167,11 +159,11 @@ class GradientAtEquilibrium(EquilibriumExperiment):
 class RatioAtEquilibrium(EquilibriumExperiment):
     """The power at the second of two frequencies over that at the first."""
 
-    text: ClassVar[str] = "P(7π/16)/P(3π/16) at equilibrium"
+    text = "P(7π/16)/P(3π/16) at equilibrium, {kernel}, d = {dim}"
 
     def steps(self) -> tuple[Step, ...]:
         """Return the steps from the iterated layers to linear equations."""
-        kernel = kernels.get(self.setting.kernel)
+        kernel = self.kernel
         low, high = MODES
         iterated, solved = (
             _stationary(node, kernel, high) / _stationary(node, kernel, low) for node in (StationaryPower, SolvedPower)
@@ -190,24 +182,6 @@ class RatioAtEquilibrium(EquilibriumExperiment):
         """Return the ratio of the powers, and its gradient, shape (2,)."""
         low, high = means
         return float(high / low), np.array([-high / low**2, 1 / low])
-
-
-@result.quantity("lag of balance", checked_by=(RATIO,))
-def lag_of_balance(setting: Setting) -> DerivedStatistic:
-    """State r_*, the lag at which roughening and diffusion are equal."""
-    return derived("r_*", _lag_steps, setting)
-
-
-@result.quantity("gradient variance at equilibrium, continuum", checked_by=(GRADIENT,))
-def gradient_in_continuum(setting: Setting) -> DerivedStatistic:
-    """State λ₂ of the stationary field."""
-    return derived("λ₂ at equilibrium", _gradient_steps, setting)
-
-
-@result.quantity("spectrum at equilibrium, continuum", checked_by=(RATIO,))
-def spectrum_in_continuum(setting: Setting) -> DerivedStatistic:
-    """State ω² S(ω) of the stationary field."""
-    return derived("ω² S(ω) at equilibrium", _spectrum_steps, setting)
 
 
 _DISTANCE = sp.Symbol("Delta", real=True)
@@ -252,10 +226,7 @@ _FARTHEST_LAG = 1e3  # pixels, in the search for a root
 class PositiveRoot(Node):
     """The positive root of an increasing function: args (function, its symbol)."""
 
-    @property
-    def free_symbols(self) -> set[sp.Symbol]:
-        """Symbols of the function, without its own."""
-        return self.args[0].free_symbols - {self.args[1]}
+    bound = slice(1, 2)
 
     def display(self, *, latex: bool) -> sp.Expr:
         """Return root(f)."""
@@ -271,23 +242,16 @@ class PositiveRoot(Node):
         )
 
 
-class CosineTransform(Node):
+class CosineTransform(AsIntegral):
     """∫ f(r) cos ωr dr over the line for an even f: args (f, r, ω)."""
 
-    @property
-    def free_symbols(self) -> set[sp.Symbol]:
-        """Symbols of f, without r, and of ω."""
-        return (self.args[0].free_symbols - {self.args[1]}) | self.args[2].free_symbols
+    bound = slice(1, 2)
 
     @property
     def integral(self) -> sp.Expr:
         """Twice the integral over r > 0, to be done."""
         function, lag, frequency = self.args
         return 2 * sp.Integral(function * sp.cos(frequency * lag), (lag, 0, sp.oo))
-
-    def display(self, *, latex: bool) -> sp.Expr:
-        """Return the integral."""
-        return self.integral
 
     def numeric(self, environment: Environment, evaluate: Evaluate) -> float:
         """Sum over half waves, with the tail extrapolated (QUADPACK)."""
@@ -310,7 +274,8 @@ def _curvature_of_balance(kernel: Kernel) -> sp.Expr:
     return solution
 
 
-def _lag_steps(kernel: Kernel, dim: int) -> tuple[Step, ...]:
+@derived(result, "lag of balance", "r_*", checked_by=(RATIO,))
+def lag_steps(kernel: Kernel, dim: int) -> tuple[Step, ...]:
     """Return the steps of r_*, the lag at which roughening and diffusion are equal."""
     roughening, diffusion = change_of_covariance(kernel, _LAG, _CURVATURE)
     balance = sp.expand(2 * (roughening - diffusion) / _CURVATURE)
@@ -321,7 +286,23 @@ def _lag_steps(kernel: Kernel, dim: int) -> tuple[Step, ...]:
     )
 
 
-def _spectrum_steps(kernel: Kernel, dim: int) -> tuple[Step, ...]:
+@derived(result, "gradient variance at equilibrium, continuum", "λ₂ at equilibrium", checked_by=(GRADIENT,))
+def gradient_steps(kernel: Kernel, dim: int) -> tuple[Step, ...]:
+    """Return the steps of λ₂ of the stationary field."""
+    spectrum = spectrum_steps(kernel, dim)[-1].expression
+    integral = sp.Integral(spectrum / sp.pi, (_FREQUENCY, 0, sp.oo))
+    return (
+        Step("Integrate the spectrum", "λ₂ = ∫ω²S dω/2π", integral),
+        Step(
+            "At lag 0",
+            "λ₂ = −C″(0) = 2χ/κ: what is lost is what is fed in",
+            -_curvature_of_balance(kernel).subs(_LAG, 0),
+        ),
+    )
+
+
+@derived(result, "spectrum at equilibrium, continuum", "ω² S(ω) at equilibrium", checked_by=(RATIO,))
+def spectrum_steps(kernel: Kernel, dim: int) -> tuple[Step, ...]:
     """Return the steps of ω²S(ω) of the stationary field."""
     curvature = _curvature_of_balance(kernel)
     width = sp.Symbol("b", positive=True)  # √κ/τ
@@ -346,17 +327,3 @@ def _transform(rest: sp.Expr, width: sp.Symbol) -> sp.Expr:
         raise ArithmeticError(f"{rest} has to be a multiple of 1/(r² + {width}²)")
     half = sp.integrate(sp.cos(_FREQUENCY * _LAG) / (_LAG**2 + width**2), (_LAG, 0, sp.oo))
     return 2 * ratio * sp.simplify(half.rewrite(sp.exp))
-
-
-def _gradient_steps(kernel: Kernel, dim: int) -> tuple[Step, ...]:
-    """Return the steps of λ₂ of the stationary field."""
-    spectrum = _spectrum_steps(kernel, dim)[-1].expression
-    integral = sp.Integral(spectrum / sp.pi, (_FREQUENCY, 0, sp.oo))
-    return (
-        Step("Integrate the spectrum", "λ₂ = ∫ω²S dω/2π", integral),
-        Step(
-            "At lag 0",
-            "λ₂ = −C″(0) = 2χ/κ: what is lost is what is fed in",
-            -_curvature_of_balance(kernel).subs(_LAG, 0),
-        ),
-    )

@@ -1,9 +1,9 @@
 """D4: the mean square error of any kernel, by its error kernel."""
 
-from warptheory.montecarlo import ContinuumSimulation
+from functools import partial
+
 from warptheory.results._ranges import Range
 from warptheory.results._result import Result
-from warptheory.results._setting import Setting
 from warptheory.results.discretization._errors import by_spectrum, declare_covariances, error
 from warptheory.results.fields._fields import SHAPES
 
@@ -25,19 +25,12 @@ result = Result(
 )
 
 
+_mean_error = partial(by_spectrum, error, refinement=4)
 # The spline that stands for the truth adds 6e-4 of the error of Keys' kernel.
-@result.quantity("mean error", smallest_effect=0.015, bias=0.05)
-def mean_error(setting: Setting) -> ContinuumSimulation:
-    """State the error as an integral over frequencies."""
-    return by_spectrum(error, setting, refinement=4)
-
-
+result.quantity("mean error", smallest_effect=0.015, bias=0.05)(_mean_error)
 # What stands for the truth errs in the same way, and by the fourth power of the refinement less.
-@result.quantity("mean error, cubic spline", kernels=("bspline3(prefilter=True)",), dims=(1,))
-def mean_error_of_splines(setting: Setting) -> ContinuumSimulation:
-    """State the same for cubic splines."""
-    return by_spectrum(error, setting, refinement=8)
-
-
-result.quantity("mean error, other kernels", kernels=("nearest", "lanczos3", "gauss(0.5)"), dims=(1,))(mean_error)
+result.quantity("mean error, cubic spline", kernels=("bspline3(prefilter=True)",), dims=(1,))(
+    partial(by_spectrum, error, refinement=8)
+)
+result.quantity("mean error, other kernels", kernels=("nearest", "lanczos3", "gauss(0.5)"), dims=(1,))(_mean_error)
 declare_covariances(result, error, lambda name: ())

@@ -1,9 +1,9 @@
 """D5: the error of the offset gradient."""
 
-from warptheory.montecarlo import ContinuumSimulation
+from functools import partial
+
 from warptheory.results._ranges import Range
 from warptheory.results._result import Result
-from warptheory.results._setting import Setting
 from warptheory.results.discretization._errors import (
     by_spectrum,
     declare_covariances,
@@ -29,23 +29,9 @@ result = Result(
 
 _FINE_GRID = {"l": Range(10.0, 8.0, 16.0), "h": Range(0.5, 0.3, 0.6)}
 
-
-@result.quantity("mean error", smallest_effect=0.03)
-def mean_error(setting: Setting) -> ContinuumSimulation:
-    """State the error as an integral over frequencies."""
-    return by_spectrum(derivative_error, setting, refinement=4)
-
-
-@result.quantity("mean error, fine grid", smallest_effect=0.02, kernels=("linear",), dims=(1,), values=_FINE_GRID)
-def mean_error_on_fine_grid(setting: Setting) -> ContinuumSimulation:
-    """State the leading term for a fine grid."""
-    return leading_error(derivative_error, setting)
-
-
-@result.quantity("error given f, fine grid", smallest_effect=0.02, kernels=("linear",), dims=(1,), values=_FINE_GRID)
-def error_at_fraction_on_fine_grid(setting: Setting) -> ContinuumSimulation:
-    """State the leading term at a given fraction."""
-    return leading_error(derivative_error, setting, given_fraction=True)
-
-
+result.quantity("mean error", smallest_effect=0.03)(partial(by_spectrum, derivative_error, refinement=4))
+for _name, _given_fraction in {"mean error": False, "error given f": True}.items():
+    result.quantity(f"{_name}, fine grid", smallest_effect=0.02, kernels=("linear",), dims=(1,), values=_FINE_GRID)(
+        partial(leading_error, derivative_error, given_fraction=_given_fraction)
+    )
 declare_covariances(result, derivative_error, lambda name: ("linear", "keys") if name == "Matérn" else ("linear",))

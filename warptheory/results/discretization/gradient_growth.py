@@ -2,17 +2,15 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar
 
 import numpy as np
 import sympy as sp
 from torch import Tensor
 
 from warptheory.kernels import Kernel
-from warptheory.results._experiment import DerivedStatistic
 from warptheory.results._ranges import Range, whole
 from warptheory.results._result import Result
-from warptheory.results._setting import TAU, Setting
+from warptheory.results._setting import TAU
 from warptheory.results.discretization._chain import LayersOfGrowth, LayersOfGrowthByWalks
 from warptheory.results.discretization._definition import change_of_covariance
 from warptheory.results.discretization._layers import (
@@ -61,7 +59,7 @@ LATER_GROWTH = "growth of the gradient variance in L layers"
 class GradientGrowth(LayersExperiment):
     """(C_y(0) − C_y(1))/(C(0) − C(1)) after one layer."""
 
-    text: ClassVar[str] = "(C_y(0) − C_y(1))/(C(0) − C(1))"
+    text = "(C_y(0) − C_y(1))/(C(0) − C(1)), {kernel}, d = {dim}"
 
     def steps(self) -> tuple[Step, ...]:
         """Return the steps from the moments to truncated moments of the normal law."""
@@ -100,36 +98,14 @@ class GradientGrowth(LayersExperiment):
 class GrowthInLayers(GradientGrowth):
     """(C_L(0) − C_L(1))/(C(0) − C(1)) after L layers."""
 
-    text: ClassVar[str] = "(C_L(0) − C_L(1))/(C(0) − C(1))"
-    is_stack: ClassVar[bool] = True
+    text = "(C_L(0) − C_L(1))/(C(0) − C(1)), {kernel}, d = {dim}"
+    is_stack = True
 
     def steps(self) -> tuple[Step, ...]:
         """Return the two routes through the layers."""
         layer = self.layer
         before = layer.before(layer.together) - layer.before(layer.neighbours)
         return through_layers(layer, lambda at: (at(layer.together) - at(layer.neighbours)) / before)
-
-
-@result.quantity("growth of the gradient variance, small slopes", checked_by=(GROWTH,))
-def growth_of_small_slopes(setting: Setting) -> DerivedStatistic:
-    """State the growth to second order in the slopes and in 1/ℓ."""
-    return derived("(C_y(0) − C_y(1))/(C(0) − C(1)), small slopes", _small_slope_steps, setting)
-
-
-@result.quantity(
-    "layers of growth",
-    values={"ell": Range(12.0, 8.0, 20.0), "ell_epsilon": Range(20.0, 15.0, 30.0)},
-    checked_by=(LATER_GROWTH,),
-)
-def layers_of_growth(setting: Setting) -> DerivedStatistic:
-    """State the number of layers in which the gradient variance grows."""
-    return derived("the layers in which the gradient variance grows", _layers_of_growth_steps, setting)
-
-
-@result.quantity("least layers of growth", values={"ell": Range(12.0, 8.0, 20.0)}, checked_by=(LATER_GROWTH,))
-def least_layers(setting: Setting) -> DerivedStatistic:
-    """State the fewest layers in which the gradient variance can stop growing."""
-    return derived("a lower bound of the layers in which the gradient variance grows", _least_layers_steps, setting)
 
 
 _AVERAGED = (
@@ -153,10 +129,7 @@ class SmallScaleLimit(Node):
     Kernels with knots leave odd powers, from E|η|³ on.
     """
 
-    @property
-    def free_symbols(self) -> set[sp.Symbol]:
-        """Symbols of the function, without h."""
-        return self.args[0].free_symbols - {self.args[1]}
+    bound = slice(1, 2)
 
     def display(self, *, latex: bool) -> sp.Expr:
         """Return the limit, to be taken."""
@@ -169,7 +142,13 @@ class SmallScaleLimit(Node):
         return float(np.linalg.solve(_SCALES[:, None] ** _POWERS, values)[0])
 
 
-def _small_slope_steps(kernel: Kernel, dim: int) -> tuple[Step, ...]:
+@derived(
+    result,
+    "growth of the gradient variance, small slopes",
+    "(C_y(0) − C_y(1))/(C(0) − C(1)), small slopes",
+    checked_by=(GROWTH,),
+)
+def small_slope_steps(kernel: Kernel, dim: int) -> tuple[Step, ...]:
     """Return the steps of the growth of the gradient variance, to second order in the slopes and in 1/ℓ."""
     layer = OneLayer(kernel, 1, _SCALE)
     growth = layer.growth(layer.kept, SmoothedWeight)
@@ -199,7 +178,32 @@ def _relative_growth(kernel: Kernel) -> sp.Expr:
     return sp.expand(-at_zero / _SECOND)
 
 
-def _least_layers_steps(kernel: Kernel, dim: int) -> tuple[Step, ...]:
+@derived(
+    result,
+    "layers of growth",
+    "the layers in which the gradient variance grows",
+    values={"ell": Range(12.0, 8.0, 20.0), "ell_epsilon": Range(20.0, 15.0, 30.0)},
+    checked_by=(LATER_GROWTH,),
+)
+def layers_of_growth_steps(kernel: Kernel, dim: int) -> tuple[Step, ...]:
+    """Return the steps of the number of layers in which the gradient variance grows."""
+    layer = OneLayer(kernel, dim)
+    arguments = (*chain_arguments(layer), _MOST_LAYERS, *layer.neighbours)
+    first = "G_L = 2(C_L(0) − C_L(1)), layer after layer"
+    return (
+        Step("Push the covariance", first, LayersOfGrowth(*arguments)),
+        Step("Follow two walkers", "both covariances as means over walks", LayersOfGrowthByWalks(*arguments)),
+    )
+
+
+@derived(
+    result,
+    "least layers of growth",
+    "a lower bound of the layers in which the gradient variance grows",
+    values={"ell": Range(12.0, 8.0, 20.0)},
+    checked_by=(LATER_GROWTH,),
+)
+def least_layers_steps(kernel: Kernel, dim: int) -> tuple[Step, ...]:
     """Return the steps of the fewest layers in which the gradient variance can stop growing."""
     covariance = input_covariance(1)
     start = covariance.fourth_moment() / covariance.second_moment()
@@ -227,14 +231,3 @@ def _factor_of_moment(order: int) -> sp.Expr:
         sp.exp(sp.I * _FREQUENCY * _LAG * factor).diff(_LAG, order).subs(_LAG, 0) for factor in (1 + TAU * _NORMAL, 1)
     )
     return sp.expand(sp.cancel(moved / still))
-
-
-def _layers_of_growth_steps(kernel: Kernel, dim: int) -> tuple[Step, ...]:
-    """Return the steps of the number of layers in which the gradient variance grows."""
-    layer = OneLayer(kernel, dim)
-    arguments = (*chain_arguments(layer), _MOST_LAYERS, *layer.neighbours)
-    first = "G_L = 2(C_L(0) − C_L(1)), layer after layer"
-    return (
-        Step("Push the covariance", first, LayersOfGrowth(*arguments)),
-        Step("Follow two walkers", "both covariances as means over walks", LayersOfGrowthByWalks(*arguments)),
-    )

@@ -3,7 +3,6 @@
 import math
 from collections.abc import Mapping, Set
 from dataclasses import dataclass
-from functools import partial
 from typing import ClassVar, cast
 
 import numpy as np
@@ -12,17 +11,18 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from warptheory import kernels, warping
+from warptheory import warping
 from warptheory.core.errors import ArgumentError
 from warptheory.kernels import Kernel
 from warptheory.results._depth import LAYERS
-from warptheory.results._experiment import DerivedExperiment, DerivedStatistic
+from warptheory.results._experiment import DerivedExperiment
 from warptheory.results._ranges import Range, whole
 from warptheory.results._result import Result
 from warptheory.results._setting import Setting
+from warptheory.results.discretization._layers import derived
 from warptheory.results.discretization._walkers import PairWeight, autocorrelation, kernel_variance, polynomial_kernel
 from warptheory.results.fields._fields import frequencies
-from warptheory.symbolic import OffsetField, Step
+from warptheory.symbolic import OffsetField, Step, restated
 from warptheory.symbolic.averages import averaging_reason, evaluate_averages
 from warptheory.symbolic.nodes import KernelValue, Node, OffsetAverage, Opaque, kernel_argument
 from warptheory.symbolic.quadrature import Environment, Evaluate
@@ -63,11 +63,12 @@ class PowerTransfer(DerivedExperiment):
     Drawn is a wave √2 cos(ω·n + θ) of mean square one on a periodic grid; power is that of the discrete transform at ω.
     """
 
-    text: ClassVar[str] = "|ŷ(ω)|²/|x̂(ω)|²"
+    text = "|ŷ(ω)|²/|x̂(ω)|², {kernel}, d = {dim}"
+    pixels: ClassVar[Mapping[int, int]] = dict.fromkeys((1, 2, 3), _PERIOD)
 
     def steps(self) -> tuple[Step, ...]:
         """Return the steps of R̂ by the partition of unity."""
-        return _uniform_power(kernels.get(self.setting.kernel), self.setting.dim)
+        return _uniform_power(self.kernel, self.setting.dim)
 
     @property
     def symbols(self) -> Set[str]:
@@ -76,7 +77,7 @@ class PowerTransfer(DerivedExperiment):
 
     def row_elements(self, values: Mapping[str, float]) -> int:
         """Return the number of pixels of a row, over its layers."""
-        return self._layers(values) * int(_PERIOD**self.setting.dim)
+        return self._layers(values) * super().row_elements(values)
 
     def sample(
         self, generator: np.random.Generator, rows: int, values: Mapping[str, float], device: str = "cpu"
@@ -87,12 +88,12 @@ class PowerTransfer(DerivedExperiment):
             ArgumentError: a frequency that is not on the grid.
         """
         dim, mode = self.setting.dim, self._mode(values)
-        phase = 2 * math.pi / _PERIOD * np.tensordot(mode, np.indices((_PERIOD,) * dim), axes=1)
+        phase = 2 * math.pi / _PERIOD * np.tensordot(mode, np.indices(self.grid), axes=1)
         angles = 2 * math.pi * generator.random((rows, *[1] * dim)) + phase
         y = torch.from_numpy(math.sqrt(2) * np.cos(angles))[:, None].to(device)
         for _ in range(self._layers(values)):
             drawn = torch.from_numpy(self._offsets(generator, (rows, dim, *[1] * dim), values)).to(device)
-            y = warping.warp(y, drawn.expand(rows, dim, *[_PERIOD] * dim), self.setting.kernel, "periodic")
+            y = warping.warp(y, drawn.expand(rows, dim, *self.grid), self.setting.kernel, "periodic")
         transform = torch.fft.fftn(y[:, 0], dim=tuple(range(1, dim + 1)), norm="forward")
         return cast("Tensor", 2 * transform[(slice(None), *mode)].abs().square())
 
@@ -114,20 +115,17 @@ class PowerTransfer(DerivedExperiment):
             raise ArgumentError("values", expected=expected, received=dict(values))
         return mode
 
-    def __str__(self) -> str:
-        return f"{self.text}, {self.setting.kernel}, d = {self.setting.dim}"
-
 
 @result.quantity("power transfer, normal offsets", values=_on_the_grid)
 @dataclass(frozen=True)
 class NormalPowerTransfer(PowerTransfer):
     """The same for an offset N(0, s²) along each axis, whose fractions are not equally likely."""
 
-    text: ClassVar[str] = "|ŷ(ω)|²/|x̂(ω)|², offsets N(0, s²)"
+    text = "|ŷ(ω)|²/|x̂(ω)|², offsets N(0, s²), {kernel}, d = {dim}"
 
     def steps(self) -> tuple[Step, ...]:
         """Return the steps by the Fourier series of a(j)."""
-        return _power_steps(OffsetField("normal", self.setting.dim, shared=True), kernels.get(self.setting.kernel))
+        return _power_steps(OffsetField("normal", self.setting.dim, shared=True), self.kernel)
 
     @property
     def symbols(self) -> Set[str]:
@@ -147,7 +145,7 @@ class NormalPowerTransfer(PowerTransfer):
 class PowerTransferOfLayers(PowerTransfer):
     """The same after L layers."""
 
-    text: ClassVar[str] = "|ŷ(ω)|²/|x̂(ω)|² after L layers"
+    text = "|ŷ(ω)|²/|x̂(ω)|² after L layers, {kernel}, d = {dim}"
 
     def steps(self) -> tuple[Step, ...]:
         """Take the steps of one layer to the power L, the solution of P(l + 1) = R̂ P(l), P(0) = 1."""
@@ -158,18 +156,11 @@ class PowerTransferOfLayers(PowerTransfer):
             "a wave remains a wave, and each layer's offset is independent of the others': P(l + 1) = R̂ P(l), "
             "P(0) = 1; "
         )
-        kernel = kernel_argument(kernels.get(self.setting.kernel))
+        kernel = kernel_argument(self.kernel)
         pushed = WaveThroughLayers(kernel, LAYERS, *frequencies(self.setting.dim))
         return (
             Step("Push the covariance of a wave", "C_l(Δ) = Σ_δ a(Δ − δ) C_{l−1}(δ) from C₀(δ) = exp(iω·δ)", pushed),
-            *(
-                Step(
-                    step.name,
-                    reason * (number == 0) + step.reason,
-                    powers.subs({before: LAYERS, transfer: step.expression}),
-                )
-                for number, step in enumerate(super().steps())
-            ),
+            *restated(super().steps(), reason, lambda one: powers.subs({before: LAYERS, transfer: one})),
         )
 
     @property
@@ -179,13 +170,6 @@ class PowerTransferOfLayers(PowerTransfer):
 
     def _layers(self, values: Mapping[str, float]) -> int:
         return int(values[LAYERS.name])
-
-
-@result.quantity("the kernel's own variance", checked_by=("power transfer",))
-def own_variance(setting: Setting) -> DerivedStatistic:
-    """State κ = ∫u² a(u) du."""
-    text = f"κ = ∫u² a(u) du, {setting.kernel}, d = {setting.dim}"
-    return DerivedStatistic(text, partial(_variance_steps, kernels.get(setting.kernel)))
 
 
 class WaveThroughLayers(Node):
@@ -267,7 +251,8 @@ def _lost(kernel: Kernel, omega: sp.Symbol) -> sp.Expr:
     return sp.Add(*lost)
 
 
-def _variance_steps(kernel: Kernel) -> tuple[Step, ...]:
+@derived(result, "the kernel's own variance", "κ = ∫u² a(u) du", checked_by=("power transfer",))
+def variance_steps(kernel: Kernel, dim: int) -> tuple[Step, ...]:
     """Return the steps from −R̂″(0) to κ = ∫u² a(u) du = 2∫u² k(u) du; the number of axes does not matter.
 
     Raises:

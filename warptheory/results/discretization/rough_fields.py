@@ -1,6 +1,9 @@
 """D3: the error of interpolating rough fields, and gradients that only a grid has."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
+from typing import Any
 
 import sympy as sp
 
@@ -98,40 +101,23 @@ class LocalOrder(MomentStatistic):
         return f"log₂ of {self.coarse} over {self.fine}"
 
 
-def _order(setting: Setting, nu: str) -> LocalOrder:
-    """State the local order for the Matérn covariance of smoothness ν."""
+def _local_order(setting: Setting, nu: str, **reading: Any) -> ContinuumSimulation:
+    """State the local order for the Matérn covariance of smoothness ν, read as `ContinuumSimulation` is told."""
     grids = (_matern(nu), _matern(nu, SPACING / 2, "z"))
-    return LocalOrder(*(_mean_error(setting, x) for x in grids))
+    return ContinuumSimulation(LocalOrder(*(_mean_error(setting, x) for x in grids)), setting.inputs, **reading)
 
 
-@result.quantity(f"{_ORDER} 1/2", smallest_effect=0.03)
-def order_of_exponential(setting: Setting) -> ContinuumSimulation:
-    """State the order for ν = 1/2."""
-    return ContinuumSimulation(_order(setting, "1/2"), setting.inputs, _POINTS, on_points=True, wrapped=_WRAPPED)
-
-
-@result.quantity(f"{_ORDER} 3/2", smallest_effect=0.03)
-def order_of_once_differentiable(setting: Setting) -> ContinuumSimulation:
-    """State the order for ν = 3/2."""
-    return ContinuumSimulation(_order(setting, "3/2"), setting.inputs, _POINTS, on_points=True)
-
-
-@result.quantity(f"{_ORDER} 5/2", smallest_effect=0.03, values={"l": Range(9.6, 7.0, 14.0)})
-def order_of_twice_differentiable(setting: Setting) -> ContinuumSimulation:
-    """State the order for ν = 5/2."""
-    return ContinuumSimulation(_order(setting, "5/2"), setting.inputs, refinement=8)
-
-
-@result.quantity(f"{_ORDER} 1", smallest_effect=0.03)
-def order_at_one(setting: Setting) -> ContinuumSimulation:
-    """State the order for ν = 1."""
-    return ContinuumSimulation(_order(setting, "1"), setting.inputs, _POINTS, on_points=True)
-
-
-@result.quantity(f"{_ORDER} 2", smallest_effect=0.03, values={"l": Range(9.6, 7.0, 14.0)})
-def order_at_two(setting: Setting) -> ContinuumSimulation:
-    """State the order for ν = 2."""
-    return ContinuumSimulation(_order(setting, "2"), setting.inputs, refinement=8, wrapped=1e-4)
+_AT_POINTS: Mapping[str, Any] = {"refinement": _POINTS, "on_points": True}
+_SHORTER = {"l": Range(9.6, 7.0, 14.0)}
+_READINGS: Mapping[str, tuple[Mapping[str, Any], Mapping[str, float]]] = {
+    "1/2": ({**_AT_POINTS, "wrapped": _WRAPPED}, {}),
+    "3/2": (_AT_POINTS, {}),
+    "5/2": ({"refinement": 8}, _SHORTER),
+    "1": (_AT_POINTS, {}),
+    "2": ({"refinement": 8, "wrapped": 1e-4}, _SHORTER),
+}
+for _nu, (_reading, _values) in _READINGS.items():
+    result.quantity(f"{_ORDER} {_nu}", smallest_effect=0.03, values=_values)(partial(_local_order, nu=_nu, **_reading))
 
 
 @result.quantity("leading error, Matérn", smallest_effect=0.03, values={"l": Range(24.0, 24.0, 40.0, "log")})

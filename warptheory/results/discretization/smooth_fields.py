@@ -1,8 +1,8 @@
 """D2: the error of interpolating smooth fields, to leading order in the spacing of the grid."""
 
 from collections.abc import Mapping
+from functools import partial
 
-from warptheory.montecarlo import ContinuumSimulation
 from warptheory.results._ranges import Range
 from warptheory.results._result import Result
 from warptheory.results._setting import Setting
@@ -28,20 +28,13 @@ def _lengths(setting: Setting) -> Mapping[str, float]:
     return {"l": {1: Range(10.0, 8.0, 16.0), 2: Range(7.0, 6.0, 9.0)}[setting.dim]}
 
 
-@result.quantity(
+_mean_error = partial(leading_error, error)
+result.quantity("mean error", smallest_effect=0.03, values=_lengths)(_mean_error)
+result.quantity(
     "mean error, parabolas exact",
     smallest_effect=0.03,
     kernels=("keys",),
     dims=(1,),
     values={"l": Range(40.0, 30.0, 50.0)},
-)
-@result.quantity("mean error", smallest_effect=0.03, values=_lengths)
-def mean_error(setting: Setting) -> ContinuumSimulation:
-    """State the leading term of E(y[n] − x(h(n + ε)))², every fraction equally likely."""
-    return leading_error(error, setting)
-
-
-@result.quantity("error given f", smallest_effect=0.02, dims=(1,))
-def error_at_fraction(setting: Setting) -> ContinuumSimulation:
-    """State the leading term at a given fraction."""
-    return leading_error(error, setting, given_fraction=True)
+)(_mean_error)
+result.quantity("error given f", smallest_effect=0.02, dims=(1,))(partial(leading_error, error, given_fraction=True))

@@ -47,8 +47,9 @@ class VarianceLost(LayersExperiment):
     Drawn is a layer without smooth offsets, whose loss is the same and scatters less.
     """
 
-    text: ClassVar[str] = "1 − C_y(0)/C(0)"
-    is_smooth: ClassVar[bool] = False
+    text = "1 − C_y(0)/C(0), {kernel}, d = {dim}"
+    pixels: ClassVar[Mapping[int, int]] = {1: 64, 2: 20}
+    is_smooth = False
 
     def steps(self) -> tuple[Step, ...]:
         """Return the steps from the moments to the covariance at the lags that are left."""
@@ -81,9 +82,10 @@ class VarianceLost(LayersExperiment):
 class VarianceLostInLayers(VarianceLost):
     """1 − C_L(0)/C(0) after L layers of smooth offsets."""
 
-    text: ClassVar[str] = "1 − C_L(0)/C(0)"
-    is_smooth: ClassVar[bool] = True
-    is_stack: ClassVar[bool] = True
+    text = "1 − C_L(0)/C(0), {kernel}, d = {dim}"
+    pixels = LayersExperiment.pixels
+    is_smooth = True
+    is_stack = True
 
     def steps(self) -> tuple[Step, ...]:
         """Return the two routes through the layers."""

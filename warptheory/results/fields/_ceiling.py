@@ -1,9 +1,10 @@
 """The most that an offset's gradient can vary on a grid: the wave whose slope the interpolant shows best (C3)."""
 
 import math
-from collections.abc import Mapping, Set
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
+from typing import ClassVar
 
 import numpy as np
 import sympy as sp
@@ -12,7 +13,7 @@ from jaxtyping import Float
 from scipy import optimize
 from torch import Tensor
 
-from warptheory import kernels, warping
+from warptheory import warping
 from warptheory.results._experiment import DerivedExperiment
 from warptheory.results._setting import PIXEL
 from warptheory.results.fields._fields import SPACING, uniform_offsets
@@ -22,18 +23,14 @@ from warptheory.symbolic.nodes import Node
 from warptheory.symbolic.quadrature import Environment, Evaluate
 
 _COSINE = sp.Symbol("c", real=True)  # of the wave's frequency in radians per pixel
-_PIXELS = {1: 24, 2: 10, 3: 6}  # of a row along each axis, within a margin that the edge may reach
-_MARGIN = 4
+_MARGIN = 4  # pixels of a row that the edge may reach
 _PHASES = 8
 
 
 class Largest(Node):
     """The largest value of a function of c = cos θ, −1 ≤ c ≤ 1: args (function, c)."""
 
-    @property
-    def free_symbols(self) -> set[sp.Symbol]:
-        """Symbols of the function, without c."""
-        return self.args[0].free_symbols - {self.args[1]}
+    bound = slice(1, 2)
 
     def display(self, *, latex: bool) -> sp.Expr:
         """Return max(f)."""
@@ -85,6 +82,10 @@ class Ceiling(DerivedExperiment):
     Drawn is the mean square of ∂₁Wx/h for the highest wave, of random phase and variance σ², at independent offsets.
     """
 
+    text = "max Var ∂₁y of fields of variance σ², {kernel}, d = {dim}"
+    symbols = frozenset({DEVIATION.name, SPACING.name})
+    pixels: ClassVar[Mapping[int, int]] = {dim: inner + 2 * _MARGIN for dim, inner in ((1, 24), (2, 10), (3, 6))}
+
     def steps(self) -> tuple[Step, ...]:
         """Return the steps: what the warp makes of a wave, and the wave that it leaves most of."""
         scale = DEVIATION**2 / SPACING**2
@@ -97,21 +98,15 @@ class Ceiling(DerivedExperiment):
             ),
         )
 
-    @property
-    def symbols(self) -> Set[str]:
-        """The wave's deviation, and the spacing."""
-        return {DEVIATION.name, SPACING.name}
-
     def row_elements(self, values: Mapping[str, float]) -> int:
         """Return the number of pixels."""
-        return int(_PHASES * (_PIXELS[self.setting.dim] + 2 * _MARGIN) ** self.setting.dim)
+        return _PHASES * super().row_elements(values)
 
     def sample(
         self, generator: np.random.Generator, rows: int, values: Mapping[str, float], device: str = "cpu"
     ) -> Float[Tensor, "rows"]:
         """Draw phases and offsets, and return the mean square over the pixels within the margin, shape (rows,)."""
-        kernel, dim = kernels.get(self.setting.kernel), self.setting.dim
-        size = (_PIXELS[dim] + 2 * _MARGIN,) * dim
+        kernel, dim, size = self.kernel, self.setting.dim, self.grid
         # Powers have the period π in the phase, which is stratified: else it would be nearly all of the scatter.
         phases = math.pi * (np.arange(_PHASES) + generator.random((rows, _PHASES))) / _PHASES
         # θ along each axis, in radians per pixel.
@@ -127,6 +122,3 @@ class Ceiling(DerivedExperiment):
     def _factors(self) -> list[sp.Expr]:
         """What is left of a wave's power along each axis, the first of which is differentiated."""
         return [transfer(self.setting.kernel, order) for order in (1, *[0] * (self.setting.dim - 1))]
-
-    def __str__(self) -> str:
-        return f"max Var ∂₁y of fields of variance σ², {self.setting.kernel}, d = {self.setting.dim}"

@@ -14,6 +14,7 @@ from warptheory.fields import CovarianceFunction, ImageSpectrum, Matern, PowerLa
 from warptheory.montecarlo import ContinuumSimulation
 from warptheory.results._ranges import Range
 from warptheory.symbolic import DEVIATION, GaussianField, OffsetField
+from warptheory.symbolic.offset_fields import axis_symbols
 
 LENGTH = sp.Symbol("l", positive=True)  # ℓ of the field, in pixels
 SPREAD = sp.Symbol("s", positive=True)  # √K(0) of the offsets, in pixels
@@ -89,14 +90,12 @@ def smooth_covariance(dim: int) -> SquaredExponential:
 
 def lag(dim: int) -> tuple[sp.Symbol, ...]:
     """Return τ in pixels: t, or t₁ … t_d."""
-    names = ["t"] if dim == 1 else [f"t_{axis + 1}" for axis in range(dim)]
-    return tuple(sp.Symbol(name, real=True) for name in names)
+    return axis_symbols("t", dim, real=True)
 
 
 def frequencies(dim: int) -> tuple[sp.Symbol, ...]:
     """Return ω, or ω₁ … ω_d, in radians per pixel."""
-    names = ["omega"] if dim == 1 else [f"omega_{axis + 1}" for axis in range(dim)]
-    return tuple(sp.Symbol(name, real=True) for name in names)
+    return axis_symbols("omega", dim, real=True)
 
 
 def uniform_offsets(dim: int) -> OffsetField:

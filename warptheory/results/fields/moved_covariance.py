@@ -1,5 +1,7 @@
 """C2: the covariance of a field that random offsets have moved."""
 
+from functools import partial
+
 from warptheory.fields import CovarianceFunction
 from warptheory.montecarlo import ContinuumSimulation
 from warptheory.results._ranges import Range
@@ -62,24 +64,19 @@ def covariance(setting: Setting) -> FieldSimulation:
     return FieldSimulation(_covariance(setting, smooth_covariance(setting.dim)), setting.inputs)
 
 
-@result.quantity("covariance, Matérn", smallest_effect=0.03, dims=(1, 2), values=_LONG)
-def covariance_of_matern_fields(setting: Setting) -> FieldSimulation:
-    """State it for Matérn fields, of whose variance the spline takes 6e-5 to 3e-4."""
-    statistic = _covariance(setting, FAMILIES["Matérn"](setting.dim))
-    return FieldSimulation(statistic, setting.inputs, refinement=2, wrapped=_WRAPPED)
+def _covariance_of_family(setting: Setting, family: str) -> FieldSimulation:
+    """State it for a family of covariances; of the variance of Matérn fields the spline takes 6e-5 to 3e-4."""
+    statistic, refinement = _covariance(setting, FAMILIES[family](setting.dim)), 2 if family == "Matérn" else 1
+    return FieldSimulation(statistic, setting.inputs, refinement=refinement, wrapped=_WRAPPED)
 
 
-@result.quantity("covariance, rational quadratic", smallest_effect=0.03, dims=(1,), values=_LONG)
-def covariance_of_rational_quadratic(setting: Setting) -> FieldSimulation:
-    """State it for rational quadratic ones."""
-    statistic = _covariance(setting, FAMILIES["rational quadratic"](setting.dim))
-    return FieldSimulation(statistic, setting.inputs, wrapped=_WRAPPED)
-
-
-@result.quantity("covariance, power law", smallest_effect=0.03, dims=(1, 2), values=_LONG)
-def covariance_of_power_law(setting: Setting) -> FieldSimulation:
-    """State it for power laws."""
-    return FieldSimulation(_covariance(setting, FAMILIES["power law"](setting.dim)), setting.inputs, wrapped=_WRAPPED)
+for _family in FAMILIES:
+    result.quantity(
+        f"covariance, {_family}",
+        smallest_effect=0.03,
+        dims=(1,) if _family == "rational quadratic" else (1, 2),
+        values=_LONG,
+    )(partial(_covariance_of_family, family=_family))
 
 
 @result.quantity(f"covariance, {IMAGE}", smallest_effect=0.1, dims=(2,))

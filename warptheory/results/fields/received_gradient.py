@@ -1,7 +1,8 @@
 """C5: the variance of the gradient that an offset receives."""
 
-from collections.abc import Mapping, Set
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -43,7 +44,6 @@ result = Result(
     values={**CONTINUUM, "l": Range(3.0, 2.6, 6.0)},
 )
 
-_PIXELS = {1: 512, 2: 40}  # of a row along each axis: many lengths of the fields
 _FINEST = 2.5  # pixels; the slope of the spline through a field of this length has 0.2 % too little variance
 
 
@@ -55,31 +55,24 @@ class OffsetGradient(MomentExperiment):
     A row is the mean square, over its pixels, of what automatic differentiation sends to the offsets of `warp`.
     """
 
+    symbols = frozenset({"sigma", "sigma_g", "l", "l_e", "s"})
+    pixels: ClassVar[Mapping[int, int]] = {1: 512, 2: 40}  # many lengths of the fields
+
     @property
     def statistic(self) -> Variance:
         """The variance of g[n] times a derivative in the offset, the chain rule of one channel."""
         return Variance(IIDField("g", mean=0, deviation=GRADIENT_DEVIATION)[PIXEL] * self._derivative[PIXEL])
 
-    @property
-    def symbols(self) -> Set[str]:
-        """Deviations of the field and of the gradient, lengths of field and offsets, and the offsets' spread."""
-        return {"sigma", "sigma_g", "l", "l_e", "s"}
-
     def check_values(self, values: Mapping[str, float]) -> None:
         """Check that the grid is fine against the field, and much larger."""
-        check_length("l", values["l"], _FINEST, float(_PIXELS[self.setting.dim]))
-
-    def row_elements(self, values: Mapping[str, float]) -> int:
-        """Return the number of pixels."""
-        return int(_PIXELS[self.setting.dim] ** self.setting.dim)
+        check_length("l", values["l"], _FINEST, float(self.grid[0]))
 
     def sample(
         self, generator: np.random.Generator, rows: int, values: Mapping[str, float], device: str = "cpu"
     ) -> Float[Tensor, "rows"]:
         """Return the mean of (∂L/∂ε₁)² over the pixels, shape (rows,)."""
-        size = (_PIXELS[self.setting.dim],) * self.setting.dim
-        x = self._field(values).sample(rows, size, generator, periodic=True, device=device)
-        offsets = self._offsets(generator, rows, size, values).to(device).requires_grad_()
+        x = self._field(values).sample(rows, self.grid, generator, periodic=True, device=device)
+        offsets = self._offsets(generator, rows, values).to(device).requires_grad_()
         sent = values["sigma_g"] * torch.from_numpy(generator.standard_normal(x.shape)).to(device)
         torch.autograd.backward((sent * warping.warp(x, offsets, self.setting.kernel, "periodic")).sum())
         assert offsets.grad is not None
@@ -95,11 +88,11 @@ class OffsetGradient(MomentExperiment):
         return SquaredExponential(values["l"], values["sigma"] ** 2, self.setting.dim)
 
     def _offsets(
-        self, generator: np.random.Generator, rows: int, size: tuple[int, ...], values: Mapping[str, float]
+        self, generator: np.random.Generator, rows: int, values: Mapping[str, float]
     ) -> Float[Tensor, "rows d *S"]:
         covariance = SquaredExponential(values["l_e"], values["s"] ** 2, self.setting.dim)
-        drawn = covariance.sample(rows * self.setting.dim, size, generator, periodic=True)
-        return drawn.reshape(rows, self.setting.dim, *size)
+        drawn = covariance.sample(rows * self.setting.dim, self.grid, generator, periodic=True)
+        return drawn.reshape(rows, self.setting.dim, *self.grid)
 
 
 @result.quantity("offset gradient, white input", smallest_effect=0.015, kernels=("linear", "keys"))
@@ -107,10 +100,7 @@ class OffsetGradient(MomentExperiment):
 class OffsetGradientOfWhiteInput(OffsetGradient):
     """The same for white noise on the grid, read at uniform fractions."""
 
-    @property
-    def symbols(self) -> Set[str]:
-        """Deviations of the field and of the gradient."""
-        return {"sigma", "sigma_g"}
+    symbols = frozenset({"sigma", "sigma_g"})
 
     def check_values(self, values: Mapping[str, float]) -> None:
         """Check nothing: white noise has no length."""
@@ -124,6 +114,6 @@ class OffsetGradientOfWhiteInput(OffsetGradient):
         return White(values["sigma"] ** 2, self.setting.dim)
 
     def _offsets(
-        self, generator: np.random.Generator, rows: int, size: tuple[int, ...], values: Mapping[str, float]
+        self, generator: np.random.Generator, rows: int, values: Mapping[str, float]
     ) -> Float[Tensor, "rows d *S"]:
-        return torch.from_numpy(generator.random((rows, self.setting.dim, *size)))
+        return torch.from_numpy(generator.random((rows, self.setting.dim, *self.grid)))

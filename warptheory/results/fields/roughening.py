@@ -11,6 +11,7 @@ from numpy import ndarray
 from torch import Tensor
 
 from warptheory.montecarlo import ContinuumSimulation
+from warptheory.results._depth import LAYERS
 from warptheory.results._experiment import DerivedExperiment
 from warptheory.results._ranges import Range, whole
 from warptheory.results._result import Result
@@ -24,7 +25,7 @@ from warptheory.results.fields._fields import (
     smooth_field,
     smooth_offsets,
 )
-from warptheory.symbolic import ComposedField, GaussianField, Step, Variance, compose
+from warptheory.symbolic import ComposedField, GaussianField, Step, Variance, compose, restated
 from warptheory.symbolic.covariance_nodes import SpectralMoment
 
 result = Result(
@@ -47,8 +48,6 @@ result = Result(
     kernels=EXACT,
     values={**CONTINUUM, "l": Range(3.0, 2.0, 5.0), "h": Range(0.8, 0.6, 1.2)},
 )
-
-LAYERS = sp.Symbol("L", positive=True, integer=True)
 
 
 @result.quantity("slope variance", smallest_effect=0.03)
@@ -80,6 +79,8 @@ def _after(layers: int, dim: int, field: GaussianField | None = None) -> Varianc
 class SlopeVarianceOfLayers(DerivedExperiment):
     """λ₂ after L layers with independent offsets, each drawn on a grid with two points per pixel."""
 
+    text = "Var ∂₁y after L layers, d = {dim}"
+
     def steps(self) -> tuple[Step, ...]:
         """Take the steps of one layer to the power L, the solution of λ(l + 1) = Rλ(l); R is that of any field.
 
@@ -100,14 +101,7 @@ class SlopeVarianceOfLayers(DerivedExperiment):
             "offsets, and λ₂ grows by the same factor R for each: λ(l + 1) = Rλ(l); "
         )
         steps = _after(1, dim).derive().steps
-        return tuple(
-            Step(
-                step.name,
-                reason * (number == 0) + step.reason,
-                solved.subs({before: LAYERS, factor: step.expression / start, first: start}),
-            )
-            for number, step in enumerate(steps)
-        )
+        return restated(steps, reason, lambda one: solved.subs({before: LAYERS, factor: one / start, first: start}))
 
     @property
     def symbols(self) -> Set[str]:
@@ -134,9 +128,6 @@ class SlopeVarianceOfLayers(DerivedExperiment):
 
     def _of(self, values: Mapping[str, float]) -> ContinuumSimulation:
         return _simulation(int(values[LAYERS.name]), self.setting.dim)
-
-    def __str__(self) -> str:
-        return f"Var ∂₁y after L layers, d = {self.setting.dim}"
 
 
 @cache

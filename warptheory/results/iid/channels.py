@@ -1,7 +1,8 @@
 """A8: the gradient that an offset receives when several channels share it."""
 
-from collections.abc import Mapping, Set
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 import sympy as sp
@@ -37,7 +38,6 @@ result = Result(
 CHANNELS = sp.Symbol("C", positive=True)
 GROUPS = sp.Symbol("G", positive=True)
 GRADIENT_DEVIATION = sp.Symbol("sigma_g", positive=True)
-_SIZE = {1: 64, 2: 16, 3: 8}  # pixels of an image along each axis
 
 
 @result.quantity("variance")
@@ -67,15 +67,13 @@ class GroupGradient(MomentExperiment):
     A row is the mean square of what automatic differentiation of a loss on all C channels sends to all groups.
     """
 
+    symbols = frozenset({"C", "G", "mu", "sigma", "sigma_g"})
+    pixels: ClassVar[Mapping[int, int]] = {1: 64, 2: 16, 3: 8}
+
     @property
     def statistic(self) -> ExchangeableVariance:
         """The variance of the sum over C/G channels."""
         return _of_channels(self.setting, CHANNELS / GROUPS)
-
-    @property
-    def symbols(self) -> Set[str]:
-        """Numbers of channels and groups, moments of x, and deviation of g."""
-        return {"C", "G", "mu", "sigma", "sigma_g"}
 
     def check_values(self, values: Mapping[str, float]) -> None:
         """Check that every group has as many channels.
@@ -90,14 +88,14 @@ class GroupGradient(MomentExperiment):
 
     def row_elements(self, values: Mapping[str, float]) -> int:
         """Return the number of pixels of a row, over its channels."""
-        return int(values["C"]) * int(_SIZE[self.setting.dim] ** self.setting.dim)
+        return int(values["C"]) * super().row_elements(values)
 
     def sample(
         self, generator: np.random.Generator, rows: int, values: Mapping[str, float], device: str = "cpu"
     ) -> Float[Tensor, "rows"]:
         """Draw x, g and the offsets of every group, and run the loss Σ g·y backward; shape (rows,)."""
         dim, inputs = self.setting.dim, self.setting.inputs
-        size, channels, groups = (_SIZE[dim],) * dim, int(values["C"]), int(values["G"])
+        size, channels, groups = self.grid, int(values["C"]), int(values["G"])
         laws = IID(inputs, values["mu"], values["sigma"]), IID(inputs, 0.0, values["sigma_g"])
         drawn = (law.sample(rows * channels, size, generator, device=device) for law in laws)
         x, g = (field.reshape(rows, channels, *size) for field in drawn)

@@ -13,13 +13,14 @@ from torch import Tensor, func
 
 from warptheory import warping
 from warptheory.core.errors import ArgumentError
-from warptheory.fields import IID, SquaredExponential
+from warptheory.fields import IID
 from warptheory.kernels import FRACTION
 from warptheory.montecarlo import Simulation
 from warptheory.results._experiment import MomentExperiment
 from warptheory.results._ranges import Range, limit
 from warptheory.results._result import Result
 from warptheory.results._setting import DISPLACEMENT, PIXEL, Setting
+from warptheory.results.fields._fields import LENGTH, smooth_covariance, smooth_field
 from warptheory.symbolic import (
     DEVIATION,
     Derivation,
@@ -59,24 +60,13 @@ result = Result(
 )
 
 STEP = sp.Symbol("step", positive=True)
-LENGTH = sp.Symbol("l", positive=True)  # ℓ of the correlated input, in pixels
 _WHITE = IIDField("x", mean=0)
 # Displacements at which the curvature is of the size of its terms; it changes sign beyond half a pixel.
 _AWAY_FROM_THE_ZERO = {"Delta": Range(0.3, 0.2, 0.5)}
 # At this step the second difference of the linear kernel's loss is its derivative, and scatters little: that loss is a
 # cubic in the displacement, as long as the step stays within the pixel.
 _WIDE_STEP = {"step": Range(0.2, 0.18, 0.2), FRACTION.name: Range(0.3, 0.2, 0.8)}
-_SIZE = {1: 64, 2: 16, 3: 8}  # pixels of an image along each axis
 _ROUNDING = 1e-12
-
-
-def _covariance(setting: Setting) -> SquaredExponential:
-    """Return σ² exp(−|τ|²/2ℓ²)."""
-    return SquaredExponential(length=LENGTH, variance=DEVIATION**2, dim=setting.dim)
-
-
-def _correlated_input(setting: Setting) -> GaussianField:
-    return GaussianField("x", _covariance(setting))
 
 
 def _read(setting: Setting, moved: sp.Expr, x: InputField) -> WarpedField:
@@ -193,6 +183,8 @@ class AutomaticCurvature(MomentExperiment):
     """
 
     displacement: ClassVar[sp.Symbol] = DISPLACEMENT
+    symbols: ClassVar[Set[str]] = frozenset({DISPLACEMENT.name, DEVIATION.name})
+    pixels: ClassVar[Mapping[int, int]] = {1: 64, 2: 16, 3: 8}
 
     @property
     def statistic(self) -> Expectation:
@@ -200,23 +192,13 @@ class AutomaticCurvature(MomentExperiment):
         y, target = (_read(self.setting, moved, self._input) for moved in (self.displacement, sp.Integer(0)))
         return Expectation(sp.expand(y.diff()[PIXEL] ** 2 + (y - target)[PIXEL] * y.diff().diff()[PIXEL]))
 
-    @property
-    def symbols(self) -> Set[str]:
-        """The displacement, and the symbols of the input's law."""
-        return {self.displacement.name, DEVIATION.name}
-
-    def row_elements(self, values: Mapping[str, float]) -> int:
-        """Return the number of pixels of an image."""
-        return int(_SIZE[self.setting.dim] ** self.setting.dim)
-
     def sample(
         self, generator: np.random.Generator, rows: int, values: Mapping[str, float], device: str = "cpu"
     ) -> Float[Tensor, "rows"]:
         """Draw images and positions, and differentiate the loss of each image twice; shape (rows,)."""
         dim, kernel = self.setting.dim, self.setting.kernel
-        size = (_SIZE[dim],) * dim
-        x = self._images(generator, rows, size, values, device)
-        offsets = torch.from_numpy(generator.random((rows, dim, *size))).to(device)
+        x = self._images(generator, rows, values, device)
+        offsets = torch.from_numpy(generator.random((rows, dim, *self.grid))).to(device)
         target = warping.warp(x, offsets, kernel, "periodic")
 
         def loss(displacement: Tensor) -> Tensor:
@@ -234,20 +216,15 @@ class AutomaticCurvature(MomentExperiment):
         return _WHITE
 
     def _images(
-        self,
-        generator: np.random.Generator,
-        rows: int,
-        size: tuple[int, ...],
-        values: Mapping[str, float],
-        device: str,
+        self, generator: np.random.Generator, rows: int, values: Mapping[str, float], device: str
     ) -> Float[Tensor, "rows 1 *S"]:
-        return IID(self.setting.inputs, 0.0, values["sigma"]).sample(rows, size, generator, device=device)
+        return IID(self.setting.inputs, 0.0, values["sigma"]).sample(rows, self.grid, generator, device=device)
 
 
 @result.quantity("loss, correlated input", smallest_effect=0.02, kernels=("linear",))
 def correlated_loss(setting: Setting) -> Expectation:
     """State the loss for a correlated input, at a displacement f of less than a pixel."""
-    return Expectation(_loss_at(setting, FRACTION, _correlated_input(setting)))
+    return Expectation(_loss_at(setting, FRACTION, smooth_field(setting.dim)))
 
 
 @dataclass(frozen=True)
@@ -294,7 +271,7 @@ def _inside_a_pixel(*pieces: sp.Tuple) -> sp.Expr:
 @result.quantity("curvature, correlated input", smallest_effect=0.02, kernels=("linear",), values=_WIDE_STEP)
 def correlated_curvature(setting: Setting) -> CorrelatedCurvature:
     """State the curvature of the loss for a correlated input."""
-    difference = _second_difference(setting, FRACTION, _correlated_input(setting))
+    difference = _second_difference(setting, FRACTION, smooth_field(setting.dim))
     return CorrelatedCurvature(difference, setting.inputs, setting.kernel, FRACTION, mean=correlated_loss(setting))
 
 
@@ -304,35 +281,23 @@ class AutomaticCurvatureOfCorrelatedInput(AutomaticCurvature):
     """The same for a correlated input."""
 
     displacement: ClassVar[sp.Symbol] = FRACTION
-
-    @property
-    def symbols(self) -> Set[str]:
-        """The displacement, and the symbols of the input's covariance."""
-        return {*super().symbols, LENGTH.name}
+    symbols = frozenset({FRACTION.name, DEVIATION.name, LENGTH.name})
 
     @property
     def _input(self) -> GaussianField:
-        return _correlated_input(self.setting)
+        return smooth_field(self.setting.dim)
 
     def _images(
-        self,
-        generator: np.random.Generator,
-        rows: int,
-        size: tuple[int, ...],
-        values: Mapping[str, float],
-        device: str,
+        self, generator: np.random.Generator, rows: int, values: Mapping[str, float], device: str
     ) -> Float[Tensor, "rows 1 *S"]:
-        covariance = _covariance(self.setting).subs(values)
-        return cast("Tensor", covariance.sample(rows, size, generator, periodic=True, device=device))
+        covariance = smooth_covariance(self.setting.dim).subs(values)
+        return cast("Tensor", covariance.sample(rows, self.grid, generator, periodic=True, device=device))
 
 
 class SmallStepLimit(Node):
     """The limit of an even function of a step as it goes to zero: args (function, step)."""
 
-    @property
-    def free_symbols(self) -> set[sp.Symbol]:
-        """Symbols of the function, without the step."""
-        return self.args[0].free_symbols - {self.args[1]}
+    bound = slice(1, 2)
 
     def display(self, *, latex: bool) -> sp.Expr:
         """Return the limit, to be taken."""

@@ -1,10 +1,10 @@
 """A10: the derivative in an offset of zero, where the linear kernel has a kink."""
 
 import math
-from collections.abc import Mapping, Set
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import cast
+from typing import ClassVar, cast
 
 import numpy as np
 import sympy as sp
@@ -13,11 +13,11 @@ from jaxtyping import Float
 from torch import Tensor
 
 from warptheory import kernels, warping
-from warptheory.fields import SquaredExponential
 from warptheory.results._experiment import DerivedExperiment, MomentExperiment
 from warptheory.results._ranges import Range, limit
 from warptheory.results._result import Result
 from warptheory.results._setting import PIXEL, Setting
+from warptheory.results.fields._fields import LENGTH, SPACING, field_on_grid, smooth_covariance
 from warptheory.symbolic import (
     DEVIATION,
     Covariance,
@@ -54,9 +54,7 @@ result = Result(
 )
 
 FREQUENCY = sp.Symbol("omega", positive=True)
-LENGTH = sp.Symbol("l", positive=True)  # ℓ of the correlated input
-SPACING = sp.Symbol("h", positive=True)  # of the grid, in its unit
-# The derivatives: from the right, and the mean of both sides.
+# The derivatives: from the right, which frameworks return, and the mean of both sides.
 _SIDES: Mapping[str, str] = {"right-hand": "right", "central": "central"}
 
 
@@ -68,20 +66,16 @@ def _slope(setting: Setting, knot: str, x: InputField | None = None) -> WarpedFi
 
 def _correlated_input(setting: Setting) -> GaussianField:
     """Return an input of covariance σ² exp(−|τ|²/2ℓ²), on a grid of spacing h."""
-    covariance = SquaredExponential(length=LENGTH, variance=DEVIATION**2, dim=setting.dim)
-    return GaussianField("x", covariance, spacing=SPACING)
+    return field_on_grid(smooth_covariance(setting.dim))
 
 
-@result.quantity("variance of the right-hand derivative")
-def right_hand_variance(setting: Setting) -> Variance:
-    """State the variance of the right-hand derivative, which frameworks return."""
-    return Variance(_slope(setting, "right")[PIXEL])
+def _variance(setting: Setting, knot: str) -> Variance:
+    """State the variance of a derivative of white input."""
+    return Variance(_slope(setting, knot)[PIXEL])
 
 
-@result.quantity("variance of the central derivative")
-def central_variance(setting: Setting) -> Variance:
-    """State the variance of the mean of both one-sided derivatives."""
-    return Variance(_slope(setting, "central")[PIXEL])
+for _name, _knot in _SIDES.items():
+    result.quantity(f"variance of the {_name} derivative")(partial(_variance, knot=_knot))
 
 
 @result.quantity("variance of the jump, smooth kernels", kernels=("keys", "bspline3"))
@@ -122,6 +116,8 @@ class WaveError(DerivedExperiment):
 
     knot: str
 
+    symbols = frozenset({FREQUENCY.name})
+
     @property
     def _weights(self) -> dict[int, sp.Expr]:
         return derivative_weights(self.setting.kernel, self.knot)
@@ -144,11 +140,6 @@ class WaveError(DerivedExperiment):
                 real**2 + (imaginary - FREQUENCY) ** 2,
             ),
         )
-
-    @property
-    def symbols(self) -> Set[str]:
-        """The frequency."""
-        return {FREQUENCY.name}
 
     def row_elements(self, values: Mapping[str, float]) -> int:
         """Return the number of pixels of a row."""
@@ -213,6 +204,9 @@ class GaussianError(MomentExperiment):
     knot: str
     is_leading: bool = False
 
+    symbols = frozenset({DEVIATION.name, LENGTH.name, SPACING.name})
+    pixels: ClassVar[Mapping[int, int]] = dict.fromkeys((1, 2, 3), 12)
+
     @property
     def statistic(self) -> MomentStatistic:
         """The mean square of the error, or its leading term."""
@@ -221,15 +215,6 @@ class GaussianError(MomentExperiment):
         found = sp.Add(*(weight * x[(PIXEL + tap, *across)] for tap, weight in weights.items()))
         error = Expectation((found / SPACING - x.slope(0)[(PIXEL, *across)]) ** 2)
         return SmallSpacing(error, SPACING) if self.is_leading else error
-
-    @property
-    def symbols(self) -> Set[str]:
-        """Deviation and length of the field, and the spacing."""
-        return {"sigma", LENGTH.name, SPACING.name}
-
-    def row_elements(self, values: Mapping[str, float]) -> int:
-        """Return the number of pixels of a row."""
-        return int(_PIXELS**self.setting.dim)
 
     def sample(
         self, generator: np.random.Generator, rows: int, values: Mapping[str, float], device: str = "cpu"
@@ -240,9 +225,9 @@ class GaussianError(MomentExperiment):
         first = np.sqrt(2 * generator.gamma((power + 1) / 2, size=rows))
         weight = 2 ** (power / 2) * math.gamma((power + 1) / 2) / math.sqrt(math.pi) / first**power
         frequency = scale * np.column_stack([first, generator.standard_normal((rows, dim - 1))])
-        places = np.stack(np.meshgrid(*[np.arange(_PIXELS)] * dim, indexing="ij")).reshape(dim, -1)
+        places = np.indices(self.grid).reshape(dim, -1)
         phase = generator.uniform(0, 2 * np.pi, (rows, 1))
-        angle = torch.from_numpy(frequency @ places + phase).to(device).reshape(rows, 1, *[_PIXELS] * dim)
+        angle = torch.from_numpy(frequency @ places + phase).to(device).reshape(rows, 1, *self.grid)
         amplitude = math.sqrt(2) * values["sigma"]
         offsets = torch.zeros((rows, dim, *angle.shape[2:]), dtype=torch.float64, device=device)
         wave = amplitude * angle.cos()
@@ -252,7 +237,7 @@ class GaussianError(MomentExperiment):
         return torch.from_numpy(weight) * error.square().flatten(1).mean(1)
 
 
-_PIXELS, _REACH = 12, 3
+_REACH = 3
 
 for _name, _knot in _SIDES.items():
     result.quantity(

@@ -1,5 +1,7 @@
 """A5: the tails of a warped value."""
 
+from functools import partial
+
 from warptheory.results._result import Result
 from warptheory.results._setting import PIXEL, Setting
 from warptheory.symbolic import ExcessKurtosis, IIDField, OffsetField, warp
@@ -19,17 +21,11 @@ result = Result(
 )
 
 
-@result.quantity("excess kurtosis", smallest_effect=0.02)
-def excess_kurtosis(setting: Setting) -> ExcessKurtosis:
-    """State the excess kurtosis of y[n] for normal input and offsets uniform over one pixel."""
-    return _excess_kurtosis(setting, IIDField("x", law="normal"))
-
-
-@result.quantity("excess kurtosis, any input", smallest_effect=0.02)
-def excess_kurtosis_of_any_input(setting: Setting) -> ExcessKurtosis:
-    """State the same for input of any law, which enters by its fourth cumulant κ₄."""
-    return _excess_kurtosis(setting, IIDField("x"))
-
-
 def _excess_kurtosis(setting: Setting, x: IIDField) -> ExcessKurtosis:
+    """State the excess kurtosis of y[n] for offsets uniform over one pixel."""
     return ExcessKurtosis(warp(x, OffsetField("uniform", setting.dim, scale="1/2"), setting.kernel)[PIXEL])
+
+
+# Input of any law enters by its fourth cumulant κ₄.
+for _name, _law in {"excess kurtosis": "normal", "excess kurtosis, any input": None}.items():
+    result.quantity(_name, smallest_effect=0.02)(partial(_excess_kurtosis, x=IIDField("x", law=_law)))

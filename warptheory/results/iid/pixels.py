@@ -1,5 +1,7 @@
 """A0: the cumulants of a pixel, which every other result on independent pixels is stated in."""
 
+from functools import partial
+
 from warptheory.fields import laws
 from warptheory.results._result import Result
 from warptheory.results._setting import PIXEL, Setting
@@ -25,13 +27,10 @@ def variance(setting: Setting) -> Variance:
     return Variance(IIDField("x")[PIXEL])
 
 
-@result.quantity("third cumulant", smallest_effect=0.05)
-def third_cumulant(setting: Setting) -> JointCumulant:
-    """State κ₃ of x[n]."""
-    return JointCumulant(*[IIDField("x")[PIXEL]] * 3)
+def _cumulant(setting: Setting, order: int) -> JointCumulant:
+    """State κ₃ or κ₄ of x[n]."""
+    return JointCumulant(IIDField("x")[PIXEL], order=order)
 
 
-@result.quantity("fourth cumulant", smallest_effect=0.05)
-def fourth_cumulant(setting: Setting) -> JointCumulant:
-    """State κ₄ of x[n]."""
-    return JointCumulant(*[IIDField("x")[PIXEL]] * 4)
+for _name, _order in {"third": 3, "fourth": 4}.items():
+    result.quantity(f"{_name} cumulant", smallest_effect=0.05)(partial(_cumulant, order=_order))

@@ -10,6 +10,7 @@ from torch import Tensor
 from warptheory import warping
 from warptheory.fields import IID
 from warptheory.results._depth import LAYERS, Iterate, solved
+from warptheory.results._experiment import MomentExperiment
 from warptheory.results._ranges import whole, wide_offsets
 from warptheory.results._result import Result
 from warptheory.results._setting import HALF_WIDTH, PIXEL, Setting
@@ -91,7 +92,7 @@ class WarpedPixels(StackExperiment):
 @result.quantity(
     "variance after L layers", smallest_effect=0.02, kernels=("linear", "keys"), values={LAYERS.name: whole(4, 1, 6)}
 )
-class StackVariance(WarpedPixels):
+class StackVariance(WarpedPixels, MomentExperiment):
     """The variance after L layers."""
 
     half_width = HALF_WIDTH
@@ -100,13 +101,6 @@ class StackVariance(WarpedPixels):
     def statistic(self) -> AfterLayers:
         """The variance, by the algebra."""
         return AfterLayers(variance_of_two(self.setting), LAYERS)
-
-    def steps(self) -> tuple[Step, ...]:
-        """Return the steps of the algebra; raises as there."""
-        return self.statistic.derive().steps
-
-    def __str__(self) -> str:
-        return str(self.statistic)
 
 
 # At these widths the exact variance is within 0.1 % of the limit.
@@ -125,6 +119,8 @@ def wide_variance_of_three(setting: Setting) -> WideOffsets:
 class WideStackVariance(WarpedPixels):
     """The variance after L layers whose offsets are spread widely."""
 
+    text = "Var W_L…W₁x, wide offsets, d = {dim}"
+
     def steps(self) -> tuple[Step, ...]:
         """Return the steps from one layer's map to its power."""
         variance = sp.Symbol("v", positive=True)
@@ -137,6 +133,3 @@ class WideStackVariance(WarpedPixels):
             Iterate(layer, variance, DEVIATION**2, LAYERS),
         )
         return iterate, solved(layer, variance, DEVIATION**2, LAYERS)
-
-    def __str__(self) -> str:
-        return f"Var W_L…W₁x, wide offsets, d = {self.setting.dim}"

@@ -1,6 +1,7 @@
 """A12: offsets and factors that keep the variance."""
 
-from collections.abc import Mapping, Set
+from collections.abc import Mapping
+from typing import ClassVar
 
 import numpy as np
 import sympy as sp
@@ -64,6 +65,10 @@ class Deficit(DerivedExperiment):
     A row is what the mean square about μ of the values falls short of that of all pixels that they are read from by.
     """
 
+    text = f"σ² − Var y[n], a fraction f with probability {SHARE} along each of {{dim}} axes"
+    symbols = frozenset({"mu", "sigma", SHARE.name, FRACTION.name})
+    pixels: ClassVar[Mapping[int, int]] = {1: 256, 2: 32, 3: 8}
+
     def steps(self) -> tuple[Step, ...]:
         """Return the steps from the variance given the fractions.
 
@@ -88,21 +93,11 @@ class Deficit(DerivedExperiment):
             Step("Add up", "a binomial number of coordinates", closed),
         )
 
-    @property
-    def symbols(self) -> Set[str]:
-        """Moments of the pixels, the share and the fraction."""
-        return {"mu", "sigma", SHARE.name, FRACTION.name}
-
-    def row_elements(self, values: Mapping[str, float]) -> int:
-        """Return the number of pixels of a row."""
-        return int(_SIZE[self.setting.dim] ** self.setting.dim)
-
     def sample(
         self, generator: np.random.Generator, rows: int, values: Mapping[str, float], device: str = "cpu"
     ) -> Float[Tensor, "rows"]:
         """Draw pixels and offsets, and return what the mean square of each row falls short by; shape (rows,)."""
-        kernel, dim = self.setting.kernel, self.setting.dim
-        size = (_SIZE[dim],) * dim
+        kernel, dim, size = self.setting.kernel, self.setting.dim, self.grid
         x = IID(self.setting.inputs, values["mu"], values["sigma"]).sample(rows, size, generator, device=device)
         shape = (rows, dim, *size)
         off = generator.random(shape) < values[SHARE.name]
@@ -110,9 +105,6 @@ class Deficit(DerivedExperiment):
         moved = whole + torch.from_numpy(values[FRACTION.name] * off).to(device)
         pixels, y = (warping.warp(x, offsets, kernel, "periodic") - values["mu"] for offsets in (whole, moved))
         return (pixels.square() - y.square()).flatten(1).mean(1)
-
-    def __str__(self) -> str:
-        return f"σ² − Var y[n], a fraction f with probability {SHARE} along each of {self.setting.dim} axes"
 
 
 @result.quantity("forward variance, rescaled")
@@ -125,9 +117,6 @@ def rescaled_forward_variance(setting: Setting) -> Variance:
 def rescaled_backward_variance(setting: Setting) -> Variance:
     """State the variance of ρ̄^(−d/2) (Wᵀg)[m], offsets uniform over one pixel."""
     return Variance(_factor(setting) * splat(IIDField("g", mean=0), _uniform(setting), setting.kernel)[PIXEL])
-
-
-_SIZE: Mapping[int, int] = {1: 256, 2: 32, 3: 8}  # pixels along each axis, by their number
 
 
 def _check_kept(kept: sp.Expr) -> None:

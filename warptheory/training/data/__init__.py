@@ -14,7 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from warptheory.core.catalogue import entry_modules, load_entry
+from warptheory.core.catalogue import Catalogue
 from warptheory.core.errors import ArgumentError
 from warptheory.training.data._cifar import DownloadError
 from warptheory.training.data._dataset import Dataset, LabelledImages
@@ -25,9 +25,8 @@ __all__ = ["Dataset", "DownloadError", "LabelledImages", "load", "names"]
 _SHARED = ("data_dir", "download", "seed")
 
 
-def names() -> list[str]:
-    """Return the names of all data sets, in alphabetical order."""
-    return sorted(entry_modules(__name__))
+_CATALOGUE = Catalogue[Callable[..., Dataset]](__name__)
+names = _CATALOGUE.names
 
 
 def load(
@@ -51,7 +50,7 @@ def load(
         ArgumentError: options that the data set does not have or cannot use, or files that cannot be used.
         DownloadError: the files could not be fetched, or what came is not what was published.
     """
-    entry: Callable[..., Dataset] = getattr(load_entry(__name__, name, argument="name"), name)
+    entry = _CATALOGUE.get(name)
     parameters = inspect.signature(entry).parameters
     _refuse_unknown(name, options, [parameter for parameter in parameters if parameter not in _SHARED])
     if data_dir is not None and "data_dir" not in parameters:

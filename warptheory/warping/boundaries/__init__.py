@@ -15,15 +15,14 @@ takes any rule; an engine that does not leaves its calls to the reference, and `
 
 from functools import cache
 
-from warptheory.core.catalogue import entry_modules, load_entry
-from warptheory.warping.boundaries._boundary import Boundary
+from warptheory.core.catalogue import Catalogue
+from warptheory.warping.boundaries._boundary import Boundary, IndexMap
 
 __all__ = ["Boundary", "get", "names"]
 
 
-def names() -> list[str]:
-    """Return the names of all boundary rules, in alphabetical order."""
-    return sorted(entry_modules(__name__))
+_CATALOGUE = Catalogue[IndexMap](__name__, "boundary")
+names = _CATALOGUE.names
 
 
 def get(boundary: str) -> Boundary:
@@ -37,4 +36,4 @@ def get(boundary: str) -> Boundary:
 
 @cache
 def _build(name: str) -> Boundary:
-    return Boundary(name, getattr(load_entry(__name__, name, argument="boundary"), name))
+    return Boundary(name, _CATALOGUE.get(name))

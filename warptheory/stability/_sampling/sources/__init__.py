@@ -4,13 +4,13 @@ An entry is a module with a function `sources()` that lists what to watch for; w
 loaded is not listed, and no package is loaded for it.
 """
 
-import importlib
+from collections.abc import Callable
 
-from warptheory.core.catalogue import entry_modules
+from warptheory.core.catalogue import Catalogue
 from warptheory.stability._sampling._call import Source
 
 
 def all_sources() -> list[Source]:
     """Return what every entry watches for, given the packages that are loaded now."""
-    modules = [importlib.import_module(name) for name in entry_modules(__name__).values()]
-    return [source for module in modules for source in module.sources()]
+    entries = Catalogue[Callable[[], list[Source]]](__name__, attribute="sources").all()
+    return [source for sources in entries for source in sources()]
