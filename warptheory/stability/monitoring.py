@@ -238,7 +238,7 @@ class Monitor:
         row = LayerRow(step.number, step.training, site, call.operator, forward_statistics(call, self._images))
         self._table.add(row)
         self._not_seen.recorded.add(site.layer)
-        # A checkpoint of all of the model, or else one of a part: of those inside each other the outermost has the graph.
+        # A checkpoint of all of the model, or else one of a part: the outermost has the graph.
         recomputation = step.checkpoint_context or self._watch.recomputation
         if recomputation is not None:
             self._gradients.expect_recomputations()
