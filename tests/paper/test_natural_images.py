@@ -9,7 +9,9 @@ import pytest
 from warptheory.core import records
 from warptheory.core.streams import Stream
 from warptheory.fields import ImageSpectrum, photographs
+from warptheory.paper.analyses import _photograph_errors as discretization
 from warptheory.paper.analyses import _photograph_plots as plots
+from warptheory.paper.analyses import _photographs as sources
 from warptheory.paper.analyses import natural_images as analysis
 from warptheory.paper.entries import RunSettings
 
@@ -59,10 +61,10 @@ def test_where_photographs_are_not_homogeneous(tables):
 @pytest.fixture(scope="module")
 def fields():
     """Gaussian fields of the known spectrum, (C, H, W), and their true derivatives inside the margin."""
-    drawn = [analysis.gaussian_field(SPECTRUM, Stream(5, "fields", chunk).generator()) for chunk in range(12)]
+    drawn = [sources.gaussian_field(SPECTRUM, Stream(5, "fields", chunk).generator()) for chunk in range(12)]
     windows = np.stack(drawn)
-    gradients = analysis.true_gradient(analysis.on("cpu", windows[None]))[0].numpy()
-    return windows, analysis.inside(gradients)
+    gradients = sources.true_gradient(sources.on("cpu", windows[None]))[0].numpy()
+    return windows, sources.inside(gradients)
 
 
 @pytest.mark.parametrize("quantity", ["value", "gradient"])
@@ -72,13 +74,13 @@ def test_a_homogeneous_field_errs_as_predicted(fields, kernel, quantity):
 
     The mean over all phases, or iω for the true derivative, are other quantities and are refused.
     """
-    squares = np.square(analysis.errors(*fields, kernel, quantity, 2)).mean((1, 2, 3))
+    squares = np.square(discretization.errors(*fields, kernel, quantity, 2)).mean((1, 2, 3))
     error = squares.std(ddof=1) / math.sqrt(len(squares))
-    band = analysis.Band.of(SPECTRUM, mean=0.0)
-    predicted, _ = band.predict(analysis.weights(kernel, quantity, 2, False))
+    band = sources.Band.of(SPECTRUM, mean=0.0)
+    predicted, _ = band.predict(sources.weights(kernel, quantity, 2, False))
     assert abs(squares.mean() - predicted) < 4.9 * error + 1e-3 * predicted
     if quantity == "gradient" or kernel == "nearest":
-        other, _ = band.predict(analysis.weights(kernel, quantity, 2, True))
+        other, _ = band.predict(sources.weights(kernel, quantity, 2, True))
         assert abs(squares.mean() - other) > 10 * error
 
 
@@ -91,19 +93,19 @@ def test_the_prediction_is_the_exact_sum_of_covariances():
         weight = np.full(len(pixels), 1 / len(pixels))
         between = SPECTRUM.at(pixels[:, None] - pixels)
         total += float(SPECTRUM.variance) - 2 * weight @ SPECTRUM.at(position - pixels) + weight @ between @ weight
-    band = analysis.Band.of(SPECTRUM, mean=0.0)
-    predicted, _ = band.predict(analysis.weights("linear", "value", 2, False))
+    band = sources.Band.of(SPECTRUM, mean=0.0)
+    predicted, _ = band.predict(sources.weights("linear", "value", 2, False))
     assert predicted == pytest.approx(total / 4, rel=1e-3)
 
 
 @pytest.mark.parametrize("quantity", ["value", "gradient"])
 def test_the_mean_counts_where_a_kernel_does_not_keep_it(quantity):
     """The six taps of lanczos3 do not sum to one: a constant image alone has the error of frequency zero."""
-    ones = np.ones((1, *analysis.WINDOW))
-    gradients = np.zeros((1, 2, analysis.HEIGHT, analysis.WIDTH))
-    measured = np.square(analysis.errors(ones, gradients, "lanczos3", quantity, 4)).mean()
-    weight = analysis.weights("lanczos3", quantity, 4, False)
-    assert measured == pytest.approx(weight[0] * analysis.FREQUENCIES**2, rel=1e-9)
+    ones = np.ones((1, *sources.WINDOW))
+    gradients = np.zeros((1, 2, sources.HEIGHT, sources.WIDTH))
+    measured = np.square(discretization.errors(ones, gradients, "lanczos3", quantity, 4)).mean()
+    weight = sources.weights("lanczos3", quantity, 4, False)
+    assert measured == pytest.approx(weight[0] * sources.FREQUENCIES**2, rel=1e-9)
     assert measured > 1e-6
 
 

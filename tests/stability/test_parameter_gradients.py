@@ -282,6 +282,15 @@ class Checkpointed(nn.Module):
 WAYS = ("one", "several", "nested", "nested twice", "shared", "shortcut")
 
 
+def without_checkpoints(model):
+    """Return a copy whose layers run once."""
+    plain = copy.deepcopy(model)
+    plain.again = lambda run, x: run(x)
+    if model.way == "several":
+        plain.way, plain.forward = "", lambda x: plain.layers(x)
+    return plain
+
+
 def assert_alike(found, wanted):
     for name in [name for name in found if found[name].dtype == float]:
         assert found[name].tolist() == [pytest.approx(value, rel=1e-9, nan_ok=True) for value in wanted[name]], name
@@ -292,10 +301,7 @@ def assert_alike(found, wanted):
 @pytest.mark.filterwarnings("error", "ignore:None of the inputs have requires_grad")  # torch's own, of nested ones
 def test_checkpoints_have_the_gradients_of_the_same_without(way, reentrant):
     model, x = Checkpointed(way, reentrant), image().requires_grad_()
-    plain = copy.deepcopy(model)
-    plain.again = lambda run, x: run(x)
-    if way == "several":
-        plain.way, plain.forward = "", lambda x: plain.layers(x)
+    plain = without_checkpoints(model)
     with wt.stability.monitor(plain, interval=1) as wanted:
         loss_of(plain, x).backward()
     for parts in (model, copy.deepcopy(model)):
@@ -331,6 +337,20 @@ def test_a_checkpoint_of_the_whole_model(reentrant):
         assert m._next_number[True] == 2
     assert_alike(m.table(), wanted.table())
     assert m.table()["step"].tolist() == [0] * 3 + [1] * 3
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.filterwarnings("error", "ignore:None of the inputs have requires_grad")
+def test_a_checkpoint_of_the_whole_model_with_others_inside(way):
+    """Of re-entrant checkpoints inside each other the outermost has the graph."""
+    model = Checkpointed(way, reentrant=True)
+    plain = without_checkpoints(model)
+    with wt.stability.monitor(plain, interval=1) as wanted:
+        loss_of(plain, image().requires_grad_()).backward()
+    with wt.stability.monitor(model, interval=1) as m:
+        loss_of(lambda x: checkpoint(model, x, use_reentrant=True), image().requires_grad_()).backward()
+    assert_alike(m.table(), wanted.table())
+    assert m.table().filter(like="gradient").notna().all(axis=None)
 
 
 class Foreign(torch.autograd.Function):

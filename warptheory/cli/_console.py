@@ -5,8 +5,9 @@ import math
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
+import typer
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
@@ -80,22 +81,28 @@ def _duration(seconds: float) -> str:
     return f"{minutes} min {rest:02} s" if minutes else f"{rest} s"
 
 
-def progress_text(done: "Run") -> str:
-    """Return what has come further, its estimate, the standard error of that, and what is asked of it."""
-    found = done.estimate
-    precision = "" if found is None else f", {found.value:.5g} ± {found.stderr:.1g}, to be {done.target:.1g}"
-    return f"{done.name}{precision}"
+@contextmanager
+def claims_progress(title: str) -> Iterator[Callable[["Run"], None]]:
+    """Show a progress bar of claims or points: what has come further, its estimate, and what is asked of that."""
+    with progress_bar(title) as update:
+
+        def show(done: "Run") -> None:
+            found = done.estimate
+            precision = "" if found is None else f", {found.value:.5g} ± {found.stderr:.1g}, to be {done.target:.1g}"
+            update(done.share, f"{done.name}{precision}")
+
+        yield show
 
 
-def print_replay(table: "DataFrame", *, as_json: bool) -> None:
-    """Print what a chunk gave, a line for each column of each experiment."""
+def print_replay(table: "DataFrame", *, as_json: bool) -> NoReturn:
+    """Print what a chunk gave, a line for each column of each experiment, and exit; code 1 if one failed."""
     if as_json:
         print_json(table)
-        return
-    for row in table.to_dict(orient="records"):
+    for row in [] if as_json else table.to_dict(orient="records"):
         found = row["failure"] or f"mean {row['mean']:.17g}, deviation {row['deviation']:.6g} of {row['rows']:.0f} rows"
         column = "" if row["failure"] else f", column {row['column']:.0f}"
         print(one_line(f"{row['label']}, chunk {row['chunk']}{column}: {found}"))
+    raise typer.Exit(int((table["failure"] != "").any()))
 
 
 def print_json(table: "DataFrame") -> None:

@@ -1,6 +1,5 @@
 """Options that several commands share."""
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
 
@@ -46,21 +45,20 @@ Json = Annotated[bool, typer.Option("--json", help="Print one JSON object a line
 Inputs = Annotated[str | None, typer.Option(help="Law of the input pixels, by name.")]
 
 
-def refuse_beside(option: str, others: Mapping[str, bool]) -> None:
-    """Refuse options that mean nothing beside another one.
+def refuse_beside_replay(**others: bool) -> None:
+    """Refuse options that mean nothing beside --replay, which runs single chunks alone.
 
     Args:
-        option: the option.
-        others: whether each other one was given, by name.
+        **others: whether each was given, by its name.
 
     Raises:
         ArgumentError: one was; the message names it.
     """
     from warptheory.core.errors import ArgumentError
 
-    given = [name for name, is_given in others.items() if is_given]
+    given = [f"--{name}" for name, is_given in others.items() if is_given]
     if given:
-        expected = f"no {option} beside, which runs single chunks alone"
+        expected = "no --replay beside, which runs single chunks alone"
         raise ArgumentError(", ".join(given), expected=expected, received="both")
 
 

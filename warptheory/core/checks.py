@@ -2,9 +2,11 @@
 
 import math
 import os
+from collections.abc import Collection
 from numbers import Integral, Real
+from typing import TypeGuard
 
-from warptheory.core.errors import ArgumentError
+from warptheory.core.errors import ArgumentError, UnknownNameError
 from warptheory.core.text import shown
 
 
@@ -20,11 +22,26 @@ def check_integer(argument: str, value: object, least: int | None = 1, most: int
     Raises:
         ArgumentError: anything else.
     """
-    if isinstance(value, Integral) and not isinstance(value, bool):
+    if is_whole(value):
         number = int(value)
         if (least is None or number >= least) and (most is None or number <= most):
             return number
     raise ArgumentError(argument, expected=_whole_numbers(least, most), received=shown(value))
+
+
+def is_whole(value: object) -> TypeGuard[int]:
+    """Return whether a value is a whole number; NumPy's are, True and False are not."""
+    return isinstance(value, int | Integral) and not isinstance(value, bool)
+
+
+def check_known(argument: str, name: object, known: Collection[str]) -> None:
+    """Check that a name is one of those that there are.
+
+    Raises:
+        UnknownNameError: it is not; the message lists them.
+    """
+    if name not in known:
+        raise UnknownNameError(argument, name, known)
 
 
 def check_number(

@@ -141,6 +141,11 @@ class ImageSpectrum(CovarianceFunction):
         self._check_patches()
         return np.asarray(self.densities.std(0, ddof=1) / math.sqrt(len(self.densities)))
 
+    def density_at(self, wavenumber: Float[ndarray, "*N"] | float) -> Float[ndarray, "*N"]:
+        """Return S at wavenumbers in radians per pixel, shape (*N): a power law between the rings."""
+        logarithm = np.log(np.maximum(wavenumber, self.wavenumbers[0]))
+        return np.asarray(np.exp(np.interp(logarithm, np.log(self.wavenumbers), np.log(self.density))))
+
     def power_law(self, band: tuple[float, float] | None = None) -> PowerLawFit:
         """Fit A|ω|^−β to the density by least squares of the logarithms, each ring alike.
 
@@ -186,7 +191,7 @@ class ImageSpectrum(CovarianceFunction):
             ArgumentError: another number of coordinates, or a symbol.
         """
         omega = self._numbers(frequency, "frequency")
-        return sp.Float(float(self._interpolated(math.hypot(*omega)))) if max(map(abs, omega)) <= math.pi else sp.S(0)
+        return sp.Float(float(self.density_at(math.hypot(*omega)))) if max(map(abs, omega)) <= math.pi else sp.S(0)
 
     def torus_spectrum(self, size: Sequence[int], spacing: float) -> Float[ndarray, "*M"]:
         """Return S summed over the aliases of each frequency, over the area of a point, shape (*M).
@@ -200,7 +205,7 @@ class ImageSpectrum(CovarianceFunction):
         for shift in itertools.product(aliases, repeat=len(size)):
             omega = np.meshgrid(*(axis + whole * j for axis, j in zip(axes, shift, strict=True)), indexing="ij")
             share = np.prod([_share_of_band(part) for part in omega], axis=0)
-            total += share * self._interpolated(np.hypot(*omega))
+            total += share * self.density_at(np.hypot(*omega))
         return total / spacing ** len(size)
 
     def spectral_moment(self, *orders: int) -> sp.Expr:
@@ -231,7 +236,7 @@ class ImageSpectrum(CovarianceFunction):
         for size in (256, 1024, 4096):
             omega = 2 * math.pi * np.fft.fftfreq(size)
             band = np.multiply.outer(_share_of_band(omega), _share_of_band(omega))
-            lines = (band * self._interpolated(np.hypot(omega[:, None], omega))).sum(1)  # both axes are alike
+            lines = (band * self.density_at(np.hypot(omega[:, None], omega))).sum(1)  # both axes are alike
             along = np.abs(np.fft.ifft(lines).real[: size // 2])
             correlated = int(np.flatnonzero(along > share * along[0])[-1])
             if correlated < size // 8:
@@ -284,7 +289,7 @@ class ImageSpectrum(CovarianceFunction):
         """Return nodes k in [0, π] and weights with S(k) k/2π, for waves of lags up to `reach` pixels."""
         knots = self.wavenumbers[self.wavenumbers < math.pi]
         k, weights = (x.ravel() for x in composite([0.0, *knots, math.pi], reach))
-        return k, weights * k * self._interpolated(k) / (2 * math.pi)
+        return k, weights * k * self.density_at(k) / (2 * math.pi)
 
     def _corners(self, reach: float) -> tuple[Float[ndarray, "2 P"], Float[ndarray, "P"]]:
         """Return frequencies ω₁ ≥ ω₂ ≥ 0, shape (2, P), and weights with S/(2π)² of the band beyond the disc.
@@ -306,13 +311,8 @@ class ImageSpectrum(CovarianceFunction):
         angle = phi[:, None] + np.outer(width, share)
         omega = k[:, None] * np.stack([np.cos(angle), np.sin(angle)])
         # k dk = k² tan φ dφ, and (2π)⁻².
-        density = _OCTANTS / (2 * math.pi) ** 2 * self._interpolated(k) * k**2 * np.tan(phi)
+        density = _OCTANTS / (2 * math.pi) ** 2 * self.density_at(k) * k**2 * np.tan(phi)
         return omega.reshape(2, -1), np.outer(density * width * weights, share_weights).ravel()
-
-    def _interpolated(self, wavenumber: Float[ndarray, "*N"] | float) -> Float[ndarray, "*N"]:
-        """Return S at wavenumbers in radians per pixel."""
-        logarithm = np.log(np.maximum(wavenumber, self.wavenumbers[0]))
-        return np.asarray(np.exp(np.interp(logarithm, np.log(self.wavenumbers), np.log(self.density))))
 
     def _numbers(self, coordinates: Sequence[Any], argument: str) -> list[float]:
         checked = self._check_axes(coordinates, argument)

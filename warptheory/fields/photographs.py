@@ -9,7 +9,7 @@ from jaxtyping import Float
 from numpy import ndarray
 from torch import Tensor
 
-from warptheory.core.errors import UnknownNameError
+from warptheory.core.checks import check_known
 
 # Photographs of the world (no drawings, text, masks or test charts) among scikit-image's data files.
 _PHOTOGRAPHS = (
@@ -63,8 +63,7 @@ def load(name: str, *, grey: bool = False, dtype: torch.dtype = torch.float64) -
     from skimage import color, io, util
 
     paths = _installed()
-    if name not in paths:
-        raise UnknownNameError("name", name, paths)
+    check_known("name", name, paths)
     as_float: Callable[[ndarray], ndarray] = util.img_as_float64
     pixels = as_float(io.imread(paths[name]))
     if pixels.ndim == 3 and grey:

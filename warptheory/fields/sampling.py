@@ -11,7 +11,7 @@ import math
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
-from numbers import Integral, Real
+from numbers import Real
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
@@ -21,6 +21,7 @@ from numpy import ndarray
 from scipy import fft
 from torch import Tensor
 
+from warptheory.core.checks import is_whole
 from warptheory.core.errors import ArgumentError, WarpTheoryError
 from warptheory.core.normals import NormalNumbers
 from warptheory.fields._quantile import Quantile
@@ -114,7 +115,7 @@ class FieldSampler:
         if not isinstance(self.covariance, SampledCovariance):
             raise ArgumentError("covariance", expected="a covariance", received=repr(self.covariance))
         size = tuple(self.size) if isinstance(self.size, Sequence) else (self.size,)
-        if len(size) != self.covariance.dim or not all(_is_whole(n) and n > 0 for n in size):
+        if len(size) != self.covariance.dim or not all(is_whole(n) and n > 0 for n in size):
             raise ArgumentError("size", expected=f"{self.covariance.dim} positive integers", received=self.size)
         object.__setattr__(self, "size", tuple(map(int, size)))
         for name, expected, is_right in (
@@ -170,7 +171,7 @@ class FieldSampler:
             ArgumentError: a negative batch, or more fields than there is memory for; another dtype; a law without a
                 density; a covariance with symbols.
         """
-        if not (_is_whole(batch) and _is_whole(channels) and batch >= 0 and channels >= 1):
+        if not (is_whole(batch) and is_whole(channels) and batch >= 0 and channels >= 1):
             raise ArgumentError("batch", expected="batch ≥ 0 and channels ≥ 1", received=(batch, channels))
         if dtype not in _NOISE:
             raise ArgumentError("dtype", expected="torch.float32 or torch.float64", received=dtype)
@@ -284,10 +285,6 @@ class FieldSampler:
         """Return C(τ + Nj) at images j; together, as many distances are the same."""
         moved = np.expand_dims(self.spacing * (images * self.size), tuple(range(1, lags.ndim)))
         return self.covariance.at(lags + moved)
-
-
-def _is_whole(value: Any) -> bool:
-    return isinstance(value, Integral) and not isinstance(value, bool)
 
 
 def kept_sampler(

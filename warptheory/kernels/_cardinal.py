@@ -120,12 +120,7 @@ class CardinalSpline(Kernel):
         return self.spline.reach + int(sp.ceiling(-53 * sp.log(2) / sp.log(abs(self.pole))))
 
     def value(self, position: sp.Expr = POSITION, order: int = 0) -> sp.Expr:
-        """Return η⁽ᵒʳᵈᵉʳ⁾(position) as a sympy expression; at a knot the right-hand value.
-
-        Args:
-            position: a real expression, in pixels.
-            order: number of derivatives.
-        """
+        """Return η⁽ᵒʳᵈᵉʳ⁾(position) as a sympy expression; arguments as in `Kernel`."""
         check_integer("order", order, least=0)
         position = real("position", position)
         whole = sp.floor(position)
@@ -166,11 +161,7 @@ class CardinalSpline(Kernel):
         ]
 
     def tap_sum(self, orders: Sequence[int]) -> PeriodicFunction:
-        """Return F(f) = Σₘ ∏ᵢ η⁽ᵒʳᵈᵉʳˢ⁽ⁱ⁾⁾(f − m), a function of the fraction.
-
-        Args:
-            orders: derivative order of each factor; (0, 0) gives ρ, (1, 1) gives δ.
-        """
+        """Return F(f) = Σₘ ∏ᵢ η⁽ᵒʳᵈᵉʳˢ⁽ⁱ⁾⁾(f − m), a function of the fraction; arguments as in `Kernel`."""
         return _tap_sum(self, check_orders(orders))
 
 

@@ -79,12 +79,7 @@ class PiecewiseKernel(Kernel):
         return max(map(abs, self.taps)) + 1
 
     def value(self, position: sp.Expr = POSITION, order: int = 0) -> sp.Expr:
-        """Return k⁽ᵒʳᵈᵉʳ⁾(position) as a sympy expression; at a knot the right-hand value.
-
-        Args:
-            position: a real expression, in pixels.
-            order: number of derivatives; jumps of k contribute nothing.
-        """
+        """Return k⁽ᵒʳᵈᵉʳ⁾(position) as a sympy expression; arguments as in `Kernel`."""
         return at_position(self._derived(order), real("position", position))
 
     @cached_property
@@ -117,15 +112,7 @@ class PiecewiseKernel(Kernel):
         return self.correlation(0, 0)
 
     def correlation(self, first: int, second: int, shift: sp.Expr = SHIFT) -> sp.Expr:
-        """Return ∫ k⁽ᶠⁱʳˢᵗ⁾(u) k⁽ˢᵉᶜᵒⁿᵈ⁾(u + Δ) du, jumps of k contributing nothing.
-
-        A closed form for polynomial pieces, an integral for others.
-
-        Args:
-            first: order of the derivative of the first factor.
-            second: that of the second one.
-            shift: Δ, a real expression, in pixels.
-        """
+        """Return ∫ k⁽ᶠⁱʳˢᵗ⁾(u) k⁽ˢᵉᶜᵒⁿᵈ⁾(u + Δ) du; a closed form for polynomial pieces, an integral for others."""
         shift = real("shift", shift)
         if are_polynomial(self.pieces):
             return at_position(self.correlation_pieces(first, second), shift)
@@ -145,11 +132,7 @@ class PiecewiseKernel(Kernel):
         return (POSITION, self.pieces[0].lower, self.pieces[-1].upper)
 
     def tap_sum(self, orders: Sequence[int]) -> PeriodicFunction:
-        """Return F(f) = Σₘ ∏ᵢ k⁽ᵒʳᵈᵉʳˢ⁽ⁱ⁾⁾(f − m), a function of the fraction.
-
-        Args:
-            orders: derivative order of each factor; (0, 0) gives ρ, (1, 1) gives δ.
-        """
+        """Return F(f) = Σₘ ∏ᵢ k⁽ᵒʳᵈᵉʳˢ⁽ⁱ⁾⁾(f − m), a function of the fraction; arguments as in `Kernel`."""
         return _tap_sum(self, check_orders(orders))
 
 

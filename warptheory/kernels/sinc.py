@@ -50,12 +50,7 @@ class Sinc(Kernel):
         return
 
     def value(self, position: sp.Expr = POSITION, order: int = 0) -> sp.Expr:
-        """Return k⁽ᵒʳᵈᵉʳ⁾(position) as a sympy expression.
-
-        Args:
-            position: a real expression, in pixels.
-            order: number of derivatives.
-        """
+        """Return k⁽ᵒʳᵈᵉʳ⁾(position) as a sympy expression; arguments as in `Kernel`."""
         order, position = check_integer("order", order, least=0), real("position", position)
         return sp.pi**order * SincDerivative(order, sp.pi * position)
 
@@ -74,10 +69,7 @@ class Sinc(Kernel):
         """Return F(f) = Σₘ ∏ᵢ k⁽ᵒʳᵈᵉʳˢ⁽ⁱ⁾⁾(f − m), a function of the fraction.
 
         By Poisson summation it has the Fourier coefficients P̂(2πj), P the product; P̂ is a convolution
-        of polynomials on boxes, and vanishes from |j| = r/2 on for r factors.
-
-        Args:
-            orders: derivative order of each factor; (0, 0) gives ρ = 1, (1, 1) gives δ = π²/3.
+        of polynomials on boxes, and vanishes from |j| = r/2 on for r factors: ρ = 1, δ = π²/3.
         """
         return _tap_sum(check_orders(orders))
 

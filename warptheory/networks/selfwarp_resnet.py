@@ -8,8 +8,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
-from warptheory.core.checks import check_fits, check_flag, check_integer
-from warptheory.core.errors import ArgumentError, UnknownNameError
+from warptheory.core.checks import check_fits, check_flag, check_integer, check_known
+from warptheory.core.errors import ArgumentError
 from warptheory.networks._network import Family, WarpedNetwork, check_options, initialise
 from warptheory.operators.self_warp import SelfWarp2d
 
@@ -88,8 +88,8 @@ class SelfWarpResNet(WarpedNetwork):
         blocks, rest = divmod(check_integer("depth", check_integer("depth", depth), most=_DEEPEST) - 2, 6)
         if rest or blocks < 1:
             raise ArgumentError("depth", expected="6n + 2 with n ≥ 1 (20, 32, 44, 56, 110)", received=depth)
-        _check_choice("placement", placement, PLACEMENTS)
-        _check_choice("mixing", mixing, tuple(MIXINGS))
+        check_known("placement", placement, PLACEMENTS)
+        check_known("mixing", mixing, MIXINGS)
         check_options(options, selfwarp_resnet)
         channels = width = check_integer("width", width)
         # Two convolutions in each block of the three stages, of which the later have two and four times the channels.
@@ -155,11 +155,6 @@ def selfwarp_resnet(
         )
     initialise(network, seed)
     return network
-
-
-def _check_choice(argument: str, value: str, choices: tuple[str, ...]) -> None:
-    if value not in choices:
-        raise UnknownNameError(argument, value, choices)
 
 
 FAMILY = Family("resnet(?P<depth>[0-9]{1,4})", tuple(f"resnet{n}" for n in (20, 32, 44, 56, 110)), selfwarp_resnet)

@@ -27,7 +27,7 @@ from warptheory.core import records
 from warptheory.core.errors import ArgumentError
 from warptheory.core.files import is_ours, write_atomically
 from warptheory.core.fingerprint import definitions_hash
-from warptheory.paper.entries import Analysis, LongComputation, RecomputedCell, RunSettings
+from warptheory.paper.entries import Analysis, LongComputation, RecomputedCell, RunSettings, Script
 
 _CHECKOUT = Path(__file__).parents[2] / "paper_repro"
 _INSTALLED = "share/warptheory/paper_repro"
@@ -77,6 +77,11 @@ def digest(values: Float[ndarray, "N *rest"]) -> list[float]:
     return [float(left @ (rows @ right)) for left, right in pairs]
 
 
+def committed_computation(entry: Script, settings: RunSettings) -> LongComputation | None:
+    """Return the long computation in place of which a script draws committed records, None if it computes itself."""
+    return entry.long if isinstance(entry, Analysis) and settings.profile == "quick" else None
+
+
 def is_stale(entry: Analysis, long: LongComputation) -> bool:
     """Whether configuration, data or definitions have changed since the records were committed."""
     origins = records.read_json(committed_record(_ORIGIN))
@@ -111,7 +116,7 @@ def draw_committed(entry: Analysis, long: LongComputation, settings: RunSettings
     return cell
 
 
-def cell_record(entry: Analysis) -> str:
+def cell_record(entry: Script) -> str:
     """Return the name of the record of the part that was computed anew."""
     return f"{entry.name}_cell.json"
 

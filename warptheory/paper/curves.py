@@ -3,10 +3,13 @@
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 
 from warptheory import results
+from warptheory.core import records
+from warptheory.montecarlo import check_device
 from warptheory.paper.entries import RunSettings
-from warptheory.results import Curve, CurvePoint, Quantity, Result
+from warptheory.results import UNIT_INPUT, Curve, CurvePoint, Quantity, Result, write_points
 from warptheory.symbolic import Statistic
 
 
@@ -44,7 +47,23 @@ def of_layers(
 
 
 def points_of(curves: Sequence[Curve], settings: RunSettings) -> Iterator[CurvePoint]:
-    """Yield the points of curves, every `thin`-th value of each, and report the progress."""
+    """Yield the points of curves, every `thin`-th value of each, and report the progress.
+
+    Raises:
+        ArgumentError: no such device.
+    """
+    check_device(settings.device)
     for number, curve in enumerate(curves):
         settings.on_progress(number / len(curves), f"{curve.result.label} {curve.quantity}")
         yield from curve.points(settings.seed, settings.device, settings.thin)
+
+
+def manifest_of(script: str, settings: RunSettings, **chosen: object) -> records.Manifest:
+    """Return the manifest of curves: what was chosen, and the unit of the input."""
+    return records.Manifest(script, settings.seed, settings.device, {"thin": settings.thin, **chosen, **UNIT_INPUT})
+
+
+def write_curves(points: Sequence[CurvePoint], manifest: records.Manifest, settings: RunSettings) -> Path:
+    """Write points as the record that is named like the script in the manifest, and return its path."""
+    name = manifest.command.rpartition(".")[2]
+    return write_points(records.output_folder(settings.out) / f"{name}.parquet", points, manifest)

@@ -25,8 +25,8 @@ from warptheory.core import records
 from warptheory.core.errors import ArgumentError, UnknownNameError
 from warptheory.core.fingerprint import modules_hash, source_hash
 from warptheory.paper import scripts
-from warptheory.paper.committed import committed_file, committed_record, draw_committed
-from warptheory.paper.entries import Analysis, PaperFigure, RunSettings, Script
+from warptheory.paper.committed import committed_computation, committed_file, committed_record, draw_committed
+from warptheory.paper.entries import PaperFigure, RunSettings, Script
 from warptheory.paper.pages import REPORT, record_path, write_report
 
 _STATE = "graph.json"
@@ -158,15 +158,11 @@ def _fingerprint(entry: Script, settings: RunSettings) -> str:
         functions += [function for function in (entry.title, entry.caption) if callable(function)]
     else:
         files += [committed_file(name) for name in entry.files]
-        if draws_committed(entry, settings) and entry.long is not None:
-            functions = [draw_committed, entry.long.cell]
+        long = committed_computation(entry, settings)
+        if long is not None:
+            functions = [draw_committed, long.cell]
             files += [committed_record(name) for name in entry.records]
     return _hash([source_hash(*functions), _described(settings), *map(_digest, files)])
-
-
-def draws_committed(entry: Script, settings: RunSettings) -> bool:
-    """Whether the records of a script are the committed ones."""
-    return isinstance(entry, Analysis) and entry.long is not None and settings.profile == "quick"
 
 
 def _report(usual: Mapping[str, Script], settings: RunSettings) -> Part:

@@ -10,8 +10,8 @@ from matplotlib.figure import Figure
 
 from warptheory.core import records
 from warptheory.core.files import MARK, write_atomically
-from warptheory.paper.committed import cell_record
-from warptheory.paper.entries import Analysis, PaperFigure, Plot, ReportPassage, RunSettings, Script, Section
+from warptheory.paper.committed import cell_record, committed_computation
+from warptheory.paper.entries import PaperFigure, Plot, ReportPassage, RunSettings, Script, Section
 from warptheory.report import PageSection, fragment, shown_figure, shown_png, write_page
 
 TITLE = "Theory against simulation"
@@ -96,8 +96,7 @@ def _parts(section: Section, settings: RunSettings) -> Iterable[Markup]:
 
 def _note(entry: Script, settings: RunSettings) -> Markup:
     """Return what is to be said of records that were committed, and what of them was computed anew."""
-    path = settings.out / cell_record(entry) if isinstance(entry, Analysis) else None
-    if not (isinstance(entry, Analysis) and entry.long is not None and settings.profile == "quick" and path):
+    if committed_computation(entry, settings) is None:
         return Markup()
     manifest = records.read_json(record_path(entry.writes[0], settings).with_suffix(".json"))
     return fragment(
@@ -106,5 +105,5 @@ which the full profile makes anew. Computed anew in this run: {{ cell.what }}, {
 where the record has {{ "%.4g" | format(cell.committed) }}; allowed is a difference of
 {{ "%.2g" | format(cell.tolerance) }} ({{ cell.reason }}).</span>""",
         **{name: manifest[name] for name in ("seed", "commit", "machine")},
-        cell=records.read_json(path),
+        cell=records.read_json(settings.out / cell_record(entry)),
     )

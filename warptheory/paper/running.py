@@ -22,17 +22,9 @@ from doit.task import Task
 
 from warptheory.core import records
 from warptheory.paper import scripts
-from warptheory.paper.committed import cell_record, draw_committed
-from warptheory.paper.entries import Analysis, PaperFigure, RunSettings, Script
-from warptheory.paper.graph import (
-    LANES,
-    Part,
-    draws_committed,
-    open_state,
-    plan,
-    report_scripts,
-    task_of,
-)
+from warptheory.paper.committed import cell_record, committed_computation, draw_committed
+from warptheory.paper.entries import PaperFigure, RunSettings, Script
+from warptheory.paper.graph import LANES, Part, open_state, plan, report_scripts, task_of
 from warptheory.paper.pages import draw_figure, read_all, write_report
 
 _TICK = 0.5  # seconds between reports of progress
@@ -106,7 +98,8 @@ def _holds(entry: Script, settings: RunSettings) -> bool:
     """Whether what a script checks holds, by its records."""
     if isinstance(entry, PaperFigure):
         return True
-    agrees = not draws_committed(entry, settings) or records.read_json(settings.out / cell_record(entry))["agrees"]
+    is_drawn = committed_computation(entry, settings) is not None
+    agrees = not is_drawn or records.read_json(settings.out / cell_record(entry))["agrees"]
     return bool(agrees) and entry.holds(*read_all(entry.writes, settings))
 
 
@@ -284,7 +277,7 @@ def _compute(name: str, settings: RunSettings) -> None:
     entry = scripts()[name]
     if isinstance(entry, PaperFigure):
         draw_figure(entry, settings)
-    elif isinstance(entry, Analysis) and entry.long is not None and draws_committed(entry, settings):
-        draw_committed(entry, entry.long, settings)
+    elif (long := committed_computation(entry, settings)) is not None:
+        draw_committed(entry, long, settings)
     else:
         entry.run(settings)

@@ -1,10 +1,13 @@
 """What benchmarks share: how they say what their rounds measured, and their record."""
 
 import statistics
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
+
+import torch
 
 from warptheory.core import records
 from warptheory.paper.entries import RunSettings
@@ -28,6 +31,43 @@ class Spread:
     def of(cls, found: Sequence[float]) -> "Spread":
         """Return the spread of the rounds."""
         return cls(statistics.median(found), min(found), max(found))
+
+    def named(self, name: str) -> dict[str, float]:
+        """Return its numbers by the names that rows of a table have for them: name, name_lowest, name_highest."""
+        return {name: self.median, f"{name}_lowest": self.lowest, f"{name}_highest": self.highest}
+
+
+def seconds(call: Callable[[], object], repeats: int = 1, device: str = "cpu") -> float:
+    """Return the seconds of one call, over several, until a device has done its work."""
+    _wait(device)
+    start = time.perf_counter()
+    for _ in range(repeats):
+        call()
+    _wait(device)
+    return (time.perf_counter() - start) / repeats
+
+
+def _wait(device: str) -> None:
+    if device.startswith("cuda"):
+        torch.cuda.synchronize(device)
+
+
+def interleaved(
+    settings: RunSettings, rounds: int, warm_up: int, sample: Callable[[int], dict[str, float]]
+) -> list[dict[str, float]]:
+    """Take a sample of what is compared in every round, and return those after the first ones, which warm up.
+
+    Args:
+        settings: how the script runs; it is told of the progress.
+        rounds: how many samples are returned.
+        warm_up: rounds before them.
+        sample: measures everything once, given the number of the round.
+    """
+    found = []
+    for number in range(rounds + warm_up):
+        settings.on_progress(number / (rounds + warm_up), f"round {number + 1}")
+        found.append(sample(number))
+    return found[warm_up:]
 
 
 def write_timings(settings: RunSettings, script: str, chosen: Mapping[str, Any], found: Mapping[str, Any]) -> Path:

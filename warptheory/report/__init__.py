@@ -5,12 +5,14 @@ from warptheory.report._page import (
     PageSection,
     fragment,
     html_table,
+    markdown_table,
     shown_figure,
     shown_png,
     table_rows,
     write_page,
 )
 from warptheory.report._sampling_points import (
+    draw_arrows,
     draw_colour_wheel,
     draw_offset_arrows,
     draw_offset_colours,
@@ -24,6 +26,7 @@ from warptheory.report.style import house_style
 __all__ = [
     "Columns",
     "PageSection",
+    "draw_arrows",
     "draw_colour_wheel",
     "draw_offset_arrows",
     "draw_offset_colours",
@@ -31,6 +34,7 @@ __all__ = [
     "fragment",
     "house_style",
     "html_table",
+    "markdown_table",
     "offset_colours",
     "plot_offset_field",
     "plot_sampling_points",

@@ -93,10 +93,7 @@ def html_table(
         columns: by its heading, what each column shows of a row: a format such as "{theory:.5g}", or a function.
         text: headings of columns of text, besides the first.
     """
-    shown = [
-        [(name in text, cell.format(**row) if isinstance(cell, str) else cell(row)) for name, cell in columns.items()]
-        for row in rows
-    ]
+    shown = [zip((name in text for name in columns), _cells(row, columns), strict=True) for row in rows]
     heads = [(name in text, name) for name in columns]
     return fragment(_TABLE, heads=heads, rows=shown)
 
@@ -113,6 +110,18 @@ _TABLE = """<div class="scroll">
 {% endfor %}</tbody>
 </table>
 </div>"""
+
+
+def markdown_table(rows: Iterable[Mapping[str, Any]], columns: Columns, footer: str = "") -> str:
+    """Return a table as Markdown, with a paragraph below it; arguments as in `html_table`."""
+    cells = [list(columns), *([str(cell) for cell in _cells(row, columns)] for row in rows)]
+    head, *body = [f"| {' | '.join(line)} |" for line in cells]
+    return "\n".join([head, "|---" * len(columns) + "|", *body, *(["", footer] if footer else [])])
+
+
+def _cells(row: Mapping[str, Any], columns: Columns) -> list[object]:
+    """Return what each column shows of a row."""
+    return [cell.format(**row) if isinstance(cell, str) else cell(row) for cell in columns.values()]
 
 
 def table_rows(table: pd.DataFrame) -> list[dict[str, Any]]:

@@ -13,7 +13,7 @@ Each panel can also be drawn alone, into any axes: `draw_sampling_points`, `draw
 """
 
 import math
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
@@ -155,11 +155,7 @@ def _displayable(image: Float[np.ndarray, "*CHW"]) -> Float[np.ndarray, "*HWC"]:
 def _frame(axes: Axes, size: tuple[int, ...], points: pd.DataFrame | None = None) -> None:
     """Show the image, and points outside it as well, up to half its size away."""
     (top, bottom), (left, right) = (_limits(n, points, number) for number, n in enumerate(size))
-    axes.set_ylim(bottom, top)
-    axes.set_xlim(left, right)
-    axes.set_aspect("equal")
-    axes.set_xlabel("column (pixels)")
-    axes.set_ylabel("row (pixels)")
+    axes.set(xlim=(left, right), ylim=(bottom, top), aspect="equal", xlabel="column (pixels)", ylabel="row (pixels)")
 
 
 def _limits(length: int, points: pd.DataFrame | None, axis: int) -> tuple[float, float]:
@@ -208,20 +204,26 @@ def draw_offset_arrows(axes: Axes, offsets: Float[np.ndarray, "2 H W"]) -> float
     rows, columns = (np.arange(n % step // 2 + (step - 1) // 2, n, step) for n in size)
     chosen = offsets[:, rows][:, :, columns]
     factor = _readable_factor(chosen, step)
-    axes.quiver(
-        columns,
-        rows,
-        *(factor * np.where(np.isfinite(chosen), chosen, np.nan)[::-1]),
-        color="black",
-        angles="xy",
-        scale_units="xy",
-        scale=1,
-        width=0.004,
-        minlength=0,
-    )
+    longer = factor * np.where(np.isfinite(chosen), chosen, np.nan)
+    draw_arrows(axes, rows, columns, longer, color="black", width=0.004, minlength=0)
     axes.plot(*np.meshgrid(columns, rows), ".", color=GREY, markersize=1.5, zorder=0.5)
     _frame(axes, size)
     return factor
+
+
+def draw_arrows(
+    axes: Axes, rows: np.ndarray, columns: np.ndarray, offsets: Float[np.ndarray, "2 h w"], **look: Any
+) -> None:
+    """Draw offsets, shape (2, h, w), as arrows to scale that begin at some pixels.
+
+    Args:
+        axes: where to draw.
+        rows: the pixels' rows, one for each row of the offsets, or for each pixel.
+        columns: their columns, likewise.
+        offsets: ε in pixels, shape (2, h, w).
+        **look: Matplotlib's words for the look of arrows.
+    """
+    axes.quiver(columns, rows, *offsets[::-1], angles="xy", scale_units="xy", scale=1, **look)
 
 
 def _readable_factor(offsets: Float[np.ndarray, "2 h w"], step: int) -> float:
@@ -276,11 +278,9 @@ def draw_colour_wheel(axes: Axes, longest: float) -> None:
     colours[inside, :3] = offset_colours(directions[:, inside])
     axes.imshow(colours, extent=(-rim, rim, rim, -rim), interpolation="bilinear")
     axes.spines[["left", "bottom"]].set_visible(False)
-    axes.set_xticks([-rim, 0, rim], [f"{-rim:.2g}", "0", f"{rim:.2g}"])
-    axes.set_yticks([-rim, 0, rim], [f"{-rim:.2g}", "0", f"{rim:.2g}"])
-    axes.set_xlabel("columns (pixels)")
-    axes.set_ylabel("rows (pixels)")
-    axes.set_title("colour of ε")
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_ticks([-rim, 0, rim], [f"{-rim:.2g}", "0", f"{rim:.2g}"])
+    axes.set(xlabel="columns (pixels)", ylabel="rows (pixels)", title="colour of ε")
 
 
 def offset_colours(offsets: Float[np.ndarray, "2 *N"]) -> Float[np.ndarray, "*N 3"]:

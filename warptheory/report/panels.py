@@ -1,16 +1,20 @@
 """A curve in a panel: the closed form as a line, the simulation as points with their standard error."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.lines import Line2D
 
-from warptheory.report.style import GREY
+from warptheory.report.style import BLUE, GREEN, GREY, VERMILION
 
 LineStyle = Literal["-", "--", "-."]
+# Colour and marker of a curve, by the number of axes.
+DIMS = {1: (BLUE, "o"), 2: (VERMILION, "s"), 3: (GREEN, "^")}
 
 
 @dataclass(frozen=True)
@@ -79,6 +83,23 @@ def draw(axes: Axes, rows: pd.DataFrame, look: Look) -> Line2D:
     )
 
 
+def draw_by_dim(
+    axes: Axes, table: pd.DataFrame, result: str, quantity: str, name: str = "", dims: Sequence[int] = (1, 2)
+) -> list[Line2D]:
+    """Draw a curve for each number of axes, and return what stands for them in a legend.
+
+    Args:
+        axes: the panel.
+        table: a record of curves.
+        result: label of the result.
+        quantity: name of the quantity.
+        name: what the legend says before the number of axes.
+        dims: the numbers of axes.
+    """
+    looks = {dim: Look(f"{name}d = {dim}", colour, marker=marker) for dim, (colour, marker) in DIMS.items()}
+    return [draw(axes, select(table, result, quantity, dim=dim), looks[dim]) for dim in dims]
+
+
 def draw_limit(axes: Axes, rows: pd.DataFrame, colour: str = GREY) -> Line2D:
     """Draw the limit of an infinite parameter as a dashed line across the panel."""
     value = float(rows.loc[np.isinf(rows["value"]), "theory"].iloc[0])
@@ -89,3 +110,15 @@ def draw_limit(axes: Axes, rows: pd.DataFrame, colour: str = GREY) -> Line2D:
 def letter(axes: Axes, name: str, title: str) -> None:
     """Write a panel's letter and title above it."""
     axes.set_title(f"({name}) {title}", loc="left")
+
+
+def mark(axis: Axis, *ticks: float) -> None:
+    """Put ticks at some numbers of an axis, and none between them."""
+    axis.set_ticks(ticks, [f"{tick:g}" for tick in ticks])
+    axis.set_ticks([], minor=True)
+
+
+def stripe_rows(axes: Axes, count: int) -> None:
+    """Shade every second of some rows, which lie at whole numbers."""
+    for row in range(0, count, 2):
+        axes.axhspan(row - 0.5, row + 0.5, color=GREY, alpha=0.06, linewidth=0)

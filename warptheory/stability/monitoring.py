@@ -55,7 +55,6 @@ from warptheory.core.errors import ArgumentError
 from warptheory.stability._alarms import Alarms
 from warptheory.stability._layer_statistics import LayerRow, LayerStatistics, LayerTable
 from warptheory.stability._row_gradients import RowGradients
-from warptheory.stability._sampling import _watch
 from warptheory.stability._sampling._call import CallSite, SamplingCall
 from warptheory.stability._sampling._frames import ModuleHook, autograd_function, is_called_within
 from warptheory.stability._sampling._gradients import is_in_backward
@@ -239,13 +238,12 @@ class Monitor:
         row = LayerRow(step.number, step.training, site, call.operator, forward_statistics(call, self._images))
         self._table.add(row)
         self._not_seen.recorded.add(site.layer)
-        # A checkpoint of a part of the model, or else one of all of it.
-        recomputation = self._watch.recomputation or step.checkpoint_context
+        # A checkpoint of all of the model, or else one of a part: the outermost has the graph.
+        recomputation = step.checkpoint_context or self._watch.recomputation
         if recomputation is not None:
             self._gradients.expect_recomputations()
         elif step.expects_backward and not call.requires_grad:
-            # The watch's own frames, which stand in for an operation's forward, are no function of another library.
-            self._not_seen.tell_no_gradients(site.layer, autograd_function(ignored=_watch.__file__))
+            self._not_seen.tell_no_gradients(site.layer, autograd_function())
         self._gradients.expect(row, module, call, expects_backward=step.expects_backward, recomputation=recomputation)
         self._alarms.forward(row, call, self._images)
         return row, module

@@ -13,7 +13,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from torch.nn import functional
 
-from warptheory.core.errors import UnknownNameError
+from warptheory.core.checks import check_known
 from warptheory.core.streams import Stream
 
 PADDING = 4
@@ -90,8 +90,7 @@ def augment(
     Source: K. He et al., CVPR 2016, section 4.2 (flip; crop after padding by four pixels).
     """
     for name in chosen:
-        if name not in _AUGMENTATIONS:
-            raise UnknownNameError("augment", name, _AUGMENTATIONS)
+        check_known("augment", name, _AUGMENTATIONS)
         kind = _AUGMENTATIONS[name]
         drawn = kind.draw(Stream(seed, f"augmentation/{name}", step).generator(), batch, images.ndim - 2)
         images = kind.apply(images, torch.from_numpy(drawn[share]).to(images.device))

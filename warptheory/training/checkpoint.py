@@ -117,7 +117,8 @@ class Checkpoints:
 
     def latest_path(self) -> Path | None:
         """Return the folder of the last checkpoint that is whole, None if there is none."""
-        return next((path for path in reversed(self.paths()) if _whole(path) is not None), None)
+        found = self._last()
+        return None if found is None else found[0]
 
     def latest(self) -> Checkpoint | None:
         """Return the last checkpoint that is whole, None if there is none; damaged ones are passed over, and named.
@@ -125,15 +126,17 @@ class Checkpoints:
         Warns:
             UserWarning: later checkpoints are damaged.
         """
-        found = next(((path, read) for path in reversed(self.paths()) if (read := _whole(path)) is not None), None)
-        path = None if found is None else found[0]
+        path, checkpoint = self._last() or (None, None)
         damaged = [other.name for other in self.paths() if path is None or other > path]
         if damaged and damaged != self._told and Processes.current().rank == 0:
             going_on = "training starts over" if path is None else f"training goes on from {path.name}"
             told = f"damaged checkpoint in {self.folder}: {', '.join(damaged)}; {going_on}"
             warnings.warn(printable(told), stacklevel=2)
             self._told = damaged
-        return None if found is None else found[1]
+        return checkpoint
+
+    def _last(self) -> tuple[Path, Checkpoint] | None:
+        return next(((path, read) for path in reversed(self.paths()) if (read := _whole(path)) is not None), None)
 
     def paths(self) -> list[Path]:
         """Return the folders of all checkpoints in the order of their steps, be they whole or damaged."""

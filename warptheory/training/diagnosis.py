@@ -60,9 +60,7 @@ def diverged(
     """
     lines = [f"{_headline(diverging)} at step {diverging.step}; {_ADVICE}"]
     lines += _growth(diverging.gradient_norms, history)
-    if monitored is not None and len(monitored):
-        lines.append(_last_record(monitored))
-    lines.append(f"last good checkpoint: {checkpoint or 'none was written'}")
+    lines += _known("last good checkpoint", monitored, checkpoint)
     return DivergedError("\n".join(lines), history=[*history, diverging], checkpoint=checkpoint)
 
 
@@ -114,9 +112,7 @@ def grown(
     """
     text = f"from {growth.level:.4g} to {growth.worst:.4g}, and is {growth.last:.4g} at the end"
     lines = [f"loss has grown {text} (medians over {growth.window} steps); {_ADVICE}"]
-    if monitored is not None and len(monitored):
-        lines.append(_last_record(monitored))
-    lines.append(f"last checkpoint, of the same weights: {checkpoint or 'none was written'}")
+    lines += _known("last checkpoint, of the same weights", monitored, checkpoint)
     return DivergedError("\n".join(lines), history=history, checkpoint=checkpoint)
 
 
@@ -129,10 +125,14 @@ def _headline(diverging: TrainingStep) -> str:
     return f"a weight is not finite after the update (loss {diverging.loss:.4g})"
 
 
-def _last_record(monitored: pd.DataFrame) -> str:
+def _known(name: str, monitored: pd.DataFrame | None, checkpoint: Path | None) -> list[str]:
+    """Return what the monitor recorded last, and the last checkpoint, by its name."""
+    last = f"{name}: {checkpoint or 'none was written'}"
+    if monitored is None or not len(monitored):
+        return [last]
     step = monitored["step"].max()
     rows = monitored.loc[monitored["step"] == step, [name for name in _SHOWN if name in monitored]]
-    return f"the monitor at step {step}:\n{rows.to_string(index=False, float_format='{:.3g}'.format)}"
+    return [f"the monitor at step {step}:\n{rows.to_string(index=False, float_format='{:.3g}'.format)}", last]
 
 
 def _growth(norms: Mapping[str, float], history: Sequence[TrainingStep]) -> list[str]:

@@ -14,8 +14,8 @@ from jaxtyping import Float, Int
 from torch import Tensor, distributed, nn
 from torch.nn import functional
 
-from warptheory.core.checks import check_integer
-from warptheory.core.errors import ArgumentError, UnknownNameError
+from warptheory.core.checks import check_integer, check_known
+from warptheory.core.errors import ArgumentError
 from warptheory.core.streams import Stream
 from warptheory.training.batches import draw_batch
 from warptheory.training.checkpoint import Checkpoint, Checkpoints, check_settings
@@ -276,8 +276,7 @@ class _Run:
 def _settings(settings: TrainingSettings | None, chosen: dict[str, Any]) -> TrainingSettings:
     known = TrainingSettings.__dataclass_fields__
     for name in chosen:
-        if name not in known:
-            raise UnknownNameError(name, name, known)
+        check_known(name, name, known)
     if settings is not None:
         return replace(settings, **chosen)
     if "steps" not in chosen:

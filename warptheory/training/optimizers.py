@@ -8,7 +8,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from warptheory import networks
-from warptheory.core.errors import ArgumentError, UnknownNameError
+from warptheory.core.checks import check_known
+from warptheory.core.errors import ArgumentError
 
 Groups = list[dict[str, Any]]
 
@@ -59,8 +60,7 @@ def build_optimizer(
 
     Source: I. Loshchilov, F. Hutter, ICLR 2019 (AdamW).
     """
-    if name not in _OPTIMIZERS:
-        raise UnknownNameError("optimizer", name, _OPTIMIZERS)
+    check_known("optimizer", name, _OPTIMIZERS)
     multipliers = {"warping": warping_multiplier}
     groups: Groups = [
         {"params": chosen, "name": group, "weight_decay": decay, "multiplier": multipliers.get(group, 1.0)}

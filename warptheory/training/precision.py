@@ -4,7 +4,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from warptheory.core.errors import ArgumentError, UnknownNameError
+from warptheory.core.checks import check_known
+from warptheory.core.errors import ArgumentError
 
 _TYPES = {"bf16": torch.bfloat16, "fp16": torch.float16, "fp32": torch.float32}
 
@@ -31,8 +32,7 @@ class Precision:
     """
 
     def __init__(self, name: str, device: torch.device) -> None:
-        if name not in _TYPES:
-            raise UnknownNameError("precision", name, _TYPES)
+        check_known("precision", name, _TYPES)
         if name == "fp16" and device.type == "cpu":
             raise ArgumentError("precision", expected="fp32 or bf16 on a CPU", received=name)
         self._name, self._device = name, device

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable
 
-from warptheory.core.errors import UnknownNameError
+from warptheory.core.checks import check_known
 
 
 def _constant(progress: float) -> float:
@@ -44,8 +44,7 @@ def learning_rate_factor(schedule: str, step: int, steps: int, warm_up: int = 0)
 
     Source: I. Loshchilov, F. Hutter, ICLR 2017 (cosine); K. He et al., CVPR 2016, section 4.2 (step).
     """
-    if schedule not in _SCHEDULES:
-        raise UnknownNameError("schedule", schedule, _SCHEDULES)
+    check_known("schedule", schedule, _SCHEDULES)
     if step < warm_up:
         return (step + 1) / (warm_up + 1)
     return _SCHEDULES[schedule]((step - warm_up) / (steps - warm_up))

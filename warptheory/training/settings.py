@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass
 
-from warptheory.core.checks import check_integer, check_number
-from warptheory.core.errors import ArgumentError, UnknownNameError
+from warptheory.core.checks import check_integer, check_known, check_number
+from warptheory.core.errors import ArgumentError
 from warptheory.training import augmentation, optimizers, precision, schedules
 
 
@@ -59,9 +59,9 @@ class TrainingSettings:
             "clip": None if self.clip is None else check_number("clip", self.clip, above=0),
             "augment": _checked_augmentations(self.augment),
         }
-        _check_name("optimizer", self.optimizer, optimizers.names())
-        _check_name("schedule", self.schedule, schedules.names())
-        _check_name("precision", self.precision, precision.names())
+        check_known("optimizer", self.optimizer, optimizers.names())
+        check_known("schedule", self.schedule, schedules.names())
+        check_known("precision", self.precision, precision.names())
         # NumPy's numbers and lists become Python's numbers and tuples, so that equal settings are equal as JSON too.
         for name, value in checked.items():
             object.__setattr__(self, name, value)
@@ -71,13 +71,8 @@ def _checked_augmentations(chosen: object) -> tuple[str, ...]:
     if not isinstance(chosen, tuple | list):
         raise ArgumentError("augment", expected="a tuple of names", received=repr(chosen))
     for name in chosen:
-        _check_name("augment", name, augmentation.names())
+        check_known("augment", name, augmentation.names())
     # The same numbers would be drawn again: two flips would undo each other.
     if len(set(chosen)) < len(chosen):
         raise ArgumentError("augment", expected="each name once", received=chosen)
     return tuple(chosen)
-
-
-def _check_name(argument: str, value: object, names: tuple[str, ...]) -> None:
-    if value not in names:
-        raise UnknownNameError(argument, value, names)

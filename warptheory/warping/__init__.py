@@ -43,24 +43,23 @@ from warptheory.warping.arguments import (
     check_values,
 )
 from warptheory.warping.interpolation import Interpolation
+from warptheory.warping.shapes import GridTensor, ImageTensor, OffsetTensor
 
 _INDEX_BYTES = 8
 _MATRIX_LIMIT = 2**63  # torch numbers the places of a sparse tensor
-# *GdT stands for (d, *T) and for (G, d, *T); an optional axis is more than a shape annotation can say.
-OffsetTensor = Float[Tensor, "B *GdT"]
 
 __all__ = ["Backend", "BackendError", "backend", "hit_counts", "splat", "warp", "warp_gradient", "warp_matrix"]
 
 
 def warp(
-    x: Float[Tensor, "B C *S"],
+    x: ImageTensor,
     offsets: OffsetTensor,
     kernel: str | Kernel = "linear",
     boundary: str = "zeros",
     *,
     knot: str = "right",
     backend: str | None = None,
-) -> Float[Tensor, "B C *T"]:
+) -> GridTensor:
     """Gather x at displaced positions: y[n] = Σₘ k(n + ε[n] − m) x[m].
 
     Args:
@@ -100,7 +99,7 @@ def warp(
 
 
 def splat(
-    g: Float[Tensor, "B C *T"],
+    g: GridTensor,
     offsets: OffsetTensor,
     size: Sequence[int] | None = None,
     kernel: str | Kernel = "linear",
@@ -108,7 +107,7 @@ def splat(
     *,
     knot: str = "right",
     backend: str | None = None,
-) -> Float[Tensor, "B C *S"]:
+) -> ImageTensor:
     """Scatter g to displaced positions, the exact adjoint of `warp` in x: Σₙ k(n + ε[n] − m) g[n].
 
     Args:
@@ -124,9 +123,7 @@ def splat(
         Wᵀg, shape (B, C, *size), dtype and memory layout of g.
 
     Raises:
-        ArgumentError: a shape, dtype, device or size that does not fit, by name of the argument.
-        UnknownNameError: no such kernel or boundary.
-        BackendError: the backend asked for cannot run the call.
+        ArgumentError, UnknownNameError, BackendError: as `warp`.
 
     Source: the transfer (Perron–Frobenius) operator on the grid; arXiv 2511.20800, backward pass.
     """
@@ -171,9 +168,7 @@ def hit_counts(
         The counts, shape (B, G, *S), G = 1 for offsets (B, d, *T); dtype of the offsets.
 
     Raises:
-        ArgumentError: a shape, dtype or size that does not fit, by name of the argument.
-        UnknownNameError: no such kernel or boundary.
-        BackendError: the backend asked for cannot run the call.
+        ArgumentError, UnknownNameError, BackendError: as `warp`.
 
     Source: results B3 (column sums) and B4 (dead inputs).
     """
@@ -183,7 +178,7 @@ def hit_counts(
 
 
 def warp_gradient(
-    x: Float[Tensor, "B C *S"],
+    x: ImageTensor,
     offsets: OffsetTensor,
     kernel: str | Kernel = "linear",
     boundary: str = "zeros",
@@ -208,9 +203,7 @@ def warp_gradient(
         The derivatives per pixel of offset, shape (B, C, d, *T), dtype of x.
 
     Raises:
-        ArgumentError: a shape, dtype, device or size that does not fit, by name of the argument.
-        UnknownNameError: no such kernel or boundary.
-        BackendError: the backend asked for cannot run the call.
+        ArgumentError, UnknownNameError, BackendError: as `warp`.
 
     Source: result A7; at knots: A10.
     """
@@ -260,7 +253,7 @@ def warp_matrix(
 
 
 def backend(
-    x: Float[Tensor, "B C *S"] | None = None,
+    x: ImageTensor | None = None,
     offsets: OffsetTensor | None = None,
     kernel: str | Kernel = "linear",
     boundary: str = "zeros",

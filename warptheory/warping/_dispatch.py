@@ -11,12 +11,12 @@ from functools import cache
 from importlib import import_module
 from typing import cast
 
-from jaxtyping import Float
 from torch import Tensor
 
 from warptheory.core.errors import ArgumentError, WarpTheoryError
 from warptheory.warping.engines.engine import Engine
 from warptheory.warping.interpolation import Interpolation
+from warptheory.warping.shapes import GroupedOffsets, ImageTensor
 
 VARIABLE = "WARPTHEORY_BACKEND"
 REFERENCE = "reference"
@@ -61,8 +61,8 @@ def engine_for(
 
 
 def choose(
-    x: Float[Tensor, "B C *S"],
-    offsets: Float[Tensor, "B G d *T"],
+    x: ImageTensor,
+    offsets: GroupedOffsets,
     interpolation: Interpolation,
     argument: str | None,
     size: Sequence[int] | None = None,

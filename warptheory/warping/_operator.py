@@ -25,36 +25,27 @@ from warptheory.warping._options import WarpOptions
 from warptheory.warping.engines.layout import empty_image, empty_offsets
 from warptheory.warping.interpolation import Orders
 from warptheory.warping.reference import raised, sum_channels
+from warptheory.warping.shapes import GridTensor, GroupedOffsets, ImageTensor
 
 _WORDS = "str kernel, str boundary, str knot, str backend"
 
 
-def gather(
-    x: Float[Tensor, "B C *S"], offsets: Float[Tensor, "B *GdT"], orders: Orders, options: WarpOptions
-) -> Float[Tensor, "B C *T"]:
+def gather(x: ImageTensor, offsets: Float[Tensor, "B *GdT"], orders: Orders, options: WarpOptions) -> GridTensor:
     """Compute (∂ᵅW x)[n] = Σₘ ∂ᵅk(p(n) − m) x[m], differentiably; `orders` is α."""
     found: Tensor = _GATHER(x, offsets, options=(orders, *options))
     return found
 
 
 def scatter(
-    g: Float[Tensor, "B C *T"],
-    offsets: Float[Tensor, "B G d *T"],
-    size: Sequence[int],
-    orders: Orders,
-    options: WarpOptions,
-) -> Float[Tensor, "B C *S"]:
+    g: GridTensor, offsets: GroupedOffsets, size: Sequence[int], orders: Orders, options: WarpOptions
+) -> ImageTensor:
     """Compute (∂ᵅWᵀg)[m] = Σₙ ∂ᵅk(p(n) − m) g[n], differentiably; `orders` is α."""
     found: Tensor = _SCATTER(g, offsets, options=(size, orders, *options))
     return found
 
 
 def gradients(
-    g: Float[Tensor, "B C *T"],
-    x: Float[Tensor, "B C *S"],
-    offsets: Float[Tensor, "B G d *T"],
-    needs: tuple[bool, bool],
-    options: WarpOptions,
+    g: GridTensor, x: ImageTensor, offsets: GroupedOffsets, needs: tuple[bool, bool], options: WarpOptions
 ) -> tuple[Tensor, Tensor]:
     """Compute Wᵀg and ∂L/∂εᵢ = Σ_c g_c ∂ᵢWx_c in one pass, differentiably; empty tensors for what is not needed."""
     found: tuple[Tensor, Tensor] = _GRADIENTS(g, x, offsets, options=(*needs, *options))

@@ -1,11 +1,11 @@
 """Checks of what users pass to the warping operators; each error names the argument."""
 
 from collections.abc import Sequence
-from numbers import Integral
 
 import torch
 from torch import Tensor
 
+from warptheory.core.checks import is_whole
 from warptheory.core.device import memory
 from warptheory.core.errors import ArgumentError
 from warptheory.core.torch_internals import is_plain, is_traced
@@ -115,13 +115,9 @@ def check_size(size: Sequence[int] | None, default: Sequence[int]) -> tuple[int,
     expected = f"{len(default)} positive integers"
     if not isinstance(size, Sequence) or isinstance(size, bytes | bytearray) or len(size) != len(default):
         raise ArgumentError("size", expected=expected, received=size)
-    if not all(_is_whole(n) and n > 0 for n in size):
+    if not all(is_whole(n) and n > 0 for n in size):
         raise ArgumentError("size", expected=expected, received=tuple(size))
     return tuple(n if isinstance(n, int) else int(n) for n in size)  # a traced size stays one
-
-
-def _is_whole(number: object) -> bool:
-    return isinstance(number, int | Integral) and not isinstance(number, bool)
 
 
 def check_room(argument: str, values: int, like: Tensor, received: str, itemsize: int | None = None) -> None:

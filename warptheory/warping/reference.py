@@ -23,6 +23,7 @@ from warptheory.kernels import tap_weights
 from warptheory.warping.boundaries import Boundary
 from warptheory.warping.engines.layout import empty_offsets, laid_out
 from warptheory.warping.interpolation import Interpolation, Orders
+from warptheory.warping.shapes import GridTensor, GroupedOffsets, ImageTensor
 
 # Beyond this many pixels an offset samples nothing, or the edge: the integers that follow stay exact
 # in int64, and float32 has lost the fraction long before.
@@ -30,20 +31,12 @@ WILD = 2.0**30
 
 
 def obstacle(
-    values: Float[Tensor, "B C *S"],
-    offsets: Float[Tensor, "B G d *T"],
-    interpolation: Interpolation,
-    size: Sequence[int] | None = None,
+    values: ImageTensor, offsets: GroupedOffsets, interpolation: Interpolation, size: Sequence[int] | None = None
 ) -> None:
     """Return None: any values (B, C, *S) and offsets (B, G, d, *T) will do."""
 
 
-def gather(
-    x: Float[Tensor, "B C *S"],
-    offsets: Float[Tensor, "B G d *T"],
-    interpolation: Interpolation,
-    orders: Orders,
-) -> Float[Tensor, "B C *T"]:
+def gather(x: ImageTensor, offsets: GroupedOffsets, interpolation: Interpolation, orders: Orders) -> GridTensor:
     """Gather (B, C, *T): (∂ᵅW x)[n] = Σₘ ∂ᵅk(p(n) − m) x[m]."""
     batch, groups, _, *out_size = offsets.shape
     compute = _compute_dtype(x, offsets)
@@ -58,12 +51,8 @@ def gather(
 
 
 def scatter(
-    g: Float[Tensor, "B C *T"],
-    offsets: Float[Tensor, "B G d *T"],
-    size: Sequence[int],
-    interpolation: Interpolation,
-    orders: Orders,
-) -> Float[Tensor, "B C *S"]:
+    g: GridTensor, offsets: GroupedOffsets, size: Sequence[int], interpolation: Interpolation, orders: Orders
+) -> ImageTensor:
     """Scatter (B, C, *size): (∂ᵅWᵀg)[m] = Σₙ ∂ᵅk(p(n) − m) g[n]."""
     batch, groups = offsets.shape[:2]
     compute = _compute_dtype(g, offsets)
@@ -78,12 +67,8 @@ def scatter(
 
 
 def gradients(
-    g: Float[Tensor, "B C *T"],
-    x: Float[Tensor, "B C *S"],
-    offsets: Float[Tensor, "B G d *T"],
-    interpolation: Interpolation,
-    needs: tuple[bool, bool],
-) -> tuple[Float[Tensor, "B C *S"] | None, Float[Tensor, "B G d *T"] | None]:
+    g: GridTensor, x: ImageTensor, offsets: GroupedOffsets, interpolation: Interpolation, needs: tuple[bool, bool]
+) -> tuple[ImageTensor | None, GroupedOffsets | None]:
     """Return Wᵀg (B, C, *S) and Σ_c g_c ∂ᵢWx_c (B, G, d, *T), or the one that is needed."""
     return gradients_by_gathers(gather, scatter, g, x, offsets, interpolation, needs)
 
@@ -91,12 +76,12 @@ def gradients(
 def gradients_by_gathers(
     gather: Callable[..., Tensor],
     scatter: Callable[..., Tensor],
-    g: Float[Tensor, "B C *T"],
-    x: Float[Tensor, "B C *S"],
-    offsets: Float[Tensor, "B G d *T"],
+    g: GridTensor,
+    x: ImageTensor,
+    offsets: GroupedOffsets,
     interpolation: Interpolation,
     needs: tuple[bool, bool],
-) -> tuple[Float[Tensor, "B C *S"] | None, Float[Tensor, "B G d *T"] | None]:
+) -> tuple[ImageTensor | None, GroupedOffsets | None]:
     """Return both gradients, (B, C, *S) and (B, G, d, *T), for an engine without a pass for both."""
     zero = (0,) * offsets.shape[2]
     image_gradient = offset_gradient = None
@@ -113,7 +98,7 @@ def raised(orders: Orders) -> list[Orders]:
     return [tuple(order + (axis == i) for axis, order in enumerate(orders)) for i in range(len(orders))]
 
 
-def sum_channels(values: Float[Tensor, "B C *T"], offsets: Float[Tensor, "B G d *T"]) -> Float[Tensor, "B G *T"]:
+def sum_channels(values: GridTensor, offsets: GroupedOffsets) -> Float[Tensor, "B G *T"]:
     """Sum (B, C, *T) over the channels that share an offset: (B, G, *T)."""
     batch, channels, *grid = values.shape
     groups = offsets.shape[1]
@@ -129,12 +114,7 @@ class Tap:
     inside: Bool[Tensor, "B G *T"] | None
 
 
-def taps(
-    offsets: Float[Tensor, "B G d *T"],
-    size: Sequence[int],
-    interpolation: Interpolation,
-    orders: Orders,
-) -> Iterator[Tap]:
+def taps(offsets: GroupedOffsets, size: Sequence[int], interpolation: Interpolation, orders: Orders) -> Iterator[Tap]:
     """Yield every tap of every position (B, G, *T); weights are products over the axes."""
     per_axis = [
         axis_taps(offsets[:, :, axis], axis, size[axis], interpolation, order) for axis, order in enumerate(orders)
@@ -196,7 +176,7 @@ def _wild_index(offset: Float[Tensor, "B G *T"], size: int, boundary: Boundary) 
 
 
 def axis_matrix(
-    offsets: Float[Tensor, "B G d *T"], axis: int, size: int, interpolation: Interpolation
+    offsets: GroupedOffsets, axis: int, size: int, interpolation: Interpolation
 ) -> Float[Tensor, "B G N M"]:
     """Return what every position reads along one axis of M = `size` pixels, as a dense matrix (B, G, N, M)."""
     offset = offsets[:, :, axis]
@@ -207,9 +187,7 @@ def axis_matrix(
     return dense
 
 
-def warp_matrix(
-    offsets: Float[Tensor, "B G d *T"], size: Sequence[int], interpolation: Interpolation
-) -> Float[Tensor, "B G N M"]:
+def warp_matrix(offsets: GroupedOffsets, size: Sequence[int], interpolation: Interpolation) -> Float[Tensor, "B G N M"]:
     """Assemble W as a sparse tensor (B, G, N, M), N = ∏T rows and M = ∏S columns, each flattened in C order."""
     batch, groups, dim, *out_size = offsets.shape
     shape = (batch, groups, math.prod(out_size), math.prod(size))

@@ -10,7 +10,7 @@ from warptheory.cli import _options as options
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from warptheory.results import Choice, Progress
+    from warptheory.results import Choice
 
 EXAMPLES = "Example:  warptheory sweep A4 --over s=0.1:1:10 --over kernel=linear,keys --rtol 1e-3 --out records"
 GOING_ON = "The same command goes on from there."
@@ -45,34 +45,23 @@ def command(
     goes on from there. Exit code 0 only if every point reached the precision.
     """
     from warptheory import results
-    from warptheory.cli._console import print_json, print_replay, progress_bar, progress_text
+    from warptheory.cli._console import claims_progress, print_json, print_replay
     from warptheory.core import records
     from warptheory.core.text import one_line, printable
 
     swept, fixed = _parameters("over", over), _single(_parameters("given", given or []))
     if replay is not None:
-        options.refuse_beside(
-            "--replay",
-            {
-                "--out": out is not None,
-                "--fresh": fresh,
-                "--workers": workers is not None,
-                "--scheduler": scheduler is not None,
-            },
+        options.refuse_beside_replay(
+            out=out is not None, fresh=fresh, workers=workers is not None, scheduler=scheduler is not None
         )
         table = results.replay_sweep(
             label, replay, quantity, over=swept, given=fixed, seed=seed, device=device, plain=plain
         )
         print_replay(table, as_json=as_json)
-        raise typer.Exit(int((table["failure"] != "").any()))
     folder = None if out is None else records.output_folder(out)
     if folder is not None:
         records.check_free(folder / "sweep.parquet")
-    with progress_bar("sweep") as update:
-
-        def show(done: "Progress") -> None:
-            update(done.share, progress_text(done))
-
+    with claims_progress("sweep") as show:
         table = results.sweep(
             label,
             quantity,

@@ -1,6 +1,6 @@
 """`warptheory verify`: simulate what results claim, and judge it."""
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -49,7 +49,7 @@ def command(
     With --out finished chunks are kept: after an interruption the same command goes on from there.
     """
     from warptheory import results
-    from warptheory.cli._console import print_json, print_replay, progress_bar, progress_text
+    from warptheory.cli._console import claims_progress, print_json, print_replay
     from warptheory.core import records
     from warptheory.core.errors import ArgumentError
     from warptheory.montecarlo import get_profile
@@ -57,32 +57,18 @@ def command(
     if everything == bool(patterns):
         raise ArgumentError("RESULT", expected="labels or patterns, or --all", received=patterns or "none")
     matched = results.match(["*"] if everything else patterns or [])
+    setting: dict[str, Any] = {"kernel": kernel, "dim": dim, "offsets": offsets, "inputs": inputs}
     if replay is not None:
-        options.refuse_beside(
-            "--replay",
-            {
-                "--power": power,
-                "--out": out is not None,
-                "--profile": profile != "quick",
-                "--fresh": fresh,
-                "--workers": workers is not None,
-                "--scheduler": scheduler is not None,
-            },
+        options.refuse_beside_replay(
+            power=power,
+            out=out is not None,
+            profile=profile != "quick",
+            fresh=fresh,
+            workers=workers is not None,
+            scheduler=scheduler is not None,
         )
-        table = results.replay(
-            matched,
-            replay,
-            kernel=kernel,
-            dim=dim,
-            offsets=offsets,
-            inputs=inputs,
-            seed=seed,
-            device=device,
-            plain=plain,
-            again=again,
-        )
+        table = results.replay(matched, replay, **setting, seed=seed, device=device, plain=plain, again=again)
         print_replay(table, as_json=as_json)
-        raise typer.Exit(int((table["failure"] != "").any()))
     if again:
         raise ArgumentError("--again", expected="a chunk to --replay", received="none")
     chosen = get_profile(profile)
@@ -90,17 +76,10 @@ def command(
     path = None if folder is None else folder / ("power.parquet" if power else "verdicts.parquet")
     if path is not None:
         records.check_free(path)
-    with progress_bar("verify") as update:
-
-        def show(done: results.Progress) -> None:
-            update(done.share, progress_text(done))
-
+    with claims_progress("verify") as show:
         table = (results.power if power else results.check)(
             matched,
-            kernel=kernel,
-            dim=dim,
-            offsets=offsets,
-            inputs=inputs,
+            **setting,
             seed=seed,
             device=device,
             profile=chosen,

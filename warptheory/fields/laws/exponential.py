@@ -13,16 +13,12 @@ def exponential() -> Law:
         name="exponential",
         canonical=1 / (1 - sp.I * ARGUMENT),
         density=sp.Piecewise((sp.exp(-ARGUMENT), ARGUMENT >= 0), (0, True)),
-        draw=_draw,
+        draw=np.random.Generator.standard_exponential,
         of_uniform=_of_uniform,
         scale=sp.Symbol("b", positive=True),
         scipy=("expon",),
         source="N. L. Johnson, S. Kotz, N. Balakrishnan, Continuous Univariate Distributions 1, 1994, chapter 19",
     )
-
-
-def _draw(generator: np.random.Generator, shape: tuple[int, ...]) -> ndarray:
-    return generator.standard_exponential(shape)
 
 
 def _of_uniform(u: ndarray) -> ndarray:

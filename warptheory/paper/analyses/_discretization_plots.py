@@ -6,7 +6,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from warptheory.report.panels import Look, draw, letter, select
+from warptheory.report.panels import Look, draw, draw_by_dim, letter, mark, select
 from warptheory.report.style import BLUE, GREEN, GREY, ORANGE, VERMILION, house_style
 
 _SPLINE = "bspline3(prefilter=True)"
@@ -40,23 +40,17 @@ def plot_errors(table: pd.DataFrame) -> Figure:
             if kernel != "nearest":
                 draw(second, select(table, "D5", "mean error", kernel=kernel), look)
         letter(first, "a", "D4: value")
-        first.set_ylabel("mean square error / C(0)")
+        first.set(xlabel="spacing h, for ℓ = 1.5", ylabel="mean square error / C(0)", ylim=(1e-14, 3))
         letter(second, "b", "D5: gradient")
-        second.set_ylabel("mean square error (1/length²)")
-        for axes in (first, second):
-            axes.set_ylim(1e-14, 3)
-            axes.set_xlabel("spacing h, for ℓ = 1.5")
+        second.set(xlabel="spacing h, for ℓ = 1.5", ylabel="mean square error (1/length²)", ylim=(1e-14, 3))
         fields = []
         for name, look in _FIELDS.items():
             rows = select(table, "D3", "mean error, rough field", given=f"field = {name}")
             fields.append(draw(third, rows, look))
         letter(third, "c", "D3: rough fields, linear")
-        third.set_ylabel("mean square error / C(0)")
-        third.set_xlabel("spacing h, for ℓ = 1")
-        third.set_ylim(1e-10, 3)
+        third.set(xlabel="spacing h, for ℓ = 1", ylabel="mean square error / C(0)", ylim=(1e-10, 3))
         for axes in (first, second, third):
-            axes.set_xscale("log")
-            axes.set_yscale("log")
+            axes.set(xscale="log", yscale="log")
         figure.legend(handles=handles, loc="outside upper left", ncols=2, title="(a, b)")
         figure.legend(handles=fields, loc="outside upper right", ncols=3, title="(c)")
     return figure
@@ -109,21 +103,12 @@ def _draw_transfer(axes: Axes, table: pd.DataFrame) -> None:
     looks["bspline3"] = Look("bspline3, no prefilter", GREEN, marker="^")
     handles = [draw(axes, select(table, "D6", "power transfer", kernel=name), look) for name, look in looks.items()]
     axes.set_xticks(np.pi * np.arange(5) / 4, ["0", "π/4", "π/2", "3π/4", "π"])
-    axes.set_ylim(0, 1.04)
-    axes.set_xlabel("frequency ω (radians per pixel)")
-    axes.set_ylabel("power kept")
+    axes.set(xlabel="frequency ω (radians per pixel)", ylabel="power kept", ylim=(0, 1.04))
     axes.legend(handles=handles, loc="lower left")
 
 
 def _draw_aliasing(axes: Axes, table: pd.DataFrame) -> None:
-    handles = []
-    for dim, (colour, marker) in {1: (BLUE, "o"), 2: (VERMILION, "s")}.items():
-        rows = select(table, "D7", "share beyond Nyquist", dim=dim)
-        handles.append(draw(axes, rows, Look(f"d = {dim}", colour, marker=marker)))
-    axes.set_xscale("log")
-    axes.set_xticks([0.1, 0.3, 1, 3, 8], ["0.1", "0.3", "1", "3", "8"])
-    axes.set_xticks([], minor=True)
-    axes.set_ylim(0, None)
-    axes.set_xlabel("spread s of the offsets")
-    axes.set_ylabel("share of Var y")
+    handles = draw_by_dim(axes, table, "D7", "share beyond Nyquist")
+    axes.set(xlabel="spread s of the offsets", ylabel="share of Var y", xscale="log", ylim=(0, None))
+    mark(axes.xaxis, 0.1, 0.3, 1, 3, 8)
     axes.legend(handles=handles, loc="upper left")

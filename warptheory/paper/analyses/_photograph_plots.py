@@ -7,7 +7,7 @@ from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from warptheory.report.panels import Look, letter
+from warptheory.report.panels import Look, letter, stripe_rows
 from warptheory.report.style import BLUE, GREEN, GREY, ORANGE, VERMILION, house_style
 
 PURPLE = "#CC79A7"  # the palette's next
@@ -45,16 +45,10 @@ def plot_photographs(errors: pd.DataFrame, agreement: pd.DataFrame) -> Figure:
                 chosen = (photographs["quantity"] == quantity) & (photographs["spectrum"] == spectrum)
                 _draw_agreement(panel, photographs[chosen])
                 letter(panel, "abcd"[2 * row + column], f"{label}, {name}")
-                panel.set_xlabel(f"predicted squared error ({_UNITS[quantity]})")
-                panel.set_ylabel(f"measured squared error ({_UNITS[quantity]})")
-                panel.text(
-                    0.97,
-                    0.04,
-                    _numbers(agreement, quantity, spectrum),
-                    transform=panel.transAxes,
-                    ha="right",
-                    fontsize=8,
-                )
+                error = f"squared error ({_UNITS[quantity]})"
+                panel.set(xlabel=f"predicted {error}", ylabel=f"measured {error}")
+                numbers = _numbers(agreement, quantity, spectrum)
+                panel.text(0.97, 0.04, numbers, transform=panel.transAxes, ha="right", fontsize=8)
         handles = [_handle(look) for look in _KERNELS.values()]
         handles.append(Line2D([], [], color=GREY, linewidth=0.9, linestyle="--", label="measured = predicted"))
         figure.legend(handles=handles, loc="outside upper center", ncols=4)
@@ -80,10 +74,10 @@ def plot_limits(errors: pd.DataFrame, displacements: pd.DataFrame) -> Figure:
         figure = Figure(figsize=(7.2, 4.4), layout="constrained")
         shares, tails, deformations = figure.subplots(1, 3, width_ratios=(1.15, 1, 1.25))
         _draw_by_image(shares, shown, order, "edge_share")
-        shares.axvline(shown["edge_pixels"].iloc[0], color=GREY, linewidth=0.9, linestyle="--")
+        share = shown["edge_pixels"].iloc[0]
+        shares.axvline(share, color=GREY, linewidth=0.9, linestyle="--")
         shares.set_yticks(range(len(order)), [name.replace("_", " ") for name in order])
-        shares.set_xlim(0, 1)
-        shares.set_xlabel(f"share of the squared error in\n{shown['edge_pixels'].iloc[0]:.0%} of the pixels, at edges")
+        shares.set(xlabel=f"share of the squared error in\n{share:.0%} of the pixels, at edges", xlim=(0, 1))
         letter(shares, "a", f"{_SHOWN_KERNEL}: errors at edges")
         _draw_by_image(tails, shown, order, "excess_kurtosis")
         tails.set_yticks(range(len(order)), [])
@@ -105,16 +99,9 @@ def plot_limits(errors: pd.DataFrame, displacements: pd.DataFrame) -> Figure:
 
 def _handle(look: Look) -> Line2D:
     """Return what stands for points in a legend."""
-    inside = "white" if look.hollow else look.colour
+    colour, inside = look.colour, "white" if look.hollow else look.colour
     return Line2D(
-        [],
-        [],
-        color=look.colour,
-        linestyle="",
-        marker=look.marker,
-        markersize=5,
-        markerfacecolor=inside,
-        label=look.label,
+        [], [], color=colour, linestyle="", marker=look.marker, markersize=5, markerfacecolor=inside, label=look.label
     )
 
 
@@ -139,10 +126,7 @@ def _draw_agreement(axes: Axes, rows: pd.DataFrame) -> None:
             elinewidth=0.6,
             zorder=2,
         )
-    axes.set_xscale("log")
-    axes.set_yscale("log")
-    axes.set_xlim(low, high)
-    axes.set_ylim(low, high)
+    axes.set(xscale="log", yscale="log", xlim=(low, high), ylim=(low, high))
 
 
 def _numbers(agreement: pd.DataFrame, quantity: str, spectrum: str) -> str:
@@ -158,8 +142,7 @@ def _numbers(agreement: pd.DataFrame, quantity: str, spectrum: str) -> str:
 
 def _draw_by_image(axes: Axes, rows: pd.DataFrame, order: list[str], column: str) -> None:
     """Draw a number of each photograph, full, and of its Gaussian field, hollow, on one row."""
-    for row in range(0, len(order), 2):
-        axes.axhspan(row - 0.5, row + 0.5, color=GREY, alpha=0.06, linewidth=0)
+    stripe_rows(axes, len(order))
     for quantity, look in _QUANTITIES.items():
         for field in _FIELDS:
             found = rows[(rows["quantity"] == quantity) & (rows["field"] == field)].set_index("image")[column]
@@ -198,7 +181,6 @@ def _draw_displacements(axes: Axes, rows: pd.DataFrame) -> None:
     axes.set_yscale("log")
     spreads = np.unique(rows["spread"])
     axes.set_xticks(spreads, [f"{spread:g}" for spread in spreads])
-    axes.set_xlabel("spread of the offsets (pixels)")
-    axes.set_ylabel("E |x∘φ − x|² over its prediction")
+    axes.set(xlabel="spread of the offsets (pixels)", ylabel="E |x∘φ − x|² over its prediction")
     axes.set_ylim(top=3000)
     axes.legend(loc="upper left")

@@ -15,22 +15,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from warptheory import montecarlo, results
-from warptheory.core import records
+from warptheory import results
 from warptheory.paper.analyses._backward_plots import plot_reading, plot_slopes, plot_two_passes
-from warptheory.paper.curves import extended, of_layers, points_of
+from warptheory.paper.curves import extended, manifest_of, of_layers, points_of, write_curves
 from warptheory.paper.entries import Analysis, Cost, Plot, RunSettings, Section
-from warptheory.results import (
-    PIXEL,
-    UNIT_INPUT,
-    Curve,
-    CurvePoint,
-    Quantity,
-    Setting,
-    evenly_spaced,
-    with_estimate,
-    write_points,
-)
+from warptheory.results import PIXEL, Curve, CurvePoint, Quantity, Setting, evenly_spaced, with_estimate
 from warptheory.results.backward import constants, folding, stacked_gradients
 from warptheory.symbolic import ExcessKurtosis, Expectation, IIDField, OffsetField, Variance, WideOffsets, warp
 
@@ -186,13 +175,11 @@ class ResponseExperiment:
 def run(settings: RunSettings) -> Path:
     """Compute and write the record; return its path."""
     seed, device, thin = settings.seed, settings.device, settings.thin
-    montecarlo.check_device(device)
     parts = (second_moments, tails, response_to_ones, dead_inputs, column_sums, folds, jensen, growth)
     curves = [*(curve for part in parts for curve in part()), *stacked(LAYERS[::thin])]
     points = list(points_of(curves, settings))
     points += [*responses(seed, device, thin), *(curve.limit() for curve in limits())]
-    manifest = records.Manifest(__name__, seed, device, {"thin": thin, **UNIT_INPUT})
-    return write_points(records.output_folder(settings.out) / "backward_asymmetry.parquet", points, manifest)
+    return write_curves(points, manifest_of(__name__, settings), settings)
 
 
 ANALYSIS = Analysis(

@@ -19,6 +19,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -27,13 +28,14 @@ from jaxtyping import Float
 from numpy import ndarray
 from torch import Tensor
 
-from warptheory import montecarlo, results, warping
+from warptheory import results, warping
 from warptheory.core import records
 from warptheory.fields import CovarianceFunction, Exponential, FieldSampler, Matern, SquaredExponential
 from warptheory.paper.analyses._discretization_plots import plot_errors, plot_orders
-from warptheory.paper.curves import points_of
+from warptheory.paper.curves import manifest_of, points_of, write_curves
 from warptheory.paper.entries import Analysis, Cost, Plot, ReadmeTable, RunSettings, Section
-from warptheory.results import UNIT_INPUT, Curve, CurvePoint, evenly_spaced, with_estimate, write_points
+from warptheory.report import Columns, markdown_table, table_rows
+from warptheory.results import Curve, CurvePoint, evenly_spaced, with_estimate
 
 SPLINE = "bspline3(prefilter=True)"
 QUANTITIES = {
@@ -303,38 +305,40 @@ def orders(table: pd.DataFrame, seed: int) -> Iterator[FittedOrder]:
 def run(settings: RunSettings) -> Path:
     """Compute and write the records, with at least the points that orders need; return the path of the first."""
     seed, device, thin = settings.seed, settings.device, settings.thin
-    montecarlo.check_device(device)
     curves = [
         replace(c, simulated=c.simulated[: max(3, len(c.simulated) // thin)], values=c.values[::thin]) for c in errors()
     ]
     points = list(points_of(curves, replace(settings, thin=1)))
     points += points_of((*transfers(), *aliasing()), settings)
     points += [*on_the_lag_side(), *rough_errors(seed, device, thin)]
-    manifest = records.Manifest(__name__, seed, device, {"thin": thin, "length": LENGTH, "level": 0.95, **UNIT_INPUT})
-    folder = records.output_folder(settings.out)
-    path = write_points(folder / "discretization_error.parquet", points, manifest)
+    manifest = manifest_of(__name__, settings, length=LENGTH, level=0.95)
+    path = write_curves(points, manifest, settings)
     found = pd.DataFrame(asdict(order) for order in orders(records.read_table(path), seed))
-    records.write_table(folder / "discretization_orders.parquet", found, manifest)
+    records.write_table(path.with_name("discretization_orders.parquet"), found, manifest)
     return path
 
 
 def orders_table(orders: pd.DataFrame) -> str:
     """Return a Markdown table of fitted orders in the spacing of the grid, with their 95 % intervals."""
-    lines = ["| error | kernel | field | order for h → 0 | fitted | its closed form |", "|---|---|---|---|---|---|"]
-    for row in orders.to_dict(orient="records"):
-        error = f"{row['result']}: {row['scale']}, {row['error']}, {row['source']}"
+
+    def fitted(row: Mapping[str, Any]) -> str:
         interval = "" if row["source"] == "closed form" else f" ({row['low']:.3f} to {row['high']:.3f})"
-        fitted = f"{row['fitted']:.3f}{interval}"
-        lines.append(
-            f"| {error} | {row['kernel']} | {row['field']} | {row['expected']:g} | {fitted} "
-            f"| {row['closed_form']:.3f} |"
-        )
+        return f"{row['fitted']:.3f}{interval}"
+
+    columns: Columns = {
+        "error": "{result}: {scale}, {error}, {source}",
+        "kernel": "{kernel}",
+        "field": "{field}",
+        "order for h → 0": "{expected:g}",
+        "fitted": fitted,
+        "its closed form": "{closed_form:.3f}",
+    }
     footer = (
         "Slopes of log error against log h; in brackets 95 % intervals from the standard errors between independent "
         "rows, and beside them the slope of the closed form over the same spacings, which differs from the limit by "
         f"higher orders (seed {orders['seed'].iloc[0]})."
     )
-    return "\n".join([*lines, "", footer])
+    return markdown_table(table_rows(orders), columns, footer)
 
 
 ANALYSIS = Analysis(

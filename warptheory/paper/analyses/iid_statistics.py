@@ -13,13 +13,12 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from warptheory import montecarlo, results
-from warptheory.core import records
-from warptheory.paper.curves import of_layers, points_of
+from warptheory import results
+from warptheory.paper.curves import manifest_of, of_layers, points_of, write_curves
 from warptheory.paper.entries import Analysis, Cost, Plot, RunSettings, Section
-from warptheory.report.panels import Look, draw, letter, select
+from warptheory.report.panels import Look, draw, draw_by_dim, letter, mark, select
 from warptheory.report.style import BLUE, GREEN, GREY, VERMILION, house_style
-from warptheory.results import UNIT_INPUT, Curve, Setting, evenly_spaced, write_points
+from warptheory.results import Curve, Setting, evenly_spaced
 from warptheory.results.iid import stacks
 from warptheory.symbolic import Variance, WideOffsets
 
@@ -79,12 +78,8 @@ def stacked_variance(setting: Setting, layers: int) -> WideOffsets:
 
 def run(settings: RunSettings) -> Path:
     """Compute and write the record; return its path."""
-    seed, device, thin = settings.seed, settings.device, settings.thin
-    montecarlo.check_device(device)
-    curves = [*forward_gain(), *kurtosis(), *covariance(), *curvature(), *stacked(LAYERS[::thin])]
-    points = list(points_of(curves, settings))
-    manifest = records.Manifest(__name__, seed, device, {"thin": thin, **UNIT_INPUT})
-    return write_points(records.output_folder(settings.out) / "iid_statistics.parquet", points, manifest)
+    curves = [*forward_gain(), *kurtosis(), *covariance(), *curvature(), *stacked(LAYERS[:: settings.thin])]
+    return write_curves(list(points_of(curves, settings)), manifest_of(__name__, settings), settings)
 
 
 _KERNELS = {"linear": (BLUE, "o"), "keys": (VERMILION, "s"), "gauss(0.5)": (GREEN, "^")}
@@ -102,9 +97,7 @@ def plot_forward(table: pd.DataFrame) -> Figure:
         for axes, name, dim in ((first, "a", 1), (second, "b", 2)):
             handles = _by_kernel(axes, table, "A4", "variance", dim)
             letter(axes, name, f"A4: forward gain, d = {dim}")
-            axes.set_xlabel("spread s of normal offsets (pixels)")
-            axes.set_ylabel("Var y / Var x")
-            axes.set_ylim(0, 1.04)
+            axes.set(xlabel="spread s of normal offsets (pixels)", ylabel="Var y / Var x", ylim=(0, 1.04))
         first.legend(handles=handles, loc="lower left")
         _draw_kurtosis(third, table)
         _draw_stacks(fourth, table)
@@ -124,8 +117,7 @@ def plot_displacement(table: pd.DataFrame) -> Figure:
             axes.axhline(0, color=GREY, linewidth=0.6)
             handles = _by_kernel(axes, table, "A6", "covariance at a displacement", dim)
             letter(axes, name, f"A6: covariance of two values, d = {dim}")
-            axes.set_xlabel("displacement Δ along every axis (pixels)")
-            axes.set_ylabel("Cov(y, y′) / Var x")
+            axes.set(xlabel="displacement Δ along every axis (pixels)", ylabel="Cov(y, y′) / Var x")
         first.legend(handles=handles, loc="upper right")
         for axes, name, kernel in ((third, "c", "linear"), (fourth, "d", "keys")):
             handles = _draw_curvature(axes, table, kernel)
@@ -156,24 +148,15 @@ def _draw_kurtosis(axes: Axes, table: pd.DataFrame) -> None:
             )
     letter(axes, "c", "A5: tails of y for normal x")
     axes.set_xticks(range(len(_KERNELS)), list(_KERNELS))
-    axes.set_xlim(-0.5, len(_KERNELS) - 0.5)
-    axes.set_xlabel("kernel")
-    axes.set_ylabel("excess kurtosis")
-    axes.set_ylim(0, 0.36)
+    axes.set(xlabel="kernel", ylabel="excess kurtosis", xlim=(-0.5, len(_KERNELS) - 0.5), ylim=(0, 0.36))
 
 
 def _draw_stacks(axes: Axes, table: pd.DataFrame) -> None:
-    handles = []
-    for dim, colour, marker in ((1, BLUE, "o"), (2, VERMILION, "s")):
-        rows = select(table, "A9", "variance after L layers, wide offsets", dim=dim)
-        handles.append(draw(axes, rows, Look(f"d = {dim}", colour, marker=marker)))
+    handles = draw_by_dim(axes, table, "A9", "variance after L layers, wide offsets")
     letter(axes, "d", "A9: forward through stacked warps")
-    axes.set_yscale("log")
-    axes.set_yticks([0.05, 0.1, 0.2, 0.5], ["0.05", "0.1", "0.2", "0.5"])
-    axes.set_yticks([], minor=True)
+    axes.set(xlabel="layers L", ylabel="Var y / Var x", yscale="log")
+    mark(axes.yaxis, 0.05, 0.1, 0.2, 0.5)
     axes.set_xticks(sorted(table.loc[table["result"] == "A9", "value"].unique()))
-    axes.set_xlabel("layers L")
-    axes.set_ylabel("Var y / Var x")
     axes.legend(handles=handles, loc="lower left")
 
 
@@ -184,8 +167,7 @@ def _draw_curvature(axes: Axes, table: pd.DataFrame, kernel: str) -> list[Line2D
         "curvature by automatic differentiation": Look("automatic differentiation", VERMILION, "--", "s", hollow=True),
     }
     axes.axhline(0, color=GREY, linewidth=0.6)
-    axes.set_xlabel("displacement Δ from the target (pixels)")
-    axes.set_ylabel("curvature / Var x (1/pixel²)")
+    axes.set(xlabel="displacement Δ from the target (pixels)", ylabel="curvature / Var x (1/pixel²)")
     return [draw(axes, select(table, "A11", quantity, kernel=kernel), look) for quantity, look in looks.items()]
 
 

@@ -16,7 +16,7 @@ from warptheory import warping
 from warptheory.core import records
 from warptheory.paper.benchmarks.warp import grid_sample
 from warptheory.paper.entries import Analysis, Cost, Plot, ReadmeTable, RunSettings, Section
-from warptheory.report import house_style
+from warptheory.report import Columns, house_style, markdown_table, table_rows
 from warptheory.report.style import BLUE, VERMILION
 
 RECORD = "operator_accuracy.parquet"
@@ -85,8 +85,7 @@ def plot_accuracy(accuracy: pd.DataFrame) -> Figure:
                 axes.loglog(rows["width"], rows[quantity], line, color=colour, marker=marker, markersize=4, label=label)
         axes.set_xscale("log", base=2)
         axes.set_xticks(accuracy["width"].unique(), [str(width) for width in accuracy["width"].unique()])
-        axes.set_xlabel("width of the image (pixels)")
-        axes.set_ylabel("largest float32 error / largest value")
+        axes.set(xlabel="width of the image (pixels)", ylabel="largest float32 error / largest value")
         axes.set_ylim(top=3)
         axes.legend(ncols=2, fontsize=6.5, loc="upper left")
     return figure
@@ -94,14 +93,15 @@ def plot_accuracy(accuracy: pd.DataFrame) -> Figure:
 
 def accuracy_table(accuracy: pd.DataFrame) -> str:
     """Return a Markdown table of the largest float32 errors over the width of the image."""
-    quantities = ("forward", "image_gradient", "offset_gradient")
-    titles = " | ".join(quantity.replace("_", " ") for quantity in quantities)
-    lines = [f"| width | operator | {titles} |", "|---|---|---|---|---|"]
-    for row in accuracy.to_dict(orient="records"):
-        errors = " | ".join(f"{row[quantity]:.1e}" for quantity in quantities)
-        lines.append(f"| {row['width']} | `{row['operator']}` | {errors} |")
+    columns: Columns = {
+        "width": "{width}",
+        "operator": "`{operator}`",
+        "forward": "{forward:.1e}",
+        "image gradient": "{image_gradient:.1e}",
+        "offset gradient": "{offset_gradient:.1e}",
+    }
     footer = f"Largest float32 error against float64, relative to the largest value (seed {accuracy['seed'].iloc[0]})."
-    return "\n".join([*lines, "", footer])
+    return markdown_table(table_rows(accuracy), columns, footer)
 
 
 ANALYSIS = Analysis(

@@ -13,7 +13,7 @@ from markupsafe import Markup
 from warptheory import results
 from warptheory.paper.claims import write_judged
 from warptheory.paper.entries import Analysis, Cost, ReadmeTable, ReportPassage, RunSettings, Section
-from warptheory.report import fragment, html_table
+from warptheory.report import fragment, html_table, markdown_table
 
 RECORD = "power.parquet"
 
@@ -56,9 +56,8 @@ def _counts(planted: pd.DataFrame, kinds: Iterable[str]) -> dict[str, str]:
 
 def power_table(planted: pd.DataFrame) -> str:
     """Return a Markdown table of the planted errors, and of how many were refused."""
-    lines = ["| planted error | refused |", "|---|---|"]
-    for kind, found in planted.groupby("error", sort=False):
-        lines.append(f"| {kind} | {found['refused'].sum()} of {len(found)} |")
+    kinds = planted["error"].dropna().unique()
+    rows = [{"kind": kind, "refused": text} for kind, text in _counts(planted, kinds).items()]
     footer = (
         f"Planted in the closed forms of {planted['result'].nunique()} results, in every setting in which they are "
         f"checked (seed {planted['seed'].iloc[0]:.0f}): scaled by the smallest error that matters, the whole sign "
@@ -66,7 +65,7 @@ def power_table(planted: pd.DataFrame) -> str:
         "where that changes the value by as much. Not planted: "
         f"{results.not_planted(planted)}."
     )
-    return "\n".join([*lines, "", footer])
+    return markdown_table(rows, {"planted error": "{kind}", "refused": "{refused}"}, footer)
 
 
 ANALYSIS = Analysis(

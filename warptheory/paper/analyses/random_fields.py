@@ -26,14 +26,13 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from torch import Tensor
 
-from warptheory import montecarlo, results
-from warptheory.core import records
+from warptheory import results
 from warptheory.fields import FieldSampler, SquaredExponential
-from warptheory.paper.curves import points_of
+from warptheory.paper.curves import manifest_of, points_of, write_curves
 from warptheory.paper.entries import Analysis, Cost, Plot, RunSettings, Section
-from warptheory.report.panels import LineStyle, Look, draw, letter, select
+from warptheory.report.panels import LineStyle, Look, draw, draw_by_dim, letter, mark, select
 from warptheory.report.style import BLUE, GREEN, GREY, ORANGE, VERMILION, house_style
-from warptheory.results import UNIT_INPUT, Curve, CurvePoint, evenly_spaced, with_estimate, write_points
+from warptheory.results import Curve, CurvePoint, evenly_spaced, with_estimate
 from warptheory.results.discretization.gradient_growth import GrowthInLayers
 
 DIMS = (1, 2)
@@ -163,17 +162,14 @@ def grown(point: CurvePoint, start: float, seed: int, device: str) -> CurvePoint
 def run(settings: RunSettings) -> Path:
     """Compute and write the record; return its path."""
     seed, device, thin = settings.seed, settings.device, settings.thin
-    montecarlo.check_device(device)
     curves = (*moved_covariance(), *roughening(), *displacements(), *interpolation())
     points = list(points_of(curves, settings))
     points += [*worst_cases(seed, device, thin), *layers(seed, device, thin)]
-    manifest = records.Manifest(__name__, seed, device, {"thin": thin, "layers": dict(LAYERED), **UNIT_INPUT})
-    return write_points(records.output_folder(settings.out) / "random_fields.parquet", points, manifest)
+    return write_curves(points, manifest_of(__name__, settings, layers=dict(LAYERED)), settings)
 
 
-_DIMS = {1: (BLUE, "o"), 2: (VERMILION, "s")}
+_SPREAD = "spread s of the offsets (pixels)"
 _SPREADS = ((GREEN, "^"), (BLUE, "o"), (VERMILION, "s"))
-_ON_GRID = "gradient variance on the grid after L layers"
 _KERNELS = {
     "nearest": Look("nearest, simulated", GREY, marker="v", hollow=True),
     "bspline3(prefilter=True)": Look("bspline3, prefiltered, simulated", ORANGE, marker="D"),
@@ -218,17 +214,13 @@ def plot_interpolated_fields(table: pd.DataFrame) -> Figure:
                 style: LineStyle = "--" if line == "--" else "-"
                 rows = select(table, "C4", quantity, kernel=kernel, dim=dim)
                 handles.append(draw(axes, rows, Look(f"{kernel}, d = {dim}", colour, style, marker)))
-            axes.set_xscale("log")
-            axes.set_xticks([0.2, 0.5, 1, 2, 5, 10], ["0.2", "0.5", "1", "2", "5", "10"])
-            axes.set_xticks([], minor=True)
-            axes.set_xlabel("length ℓ/h of the field (pixels)")
+            axes.set(xlabel="length ℓ/h of the field (pixels)", xscale="log")
+            mark(axes.xaxis, 0.2, 0.5, 1, 2, 5, 10)
         letter(panels[0], "a", "C4: variance")
-        panels[0].set_ylabel("Var y / C(0)")
-        panels[0].set_ylim(0.4, 1.04)
+        panels[0].set(ylabel="Var y / C(0)", ylim=(0.4, 1.04))
         panels[0].legend(handles=handles, loc="lower right")
         letter(panels[1], "b", "C4: offset gradient")
-        panels[1].set_ylabel("Var ∂₁Wx · h² / C(0)")
-        panels[1].set_yscale("log")
+        panels[1].set(ylabel="Var ∂₁Wx · h² / C(0)", yscale="log")
     return figure
 
 
@@ -239,68 +231,45 @@ def _draw_covariance(axes: Axes, table: pd.DataFrame) -> None:
     for given, (colour, marker) in zip(spreads, _SPREADS, strict=True):
         look = Look(f"s = {_number(given):g} px", colour, marker=marker)
         handles.append(draw(axes, rows[rows["given"] == given], look))
-    axes.set_xlabel("lag t (pixels)")
-    axes.set_ylabel("Cov(y(0), y(t)) / C(0)")
+    axes.set(xlabel="lag t (pixels)", ylabel="Cov(y(0), y(t)) / C(0)")
     axes.legend(handles=handles, loc="upper right", title="spread of the offsets")
 
 
 def _draw_roughening(axes: Axes, table: pd.DataFrame) -> None:
-    handles = []
-    for dim, (colour, marker) in _DIMS.items():
-        rows = select(table, "C3", "slope variance", dim=dim)
-        handles.append(draw(axes, rows, Look(f"d = {dim}", colour, marker=marker)))
-    axes.set_xlabel("spread s of the offsets (pixels)")
-    axes.set_ylabel("slope variance λ₂(y) (1/pixel²)")
-    axes.set_ylim(0, None)
+    handles = draw_by_dim(axes, table, "C3", "slope variance")
+    axes.set(xlabel=_SPREAD, ylabel="slope variance λ₂(y) (1/pixel²)", ylim=(0, None))
     axes.legend(handles=handles, loc="upper left")
 
 
 def _draw_layers(axes: Axes, table: pd.DataFrame) -> None:
     """Draw growth in the continuum, the ceiling, and what three kernels make of it."""
-    handles = [
-        draw(
-            axes,
-            select(table, "C3", "gradient variance of the continuum after L layers"),
-            Look("continuum (C3)", GREEN, "--"),
-        )
-    ]
-    ceiling = float(select(table, "C4", "largest gradient variance on the grid")["theory"].iloc[0])
+    handles = [draw(axes, select(table, "C3", CONTINUUM), Look("continuum (C3)", GREEN, "--"))]
+    ceiling = float(select(table, "C4", CEILING)["theory"].iloc[0])
     axes.axhline(ceiling, color=GREY, linestyle=":", linewidth=1.2)
     handles.append(Line2D([], [], color=GREY, linestyle=":", linewidth=1.2, label="ceiling 2C(0)/h²"))
     for kernel, look in _KERNELS.items():
-        rows = select(table, "D9", _ON_GRID, kernel=kernel)
+        rows = select(table, "D9", ON_GRID, kernel=kernel)
         handle = draw(axes, rows, look)
         if rows["theory"].isna().all():
             handle.set_linestyle("")
         handles.append(handle)
-    axes.set_yscale("log")
-    axes.set_ylim(0.02, 250)
-    axes.set_yticks([0.1, 1], ["0.1", "1"])
-    axes.set_yticks([], minor=True)
+    axes.set(xlabel="layers L", ylabel="gradient variance (1/pixel²)", yscale="log", ylim=(0.02, 250))
+    mark(axes.yaxis, 0.1, 1)
     axes.set_xticks([0, 4, 8, 12, 16])
-    axes.set_xlabel("layers L")
-    axes.set_ylabel("gradient variance (1/pixel²)")
     axes.legend(handles=handles, loc="upper left")
 
 
 def _draw_displacement(axes: Axes, table: pd.DataFrame) -> None:
-    handles = []
-    for dim, (colour, marker) in _DIMS.items():
-        rows = select(table, "C6", "displacement error", dim=dim)
-        handles.append(draw(axes, rows, Look(f"C6, d = {dim}", colour, marker=marker)))
+    handles = draw_by_dim(axes, table, "C6", "displacement error", "C6, ")
     small = select(table, "C6", "displacement error, small offsets")
     handles.append(draw(axes, small, Look("λ₂ s², d = 1", BLUE, "-.", width=0.9)))
-    bound = select(table, "C6", "worst case of the displacement error", dim=1)
+    bound = select(table, "C6", WORST_CASE, dim=1)
     (line,) = axes.plot(bound["value"], bound["estimate"], color=GREEN, linestyle="--", linewidth=1.2)
     line.set_label("worst case, d = 1")
     axes.axhline(2, color=GREY, linestyle=":", linewidth=1.2)
     handles += [line, Line2D([], [], color=GREY, linestyle=":", linewidth=1.2, label="2C(0)")]
-    axes.set_xscale("log")
-    axes.set_yscale("log")
-    axes.set_ylim(1e-3, 30)
+    axes.set(xlabel=_SPREAD, ylabel="E |x∘φ − x|² / C(0)", xscale="log", yscale="log", ylim=(1e-3, 30))
     axes.set_xticks([0.1, 1, 10], ["0.1", "1", "10"])
-    axes.set_xlabel("spread s of the offsets (pixels)")
-    axes.set_ylabel("E |x∘φ − x|² / C(0)")
     axes.legend(handles=handles, loc="lower right")
 
 

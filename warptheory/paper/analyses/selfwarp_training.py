@@ -34,7 +34,7 @@ from warptheory.paper.entries import (
     RunSettings,
     Section,
 )
-from warptheory.report import Columns, fragment, house_style, html_table, table_rows
+from warptheory.report import Columns, fragment, house_style, html_table, markdown_table, table_rows
 from warptheory.report.style import BLUE, GREY
 from warptheory.stability import monitor
 from warptheory.training import TrainedModel, TrainingRun, TrainingSettings, history_table, train
@@ -237,16 +237,19 @@ def _labels(rows: pd.DataFrame) -> pd.Series:
 
 def networks_table(accuracy: pd.DataFrame) -> str:
     """Return a Markdown table of the networks with and without warps."""
-    heads = ("data", "network", "steps × batch", "test accuracy", "lowest to highest", "published")
-    lines = [f"| {' | '.join(heads)} |", "|---" * len(heads) + "|"]
-    summary = accuracy_summary(accuracy).to_dict(orient="records")
-    for row in summary:
-        published = "" if pd.isna(row["published_accuracy"]) else f"{100 * row['published_accuracy']:.0f} %"
-        lines.append(
-            f"| {row['data']} | {row['network']} | {row['steps']:.0f} × {row['batch']:.0f} "
-            f"| {100 * row['mean']:.1f} ± {100 * row['std']:.1f} % "
-            f"| {100 * row['min']:.1f} to {100 * row['max']:.1f} % | {published} |"
-        )
+
+    def published(row: Mapping[str, Any]) -> str:
+        return "" if pd.isna(row["published_accuracy"]) else f"{100 * row['published_accuracy']:.0f} %"
+
+    columns: Columns = {
+        "data": "{data}",
+        "network": "{network}",
+        "steps × batch": "{steps:.0f} × {batch:.0f}",
+        "test accuracy": lambda row: f"{100 * row['mean']:.1f} ± {100 * row['std']:.1f} %",
+        "lowest to highest": lambda row: f"{100 * row['min']:.1f} to {100 * row['max']:.1f} %",
+        "published": published,
+    }
+    summary = table_rows(accuracy_summary(accuracy))
     sources = {row["data"]: row["published_by"] for row in summary if row["published_by"]}
     seeds = sorted(accuracy["seed"].unique())
     footer = (
@@ -255,7 +258,7 @@ def networks_table(accuracy: pd.DataFrame) -> str:
         f"and learn at {accuracy['warping_multiplier'].iloc[0]:g} of the learning rate. Published: "
         f"{'; '.join(f'{data}, {source}' for data, source in sources.items())}."
     )
-    return "\n".join([*lines, "", footer])
+    return markdown_table(summary, columns, footer)
 
 
 def accuracies(accuracy: pd.DataFrame) -> Markup:

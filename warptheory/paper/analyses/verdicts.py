@@ -4,7 +4,9 @@ Writes `verdicts.parquet`, a row for each claim. Finished chunks are kept beside
 same run goes on from there.
 """
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 from markupsafe import Markup
@@ -14,8 +16,8 @@ from matplotlib.figure import Figure
 from warptheory import results
 from warptheory.paper.claims import write_judged
 from warptheory.paper.entries import Analysis, Cost, Plot, ReadmeTable, ReportPassage, RunSettings, Section
-from warptheory.report import fragment
-from warptheory.report.panels import Look
+from warptheory.report import Columns, fragment, markdown_table, table_rows
+from warptheory.report.panels import Look, stripe_rows
 from warptheory.report.style import BLUE, GREY, ORANGE, VERMILION, house_style
 
 RECORD = "verdicts.parquet"
@@ -44,8 +46,7 @@ def plot_deviations(verdicts: pd.DataFrame) -> Figure:
     with house_style():
         figure = Figure(figsize=(7.2, 0.9 + 0.19 * len(order)), layout="constrained")
         axes = figure.subplots()
-        for row in range(0, len(order), 2):
-            axes.axhspan(row - 0.5, row + 0.5, color=GREY, alpha=0.06, linewidth=0)
+        stripe_rows(axes, len(order))
         for edge in (-1, 1):
             axes.axvline(edge, color=GREY, linewidth=0.8, linestyle="--")
         axes.axvline(0, color=GREY, linewidth=0.8)
@@ -95,17 +96,21 @@ run with the real operator. In this run:
 
 def verdict_table(verdicts: pd.DataFrame) -> str:
     """Return a Markdown table with the first setting of each quantity."""
-    lines = [
-        "| result | quantity | setting | theory | simulation ± standard error | rows | power | verdict |",
-        "|---|---|---|---|---|---|---|---|",
-    ]
-    for row in verdicts.drop_duplicates(["result", "quantity"]).to_dict(orient="records"):
+
+    def setting(row: Mapping[str, Any]) -> str:
         law = "" if "fixed" in row["offsets"] else f", {row['offsets']} offsets"
-        setting = f"{row['kernel']}, d = {row['dim']}, {row['inputs']} input, {row['values']}{law}"
-        lines.append(
-            f"| {row['result']} | {row['quantity']} | {setting} | {row['theory']:.6g} "
-            f"| {row['estimate']:.6g} ± {row['stderr']:.2g} | {row['n']} | {row['power']:.4f} | {row['verdict']} |"
-        )
+        return f"{row['kernel']}, d = {row['dim']}, {row['inputs']} input, {row['values']}{law}"
+
+    columns: Columns = {
+        "result": "{result}",
+        "quantity": "{quantity}",
+        "setting": setting,
+        "theory": "{theory:.6g}",
+        "simulation ± standard error": "{estimate:.6g} ± {stderr:.2g}",
+        "rows": "{n}",
+        "power": "{power:.4f}",
+        "verdict": "{verdict}",
+    }
     counts = ", ".join(f"{count} {verdict}" for verdict, count in verdicts["verdict"].value_counts().items())
     drawn = ", ".join(f"{kind} in {count}" for kind, count in verdicts["drawn"].value_counts().items())
     footer = (
@@ -113,7 +118,7 @@ def verdict_table(verdicts: pd.DataFrame) -> str:
         f"{(verdicts['point'] > 0).sum()} at random points. Drawn are: {drawn}. Rows are independent: realisations of "
         "all fields, or sets of offsets that cover their law evenly."
     )
-    return "\n".join([*lines, "", footer])
+    return markdown_table(table_rows(verdicts.drop_duplicates(["result", "quantity"])), columns, footer)
 
 
 ANALYSIS = Analysis(

@@ -8,7 +8,6 @@ embedding, and is timed apart; a volume is made in a process of its own, whose p
 import math
 import resource
 import statistics
-import time
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
@@ -23,7 +22,8 @@ from warptheory.core.device import device_name
 from warptheory.core.streams import Stream
 from warptheory.fields import FieldSampler, SquaredExponential
 from warptheory.paper.entries import Benchmark, Cost, ReadmeTable, RunSettings
-from warptheory.paper.timings import write_timings
+from warptheory.paper.timings import Spread, seconds, write_timings
+from warptheory.report import Columns, markdown_table
 
 SIZE = (1024, 1024)
 VOLUME = (128, 128, 128)
@@ -41,13 +41,6 @@ def peer(seed: int) -> Callable[[], object]:
     field = gstools.SRF(model, seed=seed)
     axes = [np.arange(n, dtype=float) for n in SIZE]
     return lambda: field.structured(axes)
-
-
-def seconds(call: Callable[[], object]) -> float:
-    """Return the seconds of one call."""
-    start = time.perf_counter()
-    call()
-    return time.perf_counter() - start
 
 
 def volume_memory(seed: int, device: str) -> dict[str, float]:
@@ -86,9 +79,7 @@ def run(settings: RunSettings) -> Path:
     results = [
         {
             "dtype": name,
-            "ratio": statistics.median(found["ratio"]),
-            "ratio_lowest": min(found["ratio"]),
-            "ratio_highest": max(found["ratio"]),
+            **Spread.of(found["ratio"]).named("ratio"),
             "ours_seconds": statistics.median(found["ours"]),
             "first_field_seconds": first[name],
             "peer_seconds": statistics.median(peers),
@@ -123,9 +114,11 @@ def summary(path: Path) -> str:
 def fields_table(benchmark: dict[str, Any]) -> str:
     """Return a Markdown table of the time of a random field against GSTools."""
     settings = benchmark["settings"]
-    lines = ["| dtype | GSTools' time over ours | lowest and highest of the rounds |", "|---|---|---|"]
-    for row in benchmark["results"]:
-        lines.append(f"| {row['dtype']} | {row['ratio']:.0f} | {row['ratio_lowest']:.0f}, {row['ratio_highest']:.0f} |")
+    columns: Columns = {
+        "dtype": "{dtype}",
+        "GSTools' time over ours": "{ratio:.0f}",
+        "lowest and highest of the rounds": "{ratio_lowest:.0f}, {ratio_highest:.0f}",
+    }
     volume = f"{'×'.join(map(str, settings['volume']))} takes {benchmark['volume']['gibibytes']:.2f} GiB"
     footer = (
         f"One field of {'×'.join(map(str, settings['size']))} of a squared exponential, length "
@@ -133,7 +126,7 @@ def fields_table(benchmark: dict[str, Any]) -> str:
         f"{settings['rounds']} rounds on {settings['device_name']}, {settings['threads']} threads. "
         f"A volume of {volume}."
     )
-    return "\n".join([*lines, "", footer])
+    return markdown_table(benchmark["results"], columns, footer)
 
 
 BENCHMARK = Benchmark(

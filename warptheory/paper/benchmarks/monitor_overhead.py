@@ -6,7 +6,6 @@ What the monitor costs at an interval n is a recorded step and n − 1 counted o
 """
 
 import statistics
-import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict
@@ -20,7 +19,7 @@ from warptheory import networks, stability
 from warptheory.core import records
 from warptheory.core.device import device_name
 from warptheory.paper.entries import Benchmark, Cost, RunSettings
-from warptheory.paper.timings import Spread, write_timings
+from warptheory.paper.timings import Spread, interleaved, seconds, write_timings
 from warptheory.stability.monitoring import IMAGES, INTERVAL
 
 ROUNDS = {"quick": 3, "full": 9}
@@ -46,18 +45,13 @@ class WatchedTraining:
     def seconds(self, watch: AbstractContextManager[object]) -> float:
         """Return the seconds of one step inside a context."""
         with watch:
-            self._wait()
-            start = time.perf_counter()
-            loss = functional.cross_entropy(self.model(self.images), self.labels)
-            self.optimizer.zero_grad()
-            torch.autograd.backward(loss)
-            self.optimizer.step()
-            self._wait()
-            return time.perf_counter() - start
+            return seconds(self._step, device=self.device)
 
-    def _wait(self) -> None:
-        if self.device.startswith("cuda"):
-            torch.cuda.synchronize()
+    def _step(self) -> None:
+        loss = functional.cross_entropy(self.model(self.images), self.labels)
+        self.optimizer.zero_grad()
+        torch.autograd.backward(loss)
+        self.optimizer.step()
 
 
 def run(
@@ -75,13 +69,13 @@ def run(
         "counted": lambda: stability.monitor(training.model, interval=2, first_step=1),
         "recorded": lambda: stability.monitor(training.model, interval=1),
     }
-    samples = []
-    for number in range(rounds + WARM_UP):
-        settings.on_progress(number / (rounds + WARM_UP), "steps")
+
+    def sample(number: int) -> dict[str, float]:
         # Turned round each time, so that none always follows the same.
         order = list(kinds) if number % 2 else list(reversed(kinds))
-        samples.append({kind: training.seconds(kinds[kind]()) for kind in order})
-    samples = samples[WARM_UP:]
+        return {kind: training.seconds(kinds[kind]()) for kind in order}
+
+    samples = interleaved(settings, rounds, WARM_UP, sample)
     results: dict[str, object] = {
         f"{kind}_seconds": statistics.median(sample[kind] for sample in samples) for kind in kinds
     }

@@ -6,7 +6,6 @@ weights and take turns in one process; ratios are taken in each round, and their
 warps are drawn, not zero, so that pixels do move.
 """
 
-import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -23,9 +22,10 @@ from warptheory.core.allocator import keep_freed_memory
 from warptheory.core.device import device_name
 from warptheory.networks import ResidualBlock, selfwarp_resnet
 from warptheory.operators import SelfWarp2d
+from warptheory.paper.benchmarks.warp import grid_sample
 from warptheory.paper.entries import Benchmark, Cost, ReadmeTable, ReportPassage, RunSettings, Section
-from warptheory.paper.timings import Spread, spread_text, write_timings
-from warptheory.report import fragment
+from warptheory.paper.timings import Spread, interleaved, seconds, spread_text, write_timings
+from warptheory.report import fragment, markdown_table
 
 DEPTH = 20
 WIDTH = 16
@@ -67,12 +67,7 @@ class GridSampleWarp(nn.Module):
 
     def forward(self, x: Float[Tensor, "B C H W"]) -> Float[Tensor, "B C H W"]:
         """Return the warped images, shape (B, C, H, W)."""
-        height, width = x.shape[2:]
-        offsets = self.offsets(x)
-        rows = torch.arange(height, dtype=x.dtype, device=x.device)[:, None] + offsets[:, 0]
-        columns = torch.arange(width, dtype=x.dtype, device=x.device) + offsets[:, 1]
-        grid = torch.stack([(2 * columns + 1) / width - 1, (2 * rows + 1) / height - 1], dim=-1)
-        return functional.grid_sample(x, grid, padding_mode="border", align_corners=False)
+        return grid_sample(x, self.offsets(x), padding_mode="border")
 
 
 @dataclass(frozen=True)
@@ -92,11 +87,7 @@ class TimedTraining:
 
     def seconds(self) -> float:
         """Return the seconds that one step takes."""
-        _wait(self.images)
-        start = time.perf_counter()
-        self.step()
-        _wait(self.images)
-        return time.perf_counter() - start
+        return seconds(self.step, device=str(self.images.device))
 
 
 def network(name: str, depth: int, width: int, seed: int) -> nn.Module:
@@ -123,11 +114,6 @@ def trainings(depth: int, width: int, batch: int, size: int, seed: int, device: 
     return found
 
 
-def _wait(like: Tensor) -> None:
-    if like.is_cuda:
-        torch.cuda.synchronize(like.device)
-
-
 def run(
     settings: RunSettings,
     *,
@@ -140,11 +126,9 @@ def run(
     device, rounds = settings.device, settings.rounds or ROUNDS[settings.profile]
     keep_freed_memory()
     trained = trainings(depth, width, batch, size, settings.seed, device)
-    samples = []
-    for number in range(rounds + WARM_UP):
-        settings.on_progress(number / (rounds + WARM_UP), f"round {number + 1}")
-        samples.append({name: training.seconds() for name, training in trained.items()})
-    samples = samples[WARM_UP:]
+    samples = interleaved(
+        settings, rounds, WARM_UP, lambda _: {name: training.seconds() for name, training in trained.items()}
+    )
     chosen = {
         "depth": depth,
         "width": width,
@@ -183,18 +167,19 @@ def summary(path: Path) -> str:
 def step_table(step: dict[str, Any], monitor: dict[str, Any]) -> str:
     """Return a Markdown table of what warps and the monitor add to a training step."""
     settings = step["settings"]
-    lines = ["| time of a training step | ratio |", "|---|---|"]
-    lines += [f"| {name} | {spread_text(found, 2)} |" for name, found in step["ratios"].items()]
-    share = spread_text(step["share_of_the_step"], 2)
-    lines.append(f"| share of the {step['warps']} self-warps in the step | {share} |")
+    share = f"share of the {step['warps']} self-warps in the step"
     watched = f"with the monitor over without, on average at an interval of {monitor['settings']['interval']}"
-    lines.append(f"| {watched} | {spread_text(monitor['results']['at_interval'], 3)} |")
+    ratios = {
+        **{name: spread_text(found, 2) for name, found in {**step["ratios"], share: step["share_of_the_step"]}.items()},
+        watched: spread_text(monitor["results"]["at_interval"], 3),
+    }
+    rows = [{"name": name, "ratio": ratio} for name, ratio in ratios.items()]
     footer = (
         f"ResNet-{settings['depth']}, width {settings['width']}, batch {settings['batch']}, {settings['layout']}, "
         f"{settings['dtype']}; medians of {settings['rounds']} interleaved rounds, in brackets the lowest and the "
         f"highest, on {settings['device_name']} ({step['machine']}), {settings['threads']} threads."
     )
-    return "\n".join([*lines, "", footer])
+    return markdown_table(rows, {"time of a training step": "{name}", "ratio": "{ratio}"}, footer)
 
 
 def step_times(step: dict[str, Any], monitor: dict[str, Any]) -> Markup:

@@ -18,6 +18,7 @@ from warptheory.core import records
 from warptheory.core.device import device_name
 from warptheory.paper.entries import Benchmark, Cost, ReadmeTable, RunSettings
 from warptheory.paper.timings import write_timings
+from warptheory.report import Columns, markdown_table
 
 ROUNDS = 1
 PROFILES = ("quick", "full")
@@ -110,19 +111,21 @@ def summary(path: Path) -> str:
 
 def verification_table(benchmark: dict[str, Any]) -> str:
     """Return a Markdown table of the verification of everything at both profiles, and of its time."""
-    heads = ("profile", "smallest error that matters", "seed", "claims", "verified", "refuted", "undecided", "minutes")
-    lines = [f"| {' | '.join(heads)} |", "|---" * len(heads) + "|"]
-    for row in benchmark["runs"]:
-        least, most = (100 * effect for effect in row["smallest_effects"])
-        lines.append(
-            f"| {row['profile']} | {least:g} to {most:g} % | {row['seed']} | {row['claims']} | {row['verified']} "
-            f"| {len(row['refuted'])} | {len(row['undecided'])} | {row['seconds'] / 60:.1f} |"
-        )
+    columns: Columns = {
+        "profile": "{profile}",
+        "smallest error that matters": lambda row: "{:g} to {:g} %".format(*(100 * e for e in row["smallest_effects"])),
+        "seed": "{seed}",
+        "claims": "{claims}",
+        "verified": "{verified}",
+        "refuted": lambda row: len(row["refuted"]),
+        "undecided": lambda row: len(row["undecided"]),
+        "minutes": lambda row: f"{row['seconds'] / 60:.1f}",
+    }
     settings = benchmark["settings"]
     footer = (
         f"`warptheory bench verification` on {settings['device_name']} ({benchmark['machine']}), nothing stored before."
     )
-    return "\n".join([*lines, "", footer])
+    return markdown_table(benchmark["runs"], columns, footer)
 
 
 BENCHMARK = Benchmark(

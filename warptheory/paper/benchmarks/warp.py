@@ -13,7 +13,6 @@ import itertools
 import statistics
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -33,8 +32,9 @@ from warptheory.core import records
 from warptheory.core.allocator import keep_freed_memory
 from warptheory.core.device import device_name
 from warptheory.paper.entries import Benchmark, Cost, ReadmeTable, ReportPassage, RunSettings, Section
-from warptheory.paper.timings import write_timings
-from warptheory.report import Columns, fragment, house_style, html_table, shown_figure
+from warptheory.paper.timings import Spread, seconds, write_timings
+from warptheory.report import Columns, fragment, house_style, html_table, markdown_table, shown_figure
+from warptheory.report.panels import mark
 from warptheory.report.style import BLUE, GREY, ORANGE
 
 TRAINING_SHAPES = ((8, 64, 32, 32), (8, 16, 32, 32), (128, 16, 32, 32), (4, 64, 128, 128))
@@ -47,6 +47,7 @@ WARM_UP = 2
 # Calls of a sample last at least this long together, so that the clock's resolution does not matter.
 SAMPLE_SECONDS = 2e-3
 BUSY_SAMPLE_SECONDS = 0.05  # many turns of the scheduler, which are some milliseconds each
+_PASSES = ("forward", "forward and both gradients")
 LAYOUTS = {"channels-last": torch.channels_last, "contiguous": torch.contiguous_format}
 
 
@@ -92,21 +93,6 @@ class WarpCase:
         self.x.detach().clone(memory_format=torch.preserve_format)
 
 
-def seconds(call: Callable[[], None], repeats: int, device: str) -> float:
-    """Return the seconds of one call, over several."""
-    _wait(device)
-    start = time.perf_counter()
-    for _ in range(repeats):
-        call()
-    _wait(device)
-    return (time.perf_counter() - start) / repeats
-
-
-def _wait(device: str) -> None:
-    if device.startswith("cuda"):
-        torch.cuda.synchronize()
-
-
 def compare(
     case: WarpCase, *, backward: bool, rounds: int, device: str, at_least: float = SAMPLE_SECONDS
 ) -> dict[str, float]:
@@ -116,16 +102,13 @@ def compare(
         "ours": lambda: case.run(warping.warp, backward=backward),
         "copy": case.copy,
     }
-    fastest = {name: min(seconds(call, 1, device) for _ in range(WARM_UP + 1)) for name, call in calls.items()}
+    fastest = {name: min(seconds(call, device=device) for _ in range(WARM_UP + 1)) for name, call in calls.items()}
     repeats = {name: 1 + int(at_least / fastest[name]) for name in calls}
     samples = [
         {name: seconds(call, repeats[name], device) for name, call in calls.items()} for _ in range(rounds + WARM_UP)
     ][WARM_UP:]
-    ratios = [sample["peer"] / sample["ours"] for sample in samples]
     found = {
-        "ratio": statistics.median(ratios),
-        "ratio_lowest": min(ratios),
-        "ratio_highest": max(ratios),
+        **Spread.of([sample["peer"] / sample["ours"] for sample in samples]).named("ratio"),
         **{f"{name}_seconds": statistics.median(sample[name] for sample in samples) for name in calls},
     }
     if not backward:
@@ -173,7 +156,7 @@ def run(settings: RunSettings, shapes: Sequence[tuple[int, int, int, int]] | Non
             at_least = BUSY_SAMPLE_SECONDS if beside else SAMPLE_SECONDS
             found = compare(case, backward=backward, rounds=rounds, device=device, at_least=at_least)
         setting = {"shape": shape, "layout": layout, "offsets": kind, "threads": threads, "busy_processes": beside}
-        rows.append({**setting, "pass": "forward and both gradients" if backward else "forward", **found})
+        rows.append({**setting, "pass": _PASSES[backward], **found})
     chosen = {
         "dtype": "float32",
         "rounds": rounds,
@@ -206,17 +189,14 @@ def speed_table(benchmark: dict[str, Any]) -> str:
     rows["busy"] = rows.get("busy_processes", 0)
     training = [tuple(shape) for shape in settings["training_shapes"]]
     others = [[shape] for shape in rows["shape"].drop_duplicates() if shape not in training]
-    lines = [
-        "| images | threads | layout | forward | forward and both gradients |",
-        "|---|---|---|---|---|",
-    ]
+    lines: list[dict[str, object]] = []
     for chosen in (training, *others):
         name = f"{len(training)} training shapes" if len(chosen) > 1 else "×".join(map(str, chosen[0]))
         groups = rows[rows["shape"].isin(chosen)].groupby(["busy", "threads", "layout"], sort=True)
         for (busy, threads, layout), group in groups:
-            cells = [_ratios(group[group["pass"] == passes]) for passes in ("forward", "forward and both gradients")]
             beside = f", {busy} busy processes beside" if busy else ""
-            lines.append(f"| {name}{beside} | {threads} | {layout} | {cells[0]} | {cells[1]} |")
+            cells = {passes: _ratios(group[group["pass"] == passes]) for passes in _PASSES}
+            lines.append({"images": f"{name}{beside}", "threads": threads, "layout": layout, **cells})
     listed = ", ".join("×".join(map(str, shape)) for shape in settings["training_shapes"])
     footer = (
         f"Time of `F.grid_sample` with its grid over that of `warp`, {settings['dtype']}: geometric mean over shapes "
@@ -224,7 +204,7 @@ def speed_table(benchmark: dict[str, Any]) -> str:
         f"{settings['rounds']} interleaved rounds on {settings['device_name']} ({benchmark['machine']}), "
         f"torch {benchmark['versions']['torch']}. Training shapes: {listed}."
     )
-    return "\n".join([*lines, "", footer])
+    return markdown_table(lines, {head: f"{{{head}}}" for head in ("images", "threads", "layout", *_PASSES)}, footer)
 
 
 def _ratios(rows: pd.DataFrame) -> str:
@@ -237,7 +217,7 @@ def plot_speed(timings: pd.DataFrame) -> Figure:
     Args:
         timings: the rows of the record.
     """
-    passes = {"forward": "o", "forward and both gradients": "s"}
+    passes = dict(zip(_PASSES, "os", strict=True))
     layouts = {"channels-last": BLUE, "contiguous": ORANGE}
     is_alone = timings.get("busy_processes", 0) == 0
     timings = timings[(timings["threads"] == timings["threads"].max()) & is_alone]
@@ -263,9 +243,7 @@ def plot_speed(timings: pd.DataFrame) -> Figure:
             )
         axes.axvline(1, color=GREY, linewidth=0.8)
         axes.set_xscale("log")
-        ticks = [1, 2, 3, 5, 10, 20]
-        axes.set_xticks(ticks, [str(tick) for tick in ticks], minor=False)
-        axes.set_xticks([], minor=True)
+        mark(axes.xaxis, 1, 2, 3, 5, 10, 20)
         axes.set_yticks(range(len(order)), order, fontsize=8)
         axes.set_ylim(len(order) - 0.4, -0.6)
         axes.set_xlabel("time of grid_sample with its grid / time of warp (bars: range over the rounds)")

@@ -7,7 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from warptheory.paper.entries import PaperFigure
-from warptheory.report import house_style
+from warptheory.report import draw_arrows, house_style
 
 ARROW_SPACING = 32  # pixels between drawn arrows
 LINE_SPACING = 16  # pixels between drawn grid lines
@@ -37,20 +37,8 @@ def _show_offsets(figure: Figure, axes: Axes, offsets: np.ndarray) -> None:
     length = np.hypot(*offsets)
     image = axes.imshow(length, cmap="cividis", vmin=0)
     rows, columns = (np.arange(ARROW_SPACING // 2, n, ARROW_SPACING) for n in length.shape)
-    vertical, horizontal = offsets[:, rows][:, :, columns]
-    axes.quiver(
-        columns,
-        rows,
-        horizontal,
-        vertical,
-        color="white",
-        edgecolor="black",
-        linewidth=0.3,
-        angles="xy",
-        scale_units="xy",
-        scale=1,
-        width=0.005,
-    )
+    chosen = offsets[:, rows][:, :, columns]
+    draw_arrows(axes, rows, columns, chosen, color="white", edgecolor="black", linewidth=0.3, width=0.005)
     axes.set_title("Offset field ε(t), arrows to scale")
     figure.colorbar(image, ax=axes, label="|ε| (pixels)", shrink=0.85)
     _label_pixels(axes, length.shape)
@@ -65,17 +53,13 @@ def _show_grid(axes: Axes, offsets: np.ndarray) -> None:
     for column in range(0, width, LINE_SPACING):
         axes.plot(columns[:, column], rows[:, column], color="#0072B2", linewidth=0.6)
     axes.set_title(f"Sampling positions t + ε(t), every {LINE_SPACING}th line")
-    axes.set_aspect("equal")
-    axes.set_xlim(-0.5, width - 0.5)
-    axes.set_ylim(height - 0.5, -0.5)
+    axes.set(aspect="equal", xlim=(-0.5, width - 0.5), ylim=(height - 0.5, -0.5))
     _label_pixels(axes, (height, width))
 
 
 def _label_pixels(axes: Axes, size: tuple[int, int]) -> None:
-    axes.set_xlabel("column (pixels)")
-    axes.set_ylabel("row (pixels)")
-    axes.set_xticks(range(0, size[1] + 1, 100))
-    axes.set_yticks(range(0, size[0] + 1, 100))
+    ticks = {"xticks": range(0, size[1] + 1, 100), "yticks": range(0, size[0] + 1, 100)}
+    axes.set(xlabel="column (pixels)", ylabel="row (pixels)", **ticks)
 
 
 def caption(arrays: dict[str, Any], manifest: dict[str, Any]) -> str:

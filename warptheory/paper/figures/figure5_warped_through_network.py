@@ -7,7 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from warptheory.paper.entries import PaperFigure
-from warptheory.report import house_style
+from warptheory.report import draw_arrows, house_style
 
 COLUMNS = 7  # layers that are shown, besides the image itself
 LINES = 4  # pixels between drawn grid lines
@@ -43,8 +43,7 @@ def shown_layers(count: int) -> list[int]:
 
 def _show(axes: Axes, image: np.ndarray, low: float, high: float) -> None:
     axes.imshow(np.clip((image - low) / max(high - low, 1e-6), 0, 1).transpose(1, 2, 0).squeeze(), cmap="gray")
-    axes.set_xticks([])
-    axes.set_yticks([])
+    axes.set(xticks=[], yticks=[])
 
 
 def _draw_grid(axes: Axes, offsets: np.ndarray) -> None:
@@ -52,12 +51,8 @@ def _draw_grid(axes: Axes, offsets: np.ndarray) -> None:
     height, width = offsets.shape[1:]
     rows, columns = np.mgrid[LINES // 2 : height : LINES, LINES // 2 : width : LINES]
     moved = offsets[:, rows, columns]
-    axes.quiver(
-        columns, rows, moved[1], moved[0], color="white", edgecolor="black", linewidth=0.25,
-        angles="xy", scale_units="xy", scale=1, width=0.012,
-    )  # fmt: skip
-    axes.set_xlim(-0.5, width - 0.5)
-    axes.set_ylim(height - 0.5, -0.5)
+    draw_arrows(axes, rows, columns, moved, color="white", edgecolor="black", linewidth=0.25, width=0.012)
+    axes.set(xlim=(-0.5, width - 0.5), ylim=(height - 0.5, -0.5))
 
 
 def caption(arrays: dict[str, Any], manifest: dict[str, Any]) -> str:

@@ -11,15 +11,11 @@ from torch.autograd.function import FunctionCtx
 _CALL = nn.Module._call_impl.__code__
 
 
-def autograd_function(ignored: str = "") -> FunctionCtx | None:
-    """Return the context of the innermost `torch.autograd.Function` that runs, forward or backward; None without.
-
-    Args:
-        ignored: file whose frames do not count.
-    """
+def autograd_function() -> FunctionCtx | None:
+    """Return the context of the innermost `torch.autograd.Function` that runs, forward or backward; None without."""
     for frame in _frames():
         code = frame.f_code
-        if code.co_argcount and code.co_filename != ignored:
+        if code.co_argcount:
             first = frame.f_locals.get(code.co_varnames[0])
             if isinstance(first, FunctionCtx) and code.co_name in ("forward", "backward"):
                 return first

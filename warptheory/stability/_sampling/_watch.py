@@ -19,7 +19,8 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 from torch.utils.checkpoint import CheckpointFunction
 
-from warptheory.core.errors import ArgumentError, UnknownNameError
+from warptheory.core.checks import check_known
+from warptheory.core.errors import ArgumentError
 from warptheory.core.text import shown
 from warptheory.stability._sampling._call import AutogradSource, CallSite, FunctionSource, SamplingCall
 from warptheory.stability._sampling._frames import ModuleHook
@@ -46,8 +47,7 @@ def check_modules(model: nn.Module, modules: Mapping[str, OffsetOutput] | None) 
     for name, layout in (modules or {}).items():
         if not isinstance(layout, OffsetOutput):
             raise ArgumentError("modules", expected=f"an OffsetOutput for {name!r}", received=shown(layout))
-        if name not in known:
-            raise UnknownNameError("modules", name, known)
+        check_known("modules", name, known)
         if is_script(known[name]):
             raise ArgumentError("modules", expected="modules that are not TorchScript", received=repr(name))
     return modules or {}

@@ -17,9 +17,8 @@ from torch import Tensor
 
 from warptheory.core.errors import ArgumentError, WarpTheoryError
 from warptheory.core.files import output_folder
-from warptheory.training.data._dataset import Dataset, LabelledImages
+from warptheory.training.data._dataset import Dataset, LabelledImages, normalised, unusable
 from warptheory.training.data._download_bar import DownloadBar
-from warptheory.training.data._preparation import normalise_channels
 
 _SHAPE = (3, 32, 32)
 _LARGEST_MEMBER = 2**28  # bytes; the largest published one has 154 MB
@@ -112,10 +111,10 @@ def _check_sum(path: Path, archive: Archive) -> None:
     try:
         found = pooch.file_hash(path, alg="md5")
     except OSError as error:
-        raise _unusable(path, "a file that can be read", error.strerror) from error
+        raise unusable(path, "a file that can be read", error.strerror) from error
     if found != archive.md5:
         what = f"MD5 {found} of {path.stat().st_size} bytes: damaged, or not downloaded whole"
-        raise _unusable(path, f"the published archive, MD5 {archive.md5}", what)
+        raise unusable(path, f"the published archive, MD5 {archive.md5}", what)
 
 
 def read_archive(path: Path, archive: Archive) -> Dataset:
@@ -135,13 +134,10 @@ def read_archive(path: Path, archive: Archive) -> Dataset:
     members = _read_members(path, {*archive.train, archive.test, archive.class_names})
     parts = [_records(path, archive, member, members[member]) for member in (*archive.train, archive.test)]
     pixels, labels = zip(*parts, strict=True)
-    train, test = normalise_channels(_joined(pixels[:-1]), _joined(pixels[-1:]))
-    return Dataset(
-        archive.name,
-        _class_names(path, archive, members[archive.class_names]),
-        LabelledImages(train, _joined(labels[:-1]).long()),
-        LabelledImages(test, _joined(labels[-1:]).long()),
+    train, test = (
+        LabelledImages(_joined(pixels[part]), _joined(labels[part]).long()) for part in (slice(-1), slice(-1, None))
     )
+    return normalised(archive.name, _class_names(path, archive, members[archive.class_names]), train, test)
 
 
 def _joined(arrays: Sequence[UInt8[ndarray, "_ *S"]]) -> UInt8[Tensor, "N *S"]:
@@ -153,11 +149,11 @@ def _read_members(path: Path, wanted: set[str]) -> dict[str, bytes]:
     try:
         headers, contents = _unpack(path, wanted)
     except (tarfile.TarError, zlib.error, EOFError, OSError, OverflowError, ValueError) as error:
-        raise _unusable(path, expected, error) from error
+        raise unusable(path, expected, error) from error
     for header in headers:
         _check_header(path, header)
     if missing := sorted(wanted - set(contents)):
-        raise _unusable(path, expected, f"no member {', '.join(missing)}")
+        raise unusable(path, expected, f"no member {', '.join(missing)}")
     return contents
 
 
@@ -181,9 +177,9 @@ def _check_header(path: Path, header: tarfile.TarInfo) -> None:
     """Refuse what an archive of data has no reason to hold, though nothing is written to the disk."""
     place = PurePosixPath(header.name)
     if place.is_absolute() or ".." in place.parts:
-        raise _unusable(path, "members inside the archive's folder", f"member {header.name!r}")
+        raise unusable(path, "members inside the archive's folder", f"member {header.name!r}")
     if not (header.isreg() or header.isdir()):
-        raise _unusable(path, "members that are files or folders", f"member {header.name!r}, a link or a device")
+        raise unusable(path, "members that are files or folders", f"member {header.name!r}, a link or a device")
 
 
 def _records(
@@ -191,12 +187,12 @@ def _records(
 ) -> tuple[UInt8[ndarray, "N 3 32 32"], UInt8[ndarray, "N"]]:
     length = archive.label_bytes + math.prod(_SHAPE)
     if not content or len(content) % length:
-        raise _unusable(path, f"records of {length} bytes", f"{len(content)} bytes in member {member!r}")
+        raise unusable(path, f"records of {length} bytes", f"{len(content)} bytes in member {member!r}")
     records = np.frombuffer(content, np.uint8).reshape(-1, length)
     labels = records[:, archive.label_bytes - 1]
     if (wrong := np.flatnonzero(labels >= archive.classes)).size:
         received = f"{labels[wrong[0]]} in record {wrong[0]} of member {member!r}"
-        raise _unusable(path, f"labels below {archive.classes}", received)
+        raise unusable(path, f"labels below {archive.classes}", received)
     return records[:, archive.label_bytes :].reshape(-1, *_SHAPE), labels
 
 
@@ -204,9 +200,5 @@ def _class_names(path: Path, archive: Archive, content: bytes) -> tuple[str, ...
     names = tuple(content.decode("utf-8", "replace").split())
     if len(names) != archive.classes:
         received = f"{len(names)} in member {archive.class_names!r}"
-        raise _unusable(path, f"names of {archive.classes} classes", received)
+        raise unusable(path, f"names of {archive.classes} classes", received)
     return names
-
-
-def _unusable(path: Path, expected: str, received: object) -> ArgumentError:
-    return ArgumentError("data_dir", expected=expected, received=f"{path}: {received}")

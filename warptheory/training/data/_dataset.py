@@ -1,11 +1,13 @@
 """What a data set is."""
 
 from dataclasses import dataclass
+from pathlib import Path
 
-from jaxtyping import Float, Int
+from jaxtyping import Int, Num
 from torch import Tensor
 
 from warptheory.core.errors import ArgumentError
+from warptheory.training.data._preparation import normalise_channels
 
 
 @dataclass(frozen=True)
@@ -13,14 +15,14 @@ class LabelledImages:
     """Images and their classes.
 
     Attributes:
-        images: shape (N, C, *S), float32.
+        images: shape (N, C, *S), float32 in a data set.
         labels: index of each image's class, shape (N,), int64.
 
     Raises:
         ArgumentError: not one label for each image.
     """
 
-    images: Float[Tensor, "N C *S"]
+    images: Num[Tensor, "N C *S"]
     labels: Int[Tensor, "N"]
 
     def __post_init__(self) -> None:
@@ -28,6 +30,10 @@ class LabelledImages:
             raise ArgumentError(
                 "labels", expected=f"{len(self.images)} labels, one for each image", received=len(self.labels)
             )
+
+    def at(self, chosen: Int[Tensor, "M"]) -> "LabelledImages":
+        """Return the images of some numbers, shape (M,)."""
+        return LabelledImages(self.images[chosen], self.labels[chosen])
 
 
 @dataclass(frozen=True)
@@ -45,3 +51,15 @@ class Dataset:
     classes: tuple[str, ...]
     train: LabelledImages
     test: LabelledImages
+
+
+def normalised(name: str, classes: tuple[str, ...], train: LabelledImages, test: LabelledImages) -> Dataset:
+    """Return a data set of these images, each channel of mean zero and variance one over those to train on."""
+    images = normalise_channels(train.images, test.images)
+    parts = (LabelledImages(each, part.labels) for each, part in zip(images, (train, test), strict=True))
+    return Dataset(name, classes, *parts)
+
+
+def unusable(path: Path, expected: str, received: object) -> ArgumentError:
+    """Return the error of a file or folder that is no data."""
+    return ArgumentError("data_dir", expected=expected, received=f"{path}: {received}")

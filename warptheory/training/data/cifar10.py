@@ -26,11 +26,7 @@ def cifar10(*, data_dir: Path | None = None, download: bool = False) -> Dataset:
         download: fetch the archive (170 MB) if it is not there.
 
     Returns:
-        Images of shape (N, 3, 32, 32), each channel of mean zero and variance one over the training images.
-
-    Raises:
-        ArgumentError: no archive, or not the published one.
-        DownloadError: it could not be fetched.
+        Images of shape (N, 3, 32, 32), as `load_archive` returns them; it also says what is raised.
 
     Source: A. Krizhevsky, Learning Multiple Layers of Features from Tiny Images, 2009,
     https://www.cs.toronto.edu/~kriz/cifar.html.

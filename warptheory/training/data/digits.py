@@ -4,8 +4,8 @@ import torch
 
 from warptheory.core.checks import check_number
 from warptheory.core.streams import Stream
-from warptheory.training.data._dataset import Dataset, LabelledImages
-from warptheory.training.data._preparation import normalise_channels, stratified_split
+from warptheory.training.data._dataset import Dataset, LabelledImages, normalised
+from warptheory.training.data._preparation import stratified_split
 
 
 def digits(*, seed: int = 0, test_share: float = 0.2) -> Dataset:
@@ -30,14 +30,6 @@ def digits(*, seed: int = 0, test_share: float = 0.2) -> Dataset:
 
     check_number("test_share", test_share, above=0, below=1)
     published = datasets.load_digits()
-    images = torch.from_numpy(published.images).unsqueeze(1)
-    labels = torch.from_numpy(published.target).long()
-    train, test = stratified_split(labels, test_share, Stream(seed, "digits/split").generator())
-    train_images, test_images = normalise_channels(images[train], images[test])
-    classes = tuple(str(name) for name in published.target_names)
-    return Dataset(
-        "digits",
-        classes,
-        LabelledImages(train_images, labels[train]),
-        LabelledImages(test_images, labels[test]),
-    )
+    whole = LabelledImages(torch.from_numpy(published.images).unsqueeze(1), torch.from_numpy(published.target).long())
+    parts = stratified_split(whole.labels, test_share, Stream(seed, "digits/split").generator())
+    return normalised("digits", tuple(str(name) for name in published.target_names), *map(whole.at, parts))

@@ -16,8 +16,8 @@ from torch.nn import functional
 from warptheory.core.checks import check_fits, check_flag, check_integer, check_number
 from warptheory.core.errors import ArgumentError
 from warptheory.core.streams import Stream
-from warptheory.training.data._dataset import Dataset, LabelledImages
-from warptheory.training.data._preparation import normalise_channels, stratified_split
+from warptheory.training.data._dataset import Dataset, LabelledImages, normalised, unusable
+from warptheory.training.data._preparation import stratified_split
 
 Files = dict[str, list[Path]]  # image files by class
 Split = tuple[tuple[str, ...], LabelledImages, LabelledImages]  # names of classes, images to train, images to test
@@ -71,10 +71,7 @@ def folder(
         classes, train, test = _published_split(data_dir, read)
     else:
         classes, train, test = _random_split(data_dir, read, test_share, Stream(seed, "folder/split").generator())
-    train_images, test_images = normalise_channels(train.images, test.images)
-    return Dataset(
-        "folder", classes, LabelledImages(train_images, train.labels), LabelledImages(test_images, test.labels)
-    )
+    return normalised("folder", classes, train, test)
 
 
 def _published_split(root: Path, read: Callable[[Files], LabelledImages]) -> Split:
@@ -93,12 +90,9 @@ def _random_split(
     files = _image_files(root, root)
     for name, paths in files.items():
         if len(paths) == 1:
-            raise _unusable(root / name, "two images of each class, to train and to test", "one image")
+            raise unusable(root / name, "two images of each class, to train and to test", "one image")
     whole = read(files)
-    train, test = (
-        LabelledImages(whole.images[part], whole.labels[part])
-        for part in stratified_split(whole.labels, test_share, generator)
-    )
+    train, test = map(whole.at, stratified_split(whole.labels, test_share, generator))
     return tuple(files), train, test
 
 
@@ -107,7 +101,7 @@ def _check_not_half_split(root: Path) -> None:
     for part, other in (_PARTS, _PARTS[::-1]):
         if (root / part).is_dir() and any(path.is_dir() for path in _visible(root / part)):
             found = ", ".join(path.name for path in _visible(root) if path.is_dir())
-            raise _unusable(
+            raise unusable(
                 root, "class folders in train and in test, or images in class folders", f"{found}, no {other}"
             )
 
@@ -116,7 +110,7 @@ def _image_files(parent: Path, root: Path) -> Files:
     """Return the images in each class folder of `parent`, all of which must lie inside `root`."""
     folders = [path for path in _visible(parent) if path.is_dir()]
     if len(folders) < 2:
-        raise _unusable(parent, "folders of at least two classes", f"{len(folders)} folders")
+        raise unusable(parent, "folders of at least two classes", f"{len(folders)} folders")
     return {folder.name: _images_of_class(folder, root) for folder in folders}
 
 
@@ -126,11 +120,11 @@ def _images_of_class(folder: Path, root: Path) -> list[Path]:
     for path in _visible(folder):
         _check_inside(path, root)
         if path.exists() and not path.is_file():
-            raise _unusable(path, "class folders that hold images", "a folder, or no file")
+            raise unusable(path, "class folders that hold images", "a folder, or no file")
         if path.suffix.lower() in _SUFFIXES:
             images.append(path)
     if not images:
-        raise _unusable(folder, "images in each class folder", "none")
+        raise unusable(folder, "images in each class folder", "none")
     return images
 
 
@@ -138,16 +132,16 @@ def _visible(folder: Path) -> list[Path]:
     try:
         return sorted(path for path in folder.iterdir() if not path.name.startswith("."))
     except OSError as error:
-        raise _unusable(folder, "a folder that can be read", error.strerror) from error
+        raise unusable(folder, "a folder that can be read", error.strerror) from error
 
 
 def _check_inside(path: Path, root: Path) -> None:
     try:
         place = path.resolve()
     except (OSError, RuntimeError) as error:  # links in a circle
-        raise _unusable(path, "files and folders", error) from error
+        raise unusable(path, "files and folders", error) from error
     if not place.is_relative_to(root.resolve()):
-        raise _unusable(path, "files and folders inside data_dir", f"a link to {place}")
+        raise unusable(path, "files and folders inside data_dir", f"a link to {place}")
 
 
 def _read_class_folders(files: Files, size: int, channels: int) -> LabelledImages:
@@ -167,7 +161,7 @@ def _read_image(path: Path, size: int, channels: int) -> Float[Tensor, "C S S"]:
             square = _central_square(ImageOps.exif_transpose(image))
             pixels = _pixels(_averaged(square, size), is_sixteen_bits)
     except Exception as error:  # what decoders raise on damaged files is not documented
-        raise _unusable(path, f"an image ({', '.join(_FORMATS)})", error) from error
+        raise unusable(path, f"an image ({', '.join(_FORMATS)})", error) from error
     planes = torch.from_numpy(pixels).permute(2, 0, 1)
     if channels == 1:
         planes = torch.tensordot(torch.tensor([_LUMINANCE]), planes, dims=1)
@@ -219,7 +213,3 @@ def _pixels(image: Image.Image, is_sixteen_bits: bool) -> Float[ndarray, "H W 3"
     pixels = np.asarray(image.convert("RGBA"), np.float32) / _EIGHT_BITS
     colour, opacity = pixels[..., :3], pixels[..., 3:]
     return colour * opacity + (1 - opacity)
-
-
-def _unusable(path: Path, expected: str, received: object) -> ArgumentError:
-    return ArgumentError("data_dir", expected=expected, received=f"{path}: {received}")

@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 from typing import Protocol, runtime_checkable
 
-from jaxtyping import Float
 from torch import Tensor
 
 from warptheory.warping.interpolation import Interpolation, Orders
+from warptheory.warping.shapes import GridTensor, ImageTensor
 
 
 @runtime_checkable
@@ -29,14 +29,12 @@ class Engine(Protocol):
             size: size of the image that values are scattered into; None where `values` are the image.
         """
 
-    def gather(
-        self, x: Tensor, offsets: Tensor, interpolation: Interpolation, orders: Orders
-    ) -> Float[Tensor, "B C *T"]:
+    def gather(self, x: Tensor, offsets: Tensor, interpolation: Interpolation, orders: Orders) -> GridTensor:
         """Return ∂ᵅW x of images (B, C, *S), α = `orders`, shape (B, C, *T)."""
 
     def scatter(
         self, g: Tensor, offsets: Tensor, size: Sequence[int], interpolation: Interpolation, orders: Orders
-    ) -> Float[Tensor, "B C *S"]:
+    ) -> ImageTensor:
         """Return ∂ᵅWᵀg of values (B, C, *T), α = `orders`, shape (B, C, *size)."""
 
     def gradients(

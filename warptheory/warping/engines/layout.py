@@ -4,11 +4,12 @@ from collections.abc import Sequence
 from math import prod
 
 import torch
-from jaxtyping import Float
 from torch import Tensor
 
+from warptheory.warping.shapes import GridTensor, GroupedOffsets, ImageTensor
 
-def is_channels_last(values: Float[Tensor, "B C *S"]) -> bool:
+
+def is_channels_last(values: ImageTensor) -> bool:
     """Return whether the channels of a pixel of images (B, C, *S) lie side by side, and pixels do not."""
     return values.stride(1) == 1 and values.shape[1] > 1 and prod(values.shape[2:]) > 1
 
@@ -27,7 +28,7 @@ def spans_pixels(values: Tensor, first_axis: int = 2) -> bool:
     return True
 
 
-def has_dense_planes(values: Float[Tensor, "B C *S"]) -> bool:
+def has_dense_planes(values: ImageTensor) -> bool:
     """Return whether the pixels of a channel of images (B, C, *S) follow each other without a gap."""
     return values.is_contiguous() or (spans_pixels(values) and pixel_stride(values.shape[2:], values.stride()[2:]) == 1)
 
@@ -37,7 +38,7 @@ def pixel_stride(size: Sequence[int], strides: Sequence[int]) -> int:
     return next((stride for n, stride in zip(reversed(size), reversed(strides), strict=True) if n > 1), 1)
 
 
-def is_dense(values: Float[Tensor, "B C *S"]) -> bool:
+def is_dense(values: ImageTensor) -> bool:
     """Return whether images (B, C, *S) are laid out as `empty_image` would lay them out."""
     if values.is_contiguous() and not is_channels_last(values):
         return True
@@ -59,9 +60,7 @@ def _strides(like: Tensor, size: Sequence[int]) -> tuple[int, ...]:
     return tuple(strides)
 
 
-def empty_image(
-    like: Float[Tensor, "B C *S"], size: Sequence[int], dtype: torch.dtype | None = None
-) -> Float[Tensor, "B C *T"]:
+def empty_image(like: ImageTensor, size: Sequence[int], dtype: torch.dtype | None = None) -> GridTensor:
     """Return uninitialised images (B, C, *size) in the layout of `like`: channels-last, else planes."""
     if size == like.shape[2:] and is_dense(like):
         return torch.empty_like(like, dtype=dtype)
@@ -70,13 +69,13 @@ def empty_image(
     return like.new_empty_strided((like.shape[0], like.shape[1], *size), _strides(like, size), dtype=dtype)
 
 
-def empty_offsets(like: Float[Tensor, "B G d *T"]) -> Float[Tensor, "B G d *T"]:
+def empty_offsets(like: GroupedOffsets) -> GroupedOffsets:
     """Return uninitialised offsets (B, G, d, *T) with the strides of `like`, if these are dense; else contiguous."""
     kept = torch.empty_like(like)
     return kept if spans_pixels(kept, first_axis=3) else like.new_empty(like.shape)
 
 
-def laid_out(found: Float[Tensor, "B C *T"], like: Float[Tensor, "B C *S"]) -> Float[Tensor, "B C *T"]:
+def laid_out(found: GridTensor, like: ImageTensor) -> GridTensor:
     """Return a result (B, C, *T) in the layout that `empty_image` gives it beside an image (B, C, *S)."""
     promised = empty_image(like, found.shape[2:])
     return found if found.stride() == promised.stride() else promised.copy_(found)

@@ -32,26 +32,16 @@ def _read(
     groups: int = 1,
     deform_groups: int = 1,
     *_: Any,
+    operator: str = "deform_conv2d",
+    mask: Tensor | None = None,
 ) -> SamplingCall:
     geometry = (_pair(stride), _pair(padding), _pair(dilation))
     # The output has no place in the graph before the function returns: no gradient could be read from it.
     tensors = (x, output.detach(), offset, weight)
-    return deformable_convolution("mmcv deform_conv2d", tensors, None, geometry, deform_groups)
+    return deformable_convolution(f"mmcv {operator}", tensors, mask, geometry, deform_groups)
 
 
 def _read_modulated(
-    output: Tensor,
-    x: Tensor,
-    offset: Tensor,
-    mask: Tensor,
-    weight: Tensor,
-    bias: Tensor | None = None,
-    stride: Any = 1,
-    padding: Any = 0,
-    dilation: Any = 1,
-    groups: int = 1,
-    deform_groups: int = 1,
+    output: Tensor, x: Tensor, offset: Tensor, mask: Tensor, weight: Tensor, bias: Tensor | None = None, *numbers: Any
 ) -> SamplingCall:
-    geometry = (_pair(stride), _pair(padding), _pair(dilation))
-    tensors = (x, output.detach(), offset, weight)
-    return deformable_convolution("mmcv modulated_deform_conv2d", tensors, mask, geometry, deform_groups)
+    return _read(output, x, offset, weight, *numbers, operator="modulated_deform_conv2d", mask=mask)

@@ -3,7 +3,6 @@
 from collections.abc import Callable
 from typing import Any
 
-from llvmlite import ir
 from numba.core import cgutils, types
 
 from warptheory.warping.engines.machine.compilation import intrinsic
@@ -21,6 +20,7 @@ from warptheory.warping.engines.machine.lanes import (
     loop,
     real_type,
     sums,
+    zeros,
 )
 
 
@@ -89,7 +89,7 @@ def _make_blend(packed: bool) -> Any:
                 return channel if packed else builder.mul(channel, stride)
 
             def empty(start: Any, stop: Any, width: int) -> None:
-                zero = broadcast(builder, ir.Constant(corners.element, 0.0), width)
+                zero = zeros(builder, corners.element, width)
                 with loop(builder, start, stop, width) as channel:
                     (output + place(channel, target_stride)).store(zero)
 
@@ -146,7 +146,7 @@ def _make_accumulate(packed: bool, with_image: bool, with_products: bool) -> Any
 
             def chunk(start: Any, stop: Any, width: int) -> None:
                 factors = corners.weight_registers(width)
-                zero = broadcast(builder, ir.Constant(corners.element, 0.0), width)
+                zero = zeros(builder, corners.element, width)
                 partial = [Variable(zero) for _ in range(count if with_products else 0)]
                 with loop(builder, start, stop, width) as channel:
                     g = (g_pointer + place(channel, step)).load(width)
@@ -188,19 +188,13 @@ def prefetch(typing: Any, image: Any, plan: Any, pixel: Any, channels: Any, size
         image, parts, pixel, channels, _ = arguments
         corners = Corners(context, builder, plan, parts, pixel, dim=len(size)).at(image)
         line = INT64(_LINE_BYTES * 8 // plan[1].dtype.bitwidth)
-        kind = ir.FunctionType(ir.VoidType(), [ir.PointerType(), INT32, INT32, INT32])
-        function = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")
-
-        def ask(corner: Pointer) -> None:
-            builder.call(function, [corner.address, INT32(0), INT32(3), INT32(1)])
-
         with builder.if_else(builder.icmp_signed("<=", channels, line)) as (then, otherwise):
             with then:
                 for corner in corners:
-                    ask(corner)
+                    corner.ask_for()
             with otherwise, loop(builder, INT64(0), channels, line.constant) as channel:
                 for corner in corners[::2]:
-                    ask(corner + channel)
+                    (corner + channel).ask_for()
         return context.get_dummy_value()
 
     return types.void(types.int64, plan, types.int64, types.int64, size), generate

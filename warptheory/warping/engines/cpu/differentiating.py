@@ -42,12 +42,11 @@ from warptheory.warping.engines.cpu.problem import (
     new_plan_with_axes,
     plan_pixels,
     product,
-    start_of,
     steps_if_packed,
     with_room,
 )
 from warptheory.warping.engines.machine.compilation import callee
-from warptheory.warping.engines.machine.memory import StridedValues, as_pointer, clear, read, write
+from warptheory.warping.engines.machine.memory import StridedValues, as_pointer, clear, read, start_of, write
 from warptheory.warping.engines.machine.transpose import pack, unpack_add
 
 # So few channels are not worth staging: it would stage two images, of mostly empty registers.

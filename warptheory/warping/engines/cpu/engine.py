@@ -2,21 +2,16 @@
 
 from collections.abc import Sequence
 
-from jaxtyping import Float
-from torch import Tensor
-
 from warptheory.warping import reference
 from warptheory.warping.engines.cpu import linear, separable
 from warptheory.warping.engines.cpu.plan import BOUNDARIES
 from warptheory.warping.engines.layout import laid_out
 from warptheory.warping.interpolation import Interpolation, Orders
+from warptheory.warping.shapes import GridTensor, GroupedOffsets, ImageTensor
 
 
 def obstacle(
-    values: Float[Tensor, "B C *S"],
-    offsets: Float[Tensor, "B G d *T"],
-    interpolation: Interpolation,
-    size: Sequence[int] | None = None,
+    values: ImageTensor, offsets: GroupedOffsets, interpolation: Interpolation, size: Sequence[int] | None = None
 ) -> str | None:
     """Return why the loops cannot take values (B, C, *S) and offsets (B, G, d, *T); None if they can."""
     if not interpolation.kernel.is_compact:
@@ -26,9 +21,7 @@ def obstacle(
     return linear.unsupported(values, offsets, size)
 
 
-def gather(
-    x: Float[Tensor, "B C *S"], offsets: Float[Tensor, "B G d *T"], interpolation: Interpolation, orders: Orders
-) -> Float[Tensor, "B C *T"]:
+def gather(x: ImageTensor, offsets: GroupedOffsets, interpolation: Interpolation, orders: Orders) -> GridTensor:
     """Gather ∂ᵅW x, (B, C, *T)."""
     if _has_loop(interpolation, orders):
         return linear.gather(x, offsets, interpolation.boundary.name, orders)
@@ -36,12 +29,8 @@ def gather(
 
 
 def scatter(
-    g: Float[Tensor, "B C *T"],
-    offsets: Float[Tensor, "B G d *T"],
-    size: Sequence[int],
-    interpolation: Interpolation,
-    orders: Orders,
-) -> Float[Tensor, "B C *S"]:
+    g: GridTensor, offsets: GroupedOffsets, size: Sequence[int], interpolation: Interpolation, orders: Orders
+) -> ImageTensor:
     """Scatter ∂ᵅWᵀg, (B, C, *size)."""
     if _has_loop(interpolation, orders):
         return linear.scatter(g, offsets, size, interpolation.boundary.name, orders)
@@ -49,12 +38,8 @@ def scatter(
 
 
 def gradients(
-    g: Float[Tensor, "B C *T"],
-    x: Float[Tensor, "B C *S"],
-    offsets: Float[Tensor, "B G d *T"],
-    interpolation: Interpolation,
-    needs: tuple[bool, bool],
-) -> tuple[Float[Tensor, "B C *S"] | None, Float[Tensor, "B G d *T"] | None]:
+    g: GridTensor, x: ImageTensor, offsets: GroupedOffsets, interpolation: Interpolation, needs: tuple[bool, bool]
+) -> tuple[ImageTensor | None, GroupedOffsets | None]:
     """Return Wᵀg (B, C, *S) and Σ_c g_c ∂ᵢWx_c (B, G, d, *T), or the one that is needed."""
     if interpolation.is_linear:
         return linear.gradients(g, x, offsets, interpolation.boundary.name, interpolation.knot, *needs)

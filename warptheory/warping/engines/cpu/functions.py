@@ -90,11 +90,8 @@ def gather_function(dim: int, dtype: str) -> CFunction:
     def gather_all(data):
         words = tasks.words_of(data)
         call, _ = take_gather(words, tasks.arguments_of(words), axes, image)
-        number = tasks.thread_number(data, words)
-        first, last = tasks.next_tasks(data, words, number)
-        while first < last:
+        for first, last in tasks.taken(data, words):
             gather_units(first, last, *call, real)
-            first, last = tasks.next_tasks(data, words, number)
 
     return CFunction(c_function(gather_all))
 
@@ -107,10 +104,7 @@ def differentiate_function(dim: int, dtype: str) -> CFunction:
     def differentiate_all(data):
         words = tasks.words_of(data)
         call, _ = take_gradients(words, tasks.arguments_of(words), axes, image)
-        number = tasks.thread_number(data, words)
-        first, last = tasks.next_tasks(data, words, number)
-        while first < last:
+        for first, last in tasks.taken(data, words):
             differentiate_tasks(first, last, *call, real)
-            first, last = tasks.next_tasks(data, words, number)
 
     return CFunction(c_function(differentiate_all))

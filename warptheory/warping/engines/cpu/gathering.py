@@ -15,11 +15,11 @@ from warptheory.warping.engines.cpu.problem import (
     new_plan,
     plan_pixels,
     product,
-    start_of,
     steps_if_packed,
     with_room,
 )
 from warptheory.warping.engines.machine.compilation import callee
+from warptheory.warping.engines.machine.memory import start_of
 from warptheory.warping.engines.machine.transpose import pack, unpack
 
 FEW_CHANNELS = 2  # not worth staging

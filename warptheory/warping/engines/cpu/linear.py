@@ -11,7 +11,6 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from jaxtyping import Float
 from torch import Tensor
 
 from warptheory.warping.engines.cpu import differentiating, functions
@@ -29,6 +28,7 @@ from warptheory.warping.engines.layout import (
 from warptheory.warping.engines.machine import tasks
 from warptheory.warping.engines.machine.tasks import Words
 from warptheory.warping.engines.machine.threads import CFunction
+from warptheory.warping.shapes import GridTensor, GroupedOffsets, ImageTensor
 
 _INDEX_LIMIT = 2**31
 _WIDEST = 16  # values of the widest register, and so of a packed pixel
@@ -69,9 +69,7 @@ def unsupported(x: Tensor, offsets: Tensor, size: Sequence[int] | None = None) -
     return None
 
 
-def gather(
-    x: Float[Tensor, "B C *S"], offsets: Float[Tensor, "B G d *T"], boundary: str, orders: Sequence[int] | None = None
-) -> Float[Tensor, "B C *T"]:
+def gather(x: ImageTensor, offsets: GroupedOffsets, boundary: str, orders: Sequence[int] | None = None) -> GridTensor:
     """Compute ∂ᵅW x, (B, C, *T), α = `orders` or 0, in the layout of x."""
     y = empty_image(x, offsets.shape[3:])
     if y.numel() == 0:
@@ -83,12 +81,8 @@ def gather(
 
 
 def scatter(
-    g: Float[Tensor, "B C *T"],
-    offsets: Float[Tensor, "B G d *T"],
-    size: Sequence[int],
-    boundary: str,
-    orders: Sequence[int] | None = None,
-) -> Float[Tensor, "B C *S"]:
+    g: GridTensor, offsets: GroupedOffsets, size: Sequence[int], boundary: str, orders: Sequence[int] | None = None
+) -> ImageTensor:
     """Compute ∂ᵅWᵀg, (B, C, *size), α = `orders` or 0, in the layout of g."""
     image_gradient = empty_image(g, size)
     # The image itself is not read: the result stands in for it.
@@ -97,14 +91,8 @@ def scatter(
 
 
 def gradients(
-    g: Float[Tensor, "B C *T"],
-    x: Float[Tensor, "B C *S"],
-    offsets: Float[Tensor, "B G d *T"],
-    boundary: str,
-    knot: str,
-    needs_x: bool,
-    needs_offsets: bool,
-) -> tuple[Float[Tensor, "B C *S"] | None, Float[Tensor, "B G d *T"] | None]:
+    g: GridTensor, x: ImageTensor, offsets: GroupedOffsets, boundary: str, knot: str, needs_x: bool, needs_offsets: bool
+) -> tuple[ImageTensor | None, GroupedOffsets | None]:
     """Compute Wᵀg (B, C, *S) and Σ_c g_c ∂ᵢWx_c (B, G, d, *T) in one pass, or the one that is needed."""
     image_gradient = empty_image(x, x.shape[2:]) if needs_x else None
     offset_gradient = empty_offsets(offsets) if needs_offsets else None
@@ -166,11 +154,7 @@ class Launch(NamedTuple):
 
 
 def gather_launch(
-    y: Float[Tensor, "B C *T"],
-    x: Float[Tensor, "B C *S"],
-    offsets: Float[Tensor, "B G d *T"],
-    boundary: str,
-    orders: Sequence[int] | None = None,
+    y: GridTensor, x: ImageTensor, offsets: GroupedOffsets, boundary: str, orders: Sequence[int] | None = None
 ) -> tuple[Launch, Words]:
     """Return the launch that gathers y, (B, C, *T), and its arguments; every layout has to be one that it takes."""
     layouts = (y.stride(), x.stride(), offsets.stride())
@@ -179,11 +163,11 @@ def gather_launch(
 
 
 def gradients_launch(
-    g: Float[Tensor, "B C *T"],
-    x: Float[Tensor, "B C *S"],
-    offsets: Float[Tensor, "B G d *T"],
-    image_gradient: Float[Tensor, "B C *S"] | None,
-    offset_gradient: Float[Tensor, "B G d *T"] | None,
+    g: GridTensor,
+    x: ImageTensor,
+    offsets: GroupedOffsets,
+    image_gradient: ImageTensor | None,
+    offset_gradient: GroupedOffsets | None,
     boundary: str,
     central_knots: bool,
     orders: Sequence[int] | None = None,
@@ -279,12 +263,12 @@ def _plain_offsets(offsets: Tensor) -> Tensor:
     return offsets if spans_pixels(offsets, first_axis=3) else offsets.contiguous()
 
 
-def seconds_to_gather(y: Float[Tensor, "B C *T"]) -> float:
+def seconds_to_gather(y: GridTensor) -> float:
     """Return about how long one thread takes to gather values (B, C, *T)."""
     return _seconds(y, _SECONDS_A_PLAN, _SECONDS_A_VALUE)
 
 
-def seconds_to_differentiate(g: Float[Tensor, "B C *T"]) -> float:
+def seconds_to_differentiate(g: GridTensor) -> float:
     """Return about how long one thread takes for both gradients, given that of the result (B, C, *T)."""
     return _seconds(g, 2 * _SECONDS_A_PLAN, 3 * _SECONDS_A_VALUE)
 

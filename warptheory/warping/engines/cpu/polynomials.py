@@ -175,12 +175,9 @@ def _function(dtype: torch.dtype) -> CFunction:
         )
         grid = words[at + 10], words[at + 11], words[at + 12], words[at + 13] != 0
         scratch = np.empty(_BLOCK, real.dtype), np.empty(_BLOCK, np.int64)
-        number = tasks.thread_number(data, words)
-        first, last = tasks.next_tasks(data, words, number)
-        while first < last:
+        for first, last in tasks.taken(data, words):
             for block in range(first, last):
                 start = block * _BLOCK
                 _work_out(start, min(start + _BLOCK, total), arrays, grid, words[at + 14] != 0, scratch)
-            first, last = tasks.next_tasks(data, words, number)
 
     return CFunction(c_function(work_out_all))

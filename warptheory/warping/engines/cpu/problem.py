@@ -170,12 +170,6 @@ def with_room(scratch, count):
 
 
 @callee
-def start_of(array):
-    """Return the address of an array's first value."""
-    return np.int64(array.ctypes.data)
-
-
-@callee
 def can_stage(problem, is_packed, lanes, few):
     """Return whether units may be staged: in planes, not too few, and at least two lines fit the scratch."""
     line = product(problem.size) // problem.size[0]

@@ -28,6 +28,7 @@ from warptheory.warping.engines.machine.memory import as_pointer
 from warptheory.warping.engines.machine.threads import CFunction
 from warptheory.warping.interpolation import Interpolation, Orders
 from warptheory.warping.reference import weighted_taps
+from warptheory.warping.shapes import GridTensor, GroupedOffsets, ImageTensor
 
 _DIM = 3  # of the loops; axes that an image lacks have one tap
 _ZEROS, _BORDER, _REFLECT, _PERIODIC, _MIRROR = range(len(BOUNDARIES))
@@ -37,12 +38,7 @@ _BLOCK = 128  # positions whose taps are sorted out at a time
 _SECONDS_A_PRODUCT = 1.3e-9  # on one thread
 
 
-def gather(
-    x: Float[Tensor, "B C *S"],
-    offsets: Float[Tensor, "B G d *T"],
-    interpolation: Interpolation,
-    orders: Orders,
-) -> Float[Tensor, "B C *T"]:
+def gather(x: ImageTensor, offsets: GroupedOffsets, interpolation: Interpolation, orders: Orders) -> GridTensor:
     """Gather (B, C, *T): (∂ᵅW x)[n] = Σₘ ∂ᵅk(p(n) − m) x[m], α = `orders`."""
     x = x.contiguous()
     y = x.new_empty(*x.shape[:2], *offsets.shape[3:])
@@ -53,12 +49,8 @@ def gather(
 
 
 def scatter(
-    g: Float[Tensor, "B C *T"],
-    offsets: Float[Tensor, "B G d *T"],
-    size: Sequence[int],
-    interpolation: Interpolation,
-    orders: Orders,
-) -> Float[Tensor, "B C *S"]:
+    g: GridTensor, offsets: GroupedOffsets, size: Sequence[int], interpolation: Interpolation, orders: Orders
+) -> ImageTensor:
     """Scatter (B, C, *size): (∂ᵅWᵀg)[m] = Σₙ ∂ᵅk(p(n) − m) g[n], α = `orders`."""
     g = g.contiguous()
     found = g.new_zeros(*g.shape[:2], *size)
@@ -84,10 +76,7 @@ class AxisTaps(NamedTuple):
 
 
 def _pieces(
-    offsets: Float[Tensor, "B G d *T"],
-    size: Sequence[int],
-    interpolation: Interpolation,
-    orders: Orders,
+    offsets: GroupedOffsets, size: Sequence[int], interpolation: Interpolation, orders: Orders
 ) -> Iterator[tuple[range, list[AxisTaps]]]:
     """Yield the taps of some fields of offsets after the other, with the fields' numbers, b·G + g."""
     fields = offsets.flatten(0, 1).unsqueeze(1)
@@ -122,7 +111,7 @@ def _run(
     target: Float[Tensor, "B C *L"],
     source: Float[Tensor, "B C *M"],
     piece: range,
-    offsets: Float[Tensor, "B G d *T"],
+    offsets: GroupedOffsets,
     interpolation: Interpolation,
     axes: list[AxisTaps],
 ) -> None:
@@ -314,30 +303,25 @@ def _has_one_axis(axes: Any) -> Any:
     return axes[0][1].size == 0 and axes[1][1].size == 0
 
 
-@callee
-def _gather_positions(first: Any, last: Any, y: Any, x: Any, boundary: Any, axes: Any) -> None:
-    """Gather some positions, counted through all fields; y is (fields, channels, N) and x (fields, channels, M)."""
-    if _has_one_axis(axes):
-        _gather_rows(first, last, y, x, boundary, axes[2])
-        return
-    plans = _scratch(axes[0], y), _scratch(axes[1], y), _scratch(axes[2], y)
-    for start in range(first, last, _BLOCK):
-        stop = min(start + _BLOCK, last)
-        _plan(axes, start, stop, boundary, plans)
-        _gather_block(start, stop, y, x, plans)
+def _make_positions(rows: Any, block: Any) -> Any:
+    @callee
+    def positions(first: Any, last: Any, target: Any, source: Any, boundary: Any, axes: Any) -> None:
+        if _has_one_axis(axes):
+            rows(first, last, target, source, boundary, axes[2])
+            return
+        plans = _scratch(axes[0], target), _scratch(axes[1], target), _scratch(axes[2], target)
+        for start in range(first, last, _BLOCK):
+            stop = min(start + _BLOCK, last)
+            _plan(axes, start, stop, boundary, plans)
+            block(start, stop, target, source, plans)
+
+    return positions
 
 
-@callee
-def _scatter_positions(first: Any, last: Any, found: Any, g: Any, boundary: Any, axes: Any) -> None:
-    """Scatter some positions, counted as in `_gather_positions`; `found` is (fields, channels, M)."""
-    if _has_one_axis(axes):
-        _scatter_rows(first, last, found, g, boundary, axes[2])
-        return
-    plans = _scratch(axes[0], g), _scratch(axes[1], g), _scratch(axes[2], g)
-    for start in range(first, last, _BLOCK):
-        stop = min(start + _BLOCK, last)
-        _plan(axes, start, stop, boundary, plans)
-        _scatter_block(start, stop, found, g, plans)
+# Gather, or scatter, the positions number `first` … `last` − 1, counted through all fields; images are
+# (fields, channels, M), and what lives on the output grid is (fields, channels, N).
+_gather_positions = _make_positions(_gather_rows, _gather_block)
+_scatter_positions = _make_positions(_scatter_rows, _scatter_block)
 
 
 @callee
@@ -365,11 +349,8 @@ def _gather_function(dtype: torch.dtype) -> CFunction:
         (y_at, x_at), (fields, channels, positions), pixels, boundary, axes = _take_call(words, real)
         y = carray(as_pointer(y_at), (fields, channels, positions), real.dtype)
         x = carray(as_pointer(x_at), (fields, channels, pixels), real.dtype)
-        number = tasks.thread_number(data, words)
-        first, last = tasks.next_tasks(data, words, number)
-        while first < last:
+        for first, last in tasks.taken(data, words):
             _gather_positions(first * _BLOCK, min(last * _BLOCK, fields * positions), y, x, boundary, axes)
-            first, last = tasks.next_tasks(data, words, number)
 
     return CFunction(c_function(gather_all))
 
@@ -384,10 +365,7 @@ def _scatter_function(dtype: torch.dtype) -> CFunction:
         (found_at, g_at), (fields, channels, positions), pixels, boundary, axes = _take_call(words, real)
         found = carray(as_pointer(found_at), (fields, channels, pixels), real.dtype)
         g = carray(as_pointer(g_at), (fields, channels, positions), real.dtype)
-        number = tasks.thread_number(data, words)
-        first, last = tasks.next_tasks(data, words, number)
-        while first < last:
+        for first, last in tasks.taken(data, words):
             _scatter_positions(first * positions, last * positions, found, g, boundary, axes)
-            first, last = tasks.next_tasks(data, words, number)
 
     return CFunction(c_function(scatter_all))

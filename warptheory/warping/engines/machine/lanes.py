@@ -158,6 +158,11 @@ def broadcast(builder: Builder, scalar: Any, lanes: int) -> Lanes:
     return Lanes(builder, builder.shuffle_vector(single, ir.Constant(vector, ir.Undefined), mask))
 
 
+def zeros(builder: Builder, element: ir.Type, lanes: int) -> Lanes:
+    """Return a register of zeros of a floating type."""
+    return broadcast(builder, ir.Constant(element, 0.0), lanes)
+
+
 def ramp(builder: Builder, lanes: int) -> Lanes:
     """Return the integers 0, 1, 2, …, one a lane."""
     return Lanes(builder, ir.Constant(ir.VectorType(INT32, lanes), list(range(lanes))))
@@ -212,6 +217,12 @@ class Pointer:
         undefined = ir.Constant(together.value.type, ir.Undefined)
         self.store(Lanes(self.builder, self.builder.shuffle_vector(together.value, undefined, constant)))
 
+    def ask_for(self, for_writing: bool = False) -> None:
+        """Ask for the cache line; nothing is read, the address need not exist."""
+        kind = ir.FunctionType(ir.VoidType(), [ir.PointerType(), INT32, INT32, INT32])
+        function = cgutils.get_or_insert_function(self.builder.module, kind, "llvm.prefetch.p0")
+        self.builder.call(function, [self.address, INT32(int(for_writing)), INT32(3), INT32(1)])
+
     def store(self, register: Lanes) -> None:
         """Store a register, or a scalar."""
         self.builder.store(register.value, self.address, align=self._alignment)
@@ -249,9 +260,7 @@ class Variable:
 
 def load_strided(pointer: Pointer, start: Any, count: Any, stride: Any, lanes: int) -> Lanes:
     """Load values number start, start + 1, … of `count` that lie `stride` apart; none beyond the last is read."""
-    builder = pointer.builder
-    stop = builder.add(start, INT64(lanes))
-    is_plain = builder.and_(builder.icmp_signed("<=", stop, count), builder.icmp_signed("==", stride, INT64(1)))
+    builder, is_plain = pointer.builder, _is_plain(pointer.builder, start, count, stride, lanes)
 
     def one_by_one() -> list[Lanes]:
         vector = ir.Constant(ir.VectorType(pointer.element, lanes), ir.Undefined)
@@ -270,9 +279,7 @@ def load_strided(pointer: Pointer, start: Any, count: Any, stride: Any, lanes: i
 def store_strided(pointer: Pointer, start: Any, count: Any, stride: Any, register: Lanes) -> None:
     """Store values number start, start + 1, … of `count`, `stride` apart; none beyond the last is written."""
     builder, lanes = pointer.builder, register.value.type.count
-    stop = builder.add(start, INT64(lanes))
-    is_plain = builder.and_(builder.icmp_signed("<=", stop, count), builder.icmp_signed("==", stride, INT64(1)))
-    with builder.if_else(is_plain) as (then, otherwise):
+    with builder.if_else(_is_plain(builder, start, count, stride, lanes)) as (then, otherwise):
         with then:
             (pointer + start).store(register)
         with otherwise:
@@ -281,6 +288,12 @@ def store_strided(pointer: Pointer, start: Any, count: Any, stride: Any, registe
                 with builder.if_then(builder.icmp_signed("<", number, count)):
                     value = Lanes(builder, builder.extract_element(register.value, INT32(lane)))
                     (pointer + builder.mul(number, stride)).store(value)
+
+
+def _is_plain(builder: Builder, start: Any, count: Any, stride: Any, lanes: int) -> Any:
+    """Return whether values from number `start` on fill a register and lie side by side."""
+    stop = builder.add(start, INT64(lanes))
+    return builder.and_(builder.icmp_signed("<=", stop, count), builder.icmp_signed("==", stride, INT64(1)))
 
 
 def _suffix(kind: ir.Type) -> str:

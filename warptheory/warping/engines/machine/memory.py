@@ -2,10 +2,11 @@
 
 from typing import Any, NamedTuple
 
+import numpy as np
 from llvmlite import ir
 from numba.core import cgutils, types
 
-from warptheory.warping.engines.machine.compilation import intrinsic
+from warptheory.warping.engines.machine.compilation import callee, intrinsic
 from warptheory.warping.engines.machine.lanes import INT8, INT32, INT64, Builder, Lanes, Pointer, real_type
 
 
@@ -18,6 +19,12 @@ class StridedValues(NamedTuple):
 
     address: int
     strides: tuple[int, ...]
+
+
+@callee
+def start_of(array: Any) -> Any:
+    """Return the address of an array's first value."""
+    return np.int64(array.ctypes.data)
 
 
 @intrinsic

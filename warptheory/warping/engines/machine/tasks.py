@@ -55,23 +55,18 @@ def arguments_of(words: Any) -> Any:
 
 
 @callee
-def thread_number(data: Any, words: Any) -> Any:
-    """Return the number of the thread that asks, once."""
-    return call_for_number(words[_NUMBER]) if words[_NUMBER] else count_up(data, _COME)
-
-
-@callee
-def next_tasks(data: Any, words: Any, number: Any) -> Any:
-    """Return the tasks that thread `number` takes next, the first and one past the last; (0, 0) when none is left."""
+def taken(data: Any, words: Any) -> Any:
+    """Yield the tasks that the thread that asks takes, chunk by chunk: the first and one past the last."""
+    number = call_for_number(words[_NUMBER]) if words[_NUMBER] else count_up(data, _COME)
     threads, chunks, tasks = words[_THREADS], words[_CHUNK_COUNT], words[_TASKS]
     for beyond in range(threads):
         queue = (number + beyond) % threads
         first, last = queue * chunks // threads, (queue + 1) * chunks // threads
-        if words[_QUEUES + queue] < last - first:
+        while words[_QUEUES + queue] < last - first:
             chunk = first + count_up(data, _QUEUES + queue)
-            if chunk < last:
-                return chunk * tasks // chunks, (chunk + 1) * tasks // chunks
-    return 0, 0
+            if chunk >= last:
+                break
+            yield chunk * tasks // chunks, (chunk + 1) * tasks // chunks
 
 
 @callee

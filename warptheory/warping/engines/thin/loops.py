@@ -15,7 +15,7 @@ from numba import carray
 
 from warptheory.warping.engines.machine import tasks
 from warptheory.warping.engines.machine.compilation import c_function, callee
-from warptheory.warping.engines.machine.memory import StridedValues, as_pointer, clear, read, write
+from warptheory.warping.engines.machine.memory import StridedValues, as_pointer, clear, read, start_of, write
 from warptheory.warping.engines.machine.threads import CFunction
 from warptheory.warping.engines.machine.transpose import pack, unpack
 from warptheory.warping.engines.thin.registers import (
@@ -42,11 +42,6 @@ class Shape(NamedTuple):
 
 
 # ---- between tensors and scratches -----------------------------------------------------------------
-
-
-@callee
-def _address(array):
-    return np.int64(array.ctypes.data)
 
 
 @callee
@@ -123,7 +118,7 @@ def _stage_image(scratch, values, shape, image, first, rows, padding, real):
     for block in range(blocks):
         present = min(lanes, shape.channels - block * lanes)
         for number in range(rows):
-            target = _address(scratch) + (block * scratch.shape[1] + number) * line
+            target = start_of(scratch) + (block * scratch.shape[1] + number) * line
             row = first + number
             if 0 <= row < shape.height:
                 inside = target + padding * lanes * real.itemsize
@@ -184,9 +179,9 @@ def convolve_unit(number, shape, target, source, bias, scratch, taps, outputs, r
         _stage_image(staged, source, shape, image, first - padding, rows + size - 1, padding, real)
         for row in range(rows):
             respond(
-                _address(found),
-                _address(staged) + row * columns * lanes * real.itemsize,
-                _address(packed),
+                start_of(found),
+                start_of(staged) + row * columns * lanes * real.itemsize,
+                start_of(packed),
                 blocks,
                 columns * lanes,
                 lines * columns * lanes,
@@ -222,7 +217,7 @@ def _add_bias(found, gradient, padding, rows, width, real):
     _, outputs, columns = gradient.shape
     for row in range(padding, padding + rows):
         for output in range(outputs):
-            line = _address(gradient) + ((row * outputs + output) * columns + padding) * real.itemsize
+            line = start_of(gradient) + ((row * outputs + output) * columns + padding) * real.itemsize
             found[output] += total_of(line, width, real)
 
 
@@ -235,10 +230,10 @@ def _add_weights(sums_at, scratch, gradient, task, shape, image, first, rows, ch
     pixels = _row_address(task.source, image, channel, first, itemsize)
     if channel_step != 1 or present < lanes:
         for row in range(rows):
-            line = _address(scratch) + row * width * lanes * itemsize
+            line = start_of(scratch) + row * width * lanes * itemsize
             _stage_line(line, task.source, image, channel, present, first + row, width, real)
-        pixels, row_step, column_step = _address(scratch), width * lanes, lanes
-    columns, gradient_at = gradient.shape[2], _address(gradient)
+        pixels, row_step, column_step = start_of(scratch), width * lanes, lanes
+    columns, gradient_at = gradient.shape[2], start_of(gradient)
     correlate(sums_at, pixels, row_step, column_step, gradient_at, columns, rows, width, taps, outputs, real)
 
 
@@ -257,8 +252,8 @@ def _store_image(weights_at, line, gradient, task, shape, image, first, rows, ch
     is_direct = _holds_registers(found, present, lanes) and _holds_registers(summand, present, lanes)
     is_direct = is_direct and width % PIXELS == 0
     for row in range(rows):
-        incoming = _address(gradient) + row * len(outputs) * columns * real.itemsize
-        start, start_step, target, step = _address(line), lanes, _address(line), lanes
+        incoming = start_of(gradient) + row * len(outputs) * columns * real.itemsize
+        start, start_step, target, step = start_of(line), lanes, start_of(line), lanes
         if is_direct:
             target, step = _row_address(found, image, channel, first + row, real.itemsize), found.strides[3]
         if summand.address == 0:
@@ -316,7 +311,7 @@ def differentiate_unit(number, shape, task, scratch, taps, outputs, real):
                     sums_at + at, staged, gradient, task, shape, image, first, rows, channel, taps, outputs, real
                 )
             if needs_image:
-                weights_at = _address(packed) + at
+                weights_at = start_of(packed) + at
                 _store_image(weights_at, line, gradient, task, shape, image, first, rows, channel, taps, outputs, real)
 
 
@@ -376,12 +371,9 @@ def convolve_function(size: int, outputs: int, dtype: str) -> CFunction:
         shape, target, source, weights, bias_at = call
         scratch = convolution_scratch(shape, weights, taps, channels_out, real)
         bias = carray(as_pointer(bias_at), (len(channels_out),), real.dtype)
-        number = tasks.thread_number(data, words)
-        first, last = tasks.next_tasks(data, words, number)
-        while first < last:
+        for first, last in tasks.taken(data, words):
             for unit in range(first, last):
                 convolve_unit(unit, shape, target, source, bias, scratch, taps, channels_out, real)
-            first, last = tasks.next_tasks(data, words, number)
 
     return CFunction(c_function(convolve_all))
 
@@ -396,11 +388,8 @@ def differentiate_function(size: int, outputs: int, dtype: str) -> CFunction:
         call, _ = take_gradients(words, tasks.arguments_of(words))
         shape, task = call
         scratch = gradients_scratch(shape, task, taps, channels_out, real)
-        number = tasks.thread_number(data, words)
-        first, last = tasks.next_tasks(data, words, number)
-        while first < last:
+        for first, last in tasks.taken(data, words):
             for unit in range(first, last):
                 differentiate_unit(unit, shape, task, scratch, taps, channels_out, real)
-            first, last = tasks.next_tasks(data, words, number)
 
     return CFunction(c_function(differentiate_all))

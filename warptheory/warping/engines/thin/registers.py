@@ -2,12 +2,10 @@
 
 from typing import Any
 
-from llvmlite import ir
-from numba.core import cgutils, types
+from numba.core import types
 
 from warptheory.warping.engines.machine.compilation import intrinsic
 from warptheory.warping.engines.machine.lanes import (
-    INT32,
     INT64,
     Builder,
     Lanes,
@@ -20,6 +18,7 @@ from warptheory.warping.engines.machine.lanes import (
     real_type,
     register_bytes,
     sums,
+    zeros,
 )
 
 REGISTER_BYTES = register_bytes()
@@ -38,14 +37,7 @@ def _pixels_together(outputs: int) -> int:
 
 
 def _zero(builder: Builder, real: Any) -> Lanes:
-    return broadcast(builder, ir.Constant(real_type(real.dtype), 0.0), lanes_of(real.dtype))
-
-
-def ask_for(place: Pointer, for_writing: bool) -> None:
-    """Ask for a cache line; nothing is read, the address need not exist."""
-    kind = ir.FunctionType(ir.VoidType(), [ir.PointerType(), INT32, INT32, INT32])
-    function = cgutils.get_or_insert_function(place.builder.module, kind, "llvm.prefetch.p0")
-    place.builder.call(function, [place.address, INT32(int(for_writing)), INT32(3), INT32(1)])
+    return zeros(builder, real_type(real.dtype), lanes_of(real.dtype))
 
 
 @intrinsic
@@ -147,8 +139,8 @@ def spread(
             # Last, as autograd adds what comes from two users of an image.
             for pixel, total in zip(pixels, totals, strict=True):
                 beside, place = start + builder.mul(pixel, summand_step), target + builder.mul(pixel, found_step)
-                ask_for(beside + ahead, for_writing=False)
-                ask_for(place + ahead, for_writing=True)
+                (beside + ahead).ask_for()
+                (place + ahead).ask_for(for_writing=True)
                 place.store(total.get() + beside.load(lanes))
         return context.get_dummy_value()
 
@@ -195,7 +187,7 @@ def correlate(
                 reached = builder.mul(builder.mul(builder.add(row, opposite), INT64(count)), columns)
                 with loop(builder, INT64(0), width, 1) as column:
                     pixel = line + builder.mul(column, column_step)
-                    ask_for(pixel + INT64(_AHEAD_BYTES * 8 // real.dtype.bitwidth), for_writing=False)
+                    (pixel + INT64(_AHEAD_BYTES * 8 // real.dtype.bitwidth)).ask_for()
                     value = pixel.load(lanes)
                     beside = incoming + builder.add(reached, column)
                     for place, total in enumerate(totals):
@@ -238,8 +230,8 @@ def copy_registers(
         to, of = (Pointer.at(builder, address, element) for address in (target, source))
         with loop(builder, INT64(0), count, 1) as number:
             read_at, written_at = of + builder.mul(number, source_step), to + builder.mul(number, target_step)
-            ask_for(read_at + INT64(_AHEAD_BYTES * 8 // real.dtype.bitwidth), for_writing=False)
-            ask_for(written_at + INT64(_AHEAD_BYTES * 8 // real.dtype.bitwidth), for_writing=True)
+            (read_at + INT64(_AHEAD_BYTES * 8 // real.dtype.bitwidth)).ask_for()
+            (written_at + INT64(_AHEAD_BYTES * 8 // real.dtype.bitwidth)).ask_for(for_writing=True)
             written_at.store(read_at.load(lanes))
         return context.get_dummy_value()
 

@@ -87,14 +87,11 @@ def _forward_function(size: int, outputs: int, dtype: str) -> CFunction:
         bias = carray(as_pointer(bias_at), (len(channels_out),), real.dtype)
         pixels = shape.height * shape.width
         units = problem.counts[1] * ((pixels + problem.unit - 1) // problem.unit)  # of an image
-        number = tasks.thread_number(data, words)
-        first, last = tasks.next_tasks(data, words, number)
-        while first < last:
+        for first, last in tasks.taken(data, words):
             for task in range(first, last):
                 loops.convolve_unit(task, shape, target, source, bias, scratch, taps, channels_out, real)
                 image, end = task * shape.images, min((task + 1) * shape.images, shape.batch)
                 gather_units(image * units, end * units, *gather, real)
-            first, last = tasks.next_tasks(data, words, number)
 
     return CFunction(c_function(warp_all))
 
@@ -112,13 +109,10 @@ def _backward_function(size: int, outputs: int, dtype: str) -> CFunction:
         shape, gradients = through_head
         groups = through_warp[2].counts[1]
         scratch = loops.gradients_scratch(shape, gradients, taps, channels_out, real)
-        number = tasks.thread_number(data, words)
-        first, last = tasks.next_tasks(data, words, number)
-        while first < last:
+        for first, last in tasks.taken(data, words):
             for task in range(first, last):
                 image, end = task * shape.images, min((task + 1) * shape.images, shape.batch)
                 differentiate_tasks(image * groups, end * groups, *through_warp, real)
                 loops.differentiate_unit(task, shape, gradients, scratch, taps, channels_out, real)
-            first, last = tasks.next_tasks(data, words, number)
 
     return CFunction(c_function(differentiate_all))

@@ -13,12 +13,12 @@ from typing import Literal
 import torch
 import triton
 import triton.language as tl
-from jaxtyping import Float
 from torch import Tensor
 
 from warptheory.warping.engines.layout import empty_image, empty_offsets
 from warptheory.warping.engines.layout import is_channels_last as _channels_last
 from warptheory.warping.engines.triton import _kernels as kernels
+from warptheory.warping.shapes import GridTensor, GroupedOffsets, ImageTensor
 
 Knot = Literal["right", "central"]
 
@@ -27,7 +27,7 @@ Knot = Literal["right", "central"]
 _PROGRAMS = 8
 
 
-def gather(x: Float[Tensor, "B C *S"], offsets: Float[Tensor, "B G d *T"], boundary: str) -> Float[Tensor, "B C *T"]:
+def gather(x: ImageTensor, offsets: GroupedOffsets, boundary: str) -> GridTensor:
     """Gather W x with the linear kernel.
 
     Args:
@@ -64,12 +64,8 @@ def gather(x: Float[Tensor, "B C *S"], offsets: Float[Tensor, "B G d *T"], bound
 
 
 def scatter(
-    g: Float[Tensor, "B C *T"],
-    offsets: Float[Tensor, "B G d *T"],
-    size: Sequence[int],
-    boundary: str,
-    deterministic: bool | None = None,
-) -> Float[Tensor, "B C *S"]:
+    g: GridTensor, offsets: GroupedOffsets, size: Sequence[int], boundary: str, deterministic: bool | None = None
+) -> ImageTensor:
     """Scatter Wᵀg with the linear kernel.
 
     Args:
@@ -91,15 +87,15 @@ def scatter(
 
 
 def gradients(
-    g: Float[Tensor, "B C *T"],
-    x: Float[Tensor, "B C *S"],
-    offsets: Float[Tensor, "B G d *T"],
+    g: GridTensor,
+    x: ImageTensor,
+    offsets: GroupedOffsets,
     boundary: str,
     knot: Knot,
     needs_x: bool,
     needs_offsets: bool,
     deterministic: bool | None = None,
-) -> tuple[Float[Tensor, "B C *S"] | None, Float[Tensor, "B G d *T"] | None]:
+) -> tuple[ImageTensor | None, GroupedOffsets | None]:
     """Differentiate Σ g·(W x) in x and in the offsets, in one pass over g.
 
     Args:

@@ -11,11 +11,11 @@ from functools import cache
 from types import ModuleType
 
 import torch
-from jaxtyping import Float
 from torch import Tensor
 
 from warptheory.warping import reference
 from warptheory.warping.interpolation import Interpolation, Orders
+from warptheory.warping.shapes import GridTensor, GroupedOffsets, ImageTensor
 
 BOUNDARIES = ("zeros", "border", "reflect", "mirror", "periodic")
 _DTYPES = (torch.float32, torch.bfloat16, torch.float16, torch.float64)
@@ -36,10 +36,7 @@ def interpreting() -> bool:
 
 
 def obstacle(
-    values: Float[Tensor, "B C *S"],
-    offsets: Float[Tensor, "B G d *T"],
-    interpolation: Interpolation,
-    size: Sequence[int] | None = None,
+    values: ImageTensor, offsets: GroupedOffsets, interpolation: Interpolation, size: Sequence[int] | None = None
 ) -> str | None:
     """Return why the kernels cannot take values (B, C, *S) and offsets (B, G, d, *T); None if they can."""
     name, boundary = interpolation.kernel.name, interpolation.boundary.name
@@ -59,9 +56,7 @@ def obstacle(
     return None
 
 
-def gather(
-    x: Float[Tensor, "B C *S"], offsets: Float[Tensor, "B G d *T"], interpolation: Interpolation, orders: Orders
-) -> Float[Tensor, "B C *T"]:
+def gather(x: ImageTensor, offsets: GroupedOffsets, interpolation: Interpolation, orders: Orders) -> GridTensor:
     """Gather ∂ᵅW x, (B, C, *T)."""
     if any(orders):
         return reference.gather(x, offsets, interpolation, orders)
@@ -70,12 +65,8 @@ def gather(
 
 
 def scatter(
-    g: Float[Tensor, "B C *T"],
-    offsets: Float[Tensor, "B G d *T"],
-    size: Sequence[int],
-    interpolation: Interpolation,
-    orders: Orders,
-) -> Float[Tensor, "B C *S"]:
+    g: GridTensor, offsets: GroupedOffsets, size: Sequence[int], interpolation: Interpolation, orders: Orders
+) -> ImageTensor:
     """Scatter ∂ᵅWᵀg, (B, C, *size)."""
     if any(orders):
         return reference.scatter(g, offsets, size, interpolation, orders)
@@ -84,12 +75,8 @@ def scatter(
 
 
 def gradients(
-    g: Float[Tensor, "B C *T"],
-    x: Float[Tensor, "B C *S"],
-    offsets: Float[Tensor, "B G d *T"],
-    interpolation: Interpolation,
-    needs: tuple[bool, bool],
-) -> tuple[Float[Tensor, "B C *S"] | None, Float[Tensor, "B G d *T"] | None]:
+    g: GridTensor, x: ImageTensor, offsets: GroupedOffsets, interpolation: Interpolation, needs: tuple[bool, bool]
+) -> tuple[ImageTensor | None, GroupedOffsets | None]:
     """Return Wᵀg (B, C, *S) and Σ_c g_c ∂ᵢWx_c (B, G, d, *T), or the one that is needed."""
     launches = _launches()
     found: tuple[Tensor | None, Tensor | None] = launches.gradients(
