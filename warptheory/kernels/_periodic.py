@@ -216,7 +216,8 @@ def _integral(cell: Cell) -> sp.Expr:
     if expression.is_polynomial(FRACTION) and (polynomial := sp.Poly(expression, FRACTION)).domain in (sp.ZZ, sp.QQ):
         # The same number as below, without a search for the rule.
         primitive = polynomial.integrate()
-        return sp.sympify(primitive.eval(cell.upper) - primitive.eval(cell.lower))
+        number: sp.Expr = primitive.eval(cell.upper) - primitive.eval(cell.lower)
+        return number
     if expression.is_rational_function(FRACTION) or all(map(_is_wave, sp.Add.make_args(expression))):
         return sp.integrate(expression, (FRACTION, cell.lower, cell.upper))
     return NumericalIntegral(expression, (FRACTION, cell.lower, cell.upper))
