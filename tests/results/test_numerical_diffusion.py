@@ -211,7 +211,10 @@ def line_after_layers(layers, tau=TAU, length=LENGTH, offset_length=OFFSET_LENGT
     lags = np.arange(-reach, reach + 1)
     spread = 2 * (tau * offset_length) ** 2 * (1 - np.exp(-(lags**2) / (2 * offset_length**2)))
     spread[reach] = 1e-9  # at lag 0, where nothing moves
-    chain = spline_mean(lags[:, None] - lags.astype(float), np.broadcast_to(spread[:, None], (len(lags),) * 2))
+    moved, spreads = lags[:, None] - lags.astype(float), np.broadcast_to(spread[:, None], (len(lags),) * 2)
+    near = np.abs(moved) < 2 + 9 * np.sqrt(spreads)  # beyond nine deviations lie 2e-19
+    chain = np.zeros(moved.shape)
+    chain[near] = spline_mean(moved[near], spreads[near])
     chain[reach] = interpolate.BSpline.basis_element(np.arange(-2.0, 3.0), extrapolate=False)(-1.0 * lags)
     chain[np.isnan(chain)] = 0.0
     covariances = [np.exp(-(lags**2) / (2 * length**2))]

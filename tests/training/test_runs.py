@@ -1,5 +1,6 @@
 """Runs by name: what is checked before anything is written, and the records that are left."""
 
+import contextlib
 import json
 import sys
 from dataclasses import replace
@@ -145,6 +146,21 @@ def test_a_network_without_warps_has_nothing_to_watch(tmp_path):
     plain = replace(RUN, model="resnet8")
     assert train(plain, device=CPU, out=tmp_path, watch=monitor).monitored is None
     assert records(tmp_path) == RECORDS - {"monitor.parquet", "monitor.json"}
+
+
+class EvaluationOnly(contextlib.AbstractContextManager):
+    """A monitor that recorded nothing while the network was trained."""
+
+    def __exit__(self, *_):
+        return None
+
+    def table(self):
+        return pd.DataFrame({"step": [0], "training": [False]})
+
+
+def test_what_was_recorded_in_evaluation_is_no_row_of_training():
+    trained = train(RUN, device=CPU, watch=lambda model, first_step: EvaluationOnly())
+    assert trained.monitored is None or not len(trained.monitored)
 
 
 def test_other_settings_are_refused_without_the_configuration(tmp_path):

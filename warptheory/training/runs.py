@@ -248,9 +248,10 @@ class _ContinuedMonitor:
     def table(self) -> pd.DataFrame:
         """Return the rows of both that were recorded in training."""
         found = self._monitor.table()
+        in_training = found[found["training"]]
         # A table without rows has columns without types, which would spoil those of the others.
-        parts = [part for part in (*self._before, found[found["training"]]) if len(part)]
-        return pd.concat(parts, ignore_index=True) if parts else found
+        parts = [part for part in (*self._before, in_training) if len(part)]
+        return pd.concat(parts, ignore_index=True) if parts else in_training
 
 
 def _watched(stack: ExitStack, watch: MonitorFactory, model: nn.Module, last: Checkpoint | None) -> TrainingMonitor:
