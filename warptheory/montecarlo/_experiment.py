@@ -60,7 +60,8 @@ def check_given(experiment: Experiment, values: Mapping[str, float]) -> None:
     Raises:
         ArgumentError: a symbol without a number; UnknownNameError: a name that is no symbol of the experiment.
     """
-    check_values(experiment.symbols, values)
+    symbols = experiment.symbols
+    check_values(symbols, values)
     for name in values:
-        if name not in experiment.symbols:
-            raise UnknownNameError("values", name, experiment.symbols)
+        if name not in symbols:
+            raise UnknownNameError("values", name, symbols)

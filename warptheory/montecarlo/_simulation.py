@@ -236,7 +236,7 @@ class Simulation(Statistic):
         """Return the number of pixels that a row draws."""
         return int(np.prod(self.shape(values)))
 
-    @property
+    @cached_property
     def symbols(self) -> set[str]:
         """Names of the symbols that need a number before the experiment can run."""
         self.statistic.check_symbols()
