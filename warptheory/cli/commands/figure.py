@@ -10,7 +10,7 @@ EXAMPLES = "Example:  warptheory figure 1 --out figures_out"
 
 
 def command(
-    number: Annotated[str, typer.Argument(help="Number of the figure, such as 1.")],
+    number: Annotated[str, typer.Argument(help="Number of the figure, such as 1, or its name.")],
     seed: options.Seed = 0,
     device: options.Device = "cpu",
     out: options.ReproduceOut = options.DEFAULT_OUT,

@@ -11,10 +11,9 @@ names, get = _CATALOGUE.names, _CATALOGUE.get
 
 
 def numbered(number: str) -> PaperFigure:
-    """Return the figure of a number: its script is named figure<number>, with what it shows after an underscore.
+    """Return the figure of a number, or of a name: a script is named figure<number>_<what it shows>.
 
     Raises:
         UnknownNameError: no such figure; the message lists the ones that exist.
     """
-    wanted = f"figure{number}"
-    return get(next((name for name in names() if name.partition("_")[0] == wanted), wanted))
+    return get(next((name for name in names() if name.partition("_")[0] == f"figure{number}"), number))
