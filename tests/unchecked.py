@@ -8,10 +8,10 @@ from pathlib import Path
 from tests.waiting import PATIENCE
 
 
-def assert_passes_unchecked(path: Path) -> None:
-    """Run a file of tests in a process of its own; all of it has to pass."""
+def assert_passes_unchecked(path: Path, chosen: str = "not slow") -> None:
+    """Run the chosen tests of a file in a process of its own; all of them have to pass."""
     finished = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", str(path)],
+        [sys.executable, "-m", "pytest", "-q", "-m", chosen, str(path)],
         env={**os.environ, "WARPTHEORY_TEST_SHAPES": "off"},
         timeout=PATIENCE,
         capture_output=True,

@@ -1,5 +1,7 @@
 """Registration with torch: opcheck, torch.compile, torch.export. Run by test_tracing.py in a process of its own."""
 
+import itertools
+
 import pytest
 import torch
 
@@ -15,9 +17,16 @@ RULES = [
 ]
 
 
-@pytest.mark.parametrize("requires_grad", [False, True])
-@pytest.mark.parametrize("channels_last", [False, True])
-@pytest.mark.parametrize("rule", RULES, ids=str)
+def every_case() -> list:
+    """All rules, layouts and needs of gradients; each pair of them at least once in a quick run."""
+    cases = []
+    for (number, rule), last, gradients in itertools.product(enumerate(RULES), (False, True), (False, True)):
+        marks = [pytest.mark.slow] if (number + last + gradients) % 2 == 0 else []
+        cases.append(pytest.param(rule, last, gradients, marks=marks))
+    return cases
+
+
+@pytest.mark.parametrize(("rule", "channels_last", "requires_grad"), every_case(), ids=str)
 def test_opcheck(rule, channels_last, requires_grad):
     """Torch's own checks of schema, fake kernels, autograd registration and tracing."""
     case = make_case(2, "white", channels=4, groups=2, channels_last=channels_last)

@@ -1,6 +1,7 @@
 """Inputs on which every backend is compared with the reference, and bounds for the comparison."""
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -12,6 +13,9 @@ from warptheory.warping import boundaries
 BOUNDARIES = tuple(boundaries.names())
 SIZES = {1: (13,), 2: (9, 7), 3: (5, 4, 6)}
 GRIDS = {1: (9,), 2: (5, 11), 3: (4, 6, 3)}
+Offsets = Callable[[tuple[int, ...], tuple[int, ...], torch.Generator], Tensor]
+# Neighbouring pixels whose offsets are of one kind, in a case of several kinds.
+RUN = 3
 
 
 @dataclass(frozen=True)
@@ -35,6 +39,12 @@ def zero(shape: tuple[int, ...], size: tuple[int, ...], generator: torch.Generat
 def integer(shape: tuple[int, ...], size: tuple[int, ...], generator: torch.Generator) -> Tensor:
     """Return whole pixels, some of them far outside."""
     return torch.randint(-4, 5, shape, generator=generator).float()
+
+
+def integer_along_one_axis(shape: tuple[int, ...], size: tuple[int, ...], generator: torch.Generator) -> Tensor:
+    """Return whole pixels along the last axis, and fractions along the others."""
+    offsets = white(shape, size, generator)
+    return torch.cat([offsets[:, :, :-1], offsets[:, :, -1:].round()], dim=2)
 
 
 def half(shape: tuple[int, ...], size: tuple[int, ...], generator: torch.Generator) -> Tensor:
@@ -71,7 +81,23 @@ def wild(shape: tuple[int, ...], size: tuple[int, ...], generator: torch.Generat
     return torch.where(places, values[torch.randint(0, len(values), shape, generator=generator)], offsets)
 
 
-KINDS = {kind.__name__: kind for kind in (zero, integer, half, smooth, white, on_the_edge, wild)}
+EVERY_KIND = (zero, integer, integer_along_one_axis, half, smooth, white, on_the_edge, wild)
+KINDS = {kind.__name__: kind for kind in EVERY_KIND}
+MIXTURES = {"every_kind": EVERY_KIND, "on_knots": (zero, integer, on_the_edge)}
+
+
+def mixture(
+    kinds: tuple[Offsets, ...], shape: tuple[int, ...], size: tuple[int, ...], generator: torch.Generator
+) -> Tensor:
+    """Return offsets of several kinds, which take turns along a row: neighbours of one kind may be added up together.
+
+    A pixel's result hangs on its own offset alone but for such sums, so one case shows what one of each kind would.
+    """
+    found = torch.stack([kind(shape, size, generator) for kind in kinds])
+    runs = -(-shape[-1] // RUN)
+    turns = torch.arange(math.prod((*shape[:2], *shape[3:-1])) * runs) % len(kinds)
+    turns = turns.reshape(*shape[:2], 1, *shape[3:-1], runs).repeat_interleave(RUN, -1)[..., : shape[-1]]
+    return found.gather(0, turns.expand(1, *shape))[0]
 
 
 def make_case(
@@ -89,7 +115,9 @@ def make_case(
     """Draw a case in float32; every number is the same in float64."""
     generator = torch.Generator().manual_seed(seed)
     size, grid = size or SIZES[dim], grid or GRIDS[dim]
-    offsets = KINDS[kind]((batch, groups, dim, *grid), size, generator)
+    shape = (batch, groups, dim, *grid)
+    mixed = kind in MIXTURES
+    offsets = mixture(MIXTURES[kind], shape, size, generator) if mixed else KINDS[kind](shape, size, generator)
     x = torch.randn(batch, channels, *size, generator=generator)
     g = torch.randn(batch, channels, *grid, generator=generator)
     if channels_last:

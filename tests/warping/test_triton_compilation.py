@@ -81,9 +81,8 @@ OTHER_RULES = [((8, 8, 9), "float32", False, False, rule) for rule in ("border",
 OTHER_RULES += [((1, 2, 1, 1), "float32", False, False, "mirror")]
 
 
-@pytest.fixture(scope="module")
-def compiled():
-    """What each kernel became, by case and by name."""
+def compiled_cases():
+    """Return what each kernel became, by case and by name."""
     cases = VECTORS + ROWS + EXACT + OTHER_RULES
     done = subprocess.run(
         [sys.executable, "-c", COMPILE, json.dumps(cases)],
@@ -95,9 +94,22 @@ def compiled():
     return dict(zip(cases, json.loads(done.stdout), strict=True))
 
 
-@pytest.mark.parametrize("case", VECTORS)
-def test_channels_last_uses_vectors(compiled, case):
-    gather, gradients = compiled[case]["gather"], compiled[case]["gradients"]
+def test_what_the_kernels_become():
+    """One test, so that no two workers of a parallel run compile the same."""
+    compiled = compiled_cases()
+    checks = (
+        (channels_last_uses_vectors, VECTORS),
+        (contiguous_stays_in_registers, ROWS),
+        (other_boundary_rules_compile, OTHER_RULES),
+        (deterministic_kernels_compile, EXACT),
+    )
+    for check, cases in checks:
+        for case in cases:
+            check(case, compiled[case])
+
+
+def channels_last_uses_vectors(case, kernels):
+    gather, gradients = kernels["gather"], kernels["gradients"]
     assert gather["stack"] == gradients["stack"] == gather["shared"] == 0
     assert gather["registers"] <= 128
     assert gradients["registers"] <= 96
@@ -110,21 +122,18 @@ def test_channels_last_uses_vectors(compiled, case):
     assert "F32x4" in adding.pop()
 
 
-@pytest.mark.parametrize("case", ROWS)
-def test_contiguous_stays_in_registers(compiled, case):
-    for kernel in compiled[case].values():
+def contiguous_stays_in_registers(case, kernels):
+    for kernel in kernels.values():
         assert kernel["stack"] == kernel["shared"] == 0
         assert kernel["registers"] <= 128
 
 
-@pytest.mark.parametrize("case", OTHER_RULES)
-def test_other_boundary_rules_compile(compiled, case):
-    assert set(compiled[case]) == {"gather", "gradients"}
-    assert all(kernel["stack"] == 0 for kernel in compiled[case].values())
+def other_boundary_rules_compile(case, kernels):
+    assert set(kernels) == {"gather", "gradients"}
+    assert all(kernel["stack"] == 0 for kernel in kernels.values())
 
 
-@pytest.mark.parametrize("case", EXACT)
-def test_deterministic_kernels_compile(compiled, case):
-    assert set(compiled[case]) == {"gather", "largest_finite", "gradients", "from_fixed_point"}
-    assert all(kernel["stack"] == 0 for kernel in compiled[case].values())
-    assert any("ADD.64" in name for name in compiled[case]["gradients"]["operations"])
+def deterministic_kernels_compile(case, kernels):
+    assert set(kernels) == {"gather", "largest_finite", "gradients", "from_fixed_point"}
+    assert all(kernel["stack"] == 0 for kernel in kernels.values())
+    assert any("ADD.64" in name for name in kernels["gradients"]["operations"])
