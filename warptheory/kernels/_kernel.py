@@ -3,7 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 
 import sympy as sp
 
@@ -137,15 +137,7 @@ class Kernel(ABC):
 
         ρ̄, δ̄ and κ₄ are exact numbers where a closed form exists, else unevaluated integrals.
         """
-        rho, delta = self.tap_sum((0, 0)), self.tap_sum((1, 1))
-        return Functionals(
-            rho=rho.at(FRACTION),
-            delta=delta.at(FRACTION),
-            rho_bar=rho.mean(),
-            delta_bar=delta.mean(),
-            kappa4=self.tap_sum((0, 0, 0, 0)).mean(),
-            autocorrelation=self.autocorrelation,
-        )
+        return _functionals(self)
 
     @cached_property
     def _text(self) -> str:
@@ -188,3 +180,16 @@ class Functionals:
         a relative 1e-12 or better.
         """
         return {name: float(getattr(self, name)) for name in ("rho_bar", "delta_bar", "kappa4")}
+
+
+@cache
+def _functionals(kernel: Kernel) -> Functionals:
+    rho, delta = kernel.tap_sum((0, 0)), kernel.tap_sum((1, 1))
+    return Functionals(
+        rho=rho.at(FRACTION),
+        delta=delta.at(FRACTION),
+        rho_bar=rho.mean(),
+        delta_bar=delta.mean(),
+        kappa4=kernel.tap_sum((0, 0, 0, 0)).mean(),
+        autocorrelation=kernel.autocorrelation,
+    )
