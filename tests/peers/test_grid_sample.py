@@ -3,7 +3,6 @@
 import subprocess
 import sys
 
-import pytest
 import torch
 from torch.nn import functional
 
@@ -38,13 +37,9 @@ torch.save([(each.input, *each.args, each.kwargs) for each in samples], sys.argv
 COUNT = 30
 
 
-@pytest.fixture(scope="module")
-def samples(tmp_path_factory):
-    path = tmp_path_factory.mktemp("grid_sample") / "samples.pt"
+def draw_samples(path):
     subprocess.run([sys.executable, "-c", DRAW, str(path)], check=True, capture_output=True)
-    found = torch.load(path)
-    assert len(found) == COUNT
-    return found
+    return torch.load(path)
 
 
 def grid_sample(image, grid, mode, padding_mode, align_corners):
@@ -65,19 +60,25 @@ def differentiate(function, image, grid, options):
     return y.detach(), *gradients
 
 
-@pytest.mark.parametrize("number", range(COUNT))
-def test_equals_torch(samples, number):
-    image, grid, options = samples[number]
-    ours, theirs = (differentiate(each, image, grid, options) for each in (grid_sample, functional.grid_sample))
-    # Positions of up to 8 pixels are rounded a few times, weights of 4ᵈ taps change by twice that; pixels are below 2.
-    # An input pixel may be read by all samples, and an offset's gradient sums three channels, times pixels per unit.
-    reads = grid[0, ..., 0].numel()
-    for one, other, terms in zip(ours, theirs, (1, reads, 3 * max(image.shape[2:])), strict=True):
-        tolerance = rounding(torch.float64, operations=200, magnitude=16.0 * terms)
-        torch.testing.assert_close(one, other, rtol=0, atol=tolerance.absolute)
+def test_equals_torch(tmp_path):
+    """In one test, since torch takes seconds to draw its samples."""
+    samples = draw_samples(tmp_path / "samples.pt")
+    assert_every_mode_is_among(samples)
+    for image, grid, options in samples:
+        ours, theirs = (differentiate(each, image, grid, options) for each in (grid_sample, functional.grid_sample))
+        # Positions of up to 8 pixels are rounded a few times, weights of 4ᵈ taps change by twice that; pixels are below
+        # 2. An input pixel may be read by all samples, and an offset's gradient sums three channels, times pixels per
+        # unit.
+        reads = grid[0, ..., 0].numel()
+        for one, other, terms in zip(ours, theirs, (1, reads, 3 * max(image.shape[2:])), strict=True):
+            tolerance = rounding(torch.float64, operations=200, magnitude=16.0 * terms)
+            torch.testing.assert_close(
+                one, other, rtol=0, atol=tolerance.absolute, msg=lambda found, options=options: f"{options}: {found}"
+            )
 
 
-def test_every_mode_is_among_the_samples(samples):
+def assert_every_mode_is_among(samples):
+    assert len(samples) == COUNT
     seen = {(o["mode"], o["padding_mode"], o["align_corners"], image.ndim - 2) for image, _, o in samples}
     wanted = {(mode, *rule, dim) for mode in KERNELS for rule in BOUNDARIES for dim in (2, 3)}
     assert seen == {each for each in wanted if each[0] != "bicubic" or each[3] == 2}

@@ -13,6 +13,8 @@ from warptheory.warping import boundaries
 BOUNDARIES = tuple(boundaries.names())
 SIZES = {1: (13,), 2: (9, 7), 3: (5, 4, 6)}
 GRIDS = {1: (9,), 2: (5, 11), 3: (4, 6, 3)}
+# Grids that few tiles cover, and overhang: Triton's interpreter takes as long for a tile as for a pixel.
+TILES = {1: (53,), 2: (3, 16), 3: (2, 3, 8)}
 Offsets = Callable[[tuple[int, ...], tuple[int, ...], torch.Generator], Tensor]
 # Neighbouring pixels whose offsets are of one kind, in a case of several kinds.
 RUN = 3

@@ -11,6 +11,7 @@ import warptheory as wt
 from tests.warping.cases import (
     BOUNDARIES,
     KINDS,
+    TILES,
     Case,
     forward_tolerance,
     image_gradient_tolerance,
@@ -69,10 +70,6 @@ def test_equals_the_reference(dim, boundary, kind, backend):
     """In float32 on every kind of offsets; where some sit on knots, with the derivative taken both ways."""
     for knot in KNOTS if kind in ON_KNOTS else KNOTS[:1]:
         assert_agreement(make_case(dim, kind), boundary, knot, backend)
-
-
-# Tiles of rows, some of which overhang; an interpreted kernel takes as long for a tile as for a pixel.
-TILES = {1: (53,), 2: (3, 16), 3: (2, 3, 8)}
 
 
 @pytest.mark.parametrize("backend", FAST)

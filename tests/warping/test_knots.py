@@ -11,8 +11,8 @@ import pytest
 import torch
 
 import warptheory as wt
-from tests.warping.cases import make_case
-from tests.warping.test_backends import FAST, NEEDS_TRITON, TILES
+from tests.warping.cases import TILES, make_case
+from tests.warping.test_backends import FAST, NEEDS_TRITON
 from warptheory import kernels
 from warptheory.core.tolerances import rounding
 

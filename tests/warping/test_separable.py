@@ -10,8 +10,7 @@ from torch import Tensor
 from torch.autograd import gradcheck, gradgradcheck
 
 import warptheory as wt
-from tests.warping.cases import BOUNDARIES, Case, make_case
-from tests.warping.test_backends import TILES
+from tests.warping.cases import BOUNDARIES, TILES, Case, make_case
 from tests.warping.test_derivatives import small_case
 from tests.warping.test_hostile import hostile_cases
 from warptheory import kernels

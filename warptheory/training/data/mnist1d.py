@@ -1,5 +1,7 @@
 """MNIST-1D: ten shapes of one dimension, padded, scaled, shifted, sheared and noisy, made by the published recipe."""
 
+from functools import cache
+
 import numpy as np
 import torch
 from jaxtyping import Float
@@ -93,9 +95,14 @@ def _signal(template: Float[ndarray, "12"], generator: np.random.RandomState) ->
     white_noise = _WHITE_NOISE * generator.randn(_DILATED)
     noisy = np.where(shifted != 0, shifted, smooth_noise) + white_noise
     shear = _SHEAR_SPREAD * (generator.rand() - 0.5)
-    return _resample(noisy - shear * np.linspace(-0.5, 0.5, _DILATED), _LENGTH)
+    return _resample(noisy - shear * _points(-0.5, 0.5, _DILATED), _LENGTH)
 
 
 def _resample(signal: Float[ndarray, "N"], length: int) -> Float[ndarray, "M"]:
     """Interpolate linearly at `length` points from the first to the last, shape (M,)."""
-    return np.asarray(np.interp(np.linspace(0, 1, length), np.linspace(0, 1, len(signal)), signal))
+    return np.asarray(np.interp(_points(0.0, 1.0, length), _points(0.0, 1.0, len(signal)), signal))
+
+
+@cache  # asked for five times a signal
+def _points(first: float, last: float, number: int) -> Float[ndarray, "N"]:
+    return np.linspace(first, last, number)
