@@ -85,6 +85,11 @@ def test_every_kind_of_offsets_in_one_case(dim, boundary, backend):
         assert_agreement(case, boundary, knot, backend)
 
 
+@pytest.mark.parametrize("backend", FAST)
+def test_volumes_of_several_tiles_a_layer(backend):
+    assert_agreement(make_case(3, batch=1, channels=2, grid=(2, 9, 32)), "zeros", "right", backend)
+
+
 def every_layout() -> list:
     """All dimensions, channels and layouts; many channels take Triton's interpreter seconds."""
     cases = []
