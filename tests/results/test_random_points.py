@@ -15,7 +15,6 @@ from warptheory.results._claims import ClaimPlan, cases_of
 from warptheory.results._planted import plant_exponents
 from warptheory.results._ranges import Range, limit, random_point, whole
 from warptheory.symbolic import evaluate
-from warptheory.symbolic._waves import _panels
 from warptheory.symbolic.nodes import _tap_sum
 
 EVERY = results.match(["*"])
@@ -150,11 +149,7 @@ def test_a_wrong_spectrum_is_refused(monkeypatch):
     """D4 integrates the spectral density, and draws fields of the covariance."""
     right = SquaredExponential.spectral_density
     monkeypatch.setattr(SquaredExponential, "spectral_density", lambda self, k: right(self, sp.Rational(21, 20) * k))
-    _panels.cache_clear()
-    try:
-        found = verdicts("D4", kernel="linear", dim=1)
-    finally:
-        _panels.cache_clear()
+    found = verdicts("D4", kernel="linear", dim=1)
     assert set(found[found["quantity"] == "mean error"]["verdict"]) == {"refuted"}
 
 

@@ -83,7 +83,7 @@ class SpectralIntegral(Node):
         if covariance is None or not covariance.is_isotropic or covariance.dim > 2:
             raise ArgumentError("expression", expected="isotropic fields on one or two axes", received=str(self))
         known = covariance.subs({symbol.name: environment[symbol] for symbol in covariance.free_symbols})
-        k, weights, density = _panels(known, spacing)
+        k, weights, density = _panels(known, spacing, type(known).spectral_density)
         directions, shares = _directions(covariance.dim)
         theta = spacing * k[:, None] * directions[:, None, :]
         inner = {**environment, **dict(zip(self.args[2:], theta, strict=True))}
@@ -411,8 +411,10 @@ def _closed_spectrum(kernel: Kernel) -> Any:
 
 # The steps of a derivation are integrals over one density, which takes longer than they do where it is a quadrature.
 @lru_cache(maxsize=64)
-def _panels(covariance: CovarianceFunction, spacing: float) -> tuple[ndarray, ndarray, ndarray]:
-    """Return wavenumbers, their weights, and the spectral density there, each of shape (N,)."""
+def _panels(
+    covariance: CovarianceFunction, spacing: float, definition: Callable[..., Any]
+) -> tuple[ndarray, ndarray, ndarray]:
+    """Return wavenumbers, their weights, and the spectral density there, each of shape (N,); it follows its definition."""
     k, weights = _wavenumbers(lambda values: spectral_values(covariance, values), spacing)
     return k, weights, spectral_values(covariance, k)
 
