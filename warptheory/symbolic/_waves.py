@@ -414,7 +414,7 @@ def _closed_spectrum(kernel: Kernel) -> Any:
 def _panels(
     covariance: CovarianceFunction, spacing: float, definition: Callable[..., Any]
 ) -> tuple[ndarray, ndarray, ndarray]:
-    """Return wavenumbers, their weights, and the spectral density there, each of shape (N,); it follows its definition."""
+    """Return wavenumbers, their weights, and the spectral density there, (N,) each; another definition has its own."""
     k, weights = _wavenumbers(lambda values: spectral_values(covariance, values), spacing)
     return k, weights, spectral_values(covariance, k)
 
