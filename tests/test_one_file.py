@@ -364,12 +364,12 @@ def command(number: float) -> None:
 
 @pytest.fixture(scope="module")
 def copy(tmp_path_factory):
-    """A copy of the repository with everything added."""
+    """A copy of the repository with everything added, and with what Python and numba have compiled of it."""
     root = tmp_path_factory.mktemp("copy")
     for name in COPIED:
         source = REPOSITORY / name
         if source.is_dir():
-            shutil.copytree(source, root / name, ignore=shutil.ignore_patterns("__pycache__", "out"))
+            shutil.copytree(source, root / name, ignore=shutil.ignore_patterns("out"))
         else:
             shutil.copy(source, root / name)
     for addition in ADDITIONS:

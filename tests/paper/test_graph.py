@@ -130,4 +130,4 @@ def test_a_failed_part_is_told_and_costs_what_reads_it(tmp_path, warptheory):
     assert (tmp_path / "records" / "operator_accuracy.parquet").is_file()
     assert (tmp_path / "records" / "warped_image.safetensors").read_text() == "mine"
     assert "reproduce: 0 of 3 parts, 0%" in err
-    assert "1 of 3 parts to compute" in warptheory("reproduce", "--plan", "--out", tmp_path, *OPTIONS)[1]
+    assert "2 of 3 parts to compute" in warptheory("reproduce", "--plan", "--out", tmp_path, *OPTIONS)[1]
