@@ -221,6 +221,13 @@ def test_a_limit_that_is_none_is_refused(limit):
         workers("serial", 1, limit).__enter__()
 
 
+def test_processes_have_the_environment_of_whoever_asks(monkeypatch):
+    """Not that of the server that they are copies of, which has started before."""
+    monkeypatch.setenv("WARPTHEORY_SAID", "now")
+    with workers("processes", 1) as hands, hands.open() as pool:
+        assert pool.submit(os.getenv, "WARPTHEORY_SAID").result() == "now"
+
+
 UNGUARDED = """
 from tests.montecarlo.jobs import MeanJob
 from warptheory.montecarlo import Execution
