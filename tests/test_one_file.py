@@ -4,6 +4,7 @@ It is named by `warptheory list`, checked by the contract of its kind, planned a
 report. The table in CONTRIBUTING.md says the same.
 """
 
+import json
 import os
 import re
 import shutil
@@ -363,12 +364,12 @@ def command(number: float) -> None:
 
 @pytest.fixture(scope="module")
 def copy(tmp_path_factory):
-    """A copy of the repository with everything added."""
+    """A copy of the repository with everything added, and with what Python and numba have compiled of it."""
     root = tmp_path_factory.mktemp("copy")
     for name in COPIED:
         source = REPOSITORY / name
         if source.is_dir():
-            shutil.copytree(source, root / name, ignore=shutil.ignore_patterns("__pycache__", "out"))
+            shutil.copytree(source, root / name, ignore=shutil.ignore_patterns("out"))
         else:
             shutil.copy(source, root / name)
     for addition in ADDITIONS:
@@ -376,67 +377,98 @@ def copy(tmp_path_factory):
     return root
 
 
-def call(copy, *arguments, **environment):
-    """Run Python in the copy; return the standard output."""
-    surroundings = {**os.environ, "PYTHONPATH": str(copy), "PYTHONUTF8": "1", "COLUMNS": "500", **environment}
+# All that is asked of the copy, in one process: each would import the library anew, and check its shapes anew.
+ASK = """
+import io, json, os, sys
+from contextlib import redirect_stdout
+from pathlib import Path
+
+from tests import shapes
+
+shapes.install()  # before the library is imported
+
+import pytest
+
+from warptheory.cli import main
+from warptheory.paper import scripts
+from warptheory.paper.entries import RunSettings
+from warptheory.paper.pages import write_report
+
+asked = json.loads(sys.argv[1])
+said = {}
+for name, arguments in asked["commands"].items():
+    sys.argv = ["warptheory", *arguments]
+    with redirect_stdout(io.StringIO()) as printed:
+        try:
+            main()
+        except SystemExit as ended:
+            assert not ended.code, printed.getvalue()
+    said[name] = printed.getvalue()
+known = scripts()
+write_report([known[name] for name in asked["parts"]], RunSettings(Path(asked["out"]) / "records", seed=1))
+with redirect_stdout(io.StringIO()) as printed:
+    assert pytest.main(asked["pytest"]) == 0, printed.getvalue()
+said["pytest"] = printed.getvalue()
+print(json.dumps(said))
+"""
+
+
+@pytest.fixture(scope="module")
+def asked(copy):
+    """What the copy says: of a list, a plan, a run and a report of what was added alone, and of its contracts."""
+    out, parts = copy / "out", [addition.name for addition in ADDITIONS if addition.is_part]
+    names = " or ".join(addition.name for addition in ADDITIONS)
+    contracts = sorted({f"tests/contracts/{addition.contract}" for addition in ADDITIONS})
+    chosen = [option for name in parts for option in ("--only", name)]
+    question = {
+        "commands": {
+            "list": ["list"],
+            "plan": ["reproduce", "--plan", "--out", str(copy / "planned")],
+            "run": ["reproduce", "--seed", "1", "--out", str(out), *chosen],
+        },
+        "parts": parts,
+        "out": str(out),
+        "pytest": ["-q", "-p", "no:cacheprovider", "-m", "not slow", "-k", names, "-rA", *contracts],
+    }
     paths = [path for path in sys.path if "site-packages" in path or path.endswith("-site")]
-    surroundings["PYTHONPATH"] = os.pathsep.join([str(copy), *paths])
-    command, options = [sys.executable, *arguments], {"capture_output": True, "encoding": "utf-8", "timeout": PATIENCE}
-    done = subprocess.run(command, cwd=copy, env=surroundings, **options)
+    surroundings = {
+        **os.environ,
+        "PYTHONPATH": os.pathsep.join([str(copy), *paths]),
+        "PYTHONUTF8": "1",
+        "COLUMNS": "500",
+        "WARPTHEORY_REPRODUCED": str(out),
+    }
+    command, options = [sys.executable, "-c", ASK, json.dumps(question)], {"capture_output": True, "encoding": "utf-8"}
+    done = subprocess.run(command, cwd=copy, env=surroundings, timeout=PATIENCE, **options)
     assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
+    return json.loads(done.stdout.splitlines()[-1])
 
 
-def test_it_is_listed(copy):
-    lines = call(copy, "-m", "warptheory", "list").splitlines()
+def test_it_is_listed(asked):
+    lines = asked["list"].splitlines()
     listed = dict(line.split(": ", 1) for line in lines if ": " in line)
     listed["results"] = ", ".join(line.split()[0] for line in lines[1:] if line[:1].isalpha() and ": " not in line)
     for addition in ADDITIONS:
         assert addition.name in listed[addition.kind].split(", ")
 
 
-@pytest.fixture(scope="module")
-def computed(copy):
-    """The folder of a run of what was added, with a report of it alone."""
-    only = [option for addition in ADDITIONS if addition.is_part for option in ("--only", addition.name)]
-    out = copy / "out"
-    call(copy, "-m", "warptheory", "reproduce", "--seed", "1", "--out", str(out), *only)
-    call(copy, "-c", _REPORT, str(out), *(addition.name for addition in ADDITIONS if addition.is_part))
-    return out
-
-
-_REPORT = """
-import sys
-from pathlib import Path
-from warptheory.paper import scripts
-from warptheory.paper.entries import RunSettings
-from warptheory.paper.pages import write_report
-
-known = scripts()
-write_report([known[name] for name in sys.argv[2:]], RunSettings(Path(sys.argv[1]) / "records", seed=1))
-"""
-
-
-def test_it_is_planned(copy):
-    planned = call(copy, "-m", "warptheory", "reproduce", "--plan", "--out", str(copy / "planned"))
+def test_it_is_planned(asked):
     for addition in ADDITIONS:
-        assert bool(re.search(rf"^{addition.name} .*about", planned, re.MULTILINE)) == addition.is_part
+        assert bool(re.search(rf"^{addition.name} .*about", asked["plan"], re.MULTILINE)) == addition.is_part
 
 
-def test_it_is_in_the_report(computed):
-    page = (computed / "report.html").read_text(encoding="utf-8")
+@pytest.mark.usefixtures("asked")
+def test_it_is_in_the_report(copy):
+    page = (copy / "out" / "report.html").read_text(encoding="utf-8")
     for addition in ADDITIONS:
         assert not addition.section or f"<h2>{addition.section}</h2>" in page
 
 
-def test_its_contract_finds_it_and_holds(copy, computed):
-    contracts = sorted({f"tests/contracts/{addition.contract}" for addition in ADDITIONS})
-    names = " or ".join(addition.name for addition in ADDITIONS)
-    options = ("-q", "-p", "no:cacheprovider", "-m", "not slow", "-k", names, "-rA")
-    printed = call(copy, "-m", "pytest", *options, *contracts, WARPTHEORY_REPRODUCED=str(computed))
+def test_its_contract_finds_it_and_holds(asked):
     for addition in ADDITIONS:
         entry = rf"\[(?:[^\]]*-)?{addition.name}(?:-[^\]]*)?\]"
-        assert re.search(rf"^PASSED tests/contracts/{addition.contract}::\w+{entry}", printed, re.MULTILINE), addition
+        passed = rf"^PASSED tests/contracts/{addition.contract}::\w+{entry}"
+        assert re.search(passed, asked["pytest"], re.MULTILINE), addition
 
 
 def test_the_table_of_contributing_says_so():

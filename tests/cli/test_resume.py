@@ -1,28 +1,19 @@
 """Runs that are killed go on where they were: no finished chunk is lost, and the table is the same."""
 
 import json
-import os
 import random
-import signal
 import sqlite3
-import subprocess
-import sys
 import time
 
 import pandas as pd
 import pytest
 
+from tests.cli.running import begin
 from tests.waiting import PATIENCE
 
-COMMAND = [sys.executable, "-m", "warptheory", "verify", "A2", "A3", "--dim", "1", "--plain", "--workers", "1"]
-SECONDS = 2.0  # in which a run stores some chunks
-
-
-def start(folder):
-    environment = {**os.environ, "WARPTHEORY_TEST_SHAPES": "off"}
-    return subprocess.Popen(
-        [*COMMAND, "--out", str(folder)], env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
-    )
+COMMAND = ("verify", "A2", "A3", "--dim", "1", "--kernel", "linear", "--plain", "--workers", "1")
+A3 = ("verify", "A3", "--dim", "1", "--kernel", "linear")
+SECONDS = 0.5  # in which a run stores some chunks
 
 
 def finished_chunks(folder):
@@ -39,49 +30,77 @@ def finished_chunks(folder):
         connection.close()
 
 
-def finish(folder):
-    process = start(folder)
-    _, errors = process.communicate(timeout=PATIENCE)
-    assert process.returncode == 0, errors.decode()
+def finish(*command):
+    """Run a command to its end; return its exit code and what it said."""
+    process, said = begin(*command)
+    assert said.poll(PATIENCE)
+    text = said.recv()
+    process.join()
+    return process.exitcode, text
+
+
+def verdicts(folder):
+    code, text = finish(*COMMAND, "--out", folder)
+    assert code == 0, text
     return pd.read_parquet(folder / "verdicts.parquet")
 
 
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory):
     folder = tmp_path_factory.mktemp("undisturbed")
-    return finish(folder), finished_chunks(folder)
+    return verdicts(folder), finished_chunks(folder)
 
 
-@pytest.mark.parametrize("kills", [3, pytest.param(50, marks=pytest.mark.slow)])
-def test_killed_at_random_moments(tmp_path, undisturbed, kills):
-    moments, stored = random.Random(kills), set()
-    for _ in range(kills):
-        process = start(tmp_path)
-        while process.poll() is None and len(finished_chunks(tmp_path)) <= len(stored):
-            time.sleep(0.01)
-        time.sleep(moments.uniform(0.0, SECONDS))
-        process.send_signal(signal.SIGKILL)
-        process.wait()
-        process.stderr.close()
-        found = finished_chunks(tmp_path)
+def kill(folder, chunks, seconds=0.0):
+    """Start the run and kill it so long after so many chunks are stored; return them."""
+    process, said = begin(*COMMAND, "--out", folder)
+    while process.is_alive() and len(finished_chunks(folder)) < chunks:
+        time.sleep(0.005)
+    time.sleep(seconds)
+    process.kill()
+    process.join()
+    said.close()
+    return finished_chunks(folder)
+
+
+def check_resumed(folder, undisturbed):
+    table, chunks = undisturbed
+    pd.testing.assert_frame_equal(verdicts(folder), table, check_exact=True)
+    assert finished_chunks(folder) == chunks
+
+
+def test_killed_at_three_moments(tmp_path, undisturbed):
+    """Before the first chunk, among the first ones, and near the end."""
+    most, stored = len(undisturbed[1]), set()
+    for chunks in (0, 1, 3 * most // 4):
+        found = kill(tmp_path, chunks)
+        assert stored <= found
+        assert chunks <= len(found) < most
+        stored = found
+    check_resumed(tmp_path, undisturbed)
+
+
+@pytest.mark.slow
+def test_killed_at_random_moments(tmp_path, undisturbed):
+    moments, stored = random.Random(50), set()
+    for _ in range(50):
+        found = kill(tmp_path, min(len(stored) + 1, len(undisturbed[1])), moments.uniform(0.0, SECONDS))
         assert stored <= found
         stored = found
-    table, chunks = undisturbed
-    pd.testing.assert_frame_equal(finish(tmp_path), table, check_exact=True)
-    assert finished_chunks(tmp_path) == chunks
+    check_resumed(tmp_path, undisturbed)
 
 
 def test_a_folder_in_use_is_refused(tmp_path):
+    """By another process, until it is released."""
     from warptheory.montecarlo import chunk_store
 
     with chunk_store(tmp_path, {}):
-        process = start(tmp_path)
-        _, errors = process.communicate(timeout=PATIENCE)
-    assert process.returncode == 2
-    assert b"no other run is using" in errors
-
-
-A3 = ("verify", "A3", "--dim", "1", "--kernel", "linear")
+        code, text = finish(*COMMAND, "--out", tmp_path)
+    assert code == 2
+    assert "no other run is using" in text
+    assert "in use by process" in text
+    with chunk_store(tmp_path, {}):
+        pass
 
 
 @pytest.mark.usefixtures("as_users_call")

@@ -77,9 +77,9 @@ def test_verdicts_are_those_of_verify(alone):
     assert [verdict.verdict for verdict in alone] == ["verified"] * 5 + ["refuted"] * 2
 
 
-@pytest.mark.parametrize(("scheduler", "count"), [("threads", 1), ("threads", 4), ("processes", 2)])
-def test_the_number_of_workers_does_not_matter(alone, scheduler, count):
-    with workers(scheduler, count) as hands:
+@pytest.mark.parametrize("count", [1, 4])
+def test_the_number_of_workers_does_not_matter(alone, count):
+    with workers("threads", count) as hands:
         assert verdicts(hands) == alone
 
 
@@ -137,37 +137,42 @@ def test_what_goes_wrong_is_told_and_the_others_go_on(alone, trouble, cause, sch
         assert " of seed 0: " in bad.reason
 
 
-@pytest.mark.parametrize("scheduler", ["processes", pytest.param("dask", marks=pytest.mark.slow)])
-def test_a_chunk_that_kills_its_worker_is_named(alone, scheduler):
-    """It is found by running what was on its way again, alone; the workers are replaced."""
-    if scheduler == "dask":
-        pytest.importorskip("distributed", reason="not run: Dask is in the extra warptheory[cluster]")
-    jobs = [JOBS[0], MeanJob("bad", trouble="dies"), JOBS[5]]
-    with workers(scheduler, 2) as hands:
-        found = verdicts(hands, jobs)
+def check_killed(verdict, label):
+    """The chunk that kills its worker is found by running what was on its way again, alone."""
+    assert verdict.verdict == "undecided"
+    assert re.fullmatch(rf"{label}: chunk \d+ of seed 0: the process that ran it died; .*", verdict.reason)
+    chunk = int(re.search(r"chunk (\d+)", verdict.reason)[1])
+    assert Stream(0, label, chunk).generator().standard_normal() > 1.2  # it is the chunk that does it
+
+
+@pytest.mark.slow
+def test_a_chunk_that_kills_its_worker_of_dask_is_named(alone):
+    pytest.importorskip("distributed", reason="not run: Dask is in the extra warptheory[cluster]")
+    with workers("dask", 2) as hands:
+        found = verdicts(hands, [JOBS[0], MeanJob("bad", trouble="dies"), JOBS[5]])
     assert [found[0], found[2]] == [alone[0], alone[5]]
-    assert found[1].verdict == "undecided"
-    assert re.fullmatch(r"bad: chunk \d+ of seed 0: the process that ran it died; .*", found[1].reason)
-    chunk = int(re.search(r"chunk (\d+)", found[1].reason)[1])
-    first = Stream(0, "bad", chunk).generator().standard_normal()
-    assert first > 1.2  # it is the chunk that does it
+    check_killed(found[1], "bad")
 
 
 def test_processes_that_die_or_hang_or_end_the_program_cost_their_own_trial_alone(alone):
-    """All of it in one run of two workers; what hangs is ended."""
-    troubles = ("is killed", "hangs", "preparation dies", "preparation hangs", "exits", "stops")
-    jobs = [JOBS[0], *(MeanJob(trouble, trouble=trouble) for trouble in troubles), *JOBS[1:]]
+    """All of it in one run of two workers; those that die are replaced, and what hangs is ended."""
+    lock = threading.Lock()  # which cannot be sent to a process
+    troubles = ("dies", "is killed", "hangs", "preparation dies", "preparation hangs", "exits", "stops", lock)
+    jobs = [JOBS[0], *(MeanJob(str(trouble), trouble=trouble) for trouble in troubles), *JOBS[1:]]
     with workers("processes", 2, 5.0) as hands:
         found = verdicts(hands, jobs)
-    assert [found[0], *found[7:]] == alone
-    reasons = dict(zip(troubles, (verdict.reason for verdict in found[1:7]), strict=True))
-    for trouble in ("is killed", "preparation dies"):
-        assert "the process that ran it died; " in reasons[trouble]
+    assert [found[0], *found[9:]] == alone
+    bad = dict(zip(troubles, found[1:9], strict=True))
+    for trouble in ("dies", "is killed"):
+        check_killed(bad[trouble], trouble)
+    reasons = {trouble: verdict.reason for trouble, verdict in bad.items()}
+    assert "the process that ran it died; " in reasons["preparation dies"]
     for trouble in ("hangs", "preparation hangs"):
         assert reasons[trouble].endswith("it did not end within the time limit of 5 s")
     assert reasons["exits"].endswith(": SystemExit: 5")
     assert reasons["stops"].endswith(": StopError: ('of a kind of its own', 'and more')")
-    assert all(re.match(rf"{trouble}: chunk \d+ of seed 0: ", reasons[trouble]) for trouble in ("is killed", "hangs"))
+    assert re.match(r"hangs: chunk \d+ of seed 0: ", reasons["hangs"])
+    assert "cannot pickle" in reasons[lock]
     assert not multiprocessing.active_children()
 
 
@@ -216,11 +221,11 @@ def test_a_limit_that_is_none_is_refused(limit):
         workers("serial", 1, limit).__enter__()
 
 
-def test_a_job_that_cannot_be_sent_to_a_process_is_told(alone):
-    with workers("processes", 1) as hands:
-        found = verdicts(hands, [MeanJob("bad", trouble=threading.Lock()), JOBS[0]])
-    assert "cannot pickle" in found[0].reason
-    assert found[1] == alone[0]
+def test_processes_have_the_environment_of_whoever_asks(monkeypatch):
+    """Not that of the server that they are copies of, which has started before."""
+    monkeypatch.setenv("WARPTHEORY_SAID", "now")
+    with workers("processes", 1) as hands, hands.open() as pool:
+        assert pool.submit(os.getenv, "WARPTHEORY_SAID").result() == "now"
 
 
 UNGUARDED = """

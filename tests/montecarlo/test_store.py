@@ -1,8 +1,6 @@
 """Chunks on disk: whole or not at all, of one configuration, for one process at a time."""
 
 import sqlite3
-import subprocess
-import sys
 import warnings
 from contextlib import closing
 
@@ -56,20 +54,6 @@ def test_another_configuration_is_refused_and_names_what_differs(tmp_path):
         pass
     with chunk_store(tmp_path, {**CONFIGURATION, "seed": 4}, fresh=True) as store:
         assert store.load("A4", 3) == {}
-
-
-def test_a_second_process_is_told(tmp_path):
-    other = (
-        "import sys\nfrom pathlib import Path\nfrom warptheory.montecarlo import chunk_store\n"
-        f"with chunk_store(Path({str(tmp_path)!r}), {CONFIGURATION!r}):\n    pass\n"
-    )
-    with chunk_store(tmp_path, CONFIGURATION):
-        done = subprocess.run([sys.executable, "-c", other], capture_output=True, text=True, check=False)
-    assert done.returncode != 0
-    assert "expected a folder that no other run is using" in done.stderr
-    assert "in use by process" in done.stderr
-    with chunk_store(tmp_path, CONFIGURATION):  # released
-        pass
 
 
 def saved(folder, numbers=range(3), configuration=CONFIGURATION):
@@ -161,7 +145,7 @@ def test_chunks_from_before_there_were_digests_are_run_again(tmp_path):
 
 def test_a_damaged_database_is_set_aside_and_its_sound_chunks_are_kept(tmp_path):
     """One page after the other is overwritten: what SQLite can still read from either end is kept."""
-    saved(tmp_path, range(400))
+    saved(tmp_path, range(200))
     whole = (tmp_path / CHUNKS).read_bytes()
     kept = []
     for page in range(len(whole) // 4096):
@@ -179,7 +163,7 @@ def test_a_damaged_database_is_set_aside_and_its_sound_chunks_are_kept(tmp_path)
         for number in [*found][::50]:
             assert_same(found[number], moments(number))
         assert (tmp_path / f"{CHUNKS}.damaged").read_bytes() == bytes(damaged)
-    assert sum(count > 300 for count in kept) > len(kept) / 2
+    assert sum(count > 150 for count in kept) > len(kept) / 2
 
 
 @pytest.mark.parametrize("content", [b"", b"not a database" * 100, b"SQLite format 3\0" + 4080 * b"\1"], ids=len)

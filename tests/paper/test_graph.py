@@ -1,15 +1,12 @@
 """The run as a graph: what is up to date, what is not, and what a run that is killed leaves behind."""
 
 import json
-import os
-import signal
-import subprocess
-import sys
 import time
 from dataclasses import replace
 
 import pytest
 
+from tests.cli.running import begin
 from tests.waiting import PATIENCE
 from warptheory.core.errors import UnknownNameError
 from warptheory.paper import graph
@@ -19,22 +16,46 @@ from warptheory.paper.running import run
 
 ONLY = ("figure1*", "operator_accuracy")  # which takes seconds
 NAMES = {"warped_image", "figure1_warped_image", "operator_accuracy"}
+OPTIONS = [option for name in ONLY for option in ("--only", name)]
 
 
 @pytest.fixture(scope="module")
-def settings(tmp_path_factory):
-    """Settings of a run that is finished."""
-    chosen = RunSettings(tmp_path_factory.mktemp("graph") / "records", seed=1)
+def killed(tmp_path_factory):
+    """Settings of a run that was killed as soon as a part was finished, and the names of what was."""
+    folder = tmp_path_factory.mktemp("graph")
+    state = folder / "graph.json"
+    process, said = begin("reproduce", "--seed", "1", "--out", folder, *OPTIONS)
+    begun = time.monotonic()
+    while not state.is_file() and process.is_alive() and time.monotonic() - begun < PATIENCE:
+        time.sleep(0.05)
+    process.kill()
+    process.join()
+    said.close()
+    return RunSettings(folder / "records", seed=1), set(json.loads(state.read_text())) & NAMES
+
+
+@pytest.fixture(scope="module")
+def settings(killed):
+    """Settings of a run that is finished: the one that was killed has gone on."""
+    chosen, finished = killed
+    assert finished
+    left = stale(chosen)
+    assert left <= NAMES - finished
     reports = []
     outcome = run(chosen, ONLY, reports.append)
     assert outcome.holds
     assert reports[-1].share == 1
-    assert reports[-1].finished == reports[-1].parts == len(NAMES)
+    assert reports[-1].finished == reports[-1].parts == len(left)
     return chosen
 
 
 def stale(settings, only=ONLY):
     return {planned.part.name for planned in plan(settings, only).parts if not planned.is_up_to_date}
+
+
+def test_a_killed_run_goes_on(settings):
+    """What was finished is not computed again, see `settings`."""
+    assert not stale(settings)
 
 
 def test_what_is_read_comes_first(settings):
@@ -96,37 +117,17 @@ def test_unknown_names_are_told(settings):
         plan(settings, ["nothing*"])
 
 
-def test_a_killed_run_goes_on(tmp_path):
-    """What was finished is not computed again, and no process of the run is left."""
-    command = [sys.executable, "-m", "warptheory", "reproduce", "--out", str(tmp_path)]
-    command += [option for name in ONLY for option in ("--only", name)]
-    environment = {**os.environ, "WARPTHEORY_TEST_SHAPES": "off"}
-    state = tmp_path / "graph.json"
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment, text=True)
-    begun = time.monotonic()
-    while not state.is_file() and process.poll() is None and time.monotonic() - begun < PATIENCE:
-        time.sleep(0.05)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
-    finished = set(json.loads(state.read_text())) & NAMES
-    assert finished
-    settings = RunSettings(tmp_path / "records")
-    assert stale(settings) <= NAMES - finished
-    done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, env=environment, check=True)
-    assert f"{len(NAMES - finished)} of {len(NAMES)} parts to compute" in done.stdout
-    assert not stale(settings)
-
-
-def test_a_failed_part_is_told_and_costs_what_reads_it(tmp_path):
+@pytest.mark.usefixtures("as_users_call")
+def test_a_failed_part_is_told_and_costs_what_reads_it(tmp_path, warptheory):
     """Something else stands in the place of a record: its figure is not drawn, all else is computed, exit code 1."""
     (tmp_path / "records").mkdir()
     (tmp_path / "records" / "warped_image.safetensors").write_text("mine")
-    command = [sys.executable, "-m", "warptheory", "reproduce", "--out", str(tmp_path)]
-    command += [option for name in ONLY for option in ("--only", name)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE)
-    assert done.returncode == 1
-    assert "failed: warped_image: ArgumentError: out: expected no warped_image.safetensors" in done.stdout
-    assert "failed: figure1_warped_image: " in done.stdout
+    code, out, err = warptheory("reproduce", "--out", tmp_path, *OPTIONS)
+    assert code == 1
+    assert "3 of 3 parts to compute" in out
+    assert "failed: warped_image: ArgumentError: out: expected no warped_image.safetensors" in out
+    assert "failed: figure1_warped_image: " in out
     assert (tmp_path / "records" / "operator_accuracy.parquet").is_file()
     assert (tmp_path / "records" / "warped_image.safetensors").read_text() == "mine"
-    assert "reproduce: 0 of 3 parts, 0%" in done.stderr
+    assert "reproduce: 0 of 3 parts, 0%" in err
+    assert "2 of 3 parts to compute" in warptheory("reproduce", "--plan", "--out", tmp_path, *OPTIONS)[1]

@@ -1,4 +1,4 @@
-"""Train in processes that kill themselves; print the fingerprint of the weights that each run ends with.
+"""Train in processes that kill themselves; write the fingerprint of the weights that each run ends with.
 
 One process imports everything, and forks before it computes anything, so that a run takes a fraction of a second.
 """
@@ -6,14 +6,13 @@ One process imports everything, and forks before it computes anything, so that a
 import json
 import os
 import signal
-import sys
 from pathlib import Path
 
 import pyarrow.parquet  # noqa: F401
 import torch
 import torch._dynamo  # with the line above, what torch and pandas would load in every process
-from conftest import Tiny
 
+from tests.training.conftest import Tiny
 from warptheory.training import checkpoint, fingerprint, fit, open_checkpoints
 
 
@@ -93,8 +92,4 @@ def main(place: Path) -> None:
             assert list((folder / "checkpoints").iterdir())
         assert in_a_fork(folder, None) == 0
         prints[name] = (folder / "fingerprint").read_text()
-    print(json.dumps(prints))
-
-
-if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    (place / "prints.json").write_text(json.dumps(prints))

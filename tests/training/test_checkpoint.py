@@ -4,20 +4,18 @@ import hashlib
 import json
 import os
 import resource
-import subprocess
-import sys
 from contextlib import suppress
-from pathlib import Path
 
 import pandas as pd
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-import warptheory
+from tests.training import killed_runs
 from tests.waiting import PATIENCE
 from warptheory.core.errors import ArgumentError
 from warptheory.core.files import MARK
+from warptheory.core.processes import process_context
 from warptheory.training import (
     Checkpoint,
     CheckpointError,
@@ -275,12 +273,11 @@ def test_fingerprints_see_every_bit(tiny):
 
 def test_killed_at_three_moments(tmp_path):
     """SIGKILL between steps, while a checkpoint is half written, and before old ones are removed: the same weights."""
-    script = Path(__file__).with_name("killed_runs.py")
-    environment = {**os.environ, "PYTHONPATH": str(Path(warptheory.__file__).parent.parent)}
-    command = [sys.executable, script, tmp_path]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=PATIENCE)
-    assert done.returncode == 0, done.stderr
-    prints = json.loads(done.stdout)
+    runs = process_context(["warptheory.training"]).Process(target=killed_runs.main, args=(tmp_path,))
+    runs.start()
+    runs.join(PATIENCE)
+    assert runs.exitcode == 0
+    prints = json.loads((tmp_path / "prints.json").read_text())
     assert set(prints) == {"undisturbed", "between steps", "half written", "before removal"}
     assert len(set(prints.values())) == 1, prints
 

@@ -12,9 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, fields
 from importlib import metadata
 from pathlib import Path
-from typing import Any, cast
-
-import pandas as pd
+from typing import TYPE_CHECKING, Any, cast
 
 from warptheory.core.errors import ArgumentError
 from warptheory.core.files import (
@@ -27,6 +25,9 @@ from warptheory.core.files import (
 )
 from warptheory.core.files import inner_folder as inner_folder
 from warptheory.core.files import output_folder as output_folder
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 _WRITTEN_BY = "written_by"  # where the mark is, in JSON
 _RECORDED_PACKAGES = ("warptheory", "numpy", "scipy", "sympy", "torch", "numba", "matplotlib", "scikit-image")
@@ -134,7 +135,7 @@ def read_json(path: Path) -> Any:
     return {name: x for name, x in content.items() if name != _WRITTEN_BY} if isinstance(content, dict) else content
 
 
-def write_table(path: Path, table: pd.DataFrame, manifest: Manifest) -> None:
+def write_table(path: Path, table: "pd.DataFrame", manifest: Manifest) -> None:
     """Write a table as Parquet and its manifest beside it, atomically.
 
     Args:
@@ -155,12 +156,14 @@ def write_table(path: Path, table: pd.DataFrame, manifest: Manifest) -> None:
     write_json(path.with_suffix(".json"), {**asdict(manifest), "rows": len(table), "columns": list(table.columns)})
 
 
-def read_table(path: Path) -> pd.DataFrame:
+def read_table(path: Path) -> "pd.DataFrame":
     """Read a Parquet table.
 
     Raises:
         ArgumentError: there is no such record, or it is damaged.
     """
+    import pandas as pd  # a second that those who draw and read no table never need
+
     return cast("pd.DataFrame", _read(path, lambda: pd.read_parquet(path)))
 
 

@@ -2,17 +2,21 @@
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 import numpy as np
 import sympy as sp
 import torch
 from jaxtyping import Float
-from scipy import interpolate, special
+from scipy import special
 from torch import Tensor
 
 from warptheory.core.errors import ArgumentError
 from warptheory.fields import laws
 from warptheory.fields.laws import ARGUMENT
+
+if TYPE_CHECKING:
+    from scipy import interpolate
 
 _FARTHEST = 8.0  # deviations; a value beyond has a probability of 1e−15
 _WIDEST = 60.0  # deviations of any law of the catalogue at that probability
@@ -49,8 +53,10 @@ class Quantile:
         return torch.from_numpy(mapped).to(fields)
 
     @cached_property
-    def _table(self) -> interpolate.PchipInterpolator:
+    def _table(self) -> "interpolate.PchipInterpolator":
         """Return x at normal values g, interpolated between solutions of F(x) = Φ(g)."""
+        from scipy import interpolate  # a second that most users never need
+
         law = laws.get(self.law).standardised(0, 1)
         position = (ARGUMENT - law.location) / law.scale
         distribution = sp.lambdify([ARGUMENT], law.distribution.subs(ARGUMENT, position), ["scipy", "numpy"])

@@ -6,7 +6,6 @@ from collections.abc import Callable
 import numpy as np
 from jaxtyping import Float
 from numpy import ndarray
-from scipy import stats
 
 LagFunction = Callable[[Float[ndarray, "*N d"]], Float[ndarray, "*N"]]
 
@@ -43,6 +42,8 @@ def _lengths(dim: int, panels: int) -> tuple[Float[ndarray, "Q"], Float[ndarray,
 
     The square takes the edge off functions that leave f(0) like a root of the lag.
     """
+    from scipy import stats  # a second that most users never need
+
     half = math.sqrt(_FARTHEST) / panels / 2
     q = (half * (2 * np.arange(panels)[:, None] + 1 + _NODES)).ravel()
     return q**2, np.tile(half * _WEIGHTS, panels) * stats.chi.pdf(q**2, dim) * 2 * q

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 import sympy as sp
 from numpy import ndarray
-from scipy import integrate, special
+from scipy import special
 
 Radial = Callable[[float], float]
 
@@ -80,6 +80,8 @@ def _scales(length: float) -> list[float]:
 
 
 def _quad(function: Radial, low: float, high: float) -> float:
+    from scipy import integrate  # a third of a second that most users never need
+
     # Of a panel that contributes nothing QUADPACK says that rounding stops it; the whole is as accurate as asked.
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", integrate.IntegrationWarning)

@@ -11,7 +11,6 @@ from typing import cast
 import numpy as np
 from jaxtyping import Float
 from numpy import ndarray
-from scipy.stats import qmc
 
 from warptheory.core.errors import UnknownNameError
 
@@ -40,6 +39,8 @@ def stratified(generator: np.random.Generator, points: int, dims: int) -> Float[
 
     Source: M. D. McKay, R. J. Beckman, W. J. Conover, 1979, as `scipy.stats.qmc.LatinHypercube` has it.
     """
+    from scipy.stats import qmc  # a second that most users never need
+
     return _inside(qmc.LatinHypercube(dims, rng=_child(generator)).random(points))
 
 
@@ -48,6 +49,8 @@ def sobol(generator: np.random.Generator, points: int, dims: int) -> Float[ndarr
 
     Source: A. B. Owen, Scrambling Sobol' and Niederreiter-Xing points, 1998, as `scipy.stats.qmc.Sobol` has it.
     """
+    from scipy.stats import qmc  # a second that most users never need
+
     return qmc.Sobol(dims, scramble=True, bits=_BITS, rng=_child(generator)).random(points) + 0.5 ** (_BITS + 1)
 
 

@@ -5,21 +5,22 @@ or that has not answered in time and is ended, is replaced by another one when i
 """
 
 import multiprocessing
+import os
 import pickle
 import signal
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import BrokenExecutor, Executor, Future
 from contextlib import suppress
 from functools import partial
 from multiprocessing import connection, util
-from multiprocessing.context import SpawnContext
 from multiprocessing.reduction import ForkingPickler
 from queue import SimpleQueue
 from types import FrameType
 from typing import Any, Protocol, runtime_checkable
 
 from warptheory.core.errors import WarpTheoryError
+from warptheory.core.processes import ProcessContext
 
 SupervisedCall = Callable[[], Any]
 
@@ -139,7 +140,7 @@ class ProcessWorker:
         begun: set as soon as a process is ready.
     """
 
-    def __init__(self, context: SpawnContext, begun: threading.Event) -> None:
+    def __init__(self, context: ProcessContext, begun: threading.Event) -> None:
         self._context, self._begun = context, begun
         self._process: multiprocessing.process.BaseProcess | None = None
         self._pipe: connection.Connection | None = None
@@ -185,7 +186,7 @@ class ProcessWorker:
             if self._process is not None and self._pipe is not None:
                 return self._process, self._pipe
             own, others = self._context.Pipe()
-            process = self._context.Process(target=_serve, args=(others,))
+            process = self._context.Process(target=_serve, args=(others, dict(os.environ)))
             process.start()
             others.close()
             # Processes that are left behind are waited for when the program ends, unless they are ended before.
@@ -206,8 +207,9 @@ class ProcessWorker:
             pipe.close()
 
 
-def _serve(pipe: connection.Connection) -> None:
-    """Do what comes through a pipe, until it is closed."""
+def _serve(pipe: connection.Connection, environment: Mapping[str, str]) -> None:
+    """Do what comes through a pipe, until it is closed, in the environment of whoever asks."""
+    os.environ.update(environment)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # whoever started this process ends it
     with suppress(EOFError, OSError):
         pipe.send_bytes(b"ready")

@@ -9,6 +9,8 @@ returns. A worker that dies is replaced if it is a process; this process itself 
 import logging
 import multiprocessing
 import os
+import re
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import BrokenExecutor, Executor, Future
@@ -19,6 +21,7 @@ from typing import Any
 
 from warptheory.core.checks import check_integer, check_number
 from warptheory.core.errors import ArgumentError
+from warptheory.core.processes import process_context
 from warptheory.core.text import shown
 from warptheory.montecarlo._supervised import InTurn, ProcessWorker, Supervised, ThreadWorker
 
@@ -99,8 +102,8 @@ def _processes(count: int, limit: float | None) -> Workers:
     """
     if getattr(multiprocessing.current_process(), "_inheriting", False):
         raise _unguarded("a script that starts processes while it is imported by one")
-    # Forked copies of a process whose libraries run threads may never wake up.
-    context = multiprocessing.get_context("spawn")
+    # Forked copies of this process, whose libraries run threads, may never wake up; those of a server do.
+    context = process_context(name for name in list(sys.modules) if re.fullmatch(r"warptheory\.\w+", name))
     has_begun = threading.Event()
 
     def check_start() -> None:

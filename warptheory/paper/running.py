@@ -9,7 +9,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from multiprocessing.connection import Connection
-from multiprocessing.context import ForkServerContext, SpawnContext
 from types import TracebackType
 from typing import Any
 
@@ -21,6 +20,7 @@ from doit.runner import MThreadRunner
 from doit.task import Task
 
 from warptheory.core import records
+from warptheory.core.processes import process_context
 from warptheory.paper import scripts
 from warptheory.paper.committed import cell_record, committed_computation, draw_committed
 from warptheory.paper.entries import PaperFigure, RunSettings, Script
@@ -28,11 +28,7 @@ from warptheory.paper.graph import LANES, Part, open_state, plan, report_scripts
 from warptheory.paper.pages import draw_figure, read_all, write_report
 
 _TICK = 0.5  # seconds between reports of progress
-# A server that has imported what takes long is copied for each part; it has no threads that a copy would miss.
-_CONTEXT: ForkServerContext | SpawnContext = multiprocessing.get_context("spawn")
-if os.name == "posix":
-    _CONTEXT = multiprocessing.get_context("forkserver")
-    _CONTEXT.set_forkserver_preload(["warptheory.results", "warptheory.training", "warptheory.stability"])
+_CONTEXT = process_context(["warptheory.results", "warptheory.training", "warptheory.stability"])
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,6 @@ import numpy as np
 import sympy as sp
 from jaxtyping import Float
 from numpy import ndarray
-from scipy import signal
 
 from warptheory.symbolic._derivation import Derivation, Step
 from warptheory.symbolic._terms import NotReducible
@@ -180,6 +179,8 @@ class RenewalVariance(_DeepVariance):
         return 1
 
     def _variance(self, mean: float, variance: float, layers: int, transfer: tuple[ndarray, ndarray]) -> float:
+        from scipy import signal  # a second that most users never need
+
         own, left = _shares(*transfer, layers, int(self.args[3]))
         extra = mean**2 if self.layer.is_splat else 0.0
         made = signal.lfilter([1.0], [1.0, *-left], variance * own + extra)  # v + μ² for splats

@@ -141,11 +141,13 @@ def run(settings: RunSettings, shapes: Sequence[tuple[int, int, int, int]] | Non
     """Time every case, or those of some shapes, and write `warp_<device>.json`; return its path."""
     seed, device, rounds = settings.seed, settings.device, settings.rounds or ROUNDS[settings.profile]
     keep_freed_memory()
-    training = TRAINING_SHAPES if device == "cpu" else GPU_SHAPES
+    training = (TRAINING_SHAPES if device == "cpu" else GPU_SHAPES)[:: settings.thin]
     most = torch.get_num_threads()
     counts = sorted({1, most}) if device == "cpu" else [most]
     kinds, passes = ("smooth", "iid"), (False, True)
-    cases = list(itertools.product([0], counts, shapes or (*training, *OTHER_SHAPES), LAYOUTS, kinds, passes))
+    cases = list(
+        itertools.product([0], counts, shapes or (*training, *OTHER_SHAPES[:: settings.thin]), LAYOUTS, kinds, passes)
+    )
     if device == "cpu":
         cases += itertools.product([most], [most], shapes or training, LAYOUTS, kinds, passes)
     rows: list[dict[str, object]] = []

@@ -1,0 +1,34 @@
+"""A command in a process of its own, which has imported the library already; defined here so that it can be sent."""
+
+import io
+import multiprocessing
+import os
+import sys
+from contextlib import redirect_stderr, redirect_stdout
+from multiprocessing.connection import Connection
+from multiprocessing.process import BaseProcess
+
+from warptheory.core.processes import process_context
+
+
+def begin(*arguments: object) -> tuple[BaseProcess, Connection]:
+    """Start `warptheory ARGUMENTS`; return the process and a pipe through which comes what it says in the end."""
+    receiver, sender = multiprocessing.Pipe(duplex=False)
+    context = process_context(["warptheory.results"])
+    process = context.Process(target=_run, args=(tuple(map(str, arguments)), sender, dict(os.environ)))
+    process.start()
+    sender.close()
+    return process, receiver
+
+
+def _run(arguments: tuple[str, ...], sender: Connection, environment: dict[str, str]) -> None:
+    from warptheory.cli import main
+
+    os.environ.update(environment)
+    sys.argv = ["warptheory", *arguments]
+    said = io.StringIO()
+    try:
+        with redirect_stdout(said), redirect_stderr(said):
+            main()
+    finally:
+        sender.send(said.getvalue())
