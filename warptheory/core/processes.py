@@ -1,7 +1,7 @@
 """Processes of one's own, copied from a server that has imported what takes long."""
 
 import multiprocessing
-import os
+import sys
 from collections.abc import Iterable
 from multiprocessing.context import ForkServerContext, SpawnContext
 
@@ -17,7 +17,7 @@ def process_context(modules: Iterable[str]) -> ProcessContext:
     Args:
         modules: what the server imports, if it has not started; a copy imports the rest.
     """
-    if os.name != "posix":
+    if sys.platform != "linux":  # macOS forbids copies of a process that has used its frameworks
         return multiprocessing.get_context("spawn")
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(list(modules))
