@@ -29,7 +29,8 @@ model.
 
 A re-entrant checkpoint of `torch.utils.checkpoint` runs its forward twice: first without gradients, when rows are made;
 then inside the backward pass, the *recomputation*, when the same operations come in the same order and only their
-gradients are heard. So a recomputation, of parts of the model or of all of it, belongs to the step that it repeats.
+gradients are heard. So a recomputation belongs to the step that it repeats: that of a part of the model within `Watch`,
+that of the whole model here, where `_first_runs` keeps what its first run recorded.
 Within a re-entrant checkpoint of another library no gradients are seen, which is warned of.
 
 No tensor is changed, and none is kept; but for re-entrant checkpoints, which bring gradients of parameters in parts:
@@ -181,7 +182,7 @@ class Monitor:
         elif is_in_backward():
             self._begin_recomputation()
         elif not self._is_nested_call():
-            if self._watch.is_mine:  # a step that was interrupted
+            if self._watch.is_in_this_thread:  # a step that was interrupted
                 self._stop_watching()
             self._begin_step()
 
@@ -201,24 +202,24 @@ class Monitor:
     def _begin_recomputation(self) -> None:
         """Watch the recomputation of a checkpoint of the whole model; what else runs in a backward pass is no step."""
         context = autograd_function()
-        first_run = None if context is None else self._first_runs.get(context)
-        if first_run and not self._watch.is_watching:
+        recorded = None if context is None else self._first_runs.get(context)
+        if recorded and not self._watch.is_watching:
             self._gradients.begin_recomputation()
-            self._watch.start(first_run)
+            self._watch.start(recorded)
 
     def _is_nested_call(self) -> bool:
         """Return whether this call of the model runs inside one that is watched."""
-        return self._watch.is_mine and is_called_within(self._model)
+        return self._watch.is_in_this_thread and is_called_within(self._model)
 
     def _end(self, called: nn.Module, inputs: Any, output: Any) -> None:
         """End the step, unless the call that ends is inside another one; a call that fails ends without an output."""
-        if torch.compiler.is_compiling() or called is not self._model or not self._watch.is_mine:
+        if torch.compiler.is_compiling() or called is not self._model or not self._watch.is_in_this_thread:
             return
         if is_called_within(self._model):
             return
         recorded = self._watch.collected
         self._stop_watching()
-        if is_in_backward():
+        if is_in_backward():  # a recomputation ends, not a step
             return
         self._gradients.end(output)
         context = self._step.checkpoint_context

@@ -24,7 +24,7 @@ from warptheory.symbolic.values import RandomAtom
 
 
 @dataclass(frozen=True)
-class _Conditional(MomentStatistic):
+class _OfExpressions(MomentStatistic):
     """A statistic that may be conditional: `given`, or as one of its expressions is written, `expression | given`."""
 
     # Names of the attributes that are its expressions, and how it is written before these.
@@ -62,7 +62,7 @@ class _Conditional(MomentStatistic):
 
 
 @dataclass(frozen=True)
-class _OfOneExpression(_Conditional):
+class _OfOneExpression(_OfExpressions):
     """A statistic of one expression, which may be written as `expression | given`."""
 
     expression: Any
@@ -112,7 +112,7 @@ class Variance(_OfOneExpression):
 
 
 @dataclass(frozen=True)
-class Covariance(_Conditional):
+class Covariance(_OfExpressions):
     """Cov[first, second], or Cov[first, second | given].
 
     Attributes:
@@ -138,7 +138,7 @@ class Covariance(_Conditional):
 
 
 @dataclass(frozen=True, init=False)
-class JointCumulant(_Conditional):
+class JointCumulant(_OfExpressions):
     """The joint cumulant κ[a, b, …] of up to four expressions, or κ[a, b, … | given].
 
     Attributes:

@@ -45,7 +45,7 @@ class Statistic(ABC):
         """
 
     def doit(self) -> sp.Expr:
-        """Return the closed form."""
+        """Return the closed form; an average that has none is left as a node, which `evaluate` computes."""
         return self.derive().result
 
     def size(self, value: float) -> float:
@@ -92,7 +92,7 @@ class MomentStatistic(Statistic):
 
     @abstractmethod
     def moments(self, expected: Averaging = by_linearity) -> sp.Expr:
-        """Return the statistic in terms of expected values.
+        """Return the statistic in terms of expected values; a condition is applied to each of them later.
 
         Args:
             expected: what stands for the expected value of an expression: sums over expected monomials by default, for
@@ -157,7 +157,7 @@ class Reduced:
         averaged = averages.evaluate_averages(separated)
         open_averages = separated.atoms(OffsetAverage, FractionMean)
         if open_averages and open_averages == averaged.atoms(OffsetAverage, FractionMean):
-            averaged = separated  # none had a closed form
+            averaged = separated  # none had a closed form, beside which those of functionals would tell nothing
         if averaged.has(sp.nan, sp.zoo):
             raise NotReducible(statistic, "the variance is zero, and the quotient by it is not defined")
         return cls(statistic, separated, averaged)
@@ -173,7 +173,7 @@ class Reduced:
 Rendering = Callable[[Group], sp.Expr]
 
 # The same for a group that reads a field between its pixels; two of the four are one there, and a derivation leaves out
-# steps that change nothing.
+# steps that change nothing. A group that reads a stack of layers has a single way, `stacked_moment`.
 _CONTINUUM: Mapping[Rendering, Rendering] = {
     _reduction.as_tap_sums: _continuum.expand,
     _reduction.as_blocks: _continuum.by_pairs,

@@ -4,8 +4,9 @@ J = det(I + ∇ε) changes sign; where J = 0 (caustics) gradients pile up in the
 
 The theorem, then its quantities: what each is the mean of, and how it is drawn. The integrals that derive them are in
 `_fold_integrals.py`, and the law of J that these start from is in `_gaussian_slopes.py`. Φ and φ are the distribution
-and the density of the standard normal. The backward gain on a grid is the mean of (Wᵀ1)²; its growth per doubling of
-the resolution is gain(2N) − gain(N) for N pixels in a period.
+and the density of the standard normal. The backward gain on a grid is the mean of (Wᵀ1)², which tends to E 1/|J|, and
+so to infinity, as the grid is made finer; its growth per doubling of the resolution is gain(2N) − gain(N) for N pixels
+in a period.
 """
 
 import math
@@ -154,8 +155,8 @@ class DensityAtZero(JacobianExperiment):
 
     The density is continuous, but has a kink at 0 for d > 1. On each side of it the weights are (9 − 36u + 30u²)/2w for
     |J| = uw, u < 1, some of them negative. They integrate 1, u, u² over the band to 1, 0, 0, so that a quadratic p_J
-    gives p_J(0) exactly. A band of w = 0.8τ² is narrow against the decay exp(−|J|/τ²) of the negative side in the
-    plane; the error left is below 0.5 %.
+    gives p_J(0) exactly; on a line odd powers of J cancel too. The band has w = 0.8τ². By quadrature the error left is
+    0.8 % for d = 1 at τ = 1.6, and below 0.3 % for τ up to 1.2 and in the plane.
     """
 
     text = "p_J(0), d = {dim}"
@@ -187,9 +188,10 @@ _STRATA = 64
 class CausticGrowth(DerivedExperiment):
     """How much the mean of (Wᵀ1)² grows from a grid of N pixels to one of 2N, for the same random waves.
 
-    The offsets εᵢ = Σⱼ A sin(ktⱼ + θ), A and θ new for each i and j, are Gaussian: A/τ is Rayleigh, θ uniform, and the
-    grid lies anywhere. A row is the mean over one field from each of 64 equal parts of the range of every A, θ and
-    coordinate of the grid (a Latin hypercube), which keeps the mean and takes off some of the scatter.
+    The offsets εᵢ = Σⱼ A sin(ktⱼ + θ), k = 2π/N, A and θ new for each i and j, are Gaussian: kA/τ is Rayleigh, θ
+    uniform. On the finer grid the same wave is 2N pixels long and its amplitude 2A; each grid lies anywhere, by a shift
+    of its own. A row is the mean over one field from each of 64 equal parts of the range of every A, θ and coordinate
+    of the grid (a Latin hypercube), which keeps the mean and takes off some of the scatter.
 
     Attributes:
         period: N, that of the fields in pixels of the coarser grid.

@@ -112,7 +112,7 @@ class Watch:
         return self._thread is not None
 
     @property
-    def is_mine(self) -> bool:
+    def is_in_this_thread(self) -> bool:
         """Whether it watches in this thread."""
         return self._thread == get_ident()
 
@@ -153,7 +153,7 @@ class Watch:
 
         def is_other(called: nn.Module) -> bool:
             # A replica of a module shares its hooks; and nothing of this is for a compiler.
-            return torch.compiler.is_compiling() or called is not module or not self.is_mine
+            return torch.compiler.is_compiling() or called is not module or not self.is_in_this_thread
 
         def enter(called: nn.Module, *_: Any) -> None:
             if not is_other(called):
@@ -190,7 +190,7 @@ class Watch:
         original = function.__dict__["forward"]
 
         def forward(*arguments: Any) -> Any:
-            if not self.is_mine:
+            if not self.is_in_this_thread:
                 return original.__func__(*arguments)
             return replaced(original.__func__, *arguments)
 

@@ -14,13 +14,15 @@ class Engine(Protocol):
     """What computes gathers, scatters and both gradients; a module with these functions is one.
 
     Images and results are (B, C, *S) and (B, C, *T), offsets (B, G, d, *T) in pixels. Results have dtype and layout of
-    what is read. Engines agree with the reference to rounding.
+    what is read, gradients those of what they belong to. Engines agree with the reference to rounding.
     """
 
     def obstacle(
         self, values: Tensor, offsets: Tensor, interpolation: Interpolation, size: Sequence[int] | None = None
     ) -> str | None:
         """Return why the engine cannot take a call; None if it can, with derivatives of any order.
+
+        It may leave derivatives of higher orders to the reference.
 
         Args:
             values: the image (B, C, *S), or what is scattered into one, (B, C, *T).
@@ -42,6 +44,6 @@ class Engine(Protocol):
     ) -> tuple[Tensor | None, Tensor | None]:
         """Return Wᵀg (B, C, *S) and Σ_c g_c ∂ᵢWx_c (B, G, d, *T); None for the one that is not needed.
 
-        These are the products of g with the Jacobians of `gather` in x and in the offsets; `warping.warp_gradient` is
-        the latter Jacobian itself.
+        `needs` is of x and of the offsets, in this order. These are the products of g with the Jacobians of `gather`
+        in x and in the offsets; `warping.warp_gradient` is the latter Jacobian itself.
         """
