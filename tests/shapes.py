@@ -9,10 +9,10 @@ from pathlib import Path
 
 import jaxtyping
 
-# Of each function and test. A check costs more than many a call; what passes so often passes.
+# Of each function in a test, with arguments of the same axes and dtypes. A check costs more than many a call.
 CHECKED_CALLS = 3
 every_call_is_checked = jaxtyping.jaxtyped
-calls: Counter[Callable[..., object]] = Counter()
+calls: Counter[tuple[object, ...]] = Counter()
 
 
 def check_shapes(function: Callable[..., object] | type | None = None, **options: object) -> object:
@@ -29,8 +29,9 @@ def check_shapes(function: Callable[..., object] | type | None = None, **options
 
     @functools.wraps(function)
     def first_calls_are_checked(*args: object, **kwargs: object) -> object:
-        calls[function] += 1
-        return (checked if calls[function] <= CHECKED_CALLS else function)(*args, **kwargs)
+        kind = (function, *((getattr(each, "ndim", 0), getattr(each, "dtype", None)) for each in args))
+        calls[kind] += 1
+        return (checked if calls[kind] <= CHECKED_CALLS else function)(*args, **kwargs)
 
     return first_calls_are_checked
 

@@ -1,30 +1,30 @@
 """A command in a process of its own, which has imported the library already; defined here so that it can be sent."""
 
+import atexit
 import io
 import multiprocessing
-import os
 import sys
 from contextlib import redirect_stderr, redirect_stdout
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 
-from warptheory.core.processes import process_context
+from warptheory.core.processes import in_this_environment, process_context
 
 
 def begin(*arguments: object) -> tuple[BaseProcess, Connection]:
     """Start `warptheory ARGUMENTS`; return the process and a pipe through which comes what it says in the end."""
     receiver, sender = multiprocessing.Pipe(duplex=False)
     context = process_context(["warptheory.results"])
-    process = context.Process(target=_run, args=(tuple(map(str, arguments)), sender, dict(os.environ)))
+    process = context.Process(target=in_this_environment(_run), args=(tuple(map(str, arguments)), sender))
     process.start()
+    atexit.register(process.kill)  # or a run that hangs would be waited for
     sender.close()
     return process, receiver
 
 
-def _run(arguments: tuple[str, ...], sender: Connection, environment: dict[str, str]) -> None:
+def _run(arguments: tuple[str, ...], sender: Connection) -> None:
     from warptheory.cli import main
 
-    os.environ.update(environment)
     sys.argv = ["warptheory", *arguments]
     said = io.StringIO()
     try:

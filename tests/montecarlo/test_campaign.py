@@ -222,10 +222,12 @@ def test_a_limit_that_is_none_is_refused(limit):
 
 
 def test_processes_have_the_environment_of_whoever_asks(monkeypatch):
-    """Not that of the server that they are copies of, which has started before."""
+    """Not that of the server that they are copies of, which has started before, nor what has been removed since."""
     monkeypatch.setenv("WARPTHEORY_SAID", "now")
+    monkeypatch.delenv("WARPTHEORY_CACHE")  # which conftest sets before anything starts
     with workers("processes", 1) as hands, hands.open() as pool:
         assert pool.submit(os.getenv, "WARPTHEORY_SAID").result() == "now"
+        assert pool.submit(os.getenv, "WARPTHEORY_CACHE").result() is None
 
 
 UNGUARDED = """

@@ -46,9 +46,11 @@ def test_a_plain_sweep_agrees(table):
     assert (plain["n"] > table["n"]).all()
 
 
-def test_the_table_does_not_depend_on_who_works(table):
-    """Threads here, the processes of a cluster below; those of this machine compute `check` in `test_results.py`."""
-    again = results.sweep("A4", over=GRID, given={"sigma": 2.0}, rtol=3e-3, seed=5, scheduler="threads", workers=3)
+@pytest.mark.parametrize(("scheduler", "workers"), [("threads", 3), ("processes", 2)])
+def test_the_table_does_not_depend_on_who_works(table, scheduler, workers):
+    again = results.sweep(
+        "A4", over=GRID, given={"sigma": 2.0}, rtol=3e-3, seed=5, scheduler=scheduler, workers=workers
+    )
     pd.testing.assert_frame_equal(again, table, check_exact=True)
 
 

@@ -275,8 +275,11 @@ def test_killed_at_three_moments(tmp_path):
     """SIGKILL between steps, while a checkpoint is half written, and before old ones are removed: the same weights."""
     runs = process_context(["warptheory.training"]).Process(target=killed_runs.main, args=(tmp_path,))
     runs.start()
-    runs.join(PATIENCE)
-    assert runs.exitcode == 0
+    try:
+        runs.join(PATIENCE)
+        assert runs.exitcode == 0
+    finally:
+        runs.kill()
     prints = json.loads((tmp_path / "prints.json").read_text())
     assert set(prints) == {"undisturbed", "between steps", "half written", "before removal"}
     assert len(set(prints.values())) == 1, prints

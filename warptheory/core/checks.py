@@ -40,7 +40,7 @@ def check_known(argument: str, name: object, known: Collection[str]) -> None:
     Raises:
         UnknownNameError: it is not; the message lists them.
     """
-    if name not in known:
+    if name not in tuple(known):  # a mapping would refuse what cannot be hashed in its own way
         raise UnknownNameError(argument, name, known)
 
 

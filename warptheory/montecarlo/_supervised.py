@@ -5,11 +5,10 @@ or that has not answered in time and is ended, is replaced by another one when i
 """
 
 import multiprocessing
-import os
 import pickle
 import signal
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from concurrent.futures import BrokenExecutor, Executor, Future
 from contextlib import suppress
 from functools import partial
@@ -20,7 +19,7 @@ from types import FrameType
 from typing import Any, Protocol, runtime_checkable
 
 from warptheory.core.errors import WarpTheoryError
-from warptheory.core.processes import ProcessContext
+from warptheory.core.processes import ProcessContext, in_this_environment
 
 SupervisedCall = Callable[[], Any]
 
@@ -186,7 +185,7 @@ class ProcessWorker:
             if self._process is not None and self._pipe is not None:
                 return self._process, self._pipe
             own, others = self._context.Pipe()
-            process = self._context.Process(target=_serve, args=(others, dict(os.environ)))
+            process = self._context.Process(target=in_this_environment(_serve), args=(others,))
             process.start()
             others.close()
             # Processes that are left behind are waited for when the program ends, unless they are ended before.
@@ -207,9 +206,8 @@ class ProcessWorker:
             pipe.close()
 
 
-def _serve(pipe: connection.Connection, environment: Mapping[str, str]) -> None:
-    """Do what comes through a pipe, until it is closed, in the environment of whoever asks."""
-    os.environ.update(environment)
+def _serve(pipe: connection.Connection) -> None:
+    """Do what comes through a pipe, until it is closed."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # whoever started this process ends it
     with suppress(EOFError, OSError):
         pipe.send_bytes(b"ready")

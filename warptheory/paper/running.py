@@ -20,7 +20,7 @@ from doit.runner import MThreadRunner
 from doit.task import Task
 
 from warptheory.core import records
-from warptheory.core.processes import process_context
+from warptheory.core.processes import in_this_environment, process_context
 from warptheory.paper import scripts
 from warptheory.paper.committed import cell_record, committed_computation, draw_committed
 from warptheory.paper.entries import PaperFigure, RunSettings, Script
@@ -28,7 +28,7 @@ from warptheory.paper.graph import LANES, Part, open_state, plan, report_scripts
 from warptheory.paper.pages import draw_figure, read_all, write_report
 
 _TICK = 0.5  # seconds between reports of progress
-_CONTEXT = process_context(["warptheory.results", "warptheory.training", "warptheory.stability"])
+_LOADED = ("warptheory.results", "warptheory.training", "warptheory.stability")  # what parts take longest to import
 
 
 @dataclass(frozen=True)
@@ -153,7 +153,8 @@ class _Run:
         receiver, sender = multiprocessing.Pipe(duplex=False)
         name, reporting = part.name, replace(settings, on_progress=_Send(sender))
         limits = {"uses_one_core": part.cores == 1 and not part.alone}
-        process = _CONTEXT.Process(target=_work, args=(name, reporting, sender), kwargs=limits)
+        work = in_this_environment(_work)
+        process = process_context(_LOADED).Process(target=work, args=(name, reporting, sender), kwargs=limits)
         self._doing[name], self.shares[name] = name, 0.0
         process.start()
         sender.close()
