@@ -75,7 +75,7 @@ def test_killed_at_three_moments(tmp_path, undisturbed):
     for chunks in (0, 1, 3 * most // 4):
         found = kill(tmp_path, chunks)
         assert stored <= found
-        assert chunks <= len(found) < most
+        assert chunks <= len(found) <= most
         stored = found
     check_resumed(tmp_path, undisturbed)
 

@@ -4,6 +4,8 @@ import pytest
 import torch
 
 import warptheory as wt
+from tests.warping.cases import make_case
+from tests.warping.test_backends import KNOTS, assert_agreement
 from warptheory.core.tolerances import rounding
 
 pytestmark = [
@@ -60,6 +62,16 @@ def test_all_backends_agree(backend, size, boundary, dtype, channels_last):
         # The fixed point's 2⁻⁵⁰ of the largest |g| is a rounding of float64 more for each corner.
         close(found[0], dx, reached, operations=400)
         close(found[1], doffsets, 2 * x.shape[1] * g.abs().max() * x.abs().max(), operations=200)
+
+
+@pytest.mark.usefixtures("backend")
+@pytest.mark.parametrize("knot", KNOTS)
+@pytest.mark.parametrize("kind", ["every_kind", "integer", "smooth"])
+@pytest.mark.parametrize("boundary", BOUNDARIES)
+@pytest.mark.parametrize("dim", [1, 2, 3])
+def test_every_kind_of_offsets(dim, boundary, kind, knot):
+    """Where neighbours move alike, as by whole pixels or smoothly, their atomic additions are merged."""
+    assert_agreement(make_case(dim, kind).to("cuda"), boundary, knot, "triton")
 
 
 @pytest.mark.parametrize("channels_last", [False, True])

@@ -28,9 +28,9 @@ class Case:
     offsets: Tensor
     g: Tensor
 
-    def to(self, dtype: torch.dtype) -> "Case":
-        """Return the case in another dtype; layouts stay."""
-        return Case(self.x.to(dtype), self.offsets.to(dtype), self.g.to(dtype))
+    def to(self, there: torch.dtype | str) -> "Case":
+        """Return the case in another dtype, or on another device; layouts stay."""
+        return Case(self.x.to(there), self.offsets.to(there), self.g.to(there))
 
 
 def zero(shape: tuple[int, ...], size: tuple[int, ...], generator: torch.Generator) -> Tensor:
