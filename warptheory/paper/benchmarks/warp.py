@@ -149,7 +149,9 @@ def run(settings: RunSettings, shapes: Sequence[tuple[int, int, int, int]] | Non
         itertools.product([0], counts, shapes or (*training, *OTHER_SHAPES[:: settings.thin]), LAYOUTS, kinds, passes)
     )
     if device == "cpu":
-        cases += itertools.product([most], [most], shapes or training, LAYOUTS, kinds, passes)
+        # Calls of large shapes take minutes beside others.
+        beside_others = training if settings.profile == "full" else training[:2]
+        cases += itertools.product([most], [most], shapes or beside_others, LAYOUTS, kinds, passes)
     rows: list[dict[str, object]] = []
     for number, (beside, threads, shape, layout, kind, backward) in enumerate(cases):
         settings.on_progress(number / len(cases), f"{shape}, {threads} threads")
@@ -193,9 +195,10 @@ def speed_table(benchmark: dict[str, Any]) -> str:
     others = [[shape] for shape in rows["shape"].drop_duplicates() if shape not in training]
     lines: list[dict[str, object]] = []
     for chosen in (training, *others):
-        name = f"{len(training)} training shapes" if len(chosen) > 1 else "×".join(map(str, chosen[0]))
         groups = rows[rows["shape"].isin(chosen)].groupby(["busy", "threads", "layout"], sort=True)
         for (busy, threads, layout), group in groups:
+            count = group["shape"].nunique()
+            name = f"{count} training shapes" if chosen is training else "×".join(map(str, chosen[0]))
             beside = f", {busy} busy processes beside" if busy else ""
             cells = {passes: _ratios(group[group["pass"] == passes]) for passes in _PASSES}
             lines.append({"images": f"{name}{beside}", "threads": threads, "layout": layout, **cells})
