@@ -49,8 +49,8 @@ def _small_calls_take(count: int) -> Iterator[None]:
     """Let calls that are too small for it take the compiled loops of thin convolutions, and some several threads."""
     before = _thin_convolution._FEW_PRODUCTS, threads.worth
     _thin_convolution._FEW_PRODUCTS = 1
-    threads.worth = lambda seconds: count  # type: ignore[assignment]
+    threads.worth = lambda seconds: count
     try:
         yield
     finally:
-        _thin_convolution._FEW_PRODUCTS, threads.worth = before  # type: ignore[misc]
+        _thin_convolution._FEW_PRODUCTS, threads.worth = before

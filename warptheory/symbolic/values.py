@@ -54,12 +54,13 @@ class RandomAtom(Displayed, sp.AtomicExpr):
         return self.data[place]
 
     @cached_property
-    def _texts(self) -> tuple[str, ...]:
+    def texts(self) -> tuple[str, ...]:
+        """What identifies the variable, as text, by which variables are compared and put in order."""
         return tuple(str(part) for part in self.data)
 
     def _hashable_content(self) -> tuple[str, ...]:
         # sympy orders atoms by this content, so it has to be comparable: text.
-        return self._texts
+        return self.texts
 
     def __getnewargs__(self) -> tuple[Any, ...]:
         return self.data
@@ -84,12 +85,8 @@ def derivative_marks(orders: tuple[int, ...], side: str = "", *, latex: bool) ->
 def in_order(expressions: Iterable[_Ordered]) -> list[_Ordered]:
     """Return expressions in the order of their text; those of one text by what their random values are made of."""
     return sorted(
-        expressions, key=lambda each: (str(each), sorted(_described(atom) for atom in each.atoms(RandomAtom)))
+        expressions, key=lambda each: (str(each), sorted(" ".join(atom.texts) for atom in each.atoms(RandomAtom)))
     )
-
-
-def _described(atom: RandomAtom) -> str:
-    return " ".join(map(str, atom.data))
 
 
 def as_index(index: Any) -> Index:
