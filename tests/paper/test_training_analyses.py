@@ -76,15 +76,20 @@ def test_affine_warps_compose_like_matrices(stride):
     torch.testing.assert_close(found[:, inside, inside], expected[:, inside, inside], rtol=0, atol=1e-12)
 
 
-def test_images_are_read_where_the_composition_says(reproduced):
-    """The record's warped images are the images at the record's offsets, to the rounding of float32."""
-    arrays = records.read_arrays(reproduced / "records" / "warped_through_network.safetensors")
+def test_images_are_read_where_the_composition_says(tmp_path):
+    """The record's warped images are the images at the record's offsets, to the rounding of float32.
+
+    The run of everything draws committed records, so that two steps are trained here.
+    """
+    arrays = records.read_arrays(through.run(RunSettings(tmp_path / "records", most_steps=2)))
     images, offsets = (torch.from_numpy(arrays[name]) for name in ("images", "offsets"))
     count, layers = offsets.shape[:2]
     assert images.shape == (count, 3, 32, 32)
     assert layers == 27
     last = wt.warp(images, offsets[:, -1], boundary="border")
     torch.testing.assert_close(last, torch.from_numpy(arrays["warped"])[:, -1], rtol=0, atol=1e-4)
+    # The network that stands beside is the one that was trained, and its warps are those of the record.
+    assert through.carried_cell(RunSettings(tmp_path / "records"), tmp_path / "records").agrees
 
 
 def test_detail_is_in_neither_flat_nor_noisy_patches():
