@@ -102,7 +102,7 @@ def carried_cell(settings: RunSettings, committed: Path) -> RecomputedCell:
     offsets = compose(offset_fields(committed_network(committed), image), (image.shape[2], image.shape[3]))[-1]
     length = _mean_length(torch.from_numpy(known["offsets"][0, -1]))
     return RecomputedCell(
-        what="mean length of the offsets of the first image after the last warp, in pixels, through the committed network",
+        what="mean length, in pixels, of the offsets of the first image after the last warp of the committed network",
         committed=length,
         recomputed=_mean_length(offsets),
         tolerance=1e-3 * length,
