@@ -38,8 +38,8 @@ def intrinsic(function: Callable[..., Any]) -> Any:
 
 
 def callee(function: Callable[..., Any]) -> Any:
-    """Compile a function into the kernels that call it."""
-    return njit(inspect.unwrap(function), nogil=True)
+    """Compile a function into the kernels that call it; nothing else can, so that the ways into it are not compiled."""
+    return njit(inspect.unwrap(function), no_cpython_wrapper=True, no_cfunc_wrapper=True)
 
 
 class _Function(CFunc):
