@@ -3,12 +3,15 @@ PYTHON ?= python3
 comma := ,
 VENV := .venv
 BIN := $(VENV)/bin
-# Extras of pyproject.toml to install; the GPU kernels need triton besides, 1 GB unpacked.
+# Extras of pyproject.toml to install for all but the reproduction; the GPU kernels need triton besides, 1 GB unpacked.
 EXTRAS ?= dev,peers,cluster
 # Of `make fuzz`; it goes on where the last call ended.
 CASES ?= 20000
-# One stamp for each choice, so that another choice installs again.
+# One stamp for the library, and one for each choice of extras, so that another choice installs again.
+LIBRARY := $(VENV)/.installed
 INSTALLED := $(VENV)/.installed-$(subst $(comma),-,$(EXTRAS))
+# Python compiles what is imported, which is a small part of what is installed.
+PIP := $(BIN)/python -m pip install --quiet --no-compile --disable-pip-version-check --constraint constraints.txt
 
 .PHONY: reproduce test test-slow fuzz lint format bench budgets clean help
 
@@ -20,15 +23,19 @@ help:
 	@echo "make bench       timings, as ratios, into benchmarks/results/"
 	@echo "make budgets     minutes of every command above against what it may take"
 
-# The stamp is written last, so an interrupted installation is repeated.
-$(INSTALLED): pyproject.toml constraints.txt
+# Stamps are written last, so an interrupted installation is repeated.
+$(LIBRARY): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 		{ echo "warptheory needs Python 3.11 or newer; set PYTHON=/path/to/python3.11"; exit 1; }
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[$(EXTRAS)]'
+	$(PIP) --editable .
 	@touch $@
 
-reproduce: $(INSTALLED)
+$(INSTALLED): $(LIBRARY)
+	$(PIP) --editable '.[$(EXTRAS)]'
+	@touch $@
+
+reproduce: $(LIBRARY)
 	$(BIN)/warptheory reproduce
 
 test: $(INSTALLED)

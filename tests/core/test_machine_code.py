@@ -4,6 +4,7 @@ import errno
 import os
 import pickle
 import threading
+from contextlib import ExitStack
 from pathlib import Path
 
 import numba
@@ -259,3 +260,43 @@ def test_normal_numbers_outlive_their_file(folder):
         normals._compiled.cache_clear()
     assert len(everything_in(folder)) == 1
     assert all(np.array_equal(numbers[0], other) for other in numbers[1:])
+
+
+def prepared():
+    """A function that is about to be compiled, as another process would prepare it: locks are not shared."""
+    compiled = njit(hypotenuse)
+    machine_code.keep_on_disk(compiled, hypotenuse, "stamp")
+    return compiled
+
+
+def test_one_compiles_while_the_others_wait(folder):
+    first, second, order = prepared(), prepared(), []
+
+    def wait():
+        with machine_code.one_process_at_a_time(second):
+            order.append("second")
+            second(3.0, 4.0)
+
+    waiting = threading.Thread(target=wait)
+    with machine_code.one_process_at_a_time(first):
+        waiting.start()
+        waiting.join(0.2)
+        first(3.0, 4.0)
+        order.append("first")
+    waiting.join()
+    assert order == ["first", "second"]
+    assert second.stats.cache_hits
+    assert not first.stats.cache_hits
+
+
+@pytest.mark.parametrize("obstacle", ["a process that stopped", "a folder in the place of the lock", "no cache"])
+def test_nobody_waits_for_ever(folder, monkeypatch, obstacle):
+    monkeypatch.setattr(machine_code, "_PATIENCE", 0.05)
+    compiled = njit(hypotenuse) if obstacle == "no cache" else prepared()
+    if obstacle.startswith("a folder"):
+        compiled._cache.lock_path.mkdir(parents=True)
+    with ExitStack() as stack:
+        if obstacle == "a process that stopped":
+            stack.enter_context(machine_code.one_process_at_a_time(prepared()))
+        with machine_code.one_process_at_a_time(compiled):
+            assert compiled(3.0, 4.0) == 5.0

@@ -9,14 +9,15 @@ This module imports numba, which takes a second.
 """
 
 import pickle
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 import llvmlite
 import numba
+from filelock import FileLock
 from numba.core.caching import FunctionCache
 from numba.core.serialize import dumps
 
@@ -24,6 +25,7 @@ from warptheory.core.errors import ArgumentError
 from warptheory.core.files import content_of, write_atomically
 
 _DIGEST_BYTES = sha256().digest_size
+_PATIENCE = 120.0  # seconds, after which a process that may have come to a stop is waited for no longer
 
 
 def keep_on_disk(compiled: Any, function: Callable[..., Any], stamp: str) -> None:
@@ -38,6 +40,20 @@ def keep_on_disk(compiled: Any, function: Callable[..., Any], stamp: str) -> Non
         compiled._cache = _Cache(function, stamp)
 
 
+@contextmanager
+def one_process_at_a_time(compiled: Any) -> Iterator[None]:
+    """Keep other processes from compiling a function meanwhile, so that they find its code on disk.
+
+    Args:
+        compiled: what numba made of the function, after `keep_on_disk`. Where nothing can be stored, nobody waits.
+    """
+    with ExitStack() as stack:
+        if isinstance(compiled._cache, _Cache):
+            with suppress(OSError, NotImplementedError):  # a folder, or a system, without locks; or a long wait
+                stack.enter_context(FileLock(compiled._cache.lock_path, timeout=_PATIENCE))
+        yield
+
+
 class _Cache(FunctionCache):  # type: ignore[misc]  # numba has no types
     """numba's cache of a function, with sealed files."""
 
@@ -45,6 +61,7 @@ class _Cache(FunctionCache):  # type: ignore[misc]  # numba has no types
         super().__init__(function)
         # numba offers no public way to another kind of file; tests hold that damage and edits are seen.
         self._cache_file = _SealedFiles(Path(self.cache_path), self._impl.filename_base, stamp)
+        self.lock_path = Path(self.cache_path) / f"{self._impl.filename_base}.lock"
 
     def save_overload(self, sig: Any, data: Any) -> None:
         with suppress(OSError, ArgumentError):

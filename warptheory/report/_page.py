@@ -60,7 +60,12 @@ def fragment(template: str, **values: Any) -> Markup:
         template: the template. Its filters are `mathml`, and `spread`: median, lowest and highest of several rounds.
         **values: what it inserts, by name.
     """
-    return Markup(_environment().from_string(template).render(**values))
+    return Markup(_compiled(template).render(**values))
+
+
+@cache
+def _compiled(template: str) -> jinja2.Template:
+    return _environment().from_string(template)
 
 
 def shown_figure(figure: Figure, alt: str, caption: str) -> Markup:

@@ -19,7 +19,7 @@ from numba.core import types
 from numba.core.caching import NullCache
 from numba.core.ccallback import CFunc
 
-from warptheory.core.machine_code import keep_on_disk
+from warptheory.core.machine_code import keep_on_disk, one_process_at_a_time
 
 _announced = threading.Event()
 
@@ -60,7 +60,8 @@ def c_function(function: Callable[..., None]) -> int:
     plain = inspect.unwrap(function)
     compiled: Any = _Function(plain, ((types.voidptr,), types.void), locals={}, options={})
     keep_on_disk(compiled, plain, sources_digest(inspect.getfile(plain)))
-    compiled.compile()
+    with one_process_at_a_time(compiled):
+        compiled.compile()
     kept.append(compiled)
     return int(compiled.address)
 
