@@ -1,7 +1,10 @@
 """A claim's simulation judged as a run judges it, with errors planted; and settings that have every choice once."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict
+from typing import TypeVar
+
+import pytest
 
 from warptheory import montecarlo
 from warptheory.montecarlo import Judgement
@@ -22,10 +25,38 @@ def check_simulation(result: Result, quantity: Quantity, setting: Setting, famil
 
 def covering(settings: Iterable[Setting]) -> list[Setting]:
     """Return settings that have each value of each field that some setting has, by taking what brings most of them."""
-    every = list(settings)
-    missing = set().union(*(asdict(setting).items() for setting in every))
-    found: list[Setting] = []
+    return _covering({setting: set(asdict(setting).items()) for setting in settings})
+
+
+def claims_of(result: Result) -> list[object]:
+    """Return parameters, a quantity and a setting, for every quantity with every kernel, number of axes and law.
+
+    All but those that have each of them once are slow.
+    """
+    every = {
+        (quantity.name, setting): {("quantity", quantity.name), *asdict(setting).items()}
+        for quantity in result.quantities
+        for setting in covering(result.settings(quantity.name))
+    }
+    quick = _covering(every)
+    return [
+        pytest.param(
+            result.get(name),
+            setting,
+            id=f"{name}-{setting.kernel}-{setting.dim}-{setting.offsets}",
+            marks=[] if (name, setting) in quick else pytest.mark.slow,
+        )
+        for name, setting in every
+    ]
+
+
+_Choice = TypeVar("_Choice")
+
+
+def _covering(values: Mapping[_Choice, set[tuple[str, object]]]) -> list[_Choice]:
+    missing = set().union(*values.values())
+    found: list[_Choice] = []
     while missing:
-        found.append(max(every, key=lambda setting: len(missing.intersection(asdict(setting).items()))))
-        missing -= asdict(found[-1]).items()
+        found.append(max(values, key=lambda choice: len(missing & values[choice])))
+        missing -= values[found[-1]]
     return found

@@ -35,14 +35,8 @@ DECAYING = [name for name in NAMES + VARIANTS if kernels.get(name).reach is not 
 
 
 def numeric(expression, symbol):
-    """Compile; the definition may divide by zero in a branch that is not the one taken."""
-    compiled = sp.lambdify([symbol], expression, "numpy")
-
-    def evaluate(value):
-        with np.errstate(all="ignore"):
-            return float(compiled(np.float64(value)))
-
-    return evaluate
+    """Return a function of Python's floats, which goes through the one branch that holds."""
+    return sp.lambdify([symbol], expression, "math", cse=True)
 
 
 @cache

@@ -145,8 +145,7 @@ def check_derivation(result: Result, quantity: Quantity, setting: Setting) -> in
     1e-13 of its value, and the quadrature is exact to rounding on 10⁵ points; what is computed by recursions claims
     1e-9, by the transform of a lattice of weights (B5) 2e-8 in absolute terms.
     """
-    statistic = quantity.states(setting)
-    steps = statistic.derive().steps
+    statistic, steps = quantity.states(setting), quantity.derive(setting).steps
     values = numbers_for(result, quantity, setting, steps)
     compared = compare_numbers(statistic, quantity, steps, setting.dim, values)
     if reads_one_position(statistic) and is_tractable(kernels.get(setting.kernel), setting.dim):

@@ -90,7 +90,7 @@ def test_known_spectra_are_found(covariance):
 
 def power_law_spectrum():
     """Four patches of 64 pixels from each of 48 periodic fields of 128."""
-    covariance = PowerLaw(length=10, exponent="5/2", inner="1/2")
+    covariance = PowerLaw(length=4, exponent="5/2", inner="1/2")
     return covariance, ImageSpectrum.of(fields(covariance, 48, 128, periodic=True), patch=64)
 
 

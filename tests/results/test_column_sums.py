@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from scipy import linalg, stats
 
 import warptheory as wt
-from tests.simulated import check_simulation, covering
+from tests.simulated import check_simulation, claims_of
 from warptheory import kernels
 from warptheory.core.errors import ArgumentError
 from warptheory.results import Setting
@@ -23,17 +23,13 @@ from warptheory.results.backward.column_sums import ColumnSumTail, result
 from warptheory.symbolic import NotReducible, evaluate
 from warptheory.symbolic.nodes import Opaque
 
-CLAIMS = [
-    pytest.param(quantity, setting, id=f"{quantity.name}-{setting.kernel}-{setting.dim}-{setting.offsets}")
-    for quantity in result.quantities
-    for setting in covering(result.settings(quantity.name))
-]
+CLAIMS = claims_of(result)
 NON_NEGATIVE = ("nearest", "linear", "bspline3", "gauss(0.5)", "triangle(1.5)")
 
 
 @pytest.mark.parametrize(("quantity", "setting"), CLAIMS)
 def test_the_operator_verifies_it_and_a_planted_error_is_refused(quantity, setting):
-    """Every quantity, with every kernel, number of axes and law."""
+    """Every quantity, kernel, number of axes and law; `make test-slow` has them for every quantity."""
     check_simulation(result, quantity, setting, family=len(CLAIMS))
 
 

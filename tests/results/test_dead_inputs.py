@@ -7,7 +7,7 @@ import torch
 from scipy import stats
 
 import warptheory as wt
-from tests.simulated import check_simulation, covering
+from tests.simulated import check_simulation, claims_of
 from warptheory import montecarlo
 from warptheory.core.errors import ArgumentError
 from warptheory.results import Setting
@@ -16,11 +16,7 @@ from warptheory.results.backward.dead_inputs import DeadShare, WideDeadShare, re
 from warptheory.symbolic import NotReducible, evaluate
 
 WIDE = [quantity for quantity in result.quantities if "wide" in quantity.name]
-CLAIMS = [
-    pytest.param(quantity, setting, id=f"{quantity.name}-{setting.kernel}-{setting.dim}-{setting.offsets}")
-    for quantity in result.quantities
-    for setting in covering(result.settings(quantity.name))
-]
+CLAIMS = claims_of(result)
 
 
 def choices(setting):
@@ -29,7 +25,7 @@ def choices(setting):
 
 @pytest.mark.parametrize(("quantity", "setting"), CLAIMS)
 def test_the_operator_verifies_it_and_a_planted_error_is_refused(quantity, setting):
-    """Every quantity, with every kernel, number of axes and law."""
+    """Every quantity, kernel, number of axes and law; `make test-slow` has them for every quantity."""
     check_simulation(result, quantity, setting, family=len(CLAIMS))
 
 

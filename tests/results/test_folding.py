@@ -165,15 +165,15 @@ def test_determinant_is_torchs(dim):
 def solutions_by_hand(offsets, point, images):
     """Count preimages cell by cell with NumPy's solver, over every period of the point within reach."""
     dim, pixels = offsets.shape[0], offsets.shape[1] - 1
+    points = point + pixels * np.array(list(itertools.product(range(-images, images + 1), repeat=dim)))
     count = 0
     for cell in itertools.product(range(pixels), repeat=dim):
         corner = np.array(cell) + offsets[(slice(None), *cell)]
         edges = [
             np.add(cell, unit) + offsets[(slice(None), *np.add(cell, unit))] - corner for unit in np.eye(dim, dtype=int)
         ]
-        for image in itertools.product(range(-images, images + 1), repeat=dim):
-            solution = np.linalg.solve(np.transpose(edges), point + pixels * np.array(image) - corner)
-            count += bool(np.all((solution >= 0) & (solution < 1)))
+        solutions = np.linalg.solve(np.transpose(edges), (points - corner).T)
+        count += np.sum(np.all((solutions >= 0) & (solutions < 1), axis=0))
     return count
 
 

@@ -2,6 +2,7 @@
 
 import itertools
 import math
+from functools import cache
 
 import mpmath
 import pytest
@@ -18,9 +19,10 @@ def matern(nu, r):
     return mpmath.mpf(1) if r == 0 else 2 ** (1 - nu) / mpmath.gamma(nu) * z**nu * mpmath.besselk(nu, z)
 
 
+@cache
 def mean_error(nu, h):
-    """D1 averaged over the fraction, ℓ = 1, in 40 digits."""
-    with mpmath.workdps(40):
+    """D1 averaged over the fraction, ℓ = 1, in 30 digits, of which what cancels takes up to 17."""
+    with mpmath.workdps(30):
         nu, h = mpmath.mpf(nu), mpmath.mpf(h)
         read = mpmath.quad(lambda f: (1 - f) * matern(nu, f * h), [0, 0.01, 0.1, 1])
         return float(5 * matern(nu, 0) / 3 - 4 * read + matern(nu, h) / 3)

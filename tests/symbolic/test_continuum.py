@@ -315,32 +315,6 @@ def test_rough_fields_by_their_formula():
             SmallSpacing(error, H).doit()
 
 
-@pytest.mark.parametrize("nu", ["3/10", "1/2", "1", "6/5", "3/2", "19/10", "3"])
-def test_order_of_matern_fields(nu):
-    """Theory D3, any ν: log₂ of the error's ratio tends to min(2ν, 4), in 50 digits from D1 with Bessel functions."""
-    mpmath.mp.dps = 50
-    order = mpmath.mpf(sp.Rational(nu).p) / sp.Rational(nu).q
-
-    def c(r):
-        z = mpmath.sqrt(2 * order) * abs(r)
-        return mpmath.mpf(1) if r == 0 else 2 ** (1 - order) / mpmath.gamma(order) * z**order * mpmath.besselk(order, z)
-
-    def error(h):
-        return mpmath.quad(
-            lambda f: (
-                (1 + (1 - f) ** 2 + f**2) - 2 * (1 - f) * c(f * h) - 2 * f * c((1 - f) * h) + 2 * f * (1 - f) * c(h)
-            ),
-            [0, mpmath.mpf(1) / 2, 1],
-        )
-
-    spacing = mpmath.mpf(10) ** -6
-    found = mpmath.log(error(spacing) / error(spacing / 2), 2)
-    mpmath.mp.dps = 15
-    # The next power of h is 2 higher for rough fields, and |4 − 2ν| away: (10⁻⁶)^0.2 for ν = 19/10.
-    distance = min(2.0, abs(4 - 2 * float(order))) or 1.0
-    assert float(found) == pytest.approx(min(2 * float(order), 4), abs=100 * 10 ** (-6 * distance))
-
-
 def test_gradients_of_rough_fields_are_infinite():
     """The continuum has none for ν ≤ 1 and the exponential; the grid's is 2(C(0) − C(h))/h²."""
     eps = pixel_wide()

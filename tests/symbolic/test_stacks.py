@@ -209,8 +209,8 @@ def test_characteristic_function_and_spectrum_in_the_recursion(name):
     kept, read = map(cosines, line_of_layer(scipy_law, kernel))
     (aliases,) = smoothing(layer, theta).atoms(sp.Sum)
     for at in (0.3, 1.7, 3.0):
-        term = aliases.function.subs(theta, at)
-        total = sum(evaluate(term.subs(aliases.variables[0], j), {}) for j in range(-100, 101))
+        (alias,) = aliases.variables
+        total = sum(evaluate(aliases.function, {"theta": at, alias.name: j}) for j in range(-100, 101))
         assert total**2 == pytest.approx(float(kept(sp.Float(at))), abs=1e-5)
         assert evaluate(reading(layer, theta), {"theta": at}) == pytest.approx(float(read(sp.Float(at))), rel=1e-11)
 

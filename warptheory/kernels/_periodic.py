@@ -69,9 +69,13 @@ class PeriodicFunction:
     @classmethod
     def from_cells(cls, cells: Iterable[Cell]) -> "PeriodicFunction":
         """Build from cells in ascending order, simplifying each and merging equal neighbours."""
+        return cls._merged(cell._replace(expression=expression("cells", cell.expression)) for cell in cells)
+
+    @classmethod
+    def _merged(cls, cells: Iterable[Cell]) -> "PeriodicFunction":
         merged: list[Cell] = []
         for cell in cells:
-            tidy = _tidy(expression("cells", cell.expression))
+            tidy = _tidy(cell.expression)
             if merged and merged[-1].expression == tidy:
                 merged[-1] = Cell(merged[-1].lower, cell.upper, tidy)
             else:
@@ -98,7 +102,7 @@ class PeriodicFunction:
         self, other: "PeriodicFunction", operation: Callable[[sp.Expr, sp.Expr], sp.Expr]
     ) -> "PeriodicFunction":
         edges = sorted({edge for cell in (*self.cells, *other.cells) for edge in (cell.lower, cell.upper)})
-        return PeriodicFunction.from_cells(
+        return PeriodicFunction._merged(
             Cell(low, high, operation(self.on(low, high), other.on(low, high)))
             for low, high in itertools.pairwise(edges)
         )
@@ -110,7 +114,7 @@ class PeriodicFunction:
 
     def differentiate(self) -> "PeriodicFunction":
         """Return the derivative in f, cell by cell; at a cell's lower edge it is the right-hand one."""
-        return PeriodicFunction.from_cells(
+        return PeriodicFunction._merged(
             cell._replace(expression=sp.diff(cell.expression, FRACTION)) for cell in self.cells
         )
 
@@ -156,11 +160,11 @@ class PeriodicFunction:
             start = reached - primitive.subs(FRACTION, cell.lower)
             cells.append(cell._replace(expression=primitive + start))
             reached = start + primitive.subs(FRACTION, cell.upper)
-        return PeriodicFunction.from_cells(cells)
+        return PeriodicFunction._merged(cells)
 
     def reflect(self) -> "PeriodicFunction":
         """Return F(1 − f) = F(−f), up to the values at the cells' edges."""
-        return PeriodicFunction.from_cells(
+        return PeriodicFunction._merged(
             Cell(1 - cell.upper, 1 - cell.lower, cell.expression.subs(FRACTION, 1 - FRACTION))
             for cell in reversed(self.cells)
         )

@@ -2,6 +2,7 @@
 
 import itertools
 from collections.abc import Sequence
+from functools import reduce
 from typing import Any, NamedTuple
 
 import sympy as sp
@@ -64,8 +65,9 @@ def correlate(first: Sequence[Piece], second: Sequence[Piece]) -> Pieces:
     Returns:
         Pieces of the correlation, with `POSITION` for Δ.
     """
+    products = [(one, other, _primitive(one, other)) for one in first for other in second]
     knots = sorted({b - a for a in _edges(first) for b in _edges(second)})
-    return tuple(Piece(low, high, _overlap(first, second, (low + high) / 2)) for low, high in itertools.pairwise(knots))
+    return tuple(Piece(low, high, _overlap(products, (low + high) / 2)) for low, high in itertools.pairwise(knots))
 
 
 def convolve(first: Sequence[Piece], second: Sequence[Piece]) -> Pieces:
@@ -77,19 +79,26 @@ def _edges(pieces: Sequence[Piece]) -> set[sp.Rational]:
     return {edge for piece in pieces for edge in (piece.lower, piece.upper)}
 
 
-def _overlap(first: Sequence[Piece], second: Sequence[Piece], middle: sp.Rational) -> sp.Expr:
+def _primitive(one: Piece, other: Piece) -> list[sp.Poly]:
+    """Return the coefficients of ∫ F(u) G(u + Δ) du of two pieces by powers of u, the highest first, in Δ."""
+    product = one.expression * other.expression.subs(POSITION, POSITION + _SHIFT)
+    return [sp.Poly(coefficient, _SHIFT) for coefficient in sp.Poly(product, POSITION).integrate().all_coeffs()]
+
+
+def _overlap(products: Sequence[tuple[Piece, Piece, list[sp.Poly]]], middle: sp.Rational) -> sp.Expr:
     """Return ∫ F(u) G(u + Δ) du for Δ near `middle`, where the order of all knots is fixed."""
 
-    def at_middle(bound: sp.Expr) -> sp.Expr:
-        return bound.subs(_SHIFT, middle)
+    def at_middle(bound: sp.Poly) -> sp.Expr:
+        return bound.eval(middle)
 
-    total: sp.Expr = sp.Integer(0)
-    for one in first:
-        for other in second:
-            lower = max(one.lower, other.lower - _SHIFT, key=at_middle)
-            upper = min(one.upper, other.upper - _SHIFT, key=at_middle)
-            if at_middle(lower) < at_middle(upper):
-                product = one.expression * other.expression.subs(POSITION, POSITION + _SHIFT)
-                primitive = sp.integrate(sp.expand(product), POSITION)
-                total += primitive.subs(POSITION, upper) - primitive.subs(POSITION, lower)
-    return sp.expand(total).subs(_SHIFT, POSITION)
+    total = sp.Poly(0, _SHIFT)
+    for one, other, primitive in products:
+        ends = [[sp.Poly(bound, _SHIFT) for bound in (a, b - _SHIFT)] for a, b in zip(one[:2], other[:2], strict=True)]
+        lower, upper = max(ends[0], key=at_middle), min(ends[1], key=at_middle)
+        if at_middle(lower) < at_middle(upper):
+            total += _at(primitive, upper) - _at(primitive, lower)
+    return total.as_expr().subs(_SHIFT, POSITION)
+
+
+def _at(coefficients: Sequence[sp.Poly], bound: sp.Poly) -> sp.Poly:
+    return reduce(lambda value, coefficient: value * bound + coefficient, coefficients)

@@ -101,8 +101,7 @@ class PiecewiseKernel(Kernel):
     @property
     def _is_even(self) -> bool:
         return all(
-            (ours.lower, ours.upper) == (theirs.lower, theirs.upper)
-            and sp.cancel(ours.expression - theirs.expression) == 0
+            (ours.lower, ours.upper) == (theirs.lower, theirs.upper) and _are_equal(ours.expression, theirs.expression)
             for ours, theirs in zip(self.pieces, reflect(self.pieces), strict=True)
         )
 
@@ -134,6 +133,12 @@ class PiecewiseKernel(Kernel):
     def tap_sum(self, orders: Sequence[int]) -> PeriodicFunction:
         """Return F(f) = Σₘ ∏ᵢ k⁽ᵒʳᵈᵉʳˢ⁽ⁱ⁾⁾(f − m), a function of the fraction; arguments as in `Kernel`."""
         return _tap_sum(self, check_orders(orders))
+
+
+def _are_equal(first: sp.Expr, second: sp.Expr) -> bool:
+    """Return whether two quotients are equal as functions of the powers, exponentials and waves in them."""
+    (above, below), (other_above, other_below) = map(sp.fraction, (first, second))
+    return bool(sp.expand(above * other_below - other_above * below) == 0)
 
 
 def taps_of(pieces: Sequence[Piece]) -> dict[int, PeriodicFunction]:

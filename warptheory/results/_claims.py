@@ -16,7 +16,7 @@ from warptheory.core.errors import ArgumentError
 from warptheory.montecarlo import Claim, Experiment, Judgement, Profile
 from warptheory.results._catalogue import get
 from warptheory.results._experiment import forget_derivations
-from warptheory.results._quantity import PlacedQuantity
+from warptheory.results._quantity import PlacedQuantity, forget_closed_forms
 from warptheory.results._ranges import POINTS
 from warptheory.results._result import Result
 from warptheory.results._setting import Setting
@@ -187,6 +187,7 @@ def cases_of(chosen: Sequence[Result], choices: Choices, plan: ClaimPlan) -> lis
         ArgumentError: something else than results, or no quantity for the choices.
     """
     _standard.cache_clear()
+    forget_closed_forms()
     forget_derivations()
     for result in chosen:
         if not isinstance(result, Result):

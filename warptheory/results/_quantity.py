@@ -3,7 +3,7 @@
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields, replace
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any
 
 import sympy as sp
@@ -17,7 +17,7 @@ from warptheory.montecarlo import Claim, Experiment, simulation_of
 from warptheory.results._ranges import Range, random_point
 from warptheory.results._setting import Setting
 from warptheory.results._symbols import check_symbol, kinds_of
-from warptheory.symbolic import MomentStatistic, NotReducible, Statistic
+from warptheory.symbolic import Derivation, MomentStatistic, NotReducible, Statistic
 
 # Numbers for symbols, by name, with the ranges from which others are drawn; or what gives them for a setting.
 Standard = Mapping[str, float] | Callable[[Setting], Mapping[str, float]]
@@ -58,14 +58,39 @@ class Quantity:
         stated = self.states(setting)
         return simulation_of(stated, setting.inputs) if isinstance(stated, MomentStatistic) else stated
 
+    def derive(self, setting: Setting) -> Derivation:
+        """Return the steps that lead to its closed form for a setting; raises as `Statistic.derive`."""
+        return _derivation(self.states, setting)
+
+    def closed_form(self, setting: Setting) -> sp.Expr:
+        """Return its closed form for a setting; raises as `derive`."""
+        return _closed_form(self.states, setting)
+
     def standard(self, setting: Setting) -> Mapping[str, float]:
         """Return its own standard values for a setting."""
         return self.values(setting) if callable(self.values) else self.values
 
 
+# Each value of a curve asks for the same closed form.
+@lru_cache(maxsize=256)
+def _closed_form(states: Callable[[Setting], Statistic], setting: Setting) -> sp.Expr:
+    return states(setting).doit()
+
+
+@lru_cache(maxsize=256)
+def _derivation(states: Callable[[Setting], Statistic], setting: Setting) -> Derivation:
+    return states(setting).derive()
+
+
+def forget_closed_forms() -> None:
+    """Forget what quantities have derived: what is derived in one run is derived again in the next."""
+    _closed_form.cache_clear()
+    _derivation.cache_clear()
+
+
 @dataclass(frozen=True)
 class PlacedQuantity:
-    """A quantity of a result in a setting, with a number for every symbol; its closed form is derived once.
+    """A quantity of a result in a setting, with a number for every symbol.
 
     Attributes:
         result: label of the result.
@@ -82,7 +107,6 @@ class PlacedQuantity:
     experiment: Statistic
     standard: Mapping[str, float]
     given: Mapping[str, float]
-    _derived: list[sp.Expr] = field(default_factory=list)  # shared by the same quantity with other values
 
     @cached_property
     def values(self) -> Mapping[str, float]:
@@ -94,9 +118,7 @@ class PlacedQuantity:
     @property
     def form(self) -> sp.Expr:
         """The closed form, derived when it is first asked for."""
-        if not self._derived:
-            self._derived.append(self.experiment.doit())
-        return self._derived[0]
+        return self.quantity.closed_form(self.setting)
 
     @property
     def theory(self) -> float:

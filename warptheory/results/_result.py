@@ -125,7 +125,7 @@ class Result:
             NotReducible: the algebra cannot reduce it for this setting.
             NoClosedFormError: a functional of the kernel has no closed form that is needed here.
         """
-        return self.get(quantity).experiment(self.setting_of(quantity, **choices)).derive()
+        return self.get(quantity).derive(self.setting_of(quantity, **choices))
 
     def closed_form(
         self, /, quantity: str | None = None, **values: SettingValue

@@ -66,13 +66,12 @@ def polynomial_kernel(kernel: Kernel) -> PiecewiseKernel:
     return kernel
 
 
+@cache
 def kernel_variance(kernel: Kernel) -> sp.Expr:
     """Return κ = ∫u² a(u) du, the variance that a layer adds to the distance of two walkers, in pixels²."""
-    return _moment(autocorrelation(kernel).pieces, 2)
-
-
-def _moment(pieces: Pieces, order: int) -> sp.Expr:
-    return sp.Add(*(sp.integrate(POSITION**order * p.expression, (POSITION, p.lower, p.upper)) for p in pieces))
+    pieces = autocorrelation(kernel).pieces
+    primitives = [(p, sp.Poly(POSITION**2 * p.expression, POSITION).integrate()) for p in pieces]
+    return sp.Add(*(primitive.eval(p.upper) - primitive.eval(p.lower) for p, primitive in primitives))
 
 
 class StepWeight(Node):
