@@ -17,7 +17,7 @@ import torch
 import warptheory as wt
 from tests.simulated import check_simulation, covering
 from warptheory import kernels, montecarlo, results
-from warptheory.results import Quantity, Result, Setting
+from warptheory.results import Quantity, Range, Result, Setting
 from warptheory.symbolic import (
     Derivation,
     IIDField,
@@ -207,8 +207,14 @@ def compare_at_a_position(statistic: Statistic, steps: Sequence[sp.Expr], values
 
 @pytest.mark.parametrize(("result", "quantity"), QUANTITIES)
 def test_every_step_equals_the_next(result, quantity):
-    """In settings that have every kernel, number of axes and law; `make test-slow` has every combination of them."""
-    check_derivations(result, quantity, covering(derived_settings(result, quantity)))
+    """In settings that have every kernel, number of axes and law; `make test-slow` has every combination of them.
+
+    And the symbols of what is derived have ranges.
+    """
+    settings = covering(derived_settings(result, quantity))
+    check_derivations(result, quantity, settings)
+    if not quantity.checked_by:
+        check_ranges(result, quantity, settings[0])
 
 
 @pytest.mark.slow
@@ -261,6 +267,26 @@ def test_a_wrong_step_is_refused(wrong, kernel):
     quantity = Quantity("variance", states)
     with pytest.raises(AssertionError):
         check_derivation(replace(results.get("A4"), quantities=(quantity,)), quantity, Setting(kernel))
+
+
+def check_ranges(result: Result, quantity: Quantity, setting: Setting) -> None:
+    """Every symbol of a claim has a range, a tenth of the value wide at least, or is a limit.
+
+    Cumulants have none: they follow from a law.
+    """
+    standard, drawn = result.standard(quantity, setting), quantity.experiment(setting).symbols
+    for name in {symbol.name for symbol in quantity.derive(setting).result.free_symbols}.union(drawn):
+        if not name.startswith("kappa_"):
+            value = standard[name]
+            assert isinstance(value, Range), f"{result.label} {quantity.name}: {name}"
+            assert value.low == value.high == value or value.high - value.low >= 0.1 * abs(value)
+
+
+@pytest.mark.parametrize("value", [0.3, Range(0.3, 0.29, 0.31)])
+def test_a_symbol_without_a_wide_range_is_refused(value):
+    result = replace(results.get("A4"), values={"s": value})
+    with pytest.raises(AssertionError):
+        check_ranges(result, result.get(), Setting())
 
 
 class OneStep(Variance):

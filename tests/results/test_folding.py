@@ -31,21 +31,7 @@ from warptheory.symbolic import evaluate
 ALLOWED = 4.5  # standard errors
 
 
-@pytest.mark.parametrize("experiment", [FoldProbability, Preimages, SignedPreimages, DensityAtZero])
-@pytest.mark.parametrize(("dim", "tau"), [(1, 0.4), (2, 0.9), (3, 0.4)])
-def test_every_step_equals_the_one_before(experiment, dim, tau):
-    """Quadrature, to rounding, on one side, the closed form on the other; mpmath's quadrature promises 15 digits."""
-    values = {"tau": tau, "nu": 0.8, "h": 0.2, "delta": 0.1}
-    steps = experiment(Setting(dim=dim)).derive().steps
-    assert len(steps) >= 2
-    for before, after in itertools.pairwise(steps):
-        first, second = evaluate(before.expression, values), evaluate(after.expression, values)
-        assert second == pytest.approx(first, rel=1e-10, abs=1e-13), after.name
-        assert second * (1 + 1e-9) != pytest.approx(first, rel=1e-10, abs=1e-13)
-
-
-@pytest.mark.parametrize(("dim", "accuracy"), [(1, 1e-9), (2, 1e-9), (3, 2e-5)])
-@pytest.mark.parametrize("tau", [0.4, 0.8, 1.2])
+@pytest.mark.parametrize(("dim", "tau", "accuracy"), [(1, 0.4, 1e-9), (2, 1.2, 1e-9), (3, 0.8, 2e-5)])
 def test_growth_is_that_of_the_sum_over_pairs(dim, tau, accuracy):
     """Exact sums at finite lengths, fitted; in space they are short, and corrections of order s⁻⁶ are left."""
     first, *others = (evaluate(step.expression, {"tau": tau, "delta": 0.1}) for step in growth_steps(dim))

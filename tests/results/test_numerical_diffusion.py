@@ -342,7 +342,7 @@ def test_layers_of_growth(tau, length, offset_length):
     """Against matrices made here; between the bound and what unhindered growth would take, twice too long or more."""
     values = {"tau": tau, "ell": length, "ell_epsilon": offset_length}
     found = D9.evaluate("layers of growth", **values, standard=True)
-    differences = [same - next_ for same, next_ in line_after_layers(20, tau, length, offset_length, reach=400)]
+    differences = [same - next_ for same, next_ in line_after_layers(14, tau, length, offset_length, reach=250)]
     assert found == np.argmax(differences)
     assert D9.evaluate("least layers of growth", tau=tau, ell=length, standard=True) <= found
     squared = 3 * (tau * length) ** 2
