@@ -23,17 +23,25 @@ def check_shapes(function: Callable[..., object] | type | None = None, **options
     annotations = getattr(declared, "__annotations__", {}).values()
     if not any("jaxtyping" in repr(annotation) or "[Tensor" in repr(annotation) for annotation in annotations):
         return function
+    if isinstance(function, type):
+        plain, checked_class = function.__init__, every_call_is_checked(function, **options)
+        checked_class.__init__ = first_calls_are_checked(plain, checked_class.__init__)
+        return checked_class
     checked = every_call_is_checked(function, **options)
-    if not inspect.isfunction(function):
-        return checked
+    return first_calls_are_checked(function, checked) if inspect.isfunction(function) else checked
 
-    @functools.wraps(function)
-    def first_calls_are_checked(*args: object, **kwargs: object) -> object:
-        kind = (function, *((getattr(each, "ndim", 0), getattr(each, "dtype", None)) for each in args))
+
+def first_calls_are_checked(plain: Callable[..., object], checked: Callable[..., object]) -> Callable[..., object]:
+    """Return a function that checks its first calls."""
+
+    @functools.wraps(plain)
+    def call(*args: object, **kwargs: object) -> object:
+        given = (*args, *kwargs.values())
+        kind = (plain, *((getattr(each, "ndim", 0), getattr(each, "dtype", None)) for each in given))
         calls[kind] += 1
-        return (checked if calls[kind] <= CHECKED_CALLS else function)(*args, **kwargs)
+        return (checked if calls[kind] <= CHECKED_CALLS else plain)(*args, **kwargs)
 
-    return first_calls_are_checked
+    return call
 
 
 def install() -> None:

@@ -1,5 +1,6 @@
 """The checks of shapes that all tests run with: a wrong one is an error, for every kind of arguments."""
 
+import dataclasses
 import os
 
 import beartype
@@ -27,6 +28,18 @@ def test_a_wrong_shape_is_an_error(earlier):
         checked(torch.zeros(1, 1))
     with pytest.raises(jaxtyping.TypeCheckError):
         checked(torch.zeros(2))
+
+
+def test_a_data_class_of_a_wrong_shape_is_an_error():
+    @dataclasses.dataclass(frozen=True)
+    class Pair:
+        first: Float[Tensor, "n"]
+        second: Float[Tensor, "n"]
+
+    checked = shapes.check_shapes(Pair, typechecker=beartype.beartype)
+    assert checked(torch.zeros(2), torch.ones(2)).second.sum() == 2
+    with pytest.raises(jaxtyping.TypeCheckError):
+        checked(torch.zeros(2), torch.zeros(3))
 
 
 def test_a_function_without_arrays_is_left_alone():

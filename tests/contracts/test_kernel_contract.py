@@ -36,7 +36,7 @@ DECAYING = [name for name in NAMES + VARIANTS if kernels.get(name).reach is not 
 
 def numeric(expression, symbol):
     """Return a function of Python's floats, which goes through the one branch that holds."""
-    return sp.lambdify([symbol], expression, "math", cse=True)
+    return sp.lambdify([symbol], expression, "math")
 
 
 @cache

@@ -89,7 +89,8 @@ def _overlap(products: Sequence[tuple[Piece, Piece, list[sp.Poly]]], middle: sp.
     """Return ∫ F(u) G(u + Δ) du for Δ near `middle`, where the order of all knots is fixed."""
 
     def at_middle(bound: sp.Poly) -> sp.Expr:
-        return bound.eval(middle)
+        value: sp.Expr = bound.eval(middle)
+        return value
 
     total = sp.Poly(0, _SHIFT)
     for one, other, primitive in products:
@@ -97,7 +98,8 @@ def _overlap(products: Sequence[tuple[Piece, Piece, list[sp.Poly]]], middle: sp.
         lower, upper = max(ends[0], key=at_middle), min(ends[1], key=at_middle)
         if at_middle(lower) < at_middle(upper):
             total += _at(primitive, upper) - _at(primitive, lower)
-    return total.as_expr().subs(_SHIFT, POSITION)
+    overlap: sp.Expr = total.as_expr().subs(_SHIFT, POSITION)
+    return overlap
 
 
 def _at(coefficients: Sequence[sp.Poly], bound: sp.Poly) -> sp.Poly:
