@@ -125,7 +125,7 @@ def test_a_wrong_fourth_cumulant_is_refused(planted):
     assert list(itself.loc["third cumulant", "verdict"]) == ["verified"] * 3
 
 
-@pytest.mark.parametrize("label", ["A3", "A7", "B1"])
+@pytest.mark.parametrize("label", [pytest.param("A3", marks=pytest.mark.slow), "A7", "B1"])
 def test_a_wrong_functional_of_a_kernel_is_refused(label, planted):
     """The theory takes sums over the taps of Keys' kernel for those of the linear one; the operator interpolates."""
     kind, right = type(kernels.get("linear")), type(kernels.get("linear")).tap_sum

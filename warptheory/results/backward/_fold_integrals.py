@@ -1,6 +1,7 @@
 """The integrals of B7: steps from a mean over the matrix of slopes to closed forms, by the number d of axes."""
 
 from collections.abc import Callable
+from functools import cache
 
 import sympy as sp
 
@@ -118,6 +119,7 @@ def signed_preimages_steps(dim: int) -> tuple[Step, ...]:
     )
 
 
+@cache
 def density_at_zero_steps(dim: int) -> tuple[Step, ...]:
     """Return the steps to p_J(0)."""
     whole = Step("Mean", _BY_COFACTORS, SlopeMean(sp.DiracDelta(JACOBIAN), dim, TAU))

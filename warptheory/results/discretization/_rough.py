@@ -208,10 +208,12 @@ class OrderOfError(Node):
 
 def _matern_error(kernel: str, nu: mpmath.mpf, spacing: float) -> mpmath.mpf:
     """Return the mean error for the Matérn covariance of variance and length one."""
+    factor = mpmath.mpf(2) ** (1 - nu) / mpmath.gamma(nu)
 
+    @cache  # terms are integrated one by one, over the same fractions
     def covariance(lag: mpmath.mpf | int) -> mpmath.mpf:
         z = mpmath.sqrt(2 * nu) * abs(lag) * spacing
-        return mpmath.mpf(2) ** (1 - nu) / mpmath.gamma(nu) * z**nu * mpmath.besselk(nu, z) if z else mpmath.mpf(1)
+        return factor * z**nu * mpmath.besselk(nu, z) if z else mpmath.mpf(1)
 
     def at_lags(expression: sp.Expr) -> sp.Expr:
         return expression.replace(FieldCovariance, lambda *args: sp.Function("C")(FieldCovariance(*args).lag[0]))
