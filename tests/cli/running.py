@@ -3,6 +3,7 @@
 import atexit
 import io
 import multiprocessing
+import signal
 import sys
 from contextlib import redirect_stderr, redirect_stdout
 from multiprocessing.connection import Connection
@@ -25,6 +26,7 @@ def begin(*arguments: object) -> tuple[BaseProcess, Connection]:
 def _run(arguments: tuple[str, ...], sender: Connection) -> None:
     from warptheory.cli import main
 
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # which whoever runs the tests may ignore
     sys.argv = ["warptheory", *arguments]
     said = io.StringIO()
     try:

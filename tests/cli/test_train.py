@@ -16,6 +16,7 @@ import pytest
 from safetensors.torch import load_file
 
 import warptheory as package
+from tests.cli.running import begin
 from tests.waiting import PATIENCE
 from warptheory import networks
 from warptheory.training import TrainingSettings, fingerprint
@@ -260,14 +261,15 @@ def test_killed_from_outside(tmp_path):
 
 def test_interrupted_from_outside(tmp_path):
     """SIGINT, as Ctrl-C sends it: one line, no traceback, and the metrics so far."""
-    process = in_a_process(*QUICK, "--steps", 100_000, "--checkpoint-every", 5, "--out", tmp_path)
+    process, said = begin(*QUICK, "--steps", 100_000, "--checkpoint-every", 5, "--out", tmp_path)
     while not list((tmp_path / "checkpoints").glob("step-*")):
-        assert process.poll() is None
+        assert process.is_alive()
         time.sleep(0.01)
-    process.send_signal(signal.SIGINT)
-    out, err = process.communicate(timeout=PATIENCE)
-    assert (process.returncode, out) == (130, "")
-    assert err == "Interrupted. The same command with --resume goes on from the last checkpoint.\n"
+    os.kill(process.pid, signal.SIGINT)
+    assert said.poll(PATIENCE)
+    assert said.recv() == "Interrupted. The same command with --resume goes on from the last checkpoint.\n"
+    process.join()
+    assert process.exitcode == 130
     # The checkpoint of five steps is written before the fifth is told.
     assert len(pd.read_parquet(tmp_path / "metrics.parquet")) >= 4
 

@@ -28,7 +28,7 @@ class RunSettings:
         device: torch device.
         profile: "quick" or "full".
         labels: labels or patterns of the results that are checked.
-        thin: of curves, and of the shapes that are timed, every `thin`-th only.
+        thin: of curves, of the shapes that are timed, and of a timed batch, every `thin`-th only.
         rounds: interleaved rounds of timings; None takes the script's own number for the profile.
         seeds: number of seeds with which networks are trained.
         most_steps: of every training run, at most so many steps.

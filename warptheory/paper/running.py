@@ -28,7 +28,6 @@ from warptheory.paper.graph import LANES, Part, open_state, plan, report_scripts
 from warptheory.paper.pages import draw_figure, read_all, write_report
 
 _TICK = 0.5  # seconds between reports of progress
-_LOADED = ("warptheory.results", "warptheory.training", "warptheory.stability")  # what parts take longest to import
 
 
 @dataclass(frozen=True)
@@ -111,6 +110,11 @@ def _run_beside(parts: Sequence[Part], settings: RunSettings, here: "_Run", lane
     runner.run_all(control.task_dispatcher())
 
 
+def _loaded() -> list[str]:
+    """Return what parts take seconds to import: all scripts, and what the first optimiser of a process loads."""
+    return [*(entry.function.__module__ for entry in scripts().values()), "torch._dynamo"]
+
+
 @dataclass
 class _Run:
     """A run under way: what is due, what runs, how far it is.
@@ -154,7 +158,7 @@ class _Run:
         name, reporting = part.name, replace(settings, on_progress=_Send(sender))
         limits = {"uses_one_core": part.cores == 1 and not part.alone}
         work = in_this_environment(_work)
-        process = process_context(_LOADED).Process(target=work, args=(name, reporting, sender), kwargs=limits)
+        process = process_context(_loaded()).Process(target=work, args=(name, reporting, sender), kwargs=limits)
         self._doing[name], self.shares[name] = name, 0.0
         process.start()
         sender.close()

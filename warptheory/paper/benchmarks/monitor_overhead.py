@@ -62,7 +62,7 @@ def run(
     batch: int = 128,
 ) -> Path:
     """Time the steps and write `monitor_overhead_<device>.json`; return its path."""
-    device, rounds = settings.device, settings.rounds or ROUNDS[settings.profile]
+    device, rounds, batch = settings.device, settings.rounds or ROUNDS[settings.profile], batch // settings.thin
     training = WatchedTraining(depth, width, batch, settings.seed, device)
     kinds: dict[str, Callable[[], AbstractContextManager[object]]] = {
         "plain": nullcontext,
@@ -75,7 +75,7 @@ def run(
         order = list(kinds) if number % 2 else list(reversed(kinds))
         return {kind: training.seconds(kinds[kind]()) for kind in order}
 
-    samples = interleaved(settings, rounds, WARM_UP, sample)
+    samples = interleaved(settings, rounds, min(WARM_UP, rounds), sample)
     results: dict[str, object] = {
         f"{kind}_seconds": statistics.median(sample[kind] for sample in samples) for kind in kinds
     }

@@ -123,11 +123,14 @@ def run(
     size: int = SIZE,
 ) -> Path:
     """Time the networks in turn, and write `training_step_<device>.json`; return its path."""
-    device, rounds = settings.device, settings.rounds or ROUNDS[settings.profile]
+    device, rounds, batch = settings.device, settings.rounds or ROUNDS[settings.profile], batch // settings.thin
     keep_freed_memory()
     trained = trainings(depth, width, batch, size, settings.seed, device)
     samples = interleaved(
-        settings, rounds, WARM_UP, lambda _: {name: training.seconds() for name, training in trained.items()}
+        settings,
+        rounds,
+        min(WARM_UP, rounds),
+        lambda _: {name: training.seconds() for name, training in trained.items()},
     )
     chosen = {
         "depth": depth,

@@ -39,7 +39,7 @@ from warptheory.report.style import BLUE, GREY, ORANGE
 
 TRAINING_SHAPES = ((8, 64, 32, 32), (8, 16, 32, 32), (128, 16, 32, 32), (4, 64, 128, 128))
 GPU_SHAPES = ((64, 64, 56, 56), (16, 256, 28, 28), (8, 64, 256, 256))
-OTHER_SHAPES = ((1, 3, 1024, 1024), (1, 1, 16, 16))
+OTHER_SHAPES = ((1, 1, 16, 16), (1, 3, 1024, 1024))
 SPREAD = 3.0  # pixels
 WAVELENGTH = 16  # pixels between independent values of the smooth offsets
 ROUNDS = {"quick": 3, "full": 9}
@@ -102,11 +102,12 @@ def compare(
         "ours": lambda: case.run(warping.warp, backward=backward),
         "copy": case.copy,
     }
-    fastest = {name: min(seconds(call, device=device) for _ in range(WARM_UP + 1)) for name, call in calls.items()}
+    warm_up = min(WARM_UP, rounds)
+    fastest = {name: min(seconds(call, device=device) for _ in range(warm_up + 1)) for name, call in calls.items()}
     repeats = {name: 1 + int(at_least / fastest[name]) for name in calls}
     samples = [
-        {name: seconds(call, repeats[name], device) for name, call in calls.items()} for _ in range(rounds + WARM_UP)
-    ][WARM_UP:]
+        {name: seconds(call, repeats[name], device) for name, call in calls.items()} for _ in range(rounds + warm_up)
+    ][warm_up:]
     found = {
         **Spread.of([sample["peer"] / sample["ours"] for sample in samples]).named("ratio"),
         **{f"{name}_seconds": statistics.median(sample[name] for sample in samples) for name in calls},
