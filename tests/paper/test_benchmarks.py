@@ -69,7 +69,9 @@ def test_warp(tmp_path, monkeypatch):
     assert len(warp.summary(path).splitlines()) == 17
 
 
-def test_verification(tmp_path):
+def test_verification(tmp_path, monkeypatch):
+    """On one core, where nobody else has to be started."""
+    monkeypatch.setattr(verification.os, "cpu_count", lambda: 1)
     path = verification.run(RunSettings(tmp_path, seed=3, rounds=2), labels=["A1"], profiles=["quick"])
     runs = records.read_json(path)["runs"]
     assert [(row["profile"], row["seed"]) for row in runs] == [("quick", 3), ("quick", 4)]

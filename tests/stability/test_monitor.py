@@ -6,7 +6,6 @@ import io
 import math
 import warnings
 import weakref
-from pathlib import Path
 
 import pytest
 import torch
@@ -17,7 +16,6 @@ from torch.nn import functional
 
 import warptheory as wt
 from tests.stability import stand_ins
-from tests.unchecked import assert_passes_unchecked
 from warptheory.core.errors import ArgumentError, UnknownNameError
 from warptheory.networks import selfwarp_resnet
 from warptheory.operators import SelfWarp2d, _thin_convolution
@@ -304,10 +302,6 @@ def test_a_batch_of_gradients_is_not_the_gradient():
         assert m.table().filter(like="gradient").isna().all(axis=None)
         y.square().sum().backward()
     assert m.table().filter(like="gradient").notna().all(axis=None)
-
-
-def test_compiled_models():
-    assert_passes_unchecked(Path(__file__).with_name("check_compiled.py"))
 
 
 def failing_call(model):

@@ -17,26 +17,34 @@ RULES = [
 ]
 
 
+ORDERS = ([0, 0], [1, 0])
+NEEDS = [(True, True), (True, False), (False, True)]
+
+
 def every_case() -> list:
-    """All rules, layouts and needs of gradients; each pair of them at least once in a quick run."""
+    """All rules, layouts, needs of gradients and derivatives; a quick run has each with each layout."""
     cases = []
-    for (number, rule), last, gradients in itertools.product(enumerate(RULES), (False, True), (False, True)):
-        marks = [pytest.mark.slow] if (number + last + gradients) % 2 == 0 else []
-        cases.append(pytest.param(rule, last, gradients, marks=marks))
+    product = itertools.product(enumerate(RULES), (False, True), (False, True), ORDERS, NEEDS)
+    for (number, rule), last, gradients, orders, needs in product:
+        is_quick = (
+            (number + last + gradients) % 2
+            and orders[0] == number % 2
+            and needs == NEEDS[(number + 1 if last else -number) % 3]
+        )
+        marks = [] if is_quick else [pytest.mark.slow]
+        cases.append(pytest.param(rule, last, gradients, orders, needs, marks=marks))
     return cases
 
 
-@pytest.mark.parametrize(("rule", "channels_last", "requires_grad"), every_case(), ids=str)
-def test_opcheck(rule, channels_last, requires_grad):
+@pytest.mark.parametrize(("rule", "channels_last", "requires_grad", "orders", "needs"), every_case(), ids=str)
+def test_opcheck(rule, channels_last, requires_grad, orders, needs):
     """Torch's own checks of schema, fake kernels, autograd registration and tracing."""
     case = make_case(2, "white", channels=4, groups=2, channels_last=channels_last)
     x, offsets, g = (tensor.requires_grad_(requires_grad) for tensor in (case.x, case.offsets, case.g))
     operators = torch.ops.warptheory
-    for orders in ([0, 0], [1, 0]):
-        torch.library.opcheck(operators.gather.default, (x, offsets, orders, *rule))
-        torch.library.opcheck(operators.scatter.default, (g, offsets, [6, 5], orders, *rule))
-    for needs in ((True, True), (True, False), (False, True)):
-        torch.library.opcheck(operators.gradients.default, (g, x, offsets, *needs, *rule))
+    torch.library.opcheck(operators.gather.default, (x, offsets, orders, *rule))
+    torch.library.opcheck(operators.scatter.default, (g, offsets, [6, 5], orders[::-1], *rule))
+    torch.library.opcheck(operators.gradients.default, (g, x, offsets, *needs, *rule))
 
 
 PREFILTERED = "bspline3(prefilter=True)"

@@ -60,10 +60,10 @@ def interleaved(
     Args:
         settings: how the script runs; it is told of the progress.
         rounds: how many samples are returned.
-        warm_up: rounds before them.
+        warm_up: rounds before them, though no more than are returned.
         sample: measures everything once, given the number of the round.
     """
-    found = []
+    found, warm_up = [], min(warm_up, rounds)
     for number in range(rounds + warm_up):
         settings.on_progress(number / (rounds + warm_up), f"round {number + 1}")
         found.append(sample(number))

@@ -75,7 +75,7 @@ def run(
         order = list(kinds) if number % 2 else list(reversed(kinds))
         return {kind: training.seconds(kinds[kind]()) for kind in order}
 
-    samples = interleaved(settings, rounds, min(WARM_UP, rounds), sample)
+    samples = interleaved(settings, rounds, WARM_UP, sample)
     results: dict[str, object] = {
         f"{kind}_seconds": statistics.median(sample[kind] for sample in samples) for kind in kinds
     }

@@ -129,7 +129,7 @@ def run(
     samples = interleaved(
         settings,
         rounds,
-        min(WARM_UP, rounds),
+        WARM_UP,
         lambda _: {name: training.seconds() for name, training in trained.items()},
     )
     chosen = {

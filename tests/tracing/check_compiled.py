@@ -1,4 +1,4 @@
-"""The monitor of a model that torch compiles. Run by test_monitor.py in a process of its own."""
+"""The monitor of a model that torch compiles. Run by test_tracing.py in a process of its own."""
 
 from contextlib import nullcontext
 from functools import partial
