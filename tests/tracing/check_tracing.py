@@ -26,11 +26,8 @@ def every_case() -> list:
     cases = []
     product = itertools.product(enumerate(RULES), (False, True), (False, True), ORDERS, NEEDS)
     for (number, rule), last, gradients, orders, needs in product:
-        is_quick = (
-            (number + last + gradients) % 2
-            and orders[0] == number % 2
-            and needs == NEEDS[(number + 1 if last else -number) % 3]
-        )
+        chosen = ORDERS[number % 2], NEEDS[(number + 1 if last else -number) % 3]
+        is_quick = (number + last + gradients) % 2 and (orders, needs) == chosen
         marks = [] if is_quick else [pytest.mark.slow]
         cases.append(pytest.param(rule, last, gradients, orders, needs, marks=marks))
     return cases
