@@ -115,7 +115,7 @@ def reaches(text, room):
         elif isinstance(node, ast.Constant) and isinstance(node.value, str) and " " not in node.value:
             found.append((node.value, node.lineno))
     for node in ast.walk(tree):
-        if isinstance(node, ast.Attribute):
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name | ast.Attribute):
             base = ast.unparse(node.value)
             if base in imported and not PRIVATE.match(imported[base]):
                 found.append((f"{imported[base]}.{node.attr}", node.lineno))

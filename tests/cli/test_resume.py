@@ -12,7 +12,7 @@ from tests.cli.running import begin
 from tests.waiting import PATIENCE
 
 COMMAND = ("verify", "A2", "A3", "--dim", "1", "--kernel", "linear", "--plain", "--workers", "1")
-A3 = ("verify", "A3", "--dim", "1", "--kernel", "linear")
+A3 = ("verify", "A3", "--dim", "1", "--kernel", "linear", "--inputs", "normal")
 SECONDS = 0.5  # in which a run stores some chunks
 
 
@@ -123,7 +123,7 @@ def test_rows_as_json_and_a_chunk_alone(warptheory):
         return out.splitlines()
 
     rows = [json.loads(line) for line in run("--json", "--scheduler", "threads")]
-    table = results.check(results.match(["A3"]), kernel="linear", dim=1)
+    table = results.check(results.match(["A3"]), kernel="linear", dim=1, inputs="normal")
     assert [row["estimate"] for row in rows] == table["estimate"].tolist()
     assert {row["verdict"] for row in rows} == {"verified"}
     claim = results.get("A3").claim(dim=1)

@@ -10,6 +10,7 @@ import pytest
 
 from warptheory import montecarlo, results
 from warptheory.core.errors import ArgumentError, UnknownNameError
+from warptheory.core.processes import process_context
 
 GRID = {"s": [0.1, 0.4, 1.0], "kernel": ["linear", "keys"]}
 
@@ -56,9 +57,13 @@ def test_the_table_does_not_depend_on_who_works(table, scheduler, workers):
 
 def test_a_killed_worker_of_a_cluster_changes_nothing():
     distributed = pytest.importorskip("distributed", reason="not run: Dask is in the extra warptheory[cluster]")
+    dask = pytest.importorskip("dask")
     asked = {"over": {"s": [0.2, 0.3, 0.5, 0.8]}, "rtol": 4e-3, "plain": True}
     alone = results.sweep("A4", **asked)
-    with distributed.LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster:
+    process_context(["warptheory.results", "distributed"])  # of whose server the workers are copies
+    chosen = {"distributed.worker.multiprocessing-method": "forkserver"}
+    options = {"n_workers": 2, "threads_per_worker": 1, "dashboard_address": None}
+    with dask.config.set(chosen), distributed.LocalCluster(**options) as cluster:
         alive = [worker.pid for worker in cluster.workers.values()]
 
         def kill_one(done):
