@@ -10,7 +10,9 @@ CASES ?= 20000
 # One stamp for the library, and one for each choice of extras, so that another choice installs again.
 LIBRARY := $(VENV)/.installed
 INSTALLED := $(VENV)/.installed-$(subst $(comma),-,$(EXTRAS))
-# Python compiles what is imported, which is a small part of what is installed.
+# Python compiles what is imported, which is a small part of what is installed, and keeps it, whatever the environment
+# says: every process would compile it anew.
+unexport PYTHONDONTWRITEBYTECODE
 PIP := $(BIN)/python -m pip install --quiet --no-compile --disable-pip-version-check --constraint constraints.txt
 
 .PHONY: reproduce test test-slow fuzz lint format bench budgets clean help
