@@ -1,5 +1,6 @@
 """Chunks on disk: whole or not at all, of one configuration, for one process at a time."""
 
+import shutil
 import sqlite3
 import warnings
 from contextlib import closing
@@ -173,6 +174,17 @@ def test_what_is_no_database_any_more_is_set_aside(tmp_path, content):
     with warnings.catch_warnings(record=True) as told, chunk_store(tmp_path, CONFIGURATION) as store:
         assert store.load("A4", 3) == {}
     assert len(told) == bool(content)
+
+
+def test_a_run_that_was_killed_while_it_stored_goes_on(tmp_path):
+    """SQLite has begun its journal, whose head it writes last."""
+    saved(tmp_path / "out")
+    with closing(sqlite3.connect(tmp_path / "out" / CHUNKS)) as connection:
+        connection.execute("DELETE FROM chunk")  # begins a transaction
+        shutil.copytree(tmp_path / "out", tmp_path / "killed")
+    assert (tmp_path / "killed" / f"{CHUNKS}-journal").read_bytes().startswith(bytes(12))
+    with chunk_store(tmp_path / "killed", CONFIGURATION) as store:
+        assert sorted(store.load("A4", 3)) == [0, 1, 2]
 
 
 @pytest.mark.parametrize("name", [CHUNKS, *(f"{CHUNKS}-{kind}" for kind in ("journal", "wal", "shm"))])

@@ -36,6 +36,7 @@ _EVERY_CHUNK = "SELECT label, seed, number, rows, sums, digest FROM chunk"
 _SAVE = "INSERT OR REPLACE INTO chunk VALUES (?, ?, ?, ?, ?, ?)"
 _BEFORE_DIGESTS = b"CREATE TABLE chunk ("  # by which a database from before the mark is known
 _JOURNAL_MAGIC = bytes.fromhex("d9d505f920a163d7")  # https://www.sqlite.org/fileformat.html#the_rollback_journal
+_SECTORS = tuple(2**power for power in range(5, 17))  # bytes, as a journal says in its head
 # Codes by which SQLite tells of a file that is damaged, rather than one that cannot be reached.
 _DAMAGED = (sqlite3.SQLITE_ERROR, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_FORMAT)
 
@@ -214,8 +215,12 @@ def _is_database(path: Path) -> bool:
 
 
 def _is_journal(path: Path) -> bool:
+    """Whether SQLite wrote a journal, be it only begun: then zeros stand for its first twelve bytes."""
     content = content_of(path)
-    return content is not None and content[: len(_JOURNAL_MAGIC)] in (b"", _JOURNAL_MAGIC)
+    if content is None:
+        return False
+    is_begun = content[:12] == bytes(12) and int.from_bytes(content[20:24]) in _SECTORS
+    return is_begun or content[: len(_JOURNAL_MAGIC)] in (b"", _JOURNAL_MAGIC)
 
 
 def _forget(folder: Path) -> None:
