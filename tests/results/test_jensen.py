@@ -16,7 +16,14 @@ from warptheory.symbolic import evaluate
 
 
 @pytest.mark.parametrize("experiment", [ForwardGain, BackwardGain, SmallSlopes])
-@pytest.mark.parametrize(("dim", "tau"), [(1, 0.1), (2, 0.5), (3, 0.8)])
+@pytest.mark.parametrize(
+    ("dim", "tau"),
+    [
+        pytest.param(dim, tau, marks=[] if (dim, tau) in ((1, 0.1), (2, 0.5), (3, 0.8)) else pytest.mark.slow)
+        for dim in (1, 2, 3)
+        for tau in (0.1, 0.5, 0.8)
+    ],
+)
 def test_every_step_equals_the_one_before(experiment, dim, tau):
     """The trapezoid rule converges like ((1 − √(1 − τ²))/τ)ᴺ: to rounding at N = 96 for τ = 0.8."""
     values = {"tau": tau, "omega": 1.7, "t_1": 0.4, "t_2": 2.9, "t_3": 5.1}
