@@ -60,8 +60,10 @@ from warptheory.kernels._parameters import canonical_call
 from warptheory.kernels._pieces import POSITION, Piece, reflect
 from warptheory.kernels._piecewise import PiecewiseKernel, reproduced_degree, taps_of
 
+EXAMPLES = ("mitchell(0.5, 0.2)",)
 
-def mitchell(b: Number = "1/3", c: Number = "1/3") -> PiecewiseKernel:
+
+def mitchell(b: Number = 1, c: Number = 0) -> PiecewiseKernel:
     """Build the kernel for two parameters; b + 2c = 1 reproduces lines."""
     first, second, u = rational("b", b), rational("c", c), POSITION
     inner = (12 - 9 * first - 6 * second) * u**3 + (12 * first + 6 * second - 18) * u**2 + 6 - 2 * first

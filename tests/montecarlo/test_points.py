@@ -112,13 +112,6 @@ def test_strata_of_any_number(seed, points, dims):
     np.testing.assert_array_equal(np.sort(found, axis=0), np.arange(points)[:, None].repeat(dims, 1))
 
 
-@pytest.mark.parametrize(("points", "dims"), [(1, 1), (2, 3), (8, 1), (64, 2), (256, 13)])
-def test_a_sobol_sequence_is_that_of_scipy(points, dims):
-    generator = np.random.default_rng(np.random.default_rng(3).integers(0, 2**32, 8))
-    expected = stats.qmc.Sobol(dims, bits=52, rng=generator).random(points) + 2.0**-53
-    assert np.array_equal(DESIGNS["sobol"](np.random.default_rng(3), points, dims), expected)
-
-
 @given(st.integers(0, 2**32), st.integers(0, 6))
 def test_a_sobol_sequence_in_the_plane_is_a_net(seed, power):
     """Of the first two axes every elementary rectangle 2⁻ᵃ × 2⁻ᵇ with a + b = m holds one of 2ᵐ points."""

@@ -32,7 +32,7 @@ def test_templates():
 
 
 @pytest.mark.usefixtures("global_random_state")
-@pytest.mark.parametrize(("samples", "seed"), [(1000, 42), (200, 0), (57, 7)])
+@pytest.mark.parametrize(("samples", "seed"), [(5000, 42), (200, 0), (57, 7)])
 def test_every_signal(samples, seed):
     """Both compute in float64; ours is then rounded to float32, which may fall to the other side of a tie."""
     ours = data.load("mnist1d", samples=samples, recipe_seed=seed)

@@ -31,6 +31,22 @@ from warptheory.symbolic import evaluate
 ALLOWED = 4.5  # standard errors
 
 
+@pytest.mark.parametrize("experiment", [FoldProbability, Preimages, SignedPreimages, DensityAtZero])
+@pytest.mark.parametrize(
+    ("dim", "tau"),
+    [(1, 0.4), pytest.param(2, 0.9, marks=pytest.mark.slow), pytest.param(3, 0.4, marks=pytest.mark.slow)],
+)
+def test_every_step_equals_the_one_before(experiment, dim, tau):
+    """Quadrature, to rounding, on one side, the closed form on the other; mpmath's quadrature promises 15 digits."""
+    values = {"tau": tau, "nu": 0.8, "h": 0.2, "delta": 0.1}
+    steps = experiment(Setting(dim=dim)).derive().steps
+    assert len(steps) >= 2
+    for before, after in itertools.pairwise(steps):
+        first, second = evaluate(before.expression, values), evaluate(after.expression, values)
+        assert second == pytest.approx(first, rel=1e-10, abs=1e-13), after.name
+        assert second * (1 + 1e-9) != pytest.approx(first, rel=1e-10, abs=1e-13)
+
+
 @pytest.mark.parametrize(
     ("dim", "tau", "accuracy"),
     [

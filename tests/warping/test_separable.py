@@ -62,11 +62,12 @@ def assert_equals_the_reference(case: Case, kernel: str, boundary: str, orders, 
 @pytest.mark.parametrize("boundary", BOUNDARIES)
 @pytest.mark.parametrize("kernel", KERNELS)
 @pytest.mark.parametrize("dim", [1, 2])
-def test_equals_the_reference(dim, kernel, boundary):
+@pytest.mark.parametrize("turn", [0, pytest.param(1, marks=pytest.mark.slow)])
+def test_equals_the_reference(turn, dim, kernel, boundary):
     """Every derivative, on every kind of offsets; sides of knots take turns from rule to rule, precisions by kernel."""
     case = make_case(dim, "every_kind", batch=1, groups=2, grid=TILES[dim])
     for number, orders in enumerate(derivatives(dim)):
-        knot = KNOTS[(number + BOUNDARIES.index(boundary)) % 2]
+        knot = KNOTS[(number + BOUNDARIES.index(boundary) + turn) % 2]
         dtype = DTYPES[(number + KERNELS.index(kernel)) % 2]
         assert_equals_the_reference(case.to(dtype), kernel, boundary, orders, knot)
 

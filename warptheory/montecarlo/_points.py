@@ -5,12 +5,11 @@ would have them. Sets that are drawn apart are independent: the scatter of their
 """
 
 from collections.abc import Callable, Mapping
-from functools import lru_cache
 from types import MappingProxyType
 from typing import cast
 
 import numpy as np
-from jaxtyping import Float, UInt64
+from jaxtyping import Float
 from numpy import ndarray
 
 from warptheory.core.errors import UnknownNameError
@@ -19,7 +18,6 @@ Design = Callable[[np.random.Generator, int, int], Float[ndarray, "points dims"]
 
 # The numbers of a scrambled sequence are multiples of 2^-_BITS; half a step more keeps them inside.
 _BITS = 52
-_PLACES = 2 ** np.arange(_BITS, dtype=np.uint64)[::-1]  # of their binary digits
 
 
 def independent(generator: np.random.Generator, points: int, dims: int) -> Float[ndarray, "points dims"]:
@@ -49,27 +47,11 @@ def stratified(generator: np.random.Generator, points: int, dims: int) -> Float[
 def sobol(generator: np.random.Generator, points: int, dims: int) -> Float[ndarray, "points dims"]:
     """Return a scrambled Sobol sequence, shape (points, dims); it is balanced where points is a power of two.
 
-    Source: A. B. Owen, Scrambling Sobol' and Niederreiter-Xing points, 1998, as `scipy.stats.qmc.Sobol` has it, which
-    scrambles all 52 directions even where a few points lie in the first of them.
+    Source: A. B. Owen, Scrambling Sobol' and Niederreiter-Xing points, 1998, as `scipy.stats.qmc.Sobol` has it.
     """
-    random = _child(generator).spawn(1)[0]
-    shift = random.integers(2, size=(dims, _BITS), dtype=np.uint64) @ _PLACES[::-1]
-    below = random.integers(2, size=(dims, _BITS, _BITS), dtype=np.uint64)
-    digits = _digits(points, dims)
-    count = digits.shape[2]
-    directions = _PLACES @ (np.tril(below[..., :count], -1) + np.eye(_BITS, count, dtype=np.uint64))
-    scrambled = np.bitwise_xor.reduce(digits * directions[:, None], axis=2) ^ shift[:, None]
-    return np.ascontiguousarray(scrambled.T) * 0.5**_BITS + 0.5 ** (_BITS + 1)
-
-
-@lru_cache(maxsize=8)
-def _digits(points: int, dims: int) -> UInt64[ndarray, "dims points digits"]:
-    """Return the binary digits of the points of a Sobol sequence, up to the last that is one in any of them."""
     from scipy.stats import qmc  # a second that most users never need
 
-    sequence = qmc.Sobol(dims, scramble=False, bits=_BITS).random(points).T[..., None]
-    shifted = np.floor(sequence * 2.0 ** np.arange(1, max(1, points - 1).bit_length() + 1))
-    return shifted.astype(np.uint64) % 2
+    return qmc.Sobol(dims, scramble=True, bits=_BITS, rng=_child(generator)).random(points) + 0.5 ** (_BITS + 1)
 
 
 DESIGNS: Mapping[str, Design] = MappingProxyType(

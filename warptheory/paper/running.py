@@ -110,11 +110,6 @@ def _run_beside(parts: Sequence[Part], settings: RunSettings, here: "_Run", lane
     runner.run_all(control.task_dispatcher())
 
 
-def _loaded() -> list[str]:
-    """Return what parts take seconds to import: all scripts, and what the first optimiser of a process loads."""
-    return [*(entry.function.__module__ for entry in scripts().values()), "torch._dynamo"]
-
-
 @dataclass
 class _Run:
     """A run under way: what is due, what runs, how far it is.
@@ -152,13 +147,17 @@ class _Run:
             process.terminate()
         self._ticking.join()
 
+    def _modules(self) -> list[str]:
+        """Return the scripts of what is due, whose imports take seconds."""
+        return [entry.function.__module__ for name, entry in scripts().items() if name in self.due]
+
     def work(self, part: Part, settings: RunSettings) -> TaskFailed | None:
         """Run a part in a process of its own, and wait for it; return why it failed, if it did."""
         receiver, sender = multiprocessing.Pipe(duplex=False)
         name, reporting = part.name, replace(settings, on_progress=_Send(sender))
         limits = {"uses_one_core": part.cores == 1 and not part.alone}
         work = in_this_environment(_work)
-        process = process_context(_loaded()).Process(target=work, args=(name, reporting, sender), kwargs=limits)
+        process = process_context(self._modules()).Process(target=work, args=(name, reporting, sender), kwargs=limits)
         self._doing[name], self.shares[name] = name, 0.0
         process.start()
         sender.close()

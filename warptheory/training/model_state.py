@@ -4,11 +4,17 @@ from collections.abc import Mapping
 from hashlib import sha256
 
 import torch
+from numpy import ndarray
 from torch import Tensor, nn
 
 from warptheory.core.errors import ArgumentError
 
 _MODEL, _OPTIMIZER = "model", "optimizer"
+
+
+def weights_of(model: nn.Module) -> dict[str, ndarray]:
+    """Return a model's weights and buffers as arrays by name, each of its own shape, such as (D, C, 3, 3)."""
+    return {name: tensor.detach().cpu().contiguous().numpy() for name, tensor in model.state_dict().items()}
 
 
 def state_tensors(model: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:

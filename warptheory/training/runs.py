@@ -27,7 +27,7 @@ from warptheory.training.data import Dataset, LabelledImages
 from warptheory.training.diagnosis import DivergedError
 from warptheory.training.loop import TrainingMonitor, check_inputs, fit
 from warptheory.training.metrics import TrainingStep, history_table, summary_writer, tensorboard_log
-from warptheory.training.model_state import fingerprint
+from warptheory.training.model_state import fingerprint, weights_of
 from warptheory.training.processes import Processes
 from warptheory.training.settings import TrainingSettings
 
@@ -295,12 +295,9 @@ class _Records:
             records.write_table(self._folder / "monitor.parquet", trained.monitored, self._manifest)
         found = {"test_accuracy": trained.test_accuracy, "weights_sha256": fingerprint(trained.model)}
         manifest = replace(self._manifest, settings={**self._manifest.settings, **found})
-        weights = {
-            name: tensor.detach().cpu().contiguous().numpy() for name, tensor in trained.model.state_dict().items()
-        }
         path = self._folder / "weights.safetensors"
         try:
-            records.write_arrays(path, weights, manifest)
+            records.write_arrays(path, weights_of(trained.model), manifest)
         except SafetensorError as error:  # what safetensors makes of a disk that is full
             raise OSError(f"{path}: {error}") from error
 

@@ -28,6 +28,7 @@ from warptheory.paper.committed import digest
 from warptheory.paper.entries import Analysis, Cost, LongComputation, RecomputedCell, RunSettings
 from warptheory.stability import LayerOffsets, offset_fields
 from warptheory.training import TrainingRun, TrainingSettings, train
+from warptheory.training.model_state import weights_of
 
 RECORD = "warped_through_network.safetensors"
 WEIGHTS = "warped_through_network_weights.safetensors"
@@ -75,8 +76,7 @@ def run(settings: RunSettings) -> Path:
     ]
     arrays = {"images": chosen_images, "offsets": composed, "warped": torch.stack(read)}
     manifest = records.Manifest(__name__, settings.seed, device, measured)
-    weights = {name: tensor.detach().cpu().contiguous().numpy() for name, tensor in trained.model.state_dict().items()}
-    records.write_arrays(folder / WEIGHTS, weights, manifest)
+    records.write_arrays(folder / WEIGHTS, weights_of(trained.model), manifest)
     records.write_arrays(path, {name: tensor.float().numpy() for name, tensor in arrays.items()}, manifest)
     return path
 

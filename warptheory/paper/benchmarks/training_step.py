@@ -127,10 +127,7 @@ def run(
     keep_freed_memory()
     trained = trainings(depth, width, batch, size, settings.seed, device)
     samples = interleaved(
-        settings,
-        rounds,
-        WARM_UP,
-        lambda _: {name: training.seconds() for name, training in trained.items()},
+        settings, rounds, WARM_UP, lambda _: {name: training.seconds() for name, training in trained.items()}
     )
     chosen = {
         "depth": depth,
