@@ -13,7 +13,9 @@ from torch import Tensor
 from tests import shapes
 from warptheory.warping import reference
 
-pytestmark = pytest.mark.skipif(os.environ.get("WARPTHEORY_TEST_SHAPES") == "off", reason="switched off")
+pytestmark = pytest.mark.skipif(
+    os.environ.get("WARPTHEORY_TEST_SHAPES") == "off", reason="not run: the shape checks are switched off"
+)
 
 
 def cut(x: Float[Tensor, "*N"], length: int = 1) -> Float[Tensor, "*N"]:

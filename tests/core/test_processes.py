@@ -26,7 +26,7 @@ if __name__ == "__main__":
 """
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="has no server")
+@pytest.mark.skipif(sys.platform != "linux", reason="not run: only on Linux are processes copies of a server")
 def test_another_package_in_the_working_directory_is_not_taken(tmp_path):
     (tmp_path / "elsewhere" / "warptheory").mkdir(parents=True)
     (tmp_path / "elsewhere" / "warptheory" / "__init__.py").write_text("raise SystemExit('a decoy')")
