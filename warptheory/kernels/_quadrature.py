@@ -46,9 +46,6 @@ class NumericalIntegral(sp.Integral):
     def _latex(self, printer: Any) -> str:
         return str(printer._print(self._shown()))
 
-    def _mathml_presentation(self, printer: Any) -> Any:
-        return printer._print(self._shown())
-
     def _eval_evalf(self, prec: int) -> sp.Expr:
         ((variable, lower, upper),) = self.limits
         if self.free_symbols:

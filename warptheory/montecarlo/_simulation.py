@@ -85,6 +85,10 @@ class Simulation(Statistic):
     def __str__(self) -> str:
         return str(self.statistic)
 
+    def latex(self) -> str:
+        """Return the statistic in LaTeX."""
+        return self.statistic.latex()
+
     @property
     def shortest(self) -> int:
         """The least number of pixels of a row along an axis, which share the cost of calling the operator."""

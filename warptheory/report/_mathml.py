@@ -16,7 +16,7 @@ _ELEMENT = re.compile(
 )
 _ATTRIBUTE = re.compile(
     "display|displaystyle|scriptlevel|mathvariant|form|fence|separators?|stretchy|symmetric|largeop|movablelimits|accent|"
-    "accentunder|linethickness|lspace|rspace|width|height|depth|open|close|bevelled|columnalign|rowalign|columnspan|"
+    "accentunder|linethickness|lspace|rspace|width|height|depth|open|close|bevelled|columnalign|rowalign|columnspan|minsize|maxsize|"
     "rowspan|notation"
 )
 _VALUE = re.compile(r"[\w\s.%+,;|‖(){}\[\]⟨⟩⌊⌋⌈⌉-]{0,40}")

@@ -26,7 +26,7 @@ class DerivedExperiment(Statistic):
 
     Attributes:
         setting: the setting.
-        text: what it is the expectation of, in plain text; {kernel} and {dim} stand for those of the setting.
+        text: what it is the expectation of, in plain text.
         pixels: pixels of a row's grid along each axis, by the number of axes.
     """
 
@@ -71,10 +71,10 @@ class DerivedExperiment(Statistic):
 
     def derive(self) -> Derivation:
         """Return the steps that lead to the closed form; raises as `steps`."""
-        return Derivation(str(self), _remembered(self))
+        return self.derivation(_remembered(self))
 
     def __str__(self) -> str:
-        return self.text.format(kernel=self.setting.kernel, dim=self.setting.dim)
+        return self.text
 
 
 @dataclass(frozen=True)
@@ -101,6 +101,10 @@ class MomentExperiment(DerivedExperiment):
     def __str__(self) -> str:
         return str(self.statistic)
 
+    def latex(self) -> str:
+        """Return the statistic in LaTeX."""
+        return self.statistic.latex()
+
 
 @dataclass(frozen=True)
 class DerivedStatistic(Statistic):
@@ -116,7 +120,7 @@ class DerivedStatistic(Statistic):
 
     def derive(self) -> Derivation:
         """Return the steps that lead to the closed form."""
-        return Derivation(self.text, self.steps())
+        return self.derivation(self.steps())
 
     def __str__(self) -> str:
         return self.text

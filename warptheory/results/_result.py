@@ -14,7 +14,7 @@ from warptheory.results._quantity import CHOICES, PlacedQuantity, Quantity, Stan
 from warptheory.results._ranges import DEFAULT_VALUES
 from warptheory.results._setting import Setting, SettingValue
 from warptheory.results._symbols import check_symbol
-from warptheory.symbolic import Derivation, Statistic
+from warptheory.symbolic import Derivation, Statistic, latex
 
 _Stated = TypeVar("_Stated", bound=Callable[[Setting], Statistic])
 
@@ -149,7 +149,7 @@ class Result:
 
     def latex(self, /, quantity: str | None = None, **choices: SettingValue) -> str:
         """Return the closed form in LaTeX; arguments as in `derive`."""
-        return str(sp.latex(self.derive(quantity, **choices).result))
+        return latex(self.derive(quantity, **choices).result)
 
     def evaluate(self, /, quantity: str | None = None, *, standard: bool = False, **values: SettingValue) -> float:
         """Return the number that the closed form gives.

@@ -22,6 +22,7 @@ from warptheory.symbolic._terms import NotReducible
 from warptheory.symbolic._waves import SpectralForm
 from warptheory.symbolic.composition import ComposedField, compose
 from warptheory.symbolic.evaluation import evaluate
+from warptheory.symbolic.formulas import latex, mathml
 from warptheory.symbolic.input_fields import DEVIATION, MEAN, Field, GaussianField, IIDField, InputField
 from warptheory.symbolic.moments import (
     Cov,
@@ -79,6 +80,8 @@ __all__ = [
     "compose",
     "evaluate",
     "kernel_mean",
+    "latex",
+    "mathml",
     "restated",
     "splat",
     "warp",

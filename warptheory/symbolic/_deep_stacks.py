@@ -21,6 +21,7 @@ from numpy import ndarray
 from warptheory.symbolic._derivation import Derivation, Step
 from warptheory.symbolic._terms import NotReducible
 from warptheory.symbolic.nodes import Node, Opaque
+from warptheory.symbolic.notation import latex_notation
 from warptheory.symbolic.quadrature import Environment, Evaluate, NotConverged
 from warptheory.symbolic.stacks import (
     Frequencies,
@@ -62,8 +63,7 @@ class AfterLayers(Statistic):
         if iterated == two:
             raise NotReducible(self, "it has to be a moment of second order after two layers")
         summed = iterated.replace(SpectralIterate, RenewalVariance)
-        return Derivation(
-            str(self),
+        return self.derivation(
             (
                 Step(
                     "One layer",
@@ -91,6 +91,10 @@ class AfterLayers(Statistic):
 
     def __str__(self) -> str:
         return f"{self.statistic}, {self.layers} layers in place of 2"
+
+    def latex(self) -> str:
+        """Return it in LaTeX."""
+        return self.statistic.latex() + latex_notation(f", {self.layers} layers in place of 2")
 
 
 def _unnamed(layer: Layer) -> Layer:

@@ -1,26 +1,12 @@
 """A derivation: the chain of equal expressions from a statistic to its closed form."""
 
-import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any
 
 import sympy as sp
-from sympy.printing.mathml import MathMLPresentationPrinter
 
-
-class _EscapingPrinter(MathMLPresentationPrinter):  # type: ignore[misc]  # sympy has no types
-    """SymPy's printer, which writes the names of symbols as they are: here none is taken for markup."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        verbatim = self.dom.createTextNode
-        self.dom.createTextNode = lambda text: verbatim(_escaped(text))
-
-
-def _escaped(text: Any) -> str:
-    """Return text with markup escaped; what is written as an entity already, as SymPy does, is left."""
-    return re.sub(r"&(?!#?\w+;)", "&amp;", str(text)).replace("<", "&lt;").replace(">", "&gt;")
+from warptheory.symbolic import formulas
+from warptheory.symbolic.notation import latex_notation
 
 
 @dataclass(frozen=True)
@@ -39,11 +25,11 @@ class Step:
 
     def latex(self) -> str:
         """Return the expression in LaTeX."""
-        return str(sp.latex(self.expression))
+        return formulas.latex(self.expression)
 
     def mathml(self) -> str:
         """Return the expression as a MathML element, as browsers show it."""
-        return f'<math display="block">{_EscapingPrinter().doprint(self.expression)}</math>'
+        return formulas.mathml(self.latex())
 
 
 def restated(steps: Iterable[Step], reason: str, write: Callable[[sp.Expr], sp.Expr]) -> tuple[Step, ...]:
@@ -67,10 +53,16 @@ class Derivation:
     Attributes:
         statistic: the statistic as the user wrote it, in plain text.
         steps: the steps in order; the last one is the result.
+        left: the statistic in LaTeX, the left-hand side of the closed form; made of the text by default.
     """
 
     statistic: str
     steps: tuple[Step, ...]
+    left: str = ""
+
+    def __post_init__(self) -> None:
+        if not self.left:
+            object.__setattr__(self, "left", latex_notation(self.statistic))
 
     @property
     def result(self) -> sp.Expr:
@@ -79,7 +71,8 @@ class Derivation:
 
     def latex(self) -> str:
         """Return the whole chain as a LaTeX `align*` body, one step a line."""
-        return " \\\\\n".join(rf"&= {step.latex()} && \text{{{step.name}}}" for step in self.steps)
+        lines = " \\\\\n".join(rf"&= {step.latex()} && \text{{{step.name}}}" for step in self.steps)
+        return f"{self.left} {lines}"
 
     def _repr_latex_(self) -> str:
         return rf"$\displaystyle \begin{{aligned}}{self.latex()}\end{{aligned}}$"

@@ -4,13 +4,14 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 import sympy as sp
+from sympy.printing.precedence import PRECEDENCE, precedence
 from sympy.printing.pretty.pretty_symbology import pretty_symbol
 
 from warptheory.core.expressions import expression
 
 
 class Displayed:
-    """A node that prints, in text, LaTeX and MathML alike, as the expression that `display` returns."""
+    """A node that prints, in text and LaTeX alike, as the expression that `display` returns."""
 
     def part(self, place: int) -> Any:
         """Return what the node is made of, by its place."""
@@ -19,6 +20,11 @@ class Displayed:
     def display(self, *, latex: bool) -> sp.Expr:
         """Return the expression to print; `latex` tells whether names may hold LaTeX commands."""
         raise NotImplementedError(type(self).__name__)
+
+    @property
+    def precedence(self) -> int:
+        """How strongly what is printed binds, by which SymPy's printers set brackets around it."""
+        return int(precedence(self.display(latex=False)))
 
     def subs(self, *replaced: Any, **hints: Any) -> sp.Expr:
         """Return the expression with others in place of some, as SymPy's `subs`, which would run text.
@@ -42,10 +48,9 @@ class Displayed:
 
     def _latex(self, printer: Any, exp: str | None = None) -> str:
         shown = str(printer._print(self.display(latex=True)))
-        return shown if exp is None else rf"{{{shown}}}^{{{exp}}}"
-
-    def _mathml_presentation(self, printer: Any) -> Any:
-        return printer._print(self.display(latex=False))
+        if exp is None:
+            return shown
+        return rf"\left({shown}\right)^{{{exp}}}" if self.precedence < PRECEDENCE["Atom"] else rf"{{{shown}}}^{{{exp}}}"
 
 
 def written(name: str, *, latex: bool) -> str:

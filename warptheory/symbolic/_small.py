@@ -14,6 +14,7 @@ from warptheory.symbolic.averages import closed_mean
 from warptheory.symbolic.covariance_nodes import FieldCovariance, SpectralMoment, field_covariance, known_covariances
 from warptheory.symbolic.moments import Rederived
 from warptheory.symbolic.nodes import FractionMean, OffsetAverage
+from warptheory.symbolic.notation import latex_notation
 from warptheory.symbolic.statistic import MomentStatistic
 
 # Powers of the parameter that are looked through for the first that does not vanish.
@@ -61,11 +62,11 @@ class SmallSpacing(LeadingTerm):
         finite = steps[-1].expression
         self._check_averages(finite)
         if self.by_formula:
-            return Derivation(str(self), (*steps, *self._by_formula(finite)))
+            return self.derivation((*steps, *self._by_formula(finite)))
         self._check_powers(finite)
         leading = _leading(finite, self.spacing)
         steps.append(Step("Expand in the spacing", _TAYLOR, leading))
-        return Derivation(str(self), (*steps, *inserted_moments(self, leading)))
+        return self.derivation((*steps, *inserted_moments(self, leading)))
 
     def _check_averages(self, finite: sp.Expr) -> None:
         """Check that all covariances are of fields on this grid, at lags of pixels, averaged over fractions alone.
@@ -115,6 +116,10 @@ class SmallSpacing(LeadingTerm):
     def __str__(self) -> str:
         return f"leading term ({self.spacing} → 0) of {self.statistic}"
 
+    def latex(self) -> str:
+        """Return it in LaTeX."""
+        return latex_notation(f"leading term ({self.spacing} → 0) of ") + r"\ " + self.statistic.latex()
+
 
 @dataclass(frozen=True)
 class SmallOffsets(LeadingTerm):
@@ -143,7 +148,7 @@ class SmallOffsets(LeadingTerm):
         self._check(whole[found[0]].expression)
         leading = self._leading(whole[found[0]].expression)
         steps = [*whole[: found[0] + 1], Step("Expand in the spread", _EXPONENTIAL, leading)]
-        return Derivation(str(self), (*steps, *inserted_moments(self, leading)))
+        return self.derivation((*steps, *inserted_moments(self, leading)))
 
     def _check(self, expression: sp.Expr) -> None:
         """Check that s is in the variances of lags alone, as a factor s² of each, and that nothing is multiplied.
@@ -177,6 +182,10 @@ class SmallOffsets(LeadingTerm):
 
     def __str__(self) -> str:
         return f"leading term ({self.spread} → 0) of {self.statistic}"
+
+    def latex(self) -> str:
+        """Return it in LaTeX."""
+        return latex_notation(f"leading term ({self.spread} → 0) of ") + r"\ " + self.statistic.latex()
 
 
 _EXPONENTIAL = "exp(−v|ω|²/2) = Σ (−v|ω|²/2)ⁿ/n!, and (2π)⁻ᵈ ∫ S ω^2α cos(ω·Δ) dω = (−1)^|α| ∂^2α C(Δ)"

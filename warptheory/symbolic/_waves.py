@@ -226,7 +226,7 @@ class SpectralForm(Rederived):
         error = self._error(moments, theta)
         if error is not None:
             steps.append(Step("Collect", _COLLECT, error[0] * SpectralIntegral(Opaque(field), error[1], *theta)))
-        return Derivation(str(self), tuple(steps))
+        return self.derivation(steps)
 
     def _error(self, moments: sp.Expr, theta: Sequence[sp.Symbol]) -> tuple[sp.Expr, ErrorKernel] | None:
         """Return the factor and the error kernel of a squared difference of a warped value and the exact one."""
@@ -246,6 +246,10 @@ class SpectralForm(Rederived):
 
     def __str__(self) -> str:
         return f"{self.statistic}, by waves"
+
+    def latex(self) -> str:
+        """Return it in LaTeX."""
+        return self.statistic.latex()
 
 
 _WAVES = (

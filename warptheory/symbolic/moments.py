@@ -11,13 +11,14 @@ from warptheory.core.checks import check_integer
 from warptheory.core.errors import ArgumentError
 from warptheory.core.expressions import expression as read
 from warptheory.core.expressions import real
-from warptheory.symbolic import _limits
+from warptheory.symbolic import _limits, formulas
 from warptheory.symbolic._derivation import Derivation, Step
 from warptheory.symbolic._terms import NotReducible
 from warptheory.symbolic.composition import ComposedField, ComposedValue, SlopeValue
 from warptheory.symbolic.input_fields import Field
 from warptheory.symbolic.moved_fields import MovedValue, SplattedField, WarpedField
 from warptheory.symbolic.nodes import set_partitions
+from warptheory.symbolic.notation import latex_notation
 from warptheory.symbolic.offset_fields import Conditional, Given, OffsetField
 from warptheory.symbolic.statistic import Averaging, Centre, MomentStatistic, by_linearity
 from warptheory.symbolic.values import RandomAtom
@@ -59,6 +60,10 @@ class _OfExpressions(MomentStatistic):
 
     def __str__(self) -> str:
         return f"{self._notation}[{', '.join(map(str, self._expressions))}{_given_text(self.condition)}]"
+
+    def latex(self) -> str:
+        """Return it in LaTeX."""
+        return latex_notation(self._notation) + _bracketed(self._expressions, self.condition)
 
 
 @dataclass(frozen=True)
@@ -172,6 +177,12 @@ class JointCumulant(_OfExpressions):
     def _expressions(self) -> tuple[sp.Expr, ...]:
         return self.expressions
 
+    def latex(self) -> str:
+        """Return it in LaTeX: one expression that is repeated stands once."""
+        if len(set(self.expressions)) > 1:
+            return super().latex()
+        return rf"\kappa_{{{len(self.expressions)}}}" + _bracketed(self.expressions[:1], self.given)
+
     def moments(self, expected: Averaging = by_linearity) -> sp.Expr:
         """Return Σ over set partitions of (−1)^(blocks−1) (blocks−1)! ∏ E[product over a block]."""
         total = sp.Integer(0)
@@ -216,6 +227,10 @@ class ExcessKurtosis(_OfOneExpression):
     def __str__(self) -> str:
         return f"excess kurtosis of {self.expression}{_given_text(self.given)}"
 
+    def latex(self) -> str:
+        """Return it in LaTeX."""
+        return r"\text{excess kurtosis}\, " + _bracketed((self.expression,), self.given)
+
 
 @dataclass(frozen=True)
 class ExchangeableVariance(MomentStatistic):
@@ -253,6 +268,13 @@ class ExchangeableVariance(MomentStatistic):
 
     def __str__(self) -> str:
         return f"Var[{self.first} + {self.second} + … ({self.count} terms)]"
+
+    def latex(self) -> str:
+        """Return it in LaTeX."""
+        first, second, count = map(formulas.latex, (self.first, self.second, self.count))
+        return (
+            rf"\operatorname{{Var}}\Bigl[\underbrace{{{first} + {second} + \cdots}}_{{{count} \text{{ terms}}}}\Bigr]"
+        )
 
 
 @dataclass(frozen=True)
@@ -324,7 +346,7 @@ class WideOffsets(Rederived):
             "or more averages, which fall as the largest probability that one pixel is hit",
             _limits.take_wide_limit(finite.result, self.scale),
         )
-        return Derivation(str(self), (*finite.steps, limit))
+        return self.derivation((*finite.steps, limit))
 
     def _check_offsets(self) -> None:
         """Check that every offset field which depends on the scale spreads out with it.
@@ -348,6 +370,10 @@ class WideOffsets(Rederived):
 
     def __str__(self) -> str:
         return f"lim ({self.scale} → ∞) of {self.statistic}"
+
+    def latex(self) -> str:
+        """Return it in LaTeX."""
+        return rf"\lim_{{{formulas.latex(self.scale)} \to \infty}} \, {self.statistic.latex()}"
 
 
 def E(expression: Any, given: Given | None = None) -> sp.Expr:  # noqa: N802 -- the field's notation
@@ -438,6 +464,13 @@ def _check_random(name: str, expression: sp.Expr) -> None:
 
 def _assumptions(symbol: sp.Symbol) -> str:
     return ", ".join(sorted(name for name, value in symbol._assumptions_orig.items() if value)) or "no assumptions"
+
+
+def _bracketed(expressions: tuple[sp.Expr, ...], given: Given | None) -> str:
+    """Return expressions and what they are conditional on in brackets, in LaTeX."""
+    listed = r",\, ".join(map(formulas.latex, expressions))
+    condition = "" if given is None else rf" \,\middle|\, {', '.join(map(formulas.latex, given.symbols))}"
+    return rf"\left[{listed}{condition}\right]"
 
 
 def _given_text(given: Given | None) -> str:

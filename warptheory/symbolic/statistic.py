@@ -27,13 +27,22 @@ from warptheory.symbolic.covariance_nodes import SpectralMoment, known_covarianc
 from warptheory.symbolic.input_fields import GaussianField, IIDField
 from warptheory.symbolic.moved_fields import SampledValue, SplatValue, input_field, symbols_in
 from warptheory.symbolic.nodes import ExpectedValue, FractionMean, OffsetAverage
+from warptheory.symbolic.notation import latex_notation
 from warptheory.symbolic.offset_fields import Given
 from warptheory.symbolic.stacks import StackCovariance, is_stacked, stacked_moment
 from warptheory.symbolic.values import RandomAtom, in_order
 
 
 class Statistic(ABC):
-    """A statistic, written down and not yet evaluated; `str` gives it in plain text."""
+    """A statistic, written down and not yet evaluated; `str` gives it in plain text, `latex` as a formula."""
+
+    def latex(self) -> str:
+        """Return the statistic in LaTeX: what its text says."""
+        return latex_notation(str(self))
+
+    def derivation(self, steps: Iterable[Step]) -> Derivation:
+        """Return steps as the derivation of this statistic."""
+        return Derivation(str(self), tuple(steps), self.latex())
 
     @abstractmethod
     def derive(self) -> Derivation:
@@ -215,7 +224,7 @@ def _derive(statistic: MomentStatistic) -> Derivation:
         or step.expression != before.expression
         or (step is steps[-1] and step.expression.has(OffsetAverage, FractionMean))
     ]
-    return Derivation(str(statistic), tuple(kept))
+    return statistic.derivation(kept)
 
 
 def _steps_of_one_layer(reduced: Reduced) -> Iterator[Step]:

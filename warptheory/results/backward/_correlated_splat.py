@@ -125,14 +125,14 @@ class GaussianSplatVariance(Variance):
 
     def derive(self) -> Derivation:
         """Return the steps that lead to the closed form; raises as `Statistic.derive`."""
-        return Derivation(str(self), self.steps())
+        return self.derivation(self.steps())
 
     @abstractmethod
     def steps(self) -> tuple[Step, ...]:
         """Return the steps; raises as `Statistic.derive`."""
 
     def __str__(self) -> str:
-        return f"Var (Wᵀg)[m], g Gaussian, d = {self.splatted.offsets.dim}"
+        return "Var (Wᵀg)[m]"
 
 
 class FiniteSplatVariance(GaussianSplatVariance):

@@ -192,7 +192,7 @@ class LargestColumnExperiment(TorusExperiment):
 class LargestColumnSum(LargestColumnExperiment):
     """The expected largest column sum of the nearest kernel: outputs are balls, pixels are bins."""
 
-    text = "E maxₘ Σₙ W[n, m], d = {dim}"
+    text = "E maxₘ Σₙ W[n, m]"
 
     def steps(self) -> tuple[Step, ...]:
         """Return the steps to the sum over the generating function; raises as `check_nearest`."""
@@ -223,7 +223,7 @@ class LargestColumnSum(LargestColumnExperiment):
 class LargestColumnSumOfMany(LargestColumnExperiment):
     """The expected largest column sum on a large torus, for a kernel with weights ≥ 0."""
 
-    text = "E maxₘ Σₙ W[n, m], N → ∞, {kernel}, d = {dim}"
+    text = "E maxₘ Σₙ W[n, m] as N → ∞"
 
     def steps(self) -> tuple[Step, ...]:
         """Return the step from the law of one column; raises as its steps."""
@@ -272,7 +272,7 @@ class NormExperiment(TorusExperiment):
 class SquaredNorm(NormExperiment):
     """The expected squared norm ‖W‖₂² of the nearest kernel."""
 
-    text = "E ‖W‖₂², d = {dim}"
+    text = "E ‖W‖₂²"
 
     def steps(self) -> tuple[Step, ...]:
         """Return the steps of the largest column sum, which it is; raises as `check_nearest`."""

@@ -180,7 +180,7 @@ class WideDeadShare(DeadShareExperiment):
         )
 
     def __str__(self) -> str:
-        return f"lim P((Wᵀg)[m] = 0 for every g), {self.offsets.axis_law.scale} → ∞"
+        return f"lim ({self.offsets.axis_law.scale} → ∞) of P((Wᵀg)[m] = 0 for every g)"
 
 
 result.quantity(

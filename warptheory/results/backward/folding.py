@@ -85,7 +85,7 @@ class JacobianExperiment(DerivedExperiment):
 class FoldProbability(JacobianExperiment):
     """P(J < 0)."""
 
-    text = "P(J < 0), d = {dim}"
+    text = "P(J < 0)"
 
     def steps(self) -> tuple[Step, ...]:
         """Return the steps from a mean over the slopes."""
@@ -112,7 +112,7 @@ class Preimages(DerivedExperiment):
 
     period: int = 3
 
-    text = "E|J|, d = {dim}"
+    text = "E|J|"
     symbols = frozenset({TAU.name})
     signed: ClassVar[bool] = False  # whether a solution with J < 0 counts −1
 
@@ -138,7 +138,7 @@ class Preimages(DerivedExperiment):
 class SignedPreimages(Preimages):
     """E J, the mean over s of Σ sign J over the solutions of t + ε(t) = s."""
 
-    text = "E J, d = {dim}"
+    text = "E J"
     signed = True
 
     def steps(self) -> tuple[Step, ...]:
@@ -159,7 +159,7 @@ class DensityAtZero(JacobianExperiment):
     0.8 % for d = 1 at τ = 1.6, and below 0.3 % for τ up to 1.2 and in the plane.
     """
 
-    text = "p_J(0), d = {dim}"
+    text = "p_J(0)"
 
     def steps(self) -> tuple[Step, ...]:
         """Return the steps from a mean over the slopes."""
@@ -178,7 +178,7 @@ def mean_inverse_jacobian(setting: Setting) -> DerivedStatistic:
 
     It is the backward gain of B6 (`jensen.py`), which assumes J > 0.
     """
-    return DerivedStatistic(f"E 1/|J|, d = {setting.dim}", partial(integrals.mean_inverse_jacobian_steps, setting.dim))
+    return DerivedStatistic("E 1/|J|", partial(integrals.mean_inverse_jacobian_steps, setting.dim))
 
 
 _STRATA = 64
@@ -199,7 +199,7 @@ class CausticGrowth(DerivedExperiment):
 
     period: int
 
-    text = "growth of E (Wᵀ1)² from spacing h to h/2, h → 0, d = {dim}"
+    text = "growth of E (Wᵀ1)² from spacing h to h/2, h → 0"
     symbols = frozenset({TAU.name})
 
     def steps(self) -> tuple[Step, ...]:

@@ -45,7 +45,7 @@ _FREQUENCY = sp.Symbol("omega", real=True)
 class ForwardGain(DerivedExperiment):
     """E (g∘φ)², g a homogeneous field with E g² = 1: the energy of a random wave after `warp`."""
 
-    text = "E (g∘φ)², d = {dim}"
+    text = "E (g∘φ)²"
     symbols = frozenset({TAU.name})
 
     def steps(self) -> tuple[Step, ...]:
@@ -86,7 +86,7 @@ class ForwardGain(DerivedExperiment):
 class BackwardGain(DerivedExperiment):
     """E (φ₊g)², the mean square of the transfer operator's output for the same field: a random wave after `splat`."""
 
-    text = "E (φ₊g)², φ₊g = Σ g/|J| over preimages, d = {dim}"
+    text = "E (φ₊g)²"
     symbols = frozenset({TAU.name})
 
     def steps(self) -> tuple[Step, ...]:
@@ -149,7 +149,7 @@ class ExcessGain(BackwardGain):
 class CrossSlopes(ExcessGain):
     """The backward gain of offsets without a divergence, ε₁ = τ sin t₂, ε₂ = τ sin t₁."""
 
-    text = "E (φ₊g)², ∂₁ε₁ = ∂₂ε₂ = 0, d = {dim}"
+    text = "E [(φ₊g)² | ∂₁ε₁ = ∂₂ε₂ = 0]"
 
     def steps(self) -> tuple[Step, ...]:
         """Return the steps to a complete elliptic integral, d = 2."""
@@ -199,7 +199,7 @@ class CrossSlopes(ExcessGain):
 class SmallSlopes(ExcessGain):
     """The backward gain to second order in the slopes."""
 
-    text = "E (φ₊g)² up to O(τ⁴), d = {dim}"
+    text = "E (φ₊g)² up to O(τ⁴)"
 
     def steps(self) -> tuple[Step, ...]:
         """Return the steps from the expansion of 1/J."""

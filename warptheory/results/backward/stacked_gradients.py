@@ -150,7 +150,7 @@ class WideSecondMoment(SplattedOnes):
         return iterate, solved(layer, moment, sp.Integer(1), self.depth)
 
     def __str__(self) -> str:
-        return f"E (W₁ᵀ…W_Lᵀ1)², wide offsets, L = {self.depth}, d = {self.setting.dim}"
+        return "lim (L → ∞) of E (W₁ᵀ…W_Lᵀ1)²" if self.depth == sp.oo else "E (W₁ᵀ…W_Lᵀ1)²"
 
 
 _MISSING = 6e-4  # of the limit, after the layers that stand for many
@@ -178,7 +178,7 @@ class WideSecondMomentOfMany(WideSecondMoment):
 class WideDeadStack(SplattedOnes):
     """The share of inputs that no gradient reaches through L layers of widely spread offsets."""
 
-    text = "P(W₁ᵀ…W_Lᵀ1 = 0), wide offsets"
+    text = "P(W₁ᵀ…W_Lᵀ1 = 0)"
 
     def steps(self) -> tuple[Step, ...]:
         """Return the steps from the readings of an input to those whose own gradient is not zero."""
@@ -212,7 +212,7 @@ class WideDeadStack(SplattedOnes):
 class WideTail(SplattedOnes):
     """The law of W₁ᵀ…W_Lᵀ1 for the nearest kernel and widely spread offsets."""
 
-    text = "P(W₁ᵀ…W_Lᵀ1 > t), wide offsets"
+    text = "P(W₁ᵀ…W_Lᵀ1 > t)"
     symbols = frozenset({LAYERS.name, THRESHOLD.name})
 
     def steps(self) -> tuple[Step, ...]:
@@ -247,7 +247,7 @@ class SmoothSecondMoment(DerivedExperiment):
     less, in every layer but the first.
     """
 
-    text = "E (W₁ᵀ…W_Lᵀ1)², smooth offsets, d = {dim}"
+    text = "E (W₁ᵀ…W_Lᵀ1)²"
     symbols = frozenset({TAU.name, LAYERS.name})
 
     def steps(self) -> tuple[Step, ...]:
@@ -330,7 +330,7 @@ result.quantity(
 class SmoothTail(SmoothSecondMoment):
     """The law of W₁ᵀ…W_Lᵀ1 for the same offsets."""
 
-    text = "P(W₁ᵀ…W_Lᵀ1 > t), smooth offsets, d = {dim}"
+    text = "P(W₁ᵀ…W_Lᵀ1 > t)"
     symbols = SmoothSecondMoment.symbols | {THRESHOLD.name}
 
     def steps(self) -> tuple[Step, ...]:

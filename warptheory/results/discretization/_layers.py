@@ -216,15 +216,14 @@ def derived(result: Result, name: str, text: str, **options: Any) -> Callable[[S
     Args:
         result: the result.
         name: name of the quantity.
-        text: the statistic in plain text, but for the kernel and the number of axes.
+        text: the statistic in plain text.
         **options: as in `Result.quantity`.
     """
 
     def declare(steps: StepsOfKernel) -> StepsOfKernel:
         @result.quantity(name, **options)
         def states(setting: Setting) -> DerivedStatistic:
-            named = f"{text}, {setting.kernel}, d = {setting.dim}"
-            return DerivedStatistic(named, partial(steps, kernels.get(setting.kernel), setting.dim))
+            return DerivedStatistic(text, partial(steps, kernels.get(setting.kernel), setting.dim))
 
         return steps
 

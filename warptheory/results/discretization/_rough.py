@@ -25,6 +25,7 @@ from warptheory.symbolic import (
 )
 from warptheory.symbolic.covariance_nodes import FieldCovariance, SpectralMoment
 from warptheory.symbolic.nodes import FractionMean, Node, Opaque
+from warptheory.symbolic.notation import latex_notation
 from warptheory.symbolic.quadrature import Environment, Evaluate
 
 _POWER = sp.Symbol("p", positive=True)
@@ -101,10 +102,14 @@ class RoughLeading(LeadingTerm):
     def derive(self) -> Derivation:
         """Return the steps of the mean error at a finite spacing, and the leading term."""
         finite = self.statistic.derive().steps
-        return Derivation(str(self), (*finite, Step("Expand in the spacing", _SERIES, rough_error(self.kernel))))
+        return self.derivation((*finite, Step("Expand in the spacing", _SERIES, rough_error(self.kernel))))
 
     def __str__(self) -> str:
         return f"leading term ({SPACING} → 0) of {self.statistic}"
+
+    def latex(self) -> str:
+        """Return it in LaTeX."""
+        return latex_notation(f"leading term ({SPACING} → 0) of ") + r"\ " + self.statistic.latex()
 
 
 _SERIES = (
@@ -164,8 +169,7 @@ class LogarithmicLeading(RoughLeading):
             raise ArithmeticError("the poles of both terms at ν = 2 have to cancel")
         limit = sp.diff(without_poles, SMOOTHNESS).subs(SMOOTHNESS, 2)
         finite = self.statistic.derive().steps
-        return Derivation(
-            str(self),
+        return self.derivation(
             (
                 *finite,
                 Step("Expand in the spacing", _POLES, LimitAt(rough + smooth, SMOOTHNESS, 2)),

@@ -57,7 +57,7 @@ class ShareBeyondNyquist(DerivedExperiment):
     Nyquist frequency itself half the power counts.
     """
 
-    text = "share of S_y beyond |ωᵢ| = π/h, d = {dim}"
+    text = "share of S_y beyond |ωᵢ| = π/h"
     symbols = frozenset({"sigma", "l", "s", "l_e", "h"})
     pixels: ClassVar[Mapping[int, int]] = {dim: spacings * _REFINEMENT[dim] for dim, spacings in _PERIOD.items()}
 

@@ -129,7 +129,7 @@ def _random_waves(generator: np.random.Generator, shape: tuple[int, ...], period
 class GradientAtEquilibrium(EquilibriumExperiment):
     """The variance of the differences of neighbours, 2(C(0) − C(1))."""
 
-    text = "2(C(0) − C(1)) at equilibrium, {kernel}, d = {dim}"
+    text = "2(C(0) − C(1)) at equilibrium"
 
     def steps(self) -> tuple[Step, ...]:
         """Return the steps from the iterated layers to the balance of the variance.
@@ -159,7 +159,7 @@ class GradientAtEquilibrium(EquilibriumExperiment):
 class RatioAtEquilibrium(EquilibriumExperiment):
     """The power at the second of two frequencies over that at the first."""
 
-    text = "P(7π/16)/P(3π/16) at equilibrium, {kernel}, d = {dim}"
+    text = "P(7π/16)/P(3π/16) at equilibrium"
 
     def steps(self) -> tuple[Step, ...]:
         """Return the steps from the iterated layers to linear equations."""

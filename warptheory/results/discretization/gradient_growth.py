@@ -59,7 +59,7 @@ LATER_GROWTH = "growth of the gradient variance in L layers"
 class GradientGrowth(LayersExperiment):
     """(C_y(0) − C_y(1))/(C(0) − C(1)) after one layer."""
 
-    text = "(C_y(0) − C_y(1))/(C(0) − C(1)), {kernel}, d = {dim}"
+    text = "(C_y(0) − C_y(1))/(C(0) − C(1))"
 
     def steps(self) -> tuple[Step, ...]:
         """Return the steps from the moments to truncated moments of the normal law."""
@@ -98,7 +98,7 @@ class GradientGrowth(LayersExperiment):
 class GrowthInLayers(GradientGrowth):
     """(C_L(0) − C_L(1))/(C(0) − C(1)) after L layers."""
 
-    text = "(C_L(0) − C_L(1))/(C(0) − C(1)), {kernel}, d = {dim}"
+    text = "(C_L(0) − C_L(1))/(C(0) − C(1))"
     is_stack = True
 
     def steps(self) -> tuple[Step, ...]:

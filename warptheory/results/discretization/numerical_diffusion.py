@@ -63,7 +63,7 @@ class PowerTransfer(DerivedExperiment):
     Drawn is a wave √2 cos(ω·n + θ) of mean square one on a periodic grid; power is that of the discrete transform at ω.
     """
 
-    text = "|ŷ(ω)|²/|x̂(ω)|², {kernel}, d = {dim}"
+    text = "|ŷ(ω)|²/|x̂(ω)|²"
     pixels: ClassVar[Mapping[int, int]] = dict.fromkeys((1, 2, 3), _PERIOD)
 
     def steps(self) -> tuple[Step, ...]:
@@ -121,7 +121,7 @@ class PowerTransfer(DerivedExperiment):
 class NormalPowerTransfer(PowerTransfer):
     """The same for an offset N(0, s²) along each axis, whose fractions are not equally likely."""
 
-    text = "|ŷ(ω)|²/|x̂(ω)|², offsets N(0, s²), {kernel}, d = {dim}"
+    text = "|ŷ(ω)|²/|x̂(ω)|²"
 
     def steps(self) -> tuple[Step, ...]:
         """Return the steps by the Fourier series of a(j)."""
@@ -145,7 +145,7 @@ class NormalPowerTransfer(PowerTransfer):
 class PowerTransferOfLayers(PowerTransfer):
     """The same after L layers."""
 
-    text = "|ŷ(ω)|²/|x̂(ω)|² after L layers, {kernel}, d = {dim}"
+    text = "|ŷ(ω)|²/|x̂(ω)|² after L layers"
 
     def steps(self) -> tuple[Step, ...]:
         """Take the steps of one layer to the power L, the solution of P(l + 1) = R̂ P(l), P(0) = 1."""

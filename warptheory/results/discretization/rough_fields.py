@@ -100,6 +100,10 @@ class LocalOrder(MomentStatistic):
     def __str__(self) -> str:
         return f"log₂ of {self.coarse} over {self.fine}"
 
+    def latex(self) -> str:
+        """Return it in LaTeX."""
+        return rf"\log_{{2}} \frac{{{self.coarse.latex()}}}{{{self.fine.latex()}}}"
+
 
 def _local_order(setting: Setting, nu: str, **reading: Any) -> ContinuumSimulation:
     """State the local order for the Matérn covariance of smoothness ν, read as `ContinuumSimulation` is told."""
@@ -142,9 +146,7 @@ def leading_error_at_two(setting: Setting) -> ContinuumSimulation:
 @result.quantity("order in h, Matérn", checked_by=tuple(f"{_ORDER} {nu}" for nu in ("1/2", "1", "3/2", "2", "5/2")))
 def order(setting: Setting) -> DerivedStatistic:
     """State the power of h that the mean error of a Matérn field follows as h → 0, ν other than 2."""
-    return DerivedStatistic(
-        f"order in {SPACING} of the mean error, {setting.kernel}", lambda: order_steps(setting.kernel)
-    )
+    return DerivedStatistic(f"order in {SPACING} of the mean error", lambda: order_steps(setting.kernel))
 
 
 @result.quantity("gradient on the grid, exponential covariance")

@@ -47,7 +47,7 @@ class VarianceLost(LayersExperiment):
     Drawn is a layer without smooth offsets, whose loss is the same and scatters less.
     """
 
-    text = "1 − C_y(0)/C(0), {kernel}, d = {dim}"
+    text = "1 − C_y(0)/C(0)"
     pixels: ClassVar[Mapping[int, int]] = {1: 64, 2: 20}
     is_smooth = False
 
@@ -82,7 +82,7 @@ class VarianceLost(LayersExperiment):
 class VarianceLostInLayers(VarianceLost):
     """1 − C_L(0)/C(0) after L layers of smooth offsets."""
 
-    text = "1 − C_L(0)/C(0), {kernel}, d = {dim}"
+    text = "1 − C_L(0)/C(0)"
     pixels = LayersExperiment.pixels
     is_smooth = True
     is_stack = True

@@ -82,7 +82,7 @@ class Ceiling(DerivedExperiment):
     Drawn is the mean square of ∂₁Wx/h for the highest wave, of random phase and variance σ², at independent offsets.
     """
 
-    text = "max Var ∂₁y of fields of variance σ², {kernel}, d = {dim}"
+    text = "max Var ∂₁y of fields of variance σ²"
     symbols = frozenset({DEVIATION.name, SPACING.name})
     pixels: ClassVar[Mapping[int, int]] = {dim: inner + 2 * _MARGIN for dim, inner in ((1, 24), (2, 10), (3, 6))}
 

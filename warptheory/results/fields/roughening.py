@@ -79,7 +79,7 @@ def _after(layers: int, dim: int, field: GaussianField | None = None) -> Varianc
 class SlopeVarianceOfLayers(DerivedExperiment):
     """λ₂ after L layers with independent offsets, each drawn on a grid with two points per pixel."""
 
-    text = "Var ∂₁y after L layers, d = {dim}"
+    text = "Var ∂₁y after L layers"
 
     def steps(self) -> tuple[Step, ...]:
         """Take the steps of one layer to the power L, the solution of λ(l + 1) = Rλ(l); R is that of any field.

@@ -35,6 +35,7 @@ from warptheory.symbolic import (
     WarpedField,
     warp,
 )
+from warptheory.symbolic.formulas import latex
 from warptheory.symbolic.nodes import Node, OffsetAverage
 from warptheory.symbolic.quadrature import Environment, Evaluate
 from warptheory.symbolic.values import RandomAtom
@@ -143,7 +144,7 @@ class SecondDerivative(SmallStepSimulation):
             "derivative in the step (L'Hôpital); at a knot of a_k″ from the right",
             self._limit(finite.result),
         )
-        return Derivation(str(self), (*steps, limit))
+        return self.derivation((*steps, limit))
 
     def _limit(self, quotient: sp.Expr) -> sp.Expr:
         difference = sp.expand(quotient * STEP**2)
@@ -154,6 +155,10 @@ class SecondDerivative(SmallStepSimulation):
 
     def __str__(self) -> str:
         return f"lim ({STEP} → 0) of {self.statistic}"
+
+    def latex(self) -> str:
+        """Return it in LaTeX."""
+        return rf"\lim_{{{latex(STEP)} \to 0}} {self.statistic.latex()}"
 
 
 def _small_step(setting: Setting) -> Mapping[str, float]:
@@ -252,7 +257,7 @@ class CorrelatedCurvature(SmallStepSimulation):
         last = Step(
             "Differentiate twice", f"inside a pixel, 0 ≤ {FRACTION} < 1: C is weighed by pieces of −a_k″", closed
         )
-        return Derivation(str(self), (*steps, last))
+        return self.derivation((*steps, last))
 
     def _limit(self, mean: sp.Expr) -> sp.Expr:
         ahead, behind = (mean.subs(FRACTION, FRACTION + sign * STEP) for sign in (1, -1))
@@ -260,6 +265,10 @@ class CorrelatedCurvature(SmallStepSimulation):
 
     def __str__(self) -> str:
         return f"∂² in {FRACTION} of {self.mean}"
+
+    def latex(self) -> str:
+        """Return it in LaTeX."""
+        return rf"\partial_{{{latex(FRACTION)}}}^{{2}} {self.mean.latex()}"
 
 
 def _inside_a_pixel(*pieces: sp.Tuple) -> sp.Expr:

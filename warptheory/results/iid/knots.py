@@ -159,7 +159,7 @@ class WaveError(DerivedExperiment):
         return cast("Tensor", (found + np.sqrt(2) * omega * angle[:, 0].sin())[:, inside].square().mean(1))
 
     def __str__(self) -> str:
-        return f"E (Σ v(m) x[m] − x′)² on waves, {self.knot} derivative, {self.setting.kernel}"
+        return "E (Σ v(m) x[m] − x′)² on waves"
 
 
 _WAVE_PIXELS = 64

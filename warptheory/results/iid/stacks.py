@@ -119,7 +119,7 @@ def wide_variance_of_three(setting: Setting) -> WideOffsets:
 class WideStackVariance(WarpedPixels):
     """The variance after L layers whose offsets are spread widely."""
 
-    text = "Var W_L…W₁x, wide offsets, d = {dim}"
+    text = "Var W_L…W₁x"
 
     def steps(self) -> tuple[Step, ...]:
         """Return the steps from one layer's map to its power."""

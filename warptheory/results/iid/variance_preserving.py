@@ -65,7 +65,7 @@ class Deficit(DerivedExperiment):
     A row is what the mean square about μ of the values falls short of that of all pixels that they are read from by.
     """
 
-    text = f"σ² − Var y[n], a fraction f with probability {SHARE} along each of {{dim}} axes"
+    text = "σ² − Var y[n]"
     symbols = frozenset({"mu", "sigma", SHARE.name, FRACTION.name})
     pixels: ClassVar[Mapping[int, int]] = {1: 256, 2: 32, 3: 8}
 

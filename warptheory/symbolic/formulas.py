@@ -1,0 +1,78 @@
+"""The one writer of formulas: SymPy's expressions in LaTeX, and LaTeX in MathML."""
+
+import re
+from typing import Any
+
+import sympy as sp
+from latex2mathml.converter import convert
+from sympy.printing.latex import LatexPrinter, accepted_latex_functions
+
+from warptheory.symbolic.notation import latex_notation
+
+
+class _FormulaPrinter(LatexPrinter):  # type: ignore[misc]  # sympy has no types
+    """SymPy's printer, with names as the theory writes them: E and P upright, ρ_keys, k̂, (x∘φ)[n]."""
+
+    def _hprint_Function(self, name: str) -> str:  # noqa: N802 -- sympy's name
+        base, _, index = name.partition("_")
+        if index.startswith("{") and "\\" not in base:  # an index in LaTeX
+            return f"{latex_notation(base)}_{index}"
+        base = base.rstrip("'′")
+        if base == "root":  # which SymPy takes for a command
+            return r"\operatorname{root}"
+        if base in accepted_latex_functions and "\\" not in name:
+            return rf"\{name}" if base == name else latex_notation(name)
+        return latex_notation(name) if not _is_plain(base) else str(super()._hprint_Function(name))
+
+    def _print_Symbol(self, symbol: sp.Symbol, style: str = "plain") -> str:  # noqa: N802 -- sympy's name
+        name = symbol.name
+        if name.isascii() and name.replace("_", "").isalnum() and not _is_long_word(name):
+            return str(super()._print_Symbol(symbol, style=style))
+        return name if name.startswith("{") else latex_notation(name)
+
+    def _print_IndexedBase(self, base: sp.IndexedBase) -> str:  # noqa: N802 -- sympy's name
+        shown = self._print(base.label)
+        return rf"\left({shown}\right)" if r"\circ " in shown else str(shown)
+
+
+def _is_plain(base: str) -> bool:
+    """Whether SymPy writes a function's name as it should be: a word of ASCII letters, LaTeX, or a single letter."""
+    return "\\" in base or (len(base) > 1 and base.isascii() and base.isalpha())
+
+
+def _is_long_word(name: str) -> bool:
+    """Whether a symbol's name is a word, whose letters are no product."""
+    base = name.partition("_")[0].rstrip("0123456789")
+    return len(base) > 2 and sp.latex(sp.Symbol(base)) == base
+
+
+def latex(form: Any) -> str:
+    r"""Return a formula in LaTeX.
+
+    Args:
+        form: an expression of SymPy or of the algebra; or a statistic, whose own notation it is: `\operatorname{Var}…`.
+    """
+    own = getattr(form, "latex", None)
+    return str(own()) if callable(own) else str(_FormulaPrinter().doprint(form))
+
+
+def mathml(form: Any) -> str:
+    """Return a formula as a MathML element of its own line, as browsers show it.
+
+    Args:
+        form: as in `latex`, or LaTeX itself.
+    """
+    written = _BIG_OPERATOR.sub(r"\\\1\\limits", form if isinstance(form, str) else latex(form))
+    return _NAME.sub(_identifier, str(convert(written, display="block")).replace(_INFINITY, "<mi>∞</mi>"))
+
+
+def _identifier(name: re.Match[str]) -> str:
+    """Return the name of an operator as an identifier, which has no space around it; longer ones are upright anyway."""
+    variant = ' mathvariant="normal"' if len(name[1]) == 1 else ""
+    return f"<mi{variant}>{name[1]}</mi>"
+
+
+# What the converter leaves to be desired: within brackets it sets limits beside sums; names and ∞ are operators to it.
+_BIG_OPERATOR = re.compile(r"\\(sum|prod|max|min|sup|inf|lim)(?=\s*[_^])")
+_NAME = re.compile(r"<mo>([A-Za-z]+)</mo>")
+_INFINITY = "<mo>&#x0221E;</mo>"
