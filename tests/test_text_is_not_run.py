@@ -10,6 +10,7 @@ import contextlib
 import inspect
 import operator
 from pathlib import Path
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
@@ -356,8 +357,9 @@ def test_names_are_of_characters_that_print(make, name):
 
 def test_a_name_is_no_markup():
     shown = symbolic.Step("step", "reason", sp.Symbol("<script>x</script> & alpha") + 1).mathml()
-    assert "&lt;script&gt;x&lt;/script&gt; &amp; alpha" in shown
-    assert "<mi>&#945;</mi>" in symbolic.Step("step", "reason", sp.Symbol("alpha") ** 2).mathml().replace("α", "&#945;")
+    root = ElementTree.fromstring(shown)
+    assert "".join(root.itertext()).replace(" ", "") == "<script>x</script>&α+1"
+    assert {element.tag for element in root.iter()} <= {"math", "mrow", "mo", "mi", "mn", "mtext"}
 
 
 # Callables that read text as Python, or hand it to SymPy's reader.

@@ -4,9 +4,11 @@ Each check is a function of the entry, so that a wrong entry can be handed to it
 """
 
 import itertools
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import ClassVar
+from xml.etree import ElementTree
 
 import mpmath
 import numpy as np
@@ -29,6 +31,8 @@ from warptheory.symbolic import (
     Variance,
     WideOffsets,
     evaluate,
+    latex,
+    mathml,
     warp,
 )
 from warptheory.symbolic.covariance_nodes import known_covariances
@@ -71,7 +75,7 @@ def check_statement(result: Result) -> None:
 def test_is_stated(result):
     check_statement(result)
     assert results.get(result.label) is result
-    assert result.latex() == sp.latex(result.expression)
+    assert result.latex() == latex(result.expression)
 
 
 @pytest.mark.parametrize(
@@ -209,10 +213,11 @@ def compare_at_a_position(statistic: Statistic, steps: Sequence[sp.Expr], values
 def test_every_step_equals_the_next(result, quantity):
     """In settings that have every kernel, number of axes and law; `make test-slow` has every combination of them.
 
-    And the symbols of what is derived have ranges.
+    And the symbols of what is derived have ranges, and its formulas are formulas.
     """
     settings = covering(derived_settings(result, quantity))
     check_derivations(result, quantity, settings)
+    check_formulas(result, quantity.derive(settings[0]))
     if not quantity.checked_by:
         check_ranges(result, quantity, settings[0])
 
@@ -267,6 +272,31 @@ def test_a_wrong_step_is_refused(wrong, kernel):
     quantity = Quantity("variance", states)
     with pytest.raises(AssertionError):
         check_derivation(replace(results.get("A4"), quantities=(quantity,)), quantity, Setting(kernel))
+
+
+# What SymPy, Python or a record would write where a formula should stand.
+NOT_A_FORMULA = re.compile(r"\*\*|\w\*\w|\w_\(|[Pp]iecewise|\b(?:sqrt|oo|rho|sigma|epsilon|None)\b|\\|\{dim")
+
+
+def check_formulas(result: Result, derivation: Derivation) -> None:
+    """Both sides and every step are MathML without a name of code in it, and all symbols of the form are explained."""
+    for written in (derivation.left, *(step.latex() for step in derivation.steps)):
+        shown = "".join(ElementTree.fromstring(mathml(written)).itertext())
+        assert not NOT_A_FORMULA.search(shown), shown
+    for symbol in derivation.result.free_symbols:
+        assert results.meaning_of(symbol.name, result.label) is not None, f"{result.label}: {symbol}"
+
+
+@pytest.mark.parametrize("left", ["E[y[n]**2]", "Var[y_(Delta)[n]*x]", r"\operatorname{Var}\, sqrt(s)"])
+def test_code_in_place_of_a_formula_is_refused(left):
+    with pytest.raises(AssertionError):
+        check_formulas(results.get("A3"), Derivation("", results.get("A3").derive().steps, left))
+
+
+def test_a_symbol_that_nobody_explains_is_refused():
+    steps = (Step("", "", sp.Symbol("unheard")),)
+    with pytest.raises(AssertionError, match="unheard"):
+        check_formulas(results.get("A3"), Derivation("Var y", steps))
 
 
 def check_ranges(result: Result, quantity: Quantity, setting: Setting) -> None:

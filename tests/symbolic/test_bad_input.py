@@ -157,7 +157,7 @@ def test_kernels_are_told_apart_in_print():
     """The linear kernel's functions have no index; others have the kernel's name."""
     steps = {step.name: step for step in (Variance(Y[0] - warp(X, EPS, "keys")[0])).derive().steps}
     assert "rho_keys(" in str(steps["Kernel functionals"].expression)
-    assert r"\rho_{keys}" in steps["Kernel functionals"].latex()
+    assert r"\rho _{\text{keys}}" in steps["Kernel functionals"].latex()
     assert "k_keys(" in str(steps["Expand over taps"].expression)
 
 

@@ -42,6 +42,7 @@ class Result:
         kernels: names of the kernels for which it is checked; the first is the default.
         dims: numbers of axes for which it is checked.
         values: values at which it is checked, with their ranges, where the default ones do not fit.
+        notation: what symbols stand for that it introduces, by name; for the others see `results.glossary`.
     """
 
     label: str
@@ -55,6 +56,7 @@ class Result:
     kernels: tuple[str, ...] = ("linear", "keys", "gauss(0.5)")
     dims: tuple[int, ...] = (1, 2)
     values: Mapping[str, float] = field(default_factory=dict)
+    notation: Mapping[str, str] = field(default_factory=dict)
 
     def quantity(
         self,

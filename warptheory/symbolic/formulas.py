@@ -1,7 +1,9 @@
 """The one writer of formulas: SymPy's expressions in LaTeX, and LaTeX in MathML."""
 
 import re
+from html import escape
 from typing import Any
+from xml.etree import ElementTree
 
 import sympy as sp
 from latex2mathml.converter import convert
@@ -22,7 +24,10 @@ class _FormulaPrinter(LatexPrinter):  # type: ignore[misc]  # sympy has no types
             return r"\operatorname{root}"
         if base in accepted_latex_functions and "\\" not in name:
             return rf"\{name}" if base == name else latex_notation(name)
-        return latex_notation(name) if not _is_plain(base) else str(super()._hprint_Function(name))
+        is_latex = "\\" in name
+        if not is_latex and (index or len(base) == 1 or not (base.isascii() and base.isalpha())):
+            return latex_notation(name)
+        return str(super()._hprint_Function(name))
 
     def _print_Symbol(self, symbol: sp.Symbol, style: str = "plain") -> str:  # noqa: N802 -- sympy's name
         name = symbol.name
@@ -33,11 +38,6 @@ class _FormulaPrinter(LatexPrinter):  # type: ignore[misc]  # sympy has no types
     def _print_IndexedBase(self, base: sp.IndexedBase) -> str:  # noqa: N802 -- sympy's name
         shown = self._print(base.label)
         return rf"\left({shown}\right)" if r"\circ " in shown else str(shown)
-
-
-def _is_plain(base: str) -> bool:
-    """Whether SymPy writes a function's name as it should be: a word of ASCII letters, LaTeX, or a single letter."""
-    return "\\" in base or (len(base) > 1 and base.isascii() and base.isalpha())
 
 
 def _is_long_word(name: str) -> bool:
@@ -60,19 +60,27 @@ def mathml(form: Any) -> str:
     """Return a formula as a MathML element of its own line, as browsers show it.
 
     Args:
-        form: as in `latex`, or LaTeX itself.
+        form: as in `latex`, or LaTeX itself; what cannot be converted is shown as it is written.
     """
     written = _BIG_OPERATOR.sub(r"\\\1\\limits", form if isinstance(form, str) else latex(form))
-    return _NAME.sub(_identifier, str(convert(written, display="block")).replace(_INFINITY, "<mi>∞</mi>"))
+    try:
+        root = ElementTree.fromstring(convert(written, display="block").replace(_NAMESPACE, ""))
+    except Exception:
+        return f'<math display="block"><mtext>{escape(written)}</mtext></math>'
+    for element in root.iter("mo"):
+        _mend(element)
+    return ElementTree.tostring(root, encoding="unicode", short_empty_elements=False)
 
 
-def _identifier(name: re.Match[str]) -> str:
-    """Return the name of an operator as an identifier, which has no space around it; longer ones are upright anyway."""
-    variant = ' mathvariant="normal"' if len(name[1]) == 1 else ""
-    return f"<mi{variant}>{name[1]}</mi>"
+def _mend(operator: ElementTree.Element) -> None:
+    """Make names and ∞ identifiers, around which there is no space; to the converter they are operators."""
+    name = operator.text or ""
+    if name == "∞" or (name.isascii() and name.isalpha()):
+        operator.tag = "mi"
+        if len(name) == 1 and name != "∞":  # a longer one is upright anyway
+            operator.set("mathvariant", "normal")
 
 
-# What the converter leaves to be desired: within brackets it sets limits beside sums; names and ∞ are operators to it.
+_NAMESPACE = ' xmlns="http://www.w3.org/1998/Math/MathML"'  # which HTML knows
+# Within brackets the converter sets limits beside sums, unless told otherwise.
 _BIG_OPERATOR = re.compile(r"\\(sum|prod|max|min|sup|inf|lim)(?=\s*[_^])")
-_NAME = re.compile(r"<mo>([A-Za-z]+)</mo>")
-_INFINITY = "<mo>&#x0221E;</mo>"

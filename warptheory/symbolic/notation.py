@@ -31,9 +31,11 @@ _SYMBOLS = {
     "′": "'",
     "°": r"^{\circ}",
     "ℓ": r"\ell ",
-    "%": r"\%",
+    **{special: f"\\{special}" for special in "%&#$"},
     "{": r"\{",
     "}": r"\}",
+    "~": r"\sim ",
+    "^": r"\wedge ",
     "φ": r"\varphi ",  # sympy writes the symbol phi as \phi; the map t + ε(t) is the curly one
 }
 _BIG = {"Σ": r"\sum", "∏": r"\prod", "⊕": r"\bigoplus"}
@@ -113,12 +115,12 @@ def _letters(text: str, place: int) -> tuple[str, int]:
         return name, place + len(name)
     if name in _OPERATORS:
         return rf"\{name} ", place + len(name)
-    if name in _GREEK:
+    if name in _GREEK or name == "ell":
         return rf"\{name} ", place + len(name)
     if words is not None and len(words.group().strip()) > 1 and not _is_differential(words.group().strip()):
         return _text(words.group(), text[:place]), words.end()
     if len(name) > 1 and not _is_differential(name) and name.isalpha() and name.islower():
-        return rf"\mathrm{{{name}}}", place + len(name)
+        return rf"\text{{{name}}}", place + len(name)
     return text[place], place + 1
 
 
@@ -167,7 +169,7 @@ def _index(text: str, place: int) -> tuple[str, int]:
     if found is None:  # an underscore that ends the text
         return r"\_", place + 1
     inner = next(group for group in found.groups() if group is not None)
-    if re.fullmatch(r"[A-Za-z]{2,}\d*(\(.*\))?", inner) and inner not in _GREEK:
+    if re.fullmatch(r"[A-Za-z]{2,}\d*(\(.*\))?", inner) and inner not in _GREEK | {"ell"}:
         return rf"_{{\text{{{inner}}}}}", found.end()
     return f"_{{{_written(inner).strip()}}}", found.end()
 

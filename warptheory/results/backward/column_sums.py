@@ -55,6 +55,10 @@ result = Result(
     source="arXiv 2511.20800, backward pass; I. Schur, J. reine angew. Math. 140, 1911 (the bound); M. Raab, A. "
     "Steger, Balls into bins, RANDOM 1998; theory label B5",
     kernels=("keys", "linear", "nearest"),
+    notation={
+        "N": "the number of pixels",
+        "t": "the size of a column sum",
+    },
 )
 
 # Pixels along an axis, by the number of axes: where loads are counted, where there are many, for dense matrices.

@@ -59,6 +59,13 @@ result = Result(
     ),
     source="arXiv 2511.20800, forward and backward pass; theory label B8",
     values={"tau": Range(0.5, 0.3, 0.65)},
+    notation={
+        "t": "the size of the gradient of ones after L layers",
+        "z_L": "the gradient of ones after L layers",
+        "F_L": "the distribution function of the logarithm of a product of L Jacobians",
+        "G_L": "the generating function of the descendants after L layers",
+        "M": "what an input's probability is taken to, layer by layer",
+    },
 )
 
 _COMPACT = ("linear", "keys")

@@ -48,6 +48,11 @@ result = Result(
     ),
     kernels=("linear", "keys"),
     values={"tau": Range(0.4, 0.3, 0.8), "chi": Range(1.0, 0.5, 2.0, "log")},
+    notation={
+        "chi": "the variance that a source adds before every layer",
+        "omega": "the frequency of a wave, in radians per pixel",
+        "r_*": "the lag at which diffusion by the kernel and growth by the slopes balance",
+    },
 )
 
 CHI = sp.Symbol("chi", positive=True)  # the variance that a layer adds

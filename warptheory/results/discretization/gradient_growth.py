@@ -47,6 +47,10 @@ result = Result(
     source="arXiv 2511.20800, discretization; theory label D6, here D9",
     kernels=("linear", "keys"),
     values=VALUES,
+    notation={
+        "ell": "the length of the input's covariance, in pixels",
+        "ell_epsilon": "the length of the offsets' covariance, in pixels",
+    },
 )
 
 GROWTH = "growth of the gradient variance in a layer"

@@ -42,6 +42,10 @@ result = Result(
     ),
     source="arXiv 2511.20800, discretization; theory label D6",
     kernels=("linear", "keys", "bspline3"),
+    notation={
+        "omega": "the frequency of a wave, in radians per pixel",
+        "kappa": "the kernel's own variance, ∫u² a(u) du, by which a layer diffuses",
+    },
 )
 
 _PERIOD = 14  # pixels along each axis

@@ -45,6 +45,10 @@ result = Result(
         "t_2": Range(0.8, 0.4, 1.6),
         "t_3": Range(-0.5, -1.0, 1.0),
     },
+    notation={
+        "t": "the distance of two positions",
+        "t_1": "the distance of two positions along the first axis; t_2, t_3 along the others",
+    },
 )
 
 _LONG = {"l": Range(3.0, 3.0, 4.5, "log")}

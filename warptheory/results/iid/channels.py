@@ -33,6 +33,10 @@ result = Result(
     source="arXiv 2511.20800, independent inputs; theory label A8",
     # That channels add is the same for every kernel; A7 has each kernel's own factor.
     kernels=("linear",),
+    notation={
+        "C": "the number of channels that share an offset",
+        "G": "the number of groups of channels; each group has offsets of its own",
+    },
 )
 
 CHANNELS = sp.Symbol("C", positive=True)

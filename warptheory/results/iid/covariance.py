@@ -17,6 +17,9 @@ result = Result(
     ),
     source="arXiv 2511.20800, independent inputs; theory label A6",
     offsets=("normal",),
+    notation={
+        "Delta": "the displacement of one reading against the other, in pixels",
+    },
 )
 
 

@@ -58,6 +58,10 @@ result = Result(
     ),
     source="arXiv 2511.20800, loss landscapes; theory label A11",
     values={"l": Range(1.8, 1.2, 3.0, "log")},
+    notation={
+        "Delta": "the displacement of the network's warp against the right one, in pixels",
+        "step": "the step of the second difference, in pixels",
+    },
 )
 
 STEP = sp.Symbol("step", positive=True)

@@ -51,6 +51,9 @@ result = Result(
     ),
     source="arXiv 2511.20800, initialisation of offsets; theory label A10",
     values={"l": Range(1.8, 1.2, 3.0, "log"), "h": Range(1.2, 0.6, 1.8, "log")},
+    notation={
+        "omega": "the frequency of a wave, in radians per pixel",
+    },
 )
 
 FREQUENCY = sp.Symbol("omega", positive=True)

@@ -41,6 +41,9 @@ result = Result(
         "The kernel is a partition of unity; for whole offsets also interpolating, k(m) = 0 for m ≠ 0.",
     ),
     source="arXiv 2511.20800, independent inputs; theory label A12",
+    notation={
+        "q": "the probability that the offset along an axis is not whole",
+    },
 )
 
 SHARE = sp.Symbol("q", positive=True)  # of the coordinates of offsets that are not whole
