@@ -287,7 +287,7 @@ def check_formulas(result: Result, derivation: Derivation) -> None:
         assert results.meaning_of(symbol.name, result.label) is not None, f"{result.label}: {symbol}"
 
 
-@pytest.mark.parametrize("left", ["E[y[n]**2]", "Var[y_(Delta)[n]*x]", r"\operatorname{Var}\, sqrt(s)"])
+@pytest.mark.parametrize("left", ["E[y[n]**2]", "y*x", "1/sqrt(s)"])
 def test_code_in_place_of_a_formula_is_refused(left):
     with pytest.raises(AssertionError):
         check_formulas(results.get("A3"), Derivation("", results.get("A3").derive().steps, left))
