@@ -52,6 +52,7 @@ def check_shown(entry, page):
         assert f'alt="{html.escape(plot.alt)}"' in section.group(1)
     if isinstance(entry, PaperFigure):
         assert "data:image/png" in section.group(1)
+        assert f'alt="{html.escape(entry.alt)}"' in section.group(1)
 
 
 def parts_of(entry):

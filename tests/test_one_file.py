@@ -312,7 +312,7 @@ def caption(table: pd.DataFrame) -> str:
 
 
 FIGURE = PaperFigure(
-    draw=draw, reads=("half_life.parquet",), title="Figure 9. Half-lives", caption=caption, order=401
+    draw=draw, reads=("half_life.parquet",), title="Figure 9. Half-lives", caption=caption, order=401, alt="half-lives"
 )
 ''',
     ),

@@ -8,6 +8,7 @@ import subprocess
 
 import pandas as pd
 import pytest
+from markupsafe import Markup
 
 from tests.reproduction import SETTINGS
 from tests.waiting import PATIENCE
@@ -16,6 +17,7 @@ from warptheory.paper.analyses import verdicts as verdicts_script
 from warptheory.paper.entries import PaperFigure, Plot, RunSettings
 from warptheory.paper.graph import output_paths, report_scripts
 from warptheory.paper.pages import write_report
+from warptheory.report._links import entries_of, linked
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 FLAGS = (
@@ -29,17 +31,53 @@ FLAGS = (
     "--disable-sync",
     "--virtual-time-budget=5000",
 )
-# Runs in the page after everything has loaded, and leaves what it measured in the document's title.
-PROBE = """<script>addEventListener("load", () => {
-  document.querySelectorAll("details").forEach(d => d.open = true);
-  document.title = JSON.stringify({
-    formulas: [...document.querySelectorAll("math")].map(m => m.getBoundingClientRect().height),
-    tables: [...document.querySelectorAll("table")].map(t => t.rows.length),
-    images: [...document.images].map(i => i.complete && i.naturalWidth > 0),
-    wide: document.documentElement.scrollWidth - document.documentElement.clientWidth,
-    fetched: performance.getEntriesByType("resource").map(e => e.name).filter(n => !n.startsWith("data:")),
-  });
-});</script>"""
+# Widths of a phone, a tablet, a laptop and a large screen, in pixels.
+WIDTHS = (390, 768, 1280, 1920)
+# Runs beside copies of the page in frames of these widths, and leaves what it measured in the document's title.
+PROBE = """
+const luminance = c => c.map(v => v / 255).map(v => v <= 0.03928 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4)
+  .reduce((sum, v, i) => sum + v * [0.2126, 0.7152, 0.0722][i], 0);
+const rgb = text => (text.match(/[\\d.]+/g) || []).map(Number);
+const background = (view, e) => { for (; e; e = e.parentElement) {
+  const c = rgb(view.getComputedStyle(e).backgroundColor); if (c.length < 4 || c[3] > 0) return c.slice(0, 3); }
+  return [255, 255, 255]; };
+const contrast = (view, e) => { const [a, b] = [rgb(view.getComputedStyle(e).color).slice(0, 3), background(view, e)]
+  .map(luminance).sort((x, y) => y - x); return (a + 0.05) / (b + 0.05); };
+const measure = frame => { const d = frame.contentDocument, view = frame.contentWindow;
+  d.querySelectorAll("details").forEach(e => e.open = true);
+  const texts = [...d.querySelectorAll("h1,h2,h3,h4,p,li,td,th,figcaption,summary,dt,dd,a,code,span")]
+    .filter(e => e.innerText && e.innerText.trim());
+  const page = d.documentElement, inPage = e => e.getBoundingClientRect().right <= page.clientWidth + 1;
+  return {
+    formulas: [...d.querySelectorAll("math")].map(m => m.getBoundingClientRect().height),
+    tables: [...d.querySelectorAll("table")].map(t => t.rows.length),
+    images: [...d.images].map(i => i.complete && i.naturalWidth > 0),
+    wide: page.scrollWidth - page.clientWidth,
+    escaped: [...d.querySelectorAll(".scroll, .frame, h1, h2, h3, h4, p, li")].filter(e => !inPage(e)).length,
+    scrolling: [...d.querySelectorAll("table")].map(t => t.parentElement)
+      .filter(e => e.scrollWidth > e.clientWidth + 1).length,
+    narrow: [...d.images].filter(i => i.getBoundingClientRect().width < Math.min(600, 0.8 * page.clientWidth)).length,
+    contrast: Math.min(...texts.map(e => contrast(view, e))),
+    dark: luminance(background(view, d.body)) < 0.2,
+    fetched: view.performance.getEntriesByType("resource").map(e => e.name).filter(n => !n.startsWith("data:")),
+  }; };
+addEventListener("load", () => {
+  document.title = JSON.stringify([...document.querySelectorAll("iframe")].map(measure)); });
+"""
+
+
+def seen_in_browser(page, folder, *, dark):
+    """Return what the page is like at each width."""
+    frames = "".join(
+        f'<iframe style="width:{width}px;height:800px;border:0" srcdoc="{html.escape(page)}"></iframe>'
+        for width in WIDTHS
+    )
+    probed = folder / f"probed_{dark}.html"
+    probed.write_text(f"<!DOCTYPE html><title></title><body>{frames}<script>{PROBE}</script>", encoding="utf-8")
+    scheme = f"--blink-settings=preferredColorScheme={0 if dark else 1}"
+    command = [CHROMIUM, *FLAGS, scheme, f"--user-data-dir={folder / 'profile'}", "--dump-dom", probed.as_uri()]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, check=True)
+    return json.loads(html.unescape(re.search(r"<title>(.*?)</title>", done.stdout, re.DOTALL).group(1)))
 
 
 def test_everything_holds_and_progress_only_grows(reproduced):
@@ -73,51 +111,84 @@ def test_values_from_elsewhere_agree(reproduced):
 
 
 class Addresses(html.parser.HTMLParser):
-    """Collects every address that the page could load."""
+    """Collects every address that the page could load or lead to, every place in it, and images without words."""
 
     def __init__(self):
         super().__init__()
-        self.found = []
+        self.loaded, self.links, self.places, self.silent = [], [], [], []
 
     def handle_starttag(self, tag, attrs):
-        self.found += [value for name, value in attrs if name in ("src", "href", "srcset", "data", "action", "poster")]
+        given = dict(attrs)
+        self.loaded += [given[name] for name in ("src", "srcset", "data", "action", "poster") if name in given]
+        self.links += [given["href"]] if "href" in given else []
+        self.places += [given["id"]] if "id" in given else []
+        if tag == "img" and len(given.get("alt", "")) < 10:
+            self.silent.append(given)
 
 
-def test_the_page_is_self_contained(reproduced):
+def test_the_page_is_self_contained_and_its_links_lead_somewhere(reproduced):
     page = (reproduced / "report.html").read_text(encoding="utf-8")
     addresses = Addresses()
     addresses.feed(page)
-    assert addresses.found
-    assert all(address.startswith("data:") for address in addresses.found)
-    assert not re.search(r"url\(|@import|<script", page)
+    assert addresses.loaded
+    assert all(address.startswith("data:") for address in addresses.loaded)
+    assert not re.search(r"url\(|@import|<script|<link", page)
+    outside = {link for link in addresses.links if not link.startswith("#")}
+    assert outside == {"https://arxiv.org/abs/2511.20800"}
+    assert {link[1:] for link in addresses.links if link.startswith("#")} <= set(addresses.places)
+    assert len(set(addresses.places)) == len(addresses.places)
+    assert addresses.silent == []
 
 
-def test_the_page_opens_in_a_browser(reproduced, tmp_path):
-    """Formulas are laid out, tables filled, images decoded, and nothing is fetched."""
+def test_labels_in_captions_lead_to_results():
+    body = Markup(
+        '<section id="A4" title="A4. Gain"><h3>A4</h3><p>A4, A40, B1 <code>A4</code> <a href="x">A4</a></p></section>'
+    )
+    assert entries_of(body) == [("A4", "A4. Gain")]
+    shown = linked(body, {"A4"})
+    assert shown.count('<a href="#A4">A4</a>') == 1
+    assert '<p><a href="#A4">A4</a>, A40, B1 <code>A4</code> <a href="x">A4</a></p>' in shown
+
+
+def test_what_was_found_comes_first_and_what_is_missing_is_said(reproduced):
+    page = (reproduced / "report.html").read_text(encoding="utf-8")
+    found = re.search(r'<section id="found">(.*?)</section>', page, re.DOTALL).group(1)
+    scripts = report_scripts(RunSettings(reproduced / "records")).values()
+    sections = [entry.section for entry in scripts if getattr(entry, "section", None)]
+    assert found.count("<li>") == sum(section.finding is not None for section in sections) == 10
+    assert page.index('id="found"') < page.index('<nav aria-label="Contents">') < page.index('id="verdicts"')
+    assert "Figure 3 of the paper is not reproduced yet" in page
+    assert "verification: not part of the quick profile" in page
+
+
+@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
+def test_the_page_opens_in_a_browser(reproduced, tmp_path, dark):
+    """Formulas are laid out, tables filled, images decoded, nothing is fetched, and all of it fits, and can be read.
+
+    4.5 is the least contrast of text by WCAG 2.2, level AA.
+    """
     if CHROMIUM is None:
         pytest.skip("chromium is not installed")
-    probed = tmp_path / "probed.html"
-    probed.write_text(
-        (reproduced / "report.html").read_text(encoding="utf-8").replace("</body>", PROBE + "</body>"), encoding="utf-8"
-    )
-    command = [CHROMIUM, *FLAGS, f"--user-data-dir={tmp_path / 'profile'}", "--dump-dom", probed.as_uri()]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, check=True)
-    title = re.search(r"<title>(.*?)</title>", done.stdout, re.DOTALL)
-    seen = json.loads(html.unescape(title.group(1)))
+    views = seen_in_browser((reproduced / "report.html").read_text(encoding="utf-8"), tmp_path, dark=dark)
     results = json.loads((reproduced / "records" / "derivations.json").read_text())
+    symbols = json.loads((reproduced / "records" / "symbols.json").read_text())
     steps = sum(1 + len(quantity["steps"]) for result in results for quantity in result["quantities"])
-    assert len(seen["formulas"]) == steps
-    assert min(seen["formulas"]) > 5  # pixels: an element that the browser does not know has no height
-    # One of the claims of each result; planted errors, networks, the operator's timings, values from elsewhere.
-    assert len(seen["tables"]) == len(results) + 4
-    assert min(seen["tables"]) >= 3
     scripts = report_scripts(RunSettings(reproduced / "records")).values()
     figures = [entry for entry in scripts if isinstance(entry, PaperFigure)]
     parts = [part for entry in scripts if getattr(entry, "section", None) for part in entry.section.parts]
     plots = [part for part in parts if isinstance(part, Plot)]
-    assert seen["images"] == [True] * (len(figures) + len(plots) + 1)  # and the plot of timings
-    assert seen["wide"] <= 0
-    assert seen["fetched"] == []
+    for width, seen in zip(WIDTHS, views, strict=True):
+        assert len(seen["formulas"]) == steps + len(symbols)
+        assert min(seen["formulas"]) > 3  # pixels: an element that the browser does not know has no height
+        # One of the claims of each result; planted errors, networks, the operator's timings, values from elsewhere.
+        assert len(seen["tables"]) == len(results) + 4
+        assert min(seen["tables"]) >= 3
+        assert seen["images"] == [True] * (len(figures) + len(plots) + 1)  # and the plot of timings
+        assert (seen["wide"], seen["escaped"], seen["narrow"]) == (0, 0, 0)
+        assert seen["scrolling"] == 0 or width < 1280  # a phone scrolls them
+        assert seen["contrast"] >= 4.5
+        assert seen["dark"] == dark
+        assert seen["fetched"] == []
 
 
 def test_many_claims_share_a_row_by_quantity():

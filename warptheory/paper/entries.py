@@ -106,11 +106,13 @@ class Section:
         title: its heading.
         order: sections follow each other by this number.
         parts: what it consists of: text in HTML, each piece a paragraph, plots and passages.
+        finding: what was found, in a sentence with its numbers, for the head of the report.
     """
 
     title: str
     order: int
     parts: tuple[str | Plot | ReportPassage, ...]
+    finding: ReportPassage | None = None
 
 
 @dataclass(frozen=True)
@@ -238,6 +240,7 @@ class PaperFigure:
         title: its number and title, or a function that makes them of what is read.
         caption: a function that makes the caption, plain text, of what is read.
         order: place of its section in the report.
+        alt: what it shows, for those who do not see it.
         cost: how long it takes.
     """
 
@@ -246,6 +249,7 @@ class PaperFigure:
     title: str | Callable[..., str]
     caption: Callable[..., str]
     order: int
+    alt: str
     cost: Cost = Cost(quick=4, full=4)
 
     runs_alone: ClassVar[bool] = False

@@ -10,8 +10,9 @@ from matplotlib.figure import Figure
 
 from warptheory.core import records
 from warptheory.core.files import MARK, write_atomically
+from warptheory.paper import scripts
 from warptheory.paper.committed import cell_record, committed_computation
-from warptheory.paper.entries import PaperFigure, Plot, ReportPassage, RunSettings, Script, Section
+from warptheory.paper.entries import Analysis, PaperFigure, Plot, ReportPassage, RunSettings, Script, Section
 from warptheory.report import PageSection, fragment, shown_figure, shown_png, write_page
 
 TITLE = "Theory against simulation"
@@ -57,12 +58,64 @@ def write_report(entries: Iterable[Script], settings: RunSettings) -> Path:
     notes = {name: _note(entry, settings) for entry in everything for name in entry.writes}
     sections = sorted((found for entry in everything for found in _sections(entry, settings, notes)), key=_order)
     manifest = records.Manifest(records.command_line(), settings.seed, settings.device)
-    write_page(path, TITLE, [section for _, section in sections], manifest)
+    found = PageSection("found", "What was found", _findings(everything, settings))
+    missing = PageSection("missing", "What is missing", _missing(everything, settings))
+    write_page(path, TITLE, [found, *(section for _, section in sections), missing], manifest, _LEAD)
     return path
+
+
+_LEAD = """<p>What interpolation at offset positions does to a signal and to its gradient: every formula on this page is
+derived by a symbolic engine, and checked by simulating the same experiment with the operator that networks train with.
+The paper: <a href="https://arxiv.org/abs/2511.20800">arXiv 2511.20800</a>.</p>"""
 
 
 def _order(section: tuple[int, PageSection]) -> tuple[int, str]:
     return section[0], section[1].name
+
+
+def _findings(entries: Iterable[Script], settings: RunSettings) -> Markup:
+    """Return what each section found, in a sentence, with a link to it."""
+    sections = [
+        (entry.section.order, entry.name, entry.section)
+        for entry in entries
+        if isinstance(entry, Analysis) and entry.section is not None and entry.section.finding is not None
+    ]
+    found = [
+        (name, section.title, Markup(section.finding.write(*read_all(section.finding.reads, settings))))
+        for _, name, section in sorted(sections, key=lambda each: each[:2])
+        if section.finding is not None
+    ]
+    return fragment(
+        """<ol class="found">
+{% for name, title, sentence in found %}<li>{{ sentence }} <a href="#{{ name }}">{{ title }}</a></li>
+{% endfor %}</ol>""",
+        found=found,
+    )
+
+
+# Of the five figures and two tables of the paper (its captions).
+_NUMBERS = {"figure": 5, "table": 2}
+
+
+def _missing(entries: Iterable[Script], settings: RunSettings) -> Markup:
+    """Return what the page lacks: what of the paper nothing draws yet, and parts that the profile leaves out."""
+    everything = list(entries)
+    drawn = {entry.name.partition("_")[0] for entry in everything if isinstance(entry, PaperFigure)}
+    undrawn = [
+        f"{kind.capitalize()} {number} of the paper"
+        for kind, most in _NUMBERS.items()
+        for number in range(1, most + 1)
+        if f"{kind}{number}" not in drawn
+    ]
+    return fragment(
+        """<ul>{% for name in undrawn %}<li>{{ name }} is not reproduced yet.</li>
+{% endfor %}{% for name in left_out %}<li>{{ name }}: not part of the {{ profile }} profile
+(<code>warptheory reproduce --only {{ name }}</code>).</li>
+{% endfor %}</ul>""",
+        undrawn=undrawn,
+        left_out=sorted(set(scripts()) - {entry.name for entry in everything}),
+        profile=settings.profile,
+    )
 
 
 def _sections(entry: Script, settings: RunSettings, notes: dict[str, Markup]) -> Iterable[tuple[int, PageSection]]:
@@ -79,7 +132,7 @@ def _figure_section(entry: PaperFigure, settings: RunSettings, notes: dict[str, 
     title = entry.title if isinstance(entry.title, str) else entry.title(*read)
     png = next(name for name in entry.writes if name.endswith(".png"))
     caption = Markup(" ").join([Markup.escape(entry.caption(*read)), notes.get(entry.reads[0], Markup())])
-    return PageSection(entry.name, title, shown_png(settings.out.parent / png, title, caption))
+    return PageSection(entry.name, title, shown_png(settings.out.parent / png, entry.alt, caption))
 
 
 def _parts(section: Section, settings: RunSettings) -> Iterable[Markup]:

@@ -3,7 +3,8 @@
 import base64
 import io
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -13,9 +14,11 @@ import pandas as pd
 from markupsafe import Markup
 from matplotlib.figure import Figure
 
+from warptheory import __version__
 from warptheory.core import records
 from warptheory.core.files import MARK, write_text
 from warptheory.core.text import printable
+from warptheory.report._links import entries_of, linked
 from warptheory.report._mathml import checked_mathml
 
 Columns = Mapping[str, str | Callable[[Mapping[str, Any]], object]]
@@ -35,21 +38,39 @@ class PageSection:
     title: str
     body: Markup
 
+    @property
+    def entries(self) -> list[tuple[str, str]]:
+        """Address and title of each titled section within it, such as those of results."""
+        return entries_of(self.body)
 
-def write_page(path: Path, title: str, sections: Sequence[PageSection], manifest: records.Manifest) -> None:
-    """Write a page, atomically.
+
+def write_page(
+    path: Path, title: str, sections: Sequence[PageSection], manifest: records.Manifest, lead: str = ""
+) -> None:
+    """Write a page, atomically: contents first, then the sections, in which labels of results lead to these.
 
     Args:
         path: the file.
         title: heading of the page.
         sections: its sections, in order.
         manifest: how it came about; the page ends with it.
+        lead: HTML below the heading.
 
     Raises:
         ArgumentError: something that is no page of ours stands in its place.
     """
+    labels = {address for section in sections for address, _ in section.entries}
+    shown = [replace(section, body=linked(section.body, labels)) for section in sections]
     template = _environment().get_template("report.html")
-    page = template.render(mark=MARK, title=title, sections=sections, manifest=asdict(manifest))
+    page = template.render(
+        mark=MARK,
+        title=title,
+        lead=Markup(lead),
+        sections=shown,
+        manifest=asdict(manifest),
+        version=__version__,
+        written=datetime.now(UTC).date().isoformat(),
+    )
     write_text(path, page)
 
 
@@ -82,8 +103,11 @@ def shown_figure(figure: Figure, alt: str, caption: str) -> Markup:
 
 
 def shown_png(path: Path, alt: str, caption: str) -> Markup:
-    """Return a PNG file with its caption as HTML; arguments as in `shown_figure`."""
-    return _image("image/png", path.read_bytes(), alt, caption)
+    """Return a PNG file with its caption as HTML, as a figure of the paper, which has a number of its own.
+
+    Arguments as in `shown_figure`.
+    """
+    return _image("image/png", path.read_bytes(), alt, caption, kind_of_figure="paper")
 
 
 def html_table(
@@ -103,7 +127,7 @@ def html_table(
     return fragment(_TABLE, heads=heads, rows=shown)
 
 
-_TABLE = """<div class="scroll">
+_TABLE = """<div class="scroll" tabindex="0">
 <table>
 <thead><tr>
 {% for is_text, head in heads %}<th{% if is_text %} class="text"{% endif %}>{{ head }}</th>{% endfor %}
@@ -134,13 +158,17 @@ def table_rows(table: pd.DataFrame) -> list[dict[str, Any]]:
     return [{str(key): value for key, value in row.items()} for row in table.to_dict(orient="records")]
 
 
-def _image(kind: str, content: bytes, alt: str, caption: str) -> Markup:
+def _image(kind: str, content: bytes, alt: str, caption: str, kind_of_figure: str = "plot") -> Markup:
+    """Return an image with its caption; a tap or the space bar shows it larger, in a frame that scrolls."""
     address = f"data:{kind};base64,{base64.b64encode(content).decode('ascii')}"
     return fragment(
-        '<figure><img src="{{ address }}" alt="{{ alt }}">\n<figcaption>{{ caption }}</figcaption></figure>',
+        """<figure class="{{ kind }}"><label><input type="checkbox" class="larger" aria-label="show larger">
+<span class="frame"><img src="{{ address }}" alt="{{ alt }}"></span></label>
+<figcaption>{{ caption }}</figcaption></figure>""",
         address=address,
         alt=alt,
         caption=caption,
+        kind=kind_of_figure,
     )
 
 

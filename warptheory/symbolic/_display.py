@@ -8,6 +8,7 @@ from sympy.printing.precedence import PRECEDENCE, precedence
 from sympy.printing.pretty.pretty_symbology import pretty_symbol
 
 from warptheory.core.expressions import expression
+from warptheory.symbolic.notation import latex_notation
 
 
 class Displayed:
@@ -55,4 +56,4 @@ class Displayed:
 
 def written(name: str, *, latex: bool) -> str:
     """Return the name of a symbol as it is written: ε₁, or its LaTeX, for epsilon_1."""
-    return f"{{{sp.latex(sp.Symbol(name))}}}" if latex else str(pretty_symbol(name))
+    return f"{{{latex_notation(name)}}}" if latex else str(pretty_symbol(name))

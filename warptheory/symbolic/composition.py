@@ -14,6 +14,7 @@ from warptheory.core.expressions import check_name
 from warptheory.symbolic._display import written
 from warptheory.symbolic.input_fields import Field, GaussianField, PixelValue
 from warptheory.symbolic.moved_fields import Location, MovedValue, _index_for
+from warptheory.symbolic.notation import latex_notation
 from warptheory.symbolic.offset_fields import OffsetField
 from warptheory.symbolic.values import Argument, Index, RandomAtom, as_position, derivative_marks
 
@@ -41,7 +42,9 @@ class ComposedValue(_OfComposition):
     def display(self, *, latex: bool) -> sp.Expr:
         """Return y[n], or ∂ᵢy[n]."""
         prefix = derivative_marks(self.orders, latex=latex)
-        return sp.Indexed(sp.IndexedBase(prefix + self.name), *self.site.index)
+        return sp.Indexed(
+            sp.IndexedBase(prefix + (latex_notation(self.name) if latex and prefix else self.name)), *self.site.index
+        )
 
 
 class SlopeValue(_OfComposition):
@@ -57,7 +60,9 @@ class SlopeValue(_OfComposition):
     def display(self, *, latex: bool) -> sp.Expr:
         """Return d_j y[n]."""
         prefix = rf"\mathrm{{d}}_{{{self.axis + 1}}} " if latex else f"d{self.axis + 1}"
-        return sp.Indexed(sp.IndexedBase(prefix + self.name), *self.site.index)
+        return sp.Indexed(
+            sp.IndexedBase(prefix + (latex_notation(self.name) if latex and prefix else self.name)), *self.site.index
+        )
 
 
 class OffsetSlope(RandomAtom):

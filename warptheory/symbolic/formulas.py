@@ -35,6 +35,12 @@ class _FormulaPrinter(LatexPrinter):  # type: ignore[misc]  # sympy has no types
             return str(super()._print_Symbol(symbol, style=style))
         return name if name.startswith("{") else latex_notation(name)
 
+    def _print_Indexed(self, value: sp.Indexed) -> str:  # noqa: N802 -- sympy's name
+        base = self._print(value.base)
+        if not base.endswith("}") or "_{" not in base:
+            return str(super()._print_Indexed(value))
+        return f"{base}[{','.join(map(self._print, value.indices))}]"  # a second index would read as one of the first
+
     def _print_IndexedBase(self, base: sp.IndexedBase) -> str:  # noqa: N802 -- sympy's name
         shown = self._print(base.label)
         return rf"\left({shown}\right)" if r"\circ " in shown else str(shown)

@@ -10,6 +10,7 @@ from warptheory.core.expressions import check_name
 from warptheory.fields import CovarianceFunction
 from warptheory.kernels import Kernel
 from warptheory.symbolic.input_fields import Field, InputField
+from warptheory.symbolic.notation import latex_notation
 from warptheory.symbolic.offset_fields import OffsetField
 from warptheory.symbolic.values import Argument, Index, RandomAtom, as_index, derivative_marks
 
@@ -66,7 +67,8 @@ class SampledValue(KernelledValue):
         """Return y[n], or ∂ᵢy[n]; a derivative that is not the right-hand one is marked ∂⁻ or ∂°."""
         mark = {"right": "", "left": "^{-}" if latex else "⁻", "central": r"^{\circ}" if latex else "°"}[self.knot]
         prefix = derivative_marks(self.orders, mark, latex=latex)
-        return sp.Indexed(sp.IndexedBase(prefix + self.name), *self.site.index)
+        name = latex_notation(self.name) if latex and prefix else self.name
+        return sp.Indexed(sp.IndexedBase(prefix + name), *self.site.index)
 
 
 class SplatValue(KernelledValue):

@@ -47,6 +47,7 @@ _WORDS = re.compile(r"(?:(?!Var |Cov )(?:[A-Za-zÀ-ÿ][a-zà-ÿ][a-zà-ÿ'’-]*
 _INDEX = re.compile(r"_(?:\(([^()]*)\)|\{([^{}]*)\}|([A-Za-z]{2,}\d*(?:\([^()]*\))?|[A-Za-z0-9]+(?:,\w+)*|.))")
 _LIMIT = re.compile(r"lim \(([^()]*)\) of ")
 _DERIVATIVE = re.compile(r"∂(\d+)")
+_DIGITS = re.compile(r"\d+")
 _POWER = re.compile(r"\^(\([^()]*\))")
 
 
@@ -112,7 +113,9 @@ def _letters(text: str, place: int) -> tuple[str, int]:
         is_apart = text[end : end + 1] == " "
         return rf"\operatorname{{{name}}}" + (r"\, " if is_apart else ""), end + is_apart
     if len(name.rstrip("'")) == 1 and (words is None or len(words.group().strip()) == 1):
-        return name, place + len(name)
+        end = place + len(name)
+        digits = _DIGITS.match(text, end)
+        return (name, end) if digits is None else (f"{name}_{{{digits[0]}}}", digits.end())  # y1 is y₁
     if name in _OPERATORS:
         return rf"\{name} ", place + len(name)
     if name in _GREEK or name == "ell":

@@ -11,14 +11,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import torch
 from jaxtyping import Float
+from markupsafe import Markup
 from torch import Tensor
 
 from warptheory import results
 from warptheory.paper.analyses._backward_plots import plot_reading, plot_slopes, plot_two_passes
 from warptheory.paper.curves import extended, manifest_of, of_layers, points_of, write_curves
-from warptheory.paper.entries import Analysis, Cost, Plot, RunSettings, Section
+from warptheory.paper.entries import Analysis, Cost, Plot, ReportPassage, RunSettings, Section
+from warptheory.report import fragment
 from warptheory.results import PIXEL, Curve, CurvePoint, Quantity, Setting, evenly_spaced, with_estimate
 from warptheory.results.backward import constants, folding, stacked_gradients
 from warptheory.symbolic import ExcessKurtosis, Expectation, IIDField, OffsetField, Variance, WideOffsets, warp
@@ -182,6 +185,22 @@ def run(settings: RunSettings) -> Path:
     return write_curves(points, manifest_of(__name__, settings), settings)
 
 
+def found(curves: pd.DataFrame) -> Markup:
+    """Return what was found, in a sentence."""
+    line = curves[curves["dim"] == 1]
+    wide = line.loc[line["quantity"] == "excess kurtosis, wide offsets", "theory"].iloc[0]
+    forward = line[line["result"] == "A5"].sort_values("value")["theory"].iloc[-1]
+    dead = line[(line["quantity"] == "share of dead inputs, wide offsets") & (line["kernel"] == "linear")]["theory"]
+    return fragment(
+        """The backward pass has the second moment of the forward pass (B1) and other statistics: for widely spread
+offsets on a line an excess kurtosis of {{ wide }} where the forward pass has {{ forward }} (B2, A5), and
+{{ dead }} of the inputs that no gradient reaches (B4).""",
+        wide=f"{wide:.2g}",
+        forward=f"{forward:.2g}",
+        dead=f"{dead.iloc[0]:.0%}",
+    )
+
+
 ANALYSIS = Analysis(
     run=run,
     writes=("backward_asymmetry.parquet",),
@@ -189,6 +208,7 @@ ANALYSIS = Analysis(
     section=Section(
         title="The backward pass",
         order=40,
+        finding=ReportPassage(found, ("backward_asymmetry.parquet",)),
         parts=(
             """The gradient with respect to the input is Wᵀg, a scatter by the same offsets. It has the forward pass's
 second moment and little else of it.""",

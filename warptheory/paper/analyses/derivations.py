@@ -1,5 +1,6 @@
 """Derive every result in its default setting; writes `derivations.json`, and shows each with its claims."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -9,9 +10,11 @@ from markupsafe import Markup
 from warptheory import results
 from warptheory.core import records
 from warptheory.core.files import MARK
+from warptheory.paper.analyses.symbols import with_symbols
 from warptheory.paper.entries import Analysis, Cost, ReportPassage, RunSettings, Section
 from warptheory.report import Columns, fragment, html_table, table_rows
 from warptheory.results import Result
+from warptheory.symbolic import mathml
 
 RECORD = "derivations.json"
 
@@ -40,8 +43,8 @@ def describe(result: Result) -> dict[str, Any]:
                 "name": quantity.name,
                 "setting": f"{settings[quantity.name].kernel} kernel, d = {settings[quantity.name].dim}{law}",
                 "statistic": derivation.statistic,
-                "mathml": derivation.steps[-1].mathml(),
-                "latex": derivation.steps[-1].latex(),
+                "mathml": mathml(rf"{derivation.left} = {derivation.steps[-1].latex()}"),
+                "latex": rf"{derivation.left} = {derivation.steps[-1].latex()}",
                 "steps": [
                     {"name": step.name, "reason": step.reason, "mathml": step.mathml(), "latex": step.latex()}
                     for step in derivation.steps
@@ -53,44 +56,57 @@ def describe(result: Result) -> dict[str, Any]:
     }
 
 
-def pages(derivations: list[dict[str, Any]], verdicts: pd.DataFrame) -> Markup:
+def pages(derivations: list[dict[str, Any]], verdicts: pd.DataFrame, symbols: list[dict[str, Any]]) -> Markup:
     """Return a section for each result as HTML: statement, assumptions, derivations and claims."""
-    shown = [{**result, "claims": _claims(verdicts[verdicts["result"] == result["label"]])} for result in derivations]
+    shown = [
+        {**result, "claims": _claims(verdicts[verdicts["result"] == result["label"]], symbols)}
+        for result in derivations
+    ]
     return fragment(_PAGES, results=shown)
 
 
-def _claims(verdicts: pd.DataFrame) -> Markup:
+def _claims(verdicts: pd.DataFrame, symbols: list[dict[str, Any]]) -> Markup:
     """Return the claims of a result as an HTML table."""
+
+    def setting(claim: Mapping[str, Any]) -> str:
+        law = "" if "fixed" in claim["offsets"] else f", {claim['offsets']} offsets"
+        return f"{claim['kernel']}, d = {claim['dim']}{law}, {claim['inputs']} input"
+
+    def numbers(claim: Mapping[str, Any]) -> Markup:
+        kind = "random point: " if claim["point"] else ""
+        return Markup(kind) + with_symbols(claim["values"], claim["result"], symbols)
+
     columns: Columns = {
+        "verdict": lambda claim: fragment('<span class="{{ verdict }}">{{ verdict }}</span>', verdict=claim["verdict"]),
         "quantity": "{quantity}",
-        "kernel": "{kernel}",
-        "d": "{dim}",
-        "offsets": "{offsets}",
-        "input": "{inputs}",
-        "at": lambda claim: f"{'random point: ' if claim['point'] else ''}{claim['values']}",
+        "setting": setting,
+        "at": numbers,
         "drawn": "{drawn}",
         "theory": "{theory:.5g}",
         "simulation": "{estimate:.5g}",
         "± SE": "{stderr:.1g}",
+        "z": lambda claim: f"{(claim['estimate'] - claim['theory']) / claim['stderr']:+.1f}" if claim["stderr"] else "",
         "rows": "{n}",
         "power": "{power:.4f}",
-        "verdict": lambda claim: fragment('<span class="{{ verdict }}">{{ verdict }}</span>', verdict=claim["verdict"]),
     }
-    return html_table(table_rows(verdicts), columns, text=("kernel", "offsets", "input", "at", "drawn", "verdict"))
+    return html_table(table_rows(verdicts), columns, text=("quantity", "setting", "at", "drawn"))
 
 
 _PAGES = """{% for result in results %}
-<section id="{{ result.label }}">
-<h2>{{ result.label }}. {{ result.title }}</h2>
+<section id="{{ result.label }}" title="{{ result.label }}. {{ result.title }}">
+<h3>{{ result.label }}. {{ result.title }}
+<a class="anchor" href="#{{ result.label }}" aria-label="link to {{ result.label }}">#</a></h3>
 <p>{{ result.statement }}</p>
 <p>Assumptions:</p>
 <ul>{% for assumption in result.assumptions %}<li>{{ assumption }}</li>{% endfor %}</ul>
 {% for quantity in result.quantities %}
-<h3>{{ quantity.name | capitalize }}, {{ quantity.setting }}</h3>
-<div class="scroll formula"><span>{{ quantity.statistic }} =</span>{{ quantity.mathml | mathml }}</div>
-<details><summary>{{ quantity.steps | length }} steps, from experiment to closed form</summary>
+<h4>{{ quantity.name[0] | upper }}{{ quantity.name[1:] }}, {{ quantity.setting }}</h4>
+<div class="scroll formula" tabindex="0">{{ quantity.mathml | mathml }}</div>
+<details><summary>{{ quantity.steps | length }} {{ "steps" if quantity.steps | length > 1 else "step" }},
+from experiment to closed form</summary>
 {% for step in quantity.steps %}<div class="step"><strong>{{ loop.index }}. {{ step.name }}</strong>: {{ step.reason }}
-<div class="scroll">{{ step.mathml | mathml }}</div></div>{% endfor %}
+<div class="scroll" tabindex="0">{{ step.mathml | mathml }}</div></div>{% endfor %}
+<p class="source">LaTeX: <code>{{ quantity.latex }}</code></p>
 </details>
 {% endfor %}
 {{ result.claims }}
@@ -102,5 +118,7 @@ ANALYSIS = Analysis(
     run=run,
     writes=(RECORD,),
     cost=Cost(quick=30, full=30),
-    section=Section(title="Results", order=200, parts=(ReportPassage(pages, (RECORD, "verdicts.parquet")),)),
+    section=Section(
+        title="Results", order=200, parts=(ReportPassage(pages, (RECORD, "verdicts.parquet", "symbols.json")),)
+    ),
 )

@@ -9,13 +9,15 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pandas as pd
+from markupsafe import Markup
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from warptheory import results
 from warptheory.paper.curves import manifest_of, of_layers, points_of, write_curves
-from warptheory.paper.entries import Analysis, Cost, Plot, RunSettings, Section
+from warptheory.paper.entries import Analysis, Cost, Plot, ReportPassage, RunSettings, Section
+from warptheory.report import fragment
 from warptheory.report.panels import Look, draw, draw_by_dim, letter, mark, select
 from warptheory.report.style import BLUE, GREEN, GREY, VERMILION, house_style
 from warptheory.results import Curve, Setting, evenly_spaced
@@ -171,6 +173,20 @@ def _draw_curvature(axes: Axes, table: pd.DataFrame, kernel: str) -> list[Line2D
     return [draw(axes, select(table, "A11", quantity, kernel=kernel), look) for quantity, look in looks.items()]
 
 
+def found(curves: pd.DataFrame) -> Markup:
+    """Return what was found, in a sentence."""
+    gains = curves[curves["result"] == "A4"]
+    kept = gains[gains["value"] == gains["value"].max()].groupby(["kernel", "dim"])["theory"].first()
+    return fragment(
+        """Linear interpolation at scattered positions keeps {{ line }} of the variance of independent pixels along a
+line, {{ plane }} in the plane; Keys' cubic {{ cubic_line }} and {{ cubic_plane }} (A4).""",
+        line=f"{kept['linear', 1]:.0%}",
+        plane=f"{kept['linear', 2]:.0%}",
+        cubic_line=f"{kept['keys', 1]:.0%}",
+        cubic_plane=f"{kept['keys', 2]:.0%}",
+    )
+
+
 ANALYSIS = Analysis(
     run=run,
     writes=("iid_statistics.parquet",),
@@ -178,6 +194,7 @@ ANALYSIS = Analysis(
     section=Section(
         title="Independent inputs",
         order=30,
+        finding=ReportPassage(found, ("iid_statistics.parquet",)),
         parts=(
             """White input, read at random positions. In every figure of this section and the next, lines are the
 closed forms of the named results and points are simulations of the same experiments with the real operator, ± 1

@@ -10,7 +10,7 @@ from warptheory import results
 from warptheory.core import records
 from warptheory.paper.committed import committed_file
 from warptheory.paper.entries import Analysis, Cost, ReportPassage, RunSettings, Section
-from warptheory.report import Columns, html_table, table_rows
+from warptheory.report import Columns, fragment, html_table, table_rows
 
 RECORD = "expected.parquet"
 VALUES = "expected.toml"
@@ -54,7 +54,16 @@ def values(expected: pd.DataFrame) -> Markup:
         "agrees": lambda row: "yes" if row["agrees"] else "NO",
         "source": "{source}",
     }
-    return html_table(table_rows(expected), columns, text=("agrees", "source"))
+    return html_table(table_rows(expected), columns, text=("value", "agrees", "source"))
+
+
+def found(expected: pd.DataFrame) -> Markup:
+    """Return what was found, in a sentence."""
+    return fragment(
+        "{{ agreeing }} of {{ total }} values known from papers and other software agree with the formulas.",
+        agreeing=expected["agrees"].sum(),
+        total=len(expected),
+    )
 
 
 ANALYSIS = Analysis(
@@ -63,5 +72,10 @@ ANALYSIS = Analysis(
     files=(VALUES,),
     cost=Cost(quick=15, full=15),
     holds=all_agree,
-    section=Section(title="Values known from elsewhere", order=300, parts=(ReportPassage(values, (RECORD,)),)),
+    section=Section(
+        title="Values known from elsewhere",
+        order=300,
+        finding=ReportPassage(found, (RECORD,)),
+        parts=(ReportPassage(values, (RECORD,)),),
+    ),
 )

@@ -68,12 +68,26 @@ def power_table(planted: pd.DataFrame) -> str:
     return markdown_table(rows, {"planted error": "{kind}", "refused": "{refused}"}, footer)
 
 
+def found(planted: pd.DataFrame) -> Markup:
+    """Return what was found, in a sentence."""
+    return fragment(
+        "{{ refused }} of {{ total }} errors that were planted in the formulas are refused by the same check.",
+        refused=planted["refused"].sum(),
+        total=len(planted),
+    )
+
+
 ANALYSIS = Analysis(
     run=run,
     reads=("verdicts.parquet",),
     writes=(RECORD,),
     cost=Cost(quick=240, full=3600, cores=2),
     holds=all_refused,
-    section=Section(title="What the run could have seen", order=20, parts=(ReportPassage(refusals, (RECORD,)),)),
+    section=Section(
+        title="What the run could have seen",
+        order=20,
+        finding=ReportPassage(found, (RECORD,)),
+        parts=(ReportPassage(refusals, (RECORD,)),),
+    ),
     tables=(ReadmeTable("power", power_table, (RECORD,)),),
 )

@@ -21,6 +21,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from jaxtyping import Float
+from markupsafe import Markup
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
@@ -29,7 +30,8 @@ from torch import Tensor
 from warptheory import results
 from warptheory.fields import FieldSampler, SquaredExponential
 from warptheory.paper.curves import manifest_of, points_of, write_curves
-from warptheory.paper.entries import Analysis, Cost, Plot, RunSettings, Section
+from warptheory.paper.entries import Analysis, Cost, Plot, ReportPassage, RunSettings, Section
+from warptheory.report import fragment
 from warptheory.report.panels import LineStyle, Look, draw, draw_by_dim, letter, mark, select
 from warptheory.report.style import BLUE, GREEN, GREY, ORANGE, VERMILION, house_style
 from warptheory.results import Curve, CurvePoint, evenly_spaced, with_estimate
@@ -277,6 +279,21 @@ def _number(given: str) -> float:
     return float(given.rpartition("=")[2])
 
 
+def found(curves: pd.DataFrame) -> Markup:
+    """Return what was found, in a sentence."""
+    line, plane = curves[curves["dim"] == 1], curves[curves["dim"] == 2]
+    unmoved = line[(line["quantity"] == "covariance") & (line["value"] == 0) & line["estimate"].notna()]
+    slopes = plane[plane["quantity"] == "slope variance"].sort_values("value")
+    growth = slopes["theory"].iloc[-1] / slopes["theory"].iloc[0]
+    return fragment(
+        """Offsets do not change the variance of a smooth field, {{ low }} to {{ high }} of it measured (C1, C2),
+but they steepen its slopes, by the factor 1 + dτ² a layer: up to {{ growth }} here (C3).""",
+        low=f"{unmoved['estimate'].min():.3f}",
+        high=f"{unmoved['estimate'].max():.3f}",
+        growth=f"{growth:.2f}",
+    )
+
+
 ANALYSIS = Analysis(
     run=run,
     writes=("random_fields.parquet",),
@@ -284,6 +301,7 @@ ANALYSIS = Analysis(
     section=Section(
         title="Homogeneous random fields",
         order=50,
+        finding=ReportPassage(found, ("random_fields.parquet",)),
         parts=(
             """Smooth Gaussian fields, C(τ) = C(0) exp(−|τ|²/2ℓ²), moved by offsets that are smooth Gaussian fields
 too, of the spread s per component. Without a grid only the offsets change a field; on a grid interpolation does so as

@@ -121,6 +121,18 @@ def verdict_table(verdicts: pd.DataFrame) -> str:
     return markdown_table(table_rows(verdicts.drop_duplicates(["result", "quantity"])), columns, footer)
 
 
+def found(verdicts: pd.DataFrame) -> Markup:
+    """Return what was found, in a sentence."""
+    return fragment(
+        """{{ verified }} of {{ total }} claims of {{ theorems }} theorems are verified: formula and simulation agree
+within {{ "%.1f" | format(z) }} standard errors, where the smallest error that matters would have been seen.""",
+        verified=(verdicts["verdict"] == "verified").sum(),
+        total=len(verdicts),
+        theorems=verdicts["result"].nunique(),
+        z=verdicts["z"].iloc[0],
+    )
+
+
 ANALYSIS = Analysis(
     run=run,
     writes=(RECORD,),
@@ -129,6 +141,7 @@ ANALYSIS = Analysis(
     section=Section(
         title="All claims",
         order=10,
+        finding=ReportPassage(found, (RECORD,)),
         parts=(
             ReportPassage(count_verdicts, (RECORD,)),
             """<em>Verified</em>: theory and simulation agree within z standard errors, and an error of the smallest

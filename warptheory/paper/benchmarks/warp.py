@@ -290,6 +290,19 @@ pixels) or independent.""",
     )
 
 
+def found(benchmark: dict[str, Any]) -> Markup:
+    """Return what was found, in a sentence."""
+    timings = pd.DataFrame(benchmark["results"])
+    ratios = timings[timings["busy_processes"] == 0].groupby("pass")["ratio"].median()
+    return fragment(
+        """The operator takes a fraction of the time of torch's grid_sample with its grid on
+{{ device }}: it is {% for name, ratio in ratios %}{{ "%.1f" | format(ratio) }} times as fast {{ name }}
+{{- ", " if not loop.last }}{% endfor %} (medians over the timed cases).""",
+        device=benchmark["settings"]["device_name"],
+        ratios=list(ratios.items()),
+    )
+
+
 RECORD = "warp_*.json"
 
 BENCHMARK = Benchmark(
@@ -300,6 +313,7 @@ BENCHMARK = Benchmark(
     section=Section(
         title="The operator",
         order=90,
+        finding=ReportPassage(found, (RECORD,)),
         parts=(
             """Every number on this page was computed by the same function that networks train with. It is compared
 here with torch's <code>F.grid_sample</code>, which needs a normalised grid; building the grid from the offsets is part

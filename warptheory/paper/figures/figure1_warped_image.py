@@ -80,4 +80,5 @@ FIGURE = PaperFigure(
     title="Figure 1. An input and its warped version",
     caption=caption,
     order=101,
+    alt="A photograph, its warped version, the offset field, and the positions at which the input is sampled",
 )

@@ -105,4 +105,5 @@ FIGURE = PaperFigure(
     title=title,
     caption=caption,
     order=102,
+    alt="Spread of the offsets, variance of their gradients, folded share and loss, step by step of a training",
 )

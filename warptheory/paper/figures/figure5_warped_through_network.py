@@ -75,4 +75,5 @@ FIGURE = PaperFigure(
     title="Figure 5. Images carried through the warps of a SelfWarp ResNet-56",
     caption=caption,
     order=105,
+    alt="Photographs as the successive warps of a trained network read them",
 )
