@@ -185,7 +185,7 @@ def run(settings: RunSettings) -> Path:
     return write_curves(points, manifest_of(__name__, settings), settings)
 
 
-def found(curves: pd.DataFrame) -> Markup:
+def finding(curves: pd.DataFrame) -> Markup:
     """Return what was found, in a sentence."""
     line = curves[curves["dim"] == 1]
     wide = line.loc[line["quantity"] == "excess kurtosis, wide offsets", "theory"].iloc[0]
@@ -208,7 +208,7 @@ ANALYSIS = Analysis(
     section=Section(
         title="The backward pass",
         order=40,
-        finding=ReportPassage(found, ("backward_asymmetry.parquet",)),
+        finding=ReportPassage(finding, ("backward_asymmetry.parquet",)),
         parts=(
             """The gradient with respect to the input is Wᵀg, a scatter by the same offsets. It has the forward pass's
 second moment and little else of it.""",

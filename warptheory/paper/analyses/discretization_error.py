@@ -342,7 +342,7 @@ def orders_table(orders: pd.DataFrame) -> str:
     return markdown_table(table_rows(orders), columns, footer)
 
 
-def found(orders: pd.DataFrame) -> Markup:
+def finding(orders: pd.DataFrame) -> Markup:
     """Return what was found, in a sentence."""
     linear = orders[(orders["kernel"] == "linear") & (orders["source"] == "simulation")]
 
@@ -370,7 +370,7 @@ ANALYSIS = Analysis(
     section=Section(
         title="Discretization",
         order=60,
-        finding=ReportPassage(found, ("discretization_orders.parquet",)),
+        finding=ReportPassage(finding, ("discretization_orders.parquet",)),
         parts=(
             """A warped value is compared with the field itself at the position that was asked for.""",
             Plot(

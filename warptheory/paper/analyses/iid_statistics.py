@@ -173,7 +173,7 @@ def _draw_curvature(axes: Axes, table: pd.DataFrame, kernel: str) -> list[Line2D
     return [draw(axes, select(table, "A11", quantity, kernel=kernel), look) for quantity, look in looks.items()]
 
 
-def found(curves: pd.DataFrame) -> Markup:
+def finding(curves: pd.DataFrame) -> Markup:
     """Return what was found, in a sentence."""
     gains = curves[curves["result"] == "A4"]
     kept = gains[gains["value"] == gains["value"].max()].groupby(["kernel", "dim"])["theory"].first()
@@ -194,7 +194,7 @@ ANALYSIS = Analysis(
     section=Section(
         title="Independent inputs",
         order=30,
-        finding=ReportPassage(found, ("iid_statistics.parquet",)),
+        finding=ReportPassage(finding, ("iid_statistics.parquet",)),
         parts=(
             """White input, read at random positions. In every figure of this section and the next, lines are the
 closed forms of the named results and points are simulations of the same experiments with the real operator, ± 1

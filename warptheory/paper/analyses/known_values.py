@@ -57,7 +57,7 @@ def values(expected: pd.DataFrame) -> Markup:
     return html_table(table_rows(expected), columns, text=("value", "agrees", "source"))
 
 
-def found(expected: pd.DataFrame) -> Markup:
+def finding(expected: pd.DataFrame) -> Markup:
     """Return what was found, in a sentence."""
     return fragment(
         "{{ agreeing }} of {{ total }} values known from papers and other software agree with the formulas.",
@@ -75,7 +75,7 @@ ANALYSIS = Analysis(
     section=Section(
         title="Values known from elsewhere",
         order=300,
-        finding=ReportPassage(found, (RECORD,)),
+        finding=ReportPassage(finding, (RECORD,)),
         parts=(ReportPassage(values, (RECORD,)),),
     ),
 )

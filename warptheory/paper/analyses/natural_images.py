@@ -315,7 +315,7 @@ def photographs_table(agreement: pd.DataFrame) -> str:
     return markdown_table(table_rows(chosen), columns, footer)
 
 
-def found(agreement: pd.DataFrame) -> Markup:
+def finding(agreement: pd.DataFrame) -> Markup:
     """Return what was found, in a sentence."""
     own = agreement[(agreement["spectrum"] == "own") & (agreement["kernel"] == "all")].iloc[0]
     other = agreement[(agreement["spectrum"] == "other half") & (agreement["kernel"] == "all")].iloc[0]
@@ -340,7 +340,7 @@ ANALYSIS = Analysis(
     section=Section(
         title="Photographs",
         order=70,
-        finding=ReportPassage(found, ("natural_images_agreement.parquet",)),
+        finding=ReportPassage(finding, ("natural_images_agreement.parquet",)),
         parts=(
             """What would a photograph show if it were a homogeneous random field of its own spectrum? Photographs of
 scikit-image, in grey; every second or fourth pixel is the grid, the rest the truth.""",

@@ -68,7 +68,7 @@ def power_table(planted: pd.DataFrame) -> str:
     return markdown_table(rows, {"planted error": "{kind}", "refused": "{refused}"}, footer)
 
 
-def found(planted: pd.DataFrame) -> Markup:
+def finding(planted: pd.DataFrame) -> Markup:
     """Return what was found, in a sentence."""
     return fragment(
         "{{ refused }} of {{ total }} errors that were planted in the formulas are refused by the same check.",
@@ -86,7 +86,7 @@ ANALYSIS = Analysis(
     section=Section(
         title="What the run could have seen",
         order=20,
-        finding=ReportPassage(found, (RECORD,)),
+        finding=ReportPassage(finding, (RECORD,)),
         parts=(ReportPassage(refusals, (RECORD,)),),
     ),
     tables=(ReadmeTable("power", power_table, (RECORD,)),),

@@ -279,7 +279,7 @@ def _number(given: str) -> float:
     return float(given.rpartition("=")[2])
 
 
-def found(curves: pd.DataFrame) -> Markup:
+def finding(curves: pd.DataFrame) -> Markup:
     """Return what was found, in a sentence."""
     line, plane = curves[curves["dim"] == 1], curves[curves["dim"] == 2]
     unmoved = line[(line["quantity"] == "covariance") & (line["value"] == 0) & line["estimate"].notna()]
@@ -301,7 +301,7 @@ ANALYSIS = Analysis(
     section=Section(
         title="Homogeneous random fields",
         order=50,
-        finding=ReportPassage(found, ("random_fields.parquet",)),
+        finding=ReportPassage(finding, ("random_fields.parquet",)),
         parts=(
             """Smooth Gaussian fields, C(τ) = C(0) exp(−|τ|²/2ℓ²), moved by offsets that are smooth Gaussian fields
 too, of the spread s per component. Without a grid only the offsets change a field; on a grid interpolation does so as

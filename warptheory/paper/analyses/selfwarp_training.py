@@ -331,7 +331,7 @@ def train_cell(settings: RunSettings, committed: Path) -> RecomputedCell:
     )
 
 
-def found(accuracy: pd.DataFrame) -> Markup:
+def finding(accuracy: pd.DataFrame) -> Markup:
     """Return what was found, in a sentence."""
     summary = accuracy_summary(accuracy)
     means = summary.pivot_table(index="data", columns="warped", values="mean", sort=False)
@@ -356,7 +356,7 @@ ANALYSIS = Analysis(
     section=Section(
         title="Self-warp networks",
         order=80,
-        finding=ReportPassage(found, (ACCURACY,)),
+        finding=ReportPassage(finding, (ACCURACY,)),
         parts=(
             ReportPassage(introduction, (ACCURACY,)),
             Plot(

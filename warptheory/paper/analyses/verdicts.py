@@ -121,7 +121,7 @@ def verdict_table(verdicts: pd.DataFrame) -> str:
     return markdown_table(table_rows(verdicts.drop_duplicates(["result", "quantity"])), columns, footer)
 
 
-def found(verdicts: pd.DataFrame) -> Markup:
+def finding(verdicts: pd.DataFrame) -> Markup:
     """Return what was found, in a sentence."""
     return fragment(
         """{{ verified }} of {{ total }} claims of {{ theorems }} theorems are verified: formula and simulation agree
@@ -141,7 +141,7 @@ ANALYSIS = Analysis(
     section=Section(
         title="All claims",
         order=10,
-        finding=ReportPassage(found, (RECORD,)),
+        finding=ReportPassage(finding, (RECORD,)),
         parts=(
             ReportPassage(count_verdicts, (RECORD,)),
             """<em>Verified</em>: theory and simulation agree within z standard errors, and an error of the smallest

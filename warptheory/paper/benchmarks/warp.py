@@ -290,7 +290,7 @@ pixels) or independent.""",
     )
 
 
-def found(benchmark: dict[str, Any]) -> Markup:
+def finding(benchmark: dict[str, Any]) -> Markup:
     """Return what was found, in a sentence."""
     timings = pd.DataFrame(benchmark["results"])
     ratios = timings[timings["busy_processes"] == 0].groupby("pass")["ratio"].median()
@@ -313,7 +313,7 @@ BENCHMARK = Benchmark(
     section=Section(
         title="The operator",
         order=90,
-        finding=ReportPassage(found, (RECORD,)),
+        finding=ReportPassage(finding, (RECORD,)),
         parts=(
             """Every number on this page was computed by the same function that networks train with. It is compared
 here with torch's <code>F.grid_sample</code>, which needs a normalised grid; building the grid from the offsets is part
