@@ -10,6 +10,7 @@ import sympy as sp
 
 from warptheory.core.errors import ArgumentError
 from warptheory.core.expressions import check_name, expression
+from warptheory.core.presented import Presented
 from warptheory.fields import CovarianceFunction, laws
 from warptheory.symbolic.values import Argument, Index, RandomAtom, as_index, as_position, parameter
 
@@ -17,7 +18,7 @@ MEAN = sp.Symbol("mu", real=True)
 DEVIATION = sp.Symbol("sigma", positive=True)
 
 
-class Field(ABC):
+class Field(Presented, ABC):
     """Something that has a random value at every pixel, read as y[n]; fields add and multiply pixel by pixel."""
 
     # A field has a value at every integer, so that what walks through it would never end.

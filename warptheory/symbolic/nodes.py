@@ -17,6 +17,7 @@ import sympy as sp
 from numpy import ndarray
 
 from warptheory.core.expressions import as_argument
+from warptheory.core.text import identity
 from warptheory.kernels import POSITION, Kernel, NoClosedFormError, PeriodicFunction
 from warptheory.symbolic._display import Displayed, written
 from warptheory.symbolic.offset_fields import OffsetField
@@ -61,7 +62,7 @@ class Opaque(sp.Atom):
     # sympy compares by it again and again.
     @cached_property
     def _text(self) -> str:
-        return str(self.content)
+        return identity(self.content)
 
     def _hashable_content(self) -> tuple[str, ...]:
         return (self._text,)

@@ -9,6 +9,7 @@ import sympy as sp
 
 from warptheory.core.errors import ArgumentError
 from warptheory.core.expressions import check_name, check_symbols
+from warptheory.core.presented import Presented
 from warptheory.fields import CovarianceFunction, laws
 from warptheory.fields.laws import Law
 from warptheory.fields.parameters import check_dim
@@ -17,7 +18,7 @@ from warptheory.symbolic.input_fields import GaussianField
 from warptheory.symbolic.values import SUMMED, Index, parameter
 
 
-class Given(ABC):
+class Given(Presented, ABC):
     """What an expectation is conditional on; `E(y[n]**2 | eps.fraction)` reads as in the theory."""
 
     @property
