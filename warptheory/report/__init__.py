@@ -1,5 +1,6 @@
 """What plots and pages are made of: one style, panels of curves, pictures of sampling points, the HTML page."""
 
+from warptheory.core.listing import public_names
 from warptheory.report._page import (
     Columns,
     PageSection,
@@ -43,3 +44,4 @@ __all__ = [
     "table_rows",
     "write_page",
 ]
+__dir__ = public_names(__name__)

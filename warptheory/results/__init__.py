@@ -5,6 +5,7 @@
 2*sigma**2/3
 """
 
+from warptheory.core.listing import public_names
 from warptheory.results._catalogue import get, labels, match
 from warptheory.results._check import check
 from warptheory.results._claims import Case, ClaimPlan, Prepared
@@ -51,3 +52,4 @@ __all__ = [
     "with_estimate",
     "write_points",
 ]
+__dir__ = public_names(__name__)
