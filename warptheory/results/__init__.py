@@ -6,7 +6,7 @@
 """
 
 from warptheory.core.listing import public_names
-from warptheory.results._catalogue import get, labels, match
+from warptheory.results._catalogue import ResultOrLabel, get, labels, match
 from warptheory.results._check import check
 from warptheory.results._claims import Case, ClaimPlan, Prepared
 from warptheory.results._curves import UNIT_INPUT, Curve, CurvePoint, evenly_spaced, with_estimate, write_points
@@ -36,6 +36,7 @@ __all__ = [
     "Quantity",
     "Range",
     "Result",
+    "ResultOrLabel",
     "Setting",
     "check",
     "evenly_spaced",
