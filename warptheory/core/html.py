@@ -7,6 +7,8 @@ it, so that it can be read in the light and in the dark.
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import SupportsFloat
+from xml.etree import ElementTree
 
 from jaxtyping import Float
 from markupsafe import Markup, escape
@@ -14,8 +16,48 @@ from numpy import ndarray
 
 from warptheory.core.text import printable
 
+Numbers = Sequence[SupportsFloat] | Float[ndarray, "N"]
+
 _WIDTH, _HEIGHT, _LEFT, _BELOW, _ABOVE = 260, 160, 46, 30, 22  # of a plot, in CSS pixels, with its margins
 _LONGEST_FORMULA = 1500  # characters of LaTeX; longer ones are folded away
+
+# Of MathML; none that leads anywhere, or runs.
+_ATTRIBUTES = frozenset(
+    [
+        "xmlns",
+        "display",
+        "displaystyle",
+        "scriptlevel",
+        "mathvariant",
+        "form",
+        "fence",
+        "separator",
+        "stretchy",
+        "symmetric",
+        "largeop",
+        "movablelimits",
+        "accent",
+        "accentunder",
+        "linethickness",
+        "lspace",
+        "rspace",
+        "width",
+        "height",
+        "depth",
+        "columnalign",
+        "rowalign",
+        "columnspan",
+        "rowspan",
+        "columnspacing",
+        "rowspacing",
+        "columnlines",
+        "rowlines",
+        "minsize",
+        "maxsize",
+        "notation",
+        "mathsize",
+    ]
+)
 
 _STYLE = Markup("""<style>
 .warptheory { line-height: 1.45; overflow-x: auto; }
@@ -119,10 +161,24 @@ def formula(latex: str, summary: str = "formula") -> Markup:
         latex: the formula in LaTeX.
         summary: what stands in its place where it is very long, and folded away.
     """
+    found = _mathml(latex)
+    return found if len(latex) <= _LONGEST_FORMULA else details(f"{summary} ({len(latex)} characters)", found)
+
+
+def _mathml(latex: str) -> Markup:
+    """Return a formula as MathML, or as it is written where that cannot be made of it, or would not be a formula alone.
+
+    The converter does not escape, so that no character of markup reaches it.
+    """
     from latex2mathml.converter import convert
 
-    found = Markup(convert(latex, display="block"))
-    return found if len(latex) <= _LONGEST_FORMULA else details(f"{summary} ({len(latex)} characters)", found)
+    written = printable(latex).replace("<", r"\lt ").replace(">", r"\gt ")
+    try:
+        found = convert(written, display="block")
+        is_formula = all(_ATTRIBUTES.issuperset(each.attrib) for each in ElementTree.fromstring(found).iter())
+    except Exception:  # whatever the converter raises of what is no LaTeX, and the parser of its outcome
+        is_formula = False
+    return Markup(found) if is_formula else element("code", latex)
 
 
 def card(title: str, subtitle: str, parts: Iterable[object]) -> str:
@@ -137,9 +193,7 @@ def card(title: str, subtitle: str, parts: Iterable[object]) -> str:
     return element("div", joined([_STYLE, element("p", joined(line), _class="title"), *parts]), _class="warptheory")
 
 
-def line_plot(
-    x: Sequence[float] | Float[ndarray, "N"], y: Sequence[float] | Float[ndarray, "N"], *, x_label: str, y_label: str
-) -> Markup:
+def line_plot(x: Numbers, y: Numbers, *, x_label: str, y_label: str) -> Markup:
     """Return a small plot of a line as SVG, in the colour of the text around it.
 
     Args:
@@ -148,35 +202,37 @@ def line_plot(
         x_label: what x is, with its unit.
         y_label: what y is, with its unit.
     """
-    finite = [value for value in y if math.isfinite(value)]
+    places, values = [float(place) for place in x], [float(value) for value in y]
+    finite = [value for value in values if math.isfinite(value)]
     low, high = min([0.0, *finite]), max([0.0, *finite])
     high = high if high > low else low + 1.0
+    first, last = places[0], places[-1]
     right, bottom = _WIDTH - 8, _HEIGHT - _BELOW
 
     def across(value: float) -> float:
-        return _LEFT + (right - _LEFT) * (value - x[0]) / ((x[-1] - x[0]) or 1.0)
+        return _LEFT + (right - _LEFT) * (value - first) / ((last - first) or 1.0)
 
     def down(value: float) -> float:
         return bottom - (bottom - _ABOVE) * (value - low) / (high - low)
 
-    middle = 0.0 if x[0] < 0 < x[-1] else (x[0] + x[-1]) / 2
+    middle = 0.0 if first < 0 < last else (first + last) / 2
     axes = [
         _line(_LEFT, down(0.0), right, down(0.0)),
         _line(across(middle) if middle == 0 else _LEFT, _ABOVE, across(middle) if middle == 0 else _LEFT, bottom),
     ]
     labels = [
-        *(_label(across(value), bottom + 12, f"{value:.3g}") for value in (x[0], middle, x[-1])),
+        *(_label(across(value), bottom + 12, f"{value:.3g}") for value in (first, middle, last)),
         *(_label(_LEFT - 4, down(value) + 4, f"{value:.3g}", "end") for value in dict.fromkeys((low, 0.0, high))),
         _label((_LEFT + right) / 2, _HEIGHT - 4, x_label),
         _label(across(middle) if middle == 0 else _LEFT, 12, y_label, "middle" if middle == 0 else "start"),
     ]
     curve = Markup('<path d="{}" fill="none" stroke="currentColor" stroke-width="1.6"/>').format(
-        _path([(across(a), down(b)) if math.isfinite(b) else None for a, b in zip(x, y, strict=True)])
+        _path([(across(a), down(b)) if math.isfinite(b) else None for a, b in zip(places, values, strict=True)])
     )
     return Markup(
         '<svg role="img" aria-label="{}" xmlns="http://www.w3.org/2000/svg" width="{}" height="{}" viewBox="0 0 {} {}" '
         'font-size="11" fill="currentColor">{}</svg>'
-    ).format(f"{y_label} against {x_label}", _WIDTH, _HEIGHT, _WIDTH, _HEIGHT, joined([*axes, curve, *labels]))
+    ).format(text(f"{y_label} against {x_label}"), _WIDTH, _HEIGHT, _WIDTH, _HEIGHT, joined([*axes, curve, *labels]))
 
 
 def _line(x1: float, y1: float, x2: float, y2: float) -> Markup:
