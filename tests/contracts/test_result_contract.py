@@ -78,7 +78,7 @@ def test_its_card_states_it(result):
     assert result.statement in shown
     assert all(quantity.name in shown for quantity in result.quantities)
     assert [each for each in card.iter() if each.tag.endswith("math")]
-    assert result._repr_latex_() == rf"$\displaystyle {result.latex()}$"
+    assert result._repr_latex_() == rf"$\displaystyle {result.derive().left} = {result.latex()}$"
     derivation = check_shows_itself(result.derive())
     assert len(list(derivation.iter("li"))) == len(result.derive().steps)
 

@@ -1,8 +1,88 @@
-"""How expressions are written as formulas."""
+"""The one writer of formulas: SymPy's expressions in LaTeX, and LaTeX in MathML."""
+
+import re
+from html import escape
+from typing import Any
+from xml.etree import ElementTree
 
 import sympy as sp
+from latex2mathml.converter import convert
+from sympy.printing.latex import LatexPrinter, accepted_latex_functions
+
+from warptheory.core.notation import latex_notation
 
 
-def latex(form: sp.Basic) -> str:
-    """Return an expression in LaTeX."""
-    return str(sp.latex(form))
+class _FormulaPrinter(LatexPrinter):  # type: ignore[misc]  # sympy has no types
+    """SymPy's printer, with names as the theory writes them: E and P upright, ρ_keys, k̂, (x∘φ)[n]."""
+
+    def _hprint_Function(self, name: str) -> str:  # noqa: N802 -- sympy's name
+        base, _, index = name.partition("_")
+        if index.startswith("{") and "\\" not in base:  # an index in LaTeX
+            return f"{latex_notation(base)}_{index}"
+        base = base.rstrip("'′")
+        if base == "root":  # which SymPy takes for a command
+            return r"\operatorname{root}"
+        if base in accepted_latex_functions and "\\" not in name:
+            return rf"\{name}" if base == name else latex_notation(name)
+        is_latex = "\\" in name
+        if not is_latex and (index or len(base) == 1 or not (base.isascii() and base.isalpha())):
+            return latex_notation(name)
+        return str(super()._hprint_Function(name))
+
+    def _print_Symbol(self, symbol: sp.Symbol, style: str = "plain") -> str:  # noqa: N802 -- sympy's name
+        name = symbol.name
+        if name.isascii() and name.replace("_", "").isalnum() and not _is_long_word(name):
+            return str(super()._print_Symbol(symbol, style=style))
+        return name if name.startswith("{") else latex_notation(name)
+
+    def _print_IndexedBase(self, base: sp.IndexedBase) -> str:  # noqa: N802 -- sympy's name
+        shown = self._print(base.label)
+        return rf"\left({shown}\right)" if r"\circ " in shown else str(shown)
+
+
+def _is_long_word(name: str) -> bool:
+    """Whether a symbol's name is a word, whose letters are no product."""
+    base = name.partition("_")[0].rstrip("0123456789")
+    return len(base) > 2 and sp.latex(sp.Symbol(base)) == base
+
+
+def latex(form: Any) -> str:
+    r"""Return a formula in LaTeX.
+
+    Args:
+        form: an expression of SymPy or of the algebra; or a statistic, whose own notation it is: `\operatorname{Var}…`.
+    """
+    own = getattr(form, "latex", None)
+    return str(own()) if callable(own) else str(_FormulaPrinter().doprint(form))
+
+
+def mathml(form: Any) -> str:
+    """Return a formula as a MathML element of its own line, as browsers show it.
+
+    Args:
+        form: as in `latex`, or LaTeX itself; what cannot be converted is shown as it is written.
+    """
+    text = form if isinstance(form, str) else latex(form)
+    # The converter does not escape, so that no character of markup reaches it.
+    written = _BIG_OPERATOR.sub(r"\\\1\\limits", text.replace("<", r"\lt ").replace(">", r"\gt "))
+    try:
+        root = ElementTree.fromstring(convert(written, display="block").replace(_NAMESPACE, ""))
+    except Exception:
+        return f'<math display="block"><mtext>{escape(written)}</mtext></math>'
+    for element in root.iter("mo"):
+        _mend(element)
+    return ElementTree.tostring(root, encoding="unicode", short_empty_elements=False)
+
+
+def _mend(operator: ElementTree.Element) -> None:
+    """Make names and ∞ identifiers, around which there is no space; to the converter they are operators."""
+    name = operator.text or ""
+    if name == "∞" or (name.isascii() and name.isalpha()):
+        operator.tag = "mi"
+        if len(name) == 1 and name != "∞":  # a longer one is upright anyway
+            operator.set("mathvariant", "normal")
+
+
+_NAMESPACE = ' xmlns="http://www.w3.org/1998/Math/MathML"'  # which HTML knows
+# Within brackets the converter sets limits beside sums, unless told otherwise.
+_BIG_OPERATOR = re.compile(r"\\(sum|prod|max|min|sup|inf|lim)(?=\s*[_^])")

@@ -132,7 +132,7 @@ def table(columns: Sequence[Column], rows: Iterable[Sequence[object]]) -> Markup
     ]
     head = element("thead", element("tr", joined(heads)))
     body = element("tbody", Markup("\n").join(lines))
-    return element("div", element("table", Markup("\n").join([head, body])), _class="scroll")
+    return element("div", element("table", Markup("\n").join([head, body])), _class="scroll", tabindex="0")
 
 
 def properties(pairs: Iterable[tuple[str, object]]) -> Markup:
@@ -166,15 +166,11 @@ def formula(latex: str, summary: str = "formula") -> Markup:
 
 
 def _mathml(latex: str) -> Markup:
-    """Return a formula as MathML, or as it is written where that cannot be made of it, or would not be a formula alone.
+    """Return a formula as MathML, or as it is written where that cannot be made of it, or would be more than that."""
+    from warptheory.core.formulas import mathml
 
-    The converter does not escape, so that no character of markup reaches it.
-    """
-    from latex2mathml.converter import convert
-
-    written = printable(latex).replace("<", r"\lt ").replace(">", r"\gt ")
     try:
-        found = convert(written, display="block")
+        found = mathml(printable(latex))
         is_formula = all(_ATTRIBUTES.issuperset(each.attrib) for each in ElementTree.fromstring(found).iter())
     except Exception:  # whatever the converter raises of what is no LaTeX, and the parser of its outcome
         is_formula = False

@@ -147,7 +147,11 @@ def _table_of(points: Points) -> pd.DataFrame:
         several = pd.concat([each.table() for each in several], ignore_index=True)
     axes = sum(name in several for name in ("position0", "position1", "position2"))
     if axes != _AXES:
-        raise ArgumentError("points", expected="positions on two axes, which an image has", received=f"{axes} axes")
+        raise ArgumentError(
+            "points",
+            expected="positions on two axes, which an image has",
+            received=f"{axes} {'axis' if axes == 1 else 'axes'}",
+        )
     return several
 
 

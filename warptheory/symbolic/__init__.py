@@ -13,6 +13,7 @@ Closed forms are written with functionals of the kernel k, functions of the frac
 
 from warptheory import kernels
 from warptheory.core.errors import ArgumentError
+from warptheory.core.formulas import latex, mathml
 from warptheory.core.listing import public_names
 from warptheory.kernels import Kernel
 from warptheory.symbolic._deep_stacks import AfterLayers
@@ -23,7 +24,6 @@ from warptheory.symbolic._terms import NotReducible
 from warptheory.symbolic._waves import SpectralForm
 from warptheory.symbolic.composition import ComposedField, compose
 from warptheory.symbolic.evaluation import evaluate
-from warptheory.symbolic.formulas import latex, mathml
 from warptheory.symbolic.input_fields import DEVIATION, MEAN, Field, GaussianField, IIDField, InputField
 from warptheory.symbolic.moments import (
     Cov,

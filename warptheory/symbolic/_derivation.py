@@ -5,11 +5,10 @@ from dataclasses import dataclass
 
 import sympy as sp
 
-from warptheory.core import html
+from warptheory.core import formulas, html
+from warptheory.core.notation import latex_notation
 from warptheory.core.presented import Presented, brief
 from warptheory.core.text import shortened
-from warptheory.symbolic import formulas
-from warptheory.symbolic.notation import latex_notation
 
 
 @dataclass(frozen=True)
@@ -96,7 +95,7 @@ class Derivation(Presented):
         return f"of {self.statistic}"
 
     def _card(self) -> Iterable[object]:
-        yield html.formula(self.steps[-1].latex(), "the closed form")
+        yield html.formula(f"{self.left} = {self.steps[-1].latex()}", "the closed form")
         if self.result.is_Rational and not self.result.is_Integer:
             yield html.element("p", f"= {float(self.result):.10g}")
         steps = (

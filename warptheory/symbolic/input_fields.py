@@ -2,7 +2,7 @@
 
 import operator
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -10,7 +10,7 @@ import sympy as sp
 
 from warptheory.core.errors import ArgumentError
 from warptheory.core.expressions import check_name, expression
-from warptheory.core.presented import Presented
+from warptheory.core.presented import Presented, brief, field_values
 from warptheory.fields import CovarianceFunction, laws
 from warptheory.symbolic.values import Argument, Index, RandomAtom, as_index, as_position, parameter
 
@@ -112,6 +112,9 @@ class InputField(Field):
 
     def __getitem__(self, index: Any) -> "PixelValue":
         return PixelValue(self, as_index(index))
+
+    def _parts(self) -> Iterable[str]:
+        return (f"{name}={brief(value)}" for name, value in field_values(self) if value is not None)
 
 
 @dataclass(frozen=True)
