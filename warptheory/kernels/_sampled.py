@@ -16,7 +16,7 @@ def sampled(form: sp.Expr, symbol: sp.Symbol, places: Float[ndarray, "N"]) -> Fl
     """Return the values of an expression of one symbol at places, shape (N,)."""
     function = _compiled(form, symbol)
     with np.errstate(all="ignore"):  # of the branches that do not hold at a place
-        return np.zeros(places.shape) + function(places)
+        return np.asarray(np.zeros(places.shape) + function(places))
 
 
 def transformed(form: sp.Expr, symbol: sp.Symbol, reach: int, frequencies: Float[ndarray, "N"]) -> Float[ndarray, "N"]:

@@ -147,12 +147,14 @@ def _table_of(points: Points) -> pd.DataFrame:
         several = pd.concat([each.table() for each in several], ignore_index=True)
     axes = sum(name in several for name in ("position0", "position1", "position2"))
     if axes != _AXES:
-        raise ArgumentError(
-            "points",
-            expected="positions on two axes, which an image has",
-            received=f"{axes} {'axis' if axes == 1 else 'axes'}",
-        )
+        expected = "positions on two axes, which an image has"
+        raise ArgumentError("points", expected=expected, received=counted_axes(axes))
     return several
+
+
+def counted_axes(count: int) -> str:
+    """Return how many axes there are, in words."""
+    return f"{count} {'axis' if count == 1 else 'axes'}"
 
 
 def sampling_handles(*, has_field: bool) -> list[Line2D]:
@@ -219,18 +221,19 @@ def plot_offset_field(
     Raises:
         ArgumentError: another shape, a layer of another number of axes, or no such field.
     """
-    if isinstance(offsets, LayerOffsets):
-        number = chosen_field(offsets, field)
-        title = title or field_title(offsets, number)
-        offsets = offsets.offsets[number]
+    drawn = offsets
+    if isinstance(drawn, LayerOffsets):
+        number = chosen_field(drawn, field)
+        title = title or field_title(drawn, number)
+        drawn = drawn.offsets[number]
     elif field is not None:
         raise ArgumentError("field", expected="None for an array, which is one field", received=field)
     with house_style():
         figure = Figure(figsize=(7.2, 2.9), layout="constrained")
         arrows, colours, wheel = figure.subplots(1, 3, width_ratios=(1, 1, 0.4))
-        factor = draw_offset_arrows(arrows, offsets)
+        factor = draw_offset_arrows(arrows, drawn)
         arrows.set_title("to scale" if factor == 1 else f"arrows {factor:g} times as long")
-        longest = draw_offset_colours(colours, offsets)
+        longest = draw_offset_colours(colours, drawn)
         colours.set_title("direction and length")
         draw_colour_wheel(wheel, longest)
         if title:
@@ -243,7 +246,7 @@ def chosen_field(layer: LayerOffsets, field: int | None) -> int:
     count, dim = layer.offsets.shape[:2]
     if dim != _AXES:
         expected = "a layer that moves along two axes, rows and columns"
-        raise ArgumentError("offsets", expected=expected, received=f"{dim} {'axis' if dim == 1 else 'axes'}")
+        raise ArgumentError("offsets", expected=expected, received=counted_axes(dim))
     if field is not None:
         check_integer("field", field, least=0, most=count - 1)
         return field

@@ -184,8 +184,10 @@ class Monitor(Presented):
     def latest(self) -> pd.DataFrame:
         """Return the rows of the table that belong to the last recorded step, of training if there was any."""
         found = self._table.frame()
-        in_mode = found[found["training"]] if found["training"].any() else found
-        return in_mode[in_mode["step"] == in_mode["step"].max()]
+        in_mode = found["training"] == bool(found["training"].any())
+        last = found["step"] == found["step"][in_mode].max()
+        rows: pd.DataFrame = found[in_mode & last]
+        return rows
 
     # ---- how it shows itself
 
