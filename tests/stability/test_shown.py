@@ -46,7 +46,7 @@ def test_the_monitor_shows_its_last_step_and_its_alarms(watched):
     assert "fold fraction (share of pixels)" in shown
     last = watched.table().iloc[-1]
     assert f"{last['offset_deviation']:.3g}" in shown
-    titles = {each.get("title") for each in card.iter("th")}
+    titles = {each.get("title") for each in card.iter("span")}
     assert attributes(LayerStatistics)["slope_deviation"] in titles
     assert watched.alarms
     assert all(told in shown for told in watched.alarms)
@@ -62,6 +62,17 @@ def test_the_monitor_as_text(watched):
     (deviation,) = (line for line in lines if line.startswith("offset deviation (pixels)"))
     assert deviation.split()[-1] == f"{watched.table().iloc[-1]['offset_deviation']:.3g}"
     assert [line[2:] for line in lines if line.startswith("! ")] == list(watched.alarms)
+
+
+def test_many_operations_have_a_line_each():
+    model = nn.Sequential(*(operators.SelfWarp2d(2) for _ in range(6)))
+    with stability.monitor(model, interval=1) as monitor:
+        model(torch.randn(1, 2, 6, 6)).sum().backward()
+    card = check_shows_itself(monitor)
+    first = next(card.iter("tbody"))
+    assert [line.find("td").text for line in first] == ["0", "1", "2", "3", "4", "5"]
+    titles = {head.text: head.get("title") for head in card.iter("th")}
+    assert titles["fold fraction (share of pixels)"] == attributes(LayerStatistics)["fold_fraction"]
 
 
 def test_a_monitor_without_records_says_so():

@@ -19,6 +19,7 @@ from warptheory.core.text import printable
 Numbers = Sequence[SupportsFloat] | Float[ndarray, "N"]
 
 _WIDTH, _HEIGHT, _LEFT, _BELOW, _ABOVE = 260, 160, 46, 30, 22  # of a plot, in CSS pixels, with its margins
+_LINE = 12  # height of a line of text
 _LONGEST_FORMULA = 1500  # characters of LaTeX; longer ones are folded away
 
 # Of MathML; none that leads anywhere, or runs.
@@ -216,9 +217,12 @@ def line_plot(x: Numbers, y: Numbers, *, x_label: str, y_label: str) -> Markup:
         _line(_LEFT, down(0.0), right, down(0.0)),
         _line(across(middle) if middle == 0 else _LEFT, _ABOVE, across(middle) if middle == 0 else _LEFT, bottom),
     ]
+    heights = [0.0, *(value for value in (low, high) if abs(down(value) - down(0.0)) > _LINE)]
     labels = [
-        *(_label(across(value), bottom + 12, f"{value:.3g}") for value in (first, middle, last)),
-        *(_label(_LEFT - 4, down(value) + 4, f"{value:.3g}", "end") for value in dict.fromkeys((low, 0.0, high))),
+        _label(across(first), bottom + 12, f"{first:.3g}"),
+        _label(across(middle), bottom + 12, f"{middle:.3g}"),
+        _label(across(last) + 6, bottom + 12, f"{last:.3g}", "end"),
+        *(_label(_LEFT - 4, down(value) + 4, f"{value:.3g}", "end") for value in heights),
         _label((_LEFT + right) / 2, _HEIGHT - 4, x_label),
         _label(across(middle) if middle == 0 else _LEFT, 12, y_label, "middle" if middle == 0 else "start"),
     ]

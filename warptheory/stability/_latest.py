@@ -1,7 +1,7 @@
 """The rows of one step, as they are shown: a line for each operation, units in the headings."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import pandas as pd
 from markupsafe import Markup
@@ -10,14 +10,24 @@ from warptheory.core import html
 from warptheory.core.text import one_line
 from warptheory.stability._layer_statistics import StatisticsColumn, statistics_columns
 
+_FEW = 4  # operations that are shown side by side
 _WIDTH = 100  # characters of a line of text
 
 
 def latest_as_html(rows: pd.DataFrame) -> Markup:
-    """Return the rows of one step as an HTML table."""
+    """Return the rows of one step as an HTML table: a line for each operation, or a column where they are few."""
     shown = list(_shown())
+    if len(rows) <= _FEW:
+        return _side_by_side(rows, shown[1:])
     columns = [html.Column(each.head, is_text=not each.unit, meaning=each.meaning) for each in shown]
     return html.table(columns, [[_cell(row[each.name]) for each in shown] for _, row in rows.iterrows()])
+
+
+def _side_by_side(rows: pd.DataFrame, shown: Sequence[StatisticsColumn]) -> Markup:
+    columns = [html.Column("", is_text=True), *(html.Column(_cell(layer)) for layer in rows["layer"])]
+    heads = [html.element("span", each.head, title=each.meaning) for each in shown]
+    lines = ([_cell(value) for value in rows[each.name]] for each in shown)
+    return html.table(columns, [[head, *line] for head, line in zip(heads, lines, strict=True)])
 
 
 def latest_as_text(rows: pd.DataFrame) -> str:
