@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from tests.cards import check_shows_itself, text_of
-from warptheory.montecarlo import Claim, Estimate, Verdict
+from warptheory.montecarlo import Claim, Estimate, Verdict, summarise
 from warptheory.symbolic import IIDField, OffsetField, Variance, warp
 
 HOSTILE = "<script>alert(1)</script>\x1b[31m" * 5
@@ -51,3 +51,9 @@ def test_an_estimate_shows_its_error():
     assert "no: the limit on the work came first" in shown
     assert math.isclose(estimate.value, 0.5)
     assert repr(estimate).startswith("Estimate(0.5, stderr=0.01, n=100, ")
+
+
+def test_a_summary_is_short():
+    summary = summarise(CLAIM.experiment, CLAIM.values, rows=64)
+    check_shows_itself(summary)
+    check_shows_itself(summary.moments)

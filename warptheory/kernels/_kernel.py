@@ -13,7 +13,7 @@ from warptheory.core.checks import check_integer
 from warptheory.core.errors import ArgumentError
 from warptheory.core.expressions import real
 from warptheory.core.formulas import latex
-from warptheory.core.presented import Presented
+from warptheory.core.presented import Presented, brief
 from warptheory.core.text import definition
 from warptheory.kernels._periodic import FRACTION, NoClosedFormError, PeriodicFunction
 from warptheory.kernels._pieces import POSITION
@@ -198,7 +198,7 @@ class Kernel(Presented, ABC):
 
 
 @dataclass(frozen=True)
-class Functionals:
+class Functionals(Presented):
     """The numbers and functions of one axis through which a kernel enters every second-order result.
 
     Attributes:
@@ -216,6 +216,20 @@ class Functionals:
     delta_bar: sp.Expr
     kappa4: sp.Expr
     autocorrelation: sp.Expr
+
+    def _parts(self) -> Iterable[str]:
+        return (f"{name}={brief(getattr(self, name), 24)}" for name in ("rho_bar", "delta_bar", "kappa4"))
+
+    def _card(self) -> Iterable[object]:
+        for left, form in (
+            (r"\rho(f)", self.rho),
+            (r"\delta(f)", self.delta),
+            (r"\bar\rho", self.rho_bar),
+            (r"\bar\delta", self.delta_bar),
+            (r"\kappa_4", self.kappa4),
+            (r"a_k(\Delta)", self.autocorrelation),
+        ):
+            yield html.formula(f"{left} = {latex(form)}")
 
     @property
     def are_exact(self) -> bool:
