@@ -25,5 +25,5 @@ def test_without_a_test():
 
 
 def test_runs_and_steps():
-    check_shows_itself(TrainingRun("resnet20", "digits", TrainingSettings()))
+    check_shows_itself(TrainingRun("resnet20", "digits", TrainingSettings(steps=1)))
     check_shows_itself(history(0.5)[-1])
