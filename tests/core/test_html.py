@@ -7,8 +7,9 @@ import pytest
 
 from tests.cards import check_html, check_shows_itself, text_of
 from warptheory.core import html
+from warptheory.core.definition import attributes, definition, identity
 from warptheory.core.presented import Presented, brief
-from warptheory.core.text import attributes, definition, identity, shortened
+from warptheory.core.text import shortened
 
 HOSTILE = "<script>alert('x')</script>\u202e\x1b[31m\" onload=\"x"
 

@@ -9,7 +9,7 @@ from torch import nn
 
 from tests.cards import check_html, check_line, check_shows_itself, text_of
 from warptheory import operators, stability
-from warptheory.core.text import attributes
+from warptheory.core.definition import attributes
 from warptheory.stability import LayerStatistics
 
 HOSTILE = "<script>alert(1)</script>"

@@ -11,7 +11,8 @@ from typing import Any
 from markupsafe import Markup
 
 from warptheory.core import html
-from warptheory.core.text import attributes, one_line, shortened
+from warptheory.core.definition import attributes
+from warptheory.core.text import one_line, shortened
 
 LONGEST_LINE = 119
 _LONGEST_PART = 60

@@ -10,11 +10,11 @@ import sympy as sp
 
 from warptheory.core import html
 from warptheory.core.checks import check_integer
+from warptheory.core.definition import definition
 from warptheory.core.errors import ArgumentError
 from warptheory.core.expressions import real
 from warptheory.core.formulas import latex
 from warptheory.core.presented import Presented, brief
-from warptheory.core.text import definition
 from warptheory.kernels._periodic import FRACTION, NoClosedFormError, PeriodicFunction
 from warptheory.kernels._pieces import POSITION
 from warptheory.kernels._sampled import sampled, transformed

@@ -15,9 +15,9 @@ from torch import Tensor
 
 from warptheory.core.allocator import keep_freed_memory
 from warptheory.core.checks import check_integer
+from warptheory.core.definition import identity
 from warptheory.core.errors import ArgumentError, WarpTheoryError
 from warptheory.core.streams import Stream
-from warptheory.core.text import identity
 from warptheory.montecarlo._experiment import Experiment
 from warptheory.montecarlo._moments import Moments
 from warptheory.montecarlo._variance_reduction import reduced

@@ -10,8 +10,9 @@ from typing import Any, Unpack
 from warptheory.core import records
 from warptheory.core.cache import DERIVATION_ROOMS, source_digest
 from warptheory.core.checks import check_flag, check_integer
+from warptheory.core.definition import definition
 from warptheory.core.errors import ArgumentError
-from warptheory.core.text import definition, shown
+from warptheory.core.text import shown
 from warptheory.montecarlo._campaign import Outcome
 from warptheory.montecarlo._chunks import text_of
 from warptheory.montecarlo._estimate import DEFAULT_MAX_ELEMENTS, check_device

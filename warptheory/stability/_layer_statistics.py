@@ -11,8 +11,8 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from warptheory.core import html
+from warptheory.core.definition import attributes
 from warptheory.core.presented import Presented, brief
-from warptheory.core.text import attributes
 from warptheory.stability._parameter_gradients import GradientMoments, ParameterGradient
 from warptheory.stability._sampling._call import CallSite
 from warptheory.stability._sampling._gradients import PendingGradients

@@ -16,8 +16,8 @@ import numpy as np
 import sympy as sp
 from numpy import ndarray
 
+from warptheory.core.definition import identity
 from warptheory.core.expressions import as_argument
-from warptheory.core.text import identity
 from warptheory.kernels import POSITION, Kernel, NoClosedFormError, PeriodicFunction
 from warptheory.symbolic._display import Displayed, written
 from warptheory.symbolic.offset_fields import OffsetField

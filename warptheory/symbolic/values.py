@@ -7,9 +7,9 @@ from typing import Any, Generic, TypeVar, overload
 
 import sympy as sp
 
+from warptheory.core.definition import identity
 from warptheory.core.errors import ArgumentError
 from warptheory.core.expressions import expression, real
-from warptheory.core.text import identity
 from warptheory.symbolic._display import Displayed
 
 Index = tuple[sp.Expr, ...]

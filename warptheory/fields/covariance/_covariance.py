@@ -26,11 +26,12 @@ from torch import Tensor
 
 from warptheory.core import html
 from warptheory.core.checks import check_integer, check_number
+from warptheory.core.definition import definition
 from warptheory.core.errors import ArgumentError
 from warptheory.core.expressions import check_symbols, expression, number
 from warptheory.core.formulas import latex
 from warptheory.core.presented import LONGEST_LINE, Presented, brief, field_values, fields_table
-from warptheory.core.text import definition, shortened, shown
+from warptheory.core.text import shortened, shown
 from warptheory.fields.offset_mean import mean_over_offset
 from warptheory.fields.parameters import check_spread, symbols_in, with_numbers
 from warptheory.fields.radial_transforms import norm, transform
