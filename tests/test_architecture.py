@@ -332,5 +332,5 @@ def test_top_level_of_the_repository():
         pytest.skip("not a git checkout")
     top = {line.split("/")[0] for line in listed.stdout.splitlines()}
     allowed = {"pyproject.toml", "constraints.txt", "README.md", "LICENSE", "Makefile", ".gitignore", ".ci"}
-    allowed |= {"CONTRIBUTING.md", "warptheory", "tests", "paper_repro", "benchmarks", "typings"}
+    allowed |= {"CONTRIBUTING.md", "warptheory", "tests", "paper_repro", "benchmarks", "typings", "docs"}
     assert top <= allowed, top - allowed

@@ -15,6 +15,8 @@ Imports point downwards only.
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from warptheory.core.listing import public_names
+
 if TYPE_CHECKING:
     from warptheory import (
         fields,
@@ -67,6 +69,7 @@ __all__ = [
     "warp_matrix",
     "warping",
 ]
+__dir__ = public_names(__name__)
 
 
 def __getattr__(name: str) -> Any:
@@ -78,7 +81,3 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(f"module 'warptheory' has no attribute {name!r}")
     globals()[name] = found  # asked once: the next access does not come here
     return found
-
-
-def __dir__() -> list[str]:
-    return sorted(__all__)

@@ -13,6 +13,7 @@ import sympy as sp
 import torch
 from scipy import integrate, stats
 
+from tests.cards import check_shows_itself, text_of
 from warptheory.core.errors import ArgumentError
 from warptheory.core.streams import Stream
 from warptheory.fields import covariance, radial_transforms
@@ -258,6 +259,19 @@ WRONG_RADIAL = {
 
 def names_of(checks):
     return pytest.mark.parametrize("check", checks, ids=lambda check: check.__name__)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_it_shows_itself(name):
+    """By a line, and by formula, plot of C(r), and parameters; one with symbols has no plot."""
+    model = covariance.get(name)()
+    card = check_shows_itself(model)
+    kinds = [each.tag.rpartition("}")[2] for each in card.iter()]
+    assert (kinds.count("math"), kinds.count("svg")) == (1, 1)
+    assert repr(model).startswith(f"{type(model).__name__}(")
+    symbolic = check_shows_itself(covariance.get(name)(variance=sp.Symbol("v", positive=True)))
+    assert not list(symbolic.iter("{http://www.w3.org/2000/svg}svg"))
+    assert "v" in text_of(symbolic)
 
 
 @pytest.mark.parametrize("dim", [1, 2, 3])

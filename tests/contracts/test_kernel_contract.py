@@ -15,6 +15,7 @@ import sympy as sp
 import torch
 from scipy import integrate
 
+from tests.cards import check_shows_itself, text_of
 from warptheory import kernels
 from warptheory.core.catalogue import load_entry
 from warptheory.core.errors import ArgumentError
@@ -64,6 +65,16 @@ def kernel(request):
 @pytest.fixture(params=DECAYING)
 def decaying(request):
     return kernels.get(request.param)
+
+
+def test_it_shows_itself(kernel):
+    """By a line, and by formula, plots of k and of its spectrum, and properties."""
+    card = check_shows_itself(kernel)
+    kinds = [each.tag.rpartition("}")[2] for each in card.iter()]
+    assert (kinds.count("math"), kinds.count("svg")) == (1, 2)
+    assert repr(kernel.name) in repr(kernel)
+    assert kernel.source in text_of(card)
+    assert kernel._repr_latex_().startswith(r"$\displaystyle k(u) = ")
 
 
 def test_every_entry_with_parameters_has_a_variant():

@@ -8,6 +8,7 @@ import pytest
 import sympy as sp
 from scipy import integrate, stats
 
+from tests.cards import check_shows_itself, text_of
 from tests.contracts.reference_laws import Quadrature, reference
 from warptheory import kernels
 from warptheory.core.errors import ArgumentError
@@ -177,6 +178,15 @@ WRONG = {
     moments_of_fields: replace(LAPLACE, draw=lambda generator, shape: 1.05 * generator.laplace(size=shape)),
     averages_of_tap_sums: replace(LAPLACE, canonical=laws.get("normal").canonical),
 }
+
+
+@pytest.mark.parametrize("name", laws.names())
+def test_it_shows_itself(name):
+    law = laws.get(name)
+    card = check_shows_itself(law)
+    assert name in repr(law)
+    assert law.source in text_of(card)
+    assert law._repr_latex_().startswith(r"$\displaystyle E e^{i t X} = ")
 
 
 @pytest.mark.parametrize("check", WRONG, ids=lambda check: check.__name__)

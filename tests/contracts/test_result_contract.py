@@ -17,6 +17,7 @@ import sympy as sp
 import torch
 
 import warptheory as wt
+from tests.cards import check_line, check_shows_itself, text_of
 from tests.simulated import check_simulation, covering
 from warptheory import kernels, montecarlo, results
 from warptheory.results import Quantity, Range, Result, Setting
@@ -54,6 +55,32 @@ MOST_INPUTS = 10**4
 
 # Half-width of uniform offsets, in pixels, from which on a limit is approached as 1/aᵈ.
 WIDE_ENOUGH = 16.0
+
+
+# --- how it shows itself ----------------------------------------------------------------------------------------------
+
+# Cards hold the closed form, which some results take seconds to derive.
+SHOWN = RESULTS[::9]
+
+
+@pytest.mark.parametrize("result", RESULTS, ids=lambda result: result.label)
+def test_its_line_is_short(result):
+    check_line(result)
+    assert repr(result).startswith(f"Result({result.label!r}, ")
+    for quantity in result.quantities:
+        check_line(quantity)
+
+
+@pytest.mark.parametrize("result", SHOWN, ids=lambda result: result.label)
+def test_its_card_states_it(result):
+    card = check_shows_itself(result)
+    shown = text_of(card)
+    assert result.statement in shown
+    assert all(quantity.name in shown for quantity in result.quantities)
+    assert [each for each in card.iter() if each.tag.endswith("math")]
+    assert result._repr_latex_() == rf"$\displaystyle {result.derive().left} = {result.latex()}$"
+    derivation = check_shows_itself(result.derive())
+    assert len(list(derivation.iter("li"))) == len(result.derive().steps)
 
 
 # --- the statement -------------------------------------------------------------------------------------------------

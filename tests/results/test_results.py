@@ -156,7 +156,7 @@ def test_check_returns_one_row_per_claim():
 @pytest.mark.parametrize(
     ("asked", "message"),
     [
-        ({"chosen": ["A4"]}, r"^chosen: expected results, such as results.match\(\['A4'\]\), got 'A4'"),
+        ({"chosen": [4]}, "^result: expected one of A0, .*, got 4"),
         ({"profile": "full"}, "^profile: expected a Profile, such as .*, got 'full'"),
         ({"workers": 1.5}, "^workers: expected a positive integer"),
         ({"seed": 1.5}, "^seed: expected an integer ≥ 0"),

@@ -253,8 +253,6 @@ def test_a_grid_is_a_mapping_by_names(over, as_users_call):
 
 
 @pytest.mark.usefixtures("as_users_call")
-def test_patterns_are_several():
-    with pytest.raises(ArgumentError, match="^patterns: expected a list"):
-        results.match("A4")
+def test_a_pattern_is_text():
     with pytest.raises(UnknownNameError, match="^result: expected one of .*, got None"):
         results.match([None])

@@ -16,9 +16,11 @@ import typer
 from warptheory import __version__
 from warptheory.core.catalogue import entry_modules
 from warptheory.core.errors import ArgumentError, WarpTheoryError
+from warptheory.core.listing import public_names
 from warptheory.core.text import one_line
 
 __all__ = ["build_app", "main"]
+__dir__ = public_names(__name__)
 
 
 # What torch says of tensors that cannot be: larger than the memory, or than any number of bytes.

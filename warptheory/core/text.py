@@ -24,6 +24,14 @@ def one_line(text: str) -> str:
     return printable(" ".join(filter(None, map(str.strip, text.split("\n")))), keep="")
 
 
+def shortened(text: str, most: int) -> str:
+    """Return a text of at most so many characters: what is over is left out of its middle, and an ellipsis says so."""
+    if len(text) <= most:
+        return text
+    end = (most - 1) // 3
+    return f"{text[: most - 1 - end]}…{text[len(text) - end :]}"
+
+
 def shown(value: Any) -> str:
     """Return how Python writes a value, for a message: cut where that is long, and never an error."""
     try:

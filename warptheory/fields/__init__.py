@@ -6,6 +6,7 @@ The covariances are entries, found in their folder when they are named: `fields.
 
 from typing import Any
 
+from warptheory.core.listing import public_names
 from warptheory.fields import covariance, laws, photographs
 from warptheory.fields.covariance import CovarianceFunction
 from warptheory.fields.iid import IID
@@ -25,6 +26,7 @@ __all__ = [
     "laws",
     "photographs",
 ]
+__dir__ = public_names(__name__, covariance.class_names)
 
 
 def __getattr__(name: str) -> Any:
@@ -32,7 +34,3 @@ def __getattr__(name: str) -> Any:
     if name not in entries:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return covariance.get(entries[name])
-
-
-def __dir__() -> list[str]:
-    return sorted([*__all__, *covariance.class_names()])

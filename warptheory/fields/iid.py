@@ -14,6 +14,7 @@ from torch import Tensor
 
 from warptheory.core.checks import check_fits, check_integer
 from warptheory.core.errors import ArgumentError
+from warptheory.core.presented import Presented
 from warptheory.core.text import shown
 from warptheory.fields import laws
 from warptheory.fields.laws import Law
@@ -25,7 +26,7 @@ def _standardised(law: str | Law, mean: Hashable, deviation: Hashable) -> Law:
 
 
 @dataclass(frozen=True)
-class IID:
+class IID(Presented):
     """A field of independent pixels with one law, given mean and standard deviation.
 
     Attributes:

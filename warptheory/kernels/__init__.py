@@ -31,6 +31,7 @@ from typing import TYPE_CHECKING, Any
 
 from warptheory.core.catalogue import Catalogue
 from warptheory.core.errors import ArgumentError
+from warptheory.core.listing import public_names
 from warptheory.kernels._cardinal import CardinalSpline
 from warptheory.kernels._error_kernel import error_kernel
 from warptheory.kernels._kernel import FREQUENCY, SHIFT, Functionals, Kernel
@@ -68,6 +69,7 @@ __all__ = [
     "tap_weights",
     "taps_of",
 ]
+__dir__ = public_names(__name__)
 
 
 _CATALOGUE = Catalogue[Callable[..., Kernel]](__name__, "kernel")

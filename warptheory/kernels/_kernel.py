@@ -1,20 +1,29 @@
 """What an interpolation kernel offers; every kind of kernel derives it from its own definition."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
 
+import numpy as np
 import sympy as sp
 
+from warptheory.core import html
 from warptheory.core.checks import check_integer
+from warptheory.core.definition import definition
 from warptheory.core.errors import ArgumentError
 from warptheory.core.expressions import real
+from warptheory.core.formulas import latex
+from warptheory.core.presented import Presented, brief
 from warptheory.kernels._periodic import FRACTION, NoClosedFormError, PeriodicFunction
 from warptheory.kernels._pieces import POSITION
+from warptheory.kernels._sampled import sampled, transformed
 
 FREQUENCY = sp.Symbol("omega", real=True)
 SHIFT = sp.Symbol("Delta", real=True)
+
+_PLOTTED = 4  # pixels on each side of a plot, at most
+_REPRODUCES = {-1: "not even constants", 0: "constants", 1: "straight lines"}
 
 
 def check_orders(orders: Sequence[int]) -> tuple[int, ...]:
@@ -28,7 +37,7 @@ def check_orders(orders: Sequence[int]) -> tuple[int, ...]:
     return tuple(sorted(check_integer("orders", order, least=0) for order in orders))
 
 
-class Kernel(ABC):
+class Kernel(Presented, ABC):
     """An interpolation kernel k(u), u in pixels; a d-dimensional kernel is ∏ k(uᵢ).
 
     Kernels are values: hashable, and equal when their definitions are.
@@ -141,15 +150,55 @@ class Kernel(ABC):
 
     @cached_property
     def _text(self) -> str:
-        return repr(self)
+        return definition(self)
 
     def __str__(self) -> str:
         # The whole definition: expressions identify a kernel by this text, and ask for it often.
         return self._text
 
+    def _parts(self) -> Iterable[str]:
+        return [repr(self.name), f"reproduces={self.reproduces}"]
+
+    def _subtitle(self) -> str:
+        return self.name
+
+    def _card(self) -> Iterable[object]:
+        form = self.value()
+        yield html.formula(rf"k(u) = {latex(form)}", "the formula of k(u)")
+        yield from self._plots(form)
+        yield html.properties(
+            [
+                ("support", self._extent),
+                ("pixels that a position reads", len(self.taps) if self.is_compact else "all of the axis"),
+                ("reproduces", _REPRODUCES.get(self.reproduces, f"polynomials up to degree {self.reproduces}")),
+                ("ρ̄ = ∫ k², what is left of the variance of white input", f"{float(self.tap_sum((0, 0)).mean()):.6g}"),
+                ("prefilter", "yes: coefficients are read, not pixels" if self.prefilter else ""),
+                ("source", self.source),
+            ]
+        )
+
+    @property
+    def _extent(self) -> str:
+        """Where k is not zero, or hardly, as text."""
+        return "all of the axis" if self.reach is None else f"|u| < {self.reach} pixels (beyond, |k| < 2⁻⁵³)"
+
+    def _plots(self, form: sp.Expr) -> Iterable[object]:
+        """Return a plot of k, and one of its spectrum up to twice the Nyquist frequency."""
+        edge = min(self.reach or _PLOTTED, _PLOTTED)
+        places, frequencies = np.linspace(-edge, edge, 241), np.linspace(0, 2 * np.pi, 161)
+        yield html.line_plot(places, sampled(form, POSITION, places), x_label="u (pixels)", y_label="k(u)")
+        if self.reach is None:
+            spectrum = np.abs(sampled(self.spectrum, FREQUENCY, frequencies))
+        else:
+            spectrum = transformed(form, POSITION, self.reach, frequencies)
+        yield html.line_plot(frequencies / np.pi, spectrum, x_label="ω/π (per pixel; Nyquist at 1)", y_label="|k̂(ω)|")
+
+    def _repr_latex_(self) -> str:
+        return rf"$\displaystyle k(u) = {latex(self.value())}$"
+
 
 @dataclass(frozen=True)
-class Functionals:
+class Functionals(Presented):
     """The numbers and functions of one axis through which a kernel enters every second-order result.
 
     Attributes:
@@ -167,6 +216,20 @@ class Functionals:
     delta_bar: sp.Expr
     kappa4: sp.Expr
     autocorrelation: sp.Expr
+
+    def _parts(self) -> Iterable[str]:
+        return (f"{name}={brief(getattr(self, name), 24)}" for name in ("rho_bar", "delta_bar", "kappa4"))
+
+    def _card(self) -> Iterable[object]:
+        for left, form in (
+            (r"\rho(f)", self.rho),
+            (r"\delta(f)", self.delta),
+            (r"\bar\rho", self.rho_bar),
+            (r"\bar\delta", self.delta_bar),
+            (r"\kappa_4", self.kappa4),
+            (r"a_k(\Delta)", self.autocorrelation),
+        ):
+            yield html.formula(f"{left} = {latex(form)}")
 
     @property
     def are_exact(self) -> bool:

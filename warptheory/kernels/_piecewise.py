@@ -78,6 +78,10 @@ class PiecewiseKernel(Kernel):
         """Number of pixels beyond which k is zero."""
         return max(map(abs, self.taps)) + 1
 
+    @property
+    def _extent(self) -> str:
+        return f"{self.pieces[0].lower} ≤ u < {self.pieces[-1].upper} pixels"
+
     def value(self, position: sp.Expr = POSITION, order: int = 0) -> sp.Expr:
         """Return k⁽ᵒʳᵈᵉʳ⁾(position) as a sympy expression; arguments as in `Kernel`."""
         return at_position(self._derived(order), real("position", position))

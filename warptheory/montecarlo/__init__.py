@@ -1,5 +1,6 @@
 """Monte Carlo: estimates with standard errors, and verdicts with power; knows no theorem."""
 
+from warptheory.core.listing import public_names
 from warptheory.montecarlo._campaign import Campaign, Job, Outcome
 from warptheory.montecarlo._chunks import ChunkError, NotFiniteError
 from warptheory.montecarlo._conditional import ConditionalSimulation
@@ -82,3 +83,4 @@ __all__ = [
     "what_runs",
     "workers",
 ]
+__dir__ = public_names(__name__)

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from warptheory.core.allocator import keep_freed_memory
 from warptheory.core.checks import check_integer
+from warptheory.core.definition import identity
 from warptheory.core.errors import ArgumentError, WarpTheoryError
 from warptheory.core.streams import Stream
 from warptheory.montecarlo._experiment import Experiment
@@ -177,7 +178,7 @@ def told(error: BaseException) -> str:
 
 def text_of(experiment: object) -> str:
     """Return the text of an experiment, which is the same in every process: addresses in memory are taken out."""
-    return re.sub(r" at 0x[0-9a-fA-F]+", "", str(experiment))
+    return re.sub(r" at 0x[0-9a-fA-F]+", "", identity(experiment))
 
 
 def experiment_of(

@@ -1,16 +1,18 @@
 """Estimation to a requested precision, chunk by chunk, each chunk from its own random stream."""
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol, runtime_checkable
 
 import numpy as np
 import torch
 
+from warptheory.core import html
 from warptheory.core.checks import as_float, check_integer
 from warptheory.core.errors import ArgumentError, WarpTheoryError
-from warptheory.core.text import printable, shown
+from warptheory.core.presented import Presented
+from warptheory.core.text import printable, shortened, shown
 from warptheory.montecarlo._chunks import (
     FEWEST_CHUNKS,
     Batch,
@@ -50,7 +52,7 @@ class EstimateError(WarpTheoryError):
 
 
 @dataclass(frozen=True)
-class Estimate:
+class Estimate(Presented):
     """The mean of an experiment.
 
     Attributes:
@@ -82,6 +84,23 @@ class Estimate:
         limit = "" if self.reached else "short of the precision, "
         found = f"{self.value:.6g} ± {self.stderr:.1g} ({zero}{limit}n = {self.n}, seed {self.seed})"
         return printable(f"{self.label}: {found}")
+
+    def _parts(self) -> Iterable[str]:
+        return [f"{self.value:.6g}", f"stderr={self.stderr:.2g}", f"n={self.n}", repr(shortened(self.label, 50))]
+
+    def _subtitle(self) -> str:
+        return self.label
+
+    def _card(self) -> Iterable[object]:
+        yield html.properties(
+            [
+                ("value ± standard error", f"{self.value:.6g} ± {self.stderr:.2g}"),
+                ("independent rows", self.n),
+                ("told from zero", "no" if self.is_zero else "yes"),
+                ("precision reached", "yes" if self.reached else "no: the limit on the work came first"),
+                ("seed", self.seed),
+            ]
+        )
 
 
 @dataclass

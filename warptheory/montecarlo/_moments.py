@@ -9,9 +9,11 @@ from jaxtyping import Float
 from numpy import ndarray
 from torch import Tensor
 
+from warptheory.core.presented import Presented
+
 
 @dataclass(frozen=True)
-class Moments:
+class Moments(Presented):
     """Count, mean, and central sums of a sample of vectors: Σccᵀ, Σc³ and Σc⁴ with c = x − mean.
 
     Attributes:

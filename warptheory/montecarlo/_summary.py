@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from warptheory.core.checks import check_integer
+from warptheory.core.presented import Presented
 from warptheory.core.streams import Stream
 from warptheory.montecarlo._chunks import ChunkPlan, drawn, one_thread, text_of
 from warptheory.montecarlo._experiment import Experiment, as_experiment, check_given
@@ -15,7 +16,7 @@ from warptheory.symbolic import MomentStatistic
 
 
 @dataclass(frozen=True)
-class Summary:
+class Summary(Presented):
     """What is known of a sample of rows.
 
     Attributes:

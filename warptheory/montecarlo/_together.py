@@ -10,6 +10,7 @@ from typing import Any, Unpack
 from warptheory.core import records
 from warptheory.core.cache import DERIVATION_ROOMS, source_digest
 from warptheory.core.checks import check_flag, check_integer
+from warptheory.core.definition import definition
 from warptheory.core.errors import ArgumentError
 from warptheory.core.text import shown
 from warptheory.montecarlo._campaign import Outcome
@@ -84,7 +85,7 @@ def verify_all(
     jobs = [_ClaimJob(claim, seed, z, device, max_elements, plain) for claim in chosen]
     report = None if on_progress is None else lambda campaign, number, trial: on_progress(campaign.share)
     configuration = {
-        "claims": [text_of(job) for job in jobs],
+        "claims": [text_of(definition(job)) for job in jobs],
         **what_runs(type(claim.experiment) for claim in chosen),
     }
     outcomes = Execution(**execution).run(jobs, configuration, report)

@@ -14,21 +14,24 @@ effect is allowed for them, or what a claim says of its experiment; an error of 
 """
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Literal, Protocol, runtime_checkable
 
 from scipy import special
 
+from warptheory.core import html
 from warptheory.core.checks import as_float, check_integer, check_number
 from warptheory.core.errors import ArgumentError
-from warptheory.core.text import printable
+from warptheory.core.presented import Presented
+from warptheory.core.text import printable, shortened
 from warptheory.montecarlo._chunks import SupportsExperiment
 from warptheory.montecarlo._estimate import DEFAULT_MAX_ELEMENTS, Estimate, Estimation, run_here
 from warptheory.montecarlo._experiment import Experiment, as_experiment
 from warptheory.montecarlo._moments import Moments
 
 Word = Literal["verified", "refuted", "undecided"]
+_MARKS: Mapping[Word, str] = {"verified": "✓", "refuted": "✗", "undecided": "?"}
 
 FAMILY_LEVEL = 1e-3
 POWER = 0.999
@@ -39,7 +42,7 @@ _AIMED_QUANTILE = 4.0
 
 
 @dataclass(frozen=True)
-class Claim:
+class Claim(Presented):
     """A number that a theory gives, and the experiment that could refute it.
 
     Attributes:
@@ -79,9 +82,26 @@ class Claim:
         size = abs(self.theory) if self.size is None else self.size
         return self.smallest_effect * (size if size != 0 else 1.0)
 
+    def _parts(self) -> Iterable[str]:
+        return [repr(shortened(self.label, 60)), f"theory={self.theory:.6g}"]
+
+    def _subtitle(self) -> str:
+        return self.label
+
+    def _card(self) -> Iterable[object]:
+        values = ", ".join(f"{name} = {value:g}" for name, value in self.values.items())
+        yield html.properties(
+            [
+                ("theory", f"{self.theory:.6g}"),
+                ("experiment", str(self.experiment)),
+                ("at", values),
+                ("smallest error that matters", f"{self.absolute_effect:.3g}"),
+            ]
+        )
+
 
 @dataclass(frozen=True)
-class Verdict:
+class Verdict(Presented):
     """What a simulation says of a claim.
 
     Attributes:
@@ -139,6 +159,32 @@ class Verdict:
         return printable(
             f"{self.label}: {self.verdict}  theory {self.theory:.6g}, estimate {self.estimate:.6g} ± {self.stderr:.1g} "
             f"(n = {self.n}, power {self.power:.4f}, z = {self.z:.2f}, seed {self.seed}){because}"
+        )
+
+    def _parts(self) -> Iterable[str]:
+        numbers = [f"theory={self.theory:.6g}", f"estimate={self.estimate:.6g}"] if self.n else []
+        return [repr(self.verdict), repr(shortened(self.label, 50)), *numbers]
+
+    def _subtitle(self) -> str:
+        return self.label
+
+    def _card(self) -> Iterable[object]:
+        distance = ""
+        if self.stderr > 0:
+            deviation = abs(self.theory - self.estimate) / self.stderr
+            distance = f"{deviation:.2f} standard errors, of {self.z:.2f} allowed"
+        yield html.element("p", html.element("strong", f"{_MARKS[self.verdict]} {self.verdict}"))
+        if self.reason:
+            yield html.element("p", self.reason)
+        yield html.properties(
+            [
+                ("theory", f"{self.theory:.6g}"),
+                ("simulation", f"{self.estimate:.6g} ± {self.stderr:.2g}" if self.n else "none"),
+                ("distance", distance),
+                ("smallest error that matters", f"{self.effect:.3g}, seen with probability {self.power:.4f}"),
+                ("independent rows", self.n),
+                ("seed", self.seed),
+            ]
         )
 
 

@@ -14,6 +14,7 @@ from typing import Any
 
 from warptheory.core.catalogue import Catalogue
 from warptheory.core.errors import ArgumentError, UnknownNameError
+from warptheory.core.listing import public_names
 from warptheory.networks._network import Family, WarpedNetwork, parameter_groups
 from warptheory.networks.selfwarp_net1d import SelfWarpNet1d, selfwarp_net1d
 from warptheory.networks.selfwarp_resnet import ResidualBlock, SelfWarpResNet, selfwarp_resnet
@@ -30,6 +31,7 @@ __all__ = [
     "selfwarp_net1d",
     "selfwarp_resnet",
 ]
+__dir__ = public_names(__name__)
 
 _WARPED = "selfwarp-"
 

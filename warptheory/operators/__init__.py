@@ -8,9 +8,11 @@ import importlib
 from typing import Any
 
 from warptheory.core.catalogue import exported_names
+from warptheory.core.listing import public_names
 from warptheory.operators._operator import OperatorStatistics, SamplingOperator
 
 __all__ = ["OperatorStatistics", "SamplingOperator", *exported_names(__name__)]
+__dir__ = public_names(__name__)
 
 
 def __getattr__(name: str) -> Any:
@@ -18,7 +20,3 @@ def __getattr__(name: str) -> Any:
     if name not in modules:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(importlib.import_module(modules[name]), name)
-
-
-def __dir__() -> list[str]:
-    return sorted(__all__)

@@ -8,12 +8,13 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from warptheory import kernels, warping
+from warptheory.core.presented import Presented
 from warptheory.warping import boundaries
 from warptheory.warping.arguments import check_kernel_fits
 
 
 @dataclass(frozen=True)
-class OperatorStatistics:
+class OperatorStatistics(Presented):
     """Statistics of the linear map y = A(x)x that an operator is at one input, averaged over the batch.
 
     Attributes:

@@ -4,10 +4,12 @@ An analysis, a figure or a benchmark is one script in the folder of its kind, wh
 are found by looking into the folder.
 """
 
+from warptheory.core.listing import public_names
 from warptheory.paper import analyses, benchmarks, figures
 from warptheory.paper.entries import Script
 
 __all__ = ["analyses", "benchmarks", "figures", "scripts"]
+__dir__ = public_names(__name__)
 
 
 def scripts() -> dict[str, Script]:

@@ -1,5 +1,7 @@
 """What plots and pages are made of: one style, panels of curves, pictures of sampling points, the HTML page."""
 
+from warptheory.core.listing import public_names
+from warptheory.report._layer import plot_layer
 from warptheory.report._page import (
     Columns,
     PageSection,
@@ -36,6 +38,7 @@ __all__ = [
     "html_table",
     "markdown_table",
     "offset_colours",
+    "plot_layer",
     "plot_offset_field",
     "plot_sampling_points",
     "shown_figure",
@@ -43,3 +46,4 @@ __all__ = [
     "table_rows",
     "write_page",
 ]
+__dir__ = public_names(__name__)

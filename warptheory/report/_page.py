@@ -15,7 +15,7 @@ from markupsafe import Markup
 from matplotlib.figure import Figure
 
 from warptheory import __version__
-from warptheory.core import records
+from warptheory.core import html, records
 from warptheory.core.files import MARK, write_text
 from warptheory.core.text import printable
 from warptheory.report._links import entries_of, linked
@@ -122,23 +122,8 @@ def html_table(
         columns: by its heading, what each column shows of a row: a format such as "{theory:.5g}", or a function.
         text: headings of columns of text, besides the first.
     """
-    shown = [zip((name in text for name in columns), _cells(row, columns), strict=True) for row in rows]
-    heads = [(name in text, name) for name in columns]
-    return fragment(_TABLE, heads=heads, rows=shown)
-
-
-_TABLE = """<div class="scroll" tabindex="0">
-<table>
-<thead><tr>
-{% for is_text, head in heads %}<th{% if is_text %} class="text"{% endif %}>{{ head }}</th>{% endfor %}
-</tr></thead>
-<tbody>
-{% for row in rows %}<tr>
-{% for is_text, cell in row %}<td{% if is_text %} class="text"{% endif %}>{{ cell }}</td>{% endfor %}
-</tr>
-{% endfor %}</tbody>
-</table>
-</div>"""
+    heads = [html.Column(name, is_text=name in text) for name in columns]
+    return html.table(heads, (_cells(row, columns) for row in rows))
 
 
 def markdown_table(rows: Iterable[Mapping[str, Any]], columns: Columns, footer: str = "") -> str:

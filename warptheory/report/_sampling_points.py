@@ -4,15 +4,15 @@
 >>> from warptheory import networks, report, stability
 >>> model = networks.selfwarp_resnet(8, width=4)
 >>> image = torch.zeros(1, 3, 16, 16)
->>> points = stability.sampling_points(model, image, (2, 3)).table()
->>> figure = report.plot_sampling_points(image[0].numpy(), points, stability.receptive_field(model, image, (2, 3)))
->>> field = stability.offset_fields(model, image)[0]
->>> figure = report.plot_offset_field(field.offsets[0], field.layer)
+>>> points = stability.sampling_points(model, image, (2, 3))
+>>> figure = report.plot_sampling_points(image, points, stability.receptive_field(model, image, (2, 3)))
+>>> figure = report.plot_offset_field(stability.offset_fields(model, image)[0])
 
 Each panel can also be drawn alone, into any axes: `draw_sampling_points`, `draw_offset_arrows`, `draw_offset_colours`.
 """
 
 import math
+from collections.abc import Sequence
 from typing import Any, cast
 
 import numpy as np
@@ -23,11 +23,21 @@ from matplotlib.collections import PathCollection
 from matplotlib.colors import Normalize, to_rgb
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from torch import Tensor
 
+from warptheory.core.checks import check_integer
 from warptheory.core.errors import ArgumentError
-from warptheory.core.text import one_line
+from warptheory.core.text import one_line, shown
 from warptheory.report.style import GREY, ORANGE, house_style
+from warptheory.stability import LayerOffsets, SamplingPoints
 
+# An image, or one of a batch; and what is drawn on it.
+Picture = Float[np.ndarray, "*CHW"] | Float[Tensor, "*CHW"]
+Points = pd.DataFrame | SamplingPoints | Sequence[SamplingPoints]
+
+WEIGHT = "weight (share of the output pixel)"
+
+_AXES = 2
 _ARROWS = 20  # along the longer side, at most
 _LARGEST_MARK, _SMALLEST_MARK = 60.0, 8.0  # points²
 _MARK = "#21918C"  # the middle of viridis
@@ -40,53 +50,55 @@ _NEUTRAL, _ALONG_ROWS, _ALONG_COLUMNS = (65.0, 0.0, 0.0), (-28.0, 42.0, 0.0), (0
 
 
 def plot_sampling_points(
-    image: Float[np.ndarray, "*CHW"],
-    points: pd.DataFrame,
+    image: Picture,
+    points: Points,
     receptive_field: Float[np.ndarray, "H W"] | None = None,
 ) -> Figure:
     """Draw the points that output pixels sample, on the image, with their weights.
 
     Args:
-        image: shape (H, W), (1, H, W) or (3, H, W); its values are spread over the whole range.
-        points: a record of `stability.write_points`, of one or several output pixels.
+        image: shape (H, W), (1, H, W), (3, H, W), or as one of a batch, (1, 1, H, W) or (1, 3, H, W); its values are
+            spread over the whole range.
+        points: what `stability.sampling_points` returned, one or several, or a record of `stability.write_points`.
         receptive_field: a result of `stability.receptive_field`, shape (H, W): laid over the image, the more opaque
             the stronger.
 
     Raises:
         ArgumentError: another shape, or points that are not on two axes.
     """
+    table = _table_of(points)
     with house_style():
         figure = Figure(figsize=(4.8, 4.4), layout="constrained")
         axes = figure.subplots()
-        marks = draw_sampling_points(axes, image, points, receptive_field)
-        axes.set_title(_title(points), parse_math=False)
-        if not _weigh_alike(points):
-            figure.colorbar(marks, ax=axes, label="weight (share of the output pixel)", shrink=0.85)
-        figure.legend(handles=_handles(receptive_field is not None), loc="outside lower center", ncols=2)
+        marks = draw_sampling_points(axes, image, table, receptive_field)
+        axes.set_title(_title(table), parse_math=False)
+        if not weigh_alike(table):
+            figure.colorbar(marks, ax=axes, label=WEIGHT, shrink=0.85)
+        handles = sampling_handles(has_field=receptive_field is not None)
+        figure.legend(handles=handles, loc="outside lower center", ncols=2)
     return figure
 
 
 def draw_sampling_points(
     axes: Axes,
-    image: Float[np.ndarray, "*CHW"],
-    points: pd.DataFrame,
+    image: Picture,
+    points: Points,
     receptive_field: Float[np.ndarray, "H W"] | None = None,
 ) -> PathCollection:
     """Draw the panel of `plot_sampling_points`; return the points, for a colour bar.
 
     Args:
         axes: where to draw.
-        image: shape (H, W), (1, H, W) or (3, H, W).
-        points: a record of `stability.write_points`.
+        image: as in `plot_sampling_points`, such as shape (3, H, W).
+        points: as there.
         receptive_field: a result of `stability.receptive_field`, shape (H, W).
 
     Raises:
         ArgumentError: another shape, or points that are not on two axes.
     """
-    if "position1" not in points or "position2" in points:
-        raise ArgumentError("points", expected="positions on two axes", received=list(points.columns))
-    shown = _displayable(image)
-    axes.imshow(shown, cmap="gray", interpolation="nearest")
+    points = _table_of(points)
+    picture = _displayable(image)
+    axes.imshow(picture, cmap="gray", interpolation="nearest")
     if receptive_field is not None:
         _draw_strength(axes, receptive_field)
     ordered = points.sort_values("weight")  # the heaviest on top
@@ -96,7 +108,7 @@ def draw_sampling_points(
         ordered["position1"],
         ordered["position0"],
         s=_SMALLEST_MARK + (_LARGEST_MARK - _SMALLEST_MARK) * weights / heaviest,
-        **({"color": _MARK} if _weigh_alike(points) else {"c": weights, "norm": Normalize(0, heaviest)}),
+        **({"color": _MARK} if weigh_alike(points) else {"c": weights, "norm": Normalize(0, heaviest)}),
         edgecolors="white",
         linewidths=0.6,
         zorder=3,
@@ -105,7 +117,7 @@ def draw_sampling_points(
     for colour, width in (("black", 2.6), ("white", 1.2)):
         columns, rows = starts["start1"], starts["start0"]
         axes.plot(columns, rows, "x", color=colour, markeredgewidth=width, markersize=8, zorder=4)
-    _frame(axes, shown.shape[:2], points)
+    _frame(axes, picture.shape[:2], points)
     return marks
 
 
@@ -115,12 +127,38 @@ def _title(points: pd.DataFrame) -> str:
     return f"Sampled through {name}" + (f" and {below} sampling layer{'s' * (below > 1)} below" if below else "")
 
 
-def _weigh_alike(points: pd.DataFrame) -> bool:
+def weigh_alike(points: pd.DataFrame) -> bool:
+    """Whether all points of a table have the same weight, so that no scale is needed."""
     weights = points["weight"]
     return bool(weights.max() - weights.min() <= 1e-9 * weights.max())
 
 
-def _handles(has_field: bool) -> list[Line2D]:
+def _table_of(points: Points) -> pd.DataFrame:
+    """Return points as a table.
+
+    Raises:
+        ArgumentError: none, something else, or points that are not on two axes.
+    """
+    several = [points] if isinstance(points, SamplingPoints) else points
+    if not isinstance(several, pd.DataFrame):
+        if not isinstance(several, Sequence) or not several or not all(isinstance(e, SamplingPoints) for e in several):
+            expected = "results of stability.sampling_points, or a record of stability.write_points"
+            raise ArgumentError("points", expected=expected, received=shown(points))
+        several = pd.concat([each.table() for each in several], ignore_index=True)
+    axes = sum(name in several for name in ("position0", "position1", "position2"))
+    if axes != _AXES:
+        expected = "positions on two axes, which an image has"
+        raise ArgumentError("points", expected=expected, received=counted_axes(axes))
+    return several
+
+
+def counted_axes(count: int) -> str:
+    """Return how many axes there are, in words."""
+    return f"{count} {'axis' if count == 1 else 'axes'}"
+
+
+def sampling_handles(*, has_field: bool) -> list[Line2D]:
+    """Return what the legend of `draw_sampling_points` shows, with the gradient of the output pixel or without."""
     handles = [
         Line2D([], [], marker="o", color=_MARK, markeredgecolor="white", markersize=6, linestyle="", label="sampled"),
         Line2D([], [], marker="x", color="black", markersize=6, linestyle="", label="without offsets"),
@@ -140,11 +178,13 @@ def _draw_strength(axes: Axes, field: Float[np.ndarray, "H W"]) -> None:
     axes.imshow(layer, interpolation="nearest")
 
 
-def _displayable(image: Float[np.ndarray, "*CHW"]) -> Float[np.ndarray, "*HWC"]:
+def _displayable(image: Picture) -> Float[np.ndarray, "*HWC"]:
     """Return an image as Matplotlib takes it, its values spread over [0, 1]."""
-    values = image[None] if image.ndim == 2 else image
+    array = image.numpy(force=True) if isinstance(image, Tensor) else np.asarray(image)
+    whole = array[0] if array.ndim == 4 and len(array) == 1 else array
+    values = whole[None] if whole.ndim == _AXES else whole
     if values.ndim != 3 or len(values) not in (1, 3):
-        raise ArgumentError("image", expected="shape (H, W), (1, H, W) or (3, H, W)", received=image.shape)
+        raise ArgumentError("image", expected="shape (H, W), (1, H, W) or (3, H, W)", received=tuple(image.shape))
     low, high = float(values.min()), float(values.max())
     spread = (values - low) / (high - low) if high > low else np.full_like(values, 0.5)
     return (
@@ -166,27 +206,59 @@ def _limits(length: int, points: pd.DataFrame | None, axis: int) -> tuple[float,
     return max(min(low, found.min() - 1), -length / 2), min(max(high, found.max() + 1), 1.5 * length)
 
 
-def plot_offset_field(offsets: Float[np.ndarray, "2 H W"], title: str = "") -> Figure:
+def plot_offset_field(
+    offsets: Float[np.ndarray, "2 H W"] | LayerOffsets, title: str = "", *, field: int | None = None
+) -> Figure:
     """Draw an offset field twice: as arrows, and as colours with the wheel that explains them.
 
     Args:
-        offsets: ε in pixels, shape (2, H, W): along rows first. Pixels that are not finite are left out.
-        title: name of the field.
+        offsets: one of the results of `stability.offset_fields`; or ε in pixels, shape (2, H, W): along rows first.
+            Pixels that are not finite are left out.
+        title: name of the field; that of the layer by default.
+        field: which of a layer's fields, offset groups × taps, is drawn; by default that of the longest offsets (root
+            mean square).
 
     Raises:
-        ArgumentError: another shape.
+        ArgumentError: another shape, a layer of another number of axes, or no such field.
     """
+    drawn = offsets
+    if isinstance(drawn, LayerOffsets):
+        number = chosen_field(drawn, field)
+        title = title or field_title(drawn, number)
+        drawn = drawn.offsets[number]
+    elif field is not None:
+        raise ArgumentError("field", expected="None for an array, which is one field", received=field)
     with house_style():
         figure = Figure(figsize=(7.2, 2.9), layout="constrained")
         arrows, colours, wheel = figure.subplots(1, 3, width_ratios=(1, 1, 0.4))
-        factor = draw_offset_arrows(arrows, offsets)
+        factor = draw_offset_arrows(arrows, drawn)
         arrows.set_title("to scale" if factor == 1 else f"arrows {factor:g} times as long")
-        longest = draw_offset_colours(colours, offsets)
+        longest = draw_offset_colours(colours, drawn)
         colours.set_title("direction and length")
         draw_colour_wheel(wheel, longest)
         if title:
             figure.suptitle(one_line(title), fontsize=9, parse_math=False)
     return figure
+
+
+def chosen_field(layer: LayerOffsets, field: int | None) -> int:
+    """Return the number of the field of a layer that is drawn; arguments and errors as in `plot_offset_field`."""
+    count, dim = layer.offsets.shape[:2]
+    if dim != _AXES:
+        expected = "a layer that moves along two axes, rows and columns"
+        raise ArgumentError("offsets", expected=expected, received=counted_axes(dim))
+    if field is not None:
+        check_integer("field", field, least=0, most=count - 1)
+        return field
+    energies = np.nan_to_num(layer.offsets, nan=0.0, posinf=0.0, neginf=0.0).reshape(count, -1)
+    return int(np.argmax(np.square(energies).sum(1)))
+
+
+def field_title(layer: LayerOffsets, field: int) -> str:
+    """Return what is written over the drawing of a field of a layer."""
+    count = len(layer.offsets)
+    one_of = f", field {field} of 0 … {count - 1}" if count > 1 else ""
+    return f"{f'layer {layer.layer}' if layer.layer else 'the model itself'}: {layer.operator}{one_of}"
 
 
 def draw_offset_arrows(axes: Axes, offsets: Float[np.ndarray, "2 H W"]) -> float:
@@ -297,6 +369,9 @@ def offset_colours(offsets: Float[np.ndarray, "2 *N"]) -> Float[np.ndarray, "*N 
 
 
 def _check_field(offsets: Float[np.ndarray, "2 H W"]) -> tuple[int, int]:
+    if not isinstance(offsets, np.ndarray):
+        expected = "an array of shape (2, H, W), or one result of stability.offset_fields, such as the first, [0]"
+        raise ArgumentError("offsets", expected=expected, received=type(offsets).__name__)
     if offsets.ndim != 3 or len(offsets) != 2:
         raise ArgumentError("offsets", expected="shape (2, H, W)", received=offsets.shape)
     return offsets.shape[1], offsets.shape[2]

@@ -5,7 +5,8 @@
 2*sigma**2/3
 """
 
-from warptheory.results._catalogue import get, labels, match
+from warptheory.core.listing import public_names
+from warptheory.results._catalogue import ResultOrLabel, get, labels, match
 from warptheory.results._check import check
 from warptheory.results._claims import Case, ClaimPlan, Prepared
 from warptheory.results._curves import UNIT_INPUT, Curve, CurvePoint, evenly_spaced, with_estimate, write_points
@@ -35,6 +36,7 @@ __all__ = [
     "Quantity",
     "Range",
     "Result",
+    "ResultOrLabel",
     "Setting",
     "check",
     "evenly_spaced",
@@ -52,3 +54,4 @@ __all__ = [
     "with_estimate",
     "write_points",
 ]
+__dir__ = public_names(__name__)

@@ -1,13 +1,16 @@
 """The catalogue of results: one file each, found by looking in the folders of their sections."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from fnmatch import fnmatchcase
 from functools import cache
 
 from warptheory.core.catalogue import Catalogue
 from warptheory.core.errors import ArgumentError, UnknownNameError
 from warptheory.results._result import Result
+
+# What asks for a result; a label may be a pattern where several are asked for.
+ResultOrLabel = str | Result
 
 # A letter for the section, a number, and perhaps another letter.
 _LABEL = re.compile("([A-Z])([0-9]+)([a-z]?)")
@@ -38,30 +41,47 @@ def labels() -> list[str]:
     return list(_all())
 
 
-def get(label: str) -> Result:
-    """Return a result by its label.
+def get(label: ResultOrLabel) -> Result:
+    """Return a result by its label; one of the catalogue is returned as it is.
 
     Raises:
         UnknownNameError: no result of that label.
+        ArgumentError: a result that is not in the catalogue.
     """
+    if isinstance(label, Result):
+        if _all().get(label.label) is not label:
+            raise ArgumentError("result", expected="a result of the catalogue, or its label", received=label)
+        return label
     if not isinstance(label, str) or label not in _all():
         raise UnknownNameError("result", label, _all())
     return _all()[label]
 
 
-def match(patterns: Sequence[str]) -> list[Result]:
-    """Return the results whose label matches one of the shell-style patterns, in order.
+def match(patterns: ResultOrLabel | Sequence[ResultOrLabel]) -> list[Result]:
+    """Return the results whose label matches one of the shell-style patterns, in the order of the catalogue.
 
     Args:
-        patterns: labels or patterns, such as "A4" or "A*".
+        patterns: a label or pattern, such as "A4" or "A*", a result, or several of them.
 
     Raises:
         UnknownNameError: a pattern that matches no label.
-        ArgumentError: one text, whose letters would be patterns.
+        ArgumentError: a result that is not in the catalogue.
     """
-    if isinstance(patterns, str):
-        raise ArgumentError("patterns", expected="a list of labels or patterns", received=repr(patterns))
-    for pattern in patterns:
-        if not isinstance(pattern, str) or not any(fnmatchcase(label, pattern) for label in _all()):
-            raise UnknownNameError("result", pattern, _all())
-    return [result for label, result in _all().items() if any(fnmatchcase(label, pattern) for pattern in patterns)]
+    found = {result.label for result in matched(patterns)}
+    return [result for label, result in _all().items() if label in found]
+
+
+def matched(patterns: ResultOrLabel | Sequence[ResultOrLabel]) -> list[Result]:
+    """Return what `match` does, each result once, in the order in which they are asked for."""
+    several = patterns if isinstance(patterns, Iterable) and not isinstance(patterns, str) else [patterns]
+    found = {result.label: result for pattern in several for result in _of(pattern)}
+    return list(found.values())
+
+
+def _of(pattern: ResultOrLabel) -> list[Result]:
+    if isinstance(pattern, Result):
+        return [get(pattern)]
+    found = [result for label, result in _all().items() if isinstance(pattern, str) and fnmatchcase(label, pattern)]
+    if not found:
+        raise UnknownNameError("result", pattern, _all())
+    return found

@@ -9,14 +9,13 @@ import pandas as pd
 
 from warptheory import montecarlo
 from warptheory.montecarlo import Judgement, Outcome, Profile, Verdict
-from warptheory.results._catalogue import get
+from warptheory.results._catalogue import ResultOrLabel, get
 from warptheory.results._claims import Case, ClaimPlan, cases_of, configuration_of
-from warptheory.results._result import Result
 from warptheory.results._run import RunOptions, run
 
 
 def check(
-    chosen: Sequence[Result],
+    chosen: ResultOrLabel | Sequence[ResultOrLabel],
     *,
     kernel: str | None = None,
     dim: int | None = None,
@@ -35,7 +34,7 @@ def check(
     quantity has one.
 
     Args:
-        chosen: the results.
+        chosen: the results: their labels, patterns such as "A*", or themselves.
         kernel: name of the kernel; None takes each result's range.
         dim: number of axes; None takes the result's range.
         offsets: law of the offsets; None takes the result's range.
@@ -55,9 +54,9 @@ def check(
         mean and variance), and the fields of its `Verdict`.
 
     Raises:
-        UnknownNameError: an unknown kernel or law.
+        UnknownNameError: an unknown result, kernel or law.
         ArgumentError: a dim or device that cannot be used, no quantity for the kernel and dim asked for, an unknown
-            scheduler, a seed or number of workers that is no integer, something else than results or a profile, or a
+            scheduler, a seed or number of workers that is no integer, something else than a profile, or a
             folder that is in use or belongs to another run.
     """
     cases = cases_of(chosen, (kernel, dim, offsets, inputs), ClaimPlan.of(profile, seed, device, plain=plain))

@@ -14,7 +14,7 @@ from warptheory import montecarlo
 from warptheory.core.checks import check_integer
 from warptheory.core.errors import ArgumentError
 from warptheory.montecarlo import Claim, Experiment, Judgement, Profile
-from warptheory.results._catalogue import get
+from warptheory.results._catalogue import ResultOrLabel, get, matched
 from warptheory.results._experiment import forget_derivations
 from warptheory.results._quantity import PlacedQuantity, forget_closed_forms
 from warptheory.results._ranges import POINTS
@@ -172,29 +172,26 @@ def _standard(result: str, quantity: str, setting: Setting) -> PlacedQuantity:
 Choices = tuple[str | None, int | None, str | None, str | None]
 
 
-def cases_of(chosen: Sequence[Result], choices: Choices, plan: ClaimPlan) -> list[Case]:
+def cases_of(chosen: ResultOrLabel | Sequence[ResultOrLabel], choices: Choices, plan: ClaimPlan) -> list[Case]:
     """Return every quantity of the results in every setting and at random points, as one family.
 
     The first of the random points is taken in the first setting, the last in another one where there is one.
 
     Args:
-        chosen: the results.
+        chosen: results, or their labels or patterns.
         choices: kernel, dim, law of the offsets and of the input; None takes each result's range.
         plan: what they have in common but for the size of the family.
 
     Raises:
-        UnknownNameError: an unknown kernel or law.
-        ArgumentError: something else than results, or no quantity for the choices.
+        UnknownNameError: an unknown result, kernel or law.
+        ArgumentError: a result that is not in the catalogue, or no quantity for the choices.
     """
     _standard.cache_clear()
     forget_closed_forms()
     forget_derivations()
-    for result in chosen:
-        if not isinstance(result, Result):
-            raise ArgumentError("chosen", expected="results, such as results.match(['A4'])", received=repr(result))
     named = [
         (result.label, quantity.name, setting, point)
-        for result in chosen
+        for result in matched(chosen)
         for quantity in result.quantities
         for setting, point in _places(result, quantity.name, choices)
     ]

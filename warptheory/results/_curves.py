@@ -15,8 +15,9 @@ import pandas as pd
 import sympy as sp
 
 from warptheory import montecarlo, symbolic
-from warptheory.core import records
+from warptheory.core import html, records
 from warptheory.core.errors import WarpTheoryError
+from warptheory.core.presented import Presented
 from warptheory.montecarlo import Estimation, Experiment, Measurement
 from warptheory.results._quantity import PlacedQuantity
 from warptheory.results._result import Result
@@ -28,7 +29,7 @@ UNIT_INPUT: Mapping[str, float] = MappingProxyType({"mu": 0.0, "sigma": 1.0})
 
 
 @dataclass(frozen=True)
-class CurvePoint:
+class CurvePoint(Presented):
     """A point of a curve, one row of the record.
 
     Attributes:
@@ -65,7 +66,7 @@ class CurvePoint:
 
 
 @dataclass(frozen=True)
-class Curve:
+class Curve(Presented):
     """A quantity of a result against one of its parameters.
 
     Attributes:
@@ -105,6 +106,23 @@ class Curve:
         measured = dict(zip(sorted(simulated), measure(jobs), strict=True))
         for value in sorted({*self.values[::thin], *simulated}):
             yield measured[value] if value in measured else replace(self.at(value), theory=self.theory(value))
+
+    def _parts(self) -> Iterable[str]:
+        ends = f"{min(self.values):g}…{max(self.values):g}" if self.values else "no values"
+        where = f"{self.parameter}={ends}" if self.parameter else "one number"
+        return [repr(self.result.label), repr(self.quantity), where, f"kernel={self.kernel!r}", f"dim={self.dim}"]
+
+    def _subtitle(self) -> str:
+        given = "".join(f", {name} = {choice}" for name, choice in self.given.items())
+        return f"{self.result.label} {self.quantity}: {self.kernel}, d = {self.dim}{given}"
+
+    def _card(self) -> Iterable[object]:
+        if len(self.values) > 1:
+            values = sorted(self.values)
+            theory = [self.theory(value) for value in values]
+            yield html.line_plot(values, theory, x_label=self.parameter, y_label=self.quantity)
+        counts = f"{len(self.values)} values by the closed form; {len(self.simulated)} are simulated on demand"
+        yield html.element("p", counts)
 
     def at(self, value: float) -> CurvePoint:
         """Return the point at a value of the parameter, still without its numbers."""

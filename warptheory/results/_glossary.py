@@ -8,8 +8,8 @@ from types import MappingProxyType
 
 from sympy.printing.pretty.pretty_symbology import pretty_symbol
 
+from warptheory.core.notation import latex_notation
 from warptheory.results._catalogue import get, labels
-from warptheory.symbolic.notation import latex_notation
 
 # By the name in code, or as formulas write it; lengths are in pixels where the spacing h is no symbol.
 COMMON: Mapping[str, str] = MappingProxyType(

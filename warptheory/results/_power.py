@@ -16,9 +16,9 @@ import pandas as pd
 
 from warptheory import montecarlo
 from warptheory.montecarlo import Judgement, Outcome, Profile
+from warptheory.results._catalogue import ResultOrLabel
 from warptheory.results._claims import Case, ClaimPlan, Prepared, cases_of, configuration_of
 from warptheory.results._planted import Planted, PlantedError, plant, plant_exponents
-from warptheory.results._result import Result
 from warptheory.results._run import RunOptions, run
 from warptheory.results._setting import Setting
 
@@ -92,7 +92,7 @@ class PowerCase:
 
 
 def power(
-    chosen: Sequence[Result],
+    chosen: ResultOrLabel | Sequence[ResultOrLabel],
     *,
     kernel: str | None = None,
     dim: int | None = None,

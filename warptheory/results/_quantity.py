@@ -1,7 +1,7 @@
 """A quantity of a result: the experiment that states it, and where and how finely it is checked."""
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from functools import cached_property, lru_cache
 from typing import Any
@@ -9,8 +9,11 @@ from typing import Any
 import sympy as sp
 
 from warptheory import symbolic
+from warptheory.core import html
 from warptheory.core.cache import DERIVATION_ROOMS, cached_number, cached_text
 from warptheory.core.errors import ArgumentError
+from warptheory.core.formulas import latex
+from warptheory.core.presented import Presented
 from warptheory.fields import IID
 from warptheory.kernels import NoClosedFormError
 from warptheory.montecarlo import Claim, Experiment, simulation_of
@@ -26,7 +29,7 @@ _HIGHER = frozenset({"kappa_3", "kappa_4"})  # which follow from the law of the 
 
 
 @dataclass(frozen=True)
-class Quantity:
+class Quantity(Presented):
     """One number of a result.
 
     Attributes:
@@ -52,6 +55,9 @@ class Quantity:
     values: Standard = field(default_factory=dict)
     checked_by: tuple[str, ...] = ()
     label: str = ""
+
+    def _parts(self) -> Iterable[str]:
+        return [repr(self.name), f"smallest_effect={self.smallest_effect:g}"]
 
     def experiment(self, setting: Setting) -> Statistic:
         """Return the experiment for a setting, which is derived and, unless others stand for it, drawn."""
@@ -89,7 +95,7 @@ def forget_closed_forms() -> None:
 
 
 @dataclass(frozen=True)
-class PlacedQuantity:
+class PlacedQuantity(Presented):
     """A quantity of a result in a setting, with a number for every symbol.
 
     Attributes:
@@ -114,6 +120,25 @@ class PlacedQuantity:
         numbers = {name: float(value) for name, value in {**self.standard, **self.given}.items()}
         pixel = IID(self.setting.inputs, numbers["mu"], numbers["sigma"])
         return numbers | {f"kappa_{order}": float(pixel.cumulant(order)) for order in (3, 4)}
+
+    def _parts(self) -> Iterable[str]:
+        chosen = {**vars(self.setting), **self.given}
+        return [repr(self.result), repr(self.quantity.name), *(f"{name}={value!r}" for name, value in chosen.items())]
+
+    def _subtitle(self) -> str:
+        return f"{self.result} {self.quantity.name}"
+
+    def _card(self) -> Iterable[object]:
+        yield html.formula(latex(self.form), "the closed form")
+        chosen = [*vars(self.setting).items(), *((name, f"{value:g}") for name, value in self._needed_values)]
+        yield html.properties([*chosen, ("value", f"{self.theory:.6g}")])
+
+    def _repr_latex_(self) -> str:
+        return rf"$\displaystyle {latex(self.form)}$"
+
+    @property
+    def _needed_values(self) -> Iterable[tuple[str, float]]:
+        return [(name, self.values[name]) for name in sorted(self.needed)]
 
     @property
     def form(self) -> sp.Expr:

@@ -10,12 +10,12 @@ import pandas as pd
 from warptheory import montecarlo
 from warptheory.core.checks import check_integer
 from warptheory.montecarlo import Estimation
+from warptheory.results._catalogue import ResultOrLabel
 from warptheory.results._claims import Case, ClaimPlan, Prepared, cases_of
-from warptheory.results._result import Result
 
 
 def replay(
-    chosen: Sequence[Result],
+    chosen: ResultOrLabel | Sequence[ResultOrLabel],
     chunk: int,
     *,
     kernel: str | None = None,
@@ -30,7 +30,7 @@ def replay(
     """Run one chunk of each claim alone, to see what a run that failed there saw.
 
     Args:
-        chosen: the results.
+        chosen: the results, or their labels.
         chunk: number of the chunk.
         kernel: name of the kernel; None takes each result's range.
         dim: number of axes; None takes the result's range.

@@ -1,26 +1,31 @@
 """A result: its statement, its assumptions, its source, and the quantities that could refute it."""
 
 import itertools
-from collections.abc import Callable, Iterator, Mapping, Set
+from collections.abc import Callable, Iterable, Iterator, Mapping, Set
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
 import sympy as sp
+from markupsafe import Markup
 
+from warptheory.core import html
 from warptheory.core.checks import check_flag, check_number
 from warptheory.core.errors import ArgumentError, UnknownNameError
+from warptheory.core.presented import Presented
+from warptheory.core.text import shortened
+from warptheory.kernels import NoClosedFormError
 from warptheory.montecarlo import Claim
 from warptheory.results._quantity import CHOICES, PlacedQuantity, Quantity, Standard
 from warptheory.results._ranges import DEFAULT_VALUES
 from warptheory.results._setting import Setting, SettingValue
 from warptheory.results._symbols import check_symbol
-from warptheory.symbolic import Derivation, Statistic, latex
+from warptheory.symbolic import Derivation, NotReducible, Statistic, latex
 
 _Stated = TypeVar("_Stated", bound=Callable[[Setting], Statistic])
 
 
 @dataclass(eq=False)
-class Result:
+class Result(Presented):
     """A theorem on the warping operator; its quantities are what its file declares below it.
 
         result = Result("A4", "Forward gain for any law of the offsets", statement, assumptions=..., source=...)
@@ -152,6 +157,45 @@ class Result:
     def latex(self, /, quantity: str | None = None, **choices: SettingValue) -> str:
         """Return the closed form in LaTeX; arguments as in `derive`."""
         return latex(self.derive(quantity, **choices).result)
+
+    def _parts(self) -> Iterable[str]:
+        return [repr(self.label), repr(shortened(self.title, 90))]
+
+    def _subtitle(self) -> str:
+        return f"{self.label}: {self.title}"
+
+    def _card(self) -> Iterable[object]:
+        yield html.element("p", self.statement)
+        try:
+            found = self.derive()
+        except (NotReducible, NoClosedFormError) as error:
+            yield html.element("p", f"{_NO_CLOSED_FORM}: {error}")
+        else:
+            yield html.formula(f"{found.left} = {found.steps[-1].latex()}", "the closed form")
+        yield self._quantities_table()
+        yield html.details("assumptions", html.element("ul", html.joined(self._listed(self.assumptions))))
+        yield html.element("p", f"Source: {self.source}")
+
+    def _repr_latex_(self) -> str:
+        found = self.derive()
+        return rf"$\displaystyle {found.left} = {found.steps[-1].latex()}$"
+
+    def _quantities_table(self) -> Markup:
+        columns = [html.Column(name, is_text=True) for name in ("quantity", "kernels", "axes", "checked")]
+        rows = [
+            (
+                quantity.name,
+                ", ".join(quantity.kernels or self.kernels),
+                ", ".join(map(str, quantity.dims or self.dims)),
+                f"by {' and '.join(quantity.checked_by)}" if quantity.checked_by else "by simulation",
+            )
+            for quantity in self.quantities
+        ]
+        return html.table(columns, rows)
+
+    @staticmethod
+    def _listed(sentences: Iterable[str]) -> Iterator[Markup]:
+        return (html.element("li", sentence) for sentence in sentences)
 
     def evaluate(self, /, quantity: str | None = None, *, standard: bool = False, **values: SettingValue) -> float:
         """Return the number that the closed form gives.
@@ -286,6 +330,10 @@ class Result:
             offsets=offsets or (self.offsets or (first.offsets,))[-1],
             inputs=inputs or self.inputs[-1],
         )
+
+
+# What a closed form's place says where the algebra finds none in the default setting.
+_NO_CLOSED_FORM = "The algebra finds no closed form in the default setting"
 
 
 def _check_named(placed: PlacedQuantity, values: Mapping[str, Any]) -> None:

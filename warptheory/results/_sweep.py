@@ -16,7 +16,7 @@ from warptheory.core.errors import ArgumentError
 from warptheory.core.text import shown
 from warptheory.kernels import NoClosedFormError
 from warptheory.montecarlo import Estimation, Experiment, Measurement, Outcome
-from warptheory.results._catalogue import get
+from warptheory.results._catalogue import ResultOrLabel, get
 from warptheory.results._replay import check_chunk, replayed_rows
 from warptheory.results._result import Result
 from warptheory.results._run import RunOptions, run
@@ -129,7 +129,7 @@ def _simulation(point: GridPoint) -> tuple[Experiment, dict[str, float]]:
 
 
 def sweep(
-    result: str,
+    result: ResultOrLabel,
     quantity: str | None = None,
     *,
     over: Mapping[str, Sequence[Choice]],
@@ -146,7 +146,7 @@ def sweep(
     >>> results.sweep("A4", over={"s": [0.1, 0.3, 1.0], "kernel": ["linear", "keys"]}, rtol=1e-3)
 
     Args:
-        result: label of the result.
+        result: the result, or its label.
         quantity: name of the quantity; the result's first by default.
         over: the values that each parameter runs through: kernel, dim, offsets (a law), inputs (a law), or a symbol
             such as s for the spread of the offsets in pixels, or L for the depth where a quantity has it.
@@ -181,7 +181,7 @@ def sweep(
 
 
 def replay_sweep(
-    result: str,
+    result: ResultOrLabel,
     chunk: int,
     quantity: str | None = None,
     *,
@@ -194,7 +194,7 @@ def replay_sweep(
     """Run one chunk of each point of a sweep alone, to see what a sweep that failed there saw.
 
     Args:
-        result: label of the result.
+        result: the result, or its label.
         chunk: number of the chunk.
         quantity: name of the quantity; the result's first by default.
         over: as in `sweep`.

@@ -1,5 +1,6 @@
 """Conditions for stable training, and the state of real offset fields."""
 
+from warptheory.core.listing import public_names
 from warptheory.stability._layer_statistics import LayerStatistics
 from warptheory.stability._offset_fields import LayerOffsets, offset_fields
 from warptheory.stability._receptive_field import receptive_field
@@ -25,3 +26,4 @@ __all__ = [
     "slope_deviation",
     "write_points",
 ]
+__dir__ = public_names(__name__)

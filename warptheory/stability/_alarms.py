@@ -24,8 +24,13 @@ class Alarms:
     """Warns of the statistics of rows, once for each kind and layer."""
 
     def __init__(self) -> None:
-        self._told: set[tuple[str, str]] = set()
+        self._told: dict[tuple[str, str], str] = {}
         self._records: defaultdict[tuple[object, ...], deque[float]] = defaultdict(lambda: deque(maxlen=RECENT))
+
+    @property
+    def told(self) -> tuple[str, ...]:
+        """What has been warned of, in order."""
+        return tuple(self._told.values())
 
     def forward(self, row: LayerRow, call: SamplingCall, images: int | None) -> None:
         """Look at what the forward pass of an operation shows."""
@@ -74,7 +79,7 @@ class Alarms:
         layer = row.site.layer
         if (kind, layer) in self._told:
             return
-        self._told.add((kind, layer))
         mode = "training" if row.training else "evaluation"
         where = f"in layer {layer!r}" if layer else "in the model itself"
-        warnings.warn(f"{where}, at step {row.step} in {mode}: {text}", stacklevel=2)
+        said = self._told[kind, layer] = f"{where}, at step {row.step} in {mode}: {text}"
+        warnings.warn(said, stacklevel=2)

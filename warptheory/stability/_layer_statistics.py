@@ -2,20 +2,30 @@
 
 import math
 import weakref
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field, fields
+from functools import cache
 from itertools import takewhile
+from typing import Any, NamedTuple
 
 import pandas as pd
 
+from warptheory.core import html
+from warptheory.core.definition import attributes
+from warptheory.core.presented import Presented, brief
 from warptheory.stability._parameter_gradients import GradientMoments, ParameterGradient
 from warptheory.stability._sampling._call import CallSite
 from warptheory.stability._sampling._gradients import PendingGradients
 from warptheory.stability._sampling._statistics import ForwardStatistics
 
 
+def _in(unit: str) -> Any:
+    """Return a field of a number in a unit, which tables show; what the number is, the class documents."""
+    return field(metadata={"unit": unit})
+
+
 @dataclass(frozen=True)
-class LayerStatistics:
+class LayerStatistics(Presented):
     """What one sampling operation did in one step.
 
     Values that are not known are NaN: gradients where no backward pass came by, everything about input and output
@@ -53,17 +63,63 @@ class LayerStatistics:
     call: int
     depth: int
     operator: str
-    offset_mean: float
-    offset_deviation: float
-    slope_deviation: float
-    fold_fraction: float
-    dead_fraction: float
-    variance_in: float
-    variance_out: float
-    output_gradient_variance: float
-    input_gradient_variance: float
-    offset_gradient_variance: float
-    parameter_gradient_variance: float
+    offset_mean: float = _in("pixels")
+    offset_deviation: float = _in("pixels")
+    slope_deviation: float = _in("per pixel")
+    fold_fraction: float = _in("share of pixels")
+    dead_fraction: float = _in("share of inputs")
+    variance_in: float = _in("value²")
+    variance_out: float = _in("value²")
+    output_gradient_variance: float = _in("loss²/value²")
+    input_gradient_variance: float = _in("loss²/value²")
+    offset_gradient_variance: float = _in("loss²/pixel²")
+    parameter_gradient_variance: float = _in("loss²/parameter²")
+
+    def _parts(self) -> Iterable[str]:
+        mode = "training" if self.training else "evaluation"
+        numbers = (f"{name}={getattr(self, name):.3g}" for name in ("offset_deviation", "fold_fraction"))
+        return [repr(self.layer), f"step={self.step}", mode, *numbers]
+
+    def _subtitle(self) -> str:
+        return self.layer or "of the model itself"
+
+    def _card(self) -> Iterable[object]:
+        shown = [html.Column(name, is_text=True) for name in ("", "value", "unit", "meaning")]
+        rows = [
+            (column.name, brief(getattr(self, column.name)), column.unit, column.meaning)
+            for column in statistics_columns()
+        ]
+        yield html.table(shown, rows)
+
+
+class StatisticsColumn(NamedTuple):
+    """A column of the table of statistics.
+
+    Attributes:
+        name: its name, as in the record.
+        unit: its unit; empty where there is none.
+        meaning: what it says, in a sentence.
+    """
+
+    name: str
+    unit: str
+    meaning: str
+
+    @property
+    def head(self) -> str:
+        """Name and unit, as a heading."""
+        words = self.name.replace("_", " ")
+        return f"{words} ({self.unit})" if self.unit else words
+
+
+@cache
+def statistics_columns() -> tuple[StatisticsColumn, ...]:
+    """Return the columns of the table, in order: each attribute of `LayerStatistics`, with its unit and meaning."""
+    said = attributes(LayerStatistics)
+    return tuple(
+        StatisticsColumn(each.name, each.metadata.get("unit", ""), said.get(each.name, ""))
+        for each in fields(LayerStatistics)
+    )
 
 
 @dataclass(eq=False)

@@ -1,6 +1,6 @@
 """The offset fields of a model at one image."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -8,6 +8,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from warptheory.core import html
+from warptheory.core.presented import Presented
 from warptheory.stability._sampling._arguments import check_image
 from warptheory.stability._sampling._layouts import OffsetOutput
 from warptheory.stability._sampling._passage import follow
@@ -15,7 +17,7 @@ from warptheory.stability._sampling._watch import check_modules
 
 
 @dataclass(frozen=True, eq=False)
-class LayerOffsets:
+class LayerOffsets(Presented):
     """The offsets of one layer at one image.
 
     Attributes:
@@ -35,6 +37,27 @@ class LayerOffsets:
     offsets: Float[np.ndarray, "F d *T"]
     positions: Float[np.ndarray, "F d *T"]
     size: tuple[int, ...]
+
+    def _parts(self) -> Iterable[str]:
+        counts = f"fields={len(self.offsets)}, grid={self.offsets.shape[2:]}"
+        return [repr(self.layer), f"call={self.call}", repr(self.operator), counts]
+
+    def _subtitle(self) -> str:
+        return f"{self.layer or 'of the model itself'}, {self.operator}"
+
+    def _card(self) -> Iterable[object]:
+        lengths = np.linalg.norm(self.offsets, axis=1)
+        finite = lengths[np.isfinite(lengths)]
+        yield html.properties(
+            [
+                ("fields (offset groups × taps)", len(self.offsets)),
+                ("output pixels", " × ".join(map(str, self.offsets.shape[2:]))),
+                ("pixels of the input", " × ".join(map(str, self.size)) or "not known"),
+                ("root mean square length", f"{np.sqrt(np.mean(finite**2)):.3g} pixels" if len(finite) else ""),
+                ("longest", f"{finite.max():.3g} pixels" if len(finite) else ""),
+                ("not finite", f"{lengths.size - finite.size} offsets" if finite.size < lengths.size else ""),
+            ]
+        )
 
 
 def offset_fields(

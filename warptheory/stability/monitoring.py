@@ -40,7 +40,7 @@ recorded step, as they do whenever a function mode is active. What a recorded st
 `warptheory bench monitor_overhead` measures.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 from weakref import WeakKeyDictionary, ref
@@ -51,10 +51,13 @@ from torch import nn
 from torch.autograd.function import FunctionCtx
 from torch.utils.hooks import RemovableHandle
 
+from warptheory.core import html
 from warptheory.core.checks import check_integer
 from warptheory.core.errors import ArgumentError
+from warptheory.core.presented import Presented
 from warptheory.stability._alarms import Alarms
-from warptheory.stability._layer_statistics import LayerRow, LayerStatistics, LayerTable
+from warptheory.stability._latest import latest_as_html, latest_as_text
+from warptheory.stability._layer_statistics import LayerRow, LayerStatistics, LayerTable, statistics_columns
 from warptheory.stability._row_gradients import RowGradients
 from warptheory.stability._sampling._call import CallSite, SamplingCall
 from warptheory.stability._sampling._frames import ModuleHook, autograd_function, is_called_within
@@ -99,7 +102,7 @@ def monitor(
     return Monitor(model, interval, check_modules(model, modules), images, first_step)
 
 
-class Monitor:
+class Monitor(Presented):
     """Records `LayerStatistics` of a model while it is entered; see `monitor`, which makes one."""
 
     def __init__(
@@ -167,6 +170,55 @@ class Monitor:
         if not len(found):
             self._not_seen.tell_missed(self._watch.has_seen_calls)
         return found
+
+    @property
+    def alarms(self) -> tuple[str, ...]:
+        """What has been warned of, in order: a sentence for each kind of alarm and layer."""
+        return self._alarms.told
+
+    @staticmethod
+    def legend() -> pd.DataFrame:
+        """Return the columns of the table: a row for each, with its name, unit and meaning."""
+        return pd.DataFrame(statistics_columns())
+
+    def latest(self) -> pd.DataFrame:
+        """Return the rows of the table that belong to the last recorded step, of training if there was any."""
+        found = self._table.frame()
+        in_mode = found["training"] == bool(found["training"].any())
+        last = found["step"] == found["step"][in_mode].max()
+        rows: pd.DataFrame = found[in_mode & last]
+        return rows
+
+    # ---- how it shows itself
+
+    def __str__(self) -> str:
+        return "\n".join([self._state, latest_as_text(self.latest()), *(f"! {told}" for told in self.alarms)])
+
+    def _parts(self) -> Iterable[str]:
+        counts = f"rows={len(self._table.frame())}, alarms={len(self.alarms)}"
+        return [type(self._model).__name__, f"interval={self._interval}", counts]
+
+    def _subtitle(self) -> str:
+        return self._state
+
+    def _card(self) -> Iterable[object]:
+        if self.alarms:
+            yield html.element("p", html.element("strong", f"Alarms: {len(self.alarms)}"))
+            yield html.element("ul", html.joined(html.element("li", told) for told in self.alarms))
+        yield latest_as_html(self.latest())
+        meanings = [(column.name, column.unit, column.meaning) for column in statistics_columns()]
+        columns = [html.Column(name, is_text=True) for name in ("column of table()", "unit", "meaning")]
+        yield html.details("what the columns say", html.table(columns, meanings))
+
+    @property
+    def _state(self) -> str:
+        """What is shown of it, in a line."""
+        last = self.latest()
+        if not len(last):
+            return f"of {type(self._model).__name__}: nothing recorded yet"
+        mode = "training" if last["training"].iloc[0] else "evaluation"
+        steps = len(self._table.frame()[["training", "step"]].drop_duplicates())
+        return f"of {type(self._model).__name__}: step {last['step'].iloc[0]} in {mode}, the last of {steps} recorded"
 
     # ---- a call of the model begins and ends
 

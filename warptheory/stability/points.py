@@ -19,7 +19,7 @@ reads, shortcuts and taps of plain convolutions included: the gradient of that p
 points, it shows what the composition leaves out.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -31,9 +31,10 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from warptheory import warping
-from warptheory.core import records
+from warptheory.core import html, records
 from warptheory.core.checks import check_integer
 from warptheory.core.errors import ArgumentError
+from warptheory.core.presented import Presented
 from warptheory.stability._sampling._arguments import check_image, start_of
 from warptheory.stability._sampling._boundaries import as_read
 from warptheory.stability._sampling._call import SamplingCall
@@ -42,10 +43,11 @@ from warptheory.stability._sampling._passage import Passage, follow
 from warptheory.stability._sampling._watch import check_modules
 
 LIMIT = 4096
+_SHOWN_POINTS = 10  # in a notebook
 
 
 @dataclass(frozen=True, eq=False)
-class SamplingPoints:
+class SamplingPoints(Presented):
     """The points that one output pixel samples.
 
     Attributes:
@@ -67,6 +69,30 @@ class SamplingPoints:
     size: tuple[int, ...]
     layers: tuple[str, ...]
     kept: float
+
+    def _parts(self) -> Iterable[str]:
+        return [repr(self.layer), f"pixel={self.pixel}", f"points={len(self.positions)}", f"size={self.size}"]
+
+    def _subtitle(self) -> str:
+        return f"of pixel {self.pixel} of {self.layer or 'the model itself'}"
+
+    def _card(self) -> Iterable[object]:
+        start = ", ".join(f"{place:.4g}" for place in self.start)
+        yield html.properties(
+            [
+                ("points", len(self.positions)),
+                ("without offsets", f"({start})"),
+                ("grid", f"{' × '.join(map(str, self.size))} pixels"),
+                ("followed", " ← ".join(each or "the model itself" for each in self.layers)),
+                ("weight that they hold", f"{self.kept:.4g}"),
+            ]
+        )
+        heaviest = np.argsort(-self.weights, kind="stable")[:_SHOWN_POINTS]
+        columns = [html.Column(f"position along axis {axis} (pixels)") for axis in range(self.positions.shape[1])]
+        rows = [[f"{value:.2f}" for value in self.positions[n]] + [f"{self.weights[n]:.4f}"] for n in heaviest]
+        yield html.table([*columns, html.Column("weight (share)")], rows)
+        if len(self.positions) > _SHOWN_POINTS:
+            yield html.element("p", f"The {_SHOWN_POINTS} heaviest of {len(self.positions)} points; table() has all.")
 
     def table(self) -> pd.DataFrame:
         """Return a row for each point: layer, pixel, start and position along each axis, weight, size."""

@@ -13,6 +13,8 @@ Closed forms are written with functionals of the kernel k, functions of the frac
 
 from warptheory import kernels
 from warptheory.core.errors import ArgumentError
+from warptheory.core.formulas import latex, mathml
+from warptheory.core.listing import public_names
 from warptheory.kernels import Kernel
 from warptheory.symbolic._deep_stacks import AfterLayers
 from warptheory.symbolic._derivation import Derivation, Step, restated
@@ -22,7 +24,6 @@ from warptheory.symbolic._terms import NotReducible
 from warptheory.symbolic._waves import SpectralForm
 from warptheory.symbolic.composition import ComposedField, compose
 from warptheory.symbolic.evaluation import evaluate
-from warptheory.symbolic.formulas import latex, mathml
 from warptheory.symbolic.input_fields import DEVIATION, MEAN, Field, GaussianField, IIDField, InputField
 from warptheory.symbolic.moments import (
     Cov,
@@ -87,6 +88,7 @@ __all__ = [
     "warp",
     "warp_gradient",
 ]
+__dir__ = public_names(__name__)
 
 
 def warp(field: Field, offsets: OffsetField, kernel: str | Kernel = "linear", name: str | None = None) -> WarpedField:

@@ -18,10 +18,10 @@ import sympy as sp
 from jaxtyping import Float
 from numpy import ndarray
 
+from warptheory.core.notation import latex_notation
 from warptheory.symbolic._derivation import Derivation, Step
 from warptheory.symbolic._terms import NotReducible
 from warptheory.symbolic.nodes import Node, Opaque
-from warptheory.symbolic.notation import latex_notation
 from warptheory.symbolic.quadrature import Environment, Evaluate, NotConverged
 from warptheory.symbolic.stacks import (
     Frequencies,

@@ -5,12 +5,14 @@ from dataclasses import dataclass
 
 import sympy as sp
 
-from warptheory.symbolic import formulas
-from warptheory.symbolic.notation import latex_notation
+from warptheory.core import formulas, html
+from warptheory.core.notation import latex_notation
+from warptheory.core.presented import Presented, brief
+from warptheory.core.text import shortened
 
 
 @dataclass(frozen=True)
-class Step:
+class Step(Presented):
     """One link of a derivation.
 
     Attributes:
@@ -26,6 +28,18 @@ class Step:
     def latex(self) -> str:
         """Return the expression in LaTeX."""
         return formulas.latex(self.expression)
+
+    def _parts(self) -> Iterable[str]:
+        return [repr(self.name), brief(self.expression)]
+
+    def _subtitle(self) -> str:
+        return f"{self.name}: {self.reason}"
+
+    def _card(self) -> Iterable[object]:
+        yield html.formula(self.latex(), "the expression")
+
+    def _repr_latex_(self) -> str:
+        return rf"$\displaystyle {self.latex()}$"
 
     def mathml(self) -> str:
         """Return the expression as a MathML element, as browsers show it."""
@@ -47,7 +61,7 @@ def restated(steps: Iterable[Step], reason: str, write: Callable[[sp.Expr], sp.E
 
 
 @dataclass(frozen=True)
-class Derivation:
+class Derivation(Presented):
     """The steps that lead from a statistic to its closed form.
 
     Attributes:
@@ -73,6 +87,28 @@ class Derivation:
         """Return the whole chain as a LaTeX `align*` body, one step a line."""
         lines = " \\\\\n".join(rf"&= {step.latex()} && \text{{{step.name}}}" for step in self.steps)
         return f"{self.left} {lines}"
+
+    def _parts(self) -> Iterable[str]:
+        return [repr(shortened(self.statistic, 60)), f"steps={len(self.steps)}", f"result={brief(self.result, 30)}"]
+
+    def _subtitle(self) -> str:
+        return f"of {self.statistic}"
+
+    def _card(self) -> Iterable[object]:
+        yield html.formula(f"{self.left} = {self.steps[-1].latex()}", "the closed form")
+        if self.result.is_Rational and not self.result.is_Integer:
+            yield html.element("p", f"= {float(self.result):.10g}")
+        steps = (
+            html.joined(
+                [
+                    html.element("p", html.joined([html.element("strong", step.name), f": {step.reason}"])),
+                    html.formula(step.latex(), "the expression"),
+                ]
+            )
+            for step in self.steps
+        )
+        items = html.joined(html.element("li", step) for step in steps)
+        yield html.details(f"the {len(self.steps)} steps", html.element("ol", items))
 
     def _repr_latex_(self) -> str:
         return rf"$\displaystyle \begin{{aligned}}{self.latex()}\end{{aligned}}$"

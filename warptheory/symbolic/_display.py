@@ -8,7 +8,7 @@ from sympy.printing.precedence import PRECEDENCE, precedence
 from sympy.printing.pretty.pretty_symbology import pretty_symbol
 
 from warptheory.core.expressions import expression
-from warptheory.symbolic.notation import latex_notation
+from warptheory.core.notation import latex_notation
 
 
 class Displayed:

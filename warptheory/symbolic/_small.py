@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import sympy as sp
 
 from warptheory.core.errors import ArgumentError
+from warptheory.core.notation import latex_notation
 from warptheory.symbolic._derivation import Derivation, Step
 from warptheory.symbolic._spectra import SmoothedCovariance
 from warptheory.symbolic._terms import NotReducible
@@ -14,7 +15,6 @@ from warptheory.symbolic.averages import closed_mean
 from warptheory.symbolic.covariance_nodes import FieldCovariance, SpectralMoment, field_covariance, known_covariances
 from warptheory.symbolic.moments import Rederived
 from warptheory.symbolic.nodes import FractionMean, OffsetAverage
-from warptheory.symbolic.notation import latex_notation
 from warptheory.symbolic.statistic import MomentStatistic
 
 # Powers of the parameter that are looked through for the first that does not vanish.

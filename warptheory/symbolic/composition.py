@@ -11,10 +11,10 @@ import sympy as sp
 
 from warptheory.core.errors import ArgumentError
 from warptheory.core.expressions import check_name
+from warptheory.core.notation import latex_notation
 from warptheory.symbolic._display import written
 from warptheory.symbolic.input_fields import Field, GaussianField, PixelValue
 from warptheory.symbolic.moved_fields import Location, MovedValue, _index_for
-from warptheory.symbolic.notation import latex_notation
 from warptheory.symbolic.offset_fields import OffsetField
 from warptheory.symbolic.values import Argument, Index, RandomAtom, as_position, derivative_marks
 

@@ -2,7 +2,7 @@
 
 import operator
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -10,6 +10,7 @@ import sympy as sp
 
 from warptheory.core.errors import ArgumentError
 from warptheory.core.expressions import check_name, expression
+from warptheory.core.presented import Presented, brief, field_values
 from warptheory.fields import CovarianceFunction, laws
 from warptheory.symbolic.values import Argument, Index, RandomAtom, as_index, as_position, parameter
 
@@ -17,7 +18,7 @@ MEAN = sp.Symbol("mu", real=True)
 DEVIATION = sp.Symbol("sigma", positive=True)
 
 
-class Field(ABC):
+class Field(Presented, ABC):
     """Something that has a random value at every pixel, read as y[n]; fields add and multiply pixel by pixel."""
 
     # A field has a value at every integer, so that what walks through it would never end.
@@ -111,6 +112,9 @@ class InputField(Field):
 
     def __getitem__(self, index: Any) -> "PixelValue":
         return PixelValue(self, as_index(index))
+
+    def _parts(self) -> Iterable[str]:
+        return (f"{name}={brief(value)}" for name, value in field_values(self) if value is not None)
 
 
 @dataclass(frozen=True)

@@ -7,18 +7,19 @@ from typing import Any, ClassVar
 
 import sympy as sp
 
+from warptheory.core import formulas
 from warptheory.core.checks import check_integer
 from warptheory.core.errors import ArgumentError
 from warptheory.core.expressions import expression as read
 from warptheory.core.expressions import real
-from warptheory.symbolic import _limits, formulas
+from warptheory.core.notation import latex_notation
+from warptheory.symbolic import _limits
 from warptheory.symbolic._derivation import Derivation, Step
 from warptheory.symbolic._terms import NotReducible
 from warptheory.symbolic.composition import ComposedField, ComposedValue, SlopeValue
 from warptheory.symbolic.input_fields import Field
 from warptheory.symbolic.moved_fields import MovedValue, SplattedField, WarpedField
 from warptheory.symbolic.nodes import set_partitions
-from warptheory.symbolic.notation import latex_notation
 from warptheory.symbolic.offset_fields import Conditional, Given, OffsetField
 from warptheory.symbolic.statistic import Averaging, Centre, MomentStatistic, by_linearity
 from warptheory.symbolic.values import RandomAtom

@@ -1,5 +1,6 @@
 """What the operator makes of fields: warped and splatted ones, and their values."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass, fields, is_dataclass, replace
 from typing import Any
 
@@ -7,10 +8,11 @@ import sympy as sp
 
 from warptheory.core.errors import ArgumentError
 from warptheory.core.expressions import check_name
+from warptheory.core.notation import latex_notation
+from warptheory.core.presented import brief
 from warptheory.fields import CovarianceFunction
 from warptheory.kernels import Kernel
 from warptheory.symbolic.input_fields import Field, InputField
-from warptheory.symbolic.notation import latex_notation
 from warptheory.symbolic.offset_fields import OffsetField
 from warptheory.symbolic.values import Argument, Index, RandomAtom, as_index, derivative_marks
 
@@ -104,6 +106,9 @@ class WarpedField(Field):
     def __post_init__(self) -> None:
         check_name("name", self.name)
 
+    def _parts(self) -> Iterable[str]:
+        return [repr(self.name), brief(self.field, 40), brief(self.offsets, 40), f"kernel={self.kernel.name!r}"]
+
     def __getitem__(self, index: Any) -> SampledValue:
         site = Site(self.offsets, _index_for(self.offsets, index), self.kernel)
         return SampledValue(self.field, site, self.orders, self.name, self.knot)
@@ -145,6 +150,9 @@ class SplattedField(Field):
 
     def __post_init__(self) -> None:
         check_name("name", self.name)
+
+    def _parts(self) -> Iterable[str]:
+        return [repr(self.name), brief(self.field, 40), brief(self.offsets, 40), f"kernel={self.kernel.name!r}"]
 
     def __getitem__(self, index: Any) -> SplatValue:
         return SplatValue(self.field, Site(self.offsets, _index_for(self.offsets, index), self.kernel), self.name)

@@ -16,6 +16,7 @@ import numpy as np
 import sympy as sp
 from numpy import ndarray
 
+from warptheory.core.definition import identity
 from warptheory.core.expressions import as_argument
 from warptheory.kernels import POSITION, Kernel, NoClosedFormError, PeriodicFunction
 from warptheory.symbolic._display import Displayed, written
@@ -61,7 +62,7 @@ class Opaque(sp.Atom):
     # sympy compares by it again and again.
     @cached_property
     def _text(self) -> str:
-        return str(self.content)
+        return identity(self.content)
 
     def _hashable_content(self) -> tuple[str, ...]:
         return (self._text,)

@@ -1,6 +1,7 @@
 """The fields of offsets, and what an expectation may be conditional on."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -9,6 +10,7 @@ import sympy as sp
 
 from warptheory.core.errors import ArgumentError
 from warptheory.core.expressions import check_name, check_symbols
+from warptheory.core.presented import Presented, brief, field_values
 from warptheory.fields import CovarianceFunction, laws
 from warptheory.fields.laws import Law
 from warptheory.fields.parameters import check_dim
@@ -17,7 +19,7 @@ from warptheory.symbolic.input_fields import GaussianField
 from warptheory.symbolic.values import SUMMED, Index, parameter
 
 
-class Given(ABC):
+class Given(Presented, ABC):
     """What an expectation is conditional on; `E(y[n]**2 | eps.fraction)` reads as in the theory."""
 
     @property
@@ -101,6 +103,13 @@ class OffsetField(Given):
             raise ArgumentError("name", expected="a name that is not one of a parameter's symbols", received=self.name)
         if used & set(SUMMED):
             raise ArgumentError("offsets", expected="symbols other than j, over which series are summed", received="j")
+
+    def _parts(self) -> Iterable[str]:
+        known = dict(field_values(self))
+        if not any(self.displacement):
+            known["displacement"] = None
+        shown = {name: value for name, value in known.items() if value is not None and value is not False}
+        return (f"{name}={brief(value)}" for name, value in shown.items() if name != "correlation" or value != 0)
 
     def _check_covariance(self, covariance: CovarianceFunction) -> None:
         """Take the number of axes and the scale from K; refuse what contradicts it."""

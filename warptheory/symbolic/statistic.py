@@ -18,7 +18,9 @@ from dataclasses import dataclass
 
 import sympy as sp
 
-from warptheory.core import expressions
+from warptheory.core import expressions, html
+from warptheory.core.notation import latex_notation
+from warptheory.core.presented import Presented, fields_table
 from warptheory.symbolic import _continuum, _reduction, _spectra, averages
 from warptheory.symbolic._derivation import Derivation, Step
 from warptheory.symbolic._terms import Group, NotReducible, split_groups
@@ -27,13 +29,12 @@ from warptheory.symbolic.covariance_nodes import SpectralMoment, known_covarianc
 from warptheory.symbolic.input_fields import GaussianField, IIDField
 from warptheory.symbolic.moved_fields import SampledValue, SplatValue, input_field, symbols_in
 from warptheory.symbolic.nodes import ExpectedValue, FractionMean, OffsetAverage
-from warptheory.symbolic.notation import latex_notation
 from warptheory.symbolic.offset_fields import Given
 from warptheory.symbolic.stacks import StackCovariance, is_stacked, stacked_moment
 from warptheory.symbolic.values import RandomAtom, in_order
 
 
-class Statistic(ABC):
+class Statistic(Presented, ABC):
     """A statistic, written down and not yet evaluated; `str` gives it in plain text, `latex` as a formula."""
 
     def latex(self) -> str:
@@ -53,6 +54,16 @@ class Statistic(ABC):
             NoClosedFormError: a functional of the kernel has no closed form that is needed here.
         """
 
+    def _subtitle(self) -> str:
+        return str(self)
+
+    def _card(self) -> Iterable[object]:
+        yield html.formula(self.latex())
+        yield fields_table(self)
+
+    def _repr_latex_(self) -> str:
+        return rf"$\displaystyle {self.latex()}$"
+
     def doit(self) -> sp.Expr:
         """Return the closed form; an average that has none is left as a node, which `evaluate` computes."""
         return self.derive().result
@@ -61,7 +72,7 @@ class Statistic(ABC):
         """Return the size that a relative error of a value is measured by: |value|, unless that misleads."""
         return abs(value)
 
-    def check_values(self, values: Mapping[str, float]) -> None:  # noqa: B027, it may be left as it is
+    def check_values(self, values: Mapping[str, float]) -> None:
         """Check that what is drawn stands for the statistic at these numbers for symbols, by name; all do, by default.
 
         Raises:

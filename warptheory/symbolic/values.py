@@ -7,6 +7,7 @@ from typing import Any, Generic, TypeVar, overload
 
 import sympy as sp
 
+from warptheory.core.definition import identity
 from warptheory.core.errors import ArgumentError
 from warptheory.core.expressions import expression, real
 from warptheory.symbolic._display import Displayed
@@ -56,7 +57,7 @@ class RandomAtom(Displayed, sp.AtomicExpr):
     @cached_property
     def texts(self) -> tuple[str, ...]:
         """What identifies the variable, as text, by which variables are compared and put in order."""
-        return tuple(str(part) for part in self.data)
+        return tuple(map(identity, self.data))
 
     def _hashable_content(self) -> tuple[str, ...]:
         # sympy orders atoms by this content, so it has to be comparable: text.

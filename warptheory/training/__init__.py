@@ -1,5 +1,6 @@
 """Data sets and the training loop."""
 
+from warptheory.core.listing import public_names
 from warptheory.training import data
 from warptheory.training.checkpoint import Checkpoint, CheckpointError, Checkpoints, open_checkpoints
 from warptheory.training.diagnosis import DivergedError
@@ -32,3 +33,4 @@ __all__ = [
     "tensorboard_log",
     "train",
 ]
+__dir__ = public_names(__name__)

@@ -12,12 +12,13 @@ from typing import Any
 import pandas as pd
 
 from warptheory.core.errors import ArgumentError
+from warptheory.core.presented import Presented
 
 _NORM = "gradient_norm_"
 
 
 @dataclass(frozen=True)
-class TrainingStep:
+class TrainingStep(Presented):
     """What one step of training measured; all but `test_accuracy` before its update.
 
     Attributes:

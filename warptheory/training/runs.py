@@ -1,7 +1,7 @@
 """A training run by the names of its parts: network, data, settings; and the records that it leaves."""
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from hashlib import sha256
@@ -15,11 +15,12 @@ from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from warptheory import networks
-from warptheory.core import records
+from warptheory.core import html, records
 from warptheory.core.checks import check_integer
 from warptheory.core.device import device_name
 from warptheory.core.errors import ArgumentError, UnknownNameError
 from warptheory.core.files import remove
+from warptheory.core.presented import Presented
 from warptheory.operators import SamplingOperator
 from warptheory.training import data
 from warptheory.training.checkpoint import Checkpoint, open_checkpoints
@@ -43,7 +44,7 @@ class MonitorFactory(Protocol):
 
 
 @dataclass(frozen=True)
-class TrainingRun:
+class TrainingRun(Presented):
     """What is trained on what, and how.
 
     Attributes:
@@ -113,7 +114,7 @@ class TrainingRun:
 
 
 @dataclass(frozen=True)
-class TrainedModel:
+class TrainedModel(Presented):
     """What a run came to.
 
     Attributes:
@@ -129,6 +130,28 @@ class TrainedModel:
     monitored: pd.DataFrame | None
     classes: int
     tested: int
+
+    def _parts(self) -> Iterable[str]:
+        return [type(self.model).__name__, f"steps={len(self.history)}", f"test_accuracy={self._accuracy}"]
+
+    def _subtitle(self) -> str:
+        return f"{type(self.model).__name__} after {len(self.history)} steps"
+
+    def _card(self) -> Iterable[object]:
+        yield html.properties(
+            [
+                ("test accuracy", f"{self._accuracy} of {self.tested} images, {self.classes} classes"),
+                ("speed", f"{self.images_per_second:.0f} images a second"),
+                ("monitored", "no" if self.monitored is None else f"{len(self.monitored)} rows in `monitored`"),
+            ]
+        )
+        losses = [step.loss for step in self.history]
+        if len(losses) > 1:
+            yield html.line_plot([step.step for step in self.history], losses, x_label="step", y_label="loss (nats)")
+
+    @property
+    def _accuracy(self) -> str:
+        return "not asked for" if self.test_accuracy is None else f"{self.test_accuracy:.4f}"
 
     @property
     def test_accuracy(self) -> float | None:

@@ -29,6 +29,7 @@ from torch.overrides import handle_torch_function, has_torch_function_variadic
 
 from warptheory import kernels
 from warptheory.core.errors import ArgumentError
+from warptheory.core.listing import public_names
 from warptheory.kernels import Kernel
 from warptheory.warping import _operator, _prefilter, boundaries, reference
 from warptheory.warping._dispatch import Backend, BackendError, choose
@@ -48,7 +49,18 @@ from warptheory.warping.shapes import GridTensor, ImageTensor, OffsetTensor
 _INDEX_BYTES = 8
 _MATRIX_LIMIT = 2**63  # torch numbers the places of a sparse tensor
 
-__all__ = ["Backend", "BackendError", "backend", "hit_counts", "splat", "warp", "warp_gradient", "warp_matrix"]
+__all__ = [
+    "Backend",
+    "BackendError",
+    "backend",
+    "boundaries",
+    "hit_counts",
+    "splat",
+    "warp",
+    "warp_gradient",
+    "warp_matrix",
+]
+__dir__ = public_names(__name__)
 
 
 def warp(

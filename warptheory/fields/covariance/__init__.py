@@ -7,6 +7,7 @@ from functools import cache
 
 from warptheory.core.catalogue import Catalogue, load_entry
 from warptheory.core.errors import ArgumentError
+from warptheory.core.listing import public_names
 from warptheory.fields.covariance._covariance import CovarianceFunction, ProductOfCovariances, SumOfCovariances
 from warptheory.fields.covariance._radial import RadialCovariance
 
@@ -19,6 +20,7 @@ __all__ = [
     "get",
     "names",
 ]
+__dir__ = public_names(__name__)
 
 
 names = Catalogue[type[CovarianceFunction]](__name__).names

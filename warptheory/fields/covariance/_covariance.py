@@ -11,7 +11,7 @@ other property has a numerical route here, which a model overrides where it know
 import itertools
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import reduce
 from typing import Any
@@ -20,20 +20,25 @@ import numpy as np
 import sympy as sp
 import torch
 from jaxtyping import Float
+from markupsafe import Markup
 from numpy import ndarray
 from torch import Tensor
 
+from warptheory.core import html
 from warptheory.core.checks import check_integer, check_number
+from warptheory.core.definition import definition
 from warptheory.core.errors import ArgumentError
 from warptheory.core.expressions import check_symbols, expression, number
-from warptheory.core.text import shown
+from warptheory.core.formulas import latex
+from warptheory.core.presented import LONGEST_LINE, Presented, brief, field_values, fields_table
+from warptheory.core.text import shortened, shown
 from warptheory.fields.offset_mean import mean_over_offset
 from warptheory.fields.parameters import check_spread, symbols_in, with_numbers
 from warptheory.fields.radial_transforms import norm, transform
 from warptheory.fields.sampling import kept_sampler
 
 
-class CovarianceFunction(ABC):
+class CovarianceFunction(Presented, ABC):
     """The covariance C(τ) of a real homogeneous field of mean zero on d axes."""
 
     @property
@@ -241,6 +246,39 @@ class CovarianceFunction(ABC):
     def __mul__(self, other: "CovarianceFunction") -> "CovarianceFunction":
         return ProductOfCovariances(self, other)
 
+    def __str__(self) -> str:
+        # The whole definition: expressions identify a covariance by this text.
+        return definition(self)
+
+    def _parts(self) -> Iterable[str]:
+        return (f"{name}={brief(value, 40)}" for name, value in field_values(self) if value is not None)
+
+    def _subtitle(self) -> str:
+        return f"on {self.dim} {'axis' if self.dim == 1 else 'axes'}"
+
+    def _card(self) -> Iterable[object]:
+        yield html.formula(self._latex, "the formula of C(r)")
+        if not self.free_symbols:
+            yield self._plot()
+        yield fields_table(self)
+        yield html.properties(_facts(self))
+
+    def _repr_latex_(self) -> str:
+        return rf"$\displaystyle {self._latex}$"
+
+    @property
+    def _latex(self) -> str:
+        """C(r), along the first axis where it is not isotropic."""
+        return f"C(r) = {latex(self.expression(_DISTANCE))}"
+
+    def _plot(self) -> Markup:
+        """Return a plot of C(r) up to where it has fallen below a hundredth, or to 64 pixels."""
+        lags = np.geomspace(_SHORTEST, _LONGEST, 97)
+        near = np.flatnonzero(np.abs(self(lags)) > _NEGLIGIBLE * float(self(0.0)))
+        end = lags[min(near[-1] + 1, len(lags) - 1)] if len(near) else 1.0
+        distances = np.linspace(0.0, end, 97)
+        return html.line_plot(distances, self(distances), x_label="r (pixels)", y_label="C(r)")
+
     def _along(self, axis: int, order: int) -> list[int]:
         if axis not in range(self.dim):
             raise ArgumentError("axis", expected=f"an axis in 0 … {self.dim - 1}", received=axis)
@@ -269,6 +307,9 @@ class SumOfCovariances(CovarianceFunction):
     """
 
     terms: tuple[CovarianceFunction, ...]
+
+    def __repr__(self) -> str:
+        return shortened(" + ".join(map(repr, self.terms)), LONGEST_LINE)
 
     def __post_init__(self) -> None:
         _check_same_axes(self.terms)
@@ -313,6 +354,12 @@ class ProductOfCovariances(CovarianceFunction):
 
     first: CovarianceFunction
     second: CovarianceFunction
+
+    def __repr__(self) -> str:
+        factors = (
+            f"({part!r})" if isinstance(part, SumOfCovariances) else repr(part) for part in (self.first, self.second)
+        )
+        return shortened(" * ".join(factors), LONGEST_LINE)
 
     def __post_init__(self) -> None:
         _check_same_axes((self.first, self.second))
@@ -362,6 +409,18 @@ class ProductOfCovariances(CovarianceFunction):
 
 
 _FARTHEST = 1e6  # pixels
+_DISTANCE = sp.Symbol("r", nonnegative=True)
+_SHORTEST, _LONGEST, _NEGLIGIBLE = 1e-2, 64.0, 0.01  # of a plot: lags in pixels, and the share of C(0) at its end
+
+
+def _facts(covariance: CovarianceFunction) -> Iterable[tuple[str, object]]:
+    """Yield what is known of a covariance that the parameters do not say."""
+    yield "variance C(0)", covariance.variance
+    try:
+        moment = covariance.second_moment()
+    except ArgumentError:  # a model that has no numbers for it
+        return
+    yield "λ₂, variance of a slope (per pixel²)", "∞: too rough for slopes" if moment == sp.oo else brief(moment)
 
 
 def _numbers(argument: str, values: Any) -> Float[ndarray, "..."]:

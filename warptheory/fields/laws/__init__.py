@@ -5,9 +5,11 @@ from functools import cache
 
 from warptheory.core.catalogue import Catalogue
 from warptheory.core.errors import ArgumentError
+from warptheory.core.listing import public_names
 from warptheory.fields.laws._law import ARGUMENT, Law, scaled
 
 __all__ = ["ARGUMENT", "Law", "get", "names", "scaled"]
+__dir__ = public_names(__name__)
 
 
 _CATALOGUE = Catalogue[Callable[[], Law]](__name__)

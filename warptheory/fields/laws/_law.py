@@ -1,6 +1,6 @@
 """A one-dimensional law: its characteristic function is the definition, its moments follow from it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from functools import cache, cached_property
 
@@ -9,15 +9,18 @@ import sympy as sp
 from jaxtyping import Float
 from numpy import ndarray
 
+from warptheory.core import html
 from warptheory.core.checks import check_integer, check_number
 from warptheory.core.errors import ArgumentError
 from warptheory.core.expressions import check_name, expression
+from warptheory.core.formulas import latex
+from warptheory.core.presented import Presented
 
 ARGUMENT = sp.Symbol("t", real=True)
 
 
 @dataclass(frozen=True)
-class Law:
+class Law(Presented):
     """The law of location + scale·Z, where Z has the canonical law of that name.
 
     Attributes:
@@ -62,6 +65,24 @@ class Law:
 
     def __str__(self) -> str:
         return f"{self.name}[{self.canonical}]({self.location},{self.scale})"
+
+    def _parts(self) -> Iterable[str]:
+        return [repr(self.name), f"location={self.location}", f"scale={self.scale}"]
+
+    def _subtitle(self) -> str:
+        return f"{self.name}: the law of location + scale·Z"
+
+    def _card(self) -> Iterable[object]:
+        if self.density is not None:
+            yield html.formula(f"p_Z(t) = {latex(self.density)}", "the density of Z")
+        for value, probability in self.atoms:
+            yield html.formula(rf"P(Z = {latex(value)}) = {latex(probability)}")
+        yield html.formula(rf"E e^{{i t Z}} = {latex(self.canonical)}", "the characteristic function of Z")
+        named = (("location", self.location), ("scale", self.scale), ("mean", self.mean), ("variance", self.variance))
+        yield html.properties([*named, ("source", self.source)])
+
+    def _repr_latex_(self) -> str:
+        return rf"$\displaystyle E e^{{i t X}} = {latex(self.characteristic_function(ARGUMENT))}$"
 
     @property
     def parts(self) -> tuple[tuple[sp.Expr, "Law"], ...]:

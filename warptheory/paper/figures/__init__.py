@@ -1,9 +1,11 @@
 """Figures of the paper: each is drawn from records. They are found by looking into this folder."""
 
 from warptheory.core.catalogue import Catalogue
+from warptheory.core.listing import public_names
 from warptheory.paper.entries import PaperFigure
 
 __all__ = ["get", "names", "numbered"]
+__dir__ = public_names(__name__)
 
 
 _CATALOGUE = Catalogue[PaperFigure](__name__, "figure", "FIGURE")

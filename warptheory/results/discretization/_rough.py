@@ -10,6 +10,7 @@ from functools import cache
 import mpmath
 import sympy as sp
 
+from warptheory.core.notation import latex_notation
 from warptheory.fields import Matern
 from warptheory.results._setting import Setting
 from warptheory.results.discretization._errors import error
@@ -25,7 +26,6 @@ from warptheory.symbolic import (
 )
 from warptheory.symbolic.covariance_nodes import FieldCovariance, SpectralMoment
 from warptheory.symbolic.nodes import FractionMean, Node, Opaque
-from warptheory.symbolic.notation import latex_notation
 from warptheory.symbolic.quadrature import Environment, Evaluate
 
 _POWER = sp.Symbol("p", positive=True)

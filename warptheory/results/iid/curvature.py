@@ -13,6 +13,7 @@ from torch import Tensor, func
 
 from warptheory import warping
 from warptheory.core.errors import ArgumentError
+from warptheory.core.formulas import latex
 from warptheory.fields import IID
 from warptheory.kernels import FRACTION
 from warptheory.montecarlo import Simulation
@@ -35,7 +36,6 @@ from warptheory.symbolic import (
     WarpedField,
     warp,
 )
-from warptheory.symbolic.formulas import latex
 from warptheory.symbolic.nodes import Node, OffsetAverage
 from warptheory.symbolic.quadrature import Environment, Evaluate
 from warptheory.symbolic.values import RandomAtom

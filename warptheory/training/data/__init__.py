@@ -16,10 +16,12 @@ from typing import Any
 
 from warptheory.core.catalogue import Catalogue
 from warptheory.core.errors import ArgumentError
+from warptheory.core.listing import public_names
 from warptheory.training.data._cifar import DownloadError
 from warptheory.training.data._dataset import Dataset, LabelledImages
 
 __all__ = ["Dataset", "DownloadError", "LabelledImages", "load", "names"]
+__dir__ = public_names(__name__)
 
 # What every data set may be given; everything else is an option of its own.
 _SHARED = ("data_dir", "download", "seed")

@@ -16,9 +16,11 @@ takes any rule; an engine that does not leaves its calls to the reference, and `
 from functools import cache
 
 from warptheory.core.catalogue import Catalogue
+from warptheory.core.listing import public_names
 from warptheory.warping.boundaries._boundary import Boundary, IndexMap
 
 __all__ = ["Boundary", "get", "names"]
+__dir__ = public_names(__name__)
 
 
 _CATALOGUE = Catalogue[IndexMap](__name__, "boundary")

@@ -9,7 +9,7 @@ import sympy as sp
 from latex2mathml.converter import convert
 from sympy.printing.latex import LatexPrinter, accepted_latex_functions
 
-from warptheory.symbolic.notation import latex_notation
+from warptheory.core.notation import latex_notation
 
 
 class _FormulaPrinter(LatexPrinter):  # type: ignore[misc]  # sympy has no types
@@ -68,10 +68,12 @@ def mathml(form: Any) -> str:
     Args:
         form: as in `latex`, or LaTeX itself; what cannot be converted is shown as it is written.
     """
-    written = _BIG_OPERATOR.sub(r"\\\1\\limits", form if isinstance(form, str) else latex(form))
+    text = form if isinstance(form, str) else latex(form)
+    # The converter does not escape, so that no character of markup reaches it.
+    written = _BIG_OPERATOR.sub(r"\\\1\\limits", text.replace("<", r"\lt ").replace(">", r"\gt "))
     try:
         root = ElementTree.fromstring(convert(written, display="block").replace(_NAMESPACE, ""))
-    except Exception:
+    except Exception:  # its errors have no class in common, and a name may hold anything
         return f'<math display="block"><mtext>{escape(written)}</mtext></math>'
     for element in root.iter("mo"):
         _mend(element)

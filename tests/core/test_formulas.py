@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from warptheory import kernels
+from warptheory.core.notation import latex_notation
 from warptheory.symbolic import (
     Expectation,
     GaussianField,
@@ -22,7 +23,6 @@ from warptheory.symbolic import (
 )
 from warptheory.symbolic._waves import ErrorKernel
 from warptheory.symbolic.nodes import Opaque
-from warptheory.symbolic.notation import latex_notation
 
 NOTATION = {
     "E (Wᵀg)[m]²": r"\operatorname{E}\, (W^{\mathsf{T}}g)[m]^{2}",
