@@ -2,11 +2,11 @@
 
 import re
 from collections.abc import Sequence
-from fnmatch import fnmatchcase
 from functools import cache
 
 from warptheory.core.catalogue import Catalogue
 from warptheory.core.errors import ArgumentError, UnknownNameError
+from warptheory.core.text import matches
 from warptheory.results._result import Result
 
 # A letter for the section, a number, and perhaps another letter.
@@ -39,18 +39,19 @@ def labels() -> list[str]:
 
 
 def get(label: str) -> Result:
-    """Return a result by its label.
+    """Return a result by its label; small letters will do.
 
     Raises:
         UnknownNameError: no result of that label.
     """
-    if not isinstance(label, str) or label not in _all():
+    found = [each for each in _all().values() if isinstance(label, str) and each.label.lower() == label.lower()]
+    if not found:
         raise UnknownNameError("result", label, _all())
-    return _all()[label]
+    return found[0]
 
 
 def match(patterns: Sequence[str]) -> list[Result]:
-    """Return the results whose label matches one of the shell-style patterns, in order.
+    """Return the results whose label matches one of the shell-style patterns, in order; small letters will do.
 
     Args:
         patterns: labels or patterns, such as "A4" or "A*".
@@ -62,6 +63,6 @@ def match(patterns: Sequence[str]) -> list[Result]:
     if isinstance(patterns, str):
         raise ArgumentError("patterns", expected="a list of labels or patterns", received=repr(patterns))
     for pattern in patterns:
-        if not isinstance(pattern, str) or not any(fnmatchcase(label, pattern) for label in _all()):
+        if not isinstance(pattern, str) or not any(matches(label, [pattern]) for label in _all()):
             raise UnknownNameError("result", pattern, _all())
-    return [result for label, result in _all().items() if any(fnmatchcase(label, pattern) for pattern in patterns)]
+    return [result for label, result in _all().items() if matches(label, patterns)]

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import sympy as sp
 
 from warptheory.symbolic import formulas
+from warptheory.symbolic.derivation_text import derivation_text
 from warptheory.symbolic.notation import latex_notation
 
 
@@ -78,11 +79,4 @@ class Derivation:
         return rf"$\displaystyle \begin{{aligned}}{self.latex()}\end{{aligned}}$"
 
     def __str__(self) -> str:
-        blocks = [self.statistic]
-        for number, step in enumerate(self.steps, start=1):
-            formula = sp.pretty(step.expression, use_unicode=True, num_columns=110)
-            indented = "\n".join(f"    {line}".rstrip() for line in formula.splitlines())
-            blocks.append(f"{number}. {step.name}: {step.reason}\n\n{indented}")
-        if self.result.is_Rational and not self.result.is_Integer:
-            blocks.append(f"    = {float(self.result):.10g}")
-        return "\n\n".join(blocks)
+        return derivation_text(self)

@@ -1,40 +1,121 @@
 """`warptheory list`: what there is."""
 
-EXAMPLES = "Example:  warptheory list"
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+from fnmatch import fnmatchcase
+from typing import Annotated
+
+import typer
+
+from warptheory.cli import _contents as contents
+from warptheory.core.errors import UnknownNameError
+
+EXAMPLES = (
+    "Examples:  warptheory list  ·  warptheory list kernels  ·  warptheory list 'A*' fold  ·  warptheory list --json"
+)
 
 
-def command() -> None:
-    """List everything that is found by looking into a folder: results, kernels, analyses, commands and so on."""
-    from rich.table import Table
+def command(
+    patterns: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="PATTERN...", help="A kind (kernels), a label or name ('A*'), or words of a title."),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document instead, for scripts.")] = False,
+) -> None:
+    """List what there is: results by section, kernels, laws, operators, analyses, figures, commands and so on.
 
-    from warptheory import kernels, networks, operators, results
-    from warptheory.cli._console import console
-    from warptheory.core.catalogue import Catalogue
-    from warptheory.fields import covariance, laws
-    from warptheory.paper import analyses, benchmarks, figures
-    from warptheory.training import data
-    from warptheory.warping import boundaries
+    With --json, an object: "version", and by kind, such as "results", "kernels", "boundary rules" and "symbols", a list
+    of objects. Of a result: label, title, section, and quantities, each with its name and, where it has one, its label.
+    Of a symbol, which a sweep can run through: name, meaning, standard value, low and high end of its range, and
+    results that have their own. Of all others: name, title, and aliases by which it is found as well.
+    """
+    from warptheory import __version__
+    from warptheory.cli._tables import terminal_width
 
-    table = Table(box=None, pad_edge=False)
-    for heading in ("result", "title", "quantities"):
-        table.add_column(heading)
-    for label in results.labels():
-        result = results.get(label)
-        table.add_row(label, result.title, ", ".join(quantity.name for quantity in result.quantities))
-    console.print(table)
-    console.print()
-    catalogues = {
-        "kernels": kernels.names(),
-        "laws": laws.names(),
-        "covariances": covariance.names(),
-        "boundary rules": boundaries.names(),
-        "operators": operators.__all__,
-        "networks": networks.names(),
-        "data sets": data.names(),
-        "analyses": analyses.names(),
-        "figures": figures.names(),
-        "benchmarks": benchmarks.names(),
-        "commands": Catalogue("warptheory.cli.commands").names(),
+    chosen = _chosen(patterns or [])
+    if as_json:
+        document = {kind: [asdict(entry) for entry in found] for kind, found in chosen.items()}
+        print(json.dumps({"version": __version__, **document}, ensure_ascii=False, indent=1))
+        return
+    width = terminal_width()
+    print("\n\n".join("\n".join(_block(kind, found, width)) for kind, found in chosen.items() if found))
+
+
+def _chosen(patterns: Sequence[str]) -> dict[str, Sequence[contents.Listed]]:
+    """Return, by kind, what is meant by patterns; everything if there are none.
+
+    Raises:
+        UnknownNameError: nothing is.
+    """
+    asked = [pattern.lower() for pattern in patterns]
+    kinds = contents.kinds()
+    whole = {kind for kind in kinds if {kind, _one(kind)} & {*asked}}
+    asked = [pattern for pattern in asked if not any(pattern in (kind, _one(kind)) for kind in whole)]
+    found = {kind: list(find()) if asked or kind in whole or not patterns else [] for kind, find in kinds.items()}
+    if not patterns:
+        return found
+    chosen = {
+        kind: [entry for entry in entries if kind in whole or _is_meant(entry, asked)]
+        for kind, entries in found.items()
     }
-    for heading, names in catalogues.items():
-        console.print(f"{heading}: {', '.join(names)}", soft_wrap=True)
+    if not any(chosen.values()):
+        names = [_name(entry) for entries in found.values() for entry in entries]
+        raise UnknownNameError("patterns", " ".join(patterns), kinds, names)
+    return chosen
+
+
+def _is_meant(entry: contents.Listed, patterns: Sequence[str]) -> bool:
+    """Return whether one of the patterns fits a name of an entry, or begins a word of what it says."""
+    quantities = entry.quantities if isinstance(entry, contents.ListedResult) else ()
+    names = [_name(entry), *getattr(entry, "aliases", ()), *(each.label for each in quantities if each.label)]
+    says = [_title(entry), *(quantity.name for quantity in quantities)]
+    words = [word.strip("(),.:;") for text in says for word in text.split()]
+    return any(
+        fnmatchcase(text.lower(), pattern)
+        for pattern in patterns
+        for text in (*names, *(word[: len(pattern)] for word in words if "*" not in pattern), *says)
+    )
+
+
+def _title(entry: contents.Listed) -> str:
+    return entry.meaning if isinstance(entry, contents.ListedSymbol) else entry.title
+
+
+def _name(entry: contents.Listed) -> str:
+    return str(entry.label if isinstance(entry, contents.ListedResult) else entry.name)
+
+
+def _one(kind: str) -> str:
+    """Return the name of one thing of a kind."""
+    return "analysis" if kind == "analyses" else kind.removesuffix("s")
+
+
+def _block(kind: str, found: Sequence[contents.Listed], width: int) -> Iterator[str]:
+    """Yield the lines of a kind: each entry begins one, and goes on further to the right."""
+    from warptheory.core.layout import wrapped
+
+    yield f"{kind}:"
+    left = max(len(_name(entry)) for entry in found)
+    section = ""
+    for entry in found:
+        before = f"  {_name(entry):{left}}  "
+        if isinstance(entry, contents.ListedResult) and entry.section != section:
+            section = entry.section
+            yield wrapped(section, width, "  ")
+        for text in _sentences(entry):
+            yield wrapped(text, width, before)
+            before = " " * len(before)
+
+
+def _sentences(entry: contents.Listed) -> list[str]:
+    """Return what is said of an entry, each to begin a line."""
+    if isinstance(entry, contents.ListedResult):
+        names = (f"{each.label} {each.name}" if each.label else each.name for each in entry.quantities)
+        return [entry.title, "; ".join(names)]
+    if isinstance(entry, contents.ListedSymbol):
+        own = f", of its own in {' '.join(entry.results)}" if entry.results else ""
+        spread = f" ({entry.low:g} … {entry.high:g})" if entry.low < entry.high else ""
+        return [*filter(None, [entry.meaning]), f"{entry.standard:g}{spread}{own}"]
+    also = f" Also {', '.join(entry.aliases)}." if entry.aliases else ""
+    return [f"{entry.title}{also}"]

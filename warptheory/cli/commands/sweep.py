@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from warptheory.cli import _names as names
 from warptheory.cli import _options as options
 
 if TYPE_CHECKING:
@@ -14,12 +15,15 @@ if TYPE_CHECKING:
 
 EXAMPLES = "Example:  warptheory sweep A4 --over s=0.1:1:10 --over kernel=linear,keys --rtol 1e-3 --out records"
 GOING_ON = "The same command goes on from there."
+CALLED = {"result": "label"}
 _MOST_VALUES = 10**5
 _WORDS = ("kernel", "offsets", "inputs")
 
 
 def command(
-    label: Annotated[str, typer.Argument(metavar="RESULT", help="Label of the result, such as A4.")],
+    label: Annotated[
+        str, typer.Argument(metavar="RESULT", help="Label of the result, such as A4.", callback=names.label)
+    ],
     over: Annotated[
         list[str],
         typer.Option(help="NAME=VALUES: first:last:count, the same with :log for a geometric grid, or a list a,b,c."),
