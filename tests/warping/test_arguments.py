@@ -142,6 +142,6 @@ def test_numbers_of_numpy_are_numbers():
 
 def test_unknown_names_are_lookup_errors():
     with pytest.raises(UnknownNameError):
-        wt.warp(X, E, boundary="symmetric")
+        wt.warp(X, E, boundary="symmetrical")
     with pytest.raises(LookupError):
         wt.kernels.get("cubic")

@@ -81,7 +81,7 @@ def _assigned(parameters: Iterable[Any], given: Mapping[str, Any]) -> dict[str, 
 
 
 def _in_options(text: str, options: dict[str, str]) -> str:
-    """Return what was expected with options in place of arguments: `download=True`, or names that are no other words."""
+    """Return what was expected with options in place of arguments: of `download=True`, or of what is no other word."""
     for name, option in options.items():
         if option.startswith("--") and " " not in option:
             text = re.sub(rf"(?<![\w-]){name}=True\b", option, text)

@@ -7,6 +7,7 @@ from typing import Any, Self, TypeVar
 from warptheory.core.text import natural, printable, shown
 
 _MOST_NEAR = 3
+_AS_NEAR = 0.05  # a share of their letters, by which others may be less near than the nearest
 
 
 _Error = TypeVar("_Error", bound="WarpTheoryError")
@@ -77,5 +78,8 @@ class UnknownNameError(ArgumentError, LookupError):
 
 def near_names(name: str, known: Iterable[str]) -> list[str]:
     """Return the names that are near to what somebody wrote, the nearest first; small and capital letters are alike."""
-    written = {each.lower(): each for each in known}
-    return [written[near] for near in difflib.get_close_matches(name.lower(), written, n=_MOST_NEAR)]
+    asked, written = name.lower(), {each.lower(): each for each in known}
+    for nearest in difflib.get_close_matches(asked, written, n=1):
+        least = difflib.SequenceMatcher(None, nearest, asked).ratio() - _AS_NEAR
+        return [written[near] for near in difflib.get_close_matches(asked, written, _MOST_NEAR, max(least, 0.0))]
+    return []

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 import sympy as sp
 from sympy.printing.pretty.pretty import PrettyPrinter
-from sympy.printing.pretty.pretty_symbology import pretty_symbol
+from sympy.printing.pretty.pretty_symbology import pretty_symbol, pretty_use_unicode
 from sympy.printing.str import StrPrinter
 
 from warptheory.core.layout import DEFAULT_WIDTH, NO_BREAK, DerivationText, FormulaText, StepText
@@ -71,7 +71,11 @@ def written(derivation: WrittenDerivation) -> DerivationText:
 
 def formula_text(expression: sp.Expr) -> FormulaText:
     """Return an expression as text in both forms."""
-    form = PrettyPrinter({"use_unicode": True, "wrap_line": False})._print(expression)
+    was = pretty_use_unicode(True)  # or it is what the terminal can show
+    try:
+        form = PrettyPrinter({"use_unicode": True, "wrap_line": False})._print(expression)
+    finally:
+        pretty_use_unicode(was)
     lines = str(form.render(wrap_line=False)).splitlines() or [""]
     return FormulaText(tuple(line.rstrip() for line in lines), int(form.baseline), linear(expression))
 

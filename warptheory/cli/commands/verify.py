@@ -1,6 +1,5 @@
 """`warptheory verify`: simulate what results claim, and judge it."""
 
-import math
 import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Annotated, Any
@@ -142,7 +141,7 @@ def _print_text(table: "DataFrame", seed: int) -> None:
     counts = ", ".join(f"{count} {verdict}" for verdict, count in table["verdict"].value_counts().items())
     relative = table["smallest_effect"]
     summary = (
-        f"{counts}; |z| up to {table['z'].max():.2f} allowed, for {len(table)} claims together; "
+        f"{counts}; |z| up to {table['z'].max():.2f} is allowed for {len(table)} claims together; "
         f"smallest error that matters {relative.min():.2%} to {relative.max():.2%}; seed {seed}"
     )
     print("\n" + (summary if width is None else wrapped(summary, width)))
@@ -159,25 +158,27 @@ def _columns(table: "DataFrame") -> list[TableColumn]:
 
     return [
         column("verdict", "{verdict}"),
-        column("result", "{result}"),
+        column("label", "{result}"),
         column("quantity", "{quantity}", wraps=True),
         column("kernel", "{kernel}", rank=1),
         column("d", "{dim}", rank=2, is_number=True),
         column("offsets", "{offsets}", rank=3, wraps=True),
-        column("input", "{inputs}", rank=5, wraps=True),
+        column("input", "{inputs}", rank=5),
         column("point", lambda row: f"random {row['point']}" if row["point"] else "standard", rank=4),
         column("theory", "{theory:.5g}", is_number=True),
         column("estimate ± SE", lambda row: f"{row['estimate']:.5g} ± {row['stderr']:.1g}" if row["n"] else "none"),
-        column("z", _deviation, is_number=True),
-        column("allowed", "{z:.2f}", rank=6, is_number=True),
+        column(f"z (±{table['z'].max():.2f})", _deviation, is_number=True),
         column("power", "{power:.4f}", rank=8, is_number=True),
         column("rows", "{n}", rank=9, is_number=True),
-        column("drawn", "{drawn}", rank=10, wraps=True),
-        column("at", "{values}", rank=7, wraps=True),
+        column("drawn", "{drawn}", rank=10),
+        column("at", "{values}", rank=7),
     ]
 
 
 def _deviation(row: dict[str, Any]) -> str:
-    """Return by how many standard errors an estimate is above the theory."""
-    difference = row["estimate"] - row["theory"]
-    return f"{difference / row['stderr']:+.2f}" if row["stderr"] > 0 else f"{0.0 if difference == 0 else math.nan:.2f}"
+    """Return by how many standard errors an estimate is above the theory; beside it stands how many are allowed."""
+    if row["n"] == 0:
+        return "none"
+    if row["stderr"] == 0:  # every row gave the same, up to rounding
+        return "exact" if row["verdict"] == "verified" else "infinite"
+    return f"{(row['estimate'] - row['theory']) / row['stderr']:+.2f}"
