@@ -50,4 +50,6 @@ def test_claims_that_failed_are_told_apart(warptheory, monkeypatch):
     assert code == 1
     named = [line for line in out.splitlines() if line.startswith("undecided: A4")]
     assert len(named) == len(set(named)) >= 5
-    assert any(line.startswith("undecided: A4 variance, linear, d=1, laplace offsets, normal input: ") for line in named)
+    assert any(
+        line.startswith("undecided: A4 variance, linear, d=1, laplace offsets, normal input: ") for line in named
+    )

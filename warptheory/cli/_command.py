@@ -66,18 +66,20 @@ class Command(TyperCommand):
 def _written(parameter: Any) -> str:
     """Return how an option is given, such as --data-dir, or what stands for an argument in the help, such as RESULT."""
     if parameter.param_type_name == "option":
-        return max(parameter.opts, key=len)
+        return str(max(parameter.opts, key=len))
     return (parameter.metavar or str(parameter.name).upper()).strip("[].")
 
 
 def _assigned(parameters: Iterable[Any], given: Mapping[str, Any]) -> dict[str, str]:
     """Return how what was given as NAME=VALUE is written, by those names."""
-    return {
-        text.partition("=")[0].replace("-", "_"): f"{_written(each)} {text.partition('=')[0]}"
-        for each in parameters
-        for text in (given.get(each.name) if isinstance(given.get(each.name), list | tuple) else ())
-        if "=" in text
-    }
+    found = {}
+    for each in parameters:
+        texts = given.get(each.name)
+        for text in texts if isinstance(texts, list | tuple) else ():
+            name, equals, _ = str(text).partition("=")
+            if equals:
+                found[name.replace("-", "_")] = f"{_written(each)} {name}"
+    return found
 
 
 def _in_options(text: str, options: dict[str, str]) -> str:

@@ -6,6 +6,7 @@ read, since its quantities do not follow from literals, is imported, and kept in
 
 import ast
 import json
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache, partial
@@ -93,7 +94,7 @@ class ListedSymbol:
 
     Attributes:
         name: its name.
-        meaning: what it stands for.
+        meaning: what it stands for; where results have one of their own, behind their labels.
         standard: the value at which results are checked, unless they have one of their own.
         low: the smallest value of the range around it.
         high: the largest.
@@ -153,10 +154,34 @@ def symbols() -> list[ListedSymbol]:
         for name, bounds in _own_ranges(module):
             found.setdefault(name, bounds)
             owners.setdefault(name, []).append(_label(module))
+    meanings = _meanings()
     return [
-        ListedSymbol(name, "", *found[name], results=tuple(sorted({*owners.get(name, [])}, key=natural)))
+        ListedSymbol(name, meanings(name), *found[name], tuple(sorted({*owners.get(name, [])}, key=natural)))
         for name in sorted(found, key=lambda name: (name.lower(), name))
     ]
+
+
+def _meanings() -> Callable[[str], str]:
+    """Return what gives the meaning of a symbol, as `results.glossary` has it: that of all results, and others."""
+    glossary = read_module(RESULTS)
+    found = None if glossary is None else glossary.definition("glossary")
+    shared = UNREAD if found is None else found[0].value("COMMON")
+    own: dict[str, dict[str, list[str]]] = {}
+    for module in map(entry_source, entry_modules(RESULTS).values()):
+        declared = module.value("result")
+        said = declared.keywords.get("notation") if isinstance(declared, SourceCall) else None
+        for name, meaning in said.items() if isinstance(said, Mapping) else ():
+            own.setdefault(name, {}).setdefault(meaning, []).append(_label(module))
+
+    def meaning(name: str) -> str:
+        first = re.sub(r"_[23]$", "_1", name)  # which stands for those along other axes
+        common = shared.get(name, shared.get(first)) if isinstance(shared, Mapping) else None
+        parts = [] if common is None else [str(common)]
+        for text, labels_of in own.get(name, own.get(first, {})).items():
+            parts.append(f"{', '.join(sorted(labels_of, key=natural))}: {text}")
+        return "; ".join(parts)
+
+    return meaning
 
 
 def network_patterns() -> list[str]:
@@ -228,7 +253,7 @@ def _result(module: str) -> ListedResult:
     read = [*head, *(quantity.name for quantity in quantities), *(quantity.label for quantity in quantities)]
     if len(head) < 2 or not quantities or not all(isinstance(text, str) for text in read):
         return _imported(module, of_section)
-    return ListedResult(*head, of_section, quantities)
+    return ListedResult(str(head[0]), str(head[1]), of_section, quantities)
 
 
 def _imported(module: str, section: str) -> ListedResult:
@@ -248,10 +273,8 @@ def _quantities(steps: Iterable[SourceStep]) -> Iterator[ListedQuantity]:
     """Yield the quantities that calls declare, `result.quantity(…)` itself or within functions that are called."""
     for step in steps:
         call = step.node
-        while isinstance(call, ast.Call) and isinstance(call.func, ast.Call):  # result.quantity(…)(states)
+        while isinstance(call.func, ast.Call):  # result.quantity(…)(states)
             call = call.func
-        if not isinstance(call, ast.Call):
-            continue
         if isinstance(call.func, ast.Attribute) and call.func.attr == "quantity":
             keywords = {each.arg: each.value for each in call.keywords}
             name = call.args[0] if call.args else keywords["name"]
@@ -301,9 +324,8 @@ def _bounds(value: Any) -> _Bounds | None:
     given = {**dict(zip(("standard", "low", "high"), value.arguments, strict=False)), **value.keywords}
     standard = given.get("standard", given.get("value"))
     low, high = given.get("low", standard), given.get("high", standard)
-    if not all(isinstance(number, int | float) for number in (standard, low, high)):
-        return None
-    return float(standard), float(low), float(high)
+    bounds = [float(number) for number in (standard, low, high) if isinstance(number, int | float)]
+    return (bounds[0], bounds[1], bounds[2]) if len(bounds) == 3 else None
 
 
 def _label(module: ModuleSource) -> str:

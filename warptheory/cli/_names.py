@@ -113,10 +113,12 @@ def parts(value: list[str] | None) -> list[str] | None:
     return value
 
 
-def check_quantity(value: str | None, result: contents.ListedResult) -> None:
-    """Check the name or label of a quantity of a result; None is the first or all of them."""
-    known = [name for quantity in result.quantities for name in (quantity.name, quantity.label) if name]
-    _known(value, "quantity", known)
+def check_quantity(value: str | None, label: str) -> None:
+    """Check the name or label of a quantity of the result with a label; None is the first or all of them."""
+    (result,) = [result for result in contents.results() if result.label == label]
+    _known(
+        value, "quantity", [name for quantity in result.quantities for name in (quantity.name, quantity.label) if name]
+    )
 
 
 _Name = TypeVar("_Name", str, str | None)

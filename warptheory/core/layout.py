@@ -31,8 +31,8 @@ def wrapped(text: str, width: int, first: str = "", rest: str | None = None) -> 
         rest: what stands before the others; as many spaces as `first` is long by default.
     """
     indent = " " * len(first) if rest is None else rest
-    options = {"break_long_words": False, "break_on_hyphens": False}
-    lines = textwrap.wrap(text, width, initial_indent=first, subsequent_indent=indent, **options)
+    filler = textwrap.TextWrapper(width, first, indent, break_long_words=False, break_on_hyphens=False)
+    lines = filler.wrap(text)
     return "\n".join(lines).replace(NO_BREAK, " ") or first
 
 

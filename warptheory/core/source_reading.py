@@ -151,8 +151,9 @@ class ModuleSource:
             elif isinstance(statement, ast.If | ast.With):
                 yield from self.calls([*statement.body, *getattr(statement, "orelse", [])], known)
             elif isinstance(statement, ast.FunctionDef | ast.ClassDef):
-                yield from (SourceStep(self, node, known) for node in reversed(statement.decorator_list))
-            elif isinstance(statement, ast.Expr):
+                made = [node for node in reversed(statement.decorator_list) if isinstance(node, ast.Call)]
+                yield from (SourceStep(self, node, known) for node in made)
+            elif isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Call):
                 yield SourceStep(self, statement.value, known)
 
     def _rounds(self, loop: ast.For, scope: Scope) -> Iterator[dict[str, Any]]:
@@ -164,16 +165,16 @@ class ModuleSource:
 
 @dataclass(frozen=True)
 class SourceStep:
-    """An expression that a module evaluates when it is imported, a call or a decorator.
+    """A call that a module makes when it is imported, perhaps as a decorator.
 
     Attributes:
         module: the module.
-        node: the expression.
+        node: the call.
         scope: values of the names around it that are not the module's.
     """
 
     module: ModuleSource
-    node: ast.expr
+    node: ast.Call
     scope: Scope
 
     def read(self, node: ast.expr) -> Any:
@@ -182,16 +183,15 @@ class SourceStep:
 
     def inside(self) -> "Iterator[SourceStep]":
         """Yield the calls that a function of the library makes which this one calls, those of functions within too."""
-        if not isinstance(self.node, ast.Call) or not isinstance(self.node.func, ast.Name):
+        if not isinstance(self.node.func, ast.Name):
             return
-        found = self.module.definition(self.node.func.id)
-        if found is None or not isinstance(found[1], ast.FunctionDef):
-            return
-        module, function = found
-        yield from module.calls(_flat(function.body), self._arguments(self.node, function))
+        module, function = self.module.definition(self.node.func.id) or (self.module, None)
+        if isinstance(function, ast.FunctionDef):
+            yield from module.calls(_flat(function.body), self._arguments(function))
 
-    def _arguments(self, call: ast.Call, function: ast.FunctionDef) -> Scope:
-        """Return the values of a function's parameters in a call."""
+    def _arguments(self, function: ast.FunctionDef) -> Scope:
+        """Return the values of a function's parameters in the call."""
+        call = self.node
         parameters = [*function.args.posonlyargs, *function.args.args]
         known = dict.fromkeys((each.arg for each in [*parameters, *function.args.kwonlyargs]), UNREAD)
         given = {each.arg: self.read(value) for each, value in zip(parameters, call.args, strict=False)}
@@ -262,7 +262,7 @@ class _Reading:
     def _of_binop(self, node: ast.BinOp) -> Any:
         left, right = self.value(node.left), self.value(node.right)
         if isinstance(node.op, ast.Add) and type(left) is type(right) and isinstance(left, str | tuple):
-            return left + right  # type: ignore[operator]  # of one type
+            return left + right
         if not (isinstance(left, int | float) and isinstance(right, int | float)):
             return UNREAD
         if isinstance(node.op, ast.Div):

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
@@ -13,9 +13,6 @@ from warptheory.cli import _options as options
 from warptheory.core.errors import ArgumentError, WarpTheoryError
 from warptheory.core.layout import DEFAULT_WIDTH, NO_BREAK, DerivationText, wrapped
 from warptheory.core.text import matches, one_line
-
-if TYPE_CHECKING:
-    from warptheory.symbolic import Derivation
 
 EXAMPLES = (
     "Examples:  warptheory derive A4 --offsets normal  ·  warptheory derive 'A*' --dim 1 --brief  ·  "
@@ -146,7 +143,7 @@ def _choose(patterns: Sequence[str], quantity: str | None) -> list[_Chosen]:
         return [(result, [each.name for each in result.quantities]) for result in chosen]
     for result in chosen:
         if len(chosen) == 1:
-            names.check_quantity(quantity, result)
+            names.check_quantity(quantity, result.label)
         elif not _named(quantity, result):
             known = f"one of {', '.join(each.name for each in result.quantities)} for {result.label}"
             raise ArgumentError("quantity", expected=known, received=repr(quantity))
@@ -261,13 +258,8 @@ def _derive_part(label: str, quantity: str, choices: _Choices) -> _Part:
     derivation = result.derive(quantity, **asdict(fitting))
     law = f", {result.setting(**asdict(fitting)).offsets} offsets" if result.offsets else ""
     setting = f"{fitting.kernel} kernel, d = {fitting.dim}{law}"
-    equation = f"% {label}, {quantity}: {setting}\n\\[\n{_left(derivation)} = {derivation.steps[-1].latex()}\n\\]"
+    equation = f"% {label}, {quantity}: {setting}\n\\[\n{derivation.left} = {derivation.steps[-1].latex()}\n\\]"
     return _Part(setting, asdict(written(derivation)), equation)
-
-
-def _left(derivation: "Derivation") -> str:
-    """Return the statistic in LaTeX."""
-    return str(getattr(derivation, "left", rf"\text{{{derivation.statistic}}}"))
 
 
 def _check_choices(label: str, choices: _Choices) -> None:

@@ -1,7 +1,7 @@
 """`warptheory list`: what there is."""
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from fnmatch import fnmatchcase
 from typing import Annotated
@@ -42,21 +42,18 @@ def command(
     print("\n\n".join("\n".join(_block(kind, found, width)) for kind, found in chosen.items() if found))
 
 
-def _chosen(patterns: Sequence[str]) -> dict[str, Sequence[contents.Listed]]:
+def _chosen(patterns: Sequence[str]) -> Mapping[str, Sequence[contents.Listed]]:
     """Return, by kind, what is meant by patterns; everything if there are none.
 
     Raises:
         UnknownNameError: nothing is.
     """
-    asked = [pattern.lower() for pattern in patterns]
-    kinds = contents.kinds()
-    whole = {kind for kind in kinds if {kind, _one(kind)} & {*asked}}
-    asked = [pattern for pattern in asked if not any(pattern in (kind, _one(kind)) for kind in whole)]
-    found = {kind: list(find()) if asked or kind in whole or not patterns else [] for kind, find in kinds.items()}
-    if not patterns:
-        return found
+    kinds, asked = contents.kinds(), {pattern.lower() for pattern in patterns}
+    whole = {kind for kind in kinds if not patterns or {kind, _one(kind)} & asked}
+    words = sorted(asked - whole - set(map(_one, whole)))
+    found = {kind: find() if words or kind in whole else () for kind, find in kinds.items()}
     chosen = {
-        kind: [entry for entry in entries if kind in whole or _is_meant(entry, asked)]
+        kind: [entry for entry in entries if kind in whole or _is_meant(entry, words)]
         for kind, entries in found.items()
     }
     if not any(chosen.values()):

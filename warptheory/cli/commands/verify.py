@@ -151,10 +151,11 @@ def _print_text(table: "DataFrame", seed: int) -> None:
 
 def _columns(table: "DataFrame") -> list[TableColumn]:
     """Return what is told of every claim; the widest terminals have room for all of it."""
+    rows = [{str(name): value for name, value in row.items()} for row in table.to_dict(orient="records")]
 
     def column(heading: str, of: str | Callable[[dict[str, Any]], str], rank: int = 0, **look: bool) -> TableColumn:
         make = of.format_map if isinstance(of, str) else of
-        return TableColumn(heading, [make(row) for row in table.to_dict(orient="records")], rank=rank, **look)
+        return TableColumn(heading, [make(row) for row in rows], rank=rank, **look)
 
     return [
         column("verdict", "{verdict}"),
