@@ -154,34 +154,37 @@ def symbols() -> list[ListedSymbol]:
         for name, bounds in _own_ranges(module):
             found.setdefault(name, bounds)
             owners.setdefault(name, []).append(_label(module))
-    meanings = _meanings()
+    shared, own = _notations()
     return [
-        ListedSymbol(name, meanings(name), *found[name], tuple(sorted({*owners.get(name, [])}, key=natural)))
+        ListedSymbol(
+            name, _meaning(name, shared, own), *found[name], tuple(sorted({*owners.get(name, [])}, key=natural))
+        )
         for name in sorted(found, key=lambda name: (name.lower(), name))
     ]
 
 
-def _meanings() -> Callable[[str], str]:
-    """Return what gives the meaning of a symbol, as `results.glossary` has it: that of all results, and others."""
-    glossary = read_module(RESULTS)
-    found = None if glossary is None else glossary.definition("glossary")
-    shared = UNREAD if found is None else found[0].value("COMMON")
+# Meanings by the labels of the results that say so, by the symbols' names.
+_OwnNotation = Mapping[str, Mapping[str, Sequence[str]]]
+
+
+def _notations() -> tuple[Mapping[str, str], _OwnNotation]:
+    """Return the meanings of symbols that all results share, and of those that results say, as `results.glossary`."""
     own: dict[str, dict[str, list[str]]] = {}
     for module in map(entry_source, entry_modules(RESULTS).values()):
         declared = module.value("result")
-        said = declared.keywords.get("notation") if isinstance(declared, SourceCall) else None
-        for name, meaning in said.items() if isinstance(said, Mapping) else ():
+        for name, meaning in _items(declared.keywords.get("notation") if isinstance(declared, SourceCall) else None):
             own.setdefault(name, {}).setdefault(meaning, []).append(_label(module))
+    package = read_module(RESULTS)
+    glossary = None if package is None else package.definition("glossary")
+    return dict(() if glossary is None else _items(glossary[0].value("COMMON"))), own
 
-    def meaning(name: str) -> str:
-        first = re.sub(r"_[23]$", "_1", name)  # which stands for those along other axes
-        common = shared.get(name, shared.get(first)) if isinstance(shared, Mapping) else None
-        parts = [] if common is None else [str(common)]
-        for text, labels_of in own.get(name, own.get(first, {})).items():
-            parts.append(f"{', '.join(sorted(labels_of, key=natural))}: {text}")
-        return "; ".join(parts)
 
-    return meaning
+def _meaning(name: str, shared: Mapping[str, str], own: _OwnNotation) -> str:
+    """Return what a symbol stands for, in all results and in those that say so."""
+    first = re.sub(r"_[23]$", "_1", name)  # which stands for those along other axes
+    said = own.get(name, own.get(first, {}))
+    parts = [f"{', '.join(sorted(labels_of, key=natural))}: {meaning}" for meaning, labels_of in said.items()]
+    return "; ".join(filter(None, [shared.get(name, shared.get(first, "")), *parts]))
 
 
 def network_patterns() -> list[str]:

@@ -111,8 +111,8 @@ def _sentences(entry: contents.Listed) -> list[str]:
         names = (f"{each.label} {each.name}" if each.label else each.name for each in entry.quantities)
         return [entry.title, "; ".join(names)]
     if isinstance(entry, contents.ListedSymbol):
-        own = f", of its own in {' '.join(entry.results)}" if entry.results else ""
-        spread = f" ({entry.low:g} … {entry.high:g})" if entry.low < entry.high else ""
+        spread = f", from {entry.low:g} to {entry.high:g}" if entry.low < entry.high else ""
+        own = f"; otherwise in {', '.join(entry.results)}" if entry.results else ""
         return [*filter(None, [entry.meaning]), f"{entry.standard:g}{spread}{own}"]
     also = f" Also {', '.join(entry.aliases)}." if entry.aliases else ""
     return [f"{entry.title}{also}"]
