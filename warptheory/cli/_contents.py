@@ -147,8 +147,8 @@ def symbols() -> list[ListedSymbol]:
 
     The value is that of all results where there is one; else that of the first result that has one.
     """
-    shared = read_module(RESULTS)
-    found = {} if shared is None else dict(_ranges(_items(shared.value("DEFAULT_VALUES"))))
+    package = read_module(RESULTS)
+    found = {} if package is None else dict(_ranges(_items(package.value("DEFAULT_VALUES"))))
     owners: dict[str, list[str]] = {}
     for module in map(entry_source, entry_modules(RESULTS).values()):
         for name, bounds in _own_ranges(module):
