@@ -114,6 +114,13 @@ def test_patterns(listed, patterns, kind, found):
     assert [entry.get("label", entry.get("name")) for entry in listed(*patterns)[kind]] == found
 
 
+def test_capitals_count_where_they_can(listed):
+    """A* has results alone, and no analyses or symbols."""
+    found = {kind: entries for kind, entries in listed("A*").items() if entries and kind != "version"}
+    assert list(found) == ["results"]
+    assert {result["label"][0] for result in found["results"]} == {"A"}
+
+
 def test_a_kind_alone_is_that_kind(listed):
     assert [kind for kind, entries in listed("boundary rules").items() if entries] == ["version", "boundary rules"]
 

@@ -5,6 +5,7 @@ an interruption by Ctrl-C.
 """
 
 import importlib
+import inspect
 import re
 import sys
 from types import ModuleType
@@ -44,8 +45,14 @@ def build_app() -> typer.Typer:
     app.callback()(_about)
     for name, module in sorted(entry_modules("warptheory.cli.commands").items()):
         loaded = importlib.import_module(module)
-        app.command(name, cls=_class_of(loaded), epilog=loaded.EXAMPLES)(loaded.command)
+        help_text = _in_paragraphs(inspect.getdoc(loaded.command) or "")
+        app.command(name, cls=_class_of(loaded), help=help_text, epilog=loaded.EXAMPLES)(loaded.command)
     return app
+
+
+def _in_paragraphs(documentation: str) -> str:
+    """Return a documentation with each paragraph on one line, for the terminal to wrap."""
+    return "\n\n".join(" ".join(paragraph.split()) for paragraph in documentation.split("\n\n"))
 
 
 def _class_of(module: ModuleType) -> type[Command]:

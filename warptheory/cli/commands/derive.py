@@ -41,10 +41,10 @@ def command(
     no_pager: Annotated[bool, typer.Option("--no-pager", help="Never show a page at a time.")] = False,
     out: options.Out = None,
 ) -> None:
-    r"""Derive results: statement, assumptions, the closed forms, and every step that leads to them.
+    """Derive results: statement, assumptions, the closed forms, and every step that leads to them.
 
-    Lines are as long as the terminal is wide; files have 80 columns. With --latex each quantity is an equation between
-    \[ and \], which compiles as it is in a document that has amsmath. Derivations are kept on disk until a source file
+    Lines are as long as the terminal is wide; files have 80 columns. With --latex each quantity is an equation on a line
+    of its own, which compiles as it is in a document that has amsmath. Derivations are kept on disk until a source file
     changes (WARPTHEORY_CACHE: the folder, or off).
     """
     from warptheory.cli._console import print_paged

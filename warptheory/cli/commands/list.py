@@ -10,6 +10,7 @@ import typer
 
 from warptheory.cli import _contents as contents
 from warptheory.core.errors import UnknownNameError
+from warptheory.core.text import matches
 
 EXAMPLES = (
     "Examples:  warptheory list  ·  warptheory list kernels  ·  warptheory list 'A*' fold  ·  warptheory list --json"
@@ -48,31 +49,38 @@ def _chosen(patterns: Sequence[str]) -> Mapping[str, Sequence[contents.Listed]]:
     Raises:
         UnknownNameError: nothing is.
     """
-    kinds, asked = contents.kinds(), {pattern.lower() for pattern in patterns}
-    whole = {kind for kind in kinds if not patterns or {kind, _one(kind)} & asked}
-    words = sorted(asked - whole - set(map(_one, whole)))
+    kinds = contents.kinds()
+    whole = {kind for kind in kinds if not patterns or {kind, _one(kind)} & {*map(str.lower, patterns)}}
+    words = [pattern for pattern in patterns if pattern.lower() not in {*whole, *map(_one, whole)}]
     found = {kind: find() if words or kind in whole else () for kind, find in kinds.items()}
-    chosen = {
-        kind: [entry for entry in entries if kind in whole or _is_meant(entry, words)]
-        for kind, entries in found.items()
-    }
+    everything = [entry for entries in found.values() for entry in entries]
+    meant = {entry for word in words for entry in _meant(word, everything)}
+    chosen = {kind: [entry for entry in entries if kind in whole or entry in meant] for kind, entries in found.items()}
     if not any(chosen.values()):
-        names = [_name(entry) for entries in found.values() for entry in entries]
-        raise UnknownNameError("patterns", " ".join(patterns), kinds, names)
+        raise UnknownNameError("patterns", " ".join(patterns), kinds, map(_name, everything))
     return chosen
 
 
-def _is_meant(entry: contents.Listed, patterns: Sequence[str]) -> bool:
-    """Return whether one of the patterns fits a name of an entry, or begins a word of what it says."""
+def _meant(pattern: str, entries: Sequence[contents.Listed]) -> set[contents.Listed]:
+    """Return the entries with a name that a pattern fits, or that say words that it begins; capitals count if they can.
+
+    So A* has the results of section A, a4 the result A4, and fold all that speaks of folds, folding or folders.
+    """
+    exact = {entry for entry in entries if any(fnmatchcase(name, pattern) for name in _names(entry))}
+    begun = f" {pattern.lower()}"
+    said = {entry for entry in entries if begun in f" {_said(entry).lower()}"}
+    return exact | said or {entry for entry in entries if any(matches(name, [pattern]) for name in _names(entry))}
+
+
+def _names(entry: contents.Listed) -> list[str]:
     quantities = entry.quantities if isinstance(entry, contents.ListedResult) else ()
-    names = [_name(entry), *getattr(entry, "aliases", ()), *(each.label for each in quantities if each.label)]
-    says = [_title(entry), *(quantity.name for quantity in quantities)]
-    words = [word.strip("(),.:;") for text in says for word in text.split()]
-    return any(
-        fnmatchcase(text.lower(), pattern)
-        for pattern in patterns
-        for text in (*names, *(word[: len(pattern)] for word in words if "*" not in pattern), *says)
-    )
+    return [_name(entry), *getattr(entry, "aliases", ()), *(each.label for each in quantities if each.label)]
+
+
+def _said(entry: contents.Listed) -> str:
+    """Return what an entry says of itself: its title or meaning, and its quantities."""
+    quantities = entry.quantities if isinstance(entry, contents.ListedResult) else ()
+    return " ".join([_title(entry), *(quantity.name for quantity in quantities)])
 
 
 def _title(entry: contents.Listed) -> str:
