@@ -67,7 +67,7 @@ def _written(parameter: Any) -> str:
     """Return how an option is given, such as --data-dir, or what stands for an argument in the help, such as RESULT."""
     if parameter.param_type_name == "option":
         return str(max(parameter.opts, key=len))
-    return (parameter.metavar or str(parameter.name).upper()).strip("[].")
+    return str(parameter.metavar or parameter.name.upper())
 
 
 def _assigned(parameters: Iterable[Any], given: Mapping[str, Any]) -> dict[str, str]:

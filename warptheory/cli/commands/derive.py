@@ -24,9 +24,7 @@ CALLED = {"result": "patterns"}
 def command(
     patterns: Annotated[
         list[str],
-        typer.Argument(
-            metavar="RESULT...", help="Labels or patterns, such as A4 or 'A*'.", callback=names.label_patterns
-        ),
+        typer.Argument(metavar="RESULT", help="Labels or patterns, such as A4 or 'A*'.", callback=names.label_patterns),
     ],
     quantity: Annotated[str | None, typer.Option(help="Which of its quantities; all of them by default.")] = None,
     kernel: options.KernelName = None,
@@ -43,8 +41,8 @@ def command(
 ) -> None:
     """Derive results: statement, assumptions, the closed forms, and every step that leads to them.
 
-    Lines are as long as the terminal is wide; files have 80 columns. With --latex each quantity is an equation on a line
-    of its own, which compiles as it is in a document that has amsmath. Derivations are kept on disk until a source file
+    Lines are as long as the terminal is wide; files have 80 columns. With --latex each quantity is a displayed
+    equation, which compiles as it is in a document that has amsmath. Derivations are kept on disk until a source file
     changes (WARPTHEORY_CACHE: the folder, or off).
     """
     from warptheory.cli._console import print_paged

@@ -20,7 +20,7 @@ EXAMPLES = (
 def command(
     patterns: Annotated[
         list[str] | None,
-        typer.Argument(metavar="PATTERN...", help="A kind (kernels), a label or name ('A*'), or words of a title."),
+        typer.Argument(metavar="PATTERN", help="A kind (kernels), a label or name ('A*'), or words of a title."),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document instead, for scripts.")] = False,
 ) -> None:

@@ -26,9 +26,7 @@ CALLED = {"result": "patterns"}
 def command(
     patterns: Annotated[
         list[str] | None,
-        typer.Argument(
-            metavar="RESULT...", help="Labels or patterns, such as A4 or 'A*'.", callback=names.label_patterns
-        ),
+        typer.Argument(metavar="RESULT", help="Labels or patterns, such as A4 or 'A*'.", callback=names.label_patterns),
     ] = None,
     everything: Annotated[bool, typer.Option("--all", help="Every result that is registered.")] = False,
     kernel: options.KernelName = None,
