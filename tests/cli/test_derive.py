@@ -15,7 +15,7 @@ def test_closed_forms_come_first(warptheory):
     _, out, _ = warptheory("derive", "A7")
     places = [
         out.index(text)
-        for text in ("A7. ", "Assumptions:", "Variance, linear kernel, d = 1:", "    Var[∂1y[n]] = 2·σ²")
+        for text in ("A7. ", "Assumptions:", "Variance, linear kernel, d = 1:", "    Var[∂₁y[n]] = 2·σ²")
     ]
     places += [
         out.index(text)

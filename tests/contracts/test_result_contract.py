@@ -116,12 +116,9 @@ def check_listed(result: Result, listed: Mapping[str, Any]) -> None:
     assert found["quantities"] == [{"name": each.name, "label": each.label} for each in result.quantities]
     names = {symbol["name"] for symbol in listed["symbols"]}
     for quantity in result.quantities:
-        for name in result.ranges(quantity.name):
+        for name in result.standard(quantity, result.setting_of(quantity.name)):
             # Those along several axes are numbered: omega_1, omega_2.
-            assert name in FROM_THE_LAW or name in names or name.rpartition("_")[0] in names, name
-
-
-FROM_THE_LAW = ("kappa_3", "kappa_4")
+            assert name in names or name.rpartition("_")[0] in names, name
 
 
 @pytest.mark.parametrize("result", RESULTS, ids=lambda result: result.label)

@@ -5,7 +5,7 @@ import sympy as sp
 
 from warptheory import results
 from warptheory.core.layout import NO_BREAK
-from warptheory.symbolic.derivation_text import derivation_text, formula_text, linear
+from warptheory.symbolic.derivation_text import derivation_text, formula_text, linear, written
 
 x, y, sigma, n = sp.symbols("x y sigma n")
 SUPERSCRIPTS = str.maketrans("⁻⁰¹²³⁴⁵⁶⁷⁸⁹", "-0123456789")
@@ -73,8 +73,25 @@ def test_lines_keep_within_the_width(label, quantity, setting, width):
     assert max(map(len, text.splitlines())) <= width
     closed = derivation_text(derivation, width, steps=False)
     assert text.startswith(f"{closed}\n\n1. ")
-    assert f"{derivation.statistic} =" in " ".join(closed.split())
+    assert f"{written(derivation).left} =" in " ".join(closed.split())
     assert all(f"\n{number}. {step.name}: " in text for number, step in enumerate(derivation.steps, 1))
+
+
+@pytest.mark.parametrize(
+    ("label", "quantity", "left"),
+    [
+        ("A7", "covariance given f", "Cov[y[n], ∂₁y[n] | f]"),
+        ("A9", "variance after two layers", "Var[y₂[n]]"),
+        ("B8", "second moment after two layers", "E[z₂[n]²]"),
+    ],
+)
+def test_the_left_side_has_indices_and_powers(label, quantity, left):
+    assert written(results.get(label).derive(quantity)).left == left
+
+
+def test_a_long_left_side_is_broken_too():
+    text = derivation_text(results.get("A11").derive("curvature"), 60)
+    assert max(map(len, text.splitlines())) <= 60
 
 
 def test_the_longest_derivation_is_readable():

@@ -52,7 +52,8 @@ class Command(TyperCommand):
             options = {**self.options(), **assigned}
             named = error.called(options.get(error.argument, error.argument))
             expected, got, received = str(named.args[0]).partition(", got ")
-            named.args = (f"{_in_options(expected, options)}{got}{received}",)
+            none = "none" if received == "None" else received  # as nobody types it
+            named.args = (f"{_in_options(expected, options)}{got}{none}",)
             raise named from error
         except WarpTheoryError as error:
             error.args = (_in_options(str(error.args[0]), self.options()), *error.args[1:])

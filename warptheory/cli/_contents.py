@@ -26,7 +26,7 @@ from warptheory.core.text import natural
 
 RESULTS = "warptheory.results"
 
-# Kinds whose entries are found alike: a file each, documented by its first sentence.
+# Kinds whose entries are found alike: a file each, which says in its first paragraph what it is.
 _PLAIN = {
     "kernels": "warptheory.kernels",
     "laws": "warptheory.fields.laws",

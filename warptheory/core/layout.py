@@ -66,7 +66,8 @@ class FormulaText:
         if max(map(_columns, lines)) <= width:
             return "\n".join(lines)
         if left and max(map(_columns, self.lines)) <= width - len(indent) - len(_INDENT):
-            return f"{indent}{left.rstrip()}\n\n{self.laid_out(width, indent=indent + _INDENT)}"
+            before = "\n".join(_filled(left.rstrip(), width, indent))
+            return f"{before}\n\n{self.laid_out(width, indent=indent + _INDENT)}"
         return "\n".join(_filled(f"{left}{self.linear}", width, indent))
 
 

@@ -16,6 +16,9 @@ from sympy.printing.str import StrPrinter
 from warptheory.core.layout import DEFAULT_WIDTH, NO_BREAK, DerivationText, FormulaText, StepText
 
 _SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+_SUBSCRIPTS = str.maketrans("0123456789", "₀₁₂₃₄₅₆₇₈₉")
+# Of f_1, of the first axis in ∂1y, and of the second layer in y2[n].
+_INDEX = re.compile(r"(?<=[^\W\d_])_([0-9]+)(?!\w)|(?<=[∂⁻°])([0-9])(?=[^\W\d_]|∂)|(?<=\b[^\W\d_])([0-9]+)(?=\[)")
 _POWER = re.compile(r"\*\*(?:\((-?[0-9]+)\)|([0-9]+)(?![0-9.]))")
 _PRODUCT = re.compile(r"(?<=[^\s_*])\*(?=[^\s*=])")
 
@@ -66,7 +69,8 @@ def written(derivation: WrittenDerivation) -> DerivationText:
     )
     closed = derivation.steps[-1].expression
     is_fraction = bool(closed.is_Rational and not closed.is_Integer)
-    return DerivationText(_typeset(derivation.statistic), steps, f"{float(closed):.10g}" if is_fraction else "")
+    left = _INDEX.sub(lambda index: index[index.lastindex or 0].translate(_SUBSCRIPTS), _typeset(derivation.statistic))
+    return DerivationText(left, steps, f"{float(closed):.10g}" if is_fraction else "")
 
 
 def formula_text(expression: sp.Expr) -> FormulaText:
