@@ -418,7 +418,7 @@ def asked(copy):
     chosen = [option for name in parts for option in ("--only", name)]
     question = {
         "commands": {
-            "list": ["list"],
+            "list": ["list", "--json"],
             "plan": ["reproduce", "--plan", "--out", str(copy / "planned")],
             "run": ["reproduce", "--seed", "1", "--out", str(out), *chosen],
         },
@@ -442,11 +442,10 @@ def asked(copy):
 
 
 def test_it_is_listed(asked):
-    lines = asked["list"].splitlines()
-    listed = dict(line.split(": ", 1) for line in lines if ": " in line)
-    listed["results"] = ", ".join(line.split()[0] for line in lines[1:] if line[:1].isalpha() and ": " not in line)
+    listed = json.loads(asked["list"])
     for addition in ADDITIONS:
-        assert addition.name in listed[addition.kind].split(", ")
+        names = [{entry.get("label"), entry.get("name"), *entry.get("aliases", ())} for entry in listed[addition.kind]]
+        assert sum(addition.name in known for known in names) == 1
 
 
 def test_it_is_planned(asked):

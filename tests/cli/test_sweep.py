@@ -20,7 +20,7 @@ pytestmark = pytest.mark.usefixtures("as_users_call")
         ("s=0.1:10:3:log", ("s", [0.1, 1.0, 10.0])),
         ("dim=1,2", ("dim", [1, 2])),
         ("kernel=linear, bspline3(prefilter=True)", ("kernel", ["linear", "bspline3(prefilter=True)"])),
-        ("kernel=lanczos(1,2),keys", ("kernel", ["lanczos(1,2)", "keys"])),
+        ("kernel=keys(1,2),linear", ("kernel", ["keys(1,2)", "linear"])),
     ],
 )
 def test_parameters_are_read(text, expected):

@@ -127,7 +127,7 @@ def test_a_loss_that_has_grown_ends_with_one(rate, warptheory):
     code, out, err = warptheory(*QUICK, "--steps", 2, "--learning-rate", rate, "--monitor-every", 0)
     assert (code, out) == (1, "")
     assert "Error: loss has grown from 2." in err
-    assert "a smaller learning_rate" in err
+    assert "a smaller --learning-rate" in err
 
 
 @pytest.mark.parametrize(
@@ -135,25 +135,25 @@ def test_a_loss_that_has_grown_ends_with_one(rate, warptheory):
     [
         (("--steps", 0), "steps: expected a positive integer, got 0"),
         (("--batch", 5000), "batch: expected an integer in 1 … "),
-        (("--learning-rate", "-1"), "learning_rate: expected a finite number > 0"),
+        (("--learning-rate", "-1"), "--learning-rate: expected a finite number > 0"),
         (("--optimizer", "adam"), "optimizer: expected one of adamw, sgd"),
         (("--schedule", "steps"), "did you mean 'step'"),
         (("--augment", "mixup"), "augment: expected one of crop, flip"),
         (("--precision", "fp16"), "precision: expected fp32 or bf16 on a CPU"),
         (("--device", "tpu0"), "device: expected "),
         (("--model", "selfwarp-resnet21"), "expected"),
-        (("--model-option", "lipschitz"), "model_option: expected NAME=VALUE"),
+        (("--model-option", "lipschitz"), "--model-option: expected NAME=VALUE"),
         (("--model-option", "sped=2"), "sped"),
         (("--model", "selfwarp-resnet"), "model: expected one of net1d, "),
         (("--model", "net1d"), "model: expected a network for digits, whose examples have 2 axes, got 'net1d', for 1"),
         (("--data", "mnist1d"), "model: expected a network for mnist1d, whose examples have 1 axes"),
         (("--model-option", "mixng=pointwise"), "did you mean 'mixing'"),
-        (("--model-option", "classes=5"), "model_options: expected no classes"),
-        (("--data-option", "seed=5"), "data_options: expected no seed"),
+        (("--model-option", "classes=5"), "--model-option: expected no classes"),
+        (("--data-option", "seed=5"), "--data-option: expected no seed"),
         (("--data", "digit"), "data: expected one of cifar10, "),
         (("--data", "digit"), "did you mean 'digits'"),
         (("--data-option", "colour=true"), "colour: expected"),
-        (("--data-dir", "nowhere"), "data_dir: expected"),
+        (("--data-dir", "nowhere"), "--data-dir: expected"),
         (("--download",), "download: expected"),
         (("--resume",), "out: expected a folder, for --resume"),
         (("--tensorboard",), "out: expected a folder"),
@@ -162,15 +162,15 @@ def test_a_loss_that_has_grown_ends_with_one(rate, warptheory):
         (("--model-option", "width=16"), "width: expected either --width or --model-option width=…, got both"),
         (
             ("--model-option", "scale=1", "--model-option", "scale=2"),
-            "model_option: expected each name once, got scale",
+            "--model-option: expected each name once, got scale",
         ),
-        (("--model-option", "foo=3"), "model_options: expected one of boundary, "),
-        (("--model-option", "self=1"), "model_options: expected one of boundary, "),
-        (("--model-option", "options=1"), "model_options: expected one of boundary, "),
+        (("--model-option", "foo=3"), "--model-option: expected one of boundary, "),
+        (("--model-option", "self=1"), "--model-option: expected one of boundary, "),
+        (("--model-option", "options=1"), "--model-option: expected one of boundary, "),
         (("--model-option", "\x1b[2J=1"), r"got '\x1b[2J'"),
         (("--data-option", "self=1"), "self: expected options of digits"),
         (("--data-dir", "no\x1b[2Jwhere"), r"no\x1b[2Jwhere"),
-        (("--data-option", "name=1"), "data_options: expected no name"),
+        (("--data-option", "name=1"), "--data-option: expected no name"),
         (("--batch", 10**9), "batch: expected an integer in 1 "),
         (("--batch", 10**30), "batch: expected an integer in 1 "),
         (("--model-option", "placement=\u202e"), r"got '\u202e'"),

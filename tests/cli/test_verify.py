@@ -1,10 +1,13 @@
 """`warptheory verify --replay`, and what `verify` says of claims that failed, run in the process."""
 
 import json
+import sys
 
+import pandas as pd
 import pytest
 
 from warptheory import montecarlo
+from warptheory.cli.commands.verify import _print_text
 
 pytestmark = pytest.mark.usefixtures("as_users_call")
 
@@ -48,6 +51,63 @@ def test_claims_that_failed_are_told_apart(warptheory, monkeypatch):
     monkeypatch.setattr(montecarlo.Simulation, "sample", fail)
     code, out, _ = warptheory("verify", "A4", "--kernel", "linear", "--dim", "1", "--workers", "1")
     assert code == 1
-    named = [line for line in out.splitlines() if line.startswith("A4")]
+    named = [line for line in out.splitlines() if line.startswith("undecided: A4")]
     assert len(named) == len(set(named)) >= 5
-    assert "A4 variance, linear, d=1, laplace offsets, normal input" in named
+    assert any(
+        line.startswith("undecided: A4 variance, linear, d=1, laplace offsets, normal input: ") for line in named
+    )
+
+
+ROW = {
+    "result": "A10",
+    "quantity": "variance of the right-hand derivative, correlated input",
+    "kernel": "linear",
+    "dim": 1,
+    "offsets": "fixed by the result",
+    "inputs": "normal",
+    "point": 0,
+    "values": "h = 1.2, l = 1.8, sigma = 1.3",
+    "drawn": "everything",
+    "smallest_effect": 0.01,
+    "verdict": "verified",
+    "label": "A10 variance, linear",
+    "theory": 1.5,
+    "estimate": 1.503,
+    "stderr": 0.002,
+    "n": 4096,
+    "power": 0.99991,
+    "z": 4.12,
+    "reason": "",
+}
+FAILED = {**ROW, "verdict": "undecided", "n": 0, "estimate": float("nan"), "stderr": float("nan"), "reason": "no\nroom"}
+EXACT = {**ROW, "estimate": 1.5, "stderr": 0.0, "point": 2}
+
+
+def printed(capsys, rows):
+    _print_text(pd.DataFrame(rows), seed=7)
+    return capsys.readouterr().out
+
+
+def test_a_claim_is_a_line_where_there_is_no_terminal(capsys):
+    """With everything in it, for grep."""
+    heading, first, second, third, *rest = printed(capsys, [ROW, FAILED, EXACT]).splitlines()
+    assert "z (±4.12)" in heading
+    for text in ("verified", ROW["quantity"], "1.503 ± 0.002", "+1.50", "0.9999", "4096", ROW["values"], "standard"):
+        assert f"  {text}" in f"  {first}"
+    assert "  none" in second
+    assert "  exact" in third
+    assert "random 2" in third
+    assert rest[0] == "undecided: A10 variance, linear: no room"
+    assert rest[2].startswith("2 verified, 1 undecided; |z| up to 4.12 is allowed for 3 claims together")
+    assert rest[2].endswith("seed 7")
+
+
+@pytest.mark.parametrize(("width", "left_out"), [(80, "offsets"), (120, "power"), (240, "")])
+def test_a_terminal_has_fewer_columns_and_whole_words(capsys, monkeypatch, width, left_out):
+    monkeypatch.setattr(type(sys.stdout), "isatty", lambda _: True)
+    monkeypatch.setenv("COLUMNS", str(width))
+    out = printed(capsys, [ROW, EXACT])
+    assert max(map(len, out.splitlines())) <= width
+    assert set(ROW["quantity"].split()) <= set(out.split())
+    assert ("No room for: " in out) == bool(left_out)
+    assert left_out in out.partition("No room for: ")[2]

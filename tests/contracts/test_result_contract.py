@@ -3,11 +3,15 @@
 Each check is a function of the entry, so that a wrong entry can be handed to it and has to be refused.
 """
 
+import io
 import itertools
+import json
 import re
+import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import redirect_stdout
 from dataclasses import replace
-from typing import ClassVar
+from typing import Any, ClassVar
 from xml.etree import ElementTree
 
 import mpmath
@@ -20,6 +24,7 @@ import warptheory as wt
 from tests.cards import check_line, check_shows_itself, text_of
 from tests.simulated import check_simulation, covering
 from warptheory import kernels, montecarlo, results
+from warptheory.cli import main
 from warptheory.results import Quantity, Range, Result, Setting
 from warptheory.symbolic import (
     Derivation,
@@ -120,6 +125,39 @@ def test_is_stated(result):
 def test_a_result_that_is_not_stated_is_refused(change):
     with pytest.raises((AssertionError, wt.core.errors.UnknownNameError)):
         check_statement(replace(results.get("A4"), **change))
+
+
+@pytest.fixture(scope="module")
+def listed():
+    """What `warptheory list` says of results, by their labels; it reads their files and imports nothing."""
+    with pytest.MonkeyPatch.context() as patch, redirect_stdout(io.StringIO()) as printed:
+        patch.setattr(sys, "argv", ["warptheory", "list", "--json"])
+        with pytest.raises(SystemExit):
+            main()
+    return json.loads(printed.getvalue())
+
+
+def check_listed(result: Result, listed: Mapping[str, Any]) -> None:
+    (found,) = [each for each in listed["results"] if each["label"] == result.label]
+    assert found["title"] == result.title
+    assert found["quantities"] == [{"name": each.name, "label": each.label} for each in result.quantities]
+    names = {symbol["name"] for symbol in listed["symbols"]}
+    for quantity in result.quantities:
+        for name in result.standard(quantity, result.setting_of(quantity.name)):
+            # Those along several axes are numbered: omega_1, omega_2.
+            assert name in names or name.rpartition("_")[0] in names, name
+
+
+@pytest.mark.parametrize("result", RESULTS, ids=lambda result: result.label)
+def test_is_listed_as_it_is(result, listed):
+    check_listed(result, listed)
+
+
+def test_a_result_that_is_listed_otherwise_is_refused(listed):
+    with pytest.raises(AssertionError):
+        check_listed(replace(results.get("A4"), title="Another"), listed)
+    with pytest.raises(AssertionError):
+        check_listed(replace(results.get("A4"), quantities=results.get("A7").quantities), listed)
 
 
 # --- the simulation ------------------------------------------------------------------------------------------------

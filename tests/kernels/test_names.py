@@ -29,6 +29,11 @@ from warptheory.kernels.triangle import triangle
         ("bspline3(True)", "bspline3(prefilter=True)"),
         ("triangle(2)", "triangle(2)"),
         ("triangle(width=1.50)", "triangle"),
+        ("bilinear", "linear"),
+        ("trilinear", "linear"),
+        ("bicubic", "keys(-0.75)"),
+        ("catmull-rom", "keys"),
+        ("nearest-exact", "nearest"),
     ],
 )
 def test_every_spelling_gives_the_same_object(spelling, canonical):

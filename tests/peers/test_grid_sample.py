@@ -9,13 +9,14 @@ from torch.nn import functional
 import warptheory as wt
 from warptheory.core.tolerances import rounding
 
-KERNELS = {"bilinear": "linear", "nearest": "nearest", "bicubic": "keys(-3/4)"}
+# By torch's own names, but for the one that stands for two rules there.
+KERNELS = {"bilinear": "bilinear", "nearest": "nearest", "bicubic": "bicubic"}
 BOUNDARIES = {
     ("zeros", False): "zeros",
     ("zeros", True): "zeros",
     ("border", False): "border",
     ("border", True): "border",
-    ("reflection", False): "reflect",
+    ("reflection", False): "reflection",
     ("reflection", True): "mirror",
 }
 # In a process of its own: torch's tests change global switches when they are imported. They also import a package that

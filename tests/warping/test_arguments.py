@@ -140,8 +140,20 @@ def test_numbers_of_numpy_are_numbers():
     assert wt.warp_matrix(E, size).shape == (2, 30, 30)
 
 
+def test_aliases_mean_the_same():
+    """In calls, in layers and in settings; a file of an entry declares its own."""
+    y = wt.warp(X, E, kernel="linear", boundary="reflect")
+    assert torch.equal(wt.warp(X, E, kernel="bilinear", boundary="reflection"), y)
+    assert wt.warping.boundaries.get("circular") is wt.warping.boundaries.get("periodic")
+    layer = wt.operators.SelfWarp2d(4, kernel="bicubic", boundary="replicate")
+    assert (layer.kernel, layer.boundary) == ("keys(-0.75)", "border")
+    assert wt.results.get("a3").setting(kernel="bilinear") == wt.results.get("A3").setting(kernel="linear")
+    sinc = wt.warp(X, E, kernel="sinc", boundary="circular")
+    assert torch.equal(sinc, wt.warp(X, E, kernel="sinc", boundary="periodic"))
+
+
 def test_unknown_names_are_lookup_errors():
     with pytest.raises(UnknownNameError):
-        wt.warp(X, E, boundary="symmetric")
+        wt.warp(X, E, boundary="symmetrical")
     with pytest.raises(LookupError):
         wt.kernels.get("cubic")

@@ -5,15 +5,16 @@ an interruption by Ctrl-C.
 """
 
 import importlib
+import inspect
 import re
 import sys
-from collections.abc import Callable
-from functools import wraps
-from typing import Annotated, Any, NoReturn
+from types import ModuleType
+from typing import Annotated, NoReturn
 
 import typer
 
 from warptheory import __version__
+from warptheory.cli._command import Command, InterruptionError
 from warptheory.core.catalogue import entry_modules
 from warptheory.core.errors import ArgumentError, WarpTheoryError
 from warptheory.core.listing import public_names
@@ -46,32 +47,20 @@ def build_app() -> typer.Typer:
     app.callback()(_about)
     for name, module in sorted(entry_modules("warptheory.cli.commands").items()):
         loaded = importlib.import_module(module)
-        going_on = getattr(loaded, "GOING_ON", None)
-        app.command(name, epilog=loaded.EXAMPLES)(_interruptible(loaded.command, going_on))
+        help_text = _in_paragraphs(inspect.getdoc(loaded.command) or "")
+        app.command(name, cls=_class_of(loaded), help=help_text, epilog=loaded.EXAMPLES)(loaded.command)
     return app
 
 
-class InterruptionError(WarpTheoryError):
-    """A command was interrupted; the message says how to go on."""
+def _in_paragraphs(documentation: str) -> str:
+    """Return a documentation with each paragraph on one line, for the terminal to wrap."""
+    return "\n\n".join(" ".join(paragraph.split()) for paragraph in documentation.split("\n\n"))
 
 
-def _interruptible(command: Callable[..., None], going_on: str | None) -> Callable[..., None]:
-    """Return a command that tells of an interruption, which Typer would end without a word.
-
-    Args:
-        command: the command.
-        going_on: how a command that was given a folder goes on from there; None if it does not.
-    """
-
-    @wraps(command)
-    def run(**arguments: Any) -> None:
-        try:
-            command(**arguments)
-        except KeyboardInterrupt as error:
-            told = f" {going_on}" if going_on is not None and arguments.get("out") is not None else ""
-            raise InterruptionError(f"Interrupted.{told}") from error
-
-    return run
+def _class_of(module: ModuleType) -> type[Command]:
+    """Return the class of a module's command, which holds what else the module says of it."""
+    known = {"going_on": getattr(module, "GOING_ON", None), "called": getattr(module, "CALLED", {})}
+    return type("Command", (Command,), known)
 
 
 def _print_version(is_wanted: bool) -> None:

@@ -2,6 +2,10 @@
 
 import json
 import math
+import os
+import pydoc
+import shutil
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -63,6 +67,16 @@ class _StatusLines:
         running = "; ".join(status.running) or "nothing more to do"
         left = f"{status.finished} of {status.parts} parts, {status.share:.0%}, {_duration(status.seconds_left)} left"
         _notes.print(one_line(f"{self._title}: {left}: {running}"), markup=False, soft_wrap=True)
+
+
+def print_paged(text: str, *, is_paged: bool) -> None:
+    """Print a text, page by page where it is longer than the terminal, unless that is not wanted."""
+    is_longer = text.count("\n") + 2 > shutil.get_terminal_size().lines
+    if not (is_paged and is_longer and sys.stdout.isatty()):
+        print(text)
+        return
+    os.environ.setdefault("LESS", "FRX")  # as Git has it: what fits is left on the screen
+    pydoc.pager(text)
 
 
 def print_plan(plan: "RunPlan") -> None:

@@ -5,14 +5,18 @@ from typing import Annotated
 
 import typer
 
+from warptheory.cli import _names as names
+
 Seed = Annotated[int, typer.Option(help="Seed of every random number.")]
 Device = Annotated[str, typer.Option(help="torch device on which the operator runs, such as cpu or cuda.")]
 Out = Annotated[Path | None, typer.Option(help="Folder for the records; created if need be.")]
 ReproduceOut = Annotated[Path, typer.Option(help="Folder for records, figures and report.")]
-ProfileName = Annotated[str, typer.Option(help="quick: sees errors of 1 %; full: 0.2 % (25 times the work).")]
-KernelName = Annotated[str | None, typer.Option(help="Interpolation kernel, by name.")]
-Dim = Annotated[int | None, typer.Option(help="Number of spatial axes: 1, 2 or 3.")]
-OffsetsLaw = Annotated[str | None, typer.Option(help="Law of the offsets, by name.")]
+ProfileName = Annotated[
+    str, typer.Option(help="quick: sees errors of 1 %; full: 0.2 % (25 times the work).", callback=names.profile)
+]
+KernelName = Annotated[str | None, typer.Option(help="Interpolation kernel, by name.", callback=names.kernel)]
+Dim = Annotated[int | None, typer.Option(help="Number of spatial axes: 1, 2 or 3.", callback=names.dim)]
+OffsetsLaw = Annotated[str | None, typer.Option(help="Law of the offsets, by name.", callback=names.offsets)]
 WorkerCount = Annotated[
     int | None,
     typer.Option(
@@ -42,7 +46,7 @@ Replay = Annotated[
     ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object a line instead, for scripts.")]
-Inputs = Annotated[str | None, typer.Option(help="Law of the input pixels, by name.")]
+Inputs = Annotated[str | None, typer.Option(help="Law of the input pixels, by name.", callback=names.inputs)]
 
 
 def refuse_beside_replay(**others: bool) -> None:

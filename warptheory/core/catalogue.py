@@ -1,27 +1,27 @@
 """Catalogues: the entries of a folder, found by looking in it.
 
 An entry is one module. Modules whose name starts with an underscore are the machinery that the
-entries share and are not listed. No list of names is kept anywhere.
+entries share and are not listed. No list of names is kept anywhere. An entry may have aliases, names that other
+libraries give it: its module has them in ALIASES, as {alias: name}.
 """
 
-import ast
 import importlib
-import importlib.util
 import pkgutil
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
 from types import ModuleType
 from typing import Generic, TypeVar
 
 from warptheory.core.errors import UnknownNameError
+from warptheory.core.source_reading import UNREAD, ModuleSource, package_folders, read_module
 
 _Entry = TypeVar("_Entry", covariant=True)
 
 
 @cache
 def entry_modules(package: str) -> dict[str, str]:
-    """Map each entry's name to its dotted module name, looking in sub-folders too.
+    """Map each entry's name to its dotted module name, looking in sub-folders too; nothing is imported.
 
     Args:
         package: dotted name of the package whose folder is the catalogue.
@@ -29,16 +29,28 @@ def entry_modules(package: str) -> dict[str, str]:
     Raises:
         ImportError: two entries of one name.
     """
-    root = importlib.import_module(package)
     found: dict[str, str] = {}
-    for module in pkgutil.walk_packages(root.__path__, prefix=f"{package}."):
-        name = module.name.rpartition(".")[2]
-        if module.ispkg or name.startswith("_"):
-            continue
+    for name, module in _modules_in(package):
         if name in found:
-            raise ImportError(f"{package} has two entries named {name}: {found[name]} and {module.name}")
-        found[name] = module.name
+            raise ImportError(f"{package} has two entries named {name}: {found[name]} and {module}")
+        found[name] = module
     return found
+
+
+def _modules_in(package: str) -> Iterator[tuple[str, str]]:
+    for module in pkgutil.iter_modules(map(str, package_folders(package))):
+        if module.ispkg:
+            yield from _modules_in(f"{package}.{module.name}")
+        elif not module.name.startswith("_"):
+            yield module.name, f"{package}.{module.name}"
+
+
+def entry_source(module: str) -> ModuleSource:
+    """Return the source of an entry's module, which is not imported; raises ImportError if there is none."""
+    source = read_module(module)
+    if source is None:
+        raise ImportError(f"{module} has no source")
+    return source
 
 
 @cache
@@ -53,21 +65,45 @@ def exported_names(package: str) -> dict[str, str]:
     """
     found: dict[str, str] = {}
     for module in entry_modules(package).values():
-        for name in _exports(module):
+        exported = entry_source(module).value("__all__")
+        for name in exported if isinstance(exported, tuple) else ():
             if name in found:
                 raise ImportError(f"{found[name]} and {module} both export {name}")
             found[name] = module
     return found
 
 
-def _exports(module: str) -> list[str]:
-    spec = importlib.util.find_spec(module)
-    assert spec is not None
-    assert spec.origin is not None
-    for statement in ast.parse(Path(spec.origin).read_text(encoding="utf-8")).body:
-        if isinstance(statement, ast.Assign) and ast.unparse(statement.targets[0]) == "__all__":
-            return [str(name.value) for name in ast.walk(statement.value) if isinstance(name, ast.Constant)]
-    return []
+@cache
+def aliases(package: str) -> Mapping[str, str]:
+    """Map the aliases of a catalogue's entries to the names they stand for; files are read, not imported.
+
+    Args:
+        package: dotted name of the catalogue's package.
+
+    Raises:
+        ImportError: an alias that is an entry's name, or that two entries have.
+    """
+    found: dict[str, str] = {}
+    modules = entry_modules(package)
+    for module in modules.values():
+        source = entry_source(module)
+        declared = source.value("ALIASES") if "ALIASES" in source.text else UNREAD
+        for alias, name in declared.items() if isinstance(declared, Mapping) else ():
+            if alias in found or alias in modules:
+                raise ImportError(f"{module} has the alias {alias}, which is taken")
+            found[alias] = name
+    return found
+
+
+def resolve(package: str, name: str) -> str:
+    """Return the name that an alias of a catalogue's entry stands for; any other name as it is.
+
+    Args:
+        package: dotted name of the catalogue's package.
+        name: a name.
+    """
+    is_alias = isinstance(name, str) and name not in entry_modules(package)
+    return aliases(package).get(name, name) if is_alias else name
 
 
 def load_entry(package: str, name: str, argument: str) -> ModuleType:
@@ -83,7 +119,7 @@ def load_entry(package: str, name: str, argument: str) -> ModuleType:
     """
     modules = entry_modules(package)
     if not isinstance(name, str) or name not in modules:
-        raise UnknownNameError(argument, name, modules)
+        raise UnknownNameError(argument, name, modules, aliases(package))
     return importlib.import_module(modules[name])
 
 
@@ -104,6 +140,10 @@ class Catalogue(Generic[_Entry]):
     def names(self) -> list[str]:
         """Return the names of all entries, in alphabetical order."""
         return sorted(entry_modules(self.package))
+
+    def resolve(self, name: str) -> str:
+        """Return the name that an alias stands for; any other name as it is."""
+        return resolve(self.package, name)
 
     def get(self, name: str, argument: str = "") -> _Entry:
         """Return an entry by its name.

@@ -2,9 +2,15 @@
 
 import difflib
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, Self, TypeVar
 
-from warptheory.core.text import printable, shown
+from warptheory.core.text import natural, printable, shown
+
+_MOST_NEAR = 3
+_AS_NEAR = 0.05  # a share of their letters, by which others may be less near than the nearest
+
+
+_Error = TypeVar("_Error", bound="WarpTheoryError")
 
 
 class WarpTheoryError(Exception):
@@ -18,7 +24,7 @@ class WarpTheoryError(Exception):
         return _restore, (type(self), self.args, self.__dict__)
 
 
-def _restore(kind: type[WarpTheoryError], arguments: tuple[Any, ...], state: dict[str, Any]) -> WarpTheoryError:
+def _restore(kind: type[_Error], arguments: tuple[Any, ...], state: dict[str, Any]) -> _Error:
     error = kind.__new__(kind, *arguments)
     error.args = arguments
     error.__dict__.update(state)
@@ -38,6 +44,11 @@ class ArgumentError(WarpTheoryError, ValueError):
         self.argument = argument
         super().__init__(f"{argument}: expected {expected}, got {_text(received)}")
 
+    def called(self, argument: str) -> Self:
+        """Return the same error by another name of the argument, such as that of an option of the command line."""
+        message = f"{argument}{str(self.args[0]).removeprefix(self.argument)}"
+        return _restore(type(self), (message,), {**self.__dict__, "argument": argument})
+
 
 def _text(received: object) -> str:
     """Return what came as text; a number of more digits than Python writes has none of its own."""
@@ -48,11 +59,27 @@ def _text(received: object) -> str:
 
 
 class UnknownNameError(ArgumentError, LookupError):
-    """A name that is not in a catalogue; the message lists the catalogue and the closest name."""
+    """A name that is not in a catalogue; the message lists the catalogue and the names that are near.
 
-    def __init__(self, argument: str, name: object, known: Iterable[str]) -> None:
-        names = sorted(known)
+    Args:
+        argument: name of the argument, as the caller wrote it.
+        name: what came.
+        known: the names that there are.
+        also: further names that would have been taken, such as aliases: not listed, but told where they are near.
+    """
+
+    def __init__(self, argument: str, name: object, known: Iterable[str], also: Iterable[str] = ()) -> None:
+        names = sorted(known, key=natural)
         self.name, self.known = name, names
-        closest = difflib.get_close_matches(_text(name), names, n=1)
-        hint = f" (did you mean {closest[0]!r}?)" if closest else ""
+        near = near_names(_text(name), (*names, *also))
+        hint = f" (did you mean {' or '.join(map(repr, near))}?)" if near else ""
         super().__init__(argument, expected=f"one of {', '.join(names)}", received=f"{shown(name)}{hint}")
+
+
+def near_names(name: str, known: Iterable[str]) -> list[str]:
+    """Return the names that are near to what somebody wrote, the nearest first; small and capital letters are alike."""
+    asked, written = name.lower(), {each.lower(): each for each in known}
+    for nearest in difflib.get_close_matches(asked, written, n=1):
+        least = difflib.SequenceMatcher(None, nearest, asked).ratio() - _AS_NEAR
+        return [written[near] for near in difflib.get_close_matches(asked, written, _MOST_NEAR, max(least, 0.0))]
+    return []

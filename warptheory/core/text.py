@@ -1,6 +1,9 @@
 """Text for terminals and pages: characters that control them, or hide, are written as escapes."""
 
+import re
 import unicodedata
+from collections.abc import Iterable
+from fnmatch import fnmatchcase
 from typing import Any
 
 _LONGEST_SHOWN = 200
@@ -39,6 +42,16 @@ def shown(value: Any) -> str:
     except Exception:  # an integer of more digits than Python writes, or an object that cannot be shown
         return f"a monstrous {type(value).__name__}"
     return text if len(text) <= _LONGEST_SHOWN else f"{text[:_LONGEST_SHOWN]} …"
+
+
+def natural(text: str) -> tuple[str | int, ...]:
+    """Return a key by which texts are sorted with their numbers as numbers: A2 comes before A10."""
+    return tuple(int(part) if place % 2 else part for place, part in enumerate(re.split("([0-9]+)", text)))
+
+
+def matches(name: str, patterns: Iterable[str]) -> bool:
+    """Return whether a name is one of some, or fits one that is a shell-style pattern; small letters will do."""
+    return any(fnmatchcase(name.lower(), pattern.lower()) for pattern in patterns)
 
 
 def _shown(character: str, keep: str) -> str:

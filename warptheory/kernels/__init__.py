@@ -11,6 +11,11 @@ A kernel that has parameters is named by a call; parameters are exact, so 0.7 is
 >>> wt.kernels.get("keys").reproduces, wt.kernels.get("keys(-0.75)").reproduces
 (2, 0)
 
+Names of other libraries that mean exactly one kernel are aliases of it; a kernel's file has its own:
+
+>>> wt.kernels.get("bilinear").name, wt.kernels.get("bicubic").name
+('linear', 'keys(-0.75)')
+
 Kinds of kernels: `PiecewiseKernel` (finite support, exact pieces), `CardinalSpline` (a spline behind a
 prefilter) and the sinc, which is not `is_compact` and works on periodic axes only. Functionals are
 exact where a closed form exists (polynomials, rational functions, splines, sinc); of the Gaussian and
@@ -66,6 +71,7 @@ __all__ = [
     "names",
     "polynomial_taps",
     "reproduced_degree",
+    "resolve",
     "tap_weights",
     "taps_of",
 ]
@@ -74,6 +80,7 @@ __dir__ = public_names(__name__)
 
 _CATALOGUE = Catalogue[Callable[..., Kernel]](__name__, "kernel")
 names = _CATALOGUE.names  # each is a kernel with its default parameters
+resolve = _CATALOGUE.resolve
 
 
 def get(kernel: str | Kernel) -> Kernel:
@@ -81,7 +88,7 @@ def get(kernel: str | Kernel) -> Kernel:
 
     Args:
         kernel: a name in `names()`, a call of one with literals such as "gauss(0.7)", "keys(a=-3/4)" or
-            "bspline3(prefilter=True)", or a `Kernel`.
+            "bspline3(prefilter=True)", an alias such as "bilinear", or a `Kernel`.
 
     Raises:
         UnknownNameError: no kernel of that name.
@@ -96,7 +103,7 @@ def get(kernel: str | Kernel) -> Kernel:
 
 @cache
 def _build(name: str) -> Kernel:
-    call = parse_call(name)
+    call = parse_call(_CATALOGUE.resolve(name))
     kernel: Kernel = call_builder(_CATALOGUE.get(call.entry), call)
     # Every spelling of a call gives the same object.
     return kernel if kernel.name == name else _build(kernel.name)

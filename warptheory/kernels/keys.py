@@ -1,7 +1,9 @@
 """Cubic convolution (Keys): four taps, interpolating, with a continuous first derivative.
 
-The parameter a is the slope at u = 1. a = −1/2 alone reproduces quadratic polynomials; a = −3/4 is the
-"bicubic" of torch, OpenCV and others, which reproduces constants only.
+The parameter a is the slope at u = 1. a = −1/2 alone reproduces quadratic polynomials, and is the Catmull–Rom spline.
+
+"bicubic" means what it means in torch, whose `grid_sample` the operator stands for, and in OpenCV: a = −3/4, which
+reproduces constants only. Pillow, Matlab and JAX have a = −1/2 by that name, which is "keys" or "catmull-rom" here.
 """
 
 import sympy as sp
@@ -11,6 +13,7 @@ from warptheory.kernels._parameters import canonical_call
 from warptheory.kernels._pieces import POSITION, Piece, reflect
 from warptheory.kernels._piecewise import PiecewiseKernel, reproduced_degree, taps_of
 
+ALIASES = {"bicubic": "keys(-0.75)", "catmull-rom": "keys"}
 EXAMPLES = ("keys(-0.75)",)  # of other parameters, for which the contract of kernels is checked too
 
 

@@ -5,6 +5,8 @@ import sympy as sp
 from warptheory.kernels._pieces import POSITION, Piece
 from warptheory.kernels._piecewise import PiecewiseKernel
 
+ALIASES = {"bilinear": "linear", "trilinear": "linear"}
+
 
 def linear() -> PiecewiseKernel:
     """Build k(u) = 1 − |u| on [−1, 1)."""

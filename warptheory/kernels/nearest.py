@@ -1,9 +1,15 @@
-"""Nearest-neighbour interpolation: the box of width one."""
+"""Nearest-neighbour interpolation: the box of width one.
+
+It is the "nearest-exact" of torch's `interpolate`, which rounds halves up as well. The "nearest" of `grid_sample`
+rounds them to the even pixel, and so differs half-way between two pixels.
+"""
 
 import sympy as sp
 
 from warptheory.kernels._pieces import Piece
 from warptheory.kernels._piecewise import PiecewiseKernel
+
+ALIASES = {"nearest-exact": "nearest"}
 
 
 def nearest() -> PiecewiseKernel:

@@ -50,10 +50,10 @@ class SamplingOperator(nn.Module, ABC):
 
     def __init__(self, kernel: str = "linear", boundary: str = "border") -> None:
         super().__init__()
-        boundaries.get(boundary)
-        check_kernel_fits(kernels.get(kernel), boundary)
-        self.kernel = kernel
-        self.boundary = boundary
+        rule = boundaries.get(boundary).name
+        check_kernel_fits(kernels.get(kernel), rule)
+        self.kernel = kernels.resolve(kernel)
+        self.boundary = rule
 
     @abstractmethod
     def offsets(self, x: Float[Tensor, "B C *S"]) -> Float[Tensor, "B G d *T"]:

@@ -82,12 +82,12 @@ class RandomFieldWarp(nn.Module):
     ) -> None:
         super().__init__()
         check_spread(spread)
-        boundaries.get(boundary)
-        check_kernel_fits(kernels.get(kernel), boundary)
+        rule = boundaries.get(boundary).name
+        check_kernel_fits(kernels.get(kernel), rule)
         self.spread = float(spread)
         self.correlation = _covariance(correlation, dim)
-        self.kernel = kernel
-        self.boundary = boundary
+        self.kernel = kernels.resolve(kernel)
+        self.boundary = rule
         self.seed = seed
         self.calls: Tensor
         self.register_buffer("calls", torch.zeros((), dtype=torch.int64))

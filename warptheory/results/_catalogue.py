@@ -2,11 +2,11 @@
 
 import re
 from collections.abc import Iterable, Sequence
-from fnmatch import fnmatchcase
 from functools import cache
 
 from warptheory.core.catalogue import Catalogue
 from warptheory.core.errors import ArgumentError, UnknownNameError
+from warptheory.core.text import matches
 from warptheory.results._result import Result
 
 # What asks for a result; a label may be a pattern where several are asked for.
@@ -42,7 +42,7 @@ def labels() -> list[str]:
 
 
 def get(label: ResultOrLabel) -> Result:
-    """Return a result by its label; one of the catalogue is returned as it is.
+    """Return a result by its label, small letters will do; one of the catalogue is returned as it is.
 
     Raises:
         UnknownNameError: no result of that label.
@@ -52,13 +52,14 @@ def get(label: ResultOrLabel) -> Result:
         if _all().get(label.label) is not label:
             raise ArgumentError("result", expected="a result of the catalogue, or its label", received=label)
         return label
-    if not isinstance(label, str) or label not in _all():
+    found = [each for each in _all().values() if isinstance(label, str) and each.label.lower() == label.lower()]
+    if not found:
         raise UnknownNameError("result", label, _all())
-    return _all()[label]
+    return found[0]
 
 
 def match(patterns: ResultOrLabel | Sequence[ResultOrLabel]) -> list[Result]:
-    """Return the results whose label matches one of the shell-style patterns, in the order of the catalogue.
+    """Return the results whose label matches one of the shell-style patterns, small letters too, in the catalogue's order.
 
     Args:
         patterns: a label or pattern, such as "A4" or "A*", a result, or several of them.
@@ -81,7 +82,7 @@ def matched(patterns: ResultOrLabel | Sequence[ResultOrLabel]) -> list[Result]:
 def _of(pattern: ResultOrLabel) -> list[Result]:
     if isinstance(pattern, Result):
         return [get(pattern)]
-    found = [result for label, result in _all().items() if isinstance(pattern, str) and fnmatchcase(label, pattern)]
+    found = [result for label, result in _all().items() if isinstance(pattern, str) and matches(label, [pattern])]
     if not found:
         raise UnknownNameError("result", pattern, _all())
     return found

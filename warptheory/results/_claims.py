@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
 from typing import Any, NamedTuple, TypeVar
 
-from warptheory import montecarlo
+from warptheory import kernels, montecarlo
 from warptheory.core.checks import check_integer
 from warptheory.core.errors import ArgumentError
 from warptheory.montecarlo import Claim, Experiment, Judgement, Profile
@@ -186,6 +186,7 @@ def cases_of(chosen: ResultOrLabel | Sequence[ResultOrLabel], choices: Choices, 
         UnknownNameError: an unknown result, kernel or law.
         ArgumentError: a result that is not in the catalogue, or no quantity for the choices.
     """
+    choices = (None if choices[0] is None else kernels.resolve(choices[0]), *choices[1:])
     _standard.cache_clear()
     forget_closed_forms()
     forget_derivations()

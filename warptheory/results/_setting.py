@@ -23,7 +23,7 @@ class Setting:
     """The choices that an experiment is made for.
 
     Attributes:
-        kernel: name of the interpolation kernel.
+        kernel: name of the interpolation kernel; that of an alias is put in its place.
         dim: number d of spatial axes.
         offsets: name of the law of the offsets.
         inputs: name of the law of the input pixels in simulations.
@@ -40,6 +40,7 @@ class Setting:
 
     def __post_init__(self) -> None:
         kernels.get(self.kernel)
+        object.__setattr__(self, "kernel", kernels.resolve(self.kernel))  # an alias is no setting of its own
         if self.dim not in (1, 2, 3):
             raise ArgumentError("dim", expected="1, 2 or 3", received=self.dim)
         object.__setattr__(self, "dim", int(self.dim))  # NumPy's integers print otherwise

@@ -9,6 +9,7 @@ from warptheory.core import formulas, html
 from warptheory.core.notation import latex_notation
 from warptheory.core.presented import Presented, brief
 from warptheory.core.text import shortened
+from warptheory.symbolic.derivation_text import derivation_text
 
 
 @dataclass(frozen=True)
@@ -114,11 +115,4 @@ class Derivation(Presented):
         return rf"$\displaystyle \begin{{aligned}}{self.latex()}\end{{aligned}}$"
 
     def __str__(self) -> str:
-        blocks = [self.statistic]
-        for number, step in enumerate(self.steps, start=1):
-            formula = sp.pretty(step.expression, use_unicode=True, num_columns=110)
-            indented = "\n".join(f"    {line}".rstrip() for line in formula.splitlines())
-            blocks.append(f"{number}. {step.name}: {step.reason}\n\n{indented}")
-        if self.result.is_Rational and not self.result.is_Integer:
-            blocks.append(f"    = {float(self.result):.10g}")
-        return "\n\n".join(blocks)
+        return derivation_text(self)

@@ -59,11 +59,10 @@ def _checked(kernel: str | Kernel, boundary: str, knot: str, backend: str | None
 def remembered(kernel: str | Kernel, boundary: str, knot: str, backend: str | None) -> tuple[str, str, str, str]:
     """Return the options of a call as four texts."""
     check_knot(knot)
-    boundaries.get(boundary)
-    resolved = kernels.get(kernel)
-    check_kernel_fits(resolved, boundary)
+    rule, resolved = boundaries.get(boundary), kernels.get(kernel)
+    check_kernel_fits(resolved, rule.name)
     check_name(backend)
-    return kernel_handle(resolved), boundary, knot, backend or ""
+    return kernel_handle(resolved), rule.name, knot, backend or ""
 
 
 @cache

@@ -4,13 +4,19 @@ from typing import Annotated
 
 import typer
 
+from warptheory.cli import _names as names
 from warptheory.cli import _options as options
 
 EXAMPLES = "Example:  warptheory analyse iid_statistics --out records"
 
 
 def command(
-    name: Annotated[str, typer.Argument(help="Name of an analysis; warptheory list has them.")],
+    name: Annotated[
+        str,
+        typer.Argument(
+            metavar="ANALYSIS", help="Name of an analysis; warptheory list has them.", callback=names.analysis
+        ),
+    ],
     seed: options.Seed = 0,
     device: options.Device = "cpu",
     out: options.ReproduceOut = options.DEFAULT_OUT / "records",

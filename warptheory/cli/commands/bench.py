@@ -5,13 +5,19 @@ from typing import Annotated
 
 import typer
 
+from warptheory.cli import _names as names
 from warptheory.cli import _options as options
 
 EXAMPLES = "Example:  warptheory bench warp --rounds 9 --out benchmarks/results"
 
 
 def command(
-    name: Annotated[str, typer.Argument(help="Name of a benchmark; warptheory list has them.")] = "warp",
+    name: Annotated[
+        str,
+        typer.Argument(
+            metavar="BENCHMARK", help="Name of a benchmark; warptheory list has them.", callback=names.benchmark
+        ),
+    ] = "warp",
     rounds: Annotated[
         int | None, typer.Option(min=1, help="Interleaved rounds, over which medians are taken; by default its own.")
     ] = None,

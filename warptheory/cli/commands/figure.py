@@ -4,13 +4,17 @@ from typing import Annotated
 
 import typer
 
+from warptheory.cli import _names as names
 from warptheory.cli import _options as options
 
 EXAMPLES = "Example:  warptheory figure 1 --out figures_out"
 
 
 def command(
-    number: Annotated[str, typer.Argument(help="Number of the figure, such as 1, or its name.")],
+    number: Annotated[
+        str,
+        typer.Argument(metavar="FIGURE", help="Number of the figure, such as 1, or its name.", callback=names.figure),
+    ],
     seed: options.Seed = 0,
     device: options.Device = "cpu",
     out: options.ReproduceOut = options.DEFAULT_OUT,

@@ -4,6 +4,7 @@ from typing import Annotated
 
 import typer
 
+from warptheory.cli import _names as names
 from warptheory.cli import _options as options
 
 EXAMPLES = (
@@ -19,7 +20,10 @@ def command(
     profile: options.ProfileName = "quick",
     out: options.ReproduceOut = options.DEFAULT_OUT,
     only: Annotated[
-        list[str] | None, typer.Option(metavar="NAME", help="Only these parts, by name or pattern, and what they read.")
+        list[str] | None,
+        typer.Option(
+            metavar="NAME", help="Only these parts, by name or pattern, and what they read.", callback=names.parts
+        ),
     ] = None,
     just_plan: Annotated[bool, typer.Option("--plan", help="Print what would be computed, and do nothing.")] = False,
 ) -> None:

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from warptheory.cli import _names as names
 from warptheory.cli import _options as options
 
 if TYPE_CHECKING:
@@ -14,12 +15,15 @@ if TYPE_CHECKING:
 
 EXAMPLES = "Example:  warptheory sweep A4 --over s=0.1:1:10 --over kernel=linear,keys --rtol 1e-3 --out records"
 GOING_ON = "The same command goes on from there."
+CALLED = {"result": "label"}
 _MOST_VALUES = 10**5
-_WORDS = ("kernel", "offsets", "inputs")
+_WORDS = {"kernel": names.kernel, "offsets": names.offsets, "inputs": names.inputs}
 
 
 def command(
-    label: Annotated[str, typer.Argument(metavar="RESULT", help="Label of the result, such as A4.")],
+    label: Annotated[
+        str, typer.Argument(metavar="RESULT", help="Label of the result, such as A4.", callback=names.label)
+    ],
     over: Annotated[
         list[str],
         typer.Option(help="NAME=VALUES: first:last:count, the same with :log for a geometric grid, or a list a,b,c."),
@@ -44,12 +48,14 @@ def command(
     With --out the table is written as Parquet, and finished chunks are kept: after an interruption the same command
     goes on from there. Exit code 0 only if every point reached the precision.
     """
+    swept, fixed = _parameters("over", over), _single(_parameters("given", given or []))
+    names.check_quantity(quantity, label)
+
     from warptheory import results
     from warptheory.cli._console import claims_progress, print_json, print_replay
     from warptheory.core import records
     from warptheory.core.text import one_line, printable
 
-    swept, fixed = _parameters("over", over), _single(_parameters("given", given or []))
     if replay is not None:
         options.refuse_beside_replay(
             out=out is not None, fresh=fresh, workers=workers is not None, scheduler=scheduler is not None
@@ -136,7 +142,7 @@ def _parameter(option: str, text: str) -> "tuple[str, list[Choice]]":
     if not (name and equals and values):
         raise ArgumentError(option, expected="NAME=VALUES, such as s=0.1:1:10", received=repr(text))
     if name in _WORDS:
-        return name, [word.strip() for word in _split(values)]
+        return name, [str(_WORDS[name](word.strip())) for word in _split(values)]
     try:
         found: list[Choice] = []
         found += [int(number) for number in values.split(",")] if name == "dim" else _numbers(values)

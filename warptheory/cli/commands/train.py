@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from warptheory.cli import _names as names
 from warptheory.cli import _options as options
 from warptheory.core.text import one_line
 
@@ -24,14 +25,24 @@ EXAMPLES = (
 
 GOING_ON = "The same command with --resume goes on from the last checkpoint."
 
+CALLED = {
+    "model_options": "model_option",
+    "data_options": "data_option",
+    "checkpoint_interval": "checkpoint_every",
+    "evaluation_interval": "evaluate_every",
+    "interval": "monitor_every",
+}
+
 Assignments = list[str] | None
 
 
 def command(
-    model: Annotated[str, typer.Option(help="Network, by name; `warptheory list` names them all.")] = (
-        "selfwarp-resnet20"
-    ),
-    data: Annotated[str, typer.Option(help="Data set, by name; `warptheory list` names them all.")] = "patches",
+    model: Annotated[
+        str, typer.Option(help="Network, by name; `warptheory list` names them all.", callback=names.network)
+    ] = ("selfwarp-resnet20"),
+    data: Annotated[
+        str, typer.Option(help="Data set, by name; `warptheory list` names them all.", callback=names.data)
+    ] = "patches",
     steps: Annotated[int, typer.Option(help="Number of updates.")] = 300,
     batch: Annotated[int, typer.Option(help="Images per update, over all processes together.")] = 128,
     width: Annotated[int | None, typer.Option(help="Channels of the first stage.")] = None,

@@ -1,11 +1,16 @@
 """`warptheory verify`: simulate what results claim, and judge it."""
 
+import sys
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from warptheory.cli import _names as names
 from warptheory.cli import _options as options
-from warptheory.core.text import one_line
+from warptheory.cli._tables import TableColumn, lay_out, terminal_width
+from warptheory.core.layout import DEFAULT_WIDTH, wrapped
+from warptheory.core.text import one_line, printable
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -15,11 +20,13 @@ EXAMPLES = (
     "warptheory verify --all --power"
 )
 GOING_ON = "The same command goes on from there."
+CALLED = {"result": "patterns"}
 
 
 def command(
     patterns: Annotated[
-        list[str] | None, typer.Argument(metavar="RESULT...", help="Labels or patterns, such as A4 or 'A*'.")
+        list[str] | None,
+        typer.Argument(metavar="RESULT", help="Labels or patterns, such as A4 or 'A*'.", callback=names.label_patterns),
     ] = None,
     everything: Annotated[bool, typer.Option("--all", help="Every result that is registered.")] = False,
     kernel: options.KernelName = None,
@@ -123,21 +130,54 @@ def _print_power(table: "DataFrame", seed: int) -> None:
 
 
 def _print_text(table: "DataFrame", seed: int) -> None:
-    """Print two lines for each claim, and what they are together."""
-    for row in table.to_dict(orient="records"):
-        because, label = f": {one_line(row['reason'])}" if row["reason"] else "", one_line(row["label"])
-        if row["n"] == 0:
-            print(f"{label}\n    {row['verdict']}{because}")
-            continue
-        numbers = f"theory {row['theory']:.6g}, estimate {row['estimate']:.6g} ± {row['stderr']:.2g} (standard error)"
-        print(
-            f"{label}, at {row['values']}\n"
-            f"    {row['verdict']}{because}: {numbers}, n = {row['n']} rows, power {row['power']:.4f}, "
-            f"drawn: {row['drawn']}"
-        )
+    """Print a line for each claim, why those that are undecided are, and what they are together."""
+    width = terminal_width() if sys.stdout.isatty() else None
+    found = lay_out(_columns(table), width)
+    print(printable(found.text))
+    for row in table[table["reason"] != ""].to_dict(orient="records"):
+        print(f"{row['verdict']}: {one_line(row['label'])}: {one_line(row['reason'])}")
     counts = ", ".join(f"{count} {verdict}" for verdict, count in table["verdict"].value_counts().items())
     relative = table["smallest_effect"]
-    print(
-        f"\n{counts}; z = {table['z'].max():.2f} for {len(table)} claims together; "
+    summary = (
+        f"{counts}; |z| up to {table['z'].max():.2f} is allowed for {len(table)} claims together; "
         f"smallest error that matters {relative.min():.2%} to {relative.max():.2%}; seed {seed}"
     )
+    print("\n" + (summary if width is None else wrapped(summary, width)))
+    if found.left_out:
+        print(wrapped(f"No room for: {', '.join(found.left_out)}; --json has everything.", width or DEFAULT_WIDTH))
+
+
+def _columns(table: "DataFrame") -> list[TableColumn]:
+    """Return what is told of every claim; the widest terminals have room for all of it."""
+    rows = [{str(name): value for name, value in row.items()} for row in table.to_dict(orient="records")]
+
+    def column(heading: str, of: str | Callable[[dict[str, Any]], str], rank: int = 0, **look: bool) -> TableColumn:
+        make = of.format_map if isinstance(of, str) else of
+        return TableColumn(heading, [make(row) for row in rows], rank=rank, **look)
+
+    return [
+        column("verdict", "{verdict}"),
+        column("label", "{result}"),
+        column("quantity", "{quantity}", wraps=True),
+        column("kernel", "{kernel}", rank=1),
+        column("d", "{dim}", rank=2, is_number=True),
+        column("offsets", "{offsets}", rank=3, wraps=True),
+        column("input", "{inputs}", rank=5),
+        column("point", lambda row: f"random {row['point']}" if row["point"] else "standard", rank=4),
+        column("theory", "{theory:.5g}", is_number=True),
+        column("estimate ± SE", lambda row: f"{row['estimate']:.5g} ± {row['stderr']:.1g}" if row["n"] else "none"),
+        column(f"z (±{table['z'].max():.2f})", _deviation, is_number=True),
+        column("power", "{power:.4f}", rank=8, is_number=True),
+        column("rows", "{n}", rank=9, is_number=True),
+        column("drawn", "{drawn}", rank=10),
+        column("at", "{values}", rank=7),
+    ]
+
+
+def _deviation(row: dict[str, Any]) -> str:
+    """Return by how many standard errors an estimate is above the theory; beside it stands how many are allowed."""
+    if row["n"] == 0:
+        return "none"
+    if row["stderr"] == 0:  # every row gave the same, up to rounding
+        return "exact" if row["verdict"] == "verified" else "infinite"
+    return f"{(row['estimate'] - row['theory']) / row['stderr']:+.2f}"

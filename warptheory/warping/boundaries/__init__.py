@@ -11,6 +11,8 @@ For an axis with the pixels a b c d:
 A rule is a function of its file's name, the index map: of integer positions and the size of an axis, it returns the
 pixels that are read, and which of them exist, None if all do. Everything else follows from the map. The reference
 takes any rule; an engine that does not leaves its calls to the reference, and `warping.backend` says so.
+
+Names of other libraries that mean exactly one of these are aliases, such as "reflection"; a rule's file has its own.
 """
 
 from functools import cache
@@ -28,7 +30,7 @@ names = _CATALOGUE.names
 
 
 def get(boundary: str) -> Boundary:
-    """Return a boundary rule by name.
+    """Return a boundary rule by its name or by an alias, such as "reflection" for "reflect".
 
     Raises:
         UnknownNameError: no rule of that name.
@@ -38,4 +40,5 @@ def get(boundary: str) -> Boundary:
 
 @cache
 def _build(name: str) -> Boundary:
-    return Boundary(name, _CATALOGUE.get(name))
+    resolved = _CATALOGUE.resolve(name)
+    return Boundary(name, _CATALOGUE.get(name)) if resolved == name else _build(resolved)

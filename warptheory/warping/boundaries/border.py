@@ -3,6 +3,8 @@
 from jaxtyping import Int
 from torch import Tensor
 
+ALIASES = {"replicate": "border", "edge": "border"}  # of torch.nn.functional.pad and of numpy.pad
+
 
 def border(positions: Int[Tensor, "*T"], size: int) -> tuple[Int[Tensor, "*T"], None]:
     """Return the clamped positions (*T)."""

@@ -1,0 +1,172 @@
+"""`warptheory list`: all that is found by looking into a folder, read without loading what is slow."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import warptheory as wt
+from warptheory import kernels, networks, operators, results
+from warptheory.cli import _contents as contents
+from warptheory.core.catalogue import entry_modules, entry_source
+from warptheory.core.source_reading import ModuleSource
+from warptheory.fields import covariance, laws
+from warptheory.paper import analyses, benchmarks, figures
+from warptheory.training import data
+from warptheory.warping import boundaries
+
+pytestmark = pytest.mark.usefixtures("as_users_call")
+
+REPOSITORY = Path(wt.__file__).parents[1]
+
+
+@pytest.fixture
+def listed(warptheory):
+    """Return what is listed as JSON, by kind, for patterns."""
+
+    def ask(*patterns):
+        code, out, _ = warptheory("list", *patterns, "--json")
+        assert code == 0
+        return json.loads(out)
+
+    return ask
+
+
+def test_everything_is_listed(listed):
+    found = listed()
+    assert found.pop("version") == wt.__version__
+    assert [result["label"] for result in found.pop("results")] == results.labels()
+    assert {"sigma", "tau", "f"} <= {symbol["name"] for symbol in found.pop("symbols")}
+    names = {kind: [entry["name"] for entry in entries] for kind, entries in found.items()}
+    assert sorted(names["networks"]) == sorted(networks.names())
+    assert names["covariances"] == sorted(covariance.class_names())
+    assert set(names["operators"]) < set(operators.__all__)
+    assert all(
+        issubclass(getattr(operators, name), wt.operators.SamplingOperator) or name == "RandomFieldWarp"
+        for name in names["operators"]
+    )
+    assert {kind: names[kind] for kind in ("kernels", "laws", "boundary rules", "data sets")} == {
+        "kernels": kernels.names(),
+        "laws": laws.names(),
+        "boundary rules": boundaries.names(),
+        "data sets": data.names(),
+    }
+    assert (names["analyses"], names["figures"], names["benchmarks"]) == (
+        analyses.names(),
+        figures.names(),
+        benchmarks.names(),
+    )
+    assert set(names["commands"]) == set(entry_modules("warptheory.cli.commands"))
+    assert all(entry["title"].endswith((".", "?")) for entries in found.values() for entry in entries)
+
+
+def test_symbols_have_their_standard_values(listed):
+    symbols = {symbol["name"]: symbol for symbol in listed("symbols")["symbols"]}
+    for name, standard in results.DEFAULT_VALUES.items():
+        assert (symbols[name]["standard"], symbols[name]["low"], symbols[name]["high"]) == (
+            float(standard),
+            standard.low,
+            standard.high,
+        )
+    assert "B7" in symbols["tau"]["results"]
+
+
+def test_symbols_say_what_they_stand_for(listed):
+    """As the glossary does: what all results share, and what single ones say."""
+    symbols = {symbol["name"]: symbol["meaning"] for symbol in listed("symbols")["symbols"]}
+    assert all(symbols.values())
+    for entry in results.glossary():
+        if entry.name in symbols:
+            assert (
+                f"{', '.join(entry.labels)}: {entry.meaning}" in symbols[entry.name]
+                if entry.labels
+                else symbols[entry.name].startswith(entry.meaning)
+            )
+
+
+def test_a_result_that_cannot_be_read_is_imported(monkeypatch):
+    """Such as one whose quantities are named by a computation."""
+    module = "warptheory.results.iid.offset_gradient"
+    expected = contents._result(module)
+    text = entry_source(module).text.replace('"variance given f"', '"variance given f".strip()')
+    monkeypatch.setattr(contents, "entry_source", lambda name: ModuleSource(name, text))
+    assert contents._result(module) == expected
+
+
+@pytest.mark.parametrize(
+    ("patterns", "kind", "found"),
+    [
+        (["kernels"], "kernels", kernels.names()),
+        (["kernel"], "kernels", kernels.names()),
+        (["a1*"], "results", ["A1", "A10", "A11", "A12"]),
+        (["a2", "A10"], "results", ["A2", "A10"]),
+        (["fold"], "results", ["B7"]),
+        (["dead inputs"], "results", ["B4"]),
+        (["bicubic"], "kernels", ["keys"]),
+        (["analysis"], "analyses", analyses.names()),
+        (["tau"], "symbols", ["tau"]),
+    ],
+    ids=str,
+)
+def test_patterns(listed, patterns, kind, found):
+    assert [entry.get("label", entry.get("name")) for entry in listed(*patterns)[kind]] == found
+
+
+def test_capitals_count_where_they_can(listed):
+    """A* has results alone, and no analyses or symbols."""
+    found = {kind: entries for kind, entries in listed("A*").items() if entries and kind != "version"}
+    assert list(found) == ["results"]
+    assert {result["label"][0] for result in found["results"]} == {"A"}
+
+
+def test_a_kind_alone_is_that_kind(listed):
+    assert [kind for kind, entries in listed("boundary rules").items() if entries] == ["version", "boundary rules"]
+
+
+def test_what_nothing_fits_is_bad_usage(warptheory):
+    code, out, errors = warptheory("list", "kernals")
+    assert (code, out) == (2, "")
+    assert "did you mean 'kernels'" in errors
+
+
+@pytest.mark.parametrize("width", [60, 80, 200])
+def test_lines_keep_within_the_width(warptheory, monkeypatch, width):
+    """Words are whole: what is printed has the words of the titles, one after another."""
+    monkeypatch.setenv("COLUMNS", str(width))
+    _, out, _ = warptheory("list")
+    assert max(map(len, out.splitlines())) <= width
+    words = " ".join(out.split())
+    assert all(f"{result.label} {result.title} " in words for result in contents.results())
+    assert out.index("  A2 ") < out.index("  A10 ")
+
+
+HEAVY = ("numpy", "pandas", "sympy", "torch")
+
+# What is told without loading anything slow, in one process: a list, help, and names that there are not.
+QUICK = """
+import sys
+from warptheory.cli import main
+for arguments in (["list"], ["verify", "--help"], ["verify", "A99"], ["derive", "a44"], ["train", "--model", "foo"],
+                  ["verify", "A4", "--kernel", "linaer"], ["sweep", "A4", "--over", "kernel=linaer"],
+                  ["derive", "A4", "--quantity", "mode"], ["figure", "99"], ["reproduce", "--only", "nothing"]):
+    sys.argv = ["warptheory", *arguments]
+    try:
+        main()
+    except SystemExit as ended:
+        print(*arguments, ended.code, sep="|")
+print("loaded", *sys.modules)
+"""
+
+
+def test_nothing_slow_is_loaded():
+    done = subprocess.run(
+        [sys.executable, "-c", QUICK], capture_output=True, encoding="utf-8", check=True, cwd=REPOSITORY
+    )
+    *lines, loaded = done.stdout.splitlines()
+    codes = [line.rpartition("|")[2] for line in lines if "|" in line and line.rpartition("|")[2] in ("0", "2", "None")]
+    assert codes[:2] in (["0", "0"], ["None", "0"])
+    assert codes[2:] == ["2"] * 8
+    assert not set(HEAVY) & set(loaded.split())
+    assert done.stderr.count("Error: ") == 8
