@@ -1,5 +1,6 @@
 """What plots and pages are made of: one style, panels of curves, pictures of sampling points, the HTML page."""
 
+from warptheory.report._explorer import ExplorerPanel, write_explorer
 from warptheory.report._page import (
     Columns,
     PageSection,
@@ -25,6 +26,7 @@ from warptheory.report.style import house_style
 
 __all__ = [
     "Columns",
+    "ExplorerPanel",
     "PageSection",
     "draw_arrows",
     "draw_colour_wheel",
@@ -41,5 +43,6 @@ __all__ = [
     "shown_figure",
     "shown_png",
     "table_rows",
+    "write_explorer",
     "write_page",
 ]

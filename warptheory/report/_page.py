@@ -48,7 +48,7 @@ def write_page(path: Path, title: str, sections: Sequence[PageSection], manifest
     Raises:
         ArgumentError: something that is no page of ours stands in its place.
     """
-    template = _environment().get_template("report.html")
+    template = page_environment().get_template("report.html")
     page = template.render(mark=MARK, title=title, sections=sections, manifest=asdict(manifest))
     write_text(path, page)
 
@@ -65,7 +65,7 @@ def fragment(template: str, **values: Any) -> Markup:
 
 @cache
 def _compiled(template: str) -> jinja2.Template:
-    return _environment().from_string(template)
+    return page_environment().from_string(template)
 
 
 def shown_figure(figure: Figure, alt: str, caption: str) -> Markup:
@@ -145,7 +145,8 @@ def _image(kind: str, content: bytes, alt: str, caption: str) -> Markup:
 
 
 @cache
-def _environment() -> jinja2.Environment:
+def page_environment() -> jinja2.Environment:
+    """Return what renders the templates; everything inserted is escaped."""
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("warptheory.report"),
         autoescape=True,

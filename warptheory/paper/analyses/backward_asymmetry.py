@@ -18,7 +18,7 @@ from torch import Tensor
 from warptheory import results
 from warptheory.paper.analyses._backward_plots import plot_reading, plot_slopes, plot_two_passes
 from warptheory.paper.curves import extended, manifest_of, of_layers, points_of, write_curves
-from warptheory.paper.entries import Analysis, Cost, Plot, RunSettings, Section
+from warptheory.paper.entries import Analysis, Cost, ExplorerCurve, Plot, RunSettings, Section
 from warptheory.results import PIXEL, Curve, CurvePoint, Quantity, Setting, evenly_spaced, with_estimate
 from warptheory.results.backward import constants, folding, stacked_gradients
 from warptheory.symbolic import ExcessKurtosis, Expectation, IIDField, OffsetField, Variance, WideOffsets, warp
@@ -186,6 +186,50 @@ ANALYSIS = Analysis(
     run=run,
     writes=("backward_asymmetry.parquet",),
     cost=Cost(quick=60, full=60),
+    explored=(
+        ExplorerCurve(
+            "B3",
+            "variance of the response to ones",
+            "backward_asymmetry.parquet",
+            control="spread",
+            choices=("kernel", "dim", "offsets"),
+            axis="Var Wᵀ1",
+            text="A gradient that is one everywhere. Forward, a constant passes unchanged, since rows of W sum to one; "
+            "backward, columns do not, and it turns into noise.",
+            order=30,
+        ),
+        ExplorerCurve(
+            "B4",
+            "share of dead inputs",
+            "backward_asymmetry.parquet",
+            control="spread",
+            choices=("kernel", "dim", "offsets"),
+            axis="share of the inputs",
+            text="Inputs that no output reads: no gradient reaches them, whatever the loss.",
+            order=40,
+        ),
+        ExplorerCurve(
+            "B7",
+            "fold probability",
+            "backward_asymmetry.parquet",
+            control="slope",
+            choices=("dim",),
+            axis="P(J < 0)",
+            text="Smooth Gaussian offsets turn a share of the picture over: two places are read in the wrong order. The "
+            "slope τ decides, whatever kernel interpolates.",
+            order=60,
+        ),
+        ExplorerCurve(
+            "B7",
+            "preimages",
+            "backward_asymmetry.parquet",
+            control="slope",
+            choices=("dim",),
+            axis="E|J|",
+            text="How many outputs read one point of the input, on average. Above one there are folds.",
+            order=70,
+        ),
+    ),
     section=Section(
         title="The backward pass",
         order=40,
