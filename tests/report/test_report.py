@@ -3,12 +3,12 @@
 import html.parser
 import json
 import re
-import shutil
 import subprocess
 
 import pandas as pd
 import pytest
 
+from tests.browser import CHROMIUM, FLAGS
 from tests.reproduction import SETTINGS
 from tests.waiting import PATIENCE
 from warptheory.core.errors import ArgumentError
@@ -17,18 +17,6 @@ from warptheory.paper.entries import PaperFigure, Plot, RunSettings
 from warptheory.paper.graph import output_paths, report_scripts
 from warptheory.paper.pages import write_report
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-FLAGS = (
-    "--headless",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--virtual-time-budget=5000",
-)
 # Runs in the page after everything has loaded, and leaves what it measured in the document's title.
 PROBE = """<script>addEventListener("load", () => {
   document.querySelectorAll("details").forEach(d => d.open = true);

@@ -2,8 +2,8 @@
 
 An analysis adds a curve of its own to the page by naming it in its entry: `explored=(ExplorerCurve("B4", "share of dead
 inputs", RECORD, control="spread", choices=("kernel", "dim"), axis=…, text=…, order=…),)`. The record is a table of
-curve points, as `paper.curves.write_curves` and `results.write_points` write it; the formula beside the curve is derived
-from the result. Kernels, laws, numbers of axes and values that a reader can choose are those of the records.
+curve points, as `paper.curves.write_curves` and `results.write_points` write it; the formula beside the curve is
+derived from the result. Kernels, laws, numbers of axes and values that a reader can choose are those of the records.
 """
 
 import base64
@@ -15,12 +15,14 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import sympy as sp
 from numpy import ndarray
 
 from warptheory import __version__, kernels, results
 from warptheory.core import records
 from warptheory.core.cache import DERIVATION_ROOMS, cached_text
 from warptheory.core.errors import ArgumentError
+from warptheory.fields import laws
 from warptheory.paper import analyses
 from warptheory.paper.analyses import explorer_curves, explorer_photograph
 from warptheory.paper.entries import ExplorerCurve, RunSettings
@@ -68,10 +70,13 @@ def write_page(path: Path, settings: RunSettings) -> None:
     records.check_free(path)
     curves = explored_curves()
     tables = {name: _checked_points(record_path(name, settings)) for name in {curve.record for curve in curves}}
-    panels = [_panel(curve, tables[curve.record]) for curve in curves]
-    photograph_path = record_path(explorer_photograph.RECORD, settings)
-    photograph = _photograph(photograph_path)
-    sources = [*(record_path(name, settings) for name in sorted(tables)), photograph_path]
+    pictures = record_path(explorer_photograph.RECORD, settings)
+    photograph = _photograph(pictures)
+    panels = []
+    for number, curve in enumerate(curves):
+        settings.on_progress(number / len(curves), f"{curve.result} {curve.quantity}")
+        panels.append(_panel(curve, tables[curve.record]))
+    sources = [*(record_path(name, settings) for name in sorted(tables)), pictures]
     manifests = [{"record": path.name, **records.read_json(path.with_suffix(".json"))} for path in sources]
     manifest = records.Manifest(records.command_line(), settings.seed, settings.device)
     choices = {"kernels": _kernels(photograph["kernels"]), **_choices(panels, photograph)}
@@ -113,16 +118,16 @@ def _panel(curve: ExplorerCurve, table: pd.DataFrame) -> ExplorerPanel:
     rows = table[(table["result"] == curve.result) & (table["quantity"] == curve.quantity)]
     if rows.empty:
         raise ArgumentError("record", expected=f"{curve.record} with {curve.result} {curve.quantity}", received="none")
-    result, found = results.get(curve.result), {}
+    result, found = results.get(curve.result), dict[str, str]()
     by_choices: dict[str, dict[str, Any]] = {}
-    for (kernel, dim, given), points in rows.groupby(["kernel", "dim", "given"], sort=False):
-        law = _law(given)
-        chosen = {"kernel": kernels.get(kernel).name, "dim": int(dim), "offsets": law}
+    for _, points in rows.groupby(["kernel", "dim", "given"], sort=False):
+        first = points.iloc[0]
+        law = _law(first["given"])
+        chosen = {"kernel": kernels.get(first["kernel"]).name, "dim": int(first["dim"]), "offsets": law}
         key = "|".join(str(chosen[name]) for name in curve.choices)
         unit = explorer_curves.deviation(law) if curve.control == "spread" else 1.0
         by_choices[key] = _numbers(curve, points.sort_values("value"), unit)
-        settings = {name: chosen[name] for name in curve.choices}
-        found[key] = _formula(curve.result, curve.quantity, tuple(settings.items()))
+        found[key] = _formula(curve.result, curve.quantity, tuple((name, chosen[name]) for name in curve.choices))
     return ExplorerPanel(
         label=curve.result,
         title=result.title,
@@ -177,14 +182,14 @@ def _formula(label: str, quantity: str, choices: tuple[tuple[str, Any], ...]) ->
     return cached_text(request, DERIVATION_ROOMS, make)
 
 
-def _choices(panels: Iterable[ExplorerPanel], photograph: Mapping[str, Any]) -> dict[str, list[Any]]:
+def _choices(panels: Iterable[ExplorerPanel], photograph: Mapping[str, Any]) -> dict[str, Any]:
     """Return what a reader can choose, besides kernels."""
     everything = list(panels)
 
     def of(control: str) -> list[float]:
-        widest = [panel for panel in everything if panel.control == control]
-        values = [tuple(curve["x"]) for panel in widest for curve in panel.curves.values()]
-        return sorted(max(values, key=len)) if values else []
+        moved = [panel for panel in everything if panel.control == control]
+        widest = max(moved, key=lambda panel: len(panel.curves), default=None)
+        return [] if widest is None else max((list(curve["x"]) for curve in widest.curves.values()), key=len)
 
     dims = {
         int(key.split("|")[panel.choices.index("dim")])
@@ -195,6 +200,10 @@ def _choices(panels: Iterable[ExplorerPanel], photograph: Mapping[str, Any]) -> 
     return {
         "dims": sorted(dims),
         "offsets": list(photograph["laws"]),
+        "laws": {
+            law: {"symbol": str(laws.get(law).scale), "deviation": explorer_curves.deviation(law)}
+            for law in photograph["laws"]
+        },
         "spread": of("spread"),
         "slope": of("slope"),
         "depth": of("depth"),
@@ -209,7 +218,7 @@ def _kernels(names: Iterable[str]) -> list[dict[str, Any]]:
         family, _, given = name.partition("(")
         number = explorer_curves.parameter(family)
         value = None if number is None else float(given[:-1]) if given else float(number.default)
-        parameter = None if number is None else number.name
+        parameter = None if number is None else sp.pretty(sp.Symbol(number.name))
         found.append({"name": name, "family": family, "parameter": parameter, "value": value})
     return sorted(found, key=lambda kernel: (kernel["family"], kernel["value"] or 0.0))
 
@@ -248,7 +257,7 @@ def _photograph(path: Path) -> dict[str, Any]:
         "levels": _base64(_below(path, taken("levels", "uint16", dim, rows, columns), levels)),
         "laws": {
             law: _base64(taken(f"quantiles.{law}", "float32", levels))
-            for law in sorted(named("quantiles."), key=lambda law: (order.index(law) if law in order else len(order)))
+            for law in sorted(named("quantiles."), key=lambda law: order.index(law) if law in order else len(order))
         },
         "wavevectors": _base64(taken("wavevectors", "float64", waves, dim)),
         "amplitudes": _base64(taken("amplitudes", "float64", layers, dim, 2, waves)),
@@ -261,7 +270,9 @@ def _photograph(path: Path) -> dict[str, Any]:
             }
             for name, taps in tables.items()
         },
-        "pictures": {name: _picture(taken(f"picture.{name}", "uint8", None, rows, columns)) for name in _pictures(named)},
+        "pictures": {
+            name: _picture(taken(f"picture.{name}", "uint8", None, rows, columns)) for name in _pictures(named)
+        },
     }
 
 

@@ -50,7 +50,7 @@ class ExplorerPanel:
 def write_explorer(
     path: Path,
     panels: Sequence[ExplorerPanel],
-    choices: Mapping[str, Sequence[Any]],
+    choices: Mapping[str, Any],
     photograph: Mapping[str, Any],
     manifest: Mapping[str, Any],
     sources: Sequence[Mapping[str, Any]],
@@ -60,7 +60,7 @@ def write_explorer(
     Args:
         path: the file.
         panels: the quantities, in their order.
-        choices: what can be chosen: kernels, dims, offsets, spread, slope, depth, pictures.
+        choices: what can be chosen: kernels, dims, offsets, spread, slope, depth, pictures; and the scales of laws.
         photograph: what the browser warps, by names; arrays as base64.
         manifest: how the page came about.
         sources: the manifests of the records.

@@ -7,7 +7,9 @@ import typer
 
 from warptheory.cli import _options as options
 
-EXAMPLES = "Examples:  warptheory explore --out explore_out  ·  warptheory explore --out explore_out/gains.html --profile full"
+EXAMPLES = (
+    "Examples:  warptheory explore --out explore_out  ·  warptheory explore --out explore_out/gains.html --profile full"
+)
 GOING_ON = "The same command goes on from there."
 
 
@@ -23,7 +25,9 @@ def command(
 
     The page holds everything it shows and fetches nothing. Records that are missing or out of date are computed first.
     """
-    from warptheory.cli._console import run_progress
+    from dataclasses import replace
+
+    from warptheory.cli._console import progress_bar, run_progress
     from warptheory.core import records
     from warptheory.core.errors import WarpTheoryError
     from warptheory.core.text import one_line
@@ -42,5 +46,6 @@ def command(
         outcome = run(settings, explored_scripts(), update)
     if outcome.failed:
         raise WarpTheoryError("; ".join(f"{name}: {reason}" for name, reason in outcome.failed.items()))
-    write_page(page, settings)
+    with progress_bar("explore") as show:
+        write_page(page, replace(settings, on_progress=show))
     print(one_line(str(page)))

@@ -188,17 +188,6 @@ ANALYSIS = Analysis(
     cost=Cost(quick=60, full=60),
     explored=(
         ExplorerCurve(
-            "B3",
-            "variance of the response to ones",
-            "backward_asymmetry.parquet",
-            control="spread",
-            choices=("kernel", "dim", "offsets"),
-            axis="Var Wᵀ1",
-            text="A gradient that is one everywhere. Forward, a constant passes unchanged, since rows of W sum to one; "
-            "backward, columns do not, and it turns into noise.",
-            order=30,
-        ),
-        ExplorerCurve(
             "B4",
             "share of dead inputs",
             "backward_asymmetry.parquet",
@@ -215,8 +204,8 @@ ANALYSIS = Analysis(
             control="slope",
             choices=("dim",),
             axis="P(J < 0)",
-            text="Smooth Gaussian offsets turn a share of the picture over: two places are read in the wrong order. The "
-            "slope τ decides, whatever kernel interpolates.",
+            text="Smooth Gaussian offsets turn a share of the picture over: it is read in the wrong order. The slope τ "
+            "decides, whatever kernel interpolates.",
             order=60,
         ),
         ExplorerCurve(

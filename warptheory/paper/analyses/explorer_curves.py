@@ -1,12 +1,12 @@
 """Gains of one layer and of stacks on a grid of kernels, laws and axes, for the page of `warptheory explore`.
 
 Writes `explorer_curves.parquet`, one row for each value of a parameter: the closed form's number and, at some of the
-values, the estimate with its standard error. Laws are compared at the same standard deviation of the offsets, from which
-the value of their own scale follows. The input has mean 0 and variance 1, and so has the gradient of stacks, which is one.
+values, the estimate with its standard error. Laws are compared at the same standard deviation of the offsets, from
+which the value of their own scale follows. The input has mean 0 and variance 1; the gradient that is sent back is one.
 
-Every kernel and every law of the offsets is taken with every number of axes; a kernel with a parameter comes with some
-values of it. All laws are taken with the kernels as they are without arguments, and other values of the parameters with
-the first law only; the full profile has all pairs, and more simulations.
+Every kernel that reads finitely many pixels and every law with a spread are taken; a kernel with a parameter comes with
+some values of it. All laws are taken with the kernels as they are without arguments, and other values of the parameters
+with the first law only; the full profile has all pairs, and more simulations.
 """
 
 import inspect
@@ -48,8 +48,10 @@ def parameter(family: str) -> inspect.Parameter | None:
 
 def members(family: str) -> list[str]:
     """Return kernels of a family for other values of its parameter, those that the family has; none without one."""
-    number, found = parameter(family), []
-    for factor in _FACTORS if number is not None else ():
+    number, found = parameter(family), list[str]()
+    if number is None:
+        return found
+    for factor in _FACTORS:
         with suppress(ArgumentError):  # such as a triangle of less than a pixel
             found.append(kernels.get(f"{family}({factor * number.default:g})").name)
     return found
@@ -77,14 +79,26 @@ def pairs(profile: str, thin: int) -> list[tuple[str, str]]:
 
 def forward_gain(settings: RunSettings) -> Iterator[Curve]:
     """Yield Var y against the spread of the offsets (A4)."""
+    plain = set(families())
     for kernel, law in pairs(settings.profile, settings.thin):
-        unit = deviation(law)
-        first = law == varied_laws()[0]
-        simulated = SIMULATED[settings.profile][:: 1 if first or settings.profile == "full" else 2]
-        values, points = (tuple(spread / unit for spread in spreads) for spreads in (SPREADS, simulated))
-        scale = str(laws.get(law).scale)
-        for dim in DIMS:
-            yield Curve(results.get("A4"), "variance", scale, values, points, kernel, dim, {"offsets": law})
+        once = settings.profile == "quick" and (kernel not in plain or law != varied_laws()[0])
+        yield from against_spread("A4", "variance", kernel, law, SIMULATED[settings.profile][: 1 if once else None])
+
+
+def response_to_ones(settings: RunSettings) -> Iterator[Curve]:
+    """Yield Var Wᵀ1 against the spread of the offsets, of the first law (B3)."""
+    for kernel in families()[:: settings.thin]:
+        if kernels.get(kernel).reproduces >= 0:
+            simulated = SIMULATED[settings.profile]
+            yield from against_spread("B3", "variance of the response to ones", kernel, varied_laws()[0], simulated)
+
+
+def against_spread(label: str, quantity: str, kernel: str, law: str, simulated: Sequence[float]) -> Iterator[Curve]:
+    """Yield a quantity against the spread of the offsets, in pixels, for each number of axes."""
+    unit, scale = deviation(law), str(laws.get(law).scale)
+    values, points = (tuple(spread / unit for spread in spreads) for spreads in (SPREADS, simulated))
+    for dim in DIMS:
+        yield Curve(results.get(label), quantity, scale, values, points, kernel, dim, {"offsets": law})
 
 
 def stacks(settings: RunSettings) -> Iterator[Curve]:
@@ -104,7 +118,7 @@ def is_solved(kernel: Kernel) -> bool:
 
 def run(settings: RunSettings) -> Path:
     """Compute and write the record; return its path."""
-    curves: Sequence[Curve] = [*forward_gain(settings), *stacks(settings)]
+    curves: Sequence[Curve] = [*forward_gain(settings), *response_to_ones(settings), *stacks(settings)]
     chosen = {"profile": settings.profile}
     return write_curves(list(points_of(curves, settings)), manifest_of(__name__, settings, **chosen), settings)
 
@@ -138,6 +152,17 @@ ANALYSIS = Analysis(
             order=20,
             power=2,
             logarithmic=True,
+        ),
+        ExplorerCurve(
+            "B3",
+            "variance of the response to ones",
+            RECORD,
+            control="spread",
+            choices=("kernel", "dim", "offsets"),
+            axis="Var Wᵀ1",
+            text="A gradient that is one everywhere. Forward, a constant passes unchanged, since rows of W sum to one; "
+            "backward, columns do not, and it turns into noise.",
+            order=30,
         ),
         ExplorerCurve(
             "B8",

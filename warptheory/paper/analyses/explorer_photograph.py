@@ -13,10 +13,12 @@ Writes `explorer_photograph.safetensors`; H and W are the sides of the pictures.
 Offsets are rounded to 1/256 of a pixel, so that the weights in the tables are those of the operator.
 """
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import torch
+from jaxtyping import Float, UInt8
 from numpy import ndarray
 from skimage import transform
 
@@ -45,13 +47,14 @@ def picture(name: str) -> ndarray:
     scale = min(side / wanted for side, wanted in zip(image.shape, SIZE, strict=False))
     rows, columns = (round(scale * wanted) for wanted in SIZE)
     top, left = (image.shape[0] - rows) // 2, (image.shape[1] - columns) // 2
-    smaller = transform.resize(image[top : top + rows, left : left + columns], SIZE, anti_aliasing=True)
+    resize: Callable[..., ndarray] = transform.resize
+    smaller = resize(image[top : top + rows, left : left + columns], SIZE, anti_aliasing=True)
     return as_bytes(smaller.transpose(2, 0, 1))
 
 
-def as_bytes(intensities: ndarray) -> ndarray:
-    """Return intensities in [0, 1] as the bytes that a screen shows, of the same shape."""
-    return np.rint(255 * np.clip(intensities, 0, 1)).astype(np.uint8)
+def as_bytes(intensities: Float[ndarray, "C H W"]) -> UInt8[ndarray, "C H W"]:
+    """Return intensities (C, H, W) in [0, 1] as the bytes that a screen shows, of the same shape."""
+    return np.asarray(np.rint(255 * np.clip(intensities, 0, 1)), np.uint8)
 
 
 def levels(generator: np.random.Generator) -> ndarray:

@@ -9,7 +9,7 @@ const element = (id) => document.getElementById(id);
 // ---- what is chosen ----------------------------------------------------------------------------------------
 
 const SLIDERS = ["spread", "slope", "depth"].filter((name) => choices[name].length);
-const START = { spread: 0.5, slope: 0.6, depth: 1 };
+const START = { dim: 2, sigma: 1, spread: 0.5, slope: 0.6, depth: 1 };
 let kept = null;
 
 function nearest(values, wanted) {
@@ -33,7 +33,7 @@ const widest = panels.reduce((best, panel) => (panel.choices.length > best.choic
 function setFamily(family, name) {
   const members = choices.kernels.filter((kernel) => kernel.family === family);
   const select = element("member");
-  select.replaceChildren(...members.map((kernel) => new Option(kernel.value ?? kernel.name, kernel.name)));
+  select.replaceChildren(...members.map((kernel) => new Option(String(kernel.value ?? kernel.name).replace("-", "−"), kernel.name)));
   element("member-control").hidden = members.length < 2;
   element("member-label").textContent = `${members[0].parameter ?? "parameter"} of the kernel`;
   select.value = members.some((kernel) => kernel.name === name) ? name : (members.find((k) => k.name === family) ?? members[0]).name;
@@ -57,8 +57,8 @@ function readAddress() {
   element("family").value = (kernel ?? first).family;
   setFamily(element("family").value, (kernel ?? first).name);
   for (const name of ["dim", "offsets", "sigma", "picture", "field"]) {
-    const input = element(name);
-    if (wanted.has(name)) input.value = wanted.get(name);
+    const input = element(name), value = wanted.get(name) ?? START[name];
+    if (value !== undefined) input.value = value;
     if (input.tagName === "SELECT" && input.selectedIndex < 0) input.selectedIndex = 0;
   }
   for (const name of SLIDERS) {
@@ -74,7 +74,7 @@ function writeAddress(setting) {
 
 // ---- curves ------------------------------------------------------------------------------------------------
 
-const WIDTH = 460, HEIGHT = 270, LEFT = 58, RIGHT = 14, TOP = 12, BOTTOM = 44;
+const WIDTH = 460, HEIGHT = 270, LEFT = 78, RIGHT = 14, TOP = 12, BOTTOM = 48;
 const shown = (value, digits = 4) => (value === 0 ? "0" : Math.abs(value) >= 1e-3 && Math.abs(value) < 1e5
   ? String(Number(value.toPrecision(digits))) : value.toExponential(digits - 1));
 
@@ -139,7 +139,7 @@ function drawAxes(picture, panel, scale) {
   const middle = (TOP + HEIGHT - BOTTOM) / 2;
   picture.append(svg("path", { class: "axis", d: `M${LEFT} ${TOP}V${HEIGHT - BOTTOM}H${WIDTH - RIGHT}` }),
     svg("text", { x: (LEFT + WIDTH - RIGHT) / 2, y: HEIGHT - 8, "text-anchor": "middle" }, panel.abscissa),
-    svg("text", { transform: `translate(13 ${middle}) rotate(-90)`, "text-anchor": "middle" }, panel.axis));
+    svg("text", { transform: `translate(15 ${middle}) rotate(-90)`, "text-anchor": "middle" }, panel.axis));
 }
 
 function drawCurve(picture, panel, curve, factor, scale, here) {
@@ -175,6 +175,12 @@ function offered(panel) {
   return `${panel.label} is not computed for this choice, but for: ${values.join("; ")}.`;
 }
 
+// Says what the scale of a law in a formula is, where it is not the standard deviation.
+function scaleOf(panel, setting) {
+  const { symbol, deviation } = choices.laws[setting.offsets];
+  return panel.control === "spread" && deviation !== 1 ? ` In the formula ${symbol} is the spread / ${shown(deviation)}.` : "";
+}
+
 function drawPanel(panel, place, setting) {
   const section = element(`panel-${place}`), curve = curveOf(panel, setting);
   const readout = section.querySelector(".readout"), formula = section.querySelector(".formula");
@@ -193,8 +199,9 @@ function drawPanel(panel, place, setting) {
     fillTable(section, panel, curve, factor);
     const simulated = curve.at.length ? ` Simulated at ${shown(curve.at[at])}: ${shown(curve.estimate[at] * factor, 5)} ± ${shown(curve.stderr[at] * factor, 2)}` +
       ` (n = ${curve.n[at]}, z = ${zShown(zOf(curve, at))}).` : " Not simulated for this choice.";
-    readout.textContent = `Closed form at ${shown(curve.x[here])}: ${shown(curve.theory[here] * factor, 5)}.${simulated}`;
-    formula.innerHTML = formulas[panel.formulas[keyOf(panel, setting)]] ?? "";  // checked when the page was written
+    readout.textContent = `Closed form at ${shown(curve.x[here])}: ${shown(curve.theory[here] * factor, 5)}.${simulated}${scaleOf(panel, setting)}`;
+    formula.innerHTML = formulas[panel.formulas[keyOf(panel, setting)]];  // checked when the page was written
+    formula.prepend(`${panel.axis} = `);
   } else {
     readout.textContent = offered(panel);
     formula.replaceChildren();
@@ -338,7 +345,7 @@ function drawPicture(setting) {
   const share = variance(after) / variance(before);
   const smooth = setting.field === "smooth";
   const offsets = smooth ? `Correlation length s/τ = ${shown(setting.spread / setting.slope, 3)} pixels; ${(100 * foldShare(offsetsOf(setting, 0), setting.dim)).toFixed(1)} % of the first layer's field are folded. ` : "";
-  element("picture-readout").textContent = `${offsets}${(100 * share).toFixed(1)} % of the picture's variance are left.`;
+  element("picture-readout").textContent = `${offsets}${(100 * share).toFixed(1)} % of the picture's variance is left.`;
 }
 
 // ---- together ----------------------------------------------------------------------------------------------
