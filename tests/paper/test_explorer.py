@@ -21,7 +21,7 @@ from warptheory.paper.analyses import explorer_curves, explorer_photograph
 from warptheory.paper.entries import RunSettings
 from warptheory.paper.explorer import explored_curves, explored_scripts, write_page
 from warptheory.paper.running import RunOutcome
-from warptheory.report import write_explorer
+from warptheory.report import ExplorerFormula, ExplorerPanel, write_explorer
 
 MOST_BYTES = 3_000_000
 SETTING = {
@@ -170,17 +170,17 @@ def test_texts_end_no_element(page, tmp_path):
     manifest = {"command": "</footer><script>alert(2)</script>", "version": "0", "commit": "0", "versions": {}}
     write_explorer(tmp_path / "a.html", [panel], choices, photograph, manifest, [])
     assert "<script>alert" not in (tmp_path / "a.html").read_text(encoding="utf-8")
-    key = next(iter(panel.formulas))
-    hostile = replace(panel, formulas={**panel.formulas, key: "<math><mi onclick='alert(1)'>x</mi></math>"})
+    key, form = next(iter(panel.formulas.items()))
+    hostile = replace(form, mathml="<math><mi onclick='alert(1)'>x</mi></math>")
+    worse = replace(panel, formulas={**panel.formulas, key: hostile})
     with pytest.raises(ArgumentError, match="MathML"):
-        write_explorer(tmp_path / "b.html", [hostile], choices, photograph, manifest, [])
+        write_explorer(tmp_path / "b.html", [worse], choices, photograph, manifest, [])
 
 
 def explorer_panel(data, **changed):
-    from warptheory.report import ExplorerPanel
-
     first = data["panels"][0]
-    formulas = {key: data["formulas"][place] for key, place in first["formulas"].items()}
+    read = [ExplorerFormula(**{**form, "symbols": tuple(map(tuple, form["symbols"]))}) for form in data["formulas"]]
+    formulas = {key: read[place] for key, place in first["formulas"].items()}
     return ExplorerPanel(**{**first, "formulas": formulas, **changed})
 
 

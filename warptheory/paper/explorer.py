@@ -7,6 +7,7 @@ derived from the result. Kernels, laws, numbers of axes and values that a reader
 """
 
 import base64
+import json
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict
 from functools import cache
@@ -18,7 +19,7 @@ import pandas as pd
 import sympy as sp
 from numpy import ndarray
 
-from warptheory import __version__, kernels, results
+from warptheory import __version__, kernels, results, symbolic
 from warptheory.core import records
 from warptheory.core.cache import DERIVATION_ROOMS, cached_text
 from warptheory.core.errors import ArgumentError
@@ -27,7 +28,7 @@ from warptheory.paper import analyses
 from warptheory.paper.analyses import explorer_curves, explorer_photograph
 from warptheory.paper.entries import ExplorerCurve, RunSettings
 from warptheory.paper.pages import record_path
-from warptheory.report import ExplorerPanel, write_explorer
+from warptheory.report import ExplorerFormula, ExplorerPanel, write_explorer
 
 _PAGE = "explore.html"
 _COLUMNS = ("result", "quantity", "kernel", "dim", "given", "value", "theory", "estimate", "stderr", "n")
@@ -118,7 +119,7 @@ def _panel(curve: ExplorerCurve, table: pd.DataFrame) -> ExplorerPanel:
     rows = table[(table["result"] == curve.result) & (table["quantity"] == curve.quantity)]
     if rows.empty:
         raise ArgumentError("record", expected=f"{curve.record} with {curve.result} {curve.quantity}", received="none")
-    result, found = results.get(curve.result), dict[str, str]()
+    result, found = results.get(curve.result), dict[str, ExplorerFormula]()
     by_choices: dict[str, dict[str, Any]] = {}
     for _, points in rows.groupby(["kernel", "dim", "given"], sort=False):
         first = points.iloc[0]
@@ -175,11 +176,18 @@ def _numbers(curve: ExplorerCurve, points: pd.DataFrame, unit: float) -> dict[st
 
 
 @cache
-def _formula(label: str, quantity: str, choices: tuple[tuple[str, Any], ...]) -> str:
-    """Return a quantity's closed form as MathML."""
+def _formula(label: str, quantity: str, choices: tuple[tuple[str, Any], ...]) -> ExplorerFormula:
+    """Return a quantity's closed form, with what its symbols stand for."""
+
+    def make() -> str:
+        derivation = results.get(label).derive(quantity, **dict(choices))
+        form = symbolic.mathml(f"{derivation.left} = {symbolic.latex(derivation.result)}")
+        return json.dumps([form, sorted(symbol.name for symbol in derivation.result.free_symbols)])
+
     request = ["explorer", label, quantity, str(choices)]
-    make: Callable[[], str] = lambda: results.get(label).derive(quantity, **dict(choices)).steps[-1].mathml()  # noqa: E731
-    return cached_text(request, DERIVATION_ROOMS, make)
+    form, names = json.loads(cached_text(request, DERIVATION_ROOMS, make))
+    meanings = (results.meaning_of(name, label) for name in names)
+    return ExplorerFormula(form, tuple((entry.text, entry.meaning) for entry in meanings if entry is not None))
 
 
 def _choices(panels: Iterable[ExplorerPanel], photograph: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """What plots and pages are made of: one style, panels of curves, pictures of sampling points, the HTML page."""
 
-from warptheory.report._explorer import ExplorerPanel, write_explorer
+from warptheory.report._explorer import ExplorerFormula, ExplorerPanel, write_explorer
 from warptheory.report._page import (
     Columns,
     PageSection,
@@ -26,6 +26,7 @@ from warptheory.report.style import house_style
 
 __all__ = [
     "Columns",
+    "ExplorerFormula",
     "ExplorerPanel",
     "PageSection",
     "draw_arrows",

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,19 @@ from markupsafe import Markup
 from warptheory.core.files import MARK, write_text
 from warptheory.report._mathml import checked_mathml
 from warptheory.report._page import page_environment
+
+
+@dataclass(frozen=True)
+class ExplorerFormula:
+    """A closed form.
+
+    Attributes:
+        mathml: the formula as MathML.
+        symbols: its symbols as text, each with what it stands for.
+    """
+
+    mathml: str
+    symbols: tuple[tuple[str, str], ...]
 
 
 @dataclass(frozen=True)
@@ -30,7 +43,7 @@ class ExplorerPanel:
         logarithmic: whether the vertical axis is.
         curves: by the choices, joined by "|": "x" and "theory" of the closed form; "at", "expected", "estimate",
             "stderr" and "n" of the simulations.
-        formulas: the closed form as MathML, by the choices.
+        formulas: the closed form, by the choices.
     """
 
     label: str
@@ -44,7 +57,7 @@ class ExplorerPanel:
     power: int
     logarithmic: bool
     curves: Mapping[str, Mapping[str, Sequence[float]]]
-    formulas: Mapping[str, str]
+    formulas: Mapping[str, ExplorerFormula]
 
 
 def write_explorer(
@@ -69,9 +82,14 @@ def write_explorer(
         ArgumentError: a formula that is no MathML, or something that is no page of ours in the page's place.
     """
     environment = page_environment()
-    formulas: dict[str, int] = {}
+    formulas: dict[ExplorerFormula, int] = {}
     shown = [_data(panel, formulas) for panel in panels]
-    data = {"panels": shown, "formulas": list(formulas), "choices": choices, "photograph": photograph}
+    data = {
+        "panels": shown,
+        "formulas": [asdict(form) for form in formulas],
+        "choices": choices,
+        "photograph": photograph,
+    }
     page = environment.get_template("explorer.html").render(
         mark=MARK,
         panels=panels,
@@ -85,11 +103,12 @@ def write_explorer(
     write_text(path, page)
 
 
-def _data(panel: ExplorerPanel, formulas: dict[str, int]) -> dict[str, Any]:
+def _data(panel: ExplorerPanel, formulas: dict[ExplorerFormula, int]) -> dict[str, Any]:
     """Return a panel as JSON has it, each formula as its number among all, to which new ones are added."""
-    numbers = {
-        key: formulas.setdefault(str(checked_mathml(text)), len(formulas)) for key, text in panel.formulas.items()
-    }
+    numbers = {}
+    for key, form in panel.formulas.items():
+        checked = replace(form, mathml=str(checked_mathml(form.mathml)))
+        numbers[key] = formulas.setdefault(checked, len(formulas))
     return {**asdict(panel), "formulas": numbers}
 
 

@@ -171,7 +171,7 @@ function fillTable(section, panel, curve, factor) {
 
 // Says for which settings there is a curve, where there is none for the one that is chosen.
 function offered(panel) {
-  const values = panel.choices.map((name, place) => `${name} ${[...new Set(Object.keys(panel.curves).map((key) => key.split("|")[place]))].join(", ")}`);
+  const values = panel.choices.map((name, place) => `${{ kernel: "kernel", dim: "d =", offsets: "offsets" }[name]} ${[...new Set(Object.keys(panel.curves).map((key) => key.split("|")[place]))].join(", ")}`);
   return `${panel.label} is not computed for this choice, but for: ${values.join("; ")}.`;
 }
 
@@ -184,6 +184,7 @@ function scaleOf(panel, setting) {
 function drawPanel(panel, place, setting) {
   const section = element(`panel-${place}`), curve = curveOf(panel, setting);
   const readout = section.querySelector(".readout"), formula = section.querySelector(".formula");
+  const meanings = section.querySelector(".meanings");
   const factor = setting.sigma ** panel.power, scale = scales(panel, factor);
   const picture = svg("svg", { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, role: "img" });
   drawAxes(picture, panel, scale);
@@ -192,7 +193,7 @@ function drawPanel(panel, place, setting) {
   if (isOther) picture.append(svg("path", { class: "ghost", d: path(old, factor, scale) }));
   legend.hidden = !isOther;
   legend.textContent = isOther ? `kept: ${panel.choices.map((name) => (name === "dim" ? `d = ${kept.dim}` : kept[name])).join(", ")}` : "";
-  section.querySelector("details").hidden = !curve;
+  for (const part of ["details", ".plot", ".legend", ".formula", ".meanings"]) section.querySelector(part).hidden = !curve;
   if (curve) {
     const here = nearest(curve.x, setting[panel.control]), at = nearest(curve.at, setting[panel.control]);
     drawCurve(picture, panel, curve, factor, scale, here);
@@ -200,11 +201,13 @@ function drawPanel(panel, place, setting) {
     const simulated = curve.at.length ? ` Simulated at ${shown(curve.at[at])}: ${shown(curve.estimate[at] * factor, 5)} ± ${shown(curve.stderr[at] * factor, 2)}` +
       ` (n = ${curve.n[at]}, z = ${zShown(zOf(curve, at))}).` : " Not simulated for this choice.";
     readout.textContent = `Closed form at ${shown(curve.x[here])}: ${shown(curve.theory[here] * factor, 5)}.${simulated}${scaleOf(panel, setting)}`;
-    formula.innerHTML = formulas[panel.formulas[keyOf(panel, setting)]];  // checked when the page was written
-    formula.prepend(`${panel.axis} = `);
+    const { mathml, symbols } = formulas[panel.formulas[keyOf(panel, setting)]];
+    formula.innerHTML = mathml;  // checked when the page was written
+    meanings.textContent = symbols.map(([name, meaning]) => `${name}: ${meaning}`).join("; ");
   } else {
     readout.textContent = offered(panel);
     formula.replaceChildren();
+    meanings.textContent = "";
   }
   picture.setAttribute("aria-label", `${panel.axis} against ${panel.abscissa}. ${readout.textContent}`);
   section.querySelector(".plot").replaceChildren(picture);
