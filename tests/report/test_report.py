@@ -3,13 +3,13 @@
 import html.parser
 import json
 import re
-import shutil
 import subprocess
 
 import pandas as pd
 import pytest
 from markupsafe import Markup
 
+from tests.browser import CHROMIUM, FLAGS
 from tests.reproduction import SETTINGS
 from tests.waiting import PATIENCE
 from warptheory.core.errors import ArgumentError
@@ -19,18 +19,6 @@ from warptheory.paper.graph import output_paths, report_scripts
 from warptheory.paper.pages import write_report
 from warptheory.report._links import entries_of, linked
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-FLAGS = (
-    "--headless",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--virtual-time-budget=5000",
-)
 # Widths of a phone, a tablet, a laptop and a large screen, in pixels.
 WIDTHS = (390, 768, 1280, 1920)
 # Runs beside copies of the page in frames of these widths, and leaves what it measured in the document's title.

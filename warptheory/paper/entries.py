@@ -131,6 +131,36 @@ class ReadmeTable:
 
 
 @dataclass(frozen=True)
+class ExplorerCurve:
+    """A quantity in a record of curve points (`results.write_points`) that the page of `warptheory explore` shows.
+
+    Attributes:
+        result: label of the result.
+        quantity: name of the quantity.
+        record: name of the record, one that its analysis writes.
+        control: what moves along the curve: "spread" (standard deviation of the offsets, whose law's scale is the
+            parameter), "slope" (τ) or "depth" (L).
+        choices: what tells the curves of the record apart, among "kernel", "dim" and "offsets".
+        axis: name of the vertical axis.
+        text: what is to be seen, in a sentence or two.
+        order: curves follow each other by this number.
+        power: the quantity is proportional to this power of the input's deviation σ, for which the record has 1.
+        logarithmic: whether the vertical axis is.
+    """
+
+    result: str
+    quantity: str
+    record: str
+    control: str
+    choices: tuple[str, ...]
+    axis: str
+    text: str
+    order: int
+    power: int = 0
+    logarithmic: bool = False
+
+
+@dataclass(frozen=True)
 class RecomputedCell:
     """A part of a committed record, computed anew.
 
@@ -184,6 +214,7 @@ class Analysis:
         files: names of committed files that it needs, in `paper_repro/`.
         section: its section of the report.
         tables: its tables in README.md.
+        explored: its curves that `warptheory explore` shows.
         holds: whether what it checks holds, by the records that it writes.
         long: what the quick profile does instead, for a computation that takes minutes.
     """
@@ -195,6 +226,7 @@ class Analysis:
     files: tuple[str, ...] = ()
     section: Section | None = None
     tables: tuple[ReadmeTable, ...] = ()
+    explored: tuple[ExplorerCurve, ...] = ()
     holds: Callable[..., bool] = _always
     long: LongComputation | None = None
 

@@ -1,6 +1,7 @@
 """What plots and pages are made of: one style, panels of curves, pictures of sampling points, the HTML page."""
 
 from warptheory.core.listing import public_names
+from warptheory.report._explorer import ExplorerFormula, ExplorerPanel, write_explorer
 from warptheory.report._layer import plot_layer
 from warptheory.report._page import (
     Columns,
@@ -27,6 +28,8 @@ from warptheory.report.style import house_style
 
 __all__ = [
     "Columns",
+    "ExplorerFormula",
+    "ExplorerPanel",
     "PageSection",
     "draw_arrows",
     "draw_colour_wheel",
@@ -44,6 +47,7 @@ __all__ = [
     "shown_figure",
     "shown_png",
     "table_rows",
+    "write_explorer",
     "write_page",
 ]
 __dir__ = public_names(__name__)

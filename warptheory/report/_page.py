@@ -61,7 +61,7 @@ def write_page(
     """
     labels = {address for section in sections for address, _ in section.entries}
     shown = [replace(section, body=linked(section.body, labels)) for section in sections]
-    template = _environment().get_template("report.html")
+    template = page_environment().get_template("report.html")
     page = template.render(
         mark=MARK,
         title=title,
@@ -86,7 +86,7 @@ def fragment(template: str, **values: Any) -> Markup:
 
 @cache
 def _compiled(template: str) -> jinja2.Template:
-    return _environment().from_string(template)
+    return page_environment().from_string(template)
 
 
 def shown_figure(figure: Figure, alt: str, caption: str) -> Markup:
@@ -158,7 +158,8 @@ def _image(kind: str, content: bytes, alt: str, caption: str, kind_of_figure: st
 
 
 @cache
-def _environment() -> jinja2.Environment:
+def page_environment() -> jinja2.Environment:
+    """Return what renders the templates; everything inserted is escaped."""
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("warptheory.report"),
         autoescape=True,

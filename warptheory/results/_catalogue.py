@@ -59,7 +59,7 @@ def get(label: ResultOrLabel) -> Result:
 
 
 def match(patterns: ResultOrLabel | Sequence[ResultOrLabel]) -> list[Result]:
-    """Return the results whose label matches one of the shell-style patterns, small letters too, in the catalogue's order.
+    """Return the results whose label matches a shell-style pattern, in small letters too, in the catalogue's order.
 
     Args:
         patterns: a label or pattern, such as "A4" or "A*", a result, or several of them.

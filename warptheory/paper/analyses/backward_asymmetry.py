@@ -20,7 +20,7 @@ from torch import Tensor
 from warptheory import results
 from warptheory.paper.analyses._backward_plots import plot_reading, plot_slopes, plot_two_passes
 from warptheory.paper.curves import extended, manifest_of, of_layers, points_of, write_curves
-from warptheory.paper.entries import Analysis, Cost, Plot, ReportPassage, RunSettings, Section
+from warptheory.paper.entries import Analysis, Cost, ExplorerCurve, Plot, ReportPassage, RunSettings, Section
 from warptheory.report import fragment
 from warptheory.results import PIXEL, Curve, CurvePoint, Quantity, Setting, evenly_spaced, with_estimate
 from warptheory.results.backward import constants, folding, stacked_gradients
@@ -205,6 +205,39 @@ ANALYSIS = Analysis(
     run=run,
     writes=("backward_asymmetry.parquet",),
     cost=Cost(quick=60, full=60),
+    explored=(
+        ExplorerCurve(
+            "B4",
+            "share of dead inputs",
+            "backward_asymmetry.parquet",
+            control="spread",
+            choices=("kernel", "dim", "offsets"),
+            axis="share of the inputs",
+            text="Inputs that no output reads: no gradient reaches them, whatever the loss.",
+            order=40,
+        ),
+        ExplorerCurve(
+            "B7",
+            "fold probability",
+            "backward_asymmetry.parquet",
+            control="slope",
+            choices=("dim",),
+            axis="P(J < 0)",
+            text="Smooth Gaussian offsets turn a share of the picture over: it is read in the wrong order. The slope τ "
+            "decides, whatever kernel interpolates.",
+            order=60,
+        ),
+        ExplorerCurve(
+            "B7",
+            "preimages",
+            "backward_asymmetry.parquet",
+            control="slope",
+            choices=("dim",),
+            axis="E|J|",
+            text="How many outputs read one point of the input, on average. Above one there are folds.",
+            order=70,
+        ),
+    ),
     section=Section(
         title="The backward pass",
         order=40,
