@@ -69,5 +69,7 @@ def test_a_kernel_that_is_no_polynomial():
 
 @pytest.mark.usefixtures("as_users_call")
 def test_unknown_kernel_is_named():
-    with pytest.raises(ArgumentError, match="^kernel: expected one of bspline3, .*, triangle, got 'cubic'$"):
+    with pytest.raises(
+        ArgumentError, match="^kernel: expected one of bspline3, .*, triangle, got 'cubic' .did you mean 'bicubic'"
+    ):
         kernels.get("cubic")

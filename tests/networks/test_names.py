@@ -34,7 +34,7 @@ def test_a_name_is_short_for_a_call():
 @pytest.mark.parametrize(
     ("name", "options", "error", "message"),
     [
-        ("resnet", {}, UnknownNameError, "^name: expected one of net1d, resnet110, .* got 'resnet' "),
+        ("resnet", {}, UnknownNameError, "^name: expected one of net1d, resnet20, .* got 'resnet' "),
         ("selfwarp-selfwarp-net1d", {}, UnknownNameError, "^name: "),
         ("resnet²0", {}, UnknownNameError, "^name: "),
         (20, {}, UnknownNameError, "^name: "),

@@ -12,7 +12,6 @@ from dataclasses import dataclass, replace
 from functools import cache, partial
 from typing import Any
 
-from warptheory.core.cache import DERIVATION_ROOMS, cached_text
 from warptheory.core.catalogue import aliases, entry_modules, entry_source, exported_names
 from warptheory.core.source_reading import (
     UNREAD,
@@ -261,6 +260,7 @@ def _result(module: str) -> ListedResult:
 
 def _imported(module: str, section: str) -> ListedResult:
     """Return a result that cannot be read, by importing it, or from the cache."""
+    from warptheory.core.cache import DERIVATION_ROOMS, cached_text
 
     def make() -> str:
         from importlib import import_module

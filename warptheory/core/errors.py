@@ -79,7 +79,7 @@ class UnknownNameError(ArgumentError, LookupError):
 def near_names(name: str, known: Iterable[str]) -> list[str]:
     """Return the names that are near to what somebody wrote, the nearest first; small and capital letters are alike."""
     asked, written = name.lower(), {each.lower(): each for each in known}
-    for nearest in difflib.get_close_matches(asked, written, n=1):
-        least = difflib.SequenceMatcher(None, nearest, asked).ratio() - _AS_NEAR
-        return [written[near] for near in difflib.get_close_matches(asked, written, _MOST_NEAR, max(least, 0.0))]
-    return []
+    found = difflib.get_close_matches(asked, written, n=max(len(written), 1))
+    ratios = {near: difflib.SequenceMatcher(None, near, asked).ratio() for near in found}
+    nearest = [near for near in written if ratios.get(near, -1.0) >= max(ratios.values()) - _AS_NEAR] if ratios else []
+    return [written[near] for near in sorted(nearest, key=lambda near: -ratios[near])][:_MOST_NEAR]
