@@ -281,7 +281,7 @@ def test_an_error_of_the_first_process(tmp_path):
     process = in_a_process(*QUICK, "--steps", 2, "--batch", 5000, launcher=launcher)
     _, err = process.communicate(timeout=PATIENCE)
     assert process.returncode != 0
-    assert err.count("Error: batch: expected an integer in 1 … 1438, got 5000") == 1
+    assert err.count("Error: --batch: expected an integer in 1 … 1438, got 5000") == 1
     assert err.count("Traceback") == 1  # torchrun's own
     assert "FutureWarning" not in err
 
