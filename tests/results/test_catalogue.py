@@ -11,7 +11,9 @@ from warptheory.core.errors import ArgumentError, UnknownNameError
 A1, A3 = results.get("A1"), results.get("A3")
 
 
-@pytest.mark.parametrize("asked", ["A3", A3, ["A3"], [A3], (A3, "A3"), iter([A3])], ids=repr)
+@pytest.mark.parametrize(
+    "asked", ["A3", A3, ["A3"], [A3], (A3, "A3"), iter([A3])], ids=lambda asked: type(asked).__name__
+)
 def test_a_result_is_its_label_or_itself(asked):
     assert results.match(asked) == [A3]
 

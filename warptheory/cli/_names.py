@@ -12,7 +12,7 @@ from warptheory.cli import _contents as contents
 from warptheory.core.catalogue import aliases, entry_modules, resolve
 from warptheory.core.errors import ArgumentError, UnknownNameError
 from warptheory.core.source_reading import read_module
-from warptheory.core.text import matches
+from warptheory.core.text import matches, matching
 
 _KERNELS = "warptheory.kernels"
 _LAWS = "warptheory.fields.laws"
@@ -108,7 +108,7 @@ def parts(value: list[str] | None) -> list[str] | None:
     """Check the names of parts of the run, or patterns that some of them fit."""
     known = [*(name for package in _SCRIPTS for name in entry_modules(package)), "report"]
     for pattern in value or ():
-        if not any(matches(name, [pattern]) for name in known):
+        if not matching(known, pattern):
             raise UnknownNameError("only", pattern, known)
     return value
 

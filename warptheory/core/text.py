@@ -54,6 +54,13 @@ def matches(name: str, patterns: Iterable[str]) -> bool:
     return any(fnmatchcase(name.lower(), pattern.lower()) for pattern in patterns)
 
 
+def matching(names: Iterable[str], pattern: str) -> list[str]:
+    """Return the names that a pattern fits; if there are none, those whose first word it is: figure1_a for figure1."""
+    several = list(names)
+    found = [name for name in several if matches(name, [pattern])]
+    return found or [name for name in several if name.startswith(f"{pattern.lower()}_")]
+
+
 def _shown(character: str, keep: str) -> str:
     if character in keep or unicodedata.category(character) not in _HIDDEN:
         return character

@@ -13,7 +13,6 @@ import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from fnmatch import fnmatch
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -24,6 +23,7 @@ from doit.task import Task
 from warptheory.core import records
 from warptheory.core.errors import ArgumentError, UnknownNameError
 from warptheory.core.fingerprint import modules_hash, source_hash
+from warptheory.core.text import matching
 from warptheory.paper import scripts
 from warptheory.paper.committed import committed_computation, committed_file, committed_record, draw_committed
 from warptheory.paper.entries import PaperFigure, RunSettings, Script
@@ -103,13 +103,14 @@ def chosen_parts(settings: RunSettings, only: Sequence[str] = ()) -> dict[str, P
     """
     found = scripts()
     known = [*found, "report"]
+    wanted: set[str] = set()
     for pattern in only:
-        if not any(fnmatch(name, pattern) for name in known):
+        if not matching(known, pattern):
             raise UnknownNameError("only", pattern, known)
+        wanted.update(matching(known, pattern))
     usual = report_scripts(settings)
     everything = {name: _part(entry, settings) for name, entry in found.items()}
     everything["report"] = _report(usual, settings)
-    wanted = {name for name in known if any(fnmatch(name, pattern) for pattern in only)}
     return _in_order(everything, wanted or {*usual, "report"})
 
 

@@ -10,7 +10,7 @@ from markupsafe import Markup
 from warptheory import results
 from warptheory.core import records
 from warptheory.core.files import MARK
-from warptheory.paper.analyses.symbols import with_symbols
+from warptheory.paper.analyses.symbols import explained, with_symbols
 from warptheory.paper.entries import Analysis, Cost, ReportPassage, RunSettings, Section
 from warptheory.report import Columns, fragment, html_table, table_rows
 from warptheory.results import Result
@@ -38,6 +38,7 @@ def describe(result: Result) -> dict[str, Any]:
         "statement": result.statement,
         "assumptions": list(result.assumptions),
         "source": result.source,
+        "symbols": sorted(_symbols_of(result)),
         "quantities": [
             {
                 "name": quantity.name,
@@ -56,10 +57,20 @@ def describe(result: Result) -> dict[str, Any]:
     }
 
 
+def _symbols_of(result: Result) -> set[str]:
+    """Return the names of the symbols in its closed forms."""
+    forms = (result.derive(quantity.name).result for quantity in result.quantities)
+    return {symbol.name for form in forms for symbol in form.free_symbols}
+
+
 def pages(derivations: list[dict[str, Any]], verdicts: pd.DataFrame, symbols: list[dict[str, Any]]) -> Markup:
     """Return a section for each result as HTML: statement, assumptions, derivations and claims."""
     shown = [
-        {**result, "claims": _claims(verdicts[verdicts["result"] == result["label"]], symbols)}
+        {
+            **result,
+            "claims": _claims(verdicts[verdicts["result"] == result["label"]], symbols),
+            "explained": explained(result["symbols"], result["label"], symbols),
+        }
         for result in derivations
     ]
     return fragment(_PAGES, results=shown)
@@ -109,6 +120,7 @@ from experiment to closed form</summary>
 <p class="source">LaTeX: <code>{{ quantity.latex }}</code></p>
 </details>
 {% endfor %}
+{% if result.explained %}<p>Symbols: {{ result.explained }}.</p>{% endif %}
 {{ result.claims }}
 <p class="source">Source: {{ result.source }}.</p>
 </section>

@@ -47,19 +47,24 @@ def with_symbols(values: str, label: str, symbols: list[dict[str, Any]]) -> Mark
     """
 
     def shown(found: re.Match[str]) -> str:
-        meant = [
-            each
-            for each in symbols
-            if (each["name"] == found[1] and label in each["labels"])
-            or (each["name"] == re.sub(r"_[23]$", "_1", found[1]) and not each["labels"])
-        ]
-        if not meant:
-            return str(Markup.escape(found[0]))
-        symbol = next((each for each in meant if each["labels"]), meant[0])
-        text = results.text_of(found[1])
-        return str(Markup('<a href="#{}" title="{}">{}</a> = ').format(address(symbol), symbol["meaning"], text))
+        return str(Markup("{} = ").format(_link(found[1], label, symbols)))
 
     return Markup(_NUMBER.sub(shown, str(Markup.escape(values))))
+
+
+def explained(names: list[str], label: str, symbols: list[dict[str, Any]]) -> Markup:
+    """Return symbols as formulas write them, each leading to the glossary; other arguments as in `with_symbols`."""
+    return Markup(", ").join(_link(name, label, symbols) for name in names)
+
+
+def _link(name: str, label: str, symbols: list[dict[str, Any]]) -> Markup:
+    """Return a symbol that leads to what it stands for in a result; what nobody explains is shown alone."""
+    names = {name, re.sub(r"_[23]$", "_1", name)}
+    meant = [each for each in symbols if each["name"] in names and (not each["labels"] or label in each["labels"])]
+    if not meant:
+        return Markup.escape(results.text_of(name))
+    text = Markup('<a href="#{}" title="{}">{}</a>')
+    return text.format(address(meant[-1]), meant[-1]["meaning"], results.text_of(name))
 
 
 _GLOSSARY = """<p>As formulas on this page write them; in brackets the name by which numbers are given in code, where it
