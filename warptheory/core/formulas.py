@@ -9,6 +9,7 @@ import sympy as sp
 from latex2mathml.converter import convert
 from sympy.printing.latex import LatexPrinter, accepted_latex_functions
 
+from warptheory.core.mathml import check_mathml
 from warptheory.core.notation import latex_notation
 
 
@@ -20,8 +21,8 @@ class _FormulaPrinter(LatexPrinter):  # type: ignore[misc]  # sympy has no types
         if index.startswith("{") and "\\" not in base:  # an index in LaTeX
             return f"{latex_notation(base)}_{index}"
         base = base.rstrip("'′")
-        if base == "root":  # which SymPy takes for a command
-            return r"\operatorname{root}"
+        if base in _COMMANDS:
+            return rf"\operatorname{{{base}}}"
         if base in accepted_latex_functions and "\\" not in name:
             return rf"\{name}" if base == name else latex_notation(name)
         is_latex = "\\" in name
@@ -46,10 +47,15 @@ class _FormulaPrinter(LatexPrinter):  # type: ignore[misc]  # sympy has no types
         return rf"\left({shown}\right)" if r"\circ " in shown else str(shown)
 
 
+# Names that SymPy takes for commands of LaTeX, which they are, but of other meaning or with other arguments.
+_COMMANDS = frozenset({"root", "frac", "sqrt", "re", "im", "arg"})
+
+
 def _is_long_word(name: str) -> bool:
-    """Whether a symbol's name is a word, whose letters are no product."""
-    base = name.partition("_")[0].rstrip("0123456789")
-    return len(base) > 2 and sp.latex(sp.Symbol(base)) == base
+    """Whether a part of a symbol's name is a word, whose letters are no product."""
+    base, _, index = name.partition("_")
+    words = [word for word, least in ((base.rstrip("0123456789"), 3), (index, 2)) if len(word) >= least]
+    return any(word.isalpha() and sp.latex(sp.Symbol(word)) == word for word in words)
 
 
 def latex(form: Any) -> str:
@@ -69,15 +75,24 @@ def mathml(form: Any) -> str:
         form: as in `latex`, or LaTeX itself; what cannot be converted is shown as it is written.
     """
     text = form if isinstance(form, str) else latex(form)
-    # The converter does not escape, so that no character of markup reaches it.
-    written = _BIG_OPERATOR.sub(r"\\\1\\limits", text.replace("<", r"\lt ").replace(">", r"\gt "))
     try:
-        root = ElementTree.fromstring(convert(written, display="block").replace(_NAMESPACE, ""))
-    except Exception:  # its errors have no class in common, and a name may hold anything
-        return f'<math display="block"><mtext>{escape(written)}</mtext></math>'
+        root = ElementTree.fromstring(_converted(text))
+        check_mathml(root)
+    except Exception:  # the converter's errors have no class in common, and a name may hold anything
+        return f'<math display="block"><mtext>{escape(text)}</mtext></math>'
     for element in root.iter("mo"):
         _mend(element)
     return ElementTree.tostring(root, encoding="unicode", short_empty_elements=False)
+
+
+def _converted(text: str) -> str:
+    """Return LaTeX in MathML; the converter does not escape, so that no character of markup reaches it."""
+    pieces = (
+        piece.translate(_ESCAPED) if piece.startswith(r"\text{") else piece.translate(_RELATIONS)
+        for piece in _TEXT.split(text)
+    )
+    written = _BIG_OPERATOR.sub(r"\\\1\\limits", "".join(pieces))
+    return str(convert(written, display="block")).replace(_NAMESPACE, "")
 
 
 def _mend(operator: ElementTree.Element) -> None:
@@ -89,6 +104,9 @@ def _mend(operator: ElementTree.Element) -> None:
             operator.set("mathvariant", "normal")
 
 
+_ESCAPED = str.maketrans({"<": "&lt;", ">": "&gt;"})
+_RELATIONS = str.maketrans({"<": r"\lt ", ">": r"\gt "})
+_TEXT = re.compile(r"(\\text\{[^{}]*\})")
 _NAMESPACE = ' xmlns="http://www.w3.org/1998/Math/MathML"'  # which HTML knows
 # Within brackets the converter sets limits beside sums, unless told otherwise.
 _BIG_OPERATOR = re.compile(r"\\(sum|prod|max|min|sup|inf|lim)(?=\s*[_^])")

@@ -8,7 +8,6 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import SupportsFloat
-from xml.etree import ElementTree
 
 from jaxtyping import Float
 from markupsafe import Markup, escape
@@ -21,44 +20,6 @@ Numbers = Sequence[SupportsFloat] | Float[ndarray, "N"]
 _WIDTH, _HEIGHT, _LEFT, _BELOW, _ABOVE = 260, 160, 46, 30, 22  # of a plot, in CSS pixels, with its margins
 _LINE = 12  # height of a line of text
 _LONGEST_FORMULA = 1500  # characters of LaTeX; longer ones are folded away
-
-# Of MathML; none that leads anywhere, or runs.
-_ATTRIBUTES = frozenset(
-    [
-        "xmlns",
-        "display",
-        "displaystyle",
-        "scriptlevel",
-        "mathvariant",
-        "form",
-        "fence",
-        "separator",
-        "stretchy",
-        "symmetric",
-        "largeop",
-        "movablelimits",
-        "accent",
-        "accentunder",
-        "linethickness",
-        "lspace",
-        "rspace",
-        "width",
-        "height",
-        "depth",
-        "columnalign",
-        "rowalign",
-        "columnspan",
-        "rowspan",
-        "columnspacing",
-        "rowspacing",
-        "columnlines",
-        "rowlines",
-        "minsize",
-        "maxsize",
-        "notation",
-        "mathsize",
-    ]
-)
 
 _STYLE = Markup("""<style>
 .warptheory { line-height: 1.45; overflow-x: auto; }
@@ -162,20 +123,10 @@ def formula(latex: str, summary: str = "formula") -> Markup:
         latex: the formula in LaTeX.
         summary: what stands in its place where it is very long, and folded away.
     """
-    found = _mathml(latex)
+    from warptheory.core.formulas import mathml  # which loads SymPy
+
+    found = Markup(mathml(printable(latex)))
     return found if len(latex) <= _LONGEST_FORMULA else details(f"{summary} ({len(latex)} characters)", found)
-
-
-def _mathml(latex: str) -> Markup:
-    """Return a formula as MathML, or as it is written where that cannot be made of it, or would be more than that."""
-    from warptheory.core.formulas import mathml
-
-    try:
-        found = mathml(printable(latex))
-        is_formula = all(_ATTRIBUTES.issuperset(each.attrib) for each in ElementTree.fromstring(found).iter())
-    except Exception:  # whatever the converter raises of what is no LaTeX, and the parser of its outcome
-        is_formula = False
-    return Markup(found) if is_formula else element("code", latex)
 
 
 def card(title: str, subtitle: str, parts: Iterable[object]) -> str:

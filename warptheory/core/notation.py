@@ -9,6 +9,7 @@ import unicodedata
 from functools import cache
 
 from sympy.core.alphabets import greeks
+from sympy.printing.pretty.pretty_symbology import pretty_symbol
 
 _OPERATORS = frozenset({"sup", "inf", "max", "min", "lim", "log", "exp", "sin", "cos", "det"})
 _UPRIGHT = frozenset({"E", "P", "Var", "Cov"})
@@ -35,7 +36,6 @@ _SYMBOLS = {
     "{": r"\{",
     "}": r"\}",
     "~": r"\sim ",
-    "^": r"\wedge ",
     "φ": r"\varphi ",  # sympy writes the symbol phi as \phi; the map t + ε(t) is the curly one
 }
 _BIG = {"Σ": r"\sum", "∏": r"\prod", "⊕": r"\bigoplus"}
@@ -48,7 +48,7 @@ _INDEX = re.compile(r"_(?:\(([^()]*)\)|\{([^{}]*)\}|([A-Za-z]{2,}\d*(?:\([^()]*\
 _LIMIT = re.compile(r"lim \(([^()]*)\) of ")
 _DERIVATIVE = re.compile(r"∂(\d+)")
 _DIGITS = re.compile(r"\d+")
-_POWER = re.compile(r"\^(\([^()]*\))")
+_POWER = re.compile(r"\^(?:\{([^{}]*)\}|(\([^()]*\)|\w))")
 
 
 def latex_notation(text: str) -> str:
@@ -61,6 +61,15 @@ def latex_notation(text: str) -> str:
     if "\\" in text:
         return text
     return _written(unicodedata.normalize("NFC", text.strip())).replace("  ", " ").strip()
+
+
+def text_notation(name: str) -> str:
+    """Return the name of a symbol as text writes it: σ for sigma, y₁ for y1, ℓ_ε for ell_epsilon."""
+    if not name.isascii() or not re.fullmatch(r"[A-Za-z]+\d*(_\w+)?", name):
+        return name
+    base, _, index = ("ℓ" if part == "ell" else str(pretty_symbol(part)) for part in name.partition("_"))
+    short = str(pretty_symbol(name))
+    return short if base in short and "_" not in short and len(index) <= 1 else base + (index and f"_{index}")
 
 
 def _written(text: str) -> str:
@@ -91,7 +100,7 @@ def _next(text: str, place: int) -> tuple[str, int]:
         return _index(text, place)
     power = _POWER.match(text, place)
     if power is not None:
-        return f"^{{{_written(power[1])}}}", power.end()
+        return f"^{{{_written(power[1] or power[2])}}}", power.end()
     if character == ",":
         return r",\; ", place + 1 + (text[place + 1 : place + 2] == " ")
     return _symbol(character), place + 1
@@ -113,18 +122,23 @@ def _letters(text: str, place: int) -> tuple[str, int]:
         is_apart = text[end : end + 1] == " "
         return rf"\operatorname{{{name}}}" + (r"\, " if is_apart else ""), end + is_apart
     if len(name.rstrip("'")) == 1 and (words is None or len(words.group().strip()) == 1):
-        end = place + len(name)
-        digits = _DIGITS.match(text, end)
-        return (name, end) if digits is None else (f"{name}_{{{digits[0]}}}", digits.end())  # y1 is y₁
+        return _numbered(name, text, place + len(name))
     if name in _OPERATORS:
         return rf"\{name} ", place + len(name)
     if name in _GREEK or name == "ell":
-        return rf"\{name} ", place + len(name)
+        return _numbered(rf"\{name}", text, place + len(name))
     if words is not None and len(words.group().strip()) > 1 and not _is_differential(words.group().strip()):
         return _text(words.group(), text[:place]), words.end()
     if len(name) > 1 and not _is_differential(name) and name.isalpha() and name.islower():
         return rf"\text{{{name}}}", place + len(name)
     return text[place], place + 1
+
+
+def _numbered(name: str, text: str, end: int) -> tuple[str, int]:
+    """Return a name with the digits that follow it as its index: y1 is y₁."""
+    digits = _DIGITS.match(text, end)
+    spaced = f"{name} " if name.startswith("\\") else name
+    return (spaced, end) if digits is None else (f"{name}_{{{digits[0]}}}", digits.end())
 
 
 def _is_differential(name: str) -> bool:

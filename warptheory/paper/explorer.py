@@ -181,7 +181,7 @@ def _formula(label: str, quantity: str, choices: tuple[tuple[str, Any], ...]) ->
 
     def make() -> str:
         derivation = results.get(label).derive(quantity, **dict(choices))
-        form = symbolic.mathml(f"{derivation.left} = {symbolic.latex(derivation.result)}")
+        form = symbolic.mathml(derivation.equation)
         return json.dumps([form, sorted(symbol.name for symbol in derivation.result.free_symbols)])
 
     request = ["explorer", label, quantity, str(choices)]

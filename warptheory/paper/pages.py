@@ -100,12 +100,12 @@ _NUMBERS = {"figure": 5, "table": 2}
 def _missing(entries: Iterable[Script], settings: RunSettings) -> Markup:
     """Return what the page lacks: what of the paper nothing draws yet, and parts that the profile leaves out."""
     everything = list(entries)
-    drawn = {entry.name.partition("_")[0] for entry in everything if isinstance(entry, PaperFigure)}
+    made = {entry.name.partition("_")[0] for entry in everything}
     undrawn = [
         f"{kind.capitalize()} {number} of the paper"
         for kind, most in _NUMBERS.items()
         for number in range(1, most + 1)
-        if f"{kind}{number}" not in drawn
+        if f"{kind}{number}" not in made
     ]
     return fragment(
         """<ul>{% for name in undrawn %}<li>{{ name }} is not reproduced yet.</li>
@@ -113,7 +113,12 @@ def _missing(entries: Iterable[Script], settings: RunSettings) -> Markup:
 (<code>warptheory reproduce --only {{ name }}</code>).</li>
 {% endfor %}</ul>""",
         undrawn=undrawn,
-        left_out=sorted(set(scripts()) - {entry.name for entry in everything}),
+        left_out=sorted(
+            name
+            for name, entry in scripts().items()
+            if entry not in everything
+            and (isinstance(entry, PaperFigure) or entry.section is not None or entry.runs_alone)
+        ),
         profile=settings.profile,
     )
 

@@ -9,7 +9,7 @@ from typing import Any
 from markupsafe import Markup
 
 from warptheory.core.files import MARK, write_text
-from warptheory.report._mathml import checked_mathml
+from warptheory.core.mathml import checked_mathml
 from warptheory.report._page import page_environment
 
 

@@ -9,7 +9,7 @@ _TAG = re.compile(r"(<[^>]*>)")
 _OPENED = re.compile(r"<(/?)([a-zA-Z0-9]+)")
 _LABEL = re.compile(r"\b[A-Z]\d+[a-z]?\b")
 _APART = frozenset({"a", "math", "code", "svg", "h1", "h2", "h3", "summary", "style", "title"})
-_ENTRY = re.compile(r'<section id="([^"]+)" title="([^"]+)"')
+_ENTRY = re.compile(r'<section id="([^"]+)" data-title="([^"]+)"')
 
 
 def linked(body: Markup, labels: Collection[str]) -> Markup:

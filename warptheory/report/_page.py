@@ -17,9 +17,9 @@ from matplotlib.figure import Figure
 from warptheory import __version__
 from warptheory.core import html, records
 from warptheory.core.files import MARK, write_text
+from warptheory.core.mathml import checked_mathml
 from warptheory.core.text import printable
 from warptheory.report._links import entries_of, linked
-from warptheory.report._mathml import checked_mathml
 
 Columns = Mapping[str, str | Callable[[Mapping[str, Any]], object]]
 

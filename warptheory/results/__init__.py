@@ -10,7 +10,7 @@ from warptheory.results._catalogue import ResultOrLabel, get, labels, match
 from warptheory.results._check import check
 from warptheory.results._claims import Case, ClaimPlan, Prepared
 from warptheory.results._curves import UNIT_INPUT, Curve, CurvePoint, evenly_spaced, with_estimate, write_points
-from warptheory.results._glossary import GlossaryEntry, glossary, meaning_of, text_of
+from warptheory.results._glossary import GlossaryEntry, glossary, meaning_of
 from warptheory.results._power import not_planted, power
 from warptheory.results._quantity import Quantity
 from warptheory.results._ranges import DEFAULT_VALUES, Range
@@ -50,7 +50,6 @@ __all__ = [
     "replay",
     "replay_sweep",
     "sweep",
-    "text_of",
     "with_estimate",
     "write_points",
 ]

@@ -6,9 +6,7 @@ from dataclasses import dataclass
 from functools import cache
 from types import MappingProxyType
 
-from sympy.printing.pretty.pretty_symbology import pretty_symbol
-
-from warptheory.core.notation import latex_notation
+from warptheory.core.notation import latex_notation, text_notation
 from warptheory.results._catalogue import get, labels
 
 # By the name in code, or as formulas write it; lengths are in pixels where the spacing h is no symbol.
@@ -24,7 +22,7 @@ COMMON: Mapping[str, str] = MappingProxyType(
         "j": "the number of a harmonic, over which a series runs",
         "d": "the number of axes: 1 for signals, 2 for images, 3 for volumes",
         "epsilon": "the offset of an output pixel, in pixels",
-        "phi": "the map t ↦ t + ε(t) from a position to where it reads",
+        "φ": "the map t ↦ t + ε(t) from a position to where it reads",
         "J": "the determinant of the slopes of φ, negative where the map folds",
         "k": "the interpolation kernel; k′ its slope, k̂ its Fourier transform; an index names any but the linear one",
         "rho": "ρ(f) = Σₘ k(f − m)², the share of the variance of independent pixels that is kept at the fraction f; "
@@ -33,9 +31,11 @@ COMMON: Mapping[str, str] = MappingProxyType(
         "a(Δ)": "the kernel's correlation with itself, ∫k(u) k(u + Δ) du",
         "f": "the fraction of a sampling position, what is left beyond the whole pixel, in [0, 1)",
         "f_1": "the fraction along the first axis; f_2, f_3 along the others",
+        "P": "the probability of what is in brackets",
         "E": "expectation over everything that is random",
         "E_ε": "expectation over the offset ε alone",
         "C(τ)": "the covariance of the input at the lag τ",
+        "C_y": "the covariance of the output y; C_L that after L layers",
         "S(ω)": "the input's spectral density at the wavenumber ω, the Fourier transform of C",
         "lambda_2": "the variance of the input's slope along an axis, −C″(0); λ with other orders likewise",
         "mu": "the mean of the input x, or of the gradient g in results on the backward pass",
@@ -107,11 +107,4 @@ def meaning_of(name: str, label: str) -> GlossaryEntry | None:
 
 
 def _entry(name: str, meaning: str, said: tuple[str, ...]) -> GlossaryEntry:
-    return GlossaryEntry(name, text_of(name), latex_notation(name), meaning, said)
-
-
-def text_of(name: str) -> str:
-    """Return the name of a symbol as text writes it: σ for sigma, ℓ_ε for ell_epsilon."""
-    base, _, index = ("ℓ" if part == "ell" else str(pretty_symbol(part)) for part in name.partition("_"))
-    short = str(pretty_symbol(name))
-    return short if base in short and "_" not in short and len(index) <= 1 else base + (index and f"_{index}")
+    return GlossaryEntry(name, text_notation(name), latex_notation(name), meaning, said)

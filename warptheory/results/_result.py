@@ -171,14 +171,14 @@ class Result(Presented):
         except (NotReducible, NoClosedFormError) as error:
             yield html.element("p", f"{_NO_CLOSED_FORM}: {error}")
         else:
-            yield html.formula(f"{found.left} = {found.steps[-1].latex()}", "the closed form")
+            yield html.formula(found.equation, "the closed form")
         yield self._quantities_table()
         yield html.details("assumptions", html.element("ul", html.joined(self._listed(self.assumptions))))
         yield html.element("p", f"Source: {self.source}")
 
     def _repr_latex_(self) -> str:
         found = self.derive()
-        return rf"$\displaystyle {found.left} = {found.steps[-1].latex()}$"
+        return rf"$\displaystyle {found.equation}$"
 
     def _quantities_table(self) -> Markup:
         columns = [html.Column(name, is_text=True) for name in ("quantity", "kernels", "axes", "checked")]

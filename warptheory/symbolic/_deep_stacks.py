@@ -146,7 +146,7 @@ class SpectralIterate(_DeepVariance):
         theta, phi = frequencies_of(dim, "theta"), frequencies_of(dim, "phi")
 
         def before(frequencies: Frequencies) -> sp.Expr:
-            return sp.Function(f"S_{layers - 1}")(*frequencies)
+            return sp.Function(f"S_({layers - 1})")(*frequencies)
 
         return mean_over_frequencies(self.layer.density(before, _named, self.args[1], theta, phi), theta)
 

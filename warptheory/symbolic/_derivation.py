@@ -84,6 +84,11 @@ class Derivation(Presented):
         """The closed form."""
         return self.steps[-1].expression
 
+    @property
+    def equation(self) -> str:
+        """The statistic and its closed form in LaTeX."""
+        return f"{self.left} = {self.steps[-1].latex()}"
+
     def latex(self) -> str:
         """Return the whole chain as a LaTeX `align*` body, one step a line."""
         lines = " \\\\\n".join(rf"&= {step.latex()} && \text{{{step.name}}}" for step in self.steps)
@@ -96,7 +101,7 @@ class Derivation(Presented):
         return f"of {self.statistic}"
 
     def _card(self) -> Iterable[object]:
-        yield html.formula(f"{self.left} = {self.steps[-1].latex()}", "the closed form")
+        yield html.formula(self.equation, "the closed form")
         if self.result.is_Rational and not self.result.is_Integer:
             yield html.element("p", f"= {float(self.result):.10g}")
         steps = (

@@ -5,10 +5,9 @@ from typing import Any
 
 import sympy as sp
 from sympy.printing.precedence import PRECEDENCE, precedence
-from sympy.printing.pretty.pretty_symbology import pretty_symbol
 
 from warptheory.core.expressions import expression
-from warptheory.core.notation import latex_notation
+from warptheory.core.notation import latex_notation, text_notation
 
 
 class Displayed:
@@ -56,4 +55,4 @@ class Displayed:
 
 def written(name: str, *, latex: bool) -> str:
     """Return the name of a symbol as it is written: ε₁, or its LaTeX, for epsilon_1."""
-    return f"{{{latex_notation(name)}}}" if latex else str(pretty_symbol(name))
+    return f"{{{latex_notation(name)}}}" if latex else text_notation(name)

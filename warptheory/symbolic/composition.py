@@ -42,9 +42,11 @@ class ComposedValue(_OfComposition):
     def display(self, *, latex: bool) -> sp.Expr:
         """Return y[n], or ∂ᵢy[n]."""
         prefix = derivative_marks(self.orders, latex=latex)
-        return sp.Indexed(
-            sp.IndexedBase(prefix + (latex_notation(self.name) if latex and prefix else self.name)), *self.site.index
-        )
+        name = prefix + self.name
+        if latex and prefix:  # the derivative of x, read at φ
+            inner, circle, outer = self.name.partition("∘")
+            name = rf"\left({prefix}{latex_notation(inner)}\right){latex_notation(circle + outer)}"
+        return sp.Indexed(sp.IndexedBase(name), *self.site.index)
 
 
 class SlopeValue(_OfComposition):
@@ -59,10 +61,10 @@ class SlopeValue(_OfComposition):
 
     def display(self, *, latex: bool) -> sp.Expr:
         """Return d_j y[n]."""
-        prefix = rf"\mathrm{{d}}_{{{self.axis + 1}}} " if latex else f"d{self.axis + 1}"
-        return sp.Indexed(
-            sp.IndexedBase(prefix + (latex_notation(self.name) if latex and prefix else self.name)), *self.site.index
-        )
+        name = f"d{self.axis + 1}{self.name}"
+        if latex:
+            name = rf"\mathrm{{d}}_{{{self.axis + 1}}}\left({latex_notation(self.name)}\right)"
+        return sp.Indexed(sp.IndexedBase(name), *self.site.index)
 
 
 class OffsetSlope(RandomAtom):

@@ -9,18 +9,29 @@ from collections.abc import Sequence
 from typing import Any, Protocol
 
 import sympy as sp
+from sympy.core.function import AppliedUndef
+from sympy.printing.precedence import PRECEDENCE
 from sympy.printing.pretty.pretty import PrettyPrinter
-from sympy.printing.pretty.pretty_symbology import pretty_symbol, pretty_use_unicode
+from sympy.printing.pretty.pretty_symbology import pretty_use_unicode
+from sympy.printing.pretty.stringpict import prettyForm
 from sympy.printing.str import StrPrinter
 
 from warptheory.core.layout import DEFAULT_WIDTH, NO_BREAK, DerivationText, FormulaText, StepText
+from warptheory.core.notation import text_notation
 
 _SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 _SUBSCRIPTS = str.maketrans("0123456789", "₀₁₂₃₄₅₆₇₈₉")
 # Of f_1, of the first axis in ∂1y, and of the second layer in y2[n].
-_INDEX = re.compile(r"(?<=[^\W\d_])_([0-9]+)(?!\w)|(?<=[∂⁻°])([0-9])(?=[^\W\d_]|∂)|(?<=\b[^\W\d_])([0-9]+)(?=\[)")
+_INDEX = re.compile(
+    r"(?<=[^\W\d_])_([0-9]+)(?!\w)|(?<=[∂⁻°])([0-9])(?=[^\W\d_]|∂)|(?<=\bd)([0-9])(?=[^\W\d_])|(?<=[^\W\d_])([0-9]+)(?=\[)"
+)
 _POWER = re.compile(r"\*\*(?:\((-?[0-9]+)\)|([0-9]+)(?![0-9.]))")
 _PRODUCT = re.compile(r"(?<=[^\s_*])\*(?=[^\s*=])")
+
+
+_FUNCTIONS = {"gamma": "Γ", "besselk": "K", "besseli": "I", "besselj": "J", "Max": "max", "Min": "min"}
+_OF_AN_ORDER = frozenset({"besselk", "besseli", "besselj"})
+_RELATIONS = {"==": "=", "!=": "≠", "<=": "≤", ">=": "≥"}
 
 
 class WrittenStep(Protocol):
@@ -69,31 +80,39 @@ def written(derivation: WrittenDerivation) -> DerivationText:
     )
     closed = derivation.steps[-1].expression
     is_fraction = bool(closed.is_Rational and not closed.is_Integer)
-    left = _INDEX.sub(lambda index: index[index.lastindex or 0].translate(_SUBSCRIPTS), _typeset(derivation.statistic))
-    return DerivationText(left, steps, f"{float(closed):.10g}" if is_fraction else "")
+    return DerivationText(
+        _indexed(_typeset(derivation.statistic)), steps, f"{float(closed):.10g}" if is_fraction else ""
+    )
 
 
 def formula_text(expression: sp.Expr) -> FormulaText:
     """Return an expression as text in both forms."""
     was = pretty_use_unicode(True)  # or it is what the terminal can show
     try:
-        form = PrettyPrinter({"use_unicode": True, "wrap_line": False})._print(expression)
+        form = _NamingPrinter({"use_unicode": True, "wrap_line": False})._print(expression)
     finally:
         pretty_use_unicode(was)
     lines = str(form.render(wrap_line=False)).splitlines() or [""]
     return FormulaText(tuple(line.rstrip() for line in lines), int(form.baseline), linear(expression))
 
 
+class _NamingPrinter(PrettyPrinter):  # type: ignore[misc]  # sympy has no types
+    """SymPy's printer in two dimensions, with symbols as the glossary writes them."""
+
+    def _print_Symbol(self, expr: sp.Symbol, bold_name: bool = False) -> prettyForm:  # noqa: N802
+        return prettyForm(text_notation(expr.name))
+
+
 def linear(expression: sp.Expr) -> str:
     """Return an expression in a single line; limits of sums and integrals are held together by `NO_BREAK`."""
-    return _typeset(str(_LinearPrinter().doprint(expression)))
+    return _indexed(_typeset(str(_LinearPrinter().doprint(expression))))
 
 
 class _LinearPrinter(StrPrinter):  # type: ignore[misc]  # sympy has no types
     """SymPy's printer of text, with the names and signs of mathematics."""
 
     def _print_Symbol(self, expr: sp.Symbol) -> str:  # noqa: N802
-        return str(pretty_symbol(expr.name))
+        return text_notation(expr.name)
 
     def _print_Dummy(self, expr: sp.Dummy) -> str:  # noqa: N802
         return self._print_Symbol(expr)
@@ -111,12 +130,30 @@ class _LinearPrinter(StrPrinter):  # type: ignore[misc]  # sympy has no types
         return f"|{self._print(expr.args[0])}|"
 
     def _print_Function(self, expr: Any) -> str:  # noqa: N802
-        return f"{pretty_symbol(expr.func.__name__)}({self.stringify(expr.args, ', ')})"
+        name = expr.func.__name__
+        written = text_notation(name) if isinstance(expr, AppliedUndef) else _FUNCTIONS.get(name, name)
+        if name in _OF_AN_ORDER:
+            order = self.parenthesize(expr.args[0], PRECEDENCE["Atom"], strict=True)
+            return f"{written}_{order}({self._print(expr.args[1])})"
+        return f"{written}({self.stringify(expr.args, ', ')})"
+
+    def _print_Exp1(self, expr: Any) -> str:  # noqa: N802
+        return "e"
+
+    def _print_EulerGamma(self, expr: Any) -> str:  # noqa: N802
+        return "γ"
+
+    def _print_factorial(self, expr: Any) -> str:
+        return f"{self.parenthesize(expr.args[0], PRECEDENCE['Atom'], strict=True)}!"
+
+    def _print_Relational(self, expr: Any) -> str:  # noqa: N802
+        return f"{self._print(expr.lhs)} {_RELATIONS.get(expr.rel_op, expr.rel_op)} {self._print(expr.rhs)}"
 
     def _print_Pow(self, expr: Any, rational: bool = False) -> str:  # noqa: N802
-        if expr.exp == sp.Rational(1, 2):
+        if abs(expr.exp) == sp.Rational(1, 2):
             base = self._print(expr.base)
-            return f"√{base}" if base.isalnum() else f"√({base})"
+            root = f"√{base}" if base.isalnum() else f"√({base})"
+            return root if expr.exp > 0 else f"1/{root}"
         return str(super()._print_Pow(expr, rational))
 
     def _print_Sum(self, expr: Any) -> str:  # noqa: N802
@@ -143,6 +180,11 @@ class _LinearPrinter(StrPrinter):  # type: ignore[misc]  # sympy has no types
             value if condition == sp.true else f"{value} if {self._print(condition)}" for value, condition in cases
         ]
         return f"{{{'; '.join(texts)}}}"
+
+
+def _indexed(text: str) -> str:
+    """Return text with the digits of indices below the line: y₁[n] for y1[n], ∂₁ for ∂1."""
+    return _INDEX.sub(lambda index: index[index.lastindex or 0].translate(_SUBSCRIPTS), text)
 
 
 def _typeset(text: str) -> str:

@@ -186,7 +186,7 @@ def test_a_download_is_kept(tmp_path, published):
 
 def test_a_download_shows_its_progress_on_a_terminal_alone(tmp_path, published, monkeypatch, capsys):
     _cifar.load_archive(published[0], tmp_path / "quiet", download=True)
-    assert "/s" not in capsys.readouterr().err.replace(str(tmp_path), "")
+    assert "B/s" not in capsys.readouterr().err
     monkeypatch.setenv("FORCE_COLOR", "1")  # by which rich takes any stream for a terminal
     _cifar.load_archive(published[0], tmp_path / "shown", download=True)
     size = f"{len(whole()) / 1000:.1f}"

@@ -256,7 +256,7 @@ def _derive_part(label: str, quantity: str, choices: _Choices) -> _Part:
     derivation = result.derive(quantity, **asdict(fitting))
     law = f", {result.setting(**asdict(fitting)).offsets} offsets" if result.offsets else ""
     setting = f"{fitting.kernel} kernel, d = {fitting.dim}{law}"
-    equation = f"% {label}, {quantity}: {setting}\n\\[\n{derivation.left} = {derivation.steps[-1].latex()}\n\\]"
+    equation = f"% {label}, {quantity}: {setting}\n\\[\n{derivation.equation}\n\\]"
     return _Part(setting, asdict(written(derivation)), equation)
 
 

@@ -189,14 +189,15 @@ def finding(curves: pd.DataFrame) -> Markup:
     """Return what was found, in a sentence."""
     line = curves[curves["dim"] == 1]
     wide = line.loc[line["quantity"] == "excess kurtosis, wide offsets", "theory"].iloc[0]
-    forward = line[line["result"] == "A5"].sort_values("value")["theory"].iloc[-1]
+    forward = line[line["result"] == "A5"].sort_values("value").iloc[-1]
     dead = line[(line["quantity"] == "share of dead inputs, wide offsets") & (line["kernel"] == "linear")]["theory"]
     return fragment(
         """The backward pass has the second moment of the forward pass (B1) and other statistics: for widely spread
-offsets on a line an excess kurtosis of {{ wide }} where the forward pass has {{ forward }} (B2, A5), and
-{{ dead }} of the inputs that no gradient reaches (B4).""",
+offsets on a line its excess kurtosis tends to {{ wide }} (B2), where the forward pass has {{ forward }} at a
+half-width of {{ spread }} pixels (A5), and no gradient reaches {{ dead }} of the inputs (B4).""",
         wide=f"{wide:.2g}",
-        forward=f"{forward:.2g}",
+        forward=f"{forward['theory']:.2g}",
+        spread=f"{forward['value']:.3g}",
         dead=f"{dead.iloc[0]:.0%}",
     )
 

@@ -44,8 +44,8 @@ def describe(result: Result) -> dict[str, Any]:
                 "name": quantity.name,
                 "setting": f"{settings[quantity.name].kernel} kernel, d = {settings[quantity.name].dim}{law}",
                 "statistic": derivation.statistic,
-                "mathml": mathml(rf"{derivation.left} = {derivation.steps[-1].latex()}"),
-                "latex": rf"{derivation.left} = {derivation.steps[-1].latex()}",
+                "mathml": mathml(derivation.equation),
+                "latex": derivation.equation,
                 "steps": [
                     {"name": step.name, "reason": step.reason, "mathml": step.mathml(), "latex": step.latex()}
                     for step in derivation.steps
@@ -104,7 +104,7 @@ def _claims(verdicts: pd.DataFrame, symbols: list[dict[str, Any]]) -> Markup:
 
 
 _PAGES = """{% for result in results %}
-<section id="{{ result.label }}" title="{{ result.label }}. {{ result.title }}">
+<section id="{{ result.label }}" data-title="{{ result.label }}. {{ result.title }}">
 <h3>{{ result.label }}. {{ result.title }}
 <a class="anchor" href="#{{ result.label }}" aria-label="link to {{ result.label }}">#</a></h3>
 <p>{{ result.statement }}</p>

@@ -348,12 +348,13 @@ def finding(orders: pd.DataFrame) -> Markup:
 
     def order(label: str, field: str) -> str:
         row = linear[(linear["result"] == label) & (linear["field"] == field)].iloc[0]
-        return f"{row['fitted']:.2f} ± {row['stderr']:.2f}"
+        share = 0.5 if row["scale"] == "mean square" else 1.0  # all of them of the root of the mean square
+        return f"{share * row['fitted']:.2f} ± {share * row['stderr']:.2f}"
 
     return fragment(
         """Linear interpolation of a smooth field errs as the spacing to the power {{ value }} (D4), its offset
-gradient to the power {{ gradient }} (D5): an order is lost where networks learn; a rough field leaves
-{{ rough }} of the mean square's power 4 (D3).""",
+gradient to the power {{ gradient }} (D5), and its values of a rough field (Matérn 1/2) to the power {{ rough }} (D3),
+each in the root of the mean square.""",
         value=order("D4", "squared exponential"),
         gradient=order("D5", "squared exponential"),
         rough=order("D3", "Matérn 1/2"),

@@ -317,14 +317,17 @@ def photographs_table(agreement: pd.DataFrame) -> str:
 
 def finding(agreement: pd.DataFrame) -> Markup:
     """Return what was found, in a sentence."""
-    own = agreement[(agreement["spectrum"] == "own") & (agreement["kernel"] == "all")].iloc[0]
-    other = agreement[(agreement["spectrum"] == "other half") & (agreement["kernel"] == "all")].iloc[0]
+    values = agreement[(agreement["quantity"] == "value") & (agreement["kernel"] == "all")].set_index("spectrum")
+    own, other = values.loc["own"], values.loc["other half"]
     return fragment(
-        """The error on a photograph follows from its spectrum alone: measured over predicted is {{ own }} in the
-median over {{ count }} cases, {{ other }} by the spectrum of the photograph's other half (D4).""",
+        """The error of values on a photograph over what its spectrum predicts is {{ own }} in the median of
+{{ count }} cases, and {{ other }} ({{ low }} to {{ high }}) where the spectrum is of the photograph's
+other half (D4).""",
         own=f"{own['ratio']:.2f}",
-        other=f"{other['ratio']:.2f}",
         count=own["n"],
+        other=f"{other['ratio']:.2f}",
+        low=f"{other['ratio_low']:.2f}",
+        high=f"{other['ratio_high']:.2f}",
     )
 
 

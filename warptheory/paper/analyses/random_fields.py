@@ -284,13 +284,16 @@ def finding(curves: pd.DataFrame) -> Markup:
     line, plane = curves[curves["dim"] == 1], curves[curves["dim"] == 2]
     unmoved = line[(line["quantity"] == "covariance") & (line["value"] == 0) & line["estimate"].notna()]
     slopes = plane[plane["quantity"] == "slope variance"].sort_values("value")
-    growth = slopes["theory"].iloc[-1] / slopes["theory"].iloc[0]
+    steepest = slopes[slopes["estimate"].notna()].iloc[-1]
     return fragment(
         """Offsets do not change the variance of a smooth field, {{ low }} to {{ high }} of it measured (C1, C2),
-but they steepen its slopes, by the factor 1 + dτ² a layer: up to {{ growth }} here (C3).""",
+but they steepen its slopes by the factor 1 + dτ² a layer: at a spread of {{ spread }} pixels in the plane their
+variance is {{ variance }} where the formula has {{ theory }} (C3).""",
         low=f"{unmoved['estimate'].min():.3f}",
         high=f"{unmoved['estimate'].max():.3f}",
-        growth=f"{growth:.2f}",
+        spread=f"{steepest['value']:g}",
+        variance=f"{steepest['estimate']:.3f} ± {steepest['stderr']:.3f}",
+        theory=f"{steepest['theory']:.3f}",
     )
 
 

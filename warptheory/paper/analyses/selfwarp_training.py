@@ -342,8 +342,7 @@ def finding(accuracy: pd.DataFrame) -> Markup:
         for data in means.index
     ]
     return fragment(
-        """Networks that warp themselves train as their plain twins do where nothing asks for a warp: test accuracy
-{{ told | join(", ") }}.""",
+        "Test accuracy of networks that warp themselves, against their plain twins: {{ told | join(', ') }}.",
         told=told,
     )
 

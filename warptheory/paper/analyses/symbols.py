@@ -10,6 +10,7 @@ from markupsafe import Markup
 from warptheory import results
 from warptheory.core import records
 from warptheory.core.files import MARK
+from warptheory.core.notation import text_notation
 from warptheory.paper.entries import Analysis, Cost, ReportPassage, RunSettings, Section
 from warptheory.report import fragment
 from warptheory.symbolic import mathml
@@ -62,9 +63,9 @@ def _link(name: str, label: str, symbols: list[dict[str, Any]]) -> Markup:
     names = {name, re.sub(r"_[23]$", "_1", name)}
     meant = [each for each in symbols if each["name"] in names and (not each["labels"] or label in each["labels"])]
     if not meant:
-        return Markup.escape(results.text_of(name))
+        return Markup.escape(text_notation(name))
     text = Markup('<a href="#{}" title="{}">{}</a>')
-    return text.format(address(meant[-1]), meant[-1]["meaning"], results.text_of(name))
+    return text.format(address(meant[-1]), meant[-1]["meaning"], text_notation(name))
 
 
 _GLOSSARY = """<p>As formulas on this page write them; in brackets the name by which numbers are given in code, where it

@@ -295,9 +295,9 @@ def finding(benchmark: dict[str, Any]) -> Markup:
     timings = pd.DataFrame(benchmark["results"])
     ratios = timings[timings["busy_processes"] == 0].groupby("pass")["ratio"].median()
     return fragment(
-        """The operator takes a fraction of the time of torch's grid_sample with its grid on
-{{ device }}: it is {% for name, ratio in ratios %}{{ "%.1f" | format(ratio) }} times as fast {{ name }}
-{{- ", " if not loop.last }}{% endfor %} (medians over the timed cases).""",
+        """torch's grid_sample with its grid takes
+{%- for name, ratio in ratios %} {{ "%.1f" | format(ratio) }} times as long as the operator {{ name }}
+{{- " and" if not loop.last }}{% endfor %} on {{ device }} (medians over the timed cases).""",
         device=benchmark["settings"]["device_name"],
         ratios=list(ratios.items()),
     )

@@ -100,7 +100,7 @@ class ConvolvedTail(_SmoothTail):
         tau, factors, threshold = self.args
         theta = sp.Symbol("theta", real=True)
         jacobian = 1 + tau * sp.cos(theta)
-        before = sp.Function(f"F_{factors - 1}")(-sp.log(threshold) - sp.log(jacobian))
+        before = sp.Function(f"F_({factors - 1})")(-sp.log(threshold) - sp.log(jacobian))
         return sp.Integral(before * jacobian, (theta, 0, 2 * sp.pi)) / (2 * sp.pi)
 
     def below(self, tau: float, factors: int, place: float) -> float:

@@ -199,7 +199,7 @@ class CausticGrowth(DerivedExperiment):
 
     period: int
 
-    text = "growth of E (Wᵀ1)² from spacing h to h/2, h → 0"
+    text = "lim (h → 0) of (E (Wᵀ1)² at h/2 − E (Wᵀ1)² at h)"
     symbols = frozenset({TAU.name})
 
     def steps(self) -> tuple[Step, ...]:

@@ -59,8 +59,8 @@ class StationaryPower(Stationary):
     """P(ω) = Σ_Δ C(Δ) cos ωΔ at ω = 2π·which/N, not zero; its number from layer after layer."""
 
     def display(self, *, latex: bool) -> sp.Expr:
-        """Return P(ω)."""
-        return sp.Function("P")(2 * sp.pi * self.args[5] / self.args[4])
+        """Return S(ω)."""
+        return sp.Function("S")(2 * sp.pi * self.args[5] / self.args[4])
 
     def numeric(self, environment: Environment, evaluate: Evaluate) -> float:
         """Iterate until nothing changes, and transform."""
@@ -74,8 +74,8 @@ class SolvedPower(StationaryPower):
     """The same power; its number from the linear equations C = MC + F − c, C(0) = 0."""
 
     def display(self, *, latex: bool) -> sp.Expr:
-        """Return P∞(ω)."""
-        return sp.Function("P_oo" if latex else "P_∞")(2 * sp.pi * self.args[5] / self.args[4])
+        """Return S∞(ω)."""
+        return sp.Function("S_∞")(2 * sp.pi * self.args[5] / self.args[4])
 
     def numeric(self, environment: Environment, evaluate: Evaluate) -> float:
         """Solve the equations, and transform."""

@@ -164,7 +164,7 @@ class GradientAtEquilibrium(EquilibriumExperiment):
 class RatioAtEquilibrium(EquilibriumExperiment):
     """The power at the second of two frequencies over that at the first."""
 
-    text = "P(7π/16)/P(3π/16) at equilibrium"
+    text = "S(7π/16)/S(3π/16) at equilibrium"
 
     def steps(self) -> tuple[Step, ...]:
         """Return the steps from the iterated layers to linear equations."""

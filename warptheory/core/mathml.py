@@ -1,4 +1,4 @@
-"""MathML from a record, taken apart and put together again, so that nothing else can reach the page."""
+"""What MathML may hold: known elements, harmless attributes, text; nothing else reaches a page or a notebook."""
 
 import re
 from html.entities import html5
@@ -16,12 +16,11 @@ _ELEMENT = re.compile(
 )
 _ATTRIBUTE = re.compile(
     "display|displaystyle|scriptlevel|mathvariant|form|fence|separators?|stretchy|symmetric|largeop|movablelimits|accent|"
-    "accentunder|linethickness|lspace|rspace|width|height|depth|open|close|bevelled|columnalign|rowalign|columnspan|minsize|maxsize|"
-    "rowspan|notation"
+    "accentunder|linethickness|lspace|rspace|width|height|depth|open|close|bevelled|columnalign|rowalign|columnspan|"
+    "rowspan|columnspacing|rowspacing|columnlines|rowlines|minsize|maxsize|mathsize|notation"
 )
 _VALUE = re.compile(r"[\w\s.%+,;|‖(){}\[\]⟨⟩⌊⌋⌈⌉-]{0,40}")
 _NAMED = re.compile(r"&(\w+;)")
-_BARE = re.compile(r"<(?![A-Za-z/])")  # which begins no tag: SymPy writes the relation x < y with it
 _OF_XML = ("amp;", "lt;", "gt;", "quot;", "apos;")
 _DEEPEST = 200
 
@@ -38,9 +37,19 @@ def checked_mathml(text: str) -> Markup:
     if not isinstance(text, str) or "<!" in text or "<?" in text:
         raise _refused("neither declarations nor instructions", text)
     try:
-        root = ElementTree.fromstring(_BARE.sub("&lt;", _NAMED.sub(_character, text)))
+        root = ElementTree.fromstring(_NAMED.sub(_character, text))
     except (ElementTree.ParseError, ValueError) as error:
         raise _refused("well-formed XML", error) from error
+    check_mathml(root)
+    return Markup(ElementTree.tostring(root, encoding="unicode", short_empty_elements=False))
+
+
+def check_mathml(root: ElementTree.Element) -> None:
+    """Check an element `math` with all that it holds, and take the namespace away, which HTML knows.
+
+    Raises:
+        ArgumentError: anything else than known elements and harmless attributes.
+    """
     if _name(root) != "math":
         raise _refused("the element math", root.tag)
     level, deep = [root], 0
@@ -50,7 +59,6 @@ def checked_mathml(text: str) -> Markup:
         level, deep = [child for element in level for child in element], deep + 1
         if deep > _DEEPEST:
             raise _refused(f"at most {_DEEPEST} elements in each other", "more")
-    return Markup(ElementTree.tostring(root, encoding="unicode", short_empty_elements=False))
 
 
 def _check(element: ElementTree.Element) -> None:
