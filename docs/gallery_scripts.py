@@ -125,7 +125,11 @@ def script(plot: GalleryPlot) -> str:
     """Return the source of a plot's script."""
     room = plot.entry.function.__module__.split(".")[2]
     is_figure = isinstance(plot.plot, PaperFigure)
-    takes = f"{room}.get({plot.entry.name!r})" if is_figure else f"gallery_scripts.plot_of({plot.entry.name!r}, {plot.number})"
+    takes = (
+        f"{room}.get({plot.entry.name!r})"
+        if is_figure
+        else f"gallery_scripts.plot_of({plot.entry.name!r}, {plot.number})"
+    )
     module = f"warptheory/paper/{room}/{plot.entry.name}.py"
     underline = "=" * len(plot.title)
     caption = "\n".join(f"   {line}" for line in plot.caption().splitlines())

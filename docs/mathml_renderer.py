@@ -3,7 +3,9 @@
 import re
 from typing import Any
 
-from latex2mathml.converter import convert
+from docutils.nodes import SkipNode
+
+from warptheory.symbolic import mathml
 
 NAME = "mathml"
 _LABELLED = re.compile(r"\\label\{[^}]*\}")
@@ -16,24 +18,18 @@ def mathml_of(latex: str, *, block: bool) -> str:
         latex: what stands between dollar signs.
         block: whether it stands on a line of its own.
     """
-    text = _LABELLED.sub("", latex).strip().removeprefix(r"\displaystyle").strip()
-    return str(convert(text, display="block" if block else "inline"))
+    written = _LABELLED.sub("", latex).strip().removeprefix(r"\displaystyle").strip()
+    return mathml(written).replace('display="block"', f'display="{"block" if block else "inline"}"', 1)
 
 
 def _inline(writer: Any, node: Any) -> None:
     writer.body.append(mathml_of(node.astext(), block=False))
-    _skip()
+    raise SkipNode
 
 
 def _block(writer: Any, node: Any) -> None:
     writer.body.append(writer.starttag(node, "div", CLASS="math formula", tabindex="0"))
     writer.body.append(mathml_of(node.astext(), block=True) + "</div>\n")
-    _skip()
-
-
-def _skip() -> None:
-    from docutils.nodes import SkipNode
-
     raise SkipNode
 
 

@@ -50,11 +50,6 @@ def file_of(name: str) -> str:
     return re.sub(r"[^\w.-]+", "-", name.replace("(", "-")).strip("-").replace("--", "-")
 
 
-def symbol_target(name: str) -> str:
-    """Return the target of a symbol in the glossary; targets do not tell capitals from small letters."""
-    return "symbol-" + re.sub(r"[A-Z]", lambda letter: f"capital-{letter[0].lower()}", name)
-
-
 def plain(text: str) -> str:
     """Return plain text as Markdown that shows it as it is."""
     return re.sub(r"([\\*_\[\]<>|#~$])", r"\\\1", text)

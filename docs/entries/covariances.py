@@ -39,14 +39,15 @@ def page(name: str) -> Page:
         "## Parameters",
         "\n".join(f"- `{each.name}`{_default(each)}" for each in inspect.signature(model).parameters.values()),
         _smoothness(model),
-        "Lengths are in pixels, frequencies in radians per pixel; [other libraries](../../guides/conventions.md) have other ones.",
+        """Lengths are in pixels, frequencies in radians per pixel; [other libraries](../../guides/conventions.md) count
+otherwise.""",
         _gallery(name, model),
     )
     return Page(text, {f"{name}.svg": myst.svg(_drawn(model))})
 
 
-_CAPTION = f"""Left: C against the lag. Middle: the spectral density in one dimension. Right: a field of that covariance in
-the plane, drawn by circulant embedding. Lengths are {_LENGTH} pixels."""
+_CAPTION = f"""Left: C against the lag. Middle: the spectral density in one dimension. Right: a field of that covariance
+in the plane, drawn by circulant embedding. Lengths are {_LENGTH} pixels."""
 
 
 def overview() -> Page:
@@ -59,21 +60,19 @@ def overview() -> Page:
     return Page(
         blocks(
             """A homogeneous random field is known by its covariance $C(\\tau) = E\\, x(t) x(t + \\tau)$, and
-$C(\\tau) = (2\\pi)^{-d} \\int S(\\omega) e^{i\\omega\\tau} d\\omega$. Models are added, multiplied and stretched along axes
-(`anisotropy`). `ImageSpectrum` measures the covariance of photographs.""",
+$C(\\tau) = (2\\pi)^{-d} \\int S(\\omega) e^{i\\omega\\tau} d\\omega$. Models are added, multiplied and stretched
+along axes (`anisotropy`). `ImageSpectrum` measures the covariance of photographs.""",
             myst.table(["covariance", "variance of the slope, one axis", "variance of the second derivative"], rows),
-            f"Variances at a length of {_LENGTH} pixels and the models' default parameters; ∞ where the field has no such derivative.",
+            f"""Variances at a length of {_LENGTH} pixels and the models' default parameters; ∞ where the field has no
+such derivative.""",
         )
     )
 
 
 def _definition(model: type[CovarianceFunction]) -> str:
-    """Return the class docstring, with its sections as paragraphs."""
-    return "\n\n".join(myst.plain(part).replace("Source:", "Source:") for part in _paragraphs(model) if "Attributes:" not in part and "Raises:" not in part)
-
-
-def _paragraphs(model: type[CovarianceFunction]) -> list[str]:
-    return inspect.cleandoc(model.__doc__ or "").split("\n\n")
+    """Return the class docstring, without the sections that say what it takes and raises."""
+    parts = inspect.cleandoc(model.__doc__ or "").split("\n\n")
+    return "\n\n".join(myst.plain(part) for part in parts if not part.startswith(("Attributes:", "Raises:")))
 
 
 def _takes_length(model: Any) -> bool:
@@ -107,8 +106,8 @@ def _default(parameter: inspect.Parameter) -> str:
 def _smoothness(model: Any) -> str:
     drawn = model(**_lengths(model), dim=1)
     return (
-        f"At a length of {_LENGTH} pixels and default parameters, on one axis, the slope has the variance {_moment(drawn, 2)} "
-        f"and the second derivative {_moment(drawn, 4)}."
+        f"At a length of {_LENGTH} pixels and default parameters, on one axis, the slope has the variance "
+        f"{_moment(drawn, 2)} and the second derivative {_moment(drawn, 4)}."
     )
 
 

@@ -37,7 +37,7 @@ def page(name: str) -> Page:
         "## Numbers",
         _numbers(kernel),
         "## In code",
-        f"```python\nwt.warp(image, offsets, kernel={kernel.name!r})\nwt.kernels.get({kernel.name!r}).functionals()\n```",
+        f"```python\nwt.warp(image, offsets, kernel={kernel.name!r})\nwt.kernels.get({kernel.name!r})\n```",
         _parameters(build, getattr(module, "EXAMPLES", ())),
         f"Source: {myst.plain(kernel.source)}.",
         _gallery(name, kernel),
@@ -45,7 +45,7 @@ def page(name: str) -> Page:
     return Page(text, {f"{name}.svg": myst.svg(_drawn(kernel))})
 
 
-_CAPTION = """Left: the kernel, and for others the kernel that interpolation with it amounts to. Middle: its spectrum; an ideal
+_CAPTION = """Left: the kernel; behind a prefilter, what interpolation amounts to. Middle: its spectrum; an ideal
 kernel is 1 up to ω = π, the Nyquist frequency (dashed), and 0 beyond. Right: ρ(f), the share of the variance of white
 input that is kept at a fraction f of a pixel, and δ(f), the variance of the derivative with respect to the offset."""
 
@@ -100,7 +100,9 @@ def _numbers(kernel: Kernel) -> str:
         for name, value in named.items()
     ]
     rows.append(["reproduces polynomials up to degree", str(kernel.reproduces), ""])
-    rows.append(["pixels read on an axis", str(len(kernel.taps)) if kernel.is_compact else "all, on a periodic axis", ""])
+    rows.append(
+        ["pixels read on an axis", str(len(kernel.taps)) if kernel.is_compact else "all, on a periodic axis", ""]
+    )
     rows.append(["prefilter", ", ".join(map(str, kernel.prefilter)) if kernel.prefilter else "none", ""])
     return myst.table(["", "exact", "number"], rows)
 
@@ -112,7 +114,9 @@ def _parameters(build: object, examples: tuple[str, ...]) -> str:
     arguments = inspect.cleandoc(build.__doc__ or "").partition("Args:\n")[2].partition("\n\n")[0]
     lines = [myst.plain(line.strip()) for line in arguments.splitlines() if line.strip()]
     others = ", ".join(f"`{example}`" for example in examples)
-    return blocks("## Parameters", "\n".join(f"- {line}" for line in lines), f"Others of its family: {others}." if others else "")
+    return blocks(
+        "## Parameters", "\n".join(f"- {line}" for line in lines), f"Others of its family: {others}." if others else ""
+    )
 
 
 def _gallery(name: str, kernel: Kernel) -> str:
@@ -145,11 +149,11 @@ def _drawn(kernel: Kernel) -> Figure:
 
 def _values(form: sp.Expr, symbol: sp.Symbol, at: ndarray) -> ndarray:
     """Return the values of an expression, shape (n,)."""
-    found = [complex(form.subs(symbol, sp.Float(value)).evalf()).real for value in at] if form.has(sp.Integral) else None
-    if found is None:
-        with np.errstate(all="ignore"):
-            found = np.broadcast_to(sp.lambdify(symbol, form, ["scipy", "numpy"])(at), at.shape).real
-    return np.asarray(found, dtype=float)
+    if form.has(sp.Integral):
+        return np.asarray([complex(form.subs(symbol, sp.Float(value)).evalf()).real for value in at])
+    with np.errstate(all="ignore"):
+        found = sp.lambdify(symbol, form, ["scipy", "numpy"])(at)
+    return np.asarray(np.broadcast_to(found, at.shape).real, dtype=float)
 
 
 def _spectrum_values(kernel: Kernel, frequencies: ndarray) -> ndarray:

@@ -6,7 +6,7 @@ import inspect
 from docs.entries import _myst as myst
 from docs.gallery_scripts import showing
 from docs.pages import EntryPages, Page, blocks
-from warptheory.core.catalogue import exported_names, entry_modules
+from warptheory.core.catalogue import entry_modules, exported_names
 
 ROOM = "warptheory.operators"
 
@@ -46,9 +46,9 @@ def overview() -> Page:
         rows.append([f"[{', '.join(exported(name))}]({name}.md)", myst.plain(said)])
     return Page(
         blocks(
-            """An operator is a torch layer that reads its input at positions which may depend on the input. It knows
-its matrix at an input (`operator_matrix`) and the statistics of that matrix (`statistics`): forward gain, row and column
-sums, the share of inputs without a gradient.""",
+            """An operator is a torch layer that reads its input at positions which may depend on the input. It
+knows its matrix at an input (`operator_matrix`) and the statistics of that matrix (`statistics`): forward gain, row and
+column sums, the share of inputs without a gradient.""",
             myst.table(["layer", "what it is"], rows),
         )
     )

@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 
 from docs import committed
 from docs.entries import _myst as myst
+from docs.entries._symbols import targets
 from docs.gallery_scripts import showing
 from docs.pages import EntryPages, Page, blocks
 from warptheory import results
@@ -24,6 +25,7 @@ from warptheory.results import Range, Result
 from warptheory.symbolic import Derivation, latex
 
 _POINTS = 25  # of a curve
+_LONGEST_LABEL = 60  # characters of an axis' label
 _LONGEST = 6000  # characters of LaTeX that a page shows of a step
 RECORD = "verdicts.parquet"
 
@@ -43,7 +45,7 @@ def page(label: str) -> Page:
         f"Source: {myst.plain(result.source)}.",
         "## Closed forms",
         _closed_forms(result, derivations),
-        _symbols(derivations),
+        _symbols(label, derivations),
         "## Theory and simulation",
         myst.picture(name, f"{result.quantities[0].name} of {label} against a parameter", _CAPTION) if curve else "",
         _claims(label),
@@ -54,8 +56,8 @@ def page(label: str) -> Page:
     return Page(text, {name: myst.svg(curve)} if curve else {})
 
 
-_CAPTION = """The line is the closed form of the first quantity over the range of one of its symbols, the others at their
-standard values. The point is the simulation of the last committed run, with one standard error."""
+_CAPTION = """The line is the closed form of the first quantity over the range of one of its symbols, the others
+at their standard values. The point is the simulation of the last committed run, with one standard error."""
 
 
 def overview() -> Page:
@@ -65,23 +67,25 @@ def overview() -> Page:
         sections.setdefault(_section(label), []).append(label)
     parts = [_INTRODUCTION]
     for title, labels in sections.items():
-        rows = [[f"[{label}]({label}.md)", myst.plain(results.get(label).title), _first_form(label), _short_verdict(label)]
-                for label in labels]
+        rows = [
+            [f"[{label}]({label}.md)", myst.plain(results.get(label).title), _first_form(label), _short_verdict(label)]
+            for label in labels
+        ]
         parts += [f"## {title}", myst.table(["", "result", "its first closed form", "verdict"], rows)]
     return Page(blocks(*parts))
 
 
-_INTRODUCTION = """Each result is one experiment on the warping operator $y(t) = x(t + \\varepsilon(t))$. Its expectation
-is derived, with every step, and the same experiment is simulated with the real operator.
-[How the simulation judges](../../guides/simulation.md) says what a verdict means, and the [glossary](../glossary/index.md) what the
-symbols stand for."""
+_INTRODUCTION = """Each result is one experiment on the warping operator $y(t) = x(t + \\varepsilon(t))$. Its
+expectation is derived, with every step, and the same experiment is simulated with the real operator.
+[How the simulation judges](../../guides/simulation.md) says what a verdict means, the [glossary](../glossary/index.md)
+what symbols stand for."""
 _LONGEST_ROW = 90  # characters of LaTeX in a row of the overview
 
 
 def _section(label: str) -> str:
     """Return the title of a result's section, which its folder gives."""
     modules = entry_modules("warptheory.results").values()
-    module = next(each for each in modules if getattr(importlib.import_module(each), "result").label == label)
+    module = next(each for each in modules if importlib.import_module(each).result.label == label)
     said = importlib.import_module(module.rpartition(".")[0]).__doc__ or ""
     letter, _, about = said.strip().rstrip(".").removeprefix("Section ").partition(": ")
     return f"{letter}. {about[:1].upper()}{about[1:]}"
@@ -100,21 +104,26 @@ def _closed_forms(result: Result, derivations: dict[str, Derivation]) -> Iterato
         yield f"### {quantity.name[:1].upper()}{quantity.name[1:]}"
         yield f"For the kernel [{setting.kernel}](#kernel-{setting.kernel.partition('(')[0]}), d = {setting.dim}{law}:"
         yield myst.formula(f"{derivation.left} = {latex(derivation.result)}")
-        yield myst.dropdown(f"{len(derivation.steps)} steps, from experiment to closed form", blocks(_steps(derivation)))
+        yield myst.dropdown(
+            f"{len(derivation.steps)} steps, from experiment to closed form", blocks(_steps(derivation))
+        )
 
 
 def _steps(derivation: Derivation) -> Iterator[str]:
     for number, step in enumerate(derivation.steps, start=1):
         written = latex(step.expression)
         yield f"**{number}. {step.name}**: {myst.plain(step.reason)}"
-        yield myst.formula(f"= {written}") if len(written) <= _LONGEST else (
-            f"A sum of {len(sp.Add.make_args(step.expression))} terms, too long for a page; `warptheory derive` prints it."
+        yield (
+            myst.formula(f"= {written}")
+            if len(written) <= _LONGEST
+            else (f"{len(sp.Add.make_args(step.expression))} terms, too long for a page; `warptheory derive` has them.")
         )
 
 
-def _symbols(derivations: dict[str, Derivation]) -> str:
+def _symbols(label: str, derivations: dict[str, Derivation]) -> str:
     names = {symbol.name for derivation in derivations.values() for symbol in derivation.result.free_symbols}
-    listed = [f"- [${symbol.latex}$](#{myst.symbol_target(symbol.name)}): {symbol.meaning}" for symbol in results.glossary() if symbol.name in names]
+    entries = dict.fromkeys(filter(None, (results.meaning_of(name, label) for name in sorted(names))))
+    listed = [f"- [${entry.latex}$](#{targets()[entry]}): {myst.plain(entry.meaning)}" for entry in entries]
     return blocks("### Symbols", "\n".join(listed)) if listed else ""
 
 
@@ -139,7 +148,8 @@ def _short_verdict(label: str) -> str:
 def _verdict(label: str) -> str:
     claims = _of(label)
     if not len(claims):
-        return f":::{{admonition}} Not judged yet\n:class: warning\nNo committed run has this result. Run `warptheory verify {label}`.\n:::"
+        said = f"No committed run has this result. Run `warptheory verify {label}`."
+        return f":::{{admonition}} Not judged yet\n:class: warning\n{said}\n:::"
     level = "tip" if (claims["verdict"] == "verified").all() else "danger"
     return (
         f":::{{admonition}} {_short_verdict(label).capitalize()}\n:class: {level}\n"
@@ -218,17 +228,21 @@ def _drawn(result: Result, quantity: str, symbol: str, range_: Range, points: di
         first = claims[(claims["quantity"] == quantity) & (claims["point"] == 0)] if len(claims) else claims
         if len(first):
             claim = first.iloc[0]
-            axes.errorbar(float(range_), claim["estimate"], yerr=claim["stderr"], fmt="s", color=VERMILION, label="simulation")
-        axes.set(xlabel=_meaning(symbol), ylabel=quantity, xscale=range_.scale)
+            axes.errorbar(
+                float(range_), claim["estimate"], yerr=claim["stderr"], fmt="s", color=VERMILION, label="simulation"
+            )
+        axes.set(xlabel=_meaning(result.label, symbol), ylabel=quantity, xscale=range_.scale)
         axes.legend()
     return figure
 
 
-def _meaning(symbol: str) -> str:
-    known = {entry.name: entry.meaning for entry in results.glossary()}
-    written = sp.pretty(sp.Symbol(symbol), use_unicode=True)
-    meaning = re.split(r"[.;:(]", known.get(symbol, ""))[0]
-    return f"{written}: {meaning}" if 0 < len(meaning) < 60 else written
+def _meaning(label: str, symbol: str) -> str:
+    """Return what stands below an axis: a symbol, and the first words of what it stands for."""
+    entry = results.meaning_of(symbol, label)
+    if entry is None:
+        return symbol
+    words = re.split(r"[.;:(,]", entry.meaning)[0]
+    return f"{entry.text}: {words}" if len(words) < _LONGEST_LABEL else entry.text
 
 
 PAGES = EntryPages(title="Results", order=10, names=results.labels, page=page, overview=overview)
