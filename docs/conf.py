@@ -64,7 +64,7 @@ html_math_renderer = mathml_renderer.NAME
 html_show_sourcelink = False
 html_copy_source = False
 html_last_updated_fmt = None
-html_sidebars = {"index": [], "changelog": []}
+html_sidebars: dict[str, list[str]] = {"index": [], "changelog": []}
 html_theme_options = {
     "logo": {"text": "warptheory"},
     "navbar_align": "left",

@@ -1,5 +1,6 @@
 """Where the glossary explains a symbol."""
 
+import itertools
 import re
 from functools import cache
 
@@ -13,6 +14,6 @@ def targets() -> dict[GlossaryEntry, str]:
     found: dict[GlossaryEntry, str] = {}
     for entry in results.glossary():
         base = "symbol-" + (re.sub(r"[^a-z0-9]+", "-", entry.name.lower()).strip("-") or "sign")
-        same = sum(re.fullmatch(rf"{re.escape(base)}(-\d+)?", target) is not None for target in found.values())
-        found[entry] = f"{base}-{same + 1}" if same else base
+        numbered = (f"{base}-of-{number}" for number in itertools.count(2))
+        found[entry] = next(target for target in itertools.chain([base], numbered) if target not in found.values())
     return found

@@ -54,7 +54,7 @@ def overview() -> Page:
     """Return the table of all covariances."""
     rows = []
     for name in covariance.names():
-        model = covariance.get(name)
+        model: Any = covariance.get(name)
         drawn = model(**_lengths(model), dim=1)
         rows.append([f"[{model.__name__}]({name}.md)", *(_moment(drawn, order) for order in (2, 4))])
     return Page(
@@ -136,7 +136,7 @@ def _drawn(model: Any) -> Figure:
         middle.set(xlabel="frequency ω (radians per pixel)", title="S(ω)")
         sampler = FieldSampler(plane, (128, 128), tolerance=_CLIPPED)
         field = sampler.sample(1, Stream(0, model.__name__).generator())[0, 0]
-        right.imshow(field, cmap="cividis")
+        right.imshow(field.numpy(), cmap="cividis")
         right.set(title="a field, 128 × 128", xticks=[], yticks=[])
     return figure
 
