@@ -77,4 +77,4 @@ budgets: $(INSTALLED)
 	$(BIN)/python benchmarks/budgets.py
 
 clean:
-	rm -rf $(VENV) paper_repro/out docs/_build docs/generated docs/gallery docs/_gallery/plot_*
+	rm -rf $(VENV) paper_repro/out docs/_build docs/generated docs/gallery docs/_gallery

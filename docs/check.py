@@ -90,6 +90,11 @@ def _read(path: Path) -> _Reader:
     return reader
 
 
+def pages_of(site: Path) -> list[Path]:
+    """Return the pages of a site; files of a theme in `_static` are none."""
+    return sorted(path for path in site.rglob("*.html") if "_static" not in path.relative_to(site).parts)
+
+
 def faults(site: Path) -> Iterator[str]:
     """Yield what is wrong with a site, each with the file.
 
@@ -97,7 +102,7 @@ def faults(site: Path) -> Iterator[str]:
         site: its folder.
     """
     root = site.resolve()
-    for path in sorted(root.rglob("*.html")):
+    for path in pages_of(root):
         page = _read(path)
         yield from (f"{path.relative_to(root)}: {said}" for said in page.wrong)
         for reference in page.references:
@@ -144,7 +149,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("site", type=Path)
     site: Path = parser.parse_args().site
-    pages = len(list(site.rglob("*.html")))
+    pages = len(pages_of(site))
     found = list(faults(site))
     print(
         "\n".join(found)

@@ -47,12 +47,15 @@ nb_execution_timeout = 300
 nb_merge_streams = True
 
 autodoc_member_order = "bysource"
-autodoc_typehints = "none"  # annotations stand in the signature
+autodoc_typehints = "signature"
+autodoc_typehints_format = "short"
+python_maximum_signature_line_length = 100
 autodoc_default_options = {"members": True, "show-inheritance": True}
 autodoc_preserve_defaults = True
 python_use_unqualified_type_names = True
 napoleon_numpy_docstring = False
 napoleon_use_ivar = True  # attributes that are documented in the class are not described a second time
+napoleon_attr_annotations = False
 
 sphinx_gallery_conf: dict[str, Any] = gallery_scripts.SETTINGS
 
@@ -82,4 +85,9 @@ def setup(app: Any) -> None:
     """Generate the pages of entries before anything is read, and write formulas as MathML."""
     mathml_renderer.setup(app)
     autodoc_text.setup(app)
-    app.connect("config-inited", lambda *_: pages.write_all(FOLDER / "generated"), priority=1)
+    app.connect("config-inited", _generate, priority=1)
+
+
+def _generate(*_: Any) -> None:
+    gallery_scripts.write_scripts()
+    pages.write_all(FOLDER / "generated")

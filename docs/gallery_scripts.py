@@ -19,7 +19,6 @@ from warptheory.paper import scripts
 from warptheory.paper.entries import PaperFigure, Plot, Script
 
 FOLDER = Path(__file__).parent / "_gallery"
-HEADER = FOLDER / "GALLERY_HEADER.rst"
 _FIGURES_AFTER = 1000  # figures of the paper come last, whatever their place in the report
 
 
@@ -164,9 +163,21 @@ def plot_of(name: str, number: int) -> Plot | PaperFigure:
     return committed.plots_of(scripts()[name])[number]
 
 
+_HEADER = """Gallery
+=======
+
+Every plot of the analyses, and every figure of the paper. Lines are closed forms, points are simulations of the same
+experiments with the real operator, with one standard error. Each page draws a committed record; ``warptheory reproduce``
+computes them all anew.
+"""
+
+
 def write_scripts(folder: Path = FOLDER) -> None:
     """Write a script for every plot whose record is there, and remove those of plots that are gone."""
-    sources = {plot.file: script(plot) for plot in drawn()}
+    missing = ", ".join(f"``{name}``" for name in left_out())
+    said = f"\nNot drawn, because no record of theirs is committed: {missing}.\n" if missing else ""
+    sources = {plot.file: script(plot) for plot in drawn()} | {"GALLERY_HEADER.rst": _HEADER + said}
+    folder.mkdir(exist_ok=True)
     for path in folder.glob("plot_*.py"):
         if path.name not in sources:
             path.unlink()

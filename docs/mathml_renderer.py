@@ -8,6 +8,7 @@ from docutils.nodes import SkipNode
 from warptheory.symbolic import mathml
 
 NAME = "mathml"
+_ALIGNED = re.compile(r"\\(begin|end)\{aligned\}")  # which the converter knows by another name
 _LABELLED = re.compile(r"\\label\{[^}]*\}")
 
 
@@ -19,6 +20,7 @@ def mathml_of(latex: str, *, block: bool) -> str:
         block: whether it stands on a line of its own.
     """
     written = _LABELLED.sub("", latex).strip().removeprefix(r"\displaystyle").strip()
+    written = _ALIGNED.sub(r"\\\1{align}", written)
     return mathml(written).replace('display="block"', f'display="{"block" if block else "inline"}"', 1)
 
 

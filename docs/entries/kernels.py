@@ -1,6 +1,7 @@
 """Interpolation kernels: definition, formula, what it reproduces, and what it does to values, gradients and waves."""
 
 import inspect
+from collections.abc import Mapping
 
 import numpy as np
 import sympy as sp
@@ -18,6 +19,7 @@ from warptheory.report.style import BLUE, GREY, VERMILION
 from warptheory.symbolic import latex
 
 _REACH = 4.0  # pixels that are drawn of a kernel without an end
+_LOWEST = 0.05  # radians per pixel; nearer to 0 closed forms of spectra cancel
 _NUMBER = "{:.6g}"
 
 
@@ -39,6 +41,7 @@ def page(name: str) -> Page:
         "## In code",
         f"```python\nwt.warp(image, offsets, kernel={kernel.name!r})\nwt.kernels.get({kernel.name!r})\n```",
         _parameters(build, getattr(module, "EXAMPLES", ())),
+        _aliases(getattr(module, "ALIASES", {})),
         f"Source: {myst.plain(kernel.source)}.",
         _gallery(name, kernel),
     )
@@ -119,6 +122,12 @@ def _parameters(build: object, examples: tuple[str, ...]) -> str:
     )
 
 
+def _aliases(names: Mapping[str, str]) -> str:
+    """Return the names that other libraries have for it."""
+    said = "; ".join(f"`{alias}` is `{name}`" for alias, name in names.items())
+    return f"Names of other libraries: {said}." if said else ""
+
+
 def _gallery(name: str, kernel: Kernel) -> str:
     found = showing(name, kernel.name)
     return blocks("## In the gallery", myst.minigallery(found)) if found else ""
@@ -133,7 +142,7 @@ def _drawn(kernel: Kernel) -> Figure:
         left.axhline(0, color=GREY, linewidth=0.6)
         left.plot(positions, _values(kernel.value(), POSITION, positions), color=BLUE)
         left.set(xlabel="position u (pixels)", title="k(u)")
-        frequencies = myst.numbers(1e-6, 3 * np.pi)
+        frequencies = myst.numbers(_LOWEST, 3 * np.pi)
         middle.axvline(np.pi, color=GREY, linewidth=0.8, linestyle="--")
         middle.axhline(0, color=GREY, linewidth=0.6)
         middle.plot(frequencies, _spectrum_values(kernel, frequencies), color=BLUE)
