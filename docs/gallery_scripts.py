@@ -167,8 +167,8 @@ _HEADER = """Gallery
 =======
 
 Every plot of the analyses, and every figure of the paper. Lines are closed forms, points are simulations of the same
-experiments with the real operator, with one standard error. Each page draws a committed record; ``warptheory reproduce``
-computes them all anew.
+experiments with the real operator, with one standard error. Each page draws a committed record;
+``warptheory reproduce`` computes them all anew.
 """
 
 

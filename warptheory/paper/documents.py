@@ -16,7 +16,7 @@ from warptheory.paper.entries import Analysis, Benchmark, DocumentTable, RunSett
 from warptheory.paper.pages import read_all
 
 DOCUMENTS = Path(__file__).parents[2] / "docs"
-_MARKER = re.compile(r"<!-- (\w+): begin -->")
+_MARKER = re.compile(r"^<!-- (\w+): begin -->$", re.MULTILINE)
 
 
 def replace_block(text: str, name: str, content: str) -> str:
