@@ -62,7 +62,9 @@ def kinds() -> dict[str, EntryPages]:
 
 def write_all(folder: Path) -> None:
     """Write every page; what is there already and the same is left, so that it is not read again."""
-    work = [(kind, name) for kind, pages in kinds().items() for name in ("", *pages.names())]
+    # Overviews last: what they show of an entry has been derived for its page.
+    work = [(kind, name) for kind, pages in kinds().items() for name in pages.names()]
+    work += [(kind, "") for kind in kinds()]
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(min(os.cpu_count() or 1, 4), context) as pool:
         written = {path for paths in pool.map(partial(_write, folder), work) for path in paths}

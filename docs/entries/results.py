@@ -2,8 +2,9 @@
 
 import importlib
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ from docs.entries._symbols import targets
 from docs.gallery_scripts import showing
 from docs.pages import EntryPages, Page, blocks
 from warptheory import results
+from warptheory.core.cache import DERIVATION_ROOMS, cached_text
 from warptheory.core.catalogue import entry_modules
 from warptheory.core.errors import WarpTheoryError
 from warptheory.report import house_style
@@ -28,12 +30,14 @@ _POINTS = 25  # of a curve
 _LONGEST_LABEL = 60  # characters of an axis' label
 _LONGEST = 6000  # characters of LaTeX that a page shows of a step
 RECORD = "verdicts.parquet"
+_SOURCE = Path(__file__).read_text(encoding="utf-8")
 
 
 def page(label: str) -> Page:
     """Return the page of a result."""
     result = results.get(label)
-    derivations = {quantity.name: result.derive(quantity.name) for quantity in result.quantities}
+    forms = _kept("closed forms", label, lambda: _forms(result))
+    _first_form(label)  # which the overview shows; it is derived here already
     curve = _curve(result)
     name = f"{label}.svg"
     text = blocks(
@@ -44,8 +48,7 @@ def page(label: str) -> Page:
         "\n".join(f"- {myst.plain(assumption)}" for assumption in result.assumptions),
         f"Source: {myst.plain(result.source)}.",
         "## Closed forms",
-        _closed_forms(result, derivations),
-        _symbols(label, derivations),
+        forms,
         "## Theory and simulation",
         myst.picture(name, f"{result.quantities[0].name} of {label} against a parameter", _CAPTION) if curve else "",
         _claims(label),
@@ -92,9 +95,22 @@ def _section(label: str) -> str:
 
 
 def _first_form(label: str) -> str:
-    derivation = results.get(label).derive()
-    written = f"{derivation.left} = {latex(derivation.result)}"
+    def write() -> str:
+        derivation = results.get(label).derive()
+        return f"{derivation.left} = {latex(derivation.result)}"
+
+    written = _kept("first form", label, write)
     return f"${written}$" if len(written) <= _LONGEST_ROW else f"[{results.get(label).quantities[0].name}]({label}.md)"
+
+
+def _kept(what: str, label: str, make: Callable[[], str]) -> str:
+    """Return what was derived, from the library's cache if nothing has changed on which it depends."""
+    return cached_text([what, label, _SOURCE], DERIVATION_ROOMS, make)
+
+
+def _forms(result: Result) -> str:
+    derivations = {quantity.name: result.derive(quantity.name) for quantity in result.quantities}
+    return blocks(_closed_forms(result, derivations), _symbols(result.label, derivations))
 
 
 def _closed_forms(result: Result, derivations: dict[str, Derivation]) -> Iterator[str]:
@@ -197,7 +213,7 @@ def _curve(result: Result) -> Figure | None:
     """Return the first quantity over the range of a symbol, with the simulated point; None if it has no such symbol."""
     quantity = result.quantities[0]
     ranges = {name: value for name, value in result.ranges(quantity.name).items() if isinstance(value, Range)}
-    written = {symbol.name for symbol in result.derive(quantity.name).result.free_symbols}
+    written = result.place(quantity.name).needed
     for name in sorted(ranges.keys() & written, key=lambda name: name in ("sigma", "mu")):
         points = _line(result, quantity.name, name, ranges[name])
         if points is not None:
