@@ -29,6 +29,7 @@ source_suffix = {".md": "myst-nb", ".ipynb": "myst-nb", ".rst": "restructuredtex
 exclude_patterns = [
     "_build",
     "_gallery",
+    "gallery/*.ipynb",  # of scripts, which have pages already
     "pictures",
     "records",
     # Its tables would load scripts from other hosts.

@@ -36,7 +36,8 @@ def card(title: str, link: str, text: str) -> str:
 
 def minigallery(scripts: Sequence[str]) -> str:
     """Return thumbnails of pages of the gallery, by their scripts; empty for none."""
-    return "\n".join(["```{minigallery}", *(f"_gallery/{name}" for name in scripts), "```"]) if scripts else ""
+    listed = "\n".join(f"   _gallery/{name}" for name in scripts)
+    return f"```{{eval-rst}}\n.. minigallery::\n\n{listed}\n```" if scripts else ""
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
