@@ -14,8 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from warptheory.core import records
-from warptheory.paper import scripts
+from warptheory.paper import analyses, scripts
 from warptheory.paper.entries import Analysis, PaperFigure, Plot, RunSettings, Script
+from warptheory.paper.explorer import explored_scripts
 
 FOLDER = Path(__file__).parent / "records"
 COMPUTED = Path(__file__).parent / "_build" / "records"
@@ -72,6 +73,7 @@ def are_there(names: Iterable[str]) -> bool:
 def needed() -> set[str]:
     """Return the names of the records that plots, figures, tables and pages read, and a run has to compute."""
     wanted = {"verdicts.parquet"}
+    wanted |= {name for script in explored_scripts() for name in analyses.get(script).writes}
     for entry in scripts().values():
         wanted |= {name for part in plots_of(entry) for name in part.reads}
         wanted |= {name for part in getattr(entry, "tables", ()) for name in part.reads}

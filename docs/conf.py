@@ -10,7 +10,7 @@ sys.path.insert(0, str(FOLDER.parent))
 # Kernels that execute pages are processes of their own: they import this checkout, and draw without a screen.
 os.environ["PYTHONPATH"] = os.pathsep.join([str(FOLDER.parent), *filter(None, [os.environ.get("PYTHONPATH")])])
 
-from docs import autodoc_text, gallery_scripts, mathml_renderer, pages  # noqa: E402  # needs the path above
+from docs import autodoc_text, explorer_page, gallery_scripts, mathml_renderer, pages  # noqa: E402  # needs the path above
 from warptheory import __version__  # noqa: E402
 
 project = "warptheory"
@@ -63,6 +63,7 @@ sphinx_gallery_conf: dict[str, Any] = gallery_scripts.SETTINGS
 html_theme = "pydata_sphinx_theme"
 html_title = "warptheory"
 html_static_path = ["_static"]
+html_extra_path = [str(explorer_page.FOLDER)]
 html_css_files = ["site.css"]
 html_math_renderer = mathml_renderer.NAME
 html_show_sourcelink = False
@@ -91,4 +92,5 @@ def setup(app: Any) -> None:
 
 def _generate(*_: Any) -> None:
     gallery_scripts.write_scripts()
+    explorer_page.write()
     pages.write_all(FOLDER / "generated")

@@ -34,7 +34,7 @@ from warptheory.core import records
 from warptheory.fields import CovarianceFunction, Exponential, FieldSampler, Matern, SquaredExponential
 from warptheory.paper.analyses._discretization_plots import plot_errors, plot_orders
 from warptheory.paper.curves import manifest_of, points_of, write_curves
-from warptheory.paper.entries import Analysis, Cost, Plot, DocumentTable, ReportPassage, RunSettings, Section
+from warptheory.paper.entries import Analysis, Cost, DocumentTable, Plot, ReportPassage, RunSettings, Section
 from warptheory.report import Columns, fragment, markdown_table, table_rows
 from warptheory.results import Curve, CurvePoint, evenly_spaced, with_estimate
 
