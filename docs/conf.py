@@ -88,6 +88,7 @@ def setup(app: Any) -> None:
     mathml_renderer.setup(app)
     autodoc_text.setup(app)
     app.connect("config-inited", _generate, priority=1)
+    app.connect("doctree-read", gallery_scripts.name_thumbnails)
 
 
 def _generate(*_: Any) -> None:

@@ -6,6 +6,7 @@ neither committed nor computed in seconds is named on the gallery's page.
 
 import ast
 import importlib
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -19,7 +20,8 @@ from warptheory.paper import scripts
 from warptheory.paper.entries import PaperFigure, Plot, Script
 
 FOLDER = Path(__file__).parent / "_gallery"
-_FIGURES_AFTER = 1000  # figures of the paper come last, whatever their place in the report
+_THUMBNAIL = re.compile(r"sphx_glr_(plot_\w+)_thumb")
+_AFTER_FIGURES = 1000  # figures of the paper come first, whatever their place in the report
 
 
 @dataclass(frozen=True)
@@ -48,7 +50,7 @@ class GalleryPlot:
     @property
     def order(self) -> tuple[int, str]:
         """Its place in the gallery."""
-        order = self.entry.order if isinstance(self.entry, PaperFigure) else _FIGURES_AFTER + _section(self.entry).order
+        order = self.entry.order if isinstance(self.entry, PaperFigure) else _AFTER_FIGURES + _section(self.entry).order
         return order, self.file
 
     @property
@@ -209,6 +211,17 @@ def figures_of(block: Any, block_variables: Mapping[str, Any], gallery_settings:
     alt = next(plot for plot in drawn() if plot.file == Path(block_variables["src_file"]).name).plot
     said = alt.alt if isinstance(alt, Plot) else "Figure of the paper"
     return str(figure_rst([path], gallery_settings["src_dir"], said))
+
+
+def name_thumbnails(app: Any, document: Any) -> None:
+    """Give the thumbnails of a page the titles of their plots as texts; sphinx-gallery leaves them empty."""
+    from docutils.nodes import image
+
+    titles = {Path(plot.file).stem: plot.title for plot in drawn()}
+    for node in document.findall(image):
+        shown = _THUMBNAIL.search(node["uri"])
+        if shown and shown[1] in titles:
+            node["alt"] = titles[shown[1]]
 
 
 SETTINGS: dict[str, Any] = {

@@ -82,7 +82,7 @@ _INTRODUCTION = """Each result is one experiment on the warping operator $y(t) =
 expectation is derived, with every step, and the same experiment is simulated with the real operator.
 [How the simulation judges](../../guides/simulation.md) says what a verdict means, the [glossary](../glossary/index.md)
 what symbols stand for."""
-_LONGEST_ROW = 90  # characters of LaTeX in a row of the overview
+_LONGEST_ROW = 120  # characters of LaTeX in a row of the overview
 
 
 def _section(label: str) -> str:
