@@ -8,6 +8,8 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy import ndarray
 
+_CODE = re.compile(r"(`[^`]+`)")
+
 
 def formula(latex: str) -> str:
     """Return a formula on a line of its own."""
@@ -52,8 +54,11 @@ def file_of(name: str) -> str:
 
 
 def plain(text: str) -> str:
-    """Return plain text as Markdown that shows it as it is."""
-    return re.sub(r"([\\*_\[\]<>|#~$])", r"\\\1", text)
+    """Return plain text as Markdown that shows it as it is; code stays in its backticks."""
+    pieces = _CODE.split(text)
+    return "".join(
+        piece if number % 2 else re.sub(r"([\\*_\[\]<>|#~$])", r"\\\1", piece) for number, piece in enumerate(pieces)
+    )
 
 
 def svg(figure: Figure) -> bytes:

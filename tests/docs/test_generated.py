@@ -145,6 +145,7 @@ def test_docstrings_are_plain_text():
 
 def test_markdown_of_plain_text_and_parts():
     assert myst.plain("E[x]_1 < |y| * $2") == r"E\[x\]\_1 \< \|y\| \* \$2"
+    assert myst.plain("a_b is `a_b`") == r"a\_b is `a_b`"
     assert myst.file_of("keys(-0.75)") == "keys-0.75"
     assert myst.minigallery([]) == ""
     assert blocks("a", "", iter(["b\n", "c"])) == "a\n\nb\n\nc\n"
