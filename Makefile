@@ -10,17 +10,20 @@ CASES ?= 20000
 # One stamp for the library, and one for each choice of extras, so that another choice installs again.
 LIBRARY := $(VENV)/.installed
 INSTALLED := $(VENV)/.installed-$(subst $(comma),-,$(EXTRAS))
+# GSTools is among the peers; a page compares its conventions with ours.
+DOCUMENTING := $(VENV)/.installed-docs-peers
 # Python compiles what is imported, which is a small part of what is installed, and keeps it, whatever the environment
 # says: every process would compile it anew.
 unexport PYTHONDONTWRITEBYTECODE
 PIP := $(BIN)/python -m pip install --quiet --no-compile --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: reproduce test test-slow fuzz lint format bench budgets clean help
+.PHONY: reproduce test test-slow docs fuzz lint format bench budgets clean help
 
 help:
 	@echo "make reproduce   every figure, table and verdict, then paper_repro/out/report.html"
 	@echo "make test        the test suite (test-slow: also the long tests)"
 	@echo "make fuzz        hostile calls of the core, CASES=20000 more of them, counted in tests/fuzz/record.json"
+	@echo "make docs        the site, then a check of it: docs/_build/html/index.html"
 	@echo "make lint        ruff check, ruff format --check, mypy    (make format: rewrite)"
 	@echo "make bench       timings, as ratios, into benchmarks/results/"
 	@echo "make budgets     minutes of every command above against what it may take"
@@ -37,6 +40,10 @@ $(INSTALLED): $(LIBRARY)
 	$(PIP) --editable '.[$(EXTRAS)]'
 	@touch $@
 
+$(DOCUMENTING): $(LIBRARY)
+	$(PIP) --editable '.[docs,peers]'
+	@touch $@
+
 reproduce: $(LIBRARY)
 	$(BIN)/warptheory reproduce
 
@@ -45,6 +52,11 @@ test: $(INSTALLED)
 
 test-slow: $(INSTALLED)
 	$(BIN)/python -m pytest -n auto
+
+# Everything is executed and drawn; warnings are errors, and nothing is loaded from another host.
+docs: $(DOCUMENTING)
+	$(BIN)/python -m sphinx -W --keep-going --jobs auto --quiet docs docs/_build/html
+	$(BIN)/python -m docs.check docs/_build/html
 
 fuzz: $(INSTALLED)
 	$(BIN)/python -m tests.fuzz --cases $(CASES)
@@ -65,4 +77,4 @@ budgets: $(INSTALLED)
 	$(BIN)/python benchmarks/budgets.py
 
 clean:
-	rm -rf $(VENV) paper_repro/out
+	rm -rf $(VENV) paper_repro/out docs/_build docs/generated docs/gallery docs/_gallery

@@ -19,7 +19,7 @@ import warptheory
 from tests.waiting import PATIENCE
 
 REPOSITORY = Path(warptheory.__file__).parents[1]
-COPIED = ("warptheory", "tests", "paper_repro", "README.md", "CONTRIBUTING.md", "pyproject.toml")
+COPIED = ("warptheory", "tests", "docs", "paper_repro", "CONTRIBUTING.md", "pyproject.toml")
 
 
 @dataclass(frozen=True)
@@ -369,7 +369,7 @@ def copy(tmp_path_factory):
     for name in COPIED:
         source = REPOSITORY / name
         if source.is_dir():
-            shutil.copytree(source, root / name, ignore=shutil.ignore_patterns("out"))
+            shutil.copytree(source, root / name, ignore=shutil.ignore_patterns("out", "_build", "generated"))
         else:
             shutil.copy(source, root / name)
     for addition in ADDITIONS:
@@ -402,6 +402,11 @@ for name, arguments in asked["commands"].items():
     said[name] = printed.getvalue()
 known = scripts()
 write_report([known[name] for name in asked["parts"]], RunSettings(Path(asked["out"]) / "records", seed=1))
+from docs import gallery_scripts
+from docs.pages import kinds
+
+shown = {kind: pages.names() for kind, pages in kinds().items()}
+said["site"] = {**shown, "gallery": [plot.entry.name for plot in gallery_scripts.all_plots()]}
 with redirect_stdout(io.StringIO()) as printed:
     assert pytest.main(asked["pytest"]) == 0, printed.getvalue()
 said["pytest"] = printed.getvalue()
@@ -446,6 +451,14 @@ def test_it_is_listed(asked):
     for addition in ADDITIONS:
         names = [{entry.get("label"), entry.get("name"), *entry.get("aliases", ())} for entry in listed[addition.kind]]
         assert sum(addition.name in known for known in names) == 1
+
+
+def test_it_has_a_page_on_the_site(asked):
+    """Kinds with pages have one of it; what draws is in the gallery."""
+    for addition in ADDITIONS:
+        if addition.kind in asked["site"]:
+            assert addition.name in asked["site"][addition.kind]
+        assert (addition.name in asked["site"]["gallery"]) == bool(addition.section)
 
 
 def test_it_is_planned(asked):

@@ -1,4 +1,4 @@
-"""The examples in README and docstrings run, and the README's numbers are those of the theory."""
+"""Examples in README and docstrings run, what README names is there, and printed numbers are those of the theory."""
 
 import doctest
 import importlib
@@ -9,17 +9,29 @@ import pytest
 
 import warptheory
 from warptheory import results
+from warptheory.paper.documents import documents
 
 REPOSITORY = Path(warptheory.__file__).parents[1]
 README = REPOSITORY / "README.md"
+MOST_LINES = 150
 
 
 @pytest.mark.usefixtures("as_users_call")
-def test_readme_examples(monkeypatch):
-    monkeypatch.chdir(REPOSITORY)
+def test_readme_examples(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)  # where the last one draws
     done = doctest.testfile(str(README), module_relative=False, encoding="utf-8", verbose=False)
     assert done.attempted > 15
     assert done.failed == 0
+    assert (tmp_path / "figure2.png").is_file()
+
+
+def test_readme_is_short_and_what_it_names_is_there():
+    text = README.read_text(encoding="utf-8")
+    assert text.count("\n") <= MOST_LINES
+    named = re.findall(r"\]\(([^)]+)\)", text)
+    local = [name for name in named if "://" not in name]
+    assert len(local) > 15
+    assert [name for name in local if not (REPOSITORY / name).is_file()] == []
 
 
 @pytest.mark.usefixtures("as_users_call")
@@ -30,9 +42,9 @@ def test_docstring_examples(module):
     assert done.failed == 0
 
 
-def test_readme_table_is_the_theory():
+def test_table_of_verdicts_is_the_theory():
     """Every row's theory is what the closed form gives now, and its simulation lies within z standard errors."""
-    text = README.read_text(encoding="utf-8")
+    text = documents()["verdicts"].read_text(encoding="utf-8")
     z = float(re.search(r"z = ([\d.]+)\)", text).group(1))
     setting, number = r"([^|,]+), d = (\d), (\w+) input[^|]*", r"([-+\d.e]+)"
     row = rf"^\| ([A-J]\d+) \| ([^|]+) \| {setting} \| {number} \| {number} ± {number} \|.*\| verified \|$"

@@ -32,13 +32,14 @@ def test_it_is_in_the_report(name, reproduced):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_its_tables_are_in_the_readme(name, reproduced):
-    from warptheory.paper.readme import README, replace_block
+def test_its_tables_are_in_a_document(name, reproduced):
+    from warptheory.paper.documents import documents, replace_block
 
     for table in analyses.get(name).tables:
         read = [records.read(reproduced / "records" / each) for each in table.reads]
         assert table.write(*read).startswith("|")
-        assert replace_block(README.read_text(encoding="utf-8"), table.name, "x") != README.read_text(encoding="utf-8")
+        text = documents()[table.name].read_text(encoding="utf-8")
+        assert replace_block(text, table.name, "x") != text
 
 
 @cache

@@ -1,7 +1,7 @@
 """What a script of the paper declares: what it computes, reads and writes, its cost, and what is shown of it.
 
 A script is one file in `analyses/`, `figures/` or `benchmarks/`, and holds one entry. The run, the report, the tables
-of README.md, the command line and the tests take everything from there.
+of the site, the command line and the tests take everything from there.
 """
 
 from collections.abc import Callable, Mapping
@@ -116,8 +116,8 @@ class Section:
 
 
 @dataclass(frozen=True)
-class ReadmeTable:
-    """A table in README.md.
+class DocumentTable:
+    """A table in a document.
 
     Attributes:
         name: name of the block between whose markers it stands.
@@ -213,7 +213,7 @@ class Analysis:
         reads: names of the records of others that it needs.
         files: names of committed files that it needs, in `paper_repro/`.
         section: its section of the report.
-        tables: its tables in README.md.
+        tables: its tables in documents; those of benchmarks have pages of their own.
         explored: its curves that `warptheory explore` shows.
         holds: whether what it checks holds, by the records that it writes.
         long: what the quick profile does instead, for a computation that takes minutes.
@@ -225,7 +225,7 @@ class Analysis:
     reads: tuple[str, ...] = ()
     files: tuple[str, ...] = ()
     section: Section | None = None
-    tables: tuple[ReadmeTable, ...] = ()
+    tables: tuple[DocumentTable, ...] = ()
     explored: tuple[ExplorerCurve, ...] = ()
     holds: Callable[..., bool] = _always
     long: LongComputation | None = None

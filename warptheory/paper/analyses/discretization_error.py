@@ -34,7 +34,7 @@ from warptheory.core import records
 from warptheory.fields import CovarianceFunction, Exponential, FieldSampler, Matern, SquaredExponential
 from warptheory.paper.analyses._discretization_plots import plot_errors, plot_orders
 from warptheory.paper.curves import manifest_of, points_of, write_curves
-from warptheory.paper.entries import Analysis, Cost, Plot, ReadmeTable, ReportPassage, RunSettings, Section
+from warptheory.paper.entries import Analysis, Cost, DocumentTable, Plot, ReportPassage, RunSettings, Section
 from warptheory.report import Columns, fragment, markdown_table, table_rows
 from warptheory.results import Curve, CurvePoint, evenly_spaced, with_estimate
 
@@ -395,5 +395,5 @@ frequency of the grid (h = 2, ℓ = 1.5, ℓ_ε = 3).""",
             ),
         ),
     ),
-    tables=(ReadmeTable("orders", orders_table, ("discretization_orders.parquet",)),),
+    tables=(DocumentTable("orders", orders_table, ("discretization_orders.parquet",)),),
 )

@@ -64,7 +64,7 @@ from warptheory.paper.analyses._photographs import (
     load,
     on,
 )
-from warptheory.paper.entries import Analysis, Cost, Plot, ReadmeTable, ReportPassage, RunSettings, Section
+from warptheory.paper.entries import Analysis, Cost, DocumentTable, Plot, ReportPassage, RunSettings, Section
 from warptheory.report import Columns, fragment, markdown_table, table_rows
 
 VALUE, DISPLACEMENT = "value", "displacement"
@@ -365,5 +365,5 @@ ones, and the worst case over them.""",
             ),
         ),
     ),
-    tables=(ReadmeTable("photographs", photographs_table, ("natural_images_agreement.parquet",)),),
+    tables=(DocumentTable("photographs", photographs_table, ("natural_images_agreement.parquet",)),),
 )

@@ -15,7 +15,7 @@ from torch import Tensor
 from warptheory import warping
 from warptheory.core import records
 from warptheory.paper.benchmarks.warp import grid_sample
-from warptheory.paper.entries import Analysis, Cost, Plot, ReadmeTable, RunSettings, Section
+from warptheory.paper.entries import Analysis, Cost, DocumentTable, Plot, RunSettings, Section
 from warptheory.report import Columns, house_style, markdown_table, table_rows
 from warptheory.report.style import BLUE, VERMILION
 
@@ -121,5 +121,5 @@ in pixels lose nothing on wide images.""",
             ),
         ),
     ),
-    tables=(ReadmeTable("accuracy", accuracy_table, (RECORD,)),),
+    tables=(DocumentTable("accuracy", accuracy_table, (RECORD,)),),
 )

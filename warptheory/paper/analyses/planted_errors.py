@@ -12,7 +12,7 @@ from markupsafe import Markup
 
 from warptheory import results
 from warptheory.paper.claims import write_judged
-from warptheory.paper.entries import Analysis, Cost, ReadmeTable, ReportPassage, RunSettings, Section
+from warptheory.paper.entries import Analysis, Cost, DocumentTable, ReportPassage, RunSettings, Section
 from warptheory.report import fragment, html_table, markdown_table
 
 RECORD = "power.parquet"
@@ -89,5 +89,5 @@ ANALYSIS = Analysis(
         finding=ReportPassage(finding, (RECORD,)),
         parts=(ReportPassage(refusals, (RECORD,)),),
     ),
-    tables=(ReadmeTable("power", power_table, (RECORD,)),),
+    tables=(DocumentTable("power", power_table, (RECORD,)),),
 )

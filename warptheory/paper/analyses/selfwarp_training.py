@@ -26,9 +26,9 @@ from warptheory.paper.committed import digest
 from warptheory.paper.entries import (
     Analysis,
     Cost,
+    DocumentTable,
     LongComputation,
     Plot,
-    ReadmeTable,
     RecomputedCell,
     ReportPassage,
     RunSettings,
@@ -367,5 +367,5 @@ ANALYSIS = Analysis(
             ReportPassage(accuracies, (ACCURACY,)),
         ),
     ),
-    tables=(ReadmeTable("networks", networks_table, (ACCURACY,)),),
+    tables=(DocumentTable("networks", networks_table, (ACCURACY,)),),
 )

@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 
 from warptheory import results
 from warptheory.paper.claims import write_judged
-from warptheory.paper.entries import Analysis, Cost, Plot, ReadmeTable, ReportPassage, RunSettings, Section
+from warptheory.paper.entries import Analysis, Cost, DocumentTable, Plot, ReportPassage, RunSettings, Section
 from warptheory.report import Columns, fragment, markdown_table, table_rows
 from warptheory.report.panels import Look, stripe_rows
 from warptheory.report.style import BLUE, GREY, ORANGE, VERMILION, house_style
@@ -163,5 +163,5 @@ says otherwise). Bars are one standard error; the dashed lines are the smallest 
             ),
         ),
     ),
-    tables=(ReadmeTable("verdicts", verdict_table, (RECORD,)),),
+    tables=(DocumentTable("verdicts", verdict_table, (RECORD,)),),
 )

@@ -21,7 +21,7 @@ from warptheory.core import records
 from warptheory.core.device import device_name
 from warptheory.core.streams import Stream
 from warptheory.fields import FieldSampler, SquaredExponential
-from warptheory.paper.entries import Benchmark, Cost, ReadmeTable, RunSettings
+from warptheory.paper.entries import Benchmark, Cost, DocumentTable, RunSettings
 from warptheory.paper.timings import Spread, seconds, write_timings
 from warptheory.report import Columns, markdown_table
 
@@ -134,5 +134,5 @@ BENCHMARK = Benchmark(
     summary=summary,
     writes=("fields_*.json",),
     cost=Cost(quick=None, full=60),
-    tables=(ReadmeTable("fields", fields_table, ("fields_*.json",)),),
+    tables=(DocumentTable("fields", fields_table, ("fields_*.json",)),),
 )

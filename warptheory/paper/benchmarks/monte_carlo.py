@@ -24,7 +24,7 @@ from warptheory.core import records
 from warptheory.core.device import device_name
 from warptheory.montecarlo import ConditionalSimulation, ControlledSimulation, Estimation
 from warptheory.paper.benchmarks._numpy_peers import COMPARISONS, Comparison, PeerRun, WarpedValues
-from warptheory.paper.entries import Benchmark, Cost, ReadmeTable, RunSettings
+from warptheory.paper.entries import Benchmark, Cost, DocumentTable, RunSettings
 from warptheory.paper.timings import Spread, spread_text, write_timings
 from warptheory.report import Columns, markdown_table
 from warptheory.results import Case, ClaimPlan, Prepared, Setting
@@ -376,5 +376,5 @@ BENCHMARK = Benchmark(
     summary=summary,
     writes=("monte_carlo_*.json",),
     cost=Cost(quick=None, full=600),
-    tables=(ReadmeTable("monte_carlo", monte_carlo_table, ("monte_carlo_*.json",)),),
+    tables=(DocumentTable("monte_carlo", monte_carlo_table, ("monte_carlo_*.json",)),),
 )

@@ -23,7 +23,7 @@ from warptheory.core.device import device_name
 from warptheory.networks import ResidualBlock, selfwarp_resnet
 from warptheory.operators import SelfWarp2d
 from warptheory.paper.benchmarks.warp import grid_sample
-from warptheory.paper.entries import Benchmark, Cost, ReadmeTable, ReportPassage, RunSettings, Section
+from warptheory.paper.entries import Benchmark, Cost, DocumentTable, ReportPassage, RunSettings, Section
 from warptheory.paper.timings import Spread, interleaved, seconds, spread_text, write_timings
 from warptheory.report import fragment, markdown_table
 
@@ -206,5 +206,5 @@ BENCHMARK = Benchmark(
     writes=(RECORD,),
     cost=Cost(quick=15, full=30),
     section=Section(title="What a training step costs", order=82, parts=(ReportPassage(step_times, READS),)),
-    tables=(ReadmeTable("training_step", step_table, READS),),
+    tables=(DocumentTable("training_step", step_table, READS),),
 )

@@ -16,7 +16,7 @@ import pandas as pd
 from warptheory import montecarlo, results
 from warptheory.core import records
 from warptheory.core.device import device_name
-from warptheory.paper.entries import Benchmark, Cost, ReadmeTable, RunSettings
+from warptheory.paper.entries import Benchmark, Cost, DocumentTable, RunSettings
 from warptheory.paper.timings import write_timings
 from warptheory.report import Columns, markdown_table
 
@@ -133,5 +133,5 @@ BENCHMARK = Benchmark(
     summary=summary,
     writes=("verification_*.json",),
     cost=Cost(quick=None, full=2400, cores=2),
-    tables=(ReadmeTable("verification", verification_table, ("verification_*.json",)),),
+    tables=(DocumentTable("verification", verification_table, ("verification_*.json",)),),
 )

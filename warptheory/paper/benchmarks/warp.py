@@ -31,7 +31,7 @@ from warptheory import warping
 from warptheory.core import records
 from warptheory.core.allocator import keep_freed_memory
 from warptheory.core.device import device_name
-from warptheory.paper.entries import Benchmark, Cost, ReadmeTable, ReportPassage, RunSettings, Section
+from warptheory.paper.entries import Benchmark, Cost, DocumentTable, ReportPassage, RunSettings, Section
 from warptheory.paper.timings import Spread, seconds, write_timings
 from warptheory.report import Columns, fragment, house_style, html_table, markdown_table, shown_figure
 from warptheory.report.panels import mark
@@ -321,5 +321,5 @@ of its time.""",
             ReportPassage(comparison, (RECORD,)),
         ),
     ),
-    tables=(ReadmeTable("speed", speed_table, (RECORD,)),),
+    tables=(DocumentTable("speed", speed_table, (RECORD,)),),
 )
