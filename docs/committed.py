@@ -62,7 +62,7 @@ def read(names: Iterable[str]) -> list[Any]:
 
 def is_quick(entry: Analysis) -> bool:
     """Whether a script may be run when the site is built."""
-    return entry.cost.quick is not None and entry.cost.quick <= SECONDS and not entry.reads and entry.long is None
+    return entry.cost.full <= SECONDS and not entry.reads and entry.long is None
 
 
 def are_there(names: Iterable[str]) -> bool:
