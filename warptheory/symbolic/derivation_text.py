@@ -102,6 +102,15 @@ class _NamingPrinter(PrettyPrinter):  # type: ignore[misc]  # sympy has no types
     def _print_Symbol(self, expr: sp.Symbol, bold_name: bool = False) -> prettyForm:  # noqa: N802
         return prettyForm(text_notation(expr.name))
 
+    def _print_Function(self, expr: Any, *arguments: Any, **options: Any) -> prettyForm:  # noqa: N802
+        if expr.func.__name__ in _OF_AN_ORDER:  # K_ν(z) for besselk(ν, z)
+            order, argument = expr.args
+            return self._print(sp.Function(f"{_FUNCTIONS[expr.func.__name__]}_{order}")(argument))
+        return super()._print_Function(expr, *arguments, **options)
+
+    def _print_Indexed(self, expr: sp.Indexed) -> prettyForm:  # noqa: N802
+        return prettyForm(*self._print(expr.base.label).right(self._print_seq(expr.indices, "[", "]", ",")))
+
 
 def linear(expression: sp.Expr) -> str:
     """Return an expression in a single line; limits of sums and integrals are held together by `NO_BREAK`."""
