@@ -126,7 +126,7 @@ def run(settings: RunSettings) -> Path:
 ANALYSIS = Analysis(
     run=run,
     writes=(RECORD,),
-    cost=Cost(quick=None, full=360),
+    cost=Cost(quick=40, full=360),
     explored=(
         ExplorerCurve(
             "A4",

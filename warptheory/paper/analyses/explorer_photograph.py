@@ -112,4 +112,4 @@ def run(settings: RunSettings) -> Path:
     return path
 
 
-ANALYSIS = Analysis(run=run, writes=(RECORD,), cost=Cost(quick=None, full=4))
+ANALYSIS = Analysis(run=run, writes=(RECORD,), cost=Cost(quick=4, full=4))
