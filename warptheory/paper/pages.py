@@ -111,8 +111,8 @@ def _missing(entries: Iterable[Script], settings: RunSettings) -> Markup:
         """<ul>{% for name in undrawn %}<li>{{ name }} is not reproduced yet.</li>
 {% endfor %}{% for name in left_out %}<li>{{ name }}: not part of the {{ profile }} profile
 (<code>warptheory reproduce --only {{ name }}</code>).</li>
-{% endfor %}<li>The page on which kernel, law and spread can be moved: <code>warptheory explore --out FOLDER</code>, with
-the folder of this page, finds its records there.</li></ul>""",
+{% endfor %}<li>The page on which kernel, law and spread can be moved: <code>warptheory explore --out FOLDER</code>,
+with the folder of this page, finds its records there.</li></ul>""",
         undrawn=undrawn,
         left_out=sorted(
             name
