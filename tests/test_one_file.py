@@ -449,7 +449,10 @@ def asked(copy):
 def test_it_is_listed(asked):
     listed = json.loads(asked["list"])
     for addition in ADDITIONS:
-        names = [{entry.get("label"), entry.get("name"), *entry.get("aliases", ())} for entry in listed[addition.kind]]
+        names = [
+            {entry.get("label"), entry.get("name"), *(alias["name"] for alias in entry.get("aliases", ()))}
+            for entry in listed[addition.kind]
+        ]
         assert sum(addition.name in known for known in names) == 1
 
 

@@ -1,6 +1,7 @@
 """`warptheory list`: all that is found by looking into a folder, read without loading what is slow."""
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -70,7 +71,33 @@ def test_symbols_have_their_standard_values(listed):
             standard.low,
             standard.high,
         )
+        assert symbols[name]["standard_in"] == ""
     assert "B7" in symbols["tau"]["results"]
+
+
+def test_values_are_told_with_the_results_that_have_them(warptheory, monkeypatch):
+    """Other values are others than the common one; where there is none, the value is that of the first result."""
+    monkeypatch.setenv("COLUMNS", "1000")
+    lines = warptheory("list", "symbols")[1].splitlines()
+    told = {meaning.split()[0]: value.strip() for meaning, value in zip(lines[1::2], lines[2::2], strict=True)}
+    assert told["C"] == "2, from 1 to 6 in A8"
+    assert told["chi"] == "1, from 0.5 to 2 in D10"
+    assert told["alpha"] == "4, from 4 to 8 in C2; own values in D4, D5"
+    assert re.fullmatch(r"0\.3, from 0\.12 to 0\.6; other values in B3, .*, D7", told["s"])
+    assert told["mu"] == "0.7, from 0.3 to 1.5"
+
+
+def test_symbols_of_other_axes_are_explained_as_that_of_the_first(listed):
+    symbols = {symbol["name"]: symbol["meaning"] for symbol in listed("symbols")["symbols"]}
+    assert symbols["f_1"] == symbols["f_2"] == symbols["f_3"]
+    assert "the second for f_2" in symbols["f_2"]
+    assert "the second for t_2" in symbols["t_2"]
+
+
+def test_an_alias_says_which_parameters_it_stands_for(warptheory):
+    text = " ".join(warptheory("list", "kernels")[1].split())
+    assert "Also bicubic (keys(-0.75)), catmull-rom." in text
+    assert "Also bilinear, trilinear." in text
 
 
 def test_symbols_say_what_they_stand_for(listed):
@@ -125,10 +152,18 @@ def test_a_kind_alone_is_that_kind(listed):
     assert [kind for kind, entries in listed("boundary rules").items() if entries] == ["version", "boundary rules"]
 
 
-def test_what_nothing_fits_is_bad_usage(warptheory):
-    code, out, errors = warptheory("list", "kernals")
+@pytest.mark.parametrize(
+    ("patterns", "near"),
+    [
+        (["kernals"], "'kernals' (did you mean 'kernels'"),
+        (["A4", "A99"], "'A99' (did you mean 'A9'"),
+        (["kernels", "linaer"], "'linaer' (did you mean 'linear'"),
+    ],
+)
+def test_a_pattern_that_nothing_fits_is_bad_usage(warptheory, patterns, near):
+    code, out, errors = warptheory("list", *patterns)
     assert (code, out) == (2, "")
-    assert "did you mean 'kernels'" in errors
+    assert near in errors
 
 
 @pytest.mark.parametrize("width", [60, 80, 200])

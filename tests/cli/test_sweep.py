@@ -1,15 +1,45 @@
 """`warptheory sweep` and `verify --power`, run in the process."""
 
 import json
+import sys
 
 import pandas as pd
 import pytest
 
 from warptheory import results
-from warptheory.cli.commands.sweep import _parameter
+from warptheory.cli.commands.sweep import _parameter, _print_text
 from warptheory.core.errors import ArgumentError
 
 pytestmark = pytest.mark.usefixtures("as_users_call")
+
+HEADING = "label quantity kernel d offsets input s sigma theory estimate ± SE reached rows seed"
+OF_A4 = "dim, inputs, kernel, mu, offsets, s, sigma"
+POINT = {
+    "result": "A4",
+    "quantity": "variance",
+    "kernel": "linear",
+    "dim": 2,
+    "offsets": "normal",
+    "inputs": "normal",
+    "s": 0.2,
+    "theory": 1.23456,
+    "estimate": 1.23512,
+    "stderr": 0.002,
+    "n": 65536,
+    "seed": 0,
+    "reached": True,
+    "reason": "",
+}
+NOTHING = float("nan")
+NOT_SIMULATED = {
+    **POINT,
+    "theory": NOTHING,
+    "estimate": NOTHING,
+    "stderr": NOTHING,
+    "n": 0,
+    "reached": False,
+    "reason": "no\nroom",
+}
 
 
 @pytest.mark.parametrize(
@@ -42,11 +72,32 @@ def test_a_sweep_is_printed_and_recorded(warptheory, tmp_path):
     assert "sweep.parquet" in errors
     table = pd.read_parquet(tmp_path / "sweep.parquet")
     assert table["s"].tolist() == [0.2, 0.6]
-    assert f"{table['theory'][0]:.6f}" in out
+    heading, first, second = out.splitlines()
+    assert " ".join(heading.split()) == HEADING
+    assert first.startswith("A4")
+    assert "  linear  " in first
+    assert f"{table['theory'][0]:.6g}  {table['estimate'][0]:.6g} ± {table['stderr'][0]:.1g}" in first
+    assert "  0.6  " in second
     manifest = json.loads((tmp_path / "sweep.json").read_text())
     assert (manifest["rows"], manifest["seed"]) == (2, 0)
     code, out, _ = warptheory(*asked, "--json")
     assert [json.loads(line)["estimate"] for line in out.splitlines()] == table["estimate"].tolist()
+
+
+@pytest.mark.parametrize(("width", "left_out"), [(60, "label"), (80, "seed"), (120, "")])
+def test_a_terminal_has_the_columns_that_fit(capsys, monkeypatch, width, left_out):
+    """What is swept is always among them."""
+    monkeypatch.setattr(type(sys.stdout), "isatty", lambda _: True)
+    monkeypatch.setenv("COLUMNS", str(width))
+    _print_text(pd.DataFrame([POINT, NOT_SIMULATED]), ["s", "offsets"])
+    out = capsys.readouterr().out
+    table, _, told = out.partition("not simulated: ")
+    assert max(map(len, out.splitlines())) <= width
+    assert {"s", "offsets", "theory", "estimate", "reached"} <= set(table.split())
+    assert "none" in table
+    assert told.splitlines()[0] == "no room"
+    words = " ".join(told.split())
+    assert left_out in words if left_out else "No room for" not in words
 
 
 @pytest.mark.parametrize(
@@ -56,6 +107,8 @@ def test_a_sweep_is_printed_and_recorded(warptheory, tmp_path):
         (("--over", "s=0.1", "--given", "sigma=1,2"), "given: expected one value for sigma"),
         (("--over", "s=0.1", "--given", "kernel=linear,keys"), "given: expected one value for kernel"),
         (("--over", "a=0.1"), "got 'a'"),
+        (("--over", "q=1,2"), f"--over: expected one of {OF_A4}, got 'q'"),
+        (("--over", "s=0.1", "--given", "q=1"), f"--given: expected one of {OF_A4}, got 'q'"),
         (("--over", "s=-0.1"), "s: expected a number > 0"),
         (("--over", "s=0.1", "--rtol", "0"), "rtol: expected a number > 0"),
         (("--over", "s=0.1", "--replay", "1", "--workers", "1"), "--workers: expected no --replay beside"),

@@ -1,6 +1,7 @@
 """`warptheory verify --replay`, and what `verify` says of claims that failed, run in the process."""
 
 import json
+import math
 import sys
 
 import pandas as pd
@@ -91,14 +92,14 @@ def printed(capsys, rows):
 def test_a_claim_is_a_line_where_there_is_no_terminal(capsys):
     """With everything in it, for grep."""
     heading, first, second, third, *rest = printed(capsys, [ROW, FAILED, EXACT]).splitlines()
-    assert "z (±4.12)" in heading
+    assert "deviation (SE, ±4.12)" in heading
     for text in ("verified", ROW["quantity"], "1.503 ± 0.002", "+1.50", "0.9999", "4096", ROW["values"], "standard"):
         assert f"  {text}" in f"  {first}"
     assert "  none" in second
     assert "  exact" in third
     assert "random 2" in third
     assert rest[0] == "undecided: A10 variance, linear: no room"
-    assert rest[2].startswith("2 verified, 1 undecided; |z| up to 4.12 is allowed for 3 claims together")
+    assert rest[2].startswith("2 verified, 1 undecided; 4.12 standard errors are allowed for 3 claims together")
     assert rest[2].endswith("seed 7")
 
 
@@ -111,3 +112,27 @@ def test_a_terminal_has_fewer_columns_and_whole_words(capsys, monkeypatch, width
     assert set(ROW["quantity"].split()) <= set(out.split())
     assert ("No room for: " in out) == bool(left_out)
     assert left_out in out.partition("No room for: ")[2]
+
+
+@pytest.mark.parametrize(
+    ("row", "number", "text"),
+    [
+        (ROW, 1.5, "+1.50"),
+        (EXACT, 0.0, "exact"),
+        ({**EXACT, "verdict": "refuted", "theory": 1.4}, math.inf, "infinite"),
+        (FAILED, math.nan, "none"),
+    ],
+    ids=["deviates", "exact", "infinite", "none"],
+)
+def test_deviations_are_numbers_and_words(row, number, text):
+    known = [row[name] for name in ("theory", "estimate", "stderr", "verdict")]
+    assert montecarlo.deviation(*known) == pytest.approx(number, nan_ok=True)
+    assert montecarlo.deviation_text(*known) == text
+
+
+def test_deviations_as_json(warptheory):
+    code, out, _ = warptheory(*A3, "--json", "--workers", "1")
+    assert code == 0
+    for row in map(json.loads, out.splitlines()):
+        assert row["deviation"] == pytest.approx((row["estimate"] - row["theory"]) / row["stderr"])
+        assert abs(row["deviation"]) < row["z"]

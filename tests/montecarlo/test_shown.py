@@ -32,7 +32,7 @@ def test_a_verdict_shows_its_word_and_the_distance(word):
     shown = text_of(check_shows_itself(verdict))
     assert word in shown
     assert "0.6661 ± 0.0011" in shown
-    assert f"{abs(2 / 3 - 0.6661) / 0.0011:.2f} standard errors, of 3.29 allowed" in shown
+    assert f"-{(2 / 3 - 0.6661) / 0.0011:.2f} standard errors, of ±3.29 allowed" in shown
     assert repr(verdict).startswith(f"Verdict({word!r}, ")
     assert "theory=0.666667, estimate=0.6661" in repr(verdict)
 

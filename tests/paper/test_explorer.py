@@ -425,6 +425,16 @@ def test_the_command_says_what_failed(warptheory, tmp_path, monkeypatch):
     assert "mine.html" in err
 
 
+@pytest.mark.usefixtures("as_users_call")
+def test_the_command_fails_where_something_does_not_hold(warptheory, tmp_path, monkeypatch):
+    """The page is written all the same, as that of `reproduce` is."""
+    refuted = RunOutcome({}, ("explorer_curves",))
+    monkeypatch.setattr("warptheory.paper.running.run", lambda *arguments: refuted)
+    monkeypatch.setattr("warptheory.paper.explorer.write_page", lambda path, settings: path.touch())
+    code, printed, _ = warptheory("explore", "--out", tmp_path)
+    assert (code, printed.splitlines()) == (1, ["does not hold: explorer_curves", str(tmp_path / "explore.html")])
+
+
 def test_the_table_of_points_is_what_others_write(settings):
     """Curves of other analyses are offered by naming them alone: the page holds what their records hold."""
     offered = [curve for curve in explored_curves() if curve.record != explorer_curves.RECORD]

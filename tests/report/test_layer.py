@@ -100,12 +100,50 @@ def test_of_a_named_output_the_offsets_are_drawn():
     figure.draw_without_rendering()
 
 
+class Broken(nn.Module):
+    """Moves by offsets of which a share is not a number, and one is infinite."""
+
+    def __init__(self, share):
+        super().__init__()
+        self.share = share
+
+    def forward(self, x):
+        generator = torch.Generator().manual_seed(1)
+        offsets = torch.rand(1, 2, *x.shape[2:], generator=generator)
+        offsets[0, :, torch.rand(x.shape[2:], generator=generator) < self.share] = torch.nan
+        if self.share < 1:
+            offsets[0, 0, 9, 9] = torch.inf
+        return warping.warp(x, offsets)
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("share", [0.0, 0.7, 1.0])
+def test_offsets_that_are_not_finite_do_not_count(share):
+    """Nor do they warn; where none is finite the picture says that."""
+    model = Broken(share)
+    figure = report.plot_layer(model, IMAGE)
+    row, column = eval_pixel(titles(figure)[0])
+    (layer,) = stability.offset_fields(model, IMAGE)
+    lengths = np.linalg.norm(layer.offsets, axis=1).mean(0)
+    assert ("no offset is finite" in titles(figure)) == (share == 1)
+    if share == 1:
+        assert (row, column) == (10, 12)
+        return
+    middle = lengths[5:15, 6:18]
+    median = np.median(middle[np.isfinite(middle)])
+    assert abs(lengths[row, column] - median) == np.nanmin(np.abs(middle - median))
+
+
 @pytest.mark.usefixtures("as_users_call")
 @pytest.mark.parametrize(
     ("draw", "message"),
     [
         (lambda: report.plot_layer(nn.Conv2d(3, 1, 3), IMAGE), "^model: expected a model that samples"),
         (lambda: report.plot_layer(two_layers(), IMAGE, "1"), "^layer: expected one of 0, 2, got '1'"),
+        (
+            lambda: report.plot_layer(Rotation(), IMAGE, "lok"),
+            r"^layer: expected one of '' \(the model itself\), got 'lok'",
+        ),
         (lambda: report.plot_layer(two_layers(), IMAGE, "0", call=1), "^call: expected a call of '0', 0 … 0, got 1"),
         (lambda: report.plot_layer(two_layers(), IMAGE, field=3), "^field: "),
         (lambda: report.plot_layer(two_layers(), IMAGE, pixel=(99, 0)), "^pixel: "),
@@ -115,7 +153,7 @@ def test_of_a_named_output_the_offsets_are_drawn():
             "^offsets: expected a layer that moves along two axes, rows and columns, got 1 axis",
         ),
     ],
-    ids=["nothing", "layer", "call", "field", "pixel", "batch", "signal"],
+    ids=["nothing", "layer", "model itself", "call", "field", "pixel", "batch", "signal"],
 )
 def test_what_cannot_be_drawn_is_refused(draw, message):
     with pytest.raises((ArgumentError, UnknownNameError), match=message):

@@ -6,7 +6,6 @@ read, since its quantities do not follow from literals, is imported, and kept in
 
 import ast
 import json
-import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache, partial
@@ -21,6 +20,7 @@ from warptheory.core.source_reading import (
     read_module,
     summary_of,
 )
+from warptheory.core.symbol_meanings import explanation
 from warptheory.core.text import natural
 
 RESULTS = "warptheory.results"
@@ -43,6 +43,24 @@ _WARPED = "selfwarp-"
 
 
 @dataclass(frozen=True)
+class ListedAlias:
+    """Another name of an entry.
+
+    Attributes:
+        name: the name.
+        whole: what it stands for: the entry's name, or a call of it, such as "keys(-0.75)".
+    """
+
+    name: str
+    whole: str
+
+    @property
+    def is_call(self) -> bool:
+        """Whether it stands for the entry with some parameters."""
+        return "(" in self.whole
+
+
+@dataclass(frozen=True)
 class ListedEntry:
     """An entry of a catalogue.
 
@@ -54,7 +72,7 @@ class ListedEntry:
 
     name: str
     title: str
-    aliases: tuple[str, ...] = ()
+    aliases: tuple[ListedAlias, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -97,6 +115,7 @@ class ListedSymbol:
         standard: the value at which results are checked, unless they have one of their own.
         low: the smallest value of the range around it.
         high: the largest.
+        standard_in: label of the result that these are of; empty where they are common to all results.
         results: labels of the results that have a value and a range of their own.
     """
 
@@ -105,6 +124,7 @@ class ListedSymbol:
     standard: float
     low: float
     high: float
+    standard_in: str
     results: tuple[str, ...]
 
 
@@ -148,15 +168,21 @@ def symbols() -> list[ListedSymbol]:
     """
     package = read_module(RESULTS)
     found = {} if package is None else dict(_ranges(_items(package.value("DEFAULT_VALUES"))))
+    common = frozenset(found)
     owners: dict[str, list[str]] = {}
-    for module in map(entry_source, entry_modules(RESULTS).values()):
+    modules = map(entry_source, entry_modules(RESULTS).values())
+    for module in sorted(modules, key=lambda module: natural(_label(module))):
         for name, bounds in _own_ranges(module):
             found.setdefault(name, bounds)
             owners.setdefault(name, []).append(_label(module))
     shared, own = _notations()
     return [
         ListedSymbol(
-            name, _meaning(name, shared, own), *found[name], tuple(sorted({*owners.get(name, [])}, key=natural))
+            name,
+            _meaning(name, shared, own),
+            *found[name],
+            "" if name in common else owners[name][0],
+            tuple(dict.fromkeys(owners.get(name, ()))),
         )
         for name in sorted(found, key=lambda name: (name.lower(), name))
     ]
@@ -180,10 +206,9 @@ def _notations() -> tuple[Mapping[str, str], _OwnNotation]:
 
 def _meaning(name: str, shared: Mapping[str, str], own: _OwnNotation) -> str:
     """Return what a symbol stands for, in all results and in those that say so."""
-    first = re.sub(r"_[23]$", "_1", name)  # which stands for those along other axes
-    said = own.get(name, own.get(first, {}))
+    said = explanation(name, own, {}) or {}
     parts = [f"{', '.join(sorted(labels_of, key=natural))}: {meaning}" for meaning, labels_of in said.items()]
-    return "; ".join(filter(None, [shared.get(name, shared.get(first, "")), *parts]))
+    return "; ".join(filter(None, [explanation(name, {}, shared), *parts]))
 
 
 def network_patterns() -> list[str]:
@@ -197,16 +222,15 @@ def _plain(package: str) -> list[ListedEntry]:
 
 
 def _entry(package: str, name: str, module: str) -> ListedEntry:
-    also = tuple(alias for alias, whole in aliases(package).items() if whole.partition("(")[0] == name)
+    of_entry = ((alias, whole) for alias, whole in aliases(package).items() if whole.partition("(")[0] == name)
+    also = tuple(ListedAlias(alias, whole) for alias, whole in of_entry)
     return ListedEntry(name, entry_source(module).summary, also)
 
 
 def _covariances() -> list[ListedEntry]:
     """Return covariances by the names of their classes; those of their files are aliases."""
-    return [
-        replace(entry, name=entry.name.title().replace("_", ""), aliases=(entry.name,))
-        for entry in _plain(_COVARIANCES)
-    ]
+    names = {entry: entry.name.title().replace("_", "") for entry in _plain(_COVARIANCES)}
+    return [replace(entry, name=name, aliases=(ListedAlias(entry.name, name),)) for entry, name in names.items()]
 
 
 def _operators() -> list[ListedEntry]:

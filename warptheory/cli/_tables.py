@@ -1,9 +1,13 @@
 """Tables and lists as text, at the width that there is."""
 
 import shutil
+import sys
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
+
+from warptheory.core.layout import DEFAULT_WIDTH, wrapped
 
 _GAP = "  "
 
@@ -11,6 +15,11 @@ _GAP = "  "
 def terminal_width() -> int:
     """Return the columns of the terminal, 80 where there is none; COLUMNS sets them."""
     return shutil.get_terminal_size().columns
+
+
+def output_width() -> int | None:
+    """Return the columns of the terminal that is printed to; None where it is none, and lines are for programs."""
+    return terminal_width() if sys.stdout.isatty() else None
 
 
 @dataclass(frozen=True)
@@ -30,6 +39,30 @@ class TableColumn:
     is_number: bool = False
     wraps: bool = False
     rank: int = 0
+
+    @classmethod
+    def of(
+        cls,
+        rows: Sequence[Mapping[str, Any]],
+        heading: str,
+        cell: str | Callable[[Mapping[str, Any]], str],
+        *,
+        is_number: bool = False,
+        wraps: bool = False,
+        rank: int = 0,
+    ) -> "TableColumn":
+        """Return a column with a cell of each row.
+
+        Args:
+            rows: by rows, values by name.
+            heading: its heading.
+            cell: what makes a cell of a row, or its format, such as "{theory:.5g}".
+            is_number: as the attribute.
+            wraps: likewise.
+            rank: likewise.
+        """
+        make = cell.format_map if isinstance(cell, str) else cell
+        return cls(heading, [make(row) for row in rows], is_number, wraps, rank)
 
     @property
     def width(self) -> int:
@@ -54,6 +87,11 @@ class LaidOutTable:
 
     text: str
     left_out: tuple[str, ...]
+
+    def note(self, width: int | None) -> str:
+        """Return what is said of the columns that were left out, in lines of a width; an empty text if none were."""
+        told = f"No room for: {', '.join(self.left_out)}; --json has everything."
+        return wrapped(told, width or DEFAULT_WIDTH) if self.left_out else ""
 
 
 def lay_out(columns: Sequence[TableColumn], width: int | None) -> LaidOutTable:

@@ -35,17 +35,26 @@ def _writes_text(kind: type) -> bool:
     return kind.__str__ is not object.__str__  # type: ignore[comparison-overlap]  # of the class, not of an instance
 
 
-_ATTRIBUTE = re.compile(r"    (\w+): (.*)")
+_DESCRIBED = re.compile(r"    (\w+): (.*)")
 
 
 def attributes(kind: type) -> Mapping[str, str]:
     """Return what the documentation of a class says of each attribute, by name: its own, and that of its bases."""
+    return _described(kind, "Attributes")
+
+
+def arguments(kind: type) -> Mapping[str, str]:
+    """Return what the documentation of a class says of each argument of its constructor, likewise."""
+    return _described(kind, "Args")
+
+
+def _described(kind: type, section: str) -> Mapping[str, str]:
     found: dict[str, str] = {}
     for base in reversed(kind.__mro__):
-        _, _, section = inspect.cleandoc(base.__doc__ or "").partition("Attributes:\n")
+        _, _, text = inspect.cleandoc(base.__doc__ or "").partition(f"{section}:\n")
         name = ""
-        for line in section.splitlines():
-            if match := _ATTRIBUTE.fullmatch(line):
+        for line in text.splitlines():
+            if match := _DESCRIBED.fullmatch(line):
                 name = match[1]
                 found[name] = match[2]
             elif name and line.startswith("        "):

@@ -4,7 +4,7 @@ A class says what its line holds between the brackets (`_parts`), and what its c
 that says neither, both are its fields.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import MISSING, Field, fields, is_dataclass
 from typing import Any
 
@@ -65,10 +65,29 @@ def changed_fields(thing: Any) -> Iterator[str]:
 
 def fields_table(thing: Any) -> Markup:
     """Return a table of the fields of a data class: name, value, and what its documentation says of it."""
-    said = attributes(type(thing))
+    return values_table(field_values(thing), attributes(type(thing)))
+
+
+def values_table(values: Iterable[tuple[str, Any]], meanings: Mapping[str, str]) -> Markup:
+    """Return a table of values: name, value, and meaning.
+
+    Args:
+        values: names with values.
+        meanings: what there is to say of them, by name.
+    """
     columns = [html.Column("", is_text=True), html.Column("value", is_text=True), html.Column("meaning", is_text=True)]
-    rows = [(name, brief(value), said.get(name, "")) for name, value in field_values(thing)]
+    rows = [(name, cell_of(value), meanings.get(name, "")) for name, value in values]
     return html.table(columns, rows) if rows else Markup("")
+
+
+def cell_of(value: Any) -> str | Markup:
+    """Return what a table shows of a value: a formula of an expression that is no integer, of others a short text."""
+    import sympy as sp
+
+    from warptheory.core.formulas import latex
+
+    is_formula = isinstance(value, sp.Basic) and not isinstance(value, sp.Integer)
+    return html.formula(latex(value)) if is_formula else brief(value)
 
 
 def field_values(thing: Any) -> list[tuple[str, Any]]:

@@ -11,7 +11,8 @@ A kernel that has parameters is named by a call; parameters are exact, so 0.7 is
 >>> wt.kernels.get("keys").reproduces, wt.kernels.get("keys(-0.75)").reproduces
 (2, 0)
 
-Names of other libraries that mean exactly one kernel are aliases of it; a kernel's file has its own:
+Names that other libraries use are aliases, each of one kernel; a kernel's file has its own, and says whose name it is
+where libraries differ, as on "bicubic":
 
 >>> wt.kernels.get("bilinear").name, wt.kernels.get("bicubic").name
 ('linear', 'keys(-0.75)')

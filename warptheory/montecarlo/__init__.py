@@ -29,7 +29,17 @@ from warptheory.montecarlo._summary import Summary, summarise
 from warptheory.montecarlo._supervised import TimeLimitError
 from warptheory.montecarlo._together import verify_all, what_runs
 from warptheory.montecarlo._variance_reduction import reduced
-from warptheory.montecarlo._verdict import FAMILY_LEVEL, POWER, Claim, Judgement, Verdict, allowed_deviation, verify
+from warptheory.montecarlo._verdict import (
+    FAMILY_LEVEL,
+    POWER,
+    Claim,
+    Judgement,
+    Verdict,
+    allowed_deviation,
+    deviation,
+    deviation_text,
+    verify,
+)
 from warptheory.montecarlo._workers import TIME_LIMIT, Workers, workers
 
 __all__ = [
@@ -72,6 +82,8 @@ __all__ = [
     "as_experiment",
     "check_device",
     "chunk_store",
+    "deviation",
+    "deviation_text",
     "estimate",
     "get_profile",
     "reduced",

@@ -169,10 +169,8 @@ class Verdict(Presented):
         return self.label
 
     def _card(self) -> Iterable[object]:
-        distance = ""
-        if self.stderr > 0:
-            deviation = abs(self.theory - self.estimate) / self.stderr
-            distance = f"{deviation:.2f} standard errors, of {self.z:.2f} allowed"
+        found = deviation_text(self.theory, self.estimate, self.stderr, self.verdict)
+        shown = f"{found} standard errors, of ±{self.z:.2f} allowed" if self.stderr > 0 else found
         yield html.element("p", html.element("strong", f"{_MARKS[self.verdict]} {self.verdict}"))
         if self.reason:
             yield html.element("p", self.reason)
@@ -180,12 +178,37 @@ class Verdict(Presented):
             [
                 ("theory", f"{self.theory:.6g}"),
                 ("simulation", f"{self.estimate:.6g} ± {self.stderr:.2g}" if self.n else "none"),
-                ("distance", distance),
+                ("deviation", shown),
                 ("smallest error that matters", f"{self.effect:.3g}, seen with probability {self.power:.4f}"),
                 ("independent rows", self.n),
                 ("seed", self.seed),
             ]
         )
+
+
+def deviation(theory: float, estimate: float, stderr: float, verdict: str) -> float:
+    """Return by how many standard errors an estimate is above the theory.
+
+    Args:
+        theory: the number that was claimed.
+        estimate: mean of the simulation; NaN for none.
+        stderr: its standard error; 0 where every row gave the same, and the theory too, up to rounding, if that is
+            verified. The deviation is 0 then, else infinite.
+        verdict: "verified", "refuted" or "undecided".
+    """
+    if stderr != 0:
+        return (estimate - theory) / stderr
+    return 0.0 if verdict == "verified" else math.copysign(math.inf, estimate - theory)
+
+
+def deviation_text(theory: float, estimate: float, stderr: float, verdict: str) -> str:
+    """Return the same as text, such as "+1.50"; "exact" or "infinite" where the standard error is 0, "none" of none."""
+    found = deviation(theory, estimate, stderr, verdict)
+    if math.isnan(found):
+        return "none"
+    if math.isinf(found):
+        return "infinite"
+    return f"{found:+.2f}" if stderr > 0 else "exact"
 
 
 def allowed_deviation(family: int, level: float = FAMILY_LEVEL) -> float:

@@ -1,14 +1,19 @@
 """What every dynamic sampling operator shares: its matrix at an input, and the statistics of that matrix."""
 
+import inspect
 from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from warptheory import kernels, warping
-from warptheory.core.presented import Presented
+from warptheory.core import html
+from warptheory.core.definition import arguments
+from warptheory.core.presented import Presented, values_table
 from warptheory.warping import boundaries
 from warptheory.warping.arguments import check_kernel_fits
 
@@ -34,7 +39,28 @@ class OperatorStatistics(Presented):
     offset_deviation: float
 
 
-class SamplingOperator(nn.Module, ABC):
+class PresentedModule(nn.Module, Presented):
+    """A layer with a card for notebooks: what it does, its settings and its size. Its `repr` is torch's.
+
+    Each argument of its constructor is an attribute of that name, of the layer or of a layer that it holds.
+    """
+
+    def _subtitle(self) -> str:
+        return (inspect.getdoc(type(self)) or "").partition("\n")[0]
+
+    def _card(self) -> Iterable[object]:
+        yield values_table(self._settings(), arguments(type(self)))
+        yield html.properties([("parameters", f"{sum(each.numel() for each in self.parameters()):,}")])
+
+    def _settings(self) -> Iterator[tuple[str, Any]]:
+        """Yield names and values of the constructor's arguments."""
+        for name in inspect.signature(type(self)).parameters:
+            owner = next((each for each in (self, *self.children()) if hasattr(each, name)), None)
+            if owner is not None:
+                yield name, getattr(owner, name)
+
+
+class SamplingOperator(PresentedModule, ABC):
     """A layer that reads its input at positions which may depend on the input.
 
     A subclass supplies `offsets`; the layer, its matrix and its statistics follow.

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from jaxtyping import Float
 from scipy import stats
-from torch import Tensor, nn
+from torch import Tensor
 
 from warptheory import kernels, warping
 from warptheory.core.errors import ArgumentError
@@ -20,6 +20,7 @@ from warptheory.core.streams import Stream
 from warptheory.fields import CovarianceFunction, FieldSampler
 from warptheory.fields.covariance.squared_exponential import SquaredExponential
 from warptheory.fields.parameters import check_spread
+from warptheory.operators._operator import PresentedModule
 from warptheory.warping import boundaries
 from warptheory.warping.arguments import check_kernel_fits, check_values
 
@@ -47,7 +48,7 @@ class WarpStrength:
     fold_probability: float
 
 
-class RandomFieldWarp(nn.Module):
+class RandomFieldWarp(PresentedModule):
     """y(t) = x(t + ε(t)), ε drawn anew for each image: an independent Gaussian field of one covariance per axis.
 
     All channels of an image share its offsets. The n-th call of a seed draws the same noise, on every device and after
@@ -86,6 +87,7 @@ class RandomFieldWarp(nn.Module):
         check_kernel_fits(kernels.get(kernel), rule)
         self.spread = float(spread)
         self.correlation = _covariance(correlation, dim)
+        self.dim = self.correlation.dim
         self.kernel = kernels.resolve(kernel)
         self.boundary = rule
         self.seed = seed

@@ -70,8 +70,9 @@ class SelfWarp(SamplingOperator):
         gradient_scale: float = 1.0,
     ) -> None:
         super().__init__(kernel, boundary)
-        check_integer("channels", channels)
-        if check_integer("kernel_size", kernel_size) % 2 == 0:
+        self.channels = check_integer("channels", channels)
+        self.kernel_size = check_integer("kernel_size", kernel_size)
+        if self.kernel_size % 2 == 0:
             raise ArgumentError("kernel_size", expected="an odd number", received=kernel_size)
         self.groups = _group_count(groups, channels)
         self.head_gain = check_number("head_gain", head_gain, least=0)

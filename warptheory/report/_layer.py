@@ -66,7 +66,7 @@ def plot_layer(
     Raises:
         ArgumentError: more than one image, a model without sampling operations, a layer that does not move along two
             axes, a pixel outside the grid, or no such call or field.
-        UnknownNameError: no sampling operation ran in that layer.
+        UnknownNameError: no sampling operation ran in that layer; that of a model that samples itself is ''.
     """
     found = _find(stability.offset_fields(model, image, modules), layer, call)
     number = chosen_field(found, field)
@@ -83,7 +83,8 @@ def plot_layer(
             whole.set_title("what is sampled is not known")
             close.set_visible(False)
         factor = draw_offset_arrows(arrows, found.offsets[number])
-        arrows.set_title("offsets, to scale" if factor == 1 else f"offsets, {factor:g} times as long")
+        to_scale = "offsets, to scale" if factor == 1 else f"offsets, {factor:g} times as long"
+        arrows.set_title(to_scale if np.isfinite(found.offsets[number]).any() else "no offset is finite")
         draw_colour_wheel(wheel, draw_offset_colours(colours, found.offsets[number]))
         colours.set_title("offsets, direction and length")
         for axes in (arrows, colours):
@@ -94,14 +95,18 @@ def plot_layer(
 
 
 def typical_pixel(layer: LayerOffsets) -> tuple[int, ...]:
-    """Return an output pixel of the middle half of the grid whose offsets are nearest to the median length there."""
-    lengths = np.nan_to_num(np.linalg.norm(layer.offsets, axis=1).mean(0), nan=np.inf)
+    """Return an output pixel of the middle half of the grid whose offsets are nearest to the median length there.
+
+    Pixels with an offset that is not finite do not count; where all have one, the middle of the grid is returned.
+    """
+    lengths = np.linalg.norm(layer.offsets, axis=1).mean(0)
     middle = tuple(slice(n // 4, n // 4 + max(1, n // 2)) for n in lengths.shape)
-    distances = np.abs(lengths[middle] - np.median(lengths[middle]))
-    centre = [(n - 1) / 2 for n in distances.shape]
-    nearest = np.argwhere(distances <= np.nanmin(distances, initial=np.inf))
-    if not len(nearest):  # none is finite
+    finite = np.isfinite(lengths[middle])
+    if not finite.any():
         return tuple(n // 2 for n in lengths.shape)
+    distances = np.where(finite, np.abs(lengths[middle] - np.median(lengths[middle][finite])), np.inf)
+    centre = [(n - 1) / 2 for n in distances.shape]
+    nearest = np.argwhere(distances <= distances.min())
     chosen = nearest[np.argmin(np.square(nearest - centre).sum(1))]
     return tuple(int(index) + part.start for index, part in zip(chosen, middle, strict=True))
 
@@ -114,7 +119,7 @@ def _find(fields: Sequence[LayerOffsets], layer: str | None, call: int) -> Layer
         return fields[-1]
     of_layer = [each for each in fields if each.layer == layer]
     if not of_layer:
-        raise UnknownNameError("layer", layer, {each.layer for each in fields})
+        raise UnknownNameError("layer", layer, {each.layer or "'' (the model itself)" for each in fields})
     for each in of_layer:
         if each.call == call:
             return each

@@ -1,12 +1,12 @@
 """What symbols stand for: those that all results share, and those that a result says itself."""
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from types import MappingProxyType
 
 from warptheory.core.notation import latex_notation, text_notation
+from warptheory.core.symbol_meanings import explanation
 from warptheory.results._catalogue import get, labels
 
 # By the name in code, or as formulas write it; lengths are in pixels where the spacing h is no symbol.
@@ -30,7 +30,7 @@ COMMON: Mapping[str, str] = MappingProxyType(
         "delta": "δ(f) = Σₘ k′(f − m)², the same of the derivative in the offset; δ̄ is its mean over f",
         "a(Δ)": "the kernel's correlation with itself, ∫k(u) k(u + Δ) du",
         "f": "the fraction of a sampling position, what is left beyond the whole pixel, in [0, 1)",
-        "f_1": "the fraction along the first axis; f_2, f_3 along the others",
+        "f_1": "the fraction along one axis, the first for f_1, the second for f_2, the third for f_3",
         "P": "the probability of what is in brackets",
         "E": "expectation over everything that is random",
         "E_ε": "expectation over the offset ε alone",
@@ -98,12 +98,11 @@ def meaning_of(name: str, label: str) -> GlossaryEntry | None:
     """Return what a symbol stands for in a result, None for what the glossary does not tell.
 
     Args:
-        name: its name, such as "sigma"; "f_2" is explained with "f_1", that of the first axis.
+        name: its name, such as "sigma"; "f_2" is explained as "f_1" is, that of the first axis.
         label: label of the result.
     """
-    names = {name, re.sub(r"_[23]$", "_1", name)}
-    entries = [entry for entry in glossary() if entry.name in names and (not entry.labels or label in entry.labels)]
-    return entries[-1] if entries else None
+    own = {entry.name: entry for entry in glossary() if label in entry.labels}
+    return explanation(name, own, {entry.name: entry for entry in glossary() if not entry.labels})
 
 
 def _entry(name: str, meaning: str, said: tuple[str, ...]) -> GlossaryEntry:

@@ -100,7 +100,6 @@ DEFAULT_VALUES: Mapping[str, Range] = MappingProxyType(
         "step": Range(0.2, 0.1, 0.4),
         "omega": Range(0.9, 0.5, 1.6, kind="real"),
         "sigma_g": Range(0.8, 0.4, 1.6, "log"),
-        "C": whole(2, 1, 6),
         "f": Range(0.3, 0.05, 0.95, kind="fraction"),
         "f_1": Range(0.3, 0.05, 0.95, kind="fraction"),
         "f_2": Range(0.15, 0.05, 0.95, kind="fraction"),

@@ -253,10 +253,11 @@ class Result(Presented):
         chosen = self.get(quantity)
         setting = self.setting_of(quantity, **_choices(values))
         numbers, defaults = _numbers(values), self.standard(chosen, setting)
+        placed = PlacedQuantity(self.label, chosen, setting, chosen.experiment(setting), defaults, {})
         for name in numbers:
             if name not in defaults:
-                raise UnknownNameError("values", name, {*defaults, *CHOICES})
-        return PlacedQuantity(self.label, chosen, setting, chosen.experiment(setting), defaults, numbers)
+                raise UnknownNameError("values", name, {*placed.kinds, *CHOICES})
+        return replace(placed, given=numbers)
 
     def standard(self, quantity: Quantity, setting: Setting) -> Mapping[str, float]:
         """Return the standard values of a quantity in a setting, with their ranges."""

@@ -12,7 +12,7 @@ import pandas as pd
 
 from warptheory import montecarlo
 from warptheory.core.checks import as_float, check_integer, check_number
-from warptheory.core.errors import ArgumentError
+from warptheory.core.errors import ArgumentError, UnknownNameError
 from warptheory.core.text import shown
 from warptheory.kernels import NoClosedFormError
 from warptheory.montecarlo import Estimation, Experiment, Measurement, Outcome
@@ -240,7 +240,12 @@ def _points(
         for values in itertools.product(*swept.values())
     ]
     for point in points:
-        result.check_values(name, **dict(point.choices))
+        try:
+            result.check_values(name, **dict(point.choices))
+        except UnknownNameError as error:
+            if error.argument != "values":
+                raise
+            raise error.called("over" if error.name in swept else "given") from error
         _ = result.place(name, **dict(point.choices)).drawn
     return points
 

@@ -28,8 +28,9 @@ def command(
 
     With --json, an object: "version", and by kind, such as "results", "kernels", "boundary rules" and "symbols", a list
     of objects. Of a result: label, title, section, and quantities, each with its name and, where it has one, its label.
-    Of a symbol, which a sweep can run through: name, meaning, standard value, low and high end of its range, and
-    results that have their own. Of all others: name, title, and aliases by which it is found as well.
+    Of a symbol, which a sweep can run through: name, meaning, standard value, low and high end of its range, the result
+    that they are of where all have none in common, and results that have their own. Of all others: name, title, and
+    aliases by which it is found as well, each with its name and what it stands for.
     """
     from warptheory import __version__
     from warptheory.cli._tables import terminal_width
@@ -47,18 +48,20 @@ def _chosen(patterns: Sequence[str]) -> Mapping[str, Sequence[contents.Listed]]:
     """Return, by kind, what is meant by patterns; everything if there are none.
 
     Raises:
-        UnknownNameError: nothing is.
+        UnknownNameError: nothing is meant by one of them.
     """
     kinds = contents.kinds()
     whole = {kind for kind in kinds if not patterns or {kind, _one(kind)} & {*map(str.lower, patterns)}}
     words = [pattern for pattern in patterns if pattern.lower() not in {*whole, *map(_one, whole)}]
     found = {kind: find() if words or kind in whole else () for kind, find in kinds.items()}
     everything = [entry for entries in found.values() for entry in entries]
-    meant = {entry for word in words for entry in _meant(word, everything)}
-    chosen = {kind: [entry for entry in entries if kind in whole or entry in meant] for kind, entries in found.items()}
-    if not any(chosen.values()):
-        raise UnknownNameError("patterns", " ".join(patterns), kinds, map(_name, everything))
-    return chosen
+    meant = set[contents.Listed]()
+    for word in words:
+        of_word = _meant(word, everything)
+        if not of_word:
+            raise UnknownNameError("patterns", word, kinds, map(_name, everything))
+        meant |= of_word
+    return {kind: [entry for entry in entries if kind in whole or entry in meant] for kind, entries in found.items()}
 
 
 def _meant(pattern: str, entries: Sequence[contents.Listed]) -> set[contents.Listed]:
@@ -74,7 +77,9 @@ def _meant(pattern: str, entries: Sequence[contents.Listed]) -> set[contents.Lis
 
 def _names(entry: contents.Listed) -> list[str]:
     quantities = entry.quantities if isinstance(entry, contents.ListedResult) else ()
-    return [_name(entry), *getattr(entry, "aliases", ()), *(each.label for each in quantities if each.label)]
+    aliases = entry.aliases if isinstance(entry, contents.ListedEntry) else ()
+    also = (*(alias.name for alias in aliases), *(each.label for each in quantities if each.label))
+    return [_name(entry), *also]
 
 
 def _said(entry: contents.Listed) -> str:
@@ -120,7 +125,14 @@ def _sentences(entry: contents.Listed) -> list[str]:
         return [entry.title, "; ".join(names)]
     if isinstance(entry, contents.ListedSymbol):
         spread = f", from {entry.low:g} to {entry.high:g}" if entry.low < entry.high else ""
-        own = f"; otherwise in {', '.join(entry.results)}" if entry.results else ""
-        return [*filter(None, [entry.meaning]), f"{entry.standard:g}{spread}{own}"]
-    also = f" Also {', '.join(entry.aliases)}." if entry.aliases else ""
-    return [f"{entry.title}{also}"]
+        return [*filter(None, [entry.meaning]), f"{entry.standard:g}{spread}{_of_results(entry)}"]
+    also = ", ".join(alias.name + (f" ({alias.whole})" if alias.is_call else "") for alias in entry.aliases)
+    return [f"{entry.title}{also and f' Also {also}.'}"]
+
+
+def _of_results(symbol: contents.ListedSymbol) -> str:
+    """Return of which result the value of a symbol is, unless it is that of all, and which have their own."""
+    others = ", ".join(label for label in symbol.results if label != symbol.standard_in)
+    if not symbol.standard_in:
+        return others and f"; other values in {others}"
+    return f" in {symbol.standard_in}{others and f'; own values in {others}'}"

@@ -1,7 +1,8 @@
 """`warptheory sweep`: a quantity over a grid of values, theory and simulation side by side."""
 
 import math
-from typing import TYPE_CHECKING, Annotated
+from functools import partial
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -11,11 +12,14 @@ from warptheory.cli import _options as options
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from pandas import DataFrame
+
+    from warptheory.cli._tables import TableColumn
     from warptheory.results import Choice
 
 EXAMPLES = "Example:  warptheory sweep A4 --over s=0.1:1:10 --over kernel=linear,keys --rtol 1e-3 --out records"
 GOING_ON = "The same command goes on from there."
-CALLED = {"result": "label"}
+CALLED = {"result": "label", "values": "over"}
 _MOST_VALUES = 10**5
 _WORDS = {"kernel": names.kernel, "offsets": names.offsets, "inputs": names.inputs}
 
@@ -54,7 +58,7 @@ def command(
     from warptheory import results
     from warptheory.cli._console import claims_progress, print_json, print_replay
     from warptheory.core import records
-    from warptheory.core.text import one_line, printable
+    from warptheory.core.text import one_line
 
     if replay is not None:
         options.refuse_beside_replay(
@@ -88,15 +92,65 @@ def command(
     if as_json:
         print_json(table)
     else:
-        print(printable(table.drop(columns="reason").to_string(index=False)))
-        for row in table[table["reason"] != ""].to_dict(orient="records"):
-            print(one_line(f"not simulated: {row['reason']}"))
+        _print_text(table, [*swept, *fixed])
     if folder is not None:
         manifest = records.Manifest(records.command_line(), seed, device, {"rtol": rtol, "atol": atol, "plain": plain})
         records.write_table(folder / "sweep.parquet", table, manifest)
         typer.echo(one_line(f"written: {folder / 'sweep.parquet'}"), err=True)
     if not table["reached"].all():
         raise typer.Exit(1)
+
+
+def _print_text(table: "DataFrame", chosen: "Sequence[str]") -> None:
+    """Print a line for each point, and why those that were not simulated were not.
+
+    Args:
+        table: the points.
+        chosen: names of the parameters that were swept or given; there is always room for them.
+    """
+    from warptheory.cli._tables import lay_out, output_width
+    from warptheory.core.text import one_line, printable
+
+    width = output_width()
+    found = lay_out(_columns(table, chosen), width)
+    print(printable(found.text))
+    for row in table[table["reason"] != ""].to_dict(orient="records"):
+        print(one_line(f"not simulated: {row['reason']}"))
+    if found.left_out:
+        print(found.note(width))
+
+
+def _columns(table: "DataFrame", chosen: "Sequence[str]") -> "list[TableColumn]":
+    """Return what is told of every point; the widest terminals have room for all of it."""
+    from warptheory.cli._tables import TableColumn
+
+    rows = [{str(name): value for name, value in row.items()} for row in table.to_dict(orient="records")]
+    column = partial(TableColumn.of, rows)
+
+    def rank(name: str, otherwise: int) -> int:
+        return 0 if name in chosen else otherwise
+
+    def estimate(row: "Mapping[str, Any]") -> str:
+        return f"{row['estimate']:.6g} ± {row['stderr']:.1g}" if row["n"] else "none"
+
+    return [
+        column("label", "{result}", rank=5),
+        column("quantity", "{quantity}", wraps=True, rank=3),
+        column("kernel", "{kernel}", rank=rank("kernel", 1)),
+        column("d", "{dim}", rank=rank("dim", 2), is_number=True),
+        column("offsets", "{offsets}", rank=rank("offsets", 4), wraps=True),
+        column("input", "{inputs}", rank=rank("inputs", 6)),
+        *(column(name, f"{{{name}:.6g}}", is_number=True) for name in chosen if name not in {*_WORDS, "dim"}),
+        column("theory", lambda row: _number(row["theory"]), is_number=True),
+        column("estimate ± SE", estimate),
+        column("reached", lambda row: "yes" if row["reached"] else "no"),
+        column("rows", "{n}", rank=7, is_number=True),
+        column("seed", "{seed}", rank=8, is_number=True),
+    ]
+
+
+def _number(value: float) -> str:
+    return "none" if math.isnan(value) else f"{value:.6g}"
 
 
 def _parameters(option: str, texts: "Sequence[str]") -> "dict[str, list[Choice]]":

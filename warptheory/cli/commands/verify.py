@@ -1,15 +1,15 @@
 """`warptheory verify`: simulate what results claim, and judge it."""
 
-import sys
-from collections.abc import Callable
+from collections.abc import Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from warptheory.cli import _names as names
 from warptheory.cli import _options as options
-from warptheory.cli._tables import TableColumn, lay_out, terminal_width
-from warptheory.core.layout import DEFAULT_WIDTH, wrapped
+from warptheory.cli._tables import TableColumn, lay_out, output_width
+from warptheory.core.layout import wrapped
 from warptheory.core.text import one_line, printable
 
 if TYPE_CHECKING:
@@ -53,7 +53,9 @@ def command(
 ) -> None:
     """Verify results by simulation; exit code 0 only if every claim is verified, or every planted error refused.
 
-    With --out finished chunks are kept: after an interruption the same command goes on from there.
+    With --out finished chunks are kept: after an interruption the same command goes on from there. With --json each
+    claim has its deviation, (estimate - theory) in standard errors, and z, how many are allowed; an infinite one is
+    null.
     """
     from warptheory import results
     from warptheory.cli._console import claims_progress, print_json, print_replay
@@ -99,7 +101,7 @@ def command(
             on_progress=show,
         )
     if as_json:
-        print_json(table)
+        print_json(table if power else table.assign(deviation=_deviations(table)))
     else:
         (_print_power if power else _print_text)(table, seed)
     if path is not None:
@@ -131,7 +133,7 @@ def _print_power(table: "DataFrame", seed: int) -> None:
 
 def _print_text(table: "DataFrame", seed: int) -> None:
     """Print a line for each claim, why those that are undecided are, and what they are together."""
-    width = terminal_width() if sys.stdout.isatty() else None
+    width = output_width()
     found = lay_out(_columns(table), width)
     print(printable(found.text))
     for row in table[table["reason"] != ""].to_dict(orient="records"):
@@ -139,22 +141,18 @@ def _print_text(table: "DataFrame", seed: int) -> None:
     counts = ", ".join(f"{count} {verdict}" for verdict, count in table["verdict"].value_counts().items())
     relative = table["smallest_effect"]
     summary = (
-        f"{counts}; |z| up to {table['z'].max():.2f} is allowed for {len(table)} claims together; "
+        f"{counts}; {table['z'].max():.2f} standard errors are allowed for {len(table)} claims together; "
         f"smallest error that matters {relative.min():.2%} to {relative.max():.2%}; seed {seed}"
     )
     print("\n" + (summary if width is None else wrapped(summary, width)))
     if found.left_out:
-        print(wrapped(f"No room for: {', '.join(found.left_out)}; --json has everything.", width or DEFAULT_WIDTH))
+        print(found.note(width))
 
 
 def _columns(table: "DataFrame") -> list[TableColumn]:
     """Return what is told of every claim; the widest terminals have room for all of it."""
     rows = [{str(name): value for name, value in row.items()} for row in table.to_dict(orient="records")]
-
-    def column(heading: str, of: str | Callable[[dict[str, Any]], str], rank: int = 0, **look: bool) -> TableColumn:
-        make = of.format_map if isinstance(of, str) else of
-        return TableColumn(heading, [make(row) for row in rows], rank=rank, **look)
-
+    column = partial(TableColumn.of, rows)
     return [
         column("verdict", "{verdict}"),
         column("label", "{result}"),
@@ -166,7 +164,7 @@ def _columns(table: "DataFrame") -> list[TableColumn]:
         column("point", lambda row: f"random {row['point']}" if row["point"] else "standard", rank=4),
         column("theory", "{theory:.5g}", is_number=True),
         column("estimate ± SE", lambda row: f"{row['estimate']:.5g} ± {row['stderr']:.1g}" if row["n"] else "none"),
-        column(f"z (±{table['z'].max():.2f})", _deviation, is_number=True),
+        column(f"deviation (SE, ±{table['z'].max():.2f})", _deviation, is_number=True, wraps=True),
         column("power", "{power:.4f}", rank=8, is_number=True),
         column("rows", "{n}", rank=9, is_number=True),
         column("drawn", "{drawn}", rank=10),
@@ -174,10 +172,16 @@ def _columns(table: "DataFrame") -> list[TableColumn]:
     ]
 
 
-def _deviation(row: dict[str, Any]) -> str:
-    """Return by how many standard errors an estimate is above the theory; beside it stands how many are allowed."""
-    if row["n"] == 0:
-        return "none"
-    if row["stderr"] == 0:  # every row gave the same, up to rounding
-        return "exact" if row["verdict"] == "verified" else "infinite"
-    return f"{(row['estimate'] - row['theory']) / row['stderr']:+.2f}"
+def _deviation(row: Mapping[str, Any]) -> str:
+    """Return by how many standard errors an estimate is above the theory; the heading says how many are allowed."""
+    from warptheory.montecarlo import deviation_text
+
+    return deviation_text(row["theory"], row["estimate"], row["stderr"], row["verdict"])
+
+
+def _deviations(table: "DataFrame") -> list[float]:
+    """Return the same of each row as a number."""
+    from warptheory.montecarlo import deviation
+
+    columns = (table[name] for name in ("theory", "estimate", "stderr", "verdict"))
+    return list(map(deviation, *columns))

@@ -30,7 +30,7 @@ from warptheory.core.definition import definition
 from warptheory.core.errors import ArgumentError
 from warptheory.core.expressions import check_symbols, expression, number
 from warptheory.core.formulas import latex
-from warptheory.core.presented import LONGEST_LINE, Presented, brief, field_values, fields_table
+from warptheory.core.presented import LONGEST_LINE, Presented, brief, cell_of, field_values, fields_table
 from warptheory.core.text import shortened, shown
 from warptheory.fields.offset_mean import mean_over_offset
 from warptheory.fields.parameters import check_spread, symbols_in, with_numbers
@@ -415,12 +415,12 @@ _SHORTEST, _LONGEST, _NEGLIGIBLE = 1e-2, 64.0, 0.01  # of a plot: lags in pixels
 
 def _facts(covariance: CovarianceFunction) -> Iterable[tuple[str, object]]:
     """Yield what is known of a covariance that the parameters do not say."""
-    yield "variance C(0)", covariance.variance
+    yield "variance C(0)", cell_of(covariance.variance)
     try:
         moment = covariance.second_moment()
     except ArgumentError:  # a model that has no numbers for it
         return
-    yield "λ₂, variance of a slope (per pixel²)", "∞: too rough for slopes" if moment == sp.oo else brief(moment)
+    yield "λ₂, variance of a slope (per pixel²)", "∞: too rough for slopes" if moment == sp.oo else cell_of(moment)
 
 
 def _numbers(argument: str, values: Any) -> Float[ndarray, "..."]:

@@ -14,7 +14,7 @@ from warptheory.core.checks import check_integer, check_number
 from warptheory.core.errors import ArgumentError
 from warptheory.core.expressions import check_name, expression
 from warptheory.core.formulas import latex
-from warptheory.core.presented import Presented
+from warptheory.core.presented import Presented, cell_of
 
 ARGUMENT = sp.Symbol("t", real=True)
 
@@ -76,13 +76,15 @@ class Law(Presented):
         if self.density is not None:
             yield html.formula(f"p_Z(t) = {latex(self.density)}", "the density of Z")
         for value, probability in self.atoms:
-            yield html.formula(rf"P(Z = {latex(value)}) = {latex(probability)}")
-        yield html.formula(rf"E e^{{i t Z}} = {latex(self.canonical)}", "the characteristic function of Z")
+            yield html.formula(rf"\operatorname{{P}}(Z = {latex(value)}) = {latex(probability)}")
+        yield html.formula(
+            rf"\operatorname{{E}} e^{{i t Z}} = {latex(self.canonical)}", "the characteristic function of Z"
+        )
         named = (("location", self.location), ("scale", self.scale), ("mean", self.mean), ("variance", self.variance))
-        yield html.properties([*named, ("source", self.source)])
+        yield html.properties([*((name, cell_of(value)) for name, value in named), ("source", self.source)])
 
     def _repr_latex_(self) -> str:
-        return rf"$\displaystyle E e^{{i t X}} = {latex(self.characteristic_function(ARGUMENT))}$"
+        return rf"$\displaystyle \operatorname{{E}} e^{{i t X}} = {latex(self.characteristic_function(ARGUMENT))}$"
 
     @property
     def parts(self) -> tuple[tuple[sp.Expr, "Law"], ...]:

@@ -10,6 +10,7 @@ from markupsafe import Markup
 from warptheory import results
 from warptheory.core import records
 from warptheory.core.files import MARK
+from warptheory.montecarlo import deviation_text
 from warptheory.paper.analyses.symbols import explained, with_symbols
 from warptheory.paper.entries import Analysis, Cost, ReportPassage, RunSettings, Section
 from warptheory.report import Columns, fragment, html_table, table_rows
@@ -96,7 +97,9 @@ def _claims(verdicts: pd.DataFrame, symbols: list[dict[str, Any]]) -> Markup:
         "theory": "{theory:.5g}",
         "simulation": "{estimate:.5g}",
         "± SE": "{stderr:.1g}",
-        "z": lambda claim: f"{(claim['estimate'] - claim['theory']) / claim['stderr']:+.1f}" if claim["stderr"] else "",
+        "deviation (SE)": lambda claim: deviation_text(
+            claim["theory"], claim["estimate"], claim["stderr"], claim["verdict"]
+        ),
         "rows": "{n}",
         "power": "{power:.4f}",
     }

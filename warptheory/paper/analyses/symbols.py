@@ -11,6 +11,7 @@ from warptheory import results
 from warptheory.core import records
 from warptheory.core.files import MARK
 from warptheory.core.notation import text_notation
+from warptheory.core.symbol_meanings import explanation
 from warptheory.paper.entries import Analysis, Cost, ReportPassage, RunSettings, Section
 from warptheory.report import fragment
 from warptheory.symbolic import mathml
@@ -60,12 +61,11 @@ def explained(names: list[str], label: str, symbols: list[dict[str, Any]]) -> Ma
 
 def _link(name: str, label: str, symbols: list[dict[str, Any]]) -> Markup:
     """Return a symbol that leads to what it stands for in a result; what nobody explains is shown alone."""
-    names = {name, re.sub(r"_[23]$", "_1", name)}
-    meant = [each for each in symbols if each["name"] in names and (not each["labels"] or label in each["labels"])]
-    if not meant:
+    own = {each["name"]: each for each in symbols if label in each["labels"]}
+    meant = explanation(name, own, {each["name"]: each for each in symbols if not each["labels"]})
+    if meant is None:
         return Markup.escape(text_notation(name))
-    text = Markup('<a href="#{}" title="{}">{}</a>')
-    return text.format(address(meant[-1]), meant[-1]["meaning"], text_notation(name))
+    return Markup('<a href="#{}" title="{}">{}</a>').format(address(meant), meant["meaning"], text_notation(name))
 
 
 _GLOSSARY = """<p>As formulas on this page write them; in brackets the name by which numbers are given in code, where it

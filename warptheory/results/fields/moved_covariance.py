@@ -47,7 +47,7 @@ result = Result(
     },
     notation={
         "t": "the distance of two positions",
-        "t_1": "the distance of two positions along the first axis; t_2, t_3 along the others",
+        "t_1": "the distance of two positions along one axis, the first for t_1, the second for t_2, the third for t_3",
     },
 )
 

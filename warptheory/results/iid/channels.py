@@ -33,6 +33,7 @@ result = Result(
     source="arXiv 2511.20800, independent inputs; theory label A8",
     # That channels add is the same for every kernel; A7 has each kernel's own factor.
     kernels=("linear",),
+    values={"C": whole(2, 1, 6)},
     notation={
         "C": "the number of channels that share an offset",
         "G": "the number of groups of channels; each group has offsets of its own",

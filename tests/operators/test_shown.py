@@ -1,0 +1,62 @@
+"""Layers show themselves in a notebook: what they do, their settings with meanings, and their size."""
+
+import inspect
+
+import pytest
+from torch import nn
+
+from tests.cards import check_html, text_of
+from warptheory import operators
+
+_OFFERED = {name: getattr(operators, name) for name in operators.__all__}
+LAYERS = [name for name, kind in _OFFERED.items() if issubclass(kind, nn.Module) and not inspect.isabstract(kind)]
+
+
+def made(name):
+    """Return a layer with two for every argument that it needs."""
+    kind = getattr(operators, name)
+    needed = [each for each in inspect.signature(kind).parameters.values() if each.default is each.empty]
+    return kind(*(2 for _ in needed))
+
+
+@pytest.mark.parametrize("name", LAYERS)
+def test_a_layer_shows_every_setting(name):
+    """With its value and what it means."""
+    layer = made(name)
+    card = check_html(layer._repr_html_())
+    kind = getattr(operators, name)
+    assert card.find(".//strong").text == name
+    assert kind.__doc__.splitlines()[0] in text_of(card)
+    rows = {row[0].text: row for row in card.iter("tr") if len(row.findall("td")) == 3}
+    assert list(rows) == list(inspect.signature(kind).parameters)
+    assert all(row[2].text for row in rows.values())
+    size = sum(each.numel() for each in layer.parameters())
+    assert f"parameters {size}" in " ".join(text_of(card).split())
+
+
+@pytest.mark.parametrize("name", LAYERS)
+def test_its_line_is_that_of_torch(name):
+    layer = made(name)
+    assert repr(layer) == nn.Module.__repr__(layer)
+
+
+def test_settings_are_those_that_were_given():
+    card = check_html(operators.SelfWarp2d(6, "channels", 5, 0.5, "keys", smoothing=1.5)._repr_html_())
+    values = {row[0].text: row[1].text for row in card.iter("tr") if len(row.findall("td")) == 3}
+    assert values["channels"] == "6"
+    assert values["groups"] == "6"
+    assert values["kernel_size"] == "5"
+    assert values["scale"] == "0.5"
+    assert values["kernel"] == "'keys'"
+    assert values["smoothing"] == "1.5"
+    assert values["lipschitz"] == "None"
+
+
+def test_a_layer_of_ones_own_shows_itself():
+    """Also where it says nothing of its arguments."""
+
+    class Shifted(operators.SelfWarp1d):
+        def __init__(self, size):
+            super().__init__(size)
+
+    assert "Self-warp of signals" in text_of(check_html(Shifted(2)._repr_html_()))
