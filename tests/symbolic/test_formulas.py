@@ -4,7 +4,7 @@ from xml.etree import ElementTree
 
 import pytest
 import sympy as sp
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from warptheory import kernels
@@ -46,6 +46,7 @@ def test_text_becomes_latex(text):
 
 
 @given(st.text(alphabet="EPVarx yκ̂ŷ²ᵀ₁_^()[]{}|‖→∞−Σ∂′°,.&%#$~é'<>\\0", max_size=24))
+@example("^{}")
 def test_any_name_is_shown(text):
     """A user's names hold anything: what is no formula is shown as it is, and as text."""
     for written in (text, latex_notation(text), latex(sp.Symbol(text))):

@@ -100,7 +100,8 @@ def _next(text: str, place: int) -> tuple[str, int]:
         return _index(text, place)
     power = _POWER.match(text, place)
     if power is not None:
-        return f"^{{{_written(power[1] or power[2])}}}", power.end()
+        raised = power[1] if power[2] is None else power[2]
+        return f"^{{{_written(raised)}}}", power.end()
     if character == ",":
         return r",\; ", place + 1 + (text[place + 1 : place + 2] == " ")
     return _symbol(character), place + 1
