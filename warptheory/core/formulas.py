@@ -16,7 +16,7 @@ from warptheory.core.notation import latex_notation
 class _FormulaPrinter(LatexPrinter):  # type: ignore[misc]  # sympy has no types
     """SymPy's printer, with names as the theory writes them: E and P upright, ρ_keys, k̂, (x∘φ)[n]."""
 
-    def _hprint_Function(self, name: str) -> str:  # noqa: N802 -- sympy's name
+    def _hprint_Function(self, name: str) -> str:
         base, _, index = name.partition("_")
         if index.startswith("{") and "\\" not in base:  # an index in LaTeX
             return f"{latex_notation(base)}_{index}"
@@ -30,19 +30,19 @@ class _FormulaPrinter(LatexPrinter):  # type: ignore[misc]  # sympy has no types
             return latex_notation(name)
         return str(super()._hprint_Function(name))
 
-    def _print_Symbol(self, symbol: sp.Symbol, style: str = "plain") -> str:  # noqa: N802 -- sympy's name
+    def _print_Symbol(self, symbol: sp.Symbol, style: str = "plain") -> str:
         name = symbol.name
         if name.isascii() and name.replace("_", "").isalnum() and not _is_long_word(name):
             return str(super()._print_Symbol(symbol, style=style))
         return name if name.startswith("{") else latex_notation(name)
 
-    def _print_Indexed(self, value: sp.Indexed) -> str:  # noqa: N802 -- sympy's name
+    def _print_Indexed(self, value: sp.Indexed) -> str:
         base = self._print(value.base)
         if not base.endswith("}") or "_{" not in base:
             return str(super()._print_Indexed(value))
         return f"{base}[{','.join(map(self._print, value.indices))}]"  # a second index would read as one of the first
 
-    def _print_IndexedBase(self, base: sp.IndexedBase) -> str:  # noqa: N802 -- sympy's name
+    def _print_IndexedBase(self, base: sp.IndexedBase) -> str:
         shown = self._print(base.label)
         return rf"\left({shown}\right)" if r"\circ " in shown else str(shown)
 

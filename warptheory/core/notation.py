@@ -40,7 +40,7 @@ _SYMBOLS = {
 }
 _BIG = {"Σ": r"\sum", "∏": r"\prod", "⊕": r"\bigoplus"}
 _CAPITALS = frozenset({"Gamma", "Delta", "Theta", "Lambda", "Xi", "Pi", "Sigma", "Upsilon", "Phi", "Psi", "Omega"})
-_GREEK = frozenset(greeks) - {"omicron", "lamda"} | {"lambda"} | _CAPITALS  # the letters that LaTeX has commands for
+_LETTERS = frozenset(greeks) - {"omicron", "lamda"} | {"lambda", "ell"} | _CAPITALS  # those that LaTeX has commands for
 _ACCENTS = {"\u0302": r"\hat", "\u0304": r"\bar", "\u0305": r"\bar", "\u0303": r"\tilde"}
 _WORD = re.compile(r"[A-Za-zÀ-ÿ]+'*")
 _WORDS = re.compile(r"(?:(?!Var |Cov )(?:[A-Za-zÀ-ÿ][a-zà-ÿ][a-zà-ÿ'’-]*|a(?= [a-z]{2}))(?: |$|(?=[,.;:)])))+")
@@ -126,7 +126,7 @@ def _letters(text: str, place: int) -> tuple[str, int]:
         return _numbered(name, text, place + len(name))
     if name in _OPERATORS:
         return rf"\{name} ", place + len(name)
-    if name in _GREEK or name == "ell":
+    if name in _LETTERS:
         return _numbered(rf"\{name}", text, place + len(name))
     if words is not None and len(words.group().strip()) > 1 and not _is_differential(words.group().strip()):
         return _text(words.group(), text[:place]), words.end()
@@ -170,7 +170,7 @@ def _shift_of(character: str) -> str:
 def _shifted(text: str, place: int, shift: str) -> tuple[str, int]:
     """Return a run of raised or lowered characters as an exponent or an index."""
     end = place
-    while end < len(text) and (_shift_of(text[end]) == shift or (shift == "super" and text[end] == "ᐟ")):
+    while end < len(text) and _shift_of(text[end]) == shift:
         end += 1
     inner = "".join(unicodedata.normalize("NFKC", each) for each in text[place:end])
     mark = "^" if shift == "super" else "_"
@@ -187,7 +187,7 @@ def _index(text: str, place: int) -> tuple[str, int]:
     if found is None:  # an underscore that ends the text
         return r"\_", place + 1
     inner = next(group for group in found.groups() if group is not None)
-    if re.fullmatch(r"[A-Za-z]{2,}\d*(\(.*\))?", inner) and inner not in _GREEK | {"ell"}:
+    if re.fullmatch(r"[A-Za-z]{2,}\d*(\(.*\))?", inner) and inner not in _LETTERS:
         return rf"_{{\text{{{inner}}}}}", found.end()
     return f"_{{{_written(inner).strip()}}}", found.end()
 
@@ -201,4 +201,4 @@ def _greek(character: str) -> str:
         return ""
     letter = {"LAMDA": "lambda"}.get(found[2], found[2].lower())
     command = letter if found[1] == "SMALL" else letter.capitalize()
-    return rf"\{command} " if command in _GREEK else character
+    return rf"\{command} " if command in _LETTERS else character

@@ -1,6 +1,7 @@
 """Expansions in a small parameter: the leading term of a statistic, such as a discretization error as h → 0."""
 
 import itertools
+from abc import abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -28,6 +29,18 @@ class LeadingTerm(Rederived):
     Attributes:
         statistic: the statistic at a finite value.
     """
+
+    @property
+    @abstractmethod
+    def vanishing(self) -> sp.Symbol:
+        """The parameter that goes to zero."""
+
+    def __str__(self) -> str:
+        return f"leading term ({self.vanishing} → 0) of {self.statistic}"
+
+    def latex(self) -> str:
+        """Return it in LaTeX."""
+        return latex_notation(f"leading term ({self.vanishing} → 0) of ") + r"\ " + self.statistic.latex()
 
 
 @dataclass(frozen=True)
@@ -113,12 +126,10 @@ class SmallSpacing(LeadingTerm):
         term = sp.powsimp(sp.simplify(_first(summed, self.spacing)))
         yield Step("Expand in the spacing", "the first power of h with a coefficient other than zero", term)
 
-    def __str__(self) -> str:
-        return f"leading term ({self.spacing} → 0) of {self.statistic}"
-
-    def latex(self) -> str:
-        """Return it in LaTeX."""
-        return latex_notation(f"leading term ({self.spacing} → 0) of ") + r"\ " + self.statistic.latex()
+    @property
+    def vanishing(self) -> sp.Symbol:
+        """The parameter that goes to zero."""
+        return self.spacing
 
 
 @dataclass(frozen=True)
@@ -180,12 +191,10 @@ class SmallOffsets(LeadingTerm):
                 return total
         raise NotReducible(expression, f"its expansion in {self.spread} has no term up to the power {_HIGHEST}")
 
-    def __str__(self) -> str:
-        return f"leading term ({self.spread} → 0) of {self.statistic}"
-
-    def latex(self) -> str:
-        """Return it in LaTeX."""
-        return latex_notation(f"leading term ({self.spread} → 0) of ") + r"\ " + self.statistic.latex()
+    @property
+    def vanishing(self) -> sp.Symbol:
+        """The parameter that goes to zero."""
+        return self.spread
 
 
 _EXPONENTIAL = "exp(−v|ω|²/2) = Σ (−v|ω|²/2)ⁿ/n!, and (2π)⁻ᵈ ∫ S ω^2α cos(ω·Δ) dω = (−1)^|α| ∂^2α C(Δ)"

@@ -99,16 +99,16 @@ def formula_text(expression: sp.Expr) -> FormulaText:
 class _NamingPrinter(PrettyPrinter):  # type: ignore[misc]  # sympy has no types
     """SymPy's printer in two dimensions, with symbols as the glossary writes them."""
 
-    def _print_Symbol(self, expr: sp.Symbol, bold_name: bool = False) -> prettyForm:  # noqa: N802
+    def _print_Symbol(self, expr: sp.Symbol, bold_name: bool = False) -> prettyForm:
         return prettyForm(text_notation(expr.name))
 
-    def _print_Function(self, expr: Any, *arguments: Any, **options: Any) -> prettyForm:  # noqa: N802
+    def _print_Function(self, expr: Any, *arguments: Any, **options: Any) -> prettyForm:
         if expr.func.__name__ in _OF_AN_ORDER:  # K_ν(z) for besselk(ν, z)
             order, argument = expr.args
             return self._print(sp.Function(f"{_FUNCTIONS[expr.func.__name__]}_{order}")(argument))
         return super()._print_Function(expr, *arguments, **options)
 
-    def _print_Indexed(self, expr: sp.Indexed) -> prettyForm:  # noqa: N802
+    def _print_Indexed(self, expr: sp.Indexed) -> prettyForm:
         return prettyForm(*self._print(expr.base.label).right(self._print_seq(expr.indices, "[", "]", ",")))
 
 
@@ -120,25 +120,25 @@ def linear(expression: sp.Expr) -> str:
 class _LinearPrinter(StrPrinter):  # type: ignore[misc]  # sympy has no types
     """SymPy's printer of text, with the names and signs of mathematics."""
 
-    def _print_Symbol(self, expr: sp.Symbol) -> str:  # noqa: N802
+    def _print_Symbol(self, expr: sp.Symbol) -> str:
         return text_notation(expr.name)
 
-    def _print_Dummy(self, expr: sp.Dummy) -> str:  # noqa: N802
+    def _print_Dummy(self, expr: sp.Dummy) -> str:
         return self._print_Symbol(expr)
 
-    def _print_Pi(self, expr: sp.Expr) -> str:  # noqa: N802
+    def _print_Pi(self, expr: sp.Expr) -> str:
         return "π"
 
-    def _print_Infinity(self, expr: sp.Expr) -> str:  # noqa: N802
+    def _print_Infinity(self, expr: sp.Expr) -> str:
         return "∞"
 
-    def _print_NegativeInfinity(self, expr: sp.Expr) -> str:  # noqa: N802
+    def _print_NegativeInfinity(self, expr: sp.Expr) -> str:
         return "-∞"
 
-    def _print_Abs(self, expr: Any) -> str:  # noqa: N802
+    def _print_Abs(self, expr: Any) -> str:
         return f"|{self._print(expr.args[0])}|"
 
-    def _print_Function(self, expr: Any) -> str:  # noqa: N802
+    def _print_Function(self, expr: Any) -> str:
         name = expr.func.__name__
         written = text_notation(name) if isinstance(expr, AppliedUndef) else _FUNCTIONS.get(name, name)
         if name in _OF_AN_ORDER:
@@ -146,32 +146,32 @@ class _LinearPrinter(StrPrinter):  # type: ignore[misc]  # sympy has no types
             return f"{written}_{order}({self._print(expr.args[1])})"
         return f"{written}({self.stringify(expr.args, ', ')})"
 
-    def _print_Exp1(self, expr: Any) -> str:  # noqa: N802
+    def _print_Exp1(self, expr: Any) -> str:
         return "e"
 
-    def _print_EulerGamma(self, expr: Any) -> str:  # noqa: N802
+    def _print_EulerGamma(self, expr: Any) -> str:
         return "γ"
 
     def _print_factorial(self, expr: Any) -> str:
         return f"{self.parenthesize(expr.args[0], PRECEDENCE['Atom'], strict=True)}!"
 
-    def _print_Relational(self, expr: Any) -> str:  # noqa: N802
+    def _print_Relational(self, expr: Any) -> str:
         return f"{self._print(expr.lhs)} {_RELATIONS.get(expr.rel_op, expr.rel_op)} {self._print(expr.rhs)}"
 
-    def _print_Pow(self, expr: Any, rational: bool = False) -> str:  # noqa: N802
+    def _print_Pow(self, expr: Any, rational: bool = False) -> str:
         if abs(expr.exp) == sp.Rational(1, 2):
             base = self._print(expr.base)
             root = f"√{base}" if base.isalnum() else f"√({base})"
             return root if expr.exp > 0 else f"1/{root}"
         return str(super()._print_Pow(expr, rational))
 
-    def _print_Sum(self, expr: Any) -> str:  # noqa: N802
+    def _print_Sum(self, expr: Any) -> str:
         return self._with_limits("Σ", expr, "=")
 
-    def _print_Product(self, expr: Any) -> str:  # noqa: N802
+    def _print_Product(self, expr: Any) -> str:
         return self._with_limits("Π", expr, "=")
 
-    def _print_Integral(self, expr: Any) -> str:  # noqa: N802
+    def _print_Integral(self, expr: Any) -> str:
         return self._with_limits("∫", expr, "=")
 
     def _with_limits(self, sign: str, expr: Any, equals: str) -> str:
@@ -183,7 +183,7 @@ class _LinearPrinter(StrPrinter):  # type: ignore[misc]  # sympy has no types
         variable, *bounds = map(self._print, limit)
         return f"{variable} {equals} {' … '.join(bounds)}".replace(" ", NO_BREAK) if bounds else variable
 
-    def _print_Piecewise(self, expr: Any) -> str:  # noqa: N802
+    def _print_Piecewise(self, expr: Any) -> str:
         cases = [(self._print(value), condition) for value, condition in expr.args]
         texts = [
             value if condition == sp.true else f"{value} if {self._print(condition)}" for value, condition in cases

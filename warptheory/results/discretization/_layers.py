@@ -42,6 +42,10 @@ VALUES: Mapping[str, float] = {
     "ell": Range(4.0, 2.5, 6.0),
     "ell_epsilon": Range(3.0, 2.0, 5.0),
 }
+NOTATION: Mapping[str, str] = {
+    "ell": "the length of the input's covariance, in pixels",
+    "ell_epsilon": "the length of the offsets' covariance, in pixels",
+}
 LENGTH = sp.Symbol("ell", positive=True)  # of the input's correlation, in pixels
 OFFSET_LENGTH = sp.Symbol("ell_epsilon", positive=True)  # of the offsets'
 Lag = tuple[int, ...]

@@ -10,7 +10,6 @@ from functools import cache
 import mpmath
 import sympy as sp
 
-from warptheory.core.notation import latex_notation
 from warptheory.fields import Matern
 from warptheory.results._setting import Setting
 from warptheory.results.discretization._errors import error
@@ -104,12 +103,10 @@ class RoughLeading(LeadingTerm):
         finite = self.statistic.derive().steps
         return self.derivation((*finite, Step("Expand in the spacing", _SERIES, rough_error(self.kernel))))
 
-    def __str__(self) -> str:
-        return f"leading term ({SPACING} → 0) of {self.statistic}"
-
-    def latex(self) -> str:
-        """Return it in LaTeX."""
-        return latex_notation(f"leading term ({SPACING} → 0) of ") + r"\ " + self.statistic.latex()
+    @property
+    def vanishing(self) -> sp.Symbol:
+        """The parameter that goes to zero."""
+        return SPACING
 
 
 _SERIES = (

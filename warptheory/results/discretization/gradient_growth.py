@@ -16,6 +16,7 @@ from warptheory.results.discretization._definition import change_of_covariance
 from warptheory.results.discretization._layers import (
     CONDITIONED,
     MOMENTS,
+    NOTATION,
     VALUES,
     WALKERS,
     LayersExperiment,
@@ -47,10 +48,7 @@ result = Result(
     source="arXiv 2511.20800, discretization; theory label D6, here D9",
     kernels=("linear", "keys"),
     values=VALUES,
-    notation={
-        "ell": "the length of the input's covariance, in pixels",
-        "ell_epsilon": "the length of the offsets' covariance, in pixels",
-    },
+    notation=NOTATION,
 )
 
 GROWTH = "growth of the gradient variance in a layer"

@@ -12,6 +12,7 @@ from warptheory.results._result import Result
 from warptheory.results.discretization._layers import (
     CONDITIONED,
     MOMENTS,
+    NOTATION,
     VALUES,
     WALKERS,
     LayersExperiment,
@@ -35,10 +36,7 @@ result = Result(
     source="arXiv 2511.20800, discretization; theory label D6, here D8",
     kernels=("linear", "keys"),
     values=VALUES,
-    notation={
-        "ell": "the length of the input's covariance, in pixels",
-        "ell_epsilon": "the length of the offsets' covariance, in pixels",
-    },
+    notation=NOTATION,
 )
 
 
