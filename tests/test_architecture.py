@@ -23,6 +23,7 @@ FLOORS = [
     {"kernels"},
     {"fields"},
     {"warping", "symbolic"},
+    {"patterns"},
     {"operators", "montecarlo"},
     {"results"},
     {"networks"},

@@ -148,12 +148,12 @@ def test_a_new_file_is_a_new_rule(shelf, monkeypatch):
 FLIP = '''
 """Flip."""
 
-from warptheory.operators._operator import SamplingOperator
+from warptheory.operators._operator import WarpOperator
 
 __all__ = ["Flip1d"]
 
 
-class Flip1d(SamplingOperator):
+class Flip1d(WarpOperator):
     def offsets(self, x):
         places = x.new_tensor(range(x.shape[2]))
         return (places.flip(0) - places).expand(len(x), 1, 1, -1)

@@ -8,15 +8,17 @@ from torch import nn
 from tests.cards import check_html, text_of
 from warptheory import operators
 
-_OFFERED = {name: getattr(operators, name) for name in operators.__all__}
-LAYERS = [name for name, kind in _OFFERED.items() if issubclass(kind, nn.Module) and not inspect.isabstract(kind)]
+EXAMPLES = {
+    type(layer).__name__: layer
+    for name in operators.names()
+    for layer in (example.build() for example in operators.get(name).examples.values())
+}
+LAYERS = [*sorted(EXAMPLES), "RandomFieldWarp"]
 
 
 def made(name):
-    """Return a layer with two for every argument that it needs."""
-    kind = getattr(operators, name)
-    needed = [each for each in inspect.signature(kind).parameters.values() if each.default is each.empty]
-    return kind(*(2 for _ in needed))
+    """Return a layer: an example of its operator's."""
+    return EXAMPLES.get(name) or operators.RandomFieldWarp()
 
 
 @pytest.mark.parametrize("name", LAYERS)

@@ -1,7 +1,8 @@
-"""Dynamic sampling operators as torch layers, one file each; each knows its matrix and statistics.
+"""Dynamic sampling operators as torch layers and functions, one file each; each knows its pattern.
 
-An operator's file lists in `__all__` what this package offers of it; it is imported when a name of its is first asked
-for. Random-field warps are a layer without a matrix: their offsets are drawn anew at every call.
+A layer's pattern at its inputs says where it samples, with which weights, and how it mixes (`patterns`); its matrix and
+statistics follow. An operator's file lists in `__all__` what this package offers of it; it is imported when a name of
+its is first asked for. `get` returns what the file says of the operator: formula, source, examples, defects of others.
 """
 
 import importlib
@@ -9,9 +10,29 @@ from typing import Any
 
 from warptheory.core.catalogue import exported_names
 from warptheory.core.listing import public_names
-from warptheory.operators._operator import OperatorStatistics, SamplingOperator
+from warptheory.operators._entry import (
+    Counterpart,
+    Defect,
+    OperatorEntry,
+    OperatorExample,
+    get,
+    names,
+)
+from warptheory.operators._operator import SamplingOperator, WarpOperator
+from warptheory.patterns import OperatorStatistics
 
-__all__ = ["OperatorStatistics", "SamplingOperator", *exported_names(__name__)]
+__all__ = [
+    "Counterpart",
+    "Defect",
+    "OperatorEntry",
+    "OperatorExample",
+    "OperatorStatistics",
+    "SamplingOperator",
+    "WarpOperator",
+    "get",
+    "names",
+    *exported_names(__name__),
+]
 __dir__ = public_names(__name__)
 
 

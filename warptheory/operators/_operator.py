@@ -1,9 +1,8 @@
-"""What every dynamic sampling operator shares: its matrix at an input, and the statistics of that matrix."""
+"""What every dynamic sampling operator shares: its pattern at its inputs, and what follows from that."""
 
 import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -14,29 +13,10 @@ from warptheory import kernels, warping
 from warptheory.core import html
 from warptheory.core.definition import arguments
 from warptheory.core.presented import Presented, values_table
+from warptheory.kernels import Kernel
+from warptheory.patterns import Lattice, OperatorStatistics, Pattern, SamplingPattern
 from warptheory.warping import boundaries
 from warptheory.warping.arguments import check_kernel_fits
-
-
-@dataclass(frozen=True)
-class OperatorStatistics(Presented):
-    """Statistics of the linear map y = A(x)x that an operator is at one input, averaged over the batch.
-
-    Attributes:
-        forward_gain: mean row energy Σₘ A[n,m]²: the factor on the variance of white input.
-        largest_row_sum: largest Σₘ A[n,m], the forward response to a constant.
-        largest_column_sum: largest Σₙ A[n,m], the backward response to a constant; ‖A‖₁ where A ≥ 0.
-        dead_share: share of inputs that no output reads, so that they receive no gradient.
-        offset_mean: mean of the offsets, in pixels.
-        offset_deviation: standard deviation of the offsets, in pixels.
-    """
-
-    forward_gain: float
-    largest_row_sum: float
-    largest_column_sum: float
-    dead_share: float
-    offset_mean: float
-    offset_deviation: float
 
 
 class PresentedModule(nn.Module, Presented):
@@ -57,13 +37,53 @@ class PresentedModule(nn.Module, Presented):
         for name in inspect.signature(type(self)).parameters:
             owner = next((each for each in (self, *self.children()) if hasattr(each, name)), None)
             if owner is not None:
-                yield name, getattr(owner, name)
+                value = getattr(owner, name)
+                # A parameter of the name of the option that asked for it, such as a bias.
+                yield name, True if isinstance(value, Tensor) else value
 
 
 class SamplingOperator(PresentedModule, ABC):
-    """A layer that reads its input at positions which may depend on the input.
+    """A layer that is linear in what it samples, once its positions and weights are known: y = A(x) x.
 
-    A subclass supplies `offsets`; the layer, its matrix and its statistics follow.
+    A subclass supplies its `pattern`; the layer, its matrix and its statistics follow. What it computes before and
+    after it samples is in `image` and `finish`: it returns finish(pattern(…).apply(image(…))). All take what `forward`
+    takes. A subclass may compute the same in another way, by a `forward` of its own.
+    """
+
+    @abstractmethod
+    def pattern(self, *inputs: Any) -> Pattern:
+        """Return where the layer samples at its inputs, with which weights, and how it mixes."""
+
+    def image(self, *inputs: Any) -> Tensor:
+        """Return what is sampled, shape (B, C, *S): the first input."""
+        image: Tensor = inputs[0]
+        return image
+
+    def finish(self, y: Float[Tensor, "B D *T"]) -> Tensor:
+        """Return the outcome, given what was sampled, shape (B, D, *T): the same."""
+        return y
+
+    def forward(self, *inputs: Any) -> Tensor:
+        """Return the outcome at the inputs, the first of which is usually an image (B, C, *S)."""
+        return self.finish(self.pattern(*inputs).apply(self.image(*inputs)))
+
+    def operator_matrix(self, *inputs: Any) -> Float[Tensor, "B DN CM"]:
+        """Return the linear map at the inputs as a sparse tensor (B, D·N, C·M), positions and weights held fixed.
+
+        It is that from `image` (B, C, *S) to what `finish` gets (B, D, *T), M = ∏S and N = ∏T pixels in C order.
+        """
+        return self.pattern(*inputs).matrix()
+
+    @torch.no_grad()
+    def statistics(self, *inputs: Any) -> OperatorStatistics:
+        """Return the statistics of that map at the inputs."""
+        return self.pattern(*inputs).statistics()
+
+
+class WarpOperator(SamplingOperator):
+    """A layer that reads its input at positions which may depend on the input, one for each output pixel.
+
+    A subclass supplies `offsets`.
 
     Args:
         kernel: name of the interpolation kernel.
@@ -74,39 +94,32 @@ class SamplingOperator(PresentedModule, ABC):
         ArgumentError: a kernel and a boundary rule that do not go together.
     """
 
-    def __init__(self, kernel: str = "linear", boundary: str = "border") -> None:
+    def __init__(self, kernel: str | Kernel = "linear", boundary: str = "border") -> None:
         super().__init__()
-        rule = boundaries.get(boundary).name
-        check_kernel_fits(kernels.get(kernel), rule)
-        self.kernel = kernels.resolve(kernel)
-        self.boundary = rule
+        self.kernel, self.boundary = checked_reading(kernel, boundary)
 
     @abstractmethod
     def offsets(self, x: Float[Tensor, "B C *S"]) -> Float[Tensor, "B G d *T"]:
         """Return the offsets at an input (B, C, *S), in pixels, shape (B, G, d, *T)."""
 
+    def pattern(self, x: Float[Tensor, "B C *S"]) -> SamplingPattern:
+        """Return the pattern at an input (B, C, *S): one sample for each pixel and channel."""
+        offsets, size = self.offsets(x), tuple(x.shape[2:])
+        lattice = Lattice.unit(len(size))
+        return SamplingPattern(size, x.shape[1], offsets, lattice, kernel=self.kernel, boundary=self.boundary)
+
     def forward(self, x: Float[Tensor, "B C *S"]) -> Float[Tensor, "B C *T"]:
         """Return the warped input: (B, C, *S) → (B, C, *T)."""
         return warping.warp(x, self.offsets(x), self.kernel, self.boundary)
 
-    def operator_matrix(self, x: Float[Tensor, "B C *S"]) -> Float[Tensor, "B G N M"]:
-        """Return the linear map at an input (B, C, *S) as a sparse tensor (B, G, N, M), offsets held fixed."""
-        return warping.warp_matrix(self.offsets(x), tuple(x.shape[2:]), self.kernel, self.boundary)
 
-    @torch.no_grad()
-    def statistics(self, x: Float[Tensor, "B C *S"]) -> OperatorStatistics:
-        """Return the statistics of the operator at an input (B, C, *S)."""
-        offsets, matrix = self.offsets(x), self.operator_matrix(x)
-        row_sums = matrix.sum(3).to_dense()
-        column_sums = matrix.sum(2).to_dense()
-        touched = torch.zeros_like(column_sums)
-        batch, group, _, column = matrix.indices()[:, matrix.values() != 0]
-        touched[batch, group, column] = 1
-        return OperatorStatistics(
-            forward_gain=float(matrix.values().square().sum() / row_sums.numel()),
-            largest_row_sum=float(row_sums.max()),
-            largest_column_sum=float(column_sums.max()),
-            dead_share=float(1 - touched.mean()),
-            offset_mean=float(offsets.mean()),
-            offset_deviation=float(offsets.std(correction=0)),
-        )
+def checked_reading(kernel: str | Kernel, boundary: str) -> tuple[Any, str]:
+    """Return a kernel and the name of a boundary rule for a layer to keep, checked; aliases are resolved.
+
+    Raises:
+        UnknownNameError: no such kernel or boundary rule.
+        ArgumentError: a kernel and a boundary rule that do not go together.
+    """
+    rule = boundaries.get(boundary).name
+    check_kernel_fits(kernels.get(kernel), rule)
+    return kernels.resolve(kernel) if isinstance(kernel, str) else kernel, rule

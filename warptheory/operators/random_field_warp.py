@@ -20,6 +20,7 @@ from warptheory.core.streams import Stream
 from warptheory.fields import CovarianceFunction, FieldSampler
 from warptheory.fields.covariance.squared_exponential import SquaredExponential
 from warptheory.fields.parameters import check_spread
+from warptheory.operators._entry import OperatorEntry
 from warptheory.operators._operator import PresentedModule
 from warptheory.warping import boundaries
 from warptheory.warping.arguments import check_kernel_fits, check_values
@@ -210,3 +211,12 @@ def _length(correlation: float) -> float:
     if not isinstance(correlation, int | float) or not 0 < correlation < math.inf:
         raise ArgumentError("correlation", expected="a length > 0 in pixels, or a covariance", received=correlation)
     return correlation
+
+
+operator = OperatorEntry(
+    formula=r"y(t) = x(t + \varepsilon(t)), \qquad \varepsilon_i \sim \mathcal{N}(0, C)",
+    where={r"C": "the covariance of each component of the offsets"},
+    source="P. A. Mansfield et al., arXiv 2311.03629",
+    conventions=("All channels of an image share its offsets, which are drawn anew at each call.",),
+    initialisation="It has no parameters.",
+)

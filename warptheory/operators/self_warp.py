@@ -2,6 +2,7 @@
 
 import math
 from abc import abstractmethod
+from collections.abc import Callable
 from typing import ClassVar
 
 import torch
@@ -10,15 +11,16 @@ from torch import Tensor, nn
 
 from warptheory.core.checks import check_integer, check_number
 from warptheory.core.errors import ArgumentError
+from warptheory.operators._entry import OperatorEntry, OperatorExample
 from warptheory.operators._fused_self_warp import fused_self_warp
 from warptheory.operators._offset_transform import OffsetTransform
-from warptheory.operators._operator import SamplingOperator
+from warptheory.operators._operator import WarpOperator
 from warptheory.operators._thin_convolution import ThinConvolution2d
 
 __all__ = ["SelfWarp", "SelfWarp1d", "SelfWarp2d"]
 
 
-class SelfWarp(SamplingOperator):
+class SelfWarp(WarpOperator):
     """y(t) = x(t + ε(t)) with ε = α(w∗x): a convolution, the head, computes the offsets by which its input is warped.
 
     The head starts at zero, so that a new layer is the identity. `head` computes w∗x, and `field` makes the offsets of
@@ -141,3 +143,25 @@ def _group_count(groups: int | str, channels: int) -> int:
     if channels % count:
         raise ArgumentError("groups", expected=expected, received=count)
     return count
+
+
+def _example(build: Callable[[], SelfWarp], shape: tuple[int, ...]) -> OperatorExample:
+    def built() -> SelfWarp:
+        layer = build()
+        layer.reset_head(torch.Generator().manual_seed(0))
+        return layer
+
+    return OperatorExample(built, lambda x, _: (x,), shape)
+
+
+operator = OperatorEntry(
+    formula=r"y(t) = x(t + \varepsilon(t)), \qquad \varepsilon = \alpha\, (w * x)",
+    where={r"w": "the filters of the head", r"\alpha": "the scale, in pixels per unit of the head's output"},
+    source="arXiv 2511.20800",
+    conventions=("The head pads with zeros; the warp reads by the boundary rule of the layer.",),
+    initialisation="The head starts at zero: the layer is the identity, and its offsets sit on knots (A10).",
+    examples={
+        "1d": _example(lambda: SelfWarp1d(4, groups=2, head_gain=1.0), (2, 4, 7)),
+        "2d": _example(lambda: SelfWarp2d(4, groups=2, head_gain=1.0), (2, 4, 6, 5)),
+    },
+)

@@ -1,14 +1,13 @@
 """Conditions for stable training, and the state of real offset fields."""
 
 from warptheory.core.listing import public_names
+from warptheory.patterns.layouts import OffsetOutput
 from warptheory.stability._layer_statistics import LayerStatistics
 from warptheory.stability._offset_fields import LayerOffsets, offset_fields
 from warptheory.stability._receptive_field import receptive_field
-from warptheory.stability._sampling._layouts import OffsetOutput
-from warptheory.stability.folding import fold_fraction, slope_deviation
 from warptheory.stability.monitoring import Monitor, monitor
 from warptheory.stability.points import SamplingPoints, sampling_points, write_points
-from warptheory.warping.jacobian import jacobian_determinant, offset_jacobian
+from warptheory.warping.jacobian import fold_fraction, jacobian_determinant, offset_jacobian, slope_deviation
 
 __all__ = [
     "LayerOffsets",

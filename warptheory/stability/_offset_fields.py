@@ -10,8 +10,8 @@ from torch import Tensor, nn
 
 from warptheory.core import html
 from warptheory.core.presented import Presented
+from warptheory.patterns.layouts import OffsetOutput
 from warptheory.stability._sampling._arguments import check_image
-from warptheory.stability._sampling._layouts import OffsetOutput
 from warptheory.stability._sampling._passage import follow
 from warptheory.stability._sampling._watch import check_modules
 
@@ -79,9 +79,8 @@ def offset_fields(
         passage, _ = follow(model, image, check_modules(model, modules))
         found: list[LayerOffsets] = []
         for site, each in zip(passage.sites, passage.calls, strict=True):
-            offsets = each.offsets(1)
-            positions = each.positions(offsets)
+            pattern = each.pattern(1)
             size = passage.size_of_input(len(found))
-            arrays = (offsets[0].numpy(force=True), positions[0].numpy(force=True))
+            arrays = (pattern.offsets[0].numpy(force=True), pattern.positions()[0].numpy(force=True))
             found.append(LayerOffsets(site.layer, site.call, site.depth, each.operator, *arrays, size))
     return found

@@ -55,6 +55,7 @@ from warptheory.core import html
 from warptheory.core.checks import check_integer
 from warptheory.core.errors import ArgumentError
 from warptheory.core.presented import Presented
+from warptheory.patterns.layouts import OffsetOutput
 from warptheory.stability._alarms import Alarms
 from warptheory.stability._latest import latest_as_html, latest_as_text
 from warptheory.stability._layer_statistics import LayerRow, LayerStatistics, LayerTable, statistics_columns
@@ -62,7 +63,6 @@ from warptheory.stability._row_gradients import RowGradients
 from warptheory.stability._sampling._call import CallSite, SamplingCall
 from warptheory.stability._sampling._frames import ModuleHook, autograd_function, is_called_within
 from warptheory.stability._sampling._gradients import is_in_backward
-from warptheory.stability._sampling._layouts import OffsetOutput
 from warptheory.stability._sampling._opaque import NotSeen, is_script
 from warptheory.stability._sampling._statistics import forward_statistics
 from warptheory.stability._sampling._watch import Watch, check_modules

@@ -35,10 +35,10 @@ from warptheory.core import html, records
 from warptheory.core.checks import check_integer
 from warptheory.core.errors import ArgumentError
 from warptheory.core.presented import Presented
+from warptheory.patterns import SamplingPattern
+from warptheory.patterns.layouts import OffsetOutput
 from warptheory.stability._sampling._arguments import check_image, start_of
 from warptheory.stability._sampling._boundaries import as_read
-from warptheory.stability._sampling._call import SamplingCall
-from warptheory.stability._sampling._layouts import OffsetOutput
 from warptheory.stability._sampling._passage import Passage, follow
 from warptheory.stability._sampling._watch import check_modules
 
@@ -162,7 +162,7 @@ def _compose(passage: Passage, followed: list[int], start: Tensor, below: bool, 
     points, still, weights = start, start, start.new_ones(1)
     kept = 1.0
     for number, lower in zip(followed, [*followed[1:], None], strict=True):
-        points, weights, share = _heaviest(*_sample(passage.calls[number], points, weights), limit)
+        points, weights, share = _heaviest(*_sample(passage.calls[number].pattern(1), points, weights), limit)
         kept *= share
         lattice = passage.calls[number].lattice
         still = still * still.new_tensor(lattice.spacing) + still.new_tensor(lattice.origins).mean(0)
@@ -185,29 +185,28 @@ def _compose(passage: Passage, followed: list[int], start: Tensor, below: bool, 
 
 
 def _sample(
-    call: SamplingCall, points: Float[Tensor, "N d"], weights: Float[Tensor, "N"]
+    pattern: SamplingPattern, points: Float[Tensor, "N d"], weights: Float[Tensor, "N"]
 ) -> tuple[Float[Tensor, "M d"], Float[Tensor, "M"]]:
     """Split each point on the output of a layer into those that it reads from the input."""
-    fields = call.offsets(1)[0].to(points.dtype)
+    fields = pattern.offsets[0].to(points.dtype)
     dim = points.shape[1]
     offsets = _interpolate(fields.flatten(0, 1), points).reshape(*fields.shape[:2], len(points))
-    origins = points.new_tensor(call.lattice.origins)[:, :, None]
-    positions = offsets + points.new_tensor(call.lattice.spacing)[:, None] * points.T + origins
-    shares = weights * _shares(call, points)
+    origins = points.new_tensor(pattern.lattice.origins)[:, :, None]
+    positions = offsets + points.new_tensor(pattern.lattice.spacing)[:, None] * points.T + origins
+    shares = weights * _shares(pattern, points)
     total = shares.sum()
     shares = shares / total if total > 0 else shares
     return positions.transpose(1, 2).reshape(-1, dim), shares.flatten()
 
 
-def _shares(call: SamplingCall, points: Float[Tensor, "N d"]) -> Float[Tensor, "F N"]:
+def _shares(pattern: SamplingPattern, points: Float[Tensor, "N d"]) -> Float[Tensor, "F N"]:
     """Return how much each field counts at each point."""
-    count = call.offsets(1).shape[1]
-    shares = points.new_ones(count, len(points))
-    if call.filters is not None:
-        norms = call.filters.detach().to(points.dtype).flatten(2).square().sum((0, 1)).sqrt()
-        shares = shares * norms.repeat(count // call.taps)[:, None]
-    if call.mask is not None:
-        shares = shares * _interpolate(call.mask.detach()[0].to(points.dtype), points).abs()
+    shares = points.new_ones(pattern.offsets.shape[1], len(points))
+    if pattern.filters is not None:
+        norms = pattern.filters.to(points.dtype).square().sum((0, 1)).sqrt()
+        shares = shares * norms.repeat(pattern.offset_groups)[:, None]
+    if pattern.weights is not None:
+        shares = shares * _interpolate(pattern.weights[0].to(points.dtype), points).abs()
     return shares
 
 

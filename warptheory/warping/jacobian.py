@@ -1,4 +1,4 @@
-"""The Jacobian of the sampling map t ↦ t + ε(t): its slopes, and how much it stretches or folds."""
+"""The Jacobian of the sampling map t ↦ t + ε(t): its slopes, how much it stretches, and where it folds."""
 
 import functools
 import operator
@@ -80,3 +80,20 @@ def determinant(matrices: Float[Tensor, "B d d *N"]) -> Float[Tensor, "B *N"]:
         others = [other for other in range(dim) if other != column]
         terms.append((-1) ** column * matrices[:, 0, column] * determinant(matrices[:, 1:, others]))
     return functools.reduce(operator.add, terms)
+
+
+def fold_fraction(offsets: Float[Tensor, "B d *T"], spacing: Sequence[float] | None = None) -> Float[Tensor, ""]:
+    """Return the share of pixels with J ≤ 0, a scalar in [0, 1]; NaN where offsets are no numbers.
+
+    Arguments (offsets of shape (B, d, *T)) and errors as of `offset_jacobian`.
+    """
+    determinant = jacobian_determinant(offsets, spacing)
+    return torch.where(determinant.isnan(), determinant, (determinant <= 0).to(determinant.dtype)).mean()
+
+
+def slope_deviation(offsets: Float[Tensor, "B d *T"], spacing: Sequence[float] | None = None) -> Float[Tensor, ""]:
+    """Return τ, the root mean square of the slopes ∂ⱼεᵢ over all i, j and pixels, a scalar without unit.
+
+    Arguments (offsets of shape (B, d, *T)) and errors as of `offset_jacobian`.
+    """
+    return offset_jacobian(offsets, spacing).square().mean().sqrt()

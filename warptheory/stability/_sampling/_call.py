@@ -8,7 +8,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from warptheory.stability._sampling._layouts import Lattice, OffsetLayout
+from warptheory.patterns import Lattice, SamplingPattern
+from warptheory.patterns.layouts import OffsetLayout
 
 
 @dataclass(frozen=True)
@@ -69,9 +70,21 @@ class SamplingCall:
         wide = torch.promote_types(raw.dtype, torch.float32)
         return self.layout.offsets(raw.to(wide))
 
-    def positions(self, offsets: Float[Tensor, "B F d *T"]) -> Float[Tensor, "B F d *T"]:
-        """Return the positions that offsets (B, F, d, *T) lead to, in pixels of x, same shape."""
-        return offsets if offsets.numel() == 0 else offsets + self.lattice.identity(offsets)
+    def pattern(self, images: int | None = None) -> SamplingPattern:
+        """Return the pattern of the first images, detached; where x is not known its size is 1 along each axis."""
+        offsets = self.offsets(images)
+        dim = offsets.shape[2]
+        return SamplingPattern(
+            (1,) * dim if self.x is None else tuple(self.x.shape[2:]),
+            offsets.shape[1] // self.taps if self.x is None else self.x.shape[1],
+            offsets,
+            self.lattice,
+            self.taps,
+            None if self.mask is None else self.mask.detach()[:images],
+            None if self.filters is None or self.x is None else self.filters.detach().flatten(2),
+            self.kernel,
+            self.boundary,
+        )
 
 
 @dataclass(frozen=True)

@@ -4,8 +4,9 @@ from collections.abc import Sequence
 
 from torch import Tensor
 
+from warptheory.patterns import Lattice
+from warptheory.patterns.layouts import OffsetOutput
 from warptheory.stability._sampling._call import SamplingCall
-from warptheory.stability._sampling._layouts import Lattice, OffsetOutput
 
 
 def deformable_convolution(

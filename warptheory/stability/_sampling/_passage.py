@@ -10,10 +10,10 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from warptheory.core.errors import ArgumentError, UnknownNameError
+from warptheory.patterns.layouts import OffsetOutput
 from warptheory.stability._sampling._ancestry import Ancestry
 from warptheory.stability._sampling._boundaries import as_read
 from warptheory.stability._sampling._call import CallSite, SamplingCall
-from warptheory.stability._sampling._layouts import OffsetOutput
 from warptheory.stability._sampling._opaque import scripts, unseen
 from warptheory.stability._sampling._resizes import Resize, resize_of, spatial_size
 from warptheory.stability._sampling._watch import Watch

@@ -22,10 +22,11 @@ from torch.utils.checkpoint import CheckpointFunction
 from warptheory.core.checks import check_known
 from warptheory.core.errors import ArgumentError
 from warptheory.core.text import shown
+from warptheory.patterns import Lattice
+from warptheory.patterns.layouts import OffsetOutput
 from warptheory.stability._sampling._call import AutogradSource, CallSite, FunctionSource, SamplingCall
 from warptheory.stability._sampling._frames import ModuleHook
 from warptheory.stability._sampling._gradients import is_in_backward
-from warptheory.stability._sampling._layouts import Lattice, OffsetOutput
 from warptheory.stability._sampling._opaque import is_script
 from warptheory.stability._sampling._readable import harmless, is_readable
 from warptheory.stability._sampling.sources import all_sources

@@ -6,8 +6,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from warptheory.patterns import Lattice
+from warptheory.patterns.layouts import NormalisedGrid
 from warptheory.stability._sampling._call import FunctionSource, SamplingCall
-from warptheory.stability._sampling._layouts import Lattice, NormalisedGrid
 
 # torch's bicubic kernel is that of Keys with a = −3/4.
 _KERNELS = {"bilinear": "linear", "nearest": "nearest", "bicubic": "keys(-3/4)"}

@@ -5,8 +5,9 @@ from typing import Any
 from torch import Tensor
 
 from warptheory import warping
+from warptheory.patterns import Lattice
+from warptheory.patterns.layouts import PixelOffsets
 from warptheory.stability._sampling._call import FunctionSource, SamplingCall
-from warptheory.stability._sampling._layouts import Lattice, PixelOffsets
 
 
 def sources() -> list[FunctionSource]:

@@ -1,14 +1,13 @@
 """How libraries lay offsets out in a tensor; each layout turns them into pixels (B, F, d, *T), axis 0 first."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol, runtime_checkable
 
-import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from warptheory.core.errors import ArgumentError
+from warptheory.patterns.lattice import Lattice
 
 
 @runtime_checkable
@@ -125,68 +124,3 @@ class OffsetOutput:
         fields = values.reshape(len(values), *((count, self.dim) if pairs else (self.dim, count)), *values.shape[2:])
         fields = fields if pairs else fields.transpose(1, 2)
         return fields.flip(2) if self.last_axis_first else fields
-
-
-@dataclass(frozen=True)
-class Lattice:
-    """Where samples lie without offsets: output pixel n of field f reads at origins[f] + spacing·n, in pixels.
-
-    Attributes:
-        spacing: along each of the d axes.
-        origins: for each of the F fields, a position of d coordinates; one position stands for all fields.
-    """
-
-    spacing: tuple[float, ...]
-    origins: tuple[tuple[float, ...], ...]
-
-    @classmethod
-    def unit(cls, dim: int) -> "Lattice":
-        """Return the lattice on which output pixel n reads input pixel n."""
-        return cls((1.0,) * dim, ((0.0,) * dim,))
-
-    @classmethod
-    def of_resize(cls, size: Sequence[int], grid: Sequence[int], align_corners: bool) -> "Lattice":
-        """Return the lattice of `affine_grid`'s identity, which spreads a grid over an image of another size.
-
-        An axis of one pixel has no spacing, and stands for 1.
-        """
-        if align_corners:
-            spacing = [(s - 1) / (t - 1) if t > 1 and s > 1 else 1.0 for s, t in zip(size, grid, strict=True)]
-            origin = [0.0 if t > 1 else (s - 1) / 2 for s, t in zip(size, grid, strict=True)]
-        else:
-            spacing = [s / t for s, t in zip(size, grid, strict=True)]
-            origin = [(step - 1) / 2 for step in spacing]
-        return cls(tuple(spacing), (tuple(origin),))
-
-    @classmethod
-    def of_convolution(
-        cls,
-        kernel_size: Sequence[int],
-        geometry: tuple[Sequence[int], Sequence[int], Sequence[int]],
-        groups: int,
-    ) -> "Lattice":
-        """Return the lattice of a convolution's taps, last axis fastest, repeated for each offset group.
-
-        The geometry is stride, padding and dilation, along each axis.
-        """
-        stride, padding, dilation = geometry
-        taps = torch.cartesian_prod(*[torch.arange(n) for n in kernel_size]).reshape(-1, len(kernel_size)).tolist()
-        origins = [
-            tuple(float(step * t - pad) for t, step, pad in zip(tap, dilation, padding, strict=True)) for tap in taps
-        ]
-        return cls(tuple(map(float, stride)), tuple(origins) * groups)
-
-    @property
-    def is_unit(self) -> bool:
-        """Whether output pixel n reads input pixel n."""
-        return self == Lattice.unit(len(self.spacing))
-
-    def identity(self, like: Float[Tensor, "*GdT"]) -> Float[Tensor, "F d *T"]:
-        """Return the positions without offsets, shape (F, d, *T), for a grid like that of (…, d, *T)."""
-        dim = len(self.spacing)
-        axes = [
-            step * torch.arange(n, dtype=like.dtype, device=like.device)
-            for step, n in zip(self.spacing, like.shape[-dim:], strict=True)
-        ]
-        steps = torch.stack(torch.meshgrid(*axes, indexing="ij"))
-        return steps + like.new_tensor(self.origins).reshape(-1, dim, *[1] * dim)
