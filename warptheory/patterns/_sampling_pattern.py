@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.overrides import handle_torch_function, has_torch_function_variadic
 
 from warptheory.core.errors import ArgumentError
-from warptheory.patterns import _definition, _matrix, _tap_by_tap
+from warptheory.patterns import _definition, _matrix, _points, _tap_by_tap
 from warptheory.patterns._pattern import Pattern
 from warptheory.patterns._taps import Taps
 
@@ -54,6 +54,14 @@ class SamplingPattern(Taps, Pattern):
     def samplings(self) -> Iterator["SamplingPattern"]:
         """Yield itself."""
         yield self
+
+    def points(self, places: Float[Tensor, "N d"]) -> tuple[Float[Tensor, "N F d"], Float[Tensor, "N F"]]:
+        """Return where places (N, d) on the output read the first image, (N, F, d), and how much each counts, (N, F).
+
+        Places between output pixels have offsets that are interpolated linearly. A field counts by |weight| times the
+        norm of its tap's filters; the sum is not normalised.
+        """
+        return _points.points(self, places)
 
     def still(self) -> "SamplingPattern":
         """Return the pattern with all offsets at zero: the plain layer."""
