@@ -17,10 +17,9 @@ import sympy as sp
 import torch
 from torch.autograd import gradcheck, gradgradcheck
 
-from tests.operators.examples import CASES, setting
+from tests.operators.examples import CASES, close, setting
 from warptheory import operators
 from warptheory.core.formulas import mathml
-from warptheory.core.tolerances import rounding
 from warptheory.kernels import POSITION
 from warptheory.kernels import get as kernel_of
 from warptheory.patterns import Chain, Levels, Transposed, Weighting
@@ -28,16 +27,11 @@ from warptheory.patterns import Chain, Levels, Transposed, Weighting
 TESTS = Path(__file__).parents[1] / "operators"
 # NumPy's names of the boundary rules.
 PADDING = {"zeros": "constant", "border": "edge", "reflect": "symmetric", "mirror": "reflect", "periodic": "wrap"}
-ROUNDING = rounding(torch.float64, operations=400, magnitude=20)
 
 
 @pytest.fixture(params=CASES, ids=lambda case: "-".join(case))
 def case(request):
     return setting(*request.param)
-
-
-def close(found, expected):
-    torch.testing.assert_close(found, expected, rtol=ROUNDING.relative, atol=ROUNDING.absolute)
 
 
 # ---- the truth

@@ -3,20 +3,14 @@
 import pytest
 import torch
 
-from tests.operators.examples import CASES, setting
+from tests.operators.examples import CASES, close, setting
 from warptheory import operators
 from warptheory.core.tolerances import rounding
-
-ROUNDING = rounding(torch.float64, operations=400, magnitude=20)
 
 
 @pytest.fixture(params=CASES, ids=lambda case: "-".join(case))
 def case(request):
     return setting(*request.param)
-
-
-def close(found, expected):
-    torch.testing.assert_close(found, expected, rtol=ROUNDING.relative, atol=ROUNDING.absolute)
 
 
 def test_compiled(case):

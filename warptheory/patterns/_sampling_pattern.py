@@ -19,6 +19,9 @@ from warptheory.patterns._taps import Taps
 class SamplingPattern(Taps, Pattern):
     """The pattern of one image: y_o[n] = Σ_c Σ_k F[o, c, k] m_k[n] (W_k x_c)[n].
 
+    The offsets are F = G·K fields, K taps for each of G offset groups; field f belongs to group f // K. Group g holds
+    the offsets of C/G successive channels. Without filters the outcome of a channel is the sum of its taps.
+
     Attributes:
         size: spatial size S of what is sampled.
         channels: number C of its channels.
