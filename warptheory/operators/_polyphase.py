@@ -2,6 +2,7 @@
 
 import itertools
 from collections.abc import Callable, Sequence
+from typing import ClassVar
 
 import torch
 from jaxtyping import Float, Int
@@ -9,6 +10,10 @@ from torch import Tensor, nn
 from torch.linalg import vector_norm
 from torch.nn import functional
 
+from warptheory.core.checks import check_integer
+from warptheory.core.errors import ArgumentError
+from warptheory.operators._blurring import Blur, binomial_filters, boundary_of
+from warptheory.operators._operator import SamplingOperator
 from warptheory.patterns import Lattice, SamplingPattern
 
 # Scores of phases (B, P, E), all E numbers of a phase in a row: the largest is chosen. Sums are in double precision,
@@ -107,3 +112,38 @@ class PhaseScore(nn.Module):
         found = self.conv2(functional.relu(self.conv1(phases.flatten(0, 1))))
         mean = found.flatten(1).mean(1, dtype=torch.float64).to(found.dtype)
         return torch.unflatten(mean, 0, tuple(phases.shape[:2]))
+
+
+class Polyphase(SamplingOperator):
+    """Phases of a grid, and a binomial filter.
+
+    Args:
+        channels: number C of channels.
+        pad_type: what lies outside for the blur, as in `BlurPool`.
+        filt_size: pixels of the binomial filter along each axis; 1 for none.
+        stride: s, pixels between those of a phase; there are P = s^d phases.
+    """
+
+    dim: ClassVar[int]
+    filt: Tensor
+
+    def __init__(self, channels: int, pad_type: str, filt_size: int, stride: int) -> None:
+        super().__init__()
+        self.channels = check_integer("channels", channels)
+        self.filt_size = check_integer("filt_size", filt_size)
+        self.stride = check_integer("stride", stride)
+        self.blur = Blur((filt_size - 1) // 2, filt_size // 2, 1, boundary_of(pad_type))
+        self.pad_type = pad_type
+        self.register_buffer("filt", binomial_filters(channels, filt_size, self.dim))
+
+    def checked(self, phase: Float[Tensor, "N P"], x: Float[Tensor, "B C *S"]) -> Float[Tensor, "N P"]:
+        """Return weights (B, P) of the phases of images (B, C, *S), checked.
+
+        Raises:
+            ArgumentError: no weights of that shape.
+        """
+        shape = (len(x), self.stride**self.dim)
+        if not isinstance(phase, Tensor) or tuple(phase.shape) != shape or not phase.is_floating_point():
+            received = tuple(phase.shape) if isinstance(phase, Tensor) else type(phase).__name__
+            raise ArgumentError("phase", expected=f"floating weights of shape {shape}", received=received)
+        return phase
