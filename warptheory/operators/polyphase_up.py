@@ -99,7 +99,7 @@ operator = OperatorEntry(
         r"s": "the stride",
         r"d": "the number of axes",
     },
-    source="A. Chaman, I. Dokmanić, arXiv 2104.08894; R. A. Rojas-Gomez et al., arXiv 2210.08001",
+    source="A. Chaman, I. Dokmanić, arXiv 2105.04040; R. A. Rojas-Gomez et al., arXiv 2210.08001",
     conventions=(
         "It is the adjoint of polyphase downsampling with circular padding, times s^d: a constant keeps its mean.",
         "A filter of even size lies half a pixel towards lower indices, which takes back that of the way down.",
