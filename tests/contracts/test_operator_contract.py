@@ -100,6 +100,8 @@ def read(place, pattern):
 
 @cache
 def axis_weights(place, size, kernel, boundary):
+    if kernel == "sinc":
+        return fourier_weights(place, size)
     margin = math.ceil(abs(place)) + size + 8
     if boundary == "zeros":
         source = np.pad(np.arange(size), margin, constant_values=-1)
@@ -110,6 +112,14 @@ def axis_weights(place, size, kernel, boundary):
         if pixel >= 0 and abs(place - m) < 8:
             weights[pixel] += kernel_value(kernel, place - m)
     return weights
+
+
+def fourier_weights(place, size):
+    """Return how much of each pixel of a periodic axis is read by ideal interpolation, whose kernel never ends."""
+    waves = np.exp(2j * np.pi * np.fft.fftfreq(size) * place)
+    if size % 2 == 0:
+        waves[size // 2] = np.cos(np.pi * place)
+    return np.fft.fft(waves).real / size
 
 
 def kernel_value(kernel, t):
