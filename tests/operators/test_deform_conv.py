@@ -3,6 +3,8 @@
 What torchvision's own code returns is looked at in tests/peers/test_torchvision_deform_conv.py.
 """
 
+import json
+
 import numpy as np
 import pytest
 import torch
@@ -10,6 +12,7 @@ from torch import nn
 from torch.nn import functional
 
 from tests.operators.deform_conv_definitions import Call, seven_loops, tap_by_tap, with_gradients
+from tests.peers.torchvision_deform_conv import RECORD, of_offset, tangent_call
 from warptheory import operators
 from warptheory.core.errors import ArgumentError, UnknownNameError
 from warptheory.core.tolerances import rounding
@@ -171,6 +174,43 @@ def test_second_derivatives(seed):
 
     leaves = tuple(each.clone().requires_grad_() for each in call.tensors.values())
     assert torch.autograd.gradgradcheck(function, leaves, fast_mode=True, atol=1e-6)
+
+
+# ---- where torchvision is wrong, as recorded
+
+THEIRS = json.loads(RECORD.read_text(encoding="utf-8"))
+
+
+def of_call(call):
+    return lambda **tensors: operators.deform_conv2d(**tensors, **call.geometry)
+
+
+def test_double_backward_of_torchvision():
+    """Theirs raise; ours are those of the first derivative."""
+    assert THEIRS["double_backward"].startswith("RuntimeError: double backwards on deform_conv2d not supported")
+    call, tangent = tangent_call()
+    loss = of_offset(call, of_call(call))
+    leaf = call.tensors["offset"].clone().requires_grad_()
+    (gradient,) = torch.autograd.grad(loss(leaf), leaf, create_graph=True)
+    (second,) = torch.autograd.grad((gradient * tangent).sum(), leaf)
+
+    def derivative(offset):
+        at = offset.requires_grad_()
+        return (torch.autograd.grad(loss(at), at)[0] * tangent).sum()
+
+    step = 1e-5
+    along = (derivative(leaf.detach() + step * tangent) - derivative(leaf.detach() - step * tangent)) / (2 * step)
+    # Central differences of a function that is quadratic between the knots: rounding over the step.
+    assert float((second * tangent).sum()) == pytest.approx(float(along), rel=1e-8)
+
+
+def test_forward_mode_of_torchvision():
+    """The derivative along a tangent: theirs is zero, without a word; ours is that of finite differences."""
+    call, tangent = tangent_call()
+    _, found = torch.func.jvp(of_offset(call, of_call(call)), (call.tensors["offset"],), (tangent,))
+    assert THEIRS["forward_mode"] == 0.0
+    assert float(found) == pytest.approx(THEIRS["finite_difference"], rel=1e-7)
+    assert abs(float(found)) > 1
 
 
 # ---- errors

@@ -1,11 +1,14 @@
-"""Our deformable convolution against what torchvision's returned: values and gradients, knots among them."""
+"""Our deformable convolution against what torchvision's returned: values and gradients, knots among them.
+
+Where theirs is wrong is in tests/operators/test_deform_conv.py.
+"""
 
 import json
 
 import pytest
 import torch
 
-from tests.peers.torchvision_deform_conv import RECORD, SEEDS, drawn, of_offset, projections, tangent_call
+from tests.peers.torchvision_deform_conv import RECORD, SEEDS, drawn, projections
 from warptheory import operators
 from warptheory.core.tolerances import rounding
 
@@ -42,31 +45,3 @@ def test_another_offset_is_seen():
     call.tensors["offset"] += 1e-6
     found = projections(call, ours(call), theirs["seed"])["outcome"]
     assert found != pytest.approx(theirs["projections"]["outcome"], rel=ROUNDING.relative, abs=ROUNDING.absolute)
-
-
-def test_second_derivatives():
-    """Theirs raise; ours are those of the first derivative."""
-    assert THEIRS["double_backward"].startswith("RuntimeError: double backwards on deform_conv2d not supported")
-    call, tangent = tangent_call()
-    loss = of_offset(call, ours(call))
-    leaf = call.tensors["offset"].clone().requires_grad_()
-    (gradient,) = torch.autograd.grad(loss(leaf), leaf, create_graph=True)
-    (second,) = torch.autograd.grad((gradient * tangent).sum(), leaf)
-
-    def derivative(offset):
-        at = offset.requires_grad_()
-        return (torch.autograd.grad(loss(at), at)[0] * tangent).sum()
-
-    step = 1e-5
-    along = (derivative(leaf.detach() + step * tangent) - derivative(leaf.detach() - step * tangent)) / (2 * step)
-    # Central differences of a function that is quadratic between the knots: rounding over the step.
-    assert float((second * tangent).sum()) == pytest.approx(float(along), rel=1e-8)
-
-
-def test_forward_mode():
-    """The derivative along a tangent: theirs is zero, without a word; ours is that of finite differences."""
-    call, tangent = tangent_call()
-    _, found = torch.func.jvp(of_offset(call, ours(call)), (call.tensors["offset"],), (tangent,))
-    assert THEIRS["forward_mode"] == 0.0
-    assert float(found) == pytest.approx(THEIRS["finite_difference"], rel=1e-7)
-    assert abs(float(found)) > 1
