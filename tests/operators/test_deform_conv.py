@@ -176,6 +176,19 @@ def test_second_derivatives(seed):
     assert torch.autograd.gradgradcheck(function, leaves, fast_mode=True, atol=1e-6)
 
 
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_positions_on_a_long_axis_keep_their_digits(dtype):
+    """Offsets of half precision, as under autocast: pixel 700 has too many digits for it, and is read nonetheless."""
+    generator = torch.Generator().manual_seed(0)
+    x, weight = torch.randn(1, 2, 800, generator=generator), torch.randn(2, 2, 3, generator=generator)
+    offset = torch.rand(1, 3, 399, generator=generator).to(dtype).requires_grad_()
+    wide = offset.detach().float().requires_grad_()
+    found, expected = (operators.deform_conv1d(x, each, weight, stride=2) for each in (offset, wide))
+    torch.testing.assert_close(found, expected)
+    gradients = [torch.autograd.grad(y.square().sum(), each)[0] for y, each in ((found, offset), (expected, wide))]
+    torch.testing.assert_close(gradients[0], gradients[1].to(dtype))
+
+
 # ---- where torchvision is wrong, as recorded
 
 THEIRS = json.loads(RECORD.read_text(encoding="utf-8"))

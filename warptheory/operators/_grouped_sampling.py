@@ -99,9 +99,7 @@ class GroupedTaps:
         boundary: str,
     ) -> SamplingPattern:
         """Return the pattern at offsets (B, *T, G, P, d), x before y, and masks (B, *T, G, P)."""
-        # Half as many digits as a position needs would be left to it.
-        wide = offset.float() if offset.dtype.itemsize < 4 else offset
-        fields = wide.flip(-1).flatten(-3, -2).movedim((-2, -1), (1, 2))
+        fields = offset.flip(-1).flatten(-3, -2).movedim((-2, -1), (1, 2))
         weights = mask.flatten(-2).movedim(-1, 1)
         offsets = self.offset_scale * fields if self.offset_scale != 1 else fields
         return SamplingPattern(
