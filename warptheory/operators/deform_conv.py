@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from warptheory.core.checks import check_flag, check_integer
 from warptheory.core.errors import ArgumentError
 from warptheory.operators._convolution import Geometry, PerAxis
-from warptheory.operators._entry import Counterpart, OperatorEntry, OperatorExample
+from warptheory.operators._entry import Counterpart, Defect, OperatorEntry, OperatorExample
 from warptheory.operators._operator import SamplingOperator, checked_reading
 from warptheory.patterns import SamplingPattern
 from warptheory.patterns.layouts import OffsetOutput
@@ -340,5 +340,17 @@ operator = OperatorEntry(
         "2d": _example(2, (3, 2), ((2, 1), (1, 0), (2, 1)), 2),
         "3d": _example(3, (2, 1, 3), (1, (1, 0, 1), 1), 4),
     },
+    defects=(
+        Defect(
+            "torchvision's derivative along a tangent, `torch.func.jvp`, is 0 without a word, where −3.58 is right.",
+            "It is the derivative.",
+            "test_forward_mode_of_torchvision",
+        ),
+        Defect(
+            "torchvision cannot be differentiated twice: it raises.",
+            "It can.",
+            "test_double_backward_of_torchvision",
+        ),
+    ),
     counterparts=(Counterpart("torchvision.ops.deform_conv.DeformConv2d", DeformConv2d, _to_ours, _to_torchvision),),
 )

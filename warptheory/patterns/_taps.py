@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
+import torch
 from jaxtyping import Float
 from torch import Tensor
 
@@ -82,8 +83,16 @@ class Taps:
 
     def positions(self) -> Float[Tensor, "B F d *T"]:
         """Return where samples are taken, in pixels of the image, shape (B, F, d, *T)."""
-        return self.offsets if self.offsets.numel() == 0 else self.offsets + self.lattice.identity(self.offsets)
+        offsets = self._wide_offsets()
+        return offsets if offsets.numel() == 0 else offsets + self.lattice.identity(offsets)
 
     def steps(self) -> Float[Tensor, "B F d *T"]:
         """Return position − output index of every sample, shape (B, F, d, *T): the offsets that `warp` takes."""
-        return self.offsets if self.lattice.is_unit else self.offsets + self.lattice.displacement(self.offsets)
+        if self.lattice.is_unit:
+            return self.offsets
+        offsets = self._wide_offsets()
+        return offsets + self.lattice.displacement(offsets)
+
+    def _wide_offsets(self) -> Float[Tensor, "B F d *T"]:
+        """Return the offsets in float32 at least: half as many digits tell no pixel of a long axis from the next."""
+        return self.offsets.to(torch.promote_types(self.offsets.dtype, torch.float32))
