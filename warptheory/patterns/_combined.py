@@ -73,8 +73,8 @@ class Chain(Pattern):
 def _product(left: Tensor, right: Tensor) -> Tensor:
     """Multiply sparse matrices (B, N, K) and (B, K, M); torch multiplies no batches of them."""
     if not len(left):
-        empty = left.new_zeros(3, 0, dtype=torch.long)
-        return torch.sparse_coo_tensor(empty, left.new_zeros(0), (0, left.shape[1], right.shape[2])).coalesce()
+        shape = (0, left.shape[1], right.shape[2])
+        return torch.sparse_coo_tensor(left.indices(), left.values(), shape).coalesce()
     return torch.stack([a @ b for a, b in zip(left.unbind(), right.unbind(), strict=True)]).coalesce()
 
 
