@@ -18,7 +18,7 @@ from warptheory.patterns import SamplingPattern
 
 ROOM = "warptheory.operators"
 _SEED = 5
-_PIXELS = 64  # along each side of the photograph
+_PIXELS = 40  # along each side of the photograph
 _AXES = 2
 _IMAGE_AXES = 2 + _AXES  # B, C and those
 
@@ -129,6 +129,10 @@ def _drawn(pictures: dict[str, bytes]) -> str:
     return blocks(
         "## What it reads", *(myst.picture(each, "Sampling points on a photograph", caption) for each in pictures)
     )
+
+
+_CAPTION = """Where three pixels of an example sample a photograph, or write to it where the operator scatters: a cross
+marks the place without offsets, and the larger a point, the more it counts."""
 
 
 def _defects(entry: OperatorEntry) -> str:

@@ -140,9 +140,10 @@ def test_patterns(listed, patterns, kind, found):
 
 
 def test_capitals_count_where_they_can(listed):
-    """A* has results alone, and no analyses or symbols."""
+    """A* has results, and the operators that offer a name in A, but no analyses or symbols in a."""
     found = {kind: entries for kind, entries in listed("A*").items() if entries and kind != "version"}
-    assert list(found) == ["results"]
+    assert list(found) == ["results", "operators"]
+    assert all(any(a["name"].startswith("A") for a in entry["aliases"]) for entry in found["operators"])
     assert {result["label"][0] for result in found["results"]} == {"A"}
 
 

@@ -54,7 +54,10 @@ class BlurPool(SamplingOperator):
         self.pad_type, self.pad_off = pad_type, int(pad_off)
         self.register_buffer("filt", binomial_filters(self.channels, self.filt_size, self.dim))
 
-    stride = property(lambda self: self.blur.stride)
+    @property
+    def stride(self) -> int:
+        """Pixels between output pixels."""
+        return self.blur.stride
 
     def pattern(self, input: Float[Tensor, "B C *S"]) -> SamplingPattern:  # noqa: A002
         """Return the pattern at an input (B, C, *S): the filter's taps, of no offsets."""

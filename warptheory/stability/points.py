@@ -19,6 +19,7 @@ reads, shortcuts and taps of plain convolutions included: the gradient of that p
 points, it shows what the composition leaves out.
 """
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -164,7 +165,7 @@ def points_of(pattern: SamplingPattern, pixel: Sequence[int], layer: str = "") -
         layer: a name for the points.
 
     Returns:
-        Positions in pixels and weights, as of `sampling_points`.
+        Positions in pixels and weights, as of `sampling_points`; the start is NaN where output pixels have no place.
 
     Raises:
         ArgumentError: a pixel outside the grid, or a pattern without images.
@@ -175,6 +176,8 @@ def points_of(pattern: SamplingPattern, pixel: Sequence[int], layer: str = "") -
     with torch.no_grad():
         positions, weights = _split(pattern, place, place.new_ones(1))
     start = place[0] * place.new_tensor(pattern.lattice.spacing) + place.new_tensor(pattern.lattice.origins).mean(0)
+    if pattern.lattice.is_free:
+        start = torch.full_like(start, math.nan)
     return SamplingPoints(
         layer=layer,
         pixel=tuple(int(index) for index in place[0]),
