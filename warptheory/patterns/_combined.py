@@ -147,7 +147,9 @@ class Levels(Pattern):
             values.append(found.values())
             first += count
         shape = (self.batch, self.outputs, self.inputs)
-        return torch.sparse_coo_tensor(torch.cat(indices, 1), torch.cat(values), shape).coalesce()
+        return torch.sparse_coo_tensor(
+            torch.cat(indices, 1), torch.cat(values), shape, check_invariants=True
+        ).coalesce()
 
     def samplings(self) -> Iterator[Taps]:
         """Yield the parts."""
@@ -238,7 +240,7 @@ class Weighting(Pattern):
         )
         indices = torch.stack([batch, place, place]).flatten(1)
         shape = (self.batch, self.inputs, self.inputs)
-        return torch.sparse_coo_tensor(indices, self.factors.flatten(), shape).coalesce()
+        return torch.sparse_coo_tensor(indices, self.factors.flatten(), shape, check_invariants=True).coalesce()
 
     def samplings(self) -> Iterator[Taps]:
         """Yield nothing: it samples where it is."""
