@@ -349,5 +349,5 @@ def test_errors_name_the_argument(name, call):
 
 def test_the_original_has_no_such_option():
     (counterpart,) = operators.get("dynamic_filter_atom").counterparts
-    with pytest.raises(ArgumentError, match="model: expected inter_kernel_size 3"):
+    with pytest.raises(ArgumentError, match="^model: expected inter_kernel_size, dilation and groups"):
         counterpart.to_original(DynamicFilterAtomConv2d(4, 4, 3, groups=2), Original)

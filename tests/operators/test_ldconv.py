@@ -10,7 +10,7 @@ from torch.nn import functional
 
 from warptheory.core.errors import ArgumentError
 from warptheory.core.tolerances import rounding
-from warptheory.operators import LDConv
+from warptheory.operators import LDConv, ld_conv2d
 
 # Four products of corners, and of C·N ≤ 40 filters; a gradient of the offset's weights adds up all pixels.
 ROUNDING = rounding(torch.float64, operations=1000, magnitude=20)
@@ -152,6 +152,17 @@ def test_odd_shapes_of_taps():
         assert LDConv(1, 1, taps, centred=False).taps == expected
 
 
+@pytest.mark.parametrize("stride", [1, 2, 3])
+@pytest.mark.parametrize("centred", [False, True])
+def test_the_function_is_what_the_layer_normalises(stride, centred):
+    layer = LDConv(3, 4, 7, stride, bias=True, centred=centred).double()
+    nn.init.normal_(layer.p_conv.weight, std=0.3)
+    x = torch.randn(2, 3, 7, 8, generator=torch.Generator().manual_seed(0)).double()
+    convolution = layer.conv[0]
+    found = ld_conv2d(x, layer.p_conv(x), convolution.weight, convolution.bias, stride, centred=centred)
+    close(layer.conv[1:](found), layer(x))
+
+
 def test_batch_of_none_and_other_layouts():
     layer = LDConv(4, 3, 5).eval()
     nn.init.normal_(layer.p_conv.weight)
@@ -219,6 +230,10 @@ def test_gradient_of_the_offsets_is_scaled():
 
 # ---- what is refused
 
+IMAGE, OFFSET, WEIGHT = torch.zeros(1, 2, 5, 5), torch.zeros(1, 6, 5, 5), torch.zeros(4, 2, 3, 1)
+# Past the checks of shapes that tests run with.
+unchecked = inspect.unwrap(ld_conv2d)
+
 
 @pytest.mark.parametrize(
     ("name", "call"),
@@ -232,6 +247,12 @@ def test_gradient_of_the_offsets_is_scaled():
         ("offset_gradient_scale", lambda: LDConv(1, 1, 3, offset_gradient_scale=-0.1)),
         ("kernel", lambda: LDConv(1, 1, 3, kernel="bicubic?")),
         ("x", lambda: LDConv(2, 1, 3)(torch.zeros(1, 3, 5, 5))),
+        ("input", lambda: unchecked(IMAGE[0], OFFSET, WEIGHT)),
+        ("weight", lambda: unchecked(IMAGE, OFFSET, WEIGHT[:, :1])),
+        ("weight", lambda: unchecked(IMAGE, OFFSET, WEIGHT.squeeze(3))),
+        ("offset", lambda: unchecked(IMAGE, OFFSET[:, :5], WEIGHT)),
+        ("offset", lambda: unchecked(IMAGE, OFFSET, WEIGHT, stride=2)),
+        ("stride", lambda: unchecked(IMAGE, OFFSET, WEIGHT, stride=0)),
         ("x", lambda: inspect.unwrap(LDConv.pattern)(LDConv(2, 1, 3), torch.zeros(1, 2, 5))),
     ],
 )

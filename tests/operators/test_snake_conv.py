@@ -315,6 +315,7 @@ unchecked = inspect.unwrap
         ("increments", lambda: unchecked(snake_conv2d)(IMAGE, torch.zeros(2, 4, 5, 5), torch.zeros(4, 3, 1, 3))),
         ("weight", lambda: unchecked(snake_conv2d)(IMAGE, torch.zeros(2, 2, 5, 5), torch.zeros(4, 3, 3, 3))),
         ("weight", lambda: unchecked(snake_conv2d)(IMAGE, torch.zeros(2, 2, 5, 5), torch.zeros(4, 2, 1, 3))),
+        ("weight", lambda: snake_conv2d(IMAGE, torch.zeros(2, 2, 5, 5), torch.zeros(4, 3, 1, 3).double())),
         ("weight", lambda: unchecked(snake_conv2d)(IMAGE, torch.zeros(2, 3, 5, 5), torch.zeros(4, 3, 1, 4))),
         ("increments", lambda: unchecked(snake_conv2d)(IMAGE, torch.zeros(2, 2, 4, 5), torch.zeros(4, 3, 1, 3))),
     ],

@@ -55,20 +55,19 @@ def dynamic_filter_atom_conv2d(
 
     Source: Z. Wang et al., arXiv 2108.07895.
     """
-    geometry = _checked(input, atoms, coefficients, (stride, padding, dilation, groups))
+    geometry = _checked(input, atoms, coefficients, groups, (stride, padding, dilation))
     return biased(_composed(input, atoms, coefficients, geometry, groups), bias)
 
 
-def _checked(x: Tensor, atoms: Tensor, coefficients: Tensor, options: tuple[Any, ...]) -> Geometry:
-    """Return the geometry of a call whose shapes fit."""
-    stride, padding, dilation, groups = options
+def _checked(x: Tensor, atoms: Tensor, coefficients: Tensor, groups: int, options: tuple[Any, Any, Any]) -> Geometry:
+    """Return the geometry of a call whose shapes fit; its options are stride, padding and dilation."""
     if check_values("input", x) != 2 or x.shape[1] % check_integer("groups", groups):
         expected = f"shape (B, C, H, W) with C a multiple of {groups} groups"
         raise ArgumentError("input", expected=expected, received=tuple(x.shape))
     shape = tuple(atoms.shape)
     if len(shape) != 6:
         raise ArgumentError("atoms", expected="shape (B, M, K_y, K_x, h, w)", received=shape)
-    geometry = Geometry.of(shape[2:4], stride, padding, dilation, 2)
+    geometry = Geometry.of(shape[2:4], *options, 2)
     grid = geometry.grid(tuple(x.shape[2:]))
     if shape[0] != len(x) or shape[4:] != grid:
         raise ArgumentError("atoms", expected=f"shape ({len(x)}, M, K_y, K_x, {grid[0]}, {grid[1]})", received=shape)
@@ -83,10 +82,9 @@ def _composed(x: Tensor, atoms: Tensor, coefficients: Tensor, geometry: Geometry
     """Return the outcome without bias: at each pixel a product of its samples (C, K) with its atoms (K, M)."""
     vertical, horizontal = geometry.padding
     windows = functional.pad(x, (horizontal, horizontal, vertical, vertical)).movedim(1, -1)
-    for axis, (taps, stride, dilation) in enumerate(
-        zip(geometry.kernel_size, geometry.stride, geometry.dilation, strict=True)
-    ):
-        windows = windows.unfold(axis + 1, dilation * (taps - 1) + 1, stride)[..., ::dilation]
+    along = zip(geometry.kernel_size, geometry.stride, geometry.dilation, strict=True)
+    for axis, (taps, stride, dilation) in enumerate(along, start=1):
+        windows = windows.unfold(axis, dilation * (taps - 1) + 1, stride)[..., ::dilation]
     found = windows.flatten(4) @ atoms.flatten(2, 3).permute(0, 3, 4, 2, 1)
     return functional.conv2d(found.flatten(3).movedim(-1, 1), coefficients, groups=groups)
 
@@ -184,8 +182,7 @@ class DynamicFilterAtomConv2d(SamplingOperator):
         """Return the atoms at images (B, C, H, W): shape (B, M, K, K, h, w)."""
         # So padded, or cropped, that every outcome of bases_net lies in the middle of an output pixel's taps.
         margin = self.padding - self.dilation * (self.kernel_size // 2) + self.inter_kernel_size // 2
-        predicted = self.bases_net(functional.pad(input, (margin,) * 4))
-        numbers = torch.unflatten(predicted, 1, (self.num_bases, -1))
+        numbers = torch.unflatten(self.bases_net(functional.pad(input, (margin,) * 4)), 1, (self.num_bases, -1))
         atoms = torch.einsum("bmfhw,fk->bmkhw", numbers, self.bases)
         return torch.unflatten(atoms, 2, (self.kernel_size, self.kernel_size))
 
@@ -200,12 +197,12 @@ class DynamicFilterAtomConv2d(SamplingOperator):
     def pattern(self, input: Float[Tensor, "B C H W"]) -> SamplingPattern:  # noqa: A002
         """Return the pattern at images (B, C, H, W): every atom has the taps of the convolution, which rest."""
         atoms, geometry = self._inputs(input)
-        taps = self.num_bases * geometry.taps
+        taps, lattice = self.num_bases * geometry.taps, geometry.lattice(self.num_bases)
         offsets = input.new_zeros(()).expand(len(input), taps, 2, *atoms.shape[4:])
         by_atom = torch.unflatten(self.coef.flatten(1), 1, (-1, self.num_bases))
         filters = by_atom.unsqueeze(3).expand(-1, -1, -1, geometry.taps).flatten(2)
-        lattice, weights = geometry.lattice(self.num_bases), atoms.flatten(1, 3)
-        return SamplingPattern(tuple(input.shape[2:]), self.in_channels, offsets, lattice, taps, weights, filters)
+        size, weights = tuple(input.shape[2:]), atoms.flatten(1, 3)
+        return SamplingPattern(size, self.in_channels, offsets, lattice, taps, weights, filters)
 
     def finish(self, y: Float[Tensor, "B D h w"]) -> Float[Tensor, "B D h w"]:
         """Add the bias to images (B, D, h, w)."""
@@ -232,14 +229,12 @@ def _to_ours(layer: Any) -> nn.Module:
 
 
 def _to_original(layer: Any, original: Any) -> nn.Module:
-    received = {name: getattr(layer, name) for name in ("inter_kernel_size", "dilation", "groups")}
-    if received != {"inter_kernel_size": 3, "dilation": 1, "groups": 1}:
-        expected = "inter_kernel_size 3, dilation 1 and groups 1, as Conv_DCFD computes"
+    received = (layer.inter_kernel_size, layer.dilation, layer.groups)
+    if received != (3, 1, 1):
+        expected = "inter_kernel_size, dilation and groups 3, 1, 1, as Conv_DCFD computes"
         raise ArgumentError("model", expected=expected, received=received)
-    options = {"stride": layer.stride, "padding": layer.padding, "num_bases": layer.num_bases}
-    made: nn.Module = original(
-        layer.in_channels, layer.out_channels, layer.kernel_size, bias=layer.bias is not None, **options
-    )
+    options = (layer.stride, layer.padding, layer.num_bases, layer.bias is not None)
+    made: nn.Module = original(layer.in_channels, layer.out_channels, layer.kernel_size, 3, *options)
     made.load_state_dict(layer.state_dict())
     return made
 

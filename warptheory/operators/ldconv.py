@@ -11,11 +11,75 @@ from warptheory.core.errors import ArgumentError
 from warptheory.operators._entry import Defect, OperatorEntry, OperatorExample
 from warptheory.operators._offset_transform import scale_gradient
 from warptheory.operators._operator import SamplingOperator, checked_reading
+from warptheory.operators.deform_conv import biased
 from warptheory.patterns import Lattice, SamplingPattern
 from warptheory.patterns.layouts import OffsetOutput
 from warptheory.warping.arguments import check_values
 
-__all__ = ["LDConv"]
+__all__ = ["LDConv", "ld_conv2d"]
+
+
+def ld_conv2d(
+    input: Float[Tensor, "B C H W"],  # noqa: A002
+    offset: Float[Tensor, "B R h w"],
+    weight: Float[Tensor, "D C N 1"],
+    bias: Float[Tensor, "D"] | None = None,
+    stride: int = 1,
+    *,
+    centred: bool = True,
+    kernel: Any = "linear",
+    boundary: str = "border",
+) -> Float[Tensor, "B D h w"]:
+    """Convolve images by any number of displaced taps: y_o[n] = b_o + Σ_c Σ_k F[o, c, k] x_c(s·n + p_k + ε_k[n]).
+
+    Args:
+        input: images, shape (B, C, H, W).
+        offset: ε in pixels, shape (B, 2·N, h, w), first all dy, then all dx; h is ⌈H/s⌉, w is ⌈W/s⌉.
+        weight: F, the filters, shape (D, C, N, 1).
+        bias: b, shape (D,).
+        stride: s, along both axes.
+        centred: as in `LDConv`.
+        kernel: how to read between pixels, a name or a `Kernel`.
+        boundary: what lies outside of the image, the name of a boundary rule.
+
+    Returns:
+        The outcome (B, D, h, w), dtype of the input.
+
+    Raises:
+        ArgumentError: shapes that do not fit, by name of the argument.
+        UnknownNameError: no such kernel or boundary.
+
+    Source: X. Zhang et al., arXiv 2311.11587; CV-ZhangXin/LDConv, without its norm and SiLU.
+    """
+    if check_values("input", input) != 2:
+        raise ArgumentError("input", expected="shape (B, C, H, W)", received=tuple(input.shape))
+    shape = tuple(weight.shape)
+    if len(shape) != 4 or shape[1] != input.shape[1] or shape[2] < 1 or shape[3] != 1:
+        raise ArgumentError("weight", expected=f"shape (D, {input.shape[1]}, N, 1)", received=shape)
+    check_integer("stride", stride)
+    expected = (len(input), 2 * shape[2], *(-(-n // stride) for n in input.shape[2:]))
+    if tuple(offset.shape) != expected:
+        raise ArgumentError("offset", expected=f"shape {expected}", received=tuple(offset.shape))
+    pattern = _pattern(input, OffsetOutput("planes").offsets(offset), weight, (stride, centred), (kernel, boundary))
+    return biased(pattern.apply(input), bias)
+
+
+def _places(count: int, centred: bool) -> tuple[tuple[int, int], ...]:
+    """Return rows and columns of taps, in pixels from the output pixel."""
+    width = round(math.sqrt(count))
+    middle = ((-(-count // width) - 1) // 2, (width - 1) // 2) if centred else (0, 0)
+    return tuple((n // width - middle[0], n % width - middle[1]) for n in range(count))
+
+
+def _pattern(
+    x: Tensor, offsets: Tensor, weight: Tensor, placement: tuple[int, bool], reading: tuple[Any, str]
+) -> SamplingPattern:
+    """Return the pattern at offsets (B, N, 2, h, w), given stride and centring, kernel and boundary."""
+    (stride, centred), taps = placement, weight.shape[2]
+    places = tuple((float(row), float(column)) for row, column in _places(taps, centred))
+    lattice = Lattice((float(stride),) * 2, places)
+    size, filters = tuple(x.shape[2:]), weight.squeeze(3)
+    return SamplingPattern(size, x.shape[1], offsets, lattice, taps, None, filters, *reading)
 
 
 class LDConv(SamplingOperator):
@@ -80,10 +144,7 @@ class LDConv(SamplingOperator):
     @property
     def taps(self) -> tuple[tuple[int, int], ...]:
         """Places (row, column) of the taps, in pixels from the output pixel."""
-        width = round(math.sqrt(self.num_param))
-        rows = -(-self.num_param // width)
-        middle = ((rows - 1) // 2, (width - 1) // 2) if self.centred else (0, 0)
-        return tuple((n // width - middle[0], n % width - middle[1]) for n in range(self.num_param))
+        return _places(self.num_param, self.centred)
 
     @property
     def _mixing(self) -> nn.Conv2d:
@@ -96,16 +157,12 @@ class LDConv(SamplingOperator):
         offsets = OffsetOutput("planes").offsets(self.p_conv(x))
         if self.offset_gradient_scale != 1:
             offsets = scale_gradient(offsets, self.offset_gradient_scale)
-        lattice = Lattice((float(self.stride),) * 2, tuple((float(y), float(x)) for y, x in self.taps))
-        filters, size = self._mixing.weight.squeeze(3), tuple(x.shape[2:])
-        return SamplingPattern(
-            size, self.inc, offsets, lattice, self.num_param, None, filters, self.kernel, self.boundary
-        )
+        placement, reading = (self.stride, self.centred), (self.kernel, self.boundary)
+        return _pattern(x, offsets, self._mixing.weight, placement, reading)
 
     def finish(self, y: Float[Tensor, "B D h w"]) -> Float[Tensor, "B D h w"]:
         """Return the bias, the norm and SiLU of images (B, D, h, w)."""
-        bias = self._mixing.bias
-        found: Tensor = self.conv[1:](y if bias is None else y + bias.reshape(-1, 1, 1))
+        found: Tensor = self.conv[1:](biased(y, self._mixing.bias))
         return found
 
 

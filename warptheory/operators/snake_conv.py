@@ -77,6 +77,8 @@ def _line(weight: Tensor, x: Tensor) -> int:
     if weight.ndim != x.ndim or weight.shape[1] != x.shape[1] or set(others) != {1} or taps < 3 or taps % 2 == 0:
         expected = f"shape (D, {x.shape[1]}, *K), K one odd number ≥ 3 and {x.ndim - 3} ones"
         raise ArgumentError("weight", expected=expected, received=tuple(weight.shape))
+    if weight.dtype != x.dtype and not torch.is_autocast_enabled(x.device.type):
+        raise ArgumentError("weight", expected=f"dtype {x.dtype}, as input has", received=weight.dtype)
     return kernel_size.index(taps)
 
 
