@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from hypothesis import assume, given, settings
+from hypothesis import given, settings
 
 from tests.patterns.settings import close, convolution, images, normal, patterns, samplings, with_leaves
 from warptheory import warping
@@ -127,7 +127,6 @@ def test_samplings_are_told_in_order():
 @given(patterns())
 @settings(max_examples=15)
 def test_statistics_are_those_of_the_matrix(pattern):
-    assume(not isinstance(pattern, Weighting))  # it has no offsets
     dense, found = pattern.matrix().to_dense().numpy(), pattern.statistics()
     expected = [
         (dense**2).sum(2).mean(), (dense**2).sum(1).mean(), dense.sum(2).max(), dense.sum(1).max(),

@@ -1,8 +1,10 @@
 """Convolution with dynamic filter atoms (ACDA): filters are composed anew at every pixel, of atoms and coefficients."""
 
 import math
+from functools import cache
 from typing import Any
 
+import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -20,8 +22,7 @@ from warptheory.warping.arguments import check_values
 
 __all__ = ["DynamicFilterAtomConv2d", "dynamic_filter_atom_conv2d"]
 
-# E tanh² of a standard normal number: the variance of a number that bases_net returns, at initialisation.
-_TANH_ENERGY = 0.3942944903978411
+_QUADRATURE_POINTS = 200
 
 
 def dynamic_filter_atom_conv2d(
@@ -87,6 +88,13 @@ def _composed(x: Tensor, atoms: Tensor, coefficients: Tensor, geometry: Geometry
         windows = windows.unfold(axis, dilation * (taps - 1) + 1, stride)[..., ::dilation]
     found = windows.flatten(4) @ atoms.flatten(2, 3).permute(0, 3, 4, 2, 1)
     return functional.conv2d(found.flatten(3).movedim(-1, 1), coefficients, groups=groups)
+
+
+@cache
+def _tanh_energy() -> float:
+    """Return E tanh² of a standard normal number, the variance of what `bases_net` returns at initialisation."""
+    places, weights = np.polynomial.hermite_e.hermegauss(_QUADRATURE_POINTS)
+    return float(weights @ np.tanh(places) ** 2 / weights.sum())
 
 
 class DynamicFilterAtomConv2d(SamplingOperator):
@@ -172,7 +180,7 @@ class DynamicFilterAtomConv2d(SamplingOperator):
         variance = 2 / self.out_channels
         if self.initial_gain is not None:
             # White images: each of C/groups·M inputs of a filter has the energy of an atom.
-            energy = _TANH_ENERGY * float(self.bases.detach().square().sum())
+            energy = _tanh_energy() * float(self.bases.detach().square().sum())
             variance = self.initial_gain / (self.coef.shape[1] * energy)
         nn.init.normal_(self.coef, std=math.sqrt(variance))
         if self.bias is not None:
