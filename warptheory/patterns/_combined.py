@@ -238,7 +238,7 @@ class Weighting(Pattern):
         )
         indices = torch.stack([batch, place, place]).flatten(1)
         shape = (self.batch, self.inputs, self.inputs)
-        return torch.sparse_coo_tensor(indices, self.factors.flatten(), shape).coalesce()
+        return torch.sparse_coo_tensor(indices, self.factors.flatten(), shape, check_invariants=True).coalesce()
 
     def samplings(self) -> Iterator[Taps]:
         """Yield nothing: it samples where it is."""
