@@ -133,7 +133,7 @@ def test_equal_to_the_original_on_even_sizes_without_the_nyquist_frequency():
 
 @pytest.mark.parametrize(("size", "original"), [(7, 0.0), (15, 0.0), (8, 0.23), (14, 0.19), (16, 0.17)])
 def test_half_a_pixel_is_kept_on_even_sizes_too(size, original):
-    """The original errs by rounding on odd sizes, by 0.23, 0.19 and 0.17 of the deviation on even ones. Ours: rounding."""
+    """The original errs by 0.23, 0.19, 0.17 of the deviation on even sizes; otherwise both err by rounding."""
     x = images((4, 3, size, size), 0)
     theirs = equivariance_error(Original(lambda u: original_channel_polynomial(PARABOLA, u)), x)
     assert equivariance_error(AliasFreeActivation2d(3).double(), x) < ROUNDING.absolute
