@@ -87,7 +87,10 @@ def test_equal_to_a_loop_over_padded_pixels(shape, padding):
     for tap in itertools.product(range(size), repeat=dim):
         window = tuple(slice(k, k + stride * (t - 1) + 1, stride) for k, t in zip(tap, grid, strict=True))
         expected += math.prod(row[k] for k in tap) * padded[(..., *window)]
-    close(kind(2, padding, size, stride, more)(x), torch.from_numpy(expected))
+    layer = kind(2, padding, size, stride, more)
+    close(layer(x), torch.from_numpy(expected))
+    g = torch.randn(expected.shape, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    close(value_and_gradient(layer, x, 1)[1], layer.pattern(x).adjoint(g))
     close(function(x, size, stride, padding, more), torch.from_numpy(expected))
 
 

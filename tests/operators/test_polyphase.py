@@ -34,7 +34,7 @@ def original_blur(x, size):
 
 
 def original_phases(x):
-    """The phases of both originals' later versions, rows fastest: (B, 4, C, H/2, W/2)."""
+    """The phases as adaptive polyphase sampling counts them, rows fastest: (B, 4, C, H/2, W/2)."""
     return torch.stack([x[:, :, i::2, j::2] for j in range(2) for i in range(2)], 1)
 
 

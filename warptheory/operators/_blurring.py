@@ -1,6 +1,7 @@
 """Blurring: each channel is filtered, and every stride-th pixel of the outcome is kept."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,14 +11,13 @@ from torch import Tensor
 from torch.nn import functional
 
 from warptheory.core.errors import ArgumentError
+from warptheory.operators._continuation import continued
 from warptheory.patterns import Lattice, SamplingPattern
-from warptheory.warping import boundaries
 from warptheory.warping.arguments import check_values
 
-# The originals' names of what lies outside, with those of the library's boundary rules and of torch's padding.
+# The originals' names of what lies outside, with those of the library's boundary rules.
 _BOUNDARIES = {"reflect": "mirror", "refl": "mirror", "replicate": "border", "repl": "border"}
 _BOUNDARIES |= {"zero": "zeros", "circular": "periodic"}
-_MODES = {"mirror": "reflect", "border": "replicate", "zeros": "constant", "periodic": "circular"}
 
 
 def boundary_of(pad_type: str) -> str:
@@ -63,12 +63,15 @@ class Blur:
             ArgumentError: another number of axes or channels, or an image smaller than the filters.
         """
         self._grid(x, filters)
-        dim, padded = x.ndim - 2, self._padded(x)
-        if filters[0].numel() == 1:
+        dim, filters, pads = x.ndim - 2, filters.to(x.dtype), (self.before, self.after)
+        # A convolution pads with zeros by itself, at both ends alike.
+        inner = self.before if self.boundary == "zeros" and self.before == self.after else 0
+        padded = x if inner else continued(x, *pads, self.boundary)
+        if filters[0].numel() == 1 and not inner:
             kept: Any = (..., *[slice(None, None, self.stride)] * dim)
-            return padded[kept] * filters.to(x.dtype)[:, 0]
+            return padded[kept] * filters[:, 0]
         convolve = (functional.conv1d, functional.conv2d, functional.conv3d)[dim - 1]
-        return convolve(padded, filters.to(x.dtype), stride=self.stride, groups=len(filters))
+        return convolve(padded, filters, stride=self.stride, padding=inner, groups=len(filters))
 
     def pattern(self, x: Float[Tensor, "B C *S"], filters: Float[Tensor, "D 1 *K"]) -> SamplingPattern:
         """Return the pattern at images (B, C, *S); errors as of `apply`."""
@@ -93,19 +96,13 @@ class Blur:
         spare = [n + self.before + self.after - k for n, k in zip(x.shape[2:], filters.shape[2:], strict=True)]
         return tuple(each // self.stride + 1 for each in spare)
 
-    def _padded(self, x: Tensor) -> Tensor:
-        pads = [self.before, self.after] * (x.ndim - 2)
-        if not any(pads):
-            return x
-        # torch pads no further than once over the image.
-        if self.boundary in ("zeros", "border") or max(pads) < min(x.shape[2:]):
-            return functional.pad(x, pads, _MODES[self.boundary])
-        return continued(x, self.before, self.after, self.boundary)
 
+def check_covered(x: Float[Tensor, "B C *S"], reach: Sequence[int]) -> None:
+    """Check that images (B, C, *S) hold a window of some pixels.
 
-def continued(x: Float[Tensor, "B C *S"], before: int, after: int, boundary: str) -> Float[Tensor, "B C *T"]:
-    """Continue the axes of images (B, C, *S) by numbers of pixels and a boundary rule without an outside."""
-    for axis, size in enumerate(x.shape[2:], start=2):
-        pixels, _ = boundaries.get(boundary)(torch.arange(-before, size + after, device=x.device), size)
-        x = x.index_select(axis, pixels)
-    return x
+    Raises:
+        ArgumentError: they are smaller, or have another number of axes.
+    """
+    if check_values("x", x) != len(reach) or any(n < k for n, k in zip(x.shape[2:], reach, strict=True)):
+        received = f"shape {tuple(x.shape)}"
+        raise ArgumentError("x", expected=f"{len(reach)} axes of at least {tuple(reach)} pixels", received=received)

@@ -2,7 +2,6 @@
 
 import math
 from abc import abstractmethod
-from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import torch
@@ -11,13 +10,12 @@ from torch import Tensor
 from torch.nn import functional
 
 from warptheory.core.errors import ArgumentError
-from warptheory.operators._blurring import Blur
+from warptheory.operators._blurring import Blur, check_covered
 from warptheory.operators._convolution import PerAxis, per_axis
 from warptheory.operators._entry import OperatorEntry, OperatorExample
 from warptheory.operators._operator import SamplingOperator
 from warptheory.operators.blur_pool import BlurPool1d, BlurPool2d, BlurPool3d
 from warptheory.patterns import Chain, Lattice, SamplingPattern
-from warptheory.warping.arguments import check_values
 
 __all__ = [
     "AntiAliasedAvgPool1d",
@@ -108,7 +106,7 @@ class AntiAliasedMaxPool(_AntiAliasedPool):
     def pattern(self, x: Float[Tensor, "B C *S"]) -> Chain:
         """Return the pattern at an input (B, C, *S): whole offsets to the largest pixels, then the blur."""
         size = tuple(x.shape[2:])
-        largest, pixels = self._pooled(x, with_pixels=True)
+        largest, pixels = self._largest(x)
         places = torch.stack(torch.unravel_index(pixels, size), 2).to(torch.promote_types(x.dtype, torch.float32))
         lattice = Lattice.unit(self.dim)
         offsets = places - lattice.identity(places)
@@ -117,14 +115,15 @@ class AntiAliasedMaxPool(_AntiAliasedPool):
 
     def pooled(self, x: Float[Tensor, "B C *S"]) -> Float[Tensor, "B C *T"]:
         """Return the largest pixels of windows of images (B, C, *S), at stride 1: (B, C, *T)."""
-        largest: Tensor = self._pooled(x)
-        return largest
+        return self._largest(x)[0]
 
-    def _pooled(self, x: Tensor, with_pixels: bool = False) -> Any:
+    def _largest(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the largest values of windows, and at which pixels they are."""
         window = zip(self.kernel_size, self.padding, self.dilation, strict=True)
-        _check_covered(x, [step * (size - 1) + 1 - 2 * pad for size, pad, step in window])
+        check_covered(x, [step * (size - 1) + 1 - 2 * pad for size, pad, step in window])
         pool: Any = (functional.max_pool1d, functional.max_pool2d, functional.max_pool3d)[self.dim - 1]
-        return pool(x, self.kernel_size, 1, self.padding, self.dilation, return_indices=with_pixels)
+        found: tuple[Tensor, Tensor] = pool(x, self.kernel_size, 1, self.padding, self.dilation, return_indices=True)
+        return found
 
 
 class AntiAliasedAvgPool(_AntiAliasedPool):
@@ -146,20 +145,9 @@ class AntiAliasedAvgPool(_AntiAliasedPool):
 
     def pooled(self, x: Float[Tensor, "B C *S"]) -> Float[Tensor, "B C *T"]:
         """Return the averages of windows of images (B, C, *S), at stride 1: (B, C, *T)."""
-        _check_covered(x, self.kernel_size)
+        check_covered(x, self.kernel_size)
         pool = (functional.avg_pool1d, functional.avg_pool2d, functional.avg_pool3d)[self.dim - 1]
         return pool(x, self.kernel_size, 1)
-
-
-def _check_covered(x: Tensor, reach: Sequence[int]) -> None:
-    """Check that images (B, C, *S) hold a window of some pixels.
-
-    Raises:
-        ArgumentError: they are smaller, or have another number of axes.
-    """
-    if check_values("x", x) != len(reach) or any(n < k for n, k in zip(x.shape[2:], reach, strict=True)):
-        received = f"shape {tuple(x.shape)}"
-        raise ArgumentError("x", expected=f"{len(reach)} axes of at least {tuple(reach)} pixels", received=received)
 
 
 class AntiAliasedMaxPool1d(AntiAliasedMaxPool):
@@ -213,9 +201,7 @@ operator = OperatorEntry(
     ),
     initialisation="Nothing is learned.",
     examples={
-        "max 2d": OperatorExample(
-            lambda: AntiAliasedMaxPool2d(2, 3, padding=1, filt_size=3), lambda x, _: (x,), (2, 2, 6, 5)
-        ),
+        "max 2d": OperatorExample(lambda: AntiAliasedMaxPool2d(2, 3, padding=1), lambda x, _: (x,), (2, 2, 6, 5)),
         "average 1d": OperatorExample(lambda: AntiAliasedAvgPool1d(3, 2, filt_size=3), lambda x, _: (x,), (2, 3, 7)),
     },
 )

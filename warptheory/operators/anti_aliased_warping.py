@@ -14,7 +14,7 @@ from warptheory.core.errors import ArgumentError
 from warptheory.operators._entry import OperatorEntry, OperatorExample
 from warptheory.operators._operator import SamplingOperator, checked_reading
 from warptheory.patterns import Lattice, SamplingPattern
-from warptheory.warping.arguments import check_offset_shape, check_values
+from warptheory.warping.arguments import check_offsets, check_pair, check_values
 
 __all__ = ["AntiAliasedWarp1d", "AntiAliasedWarp2d", "AntiAliasedWarp3d", "anti_aliased_warp"]
 
@@ -57,8 +57,8 @@ def anti_aliased_warp(
 
 def _pattern(x: Tensor, offsets: Tensor, kernel: Any, boundary: str, taps: int) -> SamplingPattern:
     dim = check_values("x", x)
-    check_offset_shape(offsets, dim)
-    fields = offsets.unsqueeze(1) if offsets.ndim == dim + 2 else offsets
+    fields = check_offsets(offsets, dim)
+    check_pair("x", x, fields, fields.shape)
     displacements, weights = _footprint(fields, taps)
     return SamplingPattern(
         tuple(x.shape[2:]),

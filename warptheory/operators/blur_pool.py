@@ -13,7 +13,7 @@ from warptheory.operators._entry import Counterpart, OperatorEntry, OperatorExam
 from warptheory.operators._operator import SamplingOperator
 from warptheory.patterns import SamplingPattern
 
-__all__ = ["BlurPool", "BlurPool1d", "BlurPool2d", "BlurPool3d", "blur_pool1d", "blur_pool2d", "blur_pool3d"]
+__all__ = ["BlurPool1d", "BlurPool2d", "BlurPool3d", "blur_pool1d", "blur_pool2d", "blur_pool3d"]
 
 
 def _blur(filt_size: int, stride: int, pad_type: str, pad_off: int) -> Blur:
@@ -51,13 +51,8 @@ class BlurPool(SamplingOperator):
         super().__init__()
         self.blur = _blur(filt_size, stride, pad_type, pad_off)
         self.channels, self.filt_size = check_integer("channels", channels), int(filt_size)
-        self.pad_type, self.pad_off = pad_type, int(pad_off)
+        self.pad_type, self.pad_off, self.stride = pad_type, int(pad_off), self.blur.stride
         self.register_buffer("filt", binomial_filters(self.channels, self.filt_size, self.dim))
-
-    @property
-    def stride(self) -> int:
-        """Pixels between output pixels."""
-        return self.blur.stride
 
     def pattern(self, input: Float[Tensor, "B C *S"]) -> SamplingPattern:  # noqa: A002
         """Return the pattern at an input (B, C, *S): the filter's taps, of no offsets."""

@@ -136,7 +136,8 @@ operator = OperatorEntry(
     source="A. Chaman, I. Dokmanić, arXiv 2011.14214; R. A. Rojas-Gomez et al., arXiv 2210.08001; S. Saha, T. Gokhale, "
     "arXiv 2404.07410",
     conventions=(
-        "Phases are counted in C order, the last axis fastest, and all channels of an image share one.",
+        "Phases are counted in C order, the last axis fastest, as learnable polyphase sampling does; adaptive "
+        "polyphase sampling counts rows fastest. All channels of an image share one.",
         "A tie goes to the first phase; norms have no gradient through the choice, scores have one in training.",
         "An axis that is no multiple of the stride is wrapped around, and shifts are then not kept exactly.",
     ),
