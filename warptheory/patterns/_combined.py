@@ -73,8 +73,9 @@ class Chain(Pattern):
 def _product(left: Tensor, right: Tensor) -> Tensor:
     """Multiply sparse matrices (B, N, K) and (B, K, M); torch multiplies no batches of them."""
     if not len(left):
-        empty = left.new_zeros(3, 0, dtype=torch.long)
-        return torch.sparse_coo_tensor(empty, left.new_zeros(0), (0, left.shape[1], right.shape[2])).coalesce()
+        empty = left.values()[:0]  # dense, as what a sparse tensor makes anew is not
+        indices = empty.new_zeros(3, 0, dtype=torch.long)
+        return torch.sparse_coo_tensor(indices, empty, (0, left.shape[1], right.shape[2])).coalesce()
     return torch.stack([a @ b for a, b in zip(left.unbind(), right.unbind(), strict=True)]).coalesce()
 
 
