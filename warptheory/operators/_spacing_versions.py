@@ -47,9 +47,10 @@ class Triangle(ProductVersion):
 
     def along(self, place: Place, rows: Rows, row: int) -> Float[Tensor, "S K n"]:
         """Return the profile; at kinks the derivative in p is that from the right, at the last tap from the left."""
-        # A step that changes no number but zero: it decides on which side of a kink a tap lies.
-        tiny = torch.finfo(place.position.dtype).tiny
-        ahead = torch.where(place.is_last, -tiny, tiny)
+        dtype = place.position.dtype
+        # A step that changes no number but zero: it decides on which side of a kink a tap lies. Times a weight it is
+        # still a normal number, as slow ones would remain in the kernel.
+        ahead = (1 - 2 * place.is_last.to(dtype)) * torch.finfo(dtype).tiny ** 0.8
         steps = place.steps - ahead
         return (self.width(rows[row]) - steps.abs() + ahead * steps.sign()).relu()
 

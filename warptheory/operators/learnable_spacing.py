@@ -86,7 +86,8 @@ class _LearnableSpacingConv(ConstructedConvolution):
         if self.bias is not None:
             bound = 1 / math.sqrt(self.weight[0].numel())
             nn.init.uniform_(self.bias, -bound, bound)
-        self.P.normal_(0, 0.5)
+        for row in self.P:
+            row.normal_(0, 0.5)
         self.clamp_parameters()
         for row, value in enumerate(VERSIONS[self.version].start(self.dim)):
             nn.init.constant_(self.SIG[row], value)  # type: ignore[index]  # it is there where a version has rows

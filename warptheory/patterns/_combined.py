@@ -75,7 +75,9 @@ def _product(left: Tensor, right: Tensor) -> Tensor:
     if not len(left):
         empty = left.values()[:0]  # dense, as what a sparse tensor makes anew is not
         indices = empty.new_zeros(3, 0, dtype=torch.long)
-        return torch.sparse_coo_tensor(indices, empty, (0, left.shape[1], right.shape[2])).coalesce()
+        return torch.sparse_coo_tensor(
+            indices, empty, (0, left.shape[1], right.shape[2]), check_invariants=True
+        ).coalesce()
     return torch.stack([a @ b for a, b in zip(left.unbind(), right.unbind(), strict=True)]).coalesce()
 
 
