@@ -20,14 +20,15 @@ def close(found, expected, message=None):
 
 def literal(layer, x, weight, positions, bias):
     """Return what the Caffe layer computes: for each synapse the image at its position, and a 1×1 convolution."""
-    n, stride, padding = layer.kernel_size[0], layer.stride[0], layer.padding[0]
-    grid = [(size + 2 * padding - n) // stride + 1 for size in x.shape[2:]]
+    stride, padding = layer.stride[0], layer.padding[0]
+    grid = [(size + 2 * padding - n) // stride + 1 for size, n in zip(x.shape[2:], layer.kernel_size, strict=True)]
+    first = torch.tensor([n // 2 - padding for n in layer.kernel_size])
     outcomes = []
     for group, filters in enumerate(torch.chunk(weight, layer.position_groups)):
         centre = torch.zeros(1, layer.dim, dtype=x.dtype)
         total = 0
         for k, position in enumerate(torch.cat([centre, positions[group]])):
-            samples = interpolated(x, position + n // 2 - padding, stride, grid)
+            samples = interpolated(x, position + first, stride, grid)
             total = total + torch.einsum("oc,bc...->bo...", filters[:, :, k], samples)
         outcomes.append(total)
     return torch.cat(outcomes, 1) + bias.reshape(-1, *[1] * layer.dim)
@@ -39,7 +40,7 @@ def test_it_is_the_original(dim):
     for seed in range(50):
         generator = torch.Generator().manual_seed(seed)
         stride, padding, groups, channels = ([1, 2][n] for n in torch.randint(2, (4,), generator=generator))
-        layer = KINDS[dim - 1](channels, 2, 3, stride, padding - 1, position_groups=groups).double()
+        layer = KINDS[dim - 1](channels, 2, (3, 3, 1)[:dim], stride, padding - 1, position_groups=groups).double()
         moved = 1.5 * torch.randn(layer.positions.shape, generator=generator, dtype=torch.float64)
         with torch.no_grad():
             layer.positions.add_(moved.round() if seed % 5 == 0 else moved)

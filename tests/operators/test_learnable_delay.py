@@ -170,7 +170,7 @@ def learned_delay(annealed):
         layer.delay.fill_(4)
     layer.weight.requires_grad_(False)
     annealing = SigmaAnnealing(layer, 12.0 if annealed else 0.23, 60)
-    optimizer = torch.optim.Adam([layer.delay], lr=0.2)
+    optimizer = torch.optim.Adam([layer.delay], lr=0.4)
     for _ in range(100):
         optimizer.zero_grad()
         (layer(x) - target).square().mean().backward()

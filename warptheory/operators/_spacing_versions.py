@@ -13,8 +13,6 @@ from torch import Tensor
 
 from warptheory.operators._spacing_version import Place, ProductVersion, SpacingVersion, magnitude, sinc
 
-Rows = Sequence[Float[Tensor, "S K"]]
-
 
 class Linear(ProductVersion):
     """The two taps beside a position share its weight linearly."""
@@ -25,7 +23,7 @@ class Linear(ProductVersion):
         """Return nothing: it has no widths."""
         return ()
 
-    def along(self, place: Place, rows: Rows, row: int) -> Float[Tensor, "S K n"]:
+    def along(self, place: Place, rows: Sequence[Tensor], row: int) -> Float[Tensor, "S K n"]:
         """Return 1 − f and f on two taps. At the last tap f = 1, so that the derivative points inwards."""
         if place.size == 1:
             return torch.ones_like(place.position).unsqueeze(-1)
@@ -45,12 +43,12 @@ class Triangle(ProductVersion):
         """Return the widths at the start, at which it is linear."""
         return (0.0,) * dim
 
-    def along(self, place: Place, rows: Rows, row: int) -> Float[Tensor, "S K n"]:
+    def along(self, place: Place, rows: Sequence[Tensor], row: int) -> Float[Tensor, "S K n"]:
         """Return the profile; at kinks the derivative in p is that from the right, at the last tap from the left."""
         dtype = place.position.dtype
         # A step that changes no number but zero: it decides on which side of a kink a tap lies. Times a weight it is
         # still a normal number, as slow ones would remain in the kernel.
-        ahead = (1 - 2 * place.is_last.to(dtype)) * torch.finfo(dtype).tiny ** 0.8
+        ahead = (1 - 2 * place.is_last.to(dtype)) * math.pow(torch.finfo(dtype).tiny, 0.8)
         steps = place.steps - ahead
         return (self.width(rows[row]) - steps.abs() + ahead * steps.sign()).relu()
 
@@ -64,7 +62,7 @@ class Gauss(ProductVersion):
         """Return the widths at the start, which make s = ½."""
         return (0.23,) * dim
 
-    def along(self, place: Place, rows: Rows, row: int) -> Float[Tensor, "S K n"]:
+    def along(self, place: Place, rows: Sequence[Tensor], row: int) -> Float[Tensor, "S K n"]:
         """Return the profile."""
         exponent = place.steps.square() * (-0.5 / self.width(rows[row]).square())
         # Exponentials of numbers far below are zero, and take eight times as long.
@@ -80,7 +78,7 @@ class HyperGauss(Gauss):
         """Return the widths at the start, and the exponent less one: the Gaussian's."""
         return (*super().start(dim), 1.0)
 
-    def along(self, place: Place, rows: Rows, row: int) -> Float[Tensor, "S K n"]:
+    def along(self, place: Place, rows: Sequence[Tensor], row: int) -> Float[Tensor, "S K n"]:
         """Return the profile: a softmax, so that a steep one between taps does not vanish."""
         ratio = magnitude(place.steps / self.width(rows[row]))
         exponent = 1 + magnitude(rows[-1]).unsqueeze(-1)
@@ -93,15 +91,15 @@ class HyperGauss(Gauss):
 class Lorentz(Gauss):
     """1/(1 + (i − p)²/s²)."""
 
-    def along(self, place: Place, rows: Rows, row: int) -> Float[Tensor, "S K n"]:
+    def along(self, place: Place, rows: Sequence[Tensor], row: int) -> Float[Tensor, "S K n"]:
         """Return the profile."""
         return 1 / (1 + (place.steps / self.width(rows[row])).square())
 
 
-class Sinc(Triangle):
+class BandLimited(Triangle):
     """sinc((i − p)/s) under Lanczos' window sinc((i − p)/3s), s ≥ 1: little is made of frequencies beyond 1/2s."""
 
-    def along(self, place: Place, rows: Rows, row: int) -> Float[Tensor, "S K n"]:
+    def along(self, place: Place, rows: Sequence[Tensor], row: int) -> Float[Tensor, "S K n"]:
         """Return the profile."""
         ratio = place.steps / self.width(rows[row])
         return torch.where(ratio.abs() < 3, sinc(ratio) * sinc(ratio / 3), 0.0)
@@ -118,7 +116,7 @@ class _JointGauss(SpacingVersion):
         """Return the widths at the start, and a zero for each pair of axes."""
         return (*[0.23] * dim, *[0.0] * math.comb(dim, 2))
 
-    def factors(self, places: Sequence[Place], rows: Rows) -> list[Tensor]:
+    def factors(self, places: Sequence[Place], rows: Sequence[Tensor]) -> list[Tensor]:
         """Return what all taps get, in C order, shape (S, K, N)."""
         dim = len(places)
         steps = [
@@ -179,7 +177,7 @@ VERSIONS: Mapping[str, SpacingVersion] = {
     "gauss": Gauss(),
     "hyper-gauss": HyperGauss(),
     "lorentz": Lorentz(),
-    "sinc": Sinc(),
+    "sinc": BandLimited(),
     "correlated-gauss": CorrelatedGauss(),
     "rotated-gauss": RotatedGauss(),
 }
