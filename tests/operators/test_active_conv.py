@@ -40,7 +40,9 @@ def test_it_is_the_original(dim):
     for seed in range(50):
         generator = torch.Generator().manual_seed(seed)
         stride, padding, groups, channels = ([1, 2][n] for n in torch.randint(2, (4,), generator=generator))
-        layer = KINDS[dim - 1](channels, 2, (3, 3, 1)[:dim], stride, padding - 1, position_groups=groups).double()
+        layer = KINDS[dim - 1](
+            channels, 2, ((3,), (3, 3), (3, 1, 1))[dim - 1], stride, padding - 1, position_groups=groups
+        ).double()
         moved = 1.5 * torch.randn(layer.positions.shape, generator=generator, dtype=torch.float64)
         with torch.no_grad():
             layer.positions.add_(moved.round() if seed % 5 == 0 else moved)

@@ -268,7 +268,7 @@ def test_the_kernel_is_what_is_said(version, size):
     close(found.flatten(2).sum(2), weight.sum(2))
 
 
-@pytest.mark.parametrize(("version", "size"), CASES)
+@pytest.mark.parametrize(("version", "size"), [case for case in CASES if len(case[1]) < 3 or case[0] not in LEAST])
 def test_kernels_have_derivatives_to_second_order(version, size):
     inputs = drawn(version, size, (1, 1, 2), torch.Generator().manual_seed(2))
     leaves = [each.requires_grad_() for each in inputs if each is not None]
