@@ -171,7 +171,7 @@ def _spacing(version: str, arguments: tuple[Any, ...], groups: int, seed: int, d
     names = ("weight", "P", "SIG")
     inputs = [[each for name, each in layer.named_parameters() if name in names] for layer in (ours, theirs)]
     # The parameters are passed for their gradients; the layers hold them.
-    mine = _both_passes(lambda *_: ours.constructed_kernel(), *inputs[0])
+    mine = _both_passes(lambda *_: ours.dense_kernel(), *inputs[0])
     peers = _both_passes(lambda *_: theirs.DCK(theirs.weight, theirs.P, theirs.SIG), *inputs[1])
     return mine, peers
 
