@@ -98,7 +98,10 @@ class AdaptiveDilatedConv(SamplingOperator):
         self.conv_mask = head(in_channels, deform_groups * self.geometry.taps, self.geometry)
         self.reset_parameters()
 
-    stride = property(lambda self: self.geometry.stride)
+    @property
+    def stride(self) -> tuple[int, ...]:
+        """Pixels between output pixels, along both axes."""
+        return self.geometry.stride
 
     @torch.no_grad()
     def reset_parameters(self) -> None:
