@@ -261,7 +261,6 @@ operator = OperatorEntry(
     examples={
         "1d": _example(1, (6,), stride=2, center_feature_scale=True),
         "2d": _example(2, (4, 5), remove_center=True, offset_scale=2.0),
-        "3d": _example(3, (3, 2, 3)),
     },
     defects=(
         Defect(

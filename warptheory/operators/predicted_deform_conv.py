@@ -186,7 +186,7 @@ operator = OperatorEntry(
     initialisation="The head starts at zero: the layer is the plain convolution, and half of it with masks.",
     examples={
         "1d": _example(DeformConvPack1d, (7,), kernel_size=3, stride=2, padding=1, offset_groups=2),
-        "2d": _example(DeformConvPack2d, (5, 4), kernel_size=(3, 2), padding=(1, 0), groups=2, modulated=True),
+        "2d": _example(DeformConvPack2d, (4, 4), kernel_size=(2, 1), padding=(1, 0), groups=2, modulated=True),
         "3d": _example(
             DeformConvPack3d, (3, 3, 2), kernel_size=(2, 1, 2), dilation=(1, 2, 1), modulated=True, bias=False
         ),
