@@ -1,4 +1,4 @@
-"""Deformable convolution that computes its own offsets, and masks, by a convolution of its input."""
+"""Deformable convolution with offsets of its own: a convolution of its input computes them, and the masks."""
 
 from collections.abc import Callable
 from functools import partial
