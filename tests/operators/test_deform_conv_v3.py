@@ -253,6 +253,21 @@ def test_it_starts_as_published():
         assert float(weight.std()) == pytest.approx(bound / 3**0.5, rel=0.03)
 
 
+def test_derivatives_in_three_dimensions():
+    """First and second, away from the start, against finite differences."""
+    torch.manual_seed(0)
+    layer = DCNv3(2, group=1, dim=3, remove_center=True, center_feature_scale=True).double()
+    for parameter in layer.parameters():
+        nn.init.normal_(parameter, std=0.3)
+    x = torch.randn(1, 2, 1, 2, 2, dtype=torch.float64, requires_grad=True)
+
+    def function(x, *_):
+        return layer(x)
+
+    assert torch.autograd.gradcheck(function, (x, *layer.parameters()), fast_mode=True, atol=1e-6)
+    assert torch.autograd.gradgradcheck(function, (x,), fast_mode=True, atol=1e-6)
+
+
 # ---- where the original is wrong
 
 

@@ -379,7 +379,7 @@ operator = OperatorEntry(
     examples={
         "1d": _example(DeformConvTranspose1d, (4,), 3, kernel_size=3, stride=2, padding=1, output_padding=1),
         "2d": _example(DeformConvTranspose2d, (3, 2), 1, kernel_size=(2, 1), stride=(1, 2), dilation=(2, 1), groups=2),
-        "3d": _example(DeformConvTranspose3d, (2, 1, 2), 2, kernel_size=2, padding=(1, 0, 0), bias=False),
+        "3d": _example(DeformConvTranspose3d, (2, 1, 2), 2, kernel_size=(2, 1, 1), padding=(1, 0, 0), bias=False),
     },
     defects=(
         Defect(

@@ -262,7 +262,6 @@ operator = OperatorEntry(
     examples={
         "1d": _example(1, (6,), stride=2, center_feature_scale=True, without_pointwise=True),
         "2d": _example(2, (4, 5), dw_kernel_size=3),
-        "3d": _example(3, (3, 2, 3), remove_center=True),
     },
     defects=(
         Defect(

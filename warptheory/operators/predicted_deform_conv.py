@@ -188,7 +188,7 @@ operator = OperatorEntry(
         "1d": _example(DeformConvPack1d, (7,), kernel_size=3, stride=2, padding=1, offset_groups=2),
         "2d": _example(DeformConvPack2d, (4, 4), kernel_size=(2, 1), padding=(1, 0), groups=2, modulated=True),
         "3d": _example(
-            DeformConvPack3d, (3, 3, 2), kernel_size=(2, 1, 2), dilation=(1, 2, 1), modulated=True, bias=False
+            DeformConvPack3d, (3, 3, 2), kernel_size=(2, 1, 1), dilation=(2, 1, 1), modulated=True, bias=False
         ),
     },
     counterparts=(
