@@ -202,6 +202,41 @@ def stripes(*, seed: int = 0) -> Dataset:
 ''',
     ),
     Addition(
+        name="turn",
+        kind="operators",
+        path="warptheory/operators/turn.py",
+        contract="test_operator_contract.py",
+        source='''"""Turn: signals are read from their end."""
+
+from jaxtyping import Float
+from torch import Tensor
+
+from warptheory.operators._entry import OperatorEntry, OperatorExample
+from warptheory.operators._operator import WarpOperator
+
+__all__ = ["Turn1d"]
+
+
+class Turn1d(WarpOperator):
+    """A signal (B, C, N) from its end to its start."""
+
+    def offsets(self, x: Float[Tensor, "B C N"]) -> Float[Tensor, "B 1 1 N"]:
+        """Return the offsets (B, 1, 1, N) at a signal (B, C, N)."""
+        places = x.new_tensor(range(x.shape[2]))
+        return (places.flip(0) - places).expand(len(x), 1, 1, -1)
+
+
+operator = OperatorEntry(
+    formula="y(t) = x(N - 1 - t)",
+    where={"N": "the number of pixels"},
+    source="a test",
+    conventions=("The last pixel comes first.",),
+    initialisation="It has no parameters.",
+    examples={"1d": OperatorExample(Turn1d, lambda x, _: (x,), (2, 3, 5))},
+)
+''',
+    ),
+    Addition(
         name="Z7a",
         kind="results",
         path="warptheory/results/iid/weighted_value.py",

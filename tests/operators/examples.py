@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from warptheory import operators
+from warptheory.core.tolerances import rounding
 from warptheory.patterns import Pattern
 
 CASES = [(name, key) for name in operators.names() for key in operators.get(name).examples]
@@ -33,3 +34,9 @@ def setting(name, key):
     inputs = example.inputs(x, generator)
     with torch.no_grad():
         return Setting(layer, inputs, layer.pattern(*inputs), layer.image(*inputs), layer(*inputs))
+
+
+def close(found, expected):
+    """Compare what differs by rounding in double precision: sums of some hundred products of a size of a few."""
+    tolerance = rounding(torch.float64, operations=400, magnitude=20)
+    torch.testing.assert_close(found, expected, rtol=tolerance.relative, atol=tolerance.absolute)

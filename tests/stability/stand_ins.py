@@ -1,4 +1,4 @@
-"""Deformable convolutions where the compiled ones of torchvision and mmcv are missing.
+"""Deformable convolutions where the compiled ones of torchvision and mmcv are missing, and ours.
 
 They compute what their sources define, by an independent way: taps gathered by `grid_sample`, offsets
 [dy₀, dx₀, dy₁, dx₁, …] for each offset group, zeros outside, a mask on each tap; then a sum over taps and channels.
@@ -12,6 +12,8 @@ import torch
 from torch import nn
 from torch.nn import functional
 from torch.nn.modules.utils import _pair
+
+from warptheory import operators
 
 SCHEMA = (
     "deform_conv2d(Tensor input, Tensor weight, Tensor offset, Tensor mask, Tensor bias, SymInt stride_h, "
@@ -96,6 +98,12 @@ class ModulatedDeformConv2dFunction(torch.autograd.Function):
 
 
 @contextmanager
+def warptheory():
+    """Load nothing: this library is there."""
+    yield
+
+
+@contextmanager
 def mmcv():
     """Load the two modules of mmcv that hold these classes."""
     modules = {
@@ -133,6 +141,8 @@ class DeformableLayer(nn.Module):
                 apply = ModulatedDeformConv2dFunction.apply
                 return apply(x, offset, mask, self.weight, None, *numbers, 1, self.groups)
             return DeformConv2dFunction.apply(x, offset, self.weight, *numbers, 1, self.groups)
+        if self.library == "warptheory":
+            return operators.deform_conv2d(x, offset, self.weight, None, *numbers, mask)
         bias = torch.zeros(len(self.weight), dtype=x.dtype)
         pairs = [number for number in numbers for _ in range(2)]
         unused = x.new_zeros(len(x), 0)

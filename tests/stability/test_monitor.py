@@ -1,6 +1,7 @@
-"""The monitor against autograd, dense matrices and `stability.folding`; it changes nothing and keeps nothing."""
+"""The monitor against autograd, dense matrices and `fold_fraction`; it changes nothing and keeps nothing."""
 
 import copy
+import dataclasses
 import gc
 import io
 import math
@@ -590,7 +591,7 @@ def test_grid_sampler_is_found_without_torch_nn():
     assert m.rows()[0].offset_mean == pytest.approx(0.2, rel=1e-6)
 
 
-@pytest.mark.parametrize("library", ["torchvision", "mmcv"])
+@pytest.mark.parametrize("library", ["torchvision", "mmcv", "warptheory"])
 @pytest.mark.parametrize(("groups", "masked"), [(1, False), (2, False), (2, True)])
 def test_deformable_convolutions(library, groups, masked):
     layer = stand_ins.DeformableLayer(library, 4, groups=groups, masked=masked).double()
@@ -608,6 +609,7 @@ def test_deformable_convolutions(library, groups, masked):
     (row,) = m.rows()
     assert row.layer == "1"
     assert row.operator.startswith("mmcv") == (library == "mmcv")
+    assert (row.operator == "sample") == (library == "warptheory")
     raw = kept["offset"].detach()[:, : 18 * groups]
     fields = raw.reshape(2, 9 * groups, 2, *raw.shape[2:]).flatten(0, 1)
     assert row.offset_deviation == pytest.approx(float(raw.std(correction=0)), rel=1e-12)
@@ -779,3 +781,19 @@ def test_modules_are_a_mapping_to_layouts(modules, as_users_call):
 def test_unknown_modules_are_named():
     with pytest.raises(UnknownNameError, match="did you mean 'blocks.1.warp.head'"):
         wt.stability.monitor(wavy(), modules={"blocks.1.warp.heat": wt.stability.OffsetOutput()})
+
+
+def test_our_operators_are_read_as_the_originals_are():
+    """One set of numbers, whether the monitor rebuilds a pattern or is given it."""
+    rows = []
+    for library in ("torchvision", "warptheory"):
+        torch.manual_seed(7)
+        layer = stand_ins.DeformableLayer(library, 4, groups=2, masked=True).double()
+        model, x = nn.Sequential(nn.Conv2d(1, 4, 1).double(), layer), normal(2, 1, 9, 8)
+        with getattr(stand_ins, library)(), wt.stability.monitor(model, interval=1, images=None) as m:
+            model(x).pow(3).sum().backward()
+        (row,) = m.rows()
+        rows.append({name: value for name, value in dataclasses.asdict(row).items() if isinstance(value, float)})
+    theirs, ours = rows
+    assert len(ours) > 10
+    assert ours == pytest.approx(theirs, rel=1e-9)

@@ -3,19 +3,14 @@
 import pytest
 import torch
 
-from tests.operators.examples import CASES, setting
+from tests.operators.examples import CASES, close, setting
+from warptheory import operators
 from warptheory.core.tolerances import rounding
-
-ROUNDING = rounding(torch.float64, operations=400, magnitude=20)
 
 
 @pytest.fixture(params=CASES, ids=lambda case: "-".join(case))
 def case(request):
     return setting(*request.param)
-
-
-def close(found, expected):
-    torch.testing.assert_close(found, expected, rtol=ROUNDING.relative, atol=ROUNDING.absolute)
 
 
 def test_compiled(case):
@@ -28,3 +23,34 @@ def test_compiled(case):
 def test_exported(case):
     program = torch.export.export(case.layer, case.inputs, strict=False)
     close(program.module()(*case.inputs).detach(), case.y)
+
+
+IMAGES = [case for case in CASES if len(operators.get(case[0]).examples[case[1]].shape) == 4]
+
+
+@pytest.mark.parametrize(("name", "key"), IMAGES)
+def test_in_onnx(name, key):
+    """Onnxruntime computes the same in single precision, or the operator's file says why it cannot be exported."""
+    onnxruntime = pytest.importorskip("onnxruntime")
+    obstacle = operators.get(name).onnx_obstacle
+    if obstacle:
+        pytest.skip(obstacle)
+    found = setting(name, key)
+    layer, inputs = found.layer.float().eval(), tuple(map(single, found.inputs))
+    program = torch.onnx.export(layer, inputs, dynamo=True, verbose=False).model_proto
+    session = onnxruntime.InferenceSession(program.SerializeToString())
+    given = {each.name: value.numpy() for each, value in zip(session.get_inputs(), tensors(inputs), strict=True)}
+    with torch.no_grad():
+        expected = layer(*inputs)
+    tolerance = rounding(torch.float32, operations=400, magnitude=20)
+    found = torch.from_numpy(session.run(None, given)[0])
+    torch.testing.assert_close(found, expected, rtol=tolerance.relative, atol=tolerance.absolute)
+
+
+def single(value):
+    is_real = isinstance(value, torch.Tensor) and value.is_floating_point()
+    return value.float() if is_real else value
+
+
+def tensors(inputs):
+    return [each for each in inputs if isinstance(each, torch.Tensor)]

@@ -234,12 +234,15 @@ def _covariances() -> list[ListedEntry]:
 
 
 def _operators() -> list[ListedEntry]:
-    """Return what the operators' files offer of classes that are layers, and so have a `forward` or a base."""
+    """Return operators by their files; the layers and functions that a file offers are aliases."""
+    offered: dict[str, list[str]] = {}
+    for name, module in sorted(exported_names(_OPERATORS).items()):
+        offered.setdefault(module, []).append(name)
     return [
-        ListedEntry(name, summary_of(definition))
-        for name, module in sorted(exported_names(_OPERATORS).items())
-        for _, definition in [entry_source(module).definition(name) or (None, None)]
-        if isinstance(definition, ast.ClassDef) and definition.bases
+        ListedEntry(
+            name, entry_source(module).summary, tuple(ListedAlias(each, name) for each in offered.get(module, ()))
+        )
+        for name, module in sorted(entry_modules(_OPERATORS).items())
     ]
 
 

@@ -26,7 +26,17 @@ from warptheory.core.files import content_of, write_text
 # Everything that a result may import, and so everything that a derivation can depend on. The operator on
 # tensors and the estimators change no derivation today; they are named because nothing keeps a result from
 # using them, and an edit of theirs costs one more derivation, while a stale theorem costs trust.
-DERIVATION_ROOMS = ("core", "kernels", "fields", "warping", "symbolic", "operators", "montecarlo", "results")
+DERIVATION_ROOMS = (
+    "core",
+    "kernels",
+    "fields",
+    "warping",
+    "symbolic",
+    "patterns",
+    "operators",
+    "montecarlo",
+    "results",
+)
 
 # All results in every setting that `verify` checks are a few thousand entries of a few kilobytes.
 MAX_ENTRIES = 4096

@@ -10,6 +10,7 @@ from typing import Any
 
 from warptheory.core.catalogue import exported_names
 from warptheory.core.listing import public_names
+from warptheory.operators._conversion import Conversion, ConvertedLayer, convert
 from warptheory.operators._entry import (
     Counterpart,
     Defect,
@@ -22,6 +23,8 @@ from warptheory.operators._operator import SamplingOperator, WarpOperator
 from warptheory.patterns import OperatorStatistics
 
 __all__ = [
+    "Conversion",
+    "ConvertedLayer",
     "Counterpart",
     "Defect",
     "OperatorEntry",
@@ -29,6 +32,7 @@ __all__ = [
     "OperatorStatistics",
     "SamplingOperator",
     "WarpOperator",
+    "convert",
     "get",
     "names",
     *exported_names(__name__),

@@ -84,3 +84,29 @@ def per_axis(argument: str, value: PerAxis, dim: int, least: int = 1) -> tuple[i
         numbers = "a number" if dim == 1 else f"a number or {dim} numbers"
         raise ArgumentError(argument, expected=f"{numbers} ≥ {least}", received=value)
     return tuple(int(each) for each in values)
+
+
+class HasGeometry:
+    """A layer with the geometry of a convolution, whose numbers are its attributes."""
+
+    geometry: Geometry
+
+    @property
+    def kernel_size(self) -> tuple[int, ...]:
+        """Numbers of taps along each axis."""
+        return self.geometry.kernel_size
+
+    @property
+    def stride(self) -> tuple[int, ...]:
+        """Pixels between output pixels, along each axis."""
+        return self.geometry.stride
+
+    @property
+    def padding(self) -> tuple[int, ...]:
+        """Pixels before the first one, along each axis."""
+        return self.geometry.padding
+
+    @property
+    def dilation(self) -> tuple[int, ...]:
+        """Pixels between taps, along each axis."""
+        return self.geometry.dilation

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from warptheory.core.checks import check_flag, check_integer
 from warptheory.core.errors import ArgumentError
-from warptheory.operators._convolution import Geometry, PerAxis
+from warptheory.operators._convolution import Geometry, HasGeometry, PerAxis
 from warptheory.operators._counterparts import loaded
 from warptheory.operators._entry import Counterpart, Defect, OperatorEntry, OperatorExample
 from warptheory.operators._operator import SamplingOperator, checked_reading
@@ -176,7 +176,7 @@ def deform_conv3d(
     return _deform_conv(3, arguments, mask, kernel, boundary)
 
 
-class _DeformConv(SamplingOperator):
+class _DeformConv(HasGeometry, SamplingOperator):
     """A deformable convolution whose offsets, and masks, come from outside.
 
     Args:
@@ -226,11 +226,6 @@ class _DeformConv(SamplingOperator):
         self.bias: nn.Parameter | None
         self.register_parameter("bias", nn.Parameter(torch.empty(out_channels)) if check_flag("bias", bias) else None)
         self.reset_parameters()
-
-    kernel_size = property(lambda self: self.geometry.kernel_size)
-    stride = property(lambda self: self.geometry.stride)
-    padding = property(lambda self: self.geometry.padding)
-    dilation = property(lambda self: self.geometry.dilation)
 
     def reset_parameters(self) -> None:
         """Draw filters and bias anew, as torch's convolutions do."""

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from warptheory.core.checks import check_flag, check_integer
 from warptheory.core.errors import ArgumentError
-from warptheory.operators._convolution import Geometry, PerAxis, per_axis
+from warptheory.operators._convolution import Geometry, HasGeometry, PerAxis, per_axis
 from warptheory.operators._counterparts import check_published, loaded
 from warptheory.operators._entry import Counterpart, Defect, OperatorEntry, OperatorExample
 from warptheory.operators._operator import SamplingOperator, checked_reading
@@ -223,7 +223,7 @@ def deform_conv_transpose3d(
     return _deform_conv_transpose(3, arguments, (kernel, boundary))
 
 
-class _DeformConvTranspose(SamplingOperator):
+class _DeformConvTranspose(HasGeometry, SamplingOperator):
     """A transposed deformable convolution whose offsets, and masks, come from outside.
 
     Args:
@@ -276,11 +276,6 @@ class _DeformConvTranspose(SamplingOperator):
         self.bias: nn.Parameter | None
         self.register_parameter("bias", nn.Parameter(torch.empty(out_channels)) if check_flag("bias", bias) else None)
         self.reset_parameters()
-
-    kernel_size = property(lambda self: self.geometry.kernel_size)
-    stride = property(lambda self: self.geometry.stride)
-    padding = property(lambda self: self.geometry.padding)
-    dilation = property(lambda self: self.geometry.dilation)
 
     def reset_parameters(self) -> None:
         """Draw filters and bias anew, as torch's transposed convolutions do."""

@@ -100,7 +100,7 @@ class AdaptiveDilatedConv(SamplingOperator):
 
     @property
     def stride(self) -> tuple[int, ...]:
-        """Pixels between output pixels, along both axes."""
+        """Pixels between output pixels, along each axis."""
         return self.geometry.stride
 
     @torch.no_grad()

@@ -73,8 +73,8 @@ class Chain(Pattern):
 def _product(left: Tensor, right: Tensor) -> Tensor:
     """Multiply sparse matrices (B, N, K) and (B, K, M); torch multiplies no batches of them."""
     if not len(left):
-        empty = left.new_zeros(3, 0, dtype=torch.long)
-        return torch.sparse_coo_tensor(empty, left.new_zeros(0), (0, left.shape[1], right.shape[2])).coalesce()
+        shape = (0, left.shape[1], right.shape[2])
+        return torch.sparse_coo_tensor(left.indices(), left.values(), shape, check_invariants=True).coalesce()
     return torch.stack([a @ b for a, b in zip(left.unbind(), right.unbind(), strict=True)]).coalesce()
 
 
@@ -147,7 +147,9 @@ class Levels(Pattern):
             values.append(found.values())
             first += count
         shape = (self.batch, self.outputs, self.inputs)
-        return torch.sparse_coo_tensor(torch.cat(indices, 1), torch.cat(values), shape).coalesce()
+        return torch.sparse_coo_tensor(
+            torch.cat(indices, 1), torch.cat(values), shape, check_invariants=True
+        ).coalesce()
 
     def samplings(self) -> Iterator[Taps]:
         """Yield the parts."""
@@ -238,7 +240,7 @@ class Weighting(Pattern):
         )
         indices = torch.stack([batch, place, place]).flatten(1)
         shape = (self.batch, self.inputs, self.inputs)
-        return torch.sparse_coo_tensor(indices, self.factors.flatten(), shape).coalesce()
+        return torch.sparse_coo_tensor(indices, self.factors.flatten(), shape, check_invariants=True).coalesce()
 
     def samplings(self) -> Iterator[Taps]:
         """Yield nothing: it samples where it is."""

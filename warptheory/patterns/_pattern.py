@@ -60,13 +60,14 @@ class Pattern(ABC):
         """Yield the taps of the sampling patterns that it is put together of, in the order in which they act."""
 
     def statistics(self) -> OperatorStatistics:
-        """Return the statistics of the matrix and of the offsets, for small grids.
+        """Return the statistics of the matrix and of the offsets (NaN without any), for small grids.
 
         Raises:
             ArgumentError: as `matrix`.
         """
-        offsets = [each.offsets.flatten() for each in self.samplings()]
-        return operator_statistics(self.matrix(), torch.cat(offsets))
+        matrix = self.matrix()
+        offsets = [each.offsets.flatten() for each in self.samplings()] or [matrix.values()[:0]]
+        return operator_statistics(matrix, torch.cat(offsets))
 
     @property
     def inputs(self) -> int:

@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.overrides import handle_torch_function, has_torch_function_variadic
 
 from warptheory.core.errors import ArgumentError
-from warptheory.patterns import _definition, _matrix, _tap_by_tap
+from warptheory.patterns import _definition, _matrix, _points, _tap_by_tap
 from warptheory.patterns._pattern import Pattern
 from warptheory.patterns._taps import Taps
 
@@ -18,6 +18,9 @@ from warptheory.patterns._taps import Taps
 @dataclass(frozen=True, eq=False)
 class SamplingPattern(Taps, Pattern):
     """The pattern of one image: y_o[n] = Σ_c Σ_k F[o, c, k] m_k[n] (W_k x_c)[n].
+
+    The offsets are F = G·K fields, K taps for each of G offset groups; field f belongs to group f // K. Group g holds
+    the offsets of C/G successive channels. Without filters the outcome of a channel is the sum of its taps.
 
     Attributes:
         size: spatial size S of what is sampled.
@@ -54,6 +57,14 @@ class SamplingPattern(Taps, Pattern):
     def samplings(self) -> Iterator["SamplingPattern"]:
         """Yield itself."""
         yield self
+
+    def points(self, places: Float[Tensor, "N d"]) -> tuple[Float[Tensor, "N F d"], Float[Tensor, "N F"]]:
+        """Return where places (N, d) on the output read the first image, (N, F, d), and how much each counts, (N, F).
+
+        Places between output pixels have offsets that are interpolated linearly. A field counts by |weight| times the
+        norm of its tap's filters; the sum is not normalised.
+        """
+        return _points.points(self, places)
 
     def still(self) -> "SamplingPattern":
         """Return the pattern with all offsets at zero: the plain layer."""

@@ -15,21 +15,7 @@ from warptheory.patterns.lattice import Lattice
 class Taps:
     """y_o[n] = Σ_c Σ_k F[o, c, k] m_k[n] (W_k x_c)[n]: the taps k, and what becomes of their samples.
 
-    The offsets are F = G·K fields, K taps for each of G offset groups; field f belongs to group f // K. Group g holds
-    the offsets of C/G successive channels. Without filters the outcome of a channel is the sum of its taps.
-
-    Attributes:
-        size: spatial size S of what is sampled.
-        channels: number C of its channels.
-        offsets: ε in pixels, shape (B, G·K, d, *T), array-axis order, from the places of the lattice.
-        lattice: where samples lie without offsets.
-        taps: number K of taps of an offset group.
-        weights: m, factors on the samples, such as masks or a softmax, shape (B, G·K, *T); None for ones.
-        filters: F, the mixing filters, shape (D, C/groups, K), where groups is C over the second number; None: each
-            channel stays by itself, and its taps are added.
-        kernel: interpolation kernel, a name or a `Kernel`.
-        boundary: name of the boundary rule.
-        knot: the derivative in the offset at kinks of the kernel, "right" or "central".
+    Attributes are those of `SamplingPattern`, which says what they stand for.
 
     Raises:
         ArgumentError: shapes that do not fit together, by name of the attribute.

@@ -6,7 +6,7 @@ from warptheory.stability._layer_statistics import LayerStatistics
 from warptheory.stability._offset_fields import LayerOffsets, offset_fields
 from warptheory.stability._receptive_field import receptive_field
 from warptheory.stability.monitoring import Monitor, monitor
-from warptheory.stability.points import SamplingPoints, sampling_points, write_points
+from warptheory.stability.points import SamplingPoints, points_of, sampling_points, write_points
 from warptheory.warping.jacobian import fold_fraction, jacobian_determinant, offset_jacobian, slope_deviation
 
 __all__ = [
@@ -20,6 +20,7 @@ __all__ = [
     "monitor",
     "offset_fields",
     "offset_jacobian",
+    "points_of",
     "receptive_field",
     "sampling_points",
     "slope_deviation",

@@ -40,8 +40,8 @@ class LayerStatistics(Presented):
         layer: dotted name of the module in which the operation ran, empty for the model itself.
         call: number of the operation among those of that module in this step, from 0.
         depth: number of the operation among all of this step, from 0: the first is the nearest to the input.
-        operator: "warp", "grid_sample", "deform_conv2d", "mmcv deform_conv2d", "mmcv modulated_deform_conv2d" or
-            "module output".
+        operator: "warp", "sample" (an operator of this library), "grid_sample", "deform_conv2d", "mmcv deform_conv2d",
+            "mmcv modulated_deform_conv2d" or "module output".
         offset_mean: mean of the offsets over images, fields, axes and pixels, in pixels of the sampled image.
         offset_deviation: standard deviation of the same, in pixels.
         slope_deviation: τ, the root mean square of the offsets' slopes, per pixel of the sampled image.

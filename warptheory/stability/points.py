@@ -19,6 +19,7 @@ reads, shortcuts and taps of plain convolutions included: the gradient of that p
 points, it shows what the composition leaves out.
 """
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,14 +31,13 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from warptheory import warping
 from warptheory.core import html, records
 from warptheory.core.checks import check_integer
 from warptheory.core.errors import ArgumentError
 from warptheory.core.presented import Presented
 from warptheory.patterns import SamplingPattern
 from warptheory.patterns.layouts import OffsetOutput
-from warptheory.stability._sampling._arguments import check_image, start_of
+from warptheory.stability._sampling._arguments import check_image, pixel_of, start_of
 from warptheory.stability._sampling._boundaries import as_read
 from warptheory.stability._sampling._passage import Passage, follow
 from warptheory.stability._sampling._watch import check_modules
@@ -156,13 +156,47 @@ def sampling_points(
         return _compose(passage, followed, start, below, limit)
 
 
+def points_of(pattern: SamplingPattern, pixel: Sequence[int], layer: str = "") -> SamplingPoints:
+    """Return the points that an output pixel of a pattern samples, in the first image of its batch.
+
+    Args:
+        pattern: such as an operator's `pattern(…)`.
+        pixel: index of the output pixel.
+        layer: a name for the points.
+
+    Returns:
+        Positions in pixels and weights, as of `sampling_points`; the start is NaN where output pixels have no place.
+
+    Raises:
+        ArgumentError: a pixel outside the grid, or a pattern without images.
+    """
+    if pattern.batch == 0:
+        raise ArgumentError("pattern", expected="a pattern of at least one image", received="none")
+    place = pixel_of(pixel, pattern.grid, pattern.offsets)
+    with torch.no_grad():
+        positions, weights = _split(pattern, place, place.new_ones(1))
+    start = place[0] * place.new_tensor(pattern.lattice.spacing) + place.new_tensor(pattern.lattice.origins).mean(0)
+    if pattern.lattice.is_free:
+        start = torch.full_like(start, math.nan)
+    return SamplingPoints(
+        layer=layer,
+        pixel=tuple(int(index) for index in place[0]),
+        start=tuple(start.tolist()),
+        positions=positions.numpy(force=True),
+        weights=weights.numpy(force=True),
+        size=pattern.size,
+        layers=(layer,),
+        kept=1.0,
+    )
+
+
 def _compose(passage: Passage, followed: list[int], start: Tensor, below: bool, limit: int) -> SamplingPoints:
     """Carry a point through the layers, the upper ones first."""
     top = followed[0]
     points, still, weights = start, start, start.new_ones(1)
     kept = 1.0
     for number, lower in zip(followed, [*followed[1:], None], strict=True):
-        points, weights, share = _heaviest(*_sample(passage.calls[number].pattern(1), points, weights), limit)
+        points, weights, share = _heaviest(*_split(passage.calls[number].pattern(1), points, weights), limit)
         kept *= share
         lattice = passage.calls[number].lattice
         still = still * still.new_tensor(lattice.spacing) + still.new_tensor(lattice.origins).mean(0)
@@ -184,38 +218,14 @@ def _compose(passage: Passage, followed: list[int], start: Tensor, below: bool, 
     )
 
 
-def _sample(
+def _split(
     pattern: SamplingPattern, points: Float[Tensor, "N d"], weights: Float[Tensor, "N"]
 ) -> tuple[Float[Tensor, "M d"], Float[Tensor, "M"]]:
     """Split each point on the output of a layer into those that it reads from the input."""
-    fields = pattern.offsets[0].to(points.dtype)
-    dim = points.shape[1]
-    offsets = _interpolate(fields.flatten(0, 1), points).reshape(*fields.shape[:2], len(points))
-    origins = points.new_tensor(pattern.lattice.origins)[:, :, None]
-    positions = offsets + points.new_tensor(pattern.lattice.spacing)[:, None] * points.T + origins
-    shares = weights * _shares(pattern, points)
+    positions, shares = pattern.points(points)
+    shares = weights[:, None] * shares
     total = shares.sum()
-    shares = shares / total if total > 0 else shares
-    return positions.transpose(1, 2).reshape(-1, dim), shares.flatten()
-
-
-def _shares(pattern: SamplingPattern, points: Float[Tensor, "N d"]) -> Float[Tensor, "F N"]:
-    """Return how much each field counts at each point."""
-    shares = points.new_ones(pattern.offsets.shape[1], len(points))
-    if pattern.filters is not None:
-        norms = pattern.filters.to(points.dtype).square().sum((0, 1)).sqrt()
-        shares = shares * norms.repeat(pattern.offset_groups)[:, None]
-    if pattern.weights is not None:
-        shares = shares * _interpolate(pattern.weights[0].to(points.dtype), points).abs()
-    return shares
-
-
-def _interpolate(values: Float[Tensor, "C *T"], points: Float[Tensor, "N d"]) -> Float[Tensor, "C N"]:
-    """Read values at points by linear interpolation, the nearest pixel's outside."""
-    line = torch.zeros_like(points)
-    line[:, 0] = torch.arange(len(points), dtype=points.dtype, device=points.device)
-    offsets = (points - line).T.reshape(1, points.shape[1], len(points), *[1] * (points.shape[1] - 1))
-    return warping.warp(values[None], offsets.to(values.dtype), boundary="border")[0].flatten(1)
+    return positions.flatten(0, 1), (shares / total if total > 0 else shares).flatten()
 
 
 def _heaviest(positions: Tensor, weights: Tensor, limit: int) -> tuple[Tensor, Tensor, float]:

@@ -2,7 +2,8 @@
 
 torch calls an operator in four ways, each with interfaces of its own, and all are made of the same rules:
 
-    recorded      `torch.compile`, `torch.export`, `torch.jit.trace`: one registered node
+    recorded      `torch.compile`, `torch.export`, `torch.jit.trace`: one registered node; `torch.onnx.export`: the
+                  reference, in torch's own operators
     transformed   `torch.func` and forward mode: a Function with rules for tangents and batches
     watched       an eager call whose gradient is wanted: a Function without what only the others need
     plain         numbers alone: the computation itself
@@ -20,6 +21,7 @@ import torch
 from torch import Tensor
 
 from warptheory.core.torch_internals import has_function_transforms, has_tangents, is_plain, is_traced, is_watched
+from warptheory.warping._dispatch import REFERENCE
 
 NAMESPACE = "warptheory"
 
@@ -35,7 +37,8 @@ class Operator(ABC):
     """A differentiable operator; calling it takes whichever of the four ways the call needs.
 
     Its tensors come first, an image (B, C, *S) at the front and offsets (B, G, d, *T) at the end; those of a single
-    group may come as (B, d, *T). Its options follow, as one tuple with what `schema` names.
+    group may come as (B, d, *T). Its options follow, as one tuple with what `schema` names; the last
+    one is the backend that is asked for.
 
     Attributes:
         name: the name that torch registers.
@@ -73,6 +76,8 @@ class Operator(ABC):
         """Compute differentiably."""
         # torch.compile traces no Function with a forward-mode rule, and needs none.
         if is_traced():
+            if torch.onnx.is_in_onnx_export():  # which knows torch's own operators alone
+                return self.compute(*grouped(tensors), *options[:-1], REFERENCE)
             return self._recorded(*grouped(tensors), *options)
         if has_function_transforms():
             return self._transformed.apply(*grouped(tensors), options)

@@ -25,11 +25,19 @@ def start_of(passage: Passage, top: int, pixel: Sequence[int]) -> Float[Tensor, 
         ArgumentError: no pixel of that grid.
     """
     offsets = passage.calls[top].offsets(1)
-    grid = tuple(offsets.shape[3:])
+    return pixel_of(pixel, tuple(offsets.shape[3:]), offsets)
+
+
+def pixel_of(pixel: Sequence[int], grid: tuple[int, ...], like: Tensor) -> Float[Tensor, "1 d"]:
+    """Return a pixel of a grid as a point, shape (1, d), on the device of a tensor (*S).
+
+    Raises:
+        ArgumentError: no pixel of that grid.
+    """
     try:
         indices = [operator.index(index) for index in pixel]
     except TypeError as error:
         raise ArgumentError("pixel", expected=f"{len(grid)} integers", received=repr(pixel)) from error
     if len(indices) != len(grid) or not all(0 <= index < n for index, n in zip(indices, grid, strict=True)):
         raise ArgumentError("pixel", expected=f"a pixel of the grid {grid}", received=tuple(indices))
-    return offsets.new_tensor([indices], dtype=torch.float64)
+    return like.new_tensor([indices], dtype=torch.float64)
