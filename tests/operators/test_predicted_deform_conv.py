@@ -145,6 +145,10 @@ def test_conversion(kind, number):
     back = there.to_original(ours, kind)
     assert torch.equal(back(x), theirs(x))
     assert not back.weight.requires_grad
+    assert back.weight.dtype == torch.float64
+    # They are copies: training one of them leaves the others as they are.
+    nn.init.zeros_(ours.conv.weight)
+    assert torch.equal(back.weight, theirs.weight)
     with pytest.raises(ArgumentError, match=r"^model: expected a layer with modulated="):
         other.to_original(ours, kind)
 

@@ -11,9 +11,8 @@ _Layer = TypeVar("_Layer", bound=nn.Module)
 
 
 def loaded(layer: _Layer, state: Mapping[str, Tensor]) -> _Layer:
-    """Return a layer with the parameters and buffers of another one, in their dtype, so that no digit is lost."""
-    (dtype,) = {each.dtype for each in state.values() if each.is_floating_point()}
-    layer.to(dtype).load_state_dict(state)
+    """Return a layer with copies of parameters and buffers, each in its own dtype, so that no digit is lost."""
+    layer.load_state_dict({name: each.clone() for name, each in state.items()}, assign=True)
     return layer
 
 
