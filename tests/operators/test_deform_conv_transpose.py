@@ -190,6 +190,38 @@ def test_it_is_the_adjoint():
     close((y * g).sum(), (image * back).sum())
 
 
+def test_a_size_takes_the_place_of_output_padding():
+    """Given with batch and channels or without, as torch's layers take it."""
+    torch.manual_seed(0)
+    layer = operators.DeformConvTranspose2d(2, 3, 3, stride=(2, 3)).double()
+    plain = nn.ConvTranspose2d(2, 3, 3, stride=(2, 3)).double()
+    plain.load_state_dict(layer.state_dict())
+    x = torch.randn(1, 2, 3, 2, dtype=torch.float64)
+    for size in ([8, 8], (1, 3, 7, 6)):
+        close(layer(x, None, None, size), plain(x, list(size)))
+    for size in ((6, 6), (7, 9), (7,), (7, 6, 6)):
+        with pytest.raises(ArgumentError, match=r"^output_size: expected from \(7, 6\) to \(8, 8\), got"):
+            layer(x, None, None, size)
+
+
+@pytest.mark.parametrize("dim", [1, 2, 3])
+def test_conversion(dim):
+    """By class of tvdcn's name: ours of theirs and back, in double precision to the last bit."""
+    counterpart = operators.get("deform_conv_transpose").counterparts[dim - 1]
+    assert counterpart.original == f"tvdcn.ops.deform_conv_transpose.DeformConvTranspose{dim}d"
+    # Its layers are made as torch's are, and have the same attributes.
+    theirs = PLAIN_LAYERS[dim - 1](4, 6, 3, stride=2, padding=1, output_padding=1, groups=2, bias=dim != 2).double()
+    for parameter in theirs.parameters():
+        nn.init.normal_(parameter)
+    ours = counterpart.to_ours(theirs)
+    x = torch.randn(2, 4, *[3] * dim, dtype=torch.float64)
+    close(ours(x), theirs(x))
+    back = counterpart.to_original(ours, PLAIN_LAYERS[dim - 1])
+    assert torch.equal(back(x), theirs(x))
+    with pytest.raises(ArgumentError, match="^model: expected a layer with kernel='linear'"):
+        counterpart.to_original(LAYERS[dim - 1](4, 6, 3, kernel="keys"), PLAIN_LAYERS[dim - 1])
+
+
 # ---- where the original is wrong
 
 

@@ -140,9 +140,8 @@ class Twin(nn.Module):
         if center:
             self.center_feature_scale_proj_weight = nn.Parameter(torch.zeros(group, channels))
             self.center_feature_scale_proj_bias = nn.Parameter(torch.zeros(group))
-        with torch.no_grad():
-            for parameter in self.parameters():
-                parameter.normal_(std=0.3)
+        for parameter in self.double().parameters():
+            nn.init.normal_(parameter, std=0.3)
 
     def forward(self, x):
         batch, height, width, _ = x.shape
@@ -180,9 +179,9 @@ VARIANTS = {
 def test_state_dictionaries_of_the_original(variant):
     """Loaded unchanged, by the converter; the outcome and every gradient are the original's."""
     torch.manual_seed(0)
-    theirs = Twin(*VARIANTS[variant]).double().eval()
+    theirs = Twin(*VARIANTS[variant]).eval()
     (counterpart, _) = operators.get("deform_conv_v3").counterparts
-    ours = counterpart.to_ours(theirs).double().eval()
+    ours = counterpart.to_ours(theirs).eval()
     assert list(ours.state_dict()) == list(theirs.state_dict())
     x = torch.randn(2, 5, 6, theirs.channels, dtype=torch.float64)
     close(ours(x), theirs(x))
@@ -236,6 +235,37 @@ def test_other_numbers_of_axes(dim):
 def _average(x, dim):
     """Return the average of 3^d pixels, zeros outside: what a new layer samples."""
     return {1: functional.avg_pool1d, 3: functional.avg_pool3d}[dim](x, 3, stride=1, padding=1)
+
+
+def test_it_starts_as_published():
+    """Heads at zero, biases too; projections uniform up to √(6/(2 C)), Xavier's law."""
+    torch.manual_seed(0)
+    layer = DCNv3(64)
+    for head in (layer.offset, layer.mask, layer.input_proj, layer.output_proj):
+        assert (head.bias == 0).all()
+    assert (layer.offset.weight == 0).all()
+    assert (layer.mask.weight == 0).all()
+    bound = (3 / 64) ** 0.5
+    for projection in (layer.input_proj, layer.output_proj):
+        weight = projection.weight.detach()
+        assert bound * 0.99 < float(weight.abs().max()) <= bound
+        # 4096 weights: a standard error of the deviation is 0.7 %, for a uniform law.
+        assert float(weight.std()) == pytest.approx(bound / 3**0.5, rel=0.03)
+
+
+def test_derivatives_in_three_dimensions():
+    """First and second, away from the start, against finite differences."""
+    torch.manual_seed(0)
+    layer = DCNv3(2, group=1, dim=3, remove_center=True, center_feature_scale=True).double()
+    for parameter in layer.parameters():
+        nn.init.normal_(parameter, std=0.3)
+    x = torch.randn(1, 2, 1, 2, 2, dtype=torch.float64, requires_grad=True)
+
+    def function(x, *_):
+        return layer(x)
+
+    assert torch.autograd.gradcheck(function, (x, *layer.parameters()), fast_mode=True, atol=1e-6)
+    assert torch.autograd.gradgradcheck(function, (x,), fast_mode=True, atol=1e-6)
 
 
 # ---- where the original is wrong

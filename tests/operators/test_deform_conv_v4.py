@@ -133,6 +133,7 @@ class Twin(nn.Module):
         without_pointwise=False,
     ):
         super().__init__()
+        assert channels // group % 16 == 0
         self.channels, self.kernel_size, self.stride, self.pad, self.dilation = (
             channels,
             kernel_size,
@@ -189,9 +190,9 @@ class Twin(nn.Module):
 
 
 VARIANTS = {
-    "plain": {"channels": 6, "group": 3, "offset_scale": 1.5},
-    "center": {"channels": 4, "group": 2, "center_feature_scale": True, "dw_kernel_size": 3, "output_bias": False},
-    "no-middle": {"channels": 4, "group": 2, "remove_center": True, "without_pointwise": True, "kernel_size": 5},
+    "plain": {"channels": 48, "group": 3, "offset_scale": 1.5},
+    "center": {"channels": 32, "group": 2, "center_feature_scale": True, "dw_kernel_size": 3, "output_bias": False},
+    "no-middle": {"channels": 32, "group": 2, "remove_center": True, "without_pointwise": True, "kernel_size": 5},
 }
 
 
@@ -200,9 +201,9 @@ def test_state_dictionaries_of_the_original(variant):
     """Loaded unchanged, by the converter; the outcome and every gradient are the original's, and so is the way back."""
     torch.manual_seed(0)
     options = {"pad": VARIANTS[variant].get("kernel_size", 3) // 2} | VARIANTS[variant]
-    theirs = Twin(**options).draw().double()
+    theirs = Twin(**options).double().draw()
     (counterpart,) = operators.get("deform_conv_v4").counterparts
-    ours = counterpart.to_ours(theirs).double()
+    ours = counterpart.to_ours(theirs)
     assert list(ours.state_dict()) == list(theirs.state_dict())
     x = torch.randn(2, 30, options["channels"], dtype=torch.float64)
     close(ours(x, (5, 6)), theirs(x, (5, 6)))
@@ -211,15 +212,19 @@ def test_state_dictionaries_of_the_original(variant):
     ]
     for found, expected in zip(*gradients, strict=True):
         torch.testing.assert_close(found, expected, rtol=1e-9, atol=1e-9)
-    back = counterpart.to_original(ours, Twin).double()
+    back = counterpart.to_original(ours, Twin)
     close(back(x[:, :25]), ours(x[:, :25]))
 
 
 def test_what_the_original_has_not():
     (counterpart,) = operators.get("deform_conv_v4").counterparts
-    for options, message in (({"dim": 1}, "dim=2"), ({"kernel": "keys"}, "kernel='linear'")):
-        with pytest.raises(ArgumentError, match=rf"^model: expected a layer with {message}, as the original"):
-            counterpart.to_original(DCNv4(4, group=2, **options), Twin)
+    for options, message in (
+        ({"dim": 1}, "a layer with dim=2"),
+        ({"kernel": "keys"}, "a layer with kernel='linear'"),
+        ({"group": 4}, "groups of a multiple of 16 channels"),
+    ):
+        with pytest.raises(ArgumentError, match=rf"^model: expected {message}, as the original"):
+            counterpart.to_original(DCNv4(32, **{"group": 2} | options), Twin)
 
 
 def test_a_stride():
@@ -260,7 +265,7 @@ def gradients_at_the_start(layer, x):
 def test_dead_first_step():
     """Published: the outcome is 0, and so is the gradient of offsets and of projections; ours lives (J2)."""
     torch.manual_seed(0)
-    channels, group, count = 16, 2, 9
+    channels, group, count = 32, 2, 9
     theirs = Twin(channels, group=group)
     x = torch.randn(4, 64, channels)
     published = DCNv4(channels, group=group, mask_start=0.0)

@@ -93,6 +93,76 @@ def test_a_new_layer_trains():
         assert (gradient != 0).all()
 
 
+class Modulated(nn.Module):
+    """mmcv's ModulatedDeformConv2dPack, by constructor, attributes and parameters."""
+
+    fields = 3
+
+    def __init__(self, in_channels, out_channels, kernel_size, stride, padding, dilation, groups, deform_groups, bias):
+        super().__init__()
+        self.in_channels, self.out_channels, self.groups = in_channels, out_channels, groups
+        self.kernel_size, self.stride, self.padding, self.dilation = kernel_size, stride, padding, dilation
+        self.deform_groups = deform_groups
+        self.weight = nn.Parameter(torch.randn(out_channels, in_channels // groups, *kernel_size))
+        self.bias = nn.Parameter(torch.randn(out_channels)) if bias else None
+        outputs = self.fields * deform_groups * kernel_size[0] * kernel_size[1]
+        self.conv_offset = nn.Conv2d(in_channels, outputs, kernel_size, stride, padding, dilation)
+
+    def forward(self, x):
+        geometry = {"stride": self.stride, "padding": self.padding, "dilation": self.dilation}
+        *offsets, mask = torch.chunk(self.conv_offset(x), 3, dim=1)
+        return tap_by_tap(x, torch.cat(offsets, 1), self.weight, self.bias, mask=mask.sigmoid(), **geometry)
+
+
+class Plain(Modulated):
+    """mmcv's DeformConv2dPack, which has neither masks nor a bias."""
+
+    fields = 2
+
+    def __init__(self, *args, bias=False, **kwargs):
+        assert not bias
+        super().__init__(*args, **kwargs, bias=False)
+
+    def forward(self, x):
+        geometry = {"stride": self.stride, "padding": self.padding, "dilation": self.dilation}
+        return tap_by_tap(x, self.conv_offset(x), self.weight, **geometry)
+
+
+@pytest.mark.parametrize(("kind", "number"), [(Plain, 0), (Modulated, 1)])
+def test_conversion(kind, number):
+    """Ours of theirs and back, in double precision to the last bit; what is not trained stays so."""
+    torch.manual_seed(0)
+    there, other = (operators.get("predicted_deform_conv").counterparts[each] for each in (number, 1 - number))
+    assert there.original.endswith(kind.__doc__.split(",")[0].removeprefix("mmcv's ").split()[0])
+    theirs = kind(4, 6, (3, 2), (2, 1), (1, 0), (1, 2), 2, 2, bias=number == 1).double()
+    theirs.weight.requires_grad_(False)
+    for parameter in theirs.parameters():
+        nn.init.normal_(parameter, std=0.3)
+    ours = there.to_ours(theirs)
+    assert not ours.conv.weight.requires_grad
+    x = torch.randn(2, 4, 5, 6, dtype=torch.float64)
+    close(ours(x), theirs(x))
+    back = there.to_original(ours, kind)
+    assert torch.equal(back(x), theirs(x))
+    assert not back.weight.requires_grad
+    assert back.weight.dtype == torch.float64
+    # They are copies: training one of them leaves the others as they are.
+    nn.init.zeros_(ours.conv.weight)
+    assert torch.equal(back.weight, theirs.weight)
+    with pytest.raises(ArgumentError, match=r"^model: expected a layer with modulated="):
+        other.to_original(ours, kind)
+
+
+def test_what_mmcv_has_not():
+    for number, options, message in (
+        (0, {}, "a layer without bias, as the original"),
+        (1, {"modulated": True, "kernel": "keys"}, "a layer with kernel='linear', as the original"),
+    ):
+        layer = operators.DeformConvPack2d(4, 6, 3, **options)
+        with pytest.raises(ArgumentError, match=f"^model: expected {message}"):
+            operators.get("predicted_deform_conv").counterparts[number].to_original(layer, Plain)
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

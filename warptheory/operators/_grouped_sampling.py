@@ -211,15 +211,3 @@ class GroupedSampling(SamplingOperator):
         """Return the share of the pixel itself in the outcome, (B, *T, G), of features (B, *T, C)."""
         weight, bias = self.center_feature_scale_proj_weight, self.center_feature_scale_proj_bias
         return functional.linear(features, weight, bias).sigmoid()
-
-
-def check_published(layer: nn.Module, **published: Any) -> None:
-    """Check that a layer has no options that the original has not.
-
-    Raises:
-        ArgumentError: it has.
-    """
-    for name, value in published.items():
-        if getattr(layer, name) != value:
-            expected = f"a layer with {name}={value!r}, as the original"
-            raise ArgumentError("model", expected=expected, received=getattr(layer, name))

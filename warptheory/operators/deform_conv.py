@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from warptheory.core.checks import check_flag, check_integer
 from warptheory.core.errors import ArgumentError
 from warptheory.operators._convolution import Geometry, HasGeometry, PerAxis
+from warptheory.operators._counterparts import loaded
 from warptheory.operators._entry import Counterpart, Defect, OperatorEntry, OperatorExample
 from warptheory.operators._operator import SamplingOperator, checked_reading
 from warptheory.patterns import SamplingPattern
@@ -285,8 +286,7 @@ def _to_ours(layer: Any) -> nn.Module:
         layer.groups,
         layer.bias is not None,
     )
-    made.load_state_dict(layer.state_dict())
-    return made
+    return loaded(made, layer.state_dict())
 
 
 def _to_torchvision(layer: Any, original: Callable[..., nn.Module]) -> nn.Module:
@@ -295,8 +295,7 @@ def _to_torchvision(layer: Any, original: Callable[..., nn.Module]) -> nn.Module
         raise ArgumentError("model", expected="kernel 'linear' and boundary 'zeros', as torchvision", received=received)
     geometry = (layer.kernel_size, layer.stride, layer.padding, layer.dilation)
     made = original(layer.in_channels, layer.out_channels, *geometry, layer.groups, layer.bias is not None)
-    made.load_state_dict(layer.state_dict())
-    return made
+    return loaded(made, layer.state_dict())
 
 
 def _example(dim: int, kernel_size: tuple[int, ...], geometry: tuple[Any, Any, Any], groups: int) -> OperatorExample:

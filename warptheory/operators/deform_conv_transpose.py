@@ -1,6 +1,7 @@
 """Transposed deformable convolution: every input pixel is spread over taps that are displaced."""
 
 import math
+from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
 
 import torch
@@ -10,7 +11,8 @@ from torch import Tensor, nn
 from warptheory.core.checks import check_flag, check_integer
 from warptheory.core.errors import ArgumentError
 from warptheory.operators._convolution import Geometry, HasGeometry, PerAxis, per_axis
-from warptheory.operators._entry import Defect, OperatorEntry, OperatorExample
+from warptheory.operators._counterparts import check_published, loaded
+from warptheory.operators._entry import Counterpart, Defect, OperatorEntry, OperatorExample
 from warptheory.operators._operator import SamplingOperator, checked_reading
 from warptheory.operators.deform_conv import biased
 from warptheory.patterns import SamplingPattern, Transposed
@@ -93,13 +95,27 @@ def _repeated(fields: Tensor, groups: int, common: int) -> Tensor:
     return torch.unflatten(fields, 1, (groups, -1)).repeat_interleave(common // groups, 1).flatten(1, 2)
 
 
-def _output_size(size: tuple[int, ...], geometry: Geometry, output_padding: tuple[int, ...]) -> tuple[int, ...]:
+def _least_size(size: tuple[int, ...], geometry: Geometry) -> tuple[int, ...]:
+    """Return the size of the outcome without output padding."""
     axes = zip(size, geometry.kernel_size, geometry.stride, geometry.padding, geometry.dilation, strict=True)
-    least = [(n - 1) * step - 2 * pad + gap * (taps - 1) + 1 for n, taps, step, pad, gap in axes]
-    found = tuple(n + more for n, more in zip(least, output_padding, strict=True))
+    return tuple((n - 1) * step - 2 * pad + gap * (taps - 1) + 1 for n, taps, step, pad, gap in axes)
+
+
+def _output_size(size: tuple[int, ...], geometry: Geometry, output_padding: tuple[int, ...]) -> tuple[int, ...]:
+    found = tuple(n + more for n, more in zip(_least_size(size, geometry), output_padding, strict=True))
     if min(found) < 1:
         raise ArgumentError("padding", expected="an outcome of at least one pixel", received=f"size {found}")
     return found
+
+
+def _output_padding_of(size: tuple[int, ...], geometry: Geometry, output_size: Sequence[int]) -> tuple[int, ...]:
+    """Return the output padding with which the outcome has a size *T, given as such or as (B, D, *T)."""
+    least, wanted = _least_size(size, geometry), tuple(output_size)
+    wanted = wanted[2:] if len(wanted) == len(size) + 2 else wanted
+    most = tuple(n + step - 1 for n, step in zip(least, geometry.stride, strict=True))
+    if len(wanted) != len(size) or any(not a <= n <= b for n, a, b in zip(wanted, least, most, strict=True)):
+        raise ArgumentError("output_size", expected=f"from {least} to {most}", received=tuple(output_size))
+    return tuple(n - first for n, first in zip(wanted, least, strict=True))
 
 
 def _checked_output_padding(geometry: Geometry, output_padding: PerAxis) -> tuple[int, ...]:
@@ -273,13 +289,20 @@ class _DeformConvTranspose(HasGeometry, SamplingOperator):
         input: Float[Tensor, "B C *S"],  # noqa: A002
         offset: Float[Tensor, "B R *S"] | None = None,
         mask: Float[Tensor, "B M *S"] | None = None,
+        output_size: Sequence[int] | None = None,
     ) -> Transposed:
-        """Return the pattern at an input (B, C, *S), its offsets (B, d·G·K, *S) and masks (B, M·K, *S)."""
+        """Return the pattern at an input (B, C, *S), its offsets (B, d·G·K, *S) and masks (B, M·K, *S).
+
+        An output size takes the place of the output padding.
+        """
         if check_values("input", input) != self.dim or input.shape[1] != self.in_channels:
             expected = f"shape (B, {self.in_channels}, *S) with {self.dim} axes S"
             raise ArgumentError("input", expected=expected, received=tuple(input.shape))
         reading = (self.kernel, self.boundary)
-        return _pattern(input, self.weight, (offset, mask), self.geometry, self.output_padding, self.groups, reading)
+        more, size = self.output_padding, tuple(input.shape[2:])
+        if output_size is not None:
+            more = _output_padding_of(size, self.geometry, output_size)
+        return _pattern(input, self.weight, (offset, mask), self.geometry, more, self.groups, reading)
 
     def finish(self, y: Float[Tensor, "B D *T"]) -> Float[Tensor, "B D *T"]:
         """Add the bias to images (B, D, *T)."""
@@ -302,6 +325,22 @@ class DeformConvTranspose3d(_DeformConvTranspose):
     """Transposed deformable convolution of volumes (B, C, Z, H, W), with given offsets."""
 
     dim = 3
+
+
+_SHARED = ("in_channels", "out_channels", "kernel_size", "stride", "padding", "dilation", "output_padding", "groups")
+
+
+def _counterpart(kind: type[_DeformConvTranspose]) -> Counterpart:
+    def to_ours(layer: Any) -> nn.Module:
+        options = {name: getattr(layer, name) for name in _SHARED}
+        return loaded(kind(**options, bias=layer.bias is not None), layer.state_dict())
+
+    def to_tvdcn(layer: Any, original: Callable[..., nn.Module]) -> nn.Module:
+        check_published(layer, kernel="linear", boundary="zeros")
+        options = {name: getattr(layer, name) for name in _SHARED}
+        return loaded(original(**options, bias=layer.bias is not None), layer.state_dict())
+
+    return Counterpart(f"tvdcn.ops.deform_conv_transpose.{kind.__name__}", kind, to_ours, to_tvdcn)
 
 
 def _example(kind: type[_DeformConvTranspose], size: tuple[int, ...], moved: int, **options: Any) -> OperatorExample:
@@ -334,8 +373,8 @@ operator = OperatorEntry(
     initialisation="Filters as those of torch's transposed convolutions. With zero offsets it is the plain one.",
     examples={
         "1d": _example(DeformConvTranspose1d, (4,), 3, kernel_size=3, stride=2, padding=1, output_padding=1),
-        "2d": _example(DeformConvTranspose2d, (3, 2), 1, kernel_size=(3, 2), stride=(2, 1), dilation=(1, 2), groups=2),
-        "3d": _example(DeformConvTranspose3d, (2, 1, 2), 2, kernel_size=2, padding=(1, 0, 0), bias=False),
+        "2d": _example(DeformConvTranspose2d, (3, 2), 1, kernel_size=(2, 1), stride=(1, 2), dilation=(2, 1), groups=2),
+        "3d": _example(DeformConvTranspose3d, (2, 1, 2), 2, kernel_size=(2, 1, 1), padding=(1, 0, 0), bias=False),
     },
     defects=(
         Defect(
@@ -345,4 +384,5 @@ operator = OperatorEntry(
             "test_groups_are_those_of_the_outcome",
         ),
     ),
+    counterparts=tuple(map(_counterpart, (DeformConvTranspose1d, DeformConvTranspose2d, DeformConvTranspose3d))),
 )

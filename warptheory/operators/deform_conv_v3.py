@@ -9,11 +9,11 @@ from torch import Tensor, nn
 
 from warptheory.core.checks import check_known, check_number
 from warptheory.core.errors import ArgumentError
+from warptheory.operators._counterparts import check_published, loaded
 from warptheory.operators._entry import Counterpart, Defect, OperatorEntry, OperatorExample
 from warptheory.operators._grouped_sampling import (
     GroupedSampling,
     GroupedTaps,
-    check_published,
     check_rows,
     with_pixel,
 )
@@ -220,16 +220,14 @@ def _to_ours(layer: Any) -> nn.Module:
     options |= {name: bool(getattr(layer, name)) for name in _FLAGS}
     activation = type(layer.dw_conv[2]).__name__
     made = DCNv3(**options, act_layer=activation, norm_layer="BN" if batch_norms else "LN")
-    made.load_state_dict(layer.state_dict())
-    return made
+    return loaded(made, layer.state_dict())
 
 
 def _to_original(layer: Any, original: Any) -> nn.Module:
     check_published(layer, mask_gain=1, dim=2, kernel="linear", boundary="zeros")
     names = (*_ARGUMENTS, *_FLAGS, "act_layer", "norm_layer")
     made: nn.Module = original(**{name: getattr(layer, name) for name in names})
-    made.load_state_dict(layer.state_dict())
-    return made
+    return loaded(made, layer.state_dict())
 
 
 def _example(dim: int, size: tuple[int, ...], **options: Any) -> OperatorExample:
@@ -263,7 +261,6 @@ operator = OperatorEntry(
     examples={
         "1d": _example(1, (6,), stride=2, center_feature_scale=True),
         "2d": _example(2, (4, 5), remove_center=True, offset_scale=2.0),
-        "3d": _example(3, (3, 2, 3)),
     },
     defects=(
         Defect(

@@ -8,11 +8,11 @@ from torch import Tensor, nn
 
 from warptheory.core.checks import check_flag, check_number
 from warptheory.core.errors import ArgumentError
+from warptheory.operators._counterparts import check_published, loaded
 from warptheory.operators._entry import Counterpart, Defect, OperatorEntry, OperatorExample
 from warptheory.operators._grouped_sampling import (
     GroupedSampling,
     GroupedTaps,
-    check_published,
     check_rows,
     with_pixel,
 )
@@ -24,6 +24,8 @@ __all__ = ["DCNv4", "dcnv4"]
 
 # Numbers of outputs are rounded up to multiples of this.
 _ALIGNED = 8
+# What numbers of channels of a group are multiples of in the original.
+_GROUP_CHANNELS = 16
 
 
 def dcnv4(
@@ -216,16 +218,18 @@ def _to_ours(layer: Any) -> nn.Module:
     options: dict[str, Any] = {name: getattr(layer, name) for name in _ARGUMENTS}
     options |= {name: bool(getattr(layer, name)) for name in _FLAGS}
     made = DCNv4(**options, output_bias=layer.without_pointwise or layer.output_proj.bias is not None)
-    made.load_state_dict(layer.state_dict())
-    return made
+    return loaded(made, layer.state_dict())
 
 
 def _to_original(layer: Any, original: Any) -> nn.Module:
     check_published(layer, dim=2, kernel="linear", boundary="zeros")
+    width = layer.channels // layer.group
+    if width % _GROUP_CHANNELS:
+        expected = f"groups of a multiple of {_GROUP_CHANNELS} channels, as the original"
+        raise ArgumentError("model", expected=expected, received=width)
     names = (*_ARGUMENTS, *_FLAGS, "output_bias")
     made: nn.Module = original(**{name: getattr(layer, name) for name in names})
-    made.load_state_dict(layer.state_dict())
-    return made
+    return loaded(made, layer.state_dict())
 
 
 def _example(dim: int, size: tuple[int, ...], **options: Any) -> OperatorExample:
@@ -256,9 +260,8 @@ operator = OperatorEntry(
     ),
     initialisation="Offsets start at zero and masks at 1/√P, not at zero as published: white input keeps its variance.",
     examples={
-        "1d": _example(1, (6,), stride=2, without_pointwise=True),
-        "2d": _example(2, (4, 5), center_feature_scale=True, dw_kernel_size=3),
-        "3d": _example(3, (3, 2, 3), remove_center=True),
+        "1d": _example(1, (6,), stride=2, center_feature_scale=True, without_pointwise=True),
+        "2d": _example(2, (4, 5), dw_kernel_size=3),
     },
     defects=(
         Defect(

@@ -1,15 +1,18 @@
-"""Deformable convolution that computes its own offsets, and masks, by a convolution of its input."""
+"""Deformable convolution with offsets of its own: a convolution of its input computes them, and the masks."""
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any, ClassVar
 
 import torch
 from jaxtyping import Float
-from torch import Tensor
+from torch import Tensor, nn
 
 from warptheory.core.checks import check_flag, check_integer
 from warptheory.core.errors import ArgumentError
 from warptheory.operators._convolution import PerAxis
-from warptheory.operators._entry import OperatorEntry, OperatorExample
+from warptheory.operators._counterparts import check_published, loaded
+from warptheory.operators._entry import Counterpart, OperatorEntry, OperatorExample
 from warptheory.operators._head import draw, head, zero
 from warptheory.operators._operator import SamplingOperator
 from warptheory.operators.deform_conv import DeformConv1d, DeformConv2d, DeformConv3d
@@ -122,6 +125,39 @@ class DeformConvPack3d(_DeformConvPack):
     dim = 3
 
 
+_SHARED = ("in_channels", "out_channels", "kernel_size", "stride", "padding", "dilation", "groups")
+
+
+def _to_ours(layer: Any, modulated: bool) -> nn.Module:
+    options: dict[str, Any] = {name: getattr(layer, name) for name in _SHARED}
+    has_bias = getattr(layer, "bias", None) is not None
+    made = DeformConvPack2d(**options, offset_groups=layer.deform_groups, bias=has_bias, modulated=modulated)
+    state = {name if "." in name else f"conv.{name}": each for name, each in layer.state_dict().items()}
+    parameters = dict(layer.named_parameters())
+    for name, parameter in made.named_parameters():
+        parameter.requires_grad_(parameters[name.removeprefix("conv.")].requires_grad)
+    return loaded(made, state)
+
+
+def _to_mmcv(layer: Any, original: Callable[..., nn.Module], modulated: bool) -> nn.Module:
+    check_published(layer, modulated=modulated)
+    check_published(layer.conv, kernel="linear", boundary="zeros")
+    has_bias = layer.conv.bias is not None
+    if has_bias and not modulated:
+        raise ArgumentError("model", expected="a layer without bias, as the original", received="one with it")
+    options = {name: getattr(layer.conv, name) for name in _SHARED}
+    made = original(**options, deform_groups=layer.offset_groups, bias=has_bias)
+    parameters = dict(layer.named_parameters())
+    for name, parameter in made.named_parameters():
+        parameter.requires_grad_(parameters[name if "." in name else f"conv.{name}"].requires_grad)
+    return loaded(made, {name.removeprefix("conv."): each for name, each in layer.state_dict().items()})
+
+
+def _counterpart(original: str, modulated: bool) -> Counterpart:
+    there, back = partial(_to_ours, modulated=modulated), partial(_to_mmcv, modulated=modulated)
+    return Counterpart(original, DeformConvPack2d, there, back)
+
+
 def _example(layer: type[_DeformConvPack], size: tuple[int, ...], **options: Any) -> OperatorExample:
     def build() -> _DeformConvPack:
         made = layer(4, 6, **options)
@@ -150,9 +186,13 @@ operator = OperatorEntry(
     initialisation="The head starts at zero: the layer is the plain convolution, and half of it with masks.",
     examples={
         "1d": _example(DeformConvPack1d, (7,), kernel_size=3, stride=2, padding=1, offset_groups=2),
-        "2d": _example(DeformConvPack2d, (5, 4), kernel_size=(3, 2), padding=(1, 0), groups=2, modulated=True),
+        "2d": _example(DeformConvPack2d, (4, 4), kernel_size=(2, 1), padding=(1, 0), groups=2, modulated=True),
         "3d": _example(
-            DeformConvPack3d, (3, 3, 2), kernel_size=(2, 1, 2), dilation=(1, 2, 1), modulated=True, bias=False
+            DeformConvPack3d, (3, 3, 2), kernel_size=(2, 1, 1), dilation=(2, 1, 1), modulated=True, bias=False
         ),
     },
+    counterparts=(
+        _counterpart("mmcv.ops.deform_conv.DeformConv2dPack", modulated=False),
+        _counterpart("mmcv.ops.modulated_deform_conv.ModulatedDeformConv2dPack", modulated=True),
+    ),
 )
