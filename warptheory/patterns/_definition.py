@@ -21,10 +21,33 @@ def sampled(x: Float[Tensor, "B C *S"], pattern: Taps) -> Float[Tensor, "B D *T"
 
 def combined(x: Float[Tensor, "B C *S"], steps: Float[Tensor, "B F d *N"], pattern: Taps) -> Float[Tensor, "B D *T"]:
     """Return the same, given the pattern's `placed`."""
+    if torch.onnx.is_in_onnx_export():
+        return _all_at_once(x, steps, pattern)
     return _total(
         mixed(weighed(read(x, steps[:, tap :: pattern.taps], pattern), pattern, tap), pattern, tap)
         for tap in range(pattern.taps)
     )
+
+
+def _all_at_once(
+    x: Float[Tensor, "B C *S"], steps: Float[Tensor, "B F d *N"], pattern: Taps
+) -> Float[Tensor, "B D *T"]:
+    """Return the same by one warp of as many copies of the images as there are taps.
+
+    A program is as long, and takes as long to make, as there are operators in it.
+    """
+    taps, groups = pattern.taps, pattern.offset_groups
+    images = x.expand(taps, *x.shape).flatten(0, 1)
+    by_tap = torch.unflatten(steps, 1, (groups, taps)).movedim(2, 0).flatten(0, 1)
+    samples = torch.unflatten(read(images, by_tap, pattern), 0, (taps, -1))
+    if pattern.weights is not None:
+        factors = torch.unflatten(pattern.weights, 1, (groups, taps)).movedim(2, 0).unsqueeze(3)
+        samples = (torch.unflatten(samples, 2, (groups, -1)) * factors.to(samples.dtype)).flatten(2, 3)
+    if pattern.filters is None:
+        return samples.sum(0)
+    filters = torch.unflatten(pattern.filters, 0, (pattern.groups, -1))
+    by_group = torch.unflatten(samples, 2, (pattern.groups, -1))
+    return torch.einsum("goik,kbgi...->bgo...", filters, by_group).flatten(1, 2)
 
 
 def adjoint(g: Float[Tensor, "B D *T"], pattern: Taps) -> Float[Tensor, "B C *S"]:
