@@ -142,9 +142,9 @@ def test_patterns(listed, patterns, kind, found):
 
 
 def test_capitals_count_where_they_can(listed):
-    """A* has results alone, and no analyses or symbols."""
+    """A* has results, and operators whose classes begin so, and no analyses or symbols."""
     found = {kind: entries for kind, entries in listed("A*").items() if entries and kind != "version"}
-    assert list(found) == ["results"]
+    assert list(found) == ["results", "operators"]
     assert {result["label"][0] for result in found["results"]} == {"A"}
 
 
