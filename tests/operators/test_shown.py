@@ -33,7 +33,7 @@ def test_a_layer_shows_every_setting(name):
     assert list(rows) == list(inspect.signature(kind).parameters)
     assert all(row[2].text for row in rows.values())
     size = sum(each.numel() for each in layer.parameters())
-    assert f"parameters {size}" in " ".join(text_of(card).split())
+    assert f"parameters {size:,}" in " ".join(text_of(card).split())
 
 
 @pytest.mark.parametrize("name", LAYERS)
