@@ -17,6 +17,7 @@ from warptheory.operators._deformable_attention import (
     attention_pattern,
     check_heads,
     check_shape,
+    in_array_order,
     level_sizes,
     pixels,
     points_per_level,
@@ -63,7 +64,7 @@ def multi_scale_deformable_attention(
     check_shape("value", value, (len(value), sum(map(math.prod, sizes)), *value.shape[-2:]))
     channels = value.shape[2] * value.shape[3]
     places, weights = _by_level(value, sampling_locations, attention_weights, len(sizes), num_points_list)
-    positions = [pixels(place, size) for place, size in zip(places, sizes, strict=True)]
+    positions = [pixels(in_array_order(place), size) for place, size in zip(places, sizes, strict=True)]
     pattern = attention_pattern(channels, sizes, positions, weights, kernel, boundary)
     return pattern.apply(value.flatten(2).transpose(1, 2)).squeeze(-1).transpose(1, 2)
 
