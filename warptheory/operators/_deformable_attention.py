@@ -52,7 +52,7 @@ def points_per_level(argument: str, points: int | Sequence[int], levels: int) ->
 
 
 def in_array_order(places: Float[Tensor, "B Q G P 2"]) -> Float[Tensor, "B G P 2 Q"]:
-    """Return pairs x, y, shape (B, Q, G, P, 2), as a pattern's pairs y, x, (B, G, P, 2, Q), in single precision at least.
+    """Return pairs x, y, (B, Q, G, P, 2), as a pattern's pairs y, x, (B, G, P, 2, Q), in single precision at least.
 
     This comes before arithmetic, which then runs along memory.
     """
