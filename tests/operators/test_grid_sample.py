@@ -10,7 +10,7 @@ from torch.nn import functional
 
 from warptheory.core.errors import UnknownNameError
 from warptheory.core.tolerances import rounding
-from warptheory.operators._grid_sample import convert_grid_sample
+from warptheory.operators import convert_grid_sample
 from warptheory.warping import warp
 
 ROUNDING = rounding(torch.float64, operations=200, magnitude=100)

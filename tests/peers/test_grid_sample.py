@@ -8,7 +8,7 @@ from torch.nn import functional
 
 import warptheory as wt
 from warptheory.core.tolerances import rounding
-from warptheory.operators._grid_sample import convert_grid_sample
+from warptheory.operators import convert_grid_sample
 
 # By torch's own names, but for the one that stands for two rules there.
 KERNELS = {"bilinear": "bilinear", "nearest": "nearest", "bicubic": "bicubic"}

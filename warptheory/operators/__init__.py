@@ -18,17 +18,20 @@ from warptheory.operators._entry import (
     get,
     names,
 )
+from warptheory.operators._grid_sample import GridSampleCall, convert_grid_sample
 from warptheory.operators._operator import SamplingOperator, WarpOperator
 from warptheory.patterns import OperatorStatistics
 
 __all__ = [
     "Counterpart",
     "Defect",
+    "GridSampleCall",
     "OperatorEntry",
     "OperatorExample",
     "OperatorStatistics",
     "SamplingOperator",
     "WarpOperator",
+    "convert_grid_sample",
     "get",
     "names",
     *exported_names(__name__),
