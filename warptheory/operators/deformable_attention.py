@@ -64,7 +64,7 @@ def multi_scale_deformable_attention(
     check_shape("value", value, (len(value), sum(map(math.prod, sizes)), *value.shape[-2:]))
     channels = value.shape[2] * value.shape[3]
     places, weights = _by_level(value, sampling_locations, attention_weights, len(sizes), num_points_list)
-    positions = [pixels(in_array_order(place), size) for place, size in zip(places, sizes, strict=True)]
+    positions = [pixels(place, size) for place, size in zip(places, sizes, strict=True)]
     pattern = attention_pattern(channels, sizes, positions, weights, kernel, boundary)
     return pattern.apply(value.flatten(2).transpose(1, 2)).squeeze(-1).transpose(1, 2)
 
@@ -72,18 +72,18 @@ def multi_scale_deformable_attention(
 def _by_level(
     value: Tensor, locations: Tensor, weights: Tensor, levels: int, num_points_list: Sequence[int] | None
 ) -> tuple[Sequence[Tensor], Sequence[Tensor]]:
-    """Return places (B, Q, G, P, 2) and weights (B, Q, G, P) of each level."""
+    """Return places (B, G, P, 2, Q) and weights (B, G, P, Q) of each level."""
     shape: tuple[int, ...] = (len(value), locations.shape[1], value.shape[2])
     if num_points_list is None:
+        points = [locations.shape[-2]] * levels
         shape = (*shape, levels, locations.shape[-2])
     else:
         points = list(points_per_level("num_points_list", num_points_list, levels))
         shape = (*shape, sum(points))
     check_shape("sampling_locations", locations, (*shape, 2))
     check_shape("attention_weights", weights, shape)
-    if num_points_list is None:
-        return locations.unbind(3), weights.unbind(3)
-    return torch.split(locations, points, 3), torch.split(weights, points, 3)
+    places, factors = in_array_order(locations.flatten(3, -2)), weights.flatten(3).permute(0, 2, 3, 1)
+    return torch.split(places, points, 2), torch.split(factors, points, 2)
 
 
 class MultiScaleDeformableAttention(PyramidAttention):
