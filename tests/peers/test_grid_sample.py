@@ -8,6 +8,7 @@ from torch.nn import functional
 
 import warptheory as wt
 from warptheory.core.tolerances import rounding
+from warptheory.operators import convert_grid_sample
 
 # By torch's own names, but for the one that stands for two rules there.
 KERNELS = {"bilinear": "bilinear", "nearest": "nearest", "bicubic": "bicubic"}
@@ -53,6 +54,14 @@ def grid_sample(image, grid, mode, padding_mode, align_corners):
     return wt.warp(image, offsets, KERNELS[mode], BOUNDARIES[padding_mode, align_corners])
 
 
+def converted(image, grid, **options):
+    """Torch's function, in a context that runs it by `warp`."""
+    with convert_grid_sample() as conversion:
+        y = functional.grid_sample(image, grid, **options)
+    assert len(conversion.changes) == 1
+    return y
+
+
 def differentiate(function, image, grid, options):
     image, grid = image.clone().requires_grad_(), grid.clone().requires_grad_()
     y = function(image, grid, **options)
@@ -66,16 +75,23 @@ def test_equals_torch(tmp_path):
     samples = draw_samples(tmp_path / "samples.pt")
     assert_every_mode_is_among(samples)
     for image, grid, options in samples:
-        ours, theirs = (differentiate(each, image, grid, options) for each in (grid_sample, functional.grid_sample))
+        theirs = differentiate(functional.grid_sample, image, grid, options)
         # Positions of up to 8 pixels are rounded a few times, weights of 4ᵈ taps change by twice that; pixels are below
         # 2. An input pixel may be read by all samples, and an offset's gradient sums three channels, times pixels per
         # unit.
         reads = grid[0, ..., 0].numel()
-        for one, other, terms in zip(ours, theirs, (1, reads, 3 * max(image.shape[2:])), strict=True):
-            tolerance = rounding(torch.float64, operations=200, magnitude=16.0 * terms)
-            torch.testing.assert_close(
-                one, other, rtol=0, atol=tolerance.absolute, msg=lambda found, options=options: f"{options}: {found}"
-            )
+        magnitudes = (1, reads, 3 * max(image.shape[2:]))
+        for function in (grid_sample, converted):
+            ours = differentiate(function, image, grid, options)
+            for one, other, terms in zip(ours, theirs, magnitudes, strict=True):
+                tolerance = rounding(torch.float64, operations=200, magnitude=16.0 * terms)
+                torch.testing.assert_close(
+                    one,
+                    other,
+                    rtol=0,
+                    atol=tolerance.absolute,
+                    msg=lambda found, options=options: f"{options}: {found}",
+                )
 
 
 def assert_every_mode_is_among(samples):

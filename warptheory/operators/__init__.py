@@ -19,6 +19,7 @@ from warptheory.operators._entry import (
     get,
     names,
 )
+from warptheory.operators._grid_sample import GridSampleCall, convert_grid_sample
 from warptheory.operators._operator import SamplingOperator, WarpOperator
 from warptheory.patterns import OperatorStatistics
 
@@ -27,12 +28,14 @@ __all__ = [
     "ConvertedLayer",
     "Counterpart",
     "Defect",
+    "GridSampleCall",
     "OperatorEntry",
     "OperatorExample",
     "OperatorStatistics",
     "SamplingOperator",
     "WarpOperator",
     "convert",
+    "convert_grid_sample",
     "get",
     "names",
     *exported_names(__name__),

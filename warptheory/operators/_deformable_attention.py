@@ -51,18 +51,26 @@ def points_per_level(argument: str, points: int | Sequence[int], levels: int) ->
     return tuple(int(each) for each in counts)
 
 
-def pixels(locations: Float[Tensor, "B Q G P 2"], size: tuple[int, int]) -> Float[Tensor, "B Q G P 2"]:
-    """Return places in [0, 1] of an image, x before y, shape (B, Q, G, P, 2), in pixels: centres are whole."""
+def in_array_order(places: Float[Tensor, "B Q G P 2"]) -> Float[Tensor, "B G P 2 Q"]:
+    """Return pairs x, y, (B, Q, G, P, 2), as a pattern's pairs y, x, (B, G, P, 2, Q), in single precision at least.
+
+    This comes first, and once for all levels: what follows runs along memory.
+    """
+    across, down = places.permute(0, 2, 3, 1, 4).unbind(-1)
     # Half precision has too few digits for places on a large level.
-    wide = locations.to(torch.promote_types(locations.dtype, torch.float32))
-    return wide * wide.new_tensor(size[::-1]) - 0.5
+    return torch.stack([down, across], 3).to(torch.promote_types(places.dtype, torch.float32))
+
+
+def pixels(places: Float[Tensor, "B G P 2 Q"], size: tuple[int, int]) -> Float[Tensor, "B G P 2 Q"]:
+    """Return places in [0, 1] of an image, shape (B, G, P, 2, Q), in pixels: centres are whole."""
+    return torch.addcmul(places.new_tensor(-0.5), places, places.new_tensor(size).unsqueeze(-1))
 
 
 def attention_pattern(
     channels: int,
     sizes: Sequence[tuple[int, int]],
-    positions: Sequence[Float[Tensor, "B Q G _ 2"]],
-    weights: Sequence[Float[Tensor, "B Q G _"]],
+    positions: Sequence[Float[Tensor, "B G _ 2 Q"]],
+    weights: Sequence[Float[Tensor, "B G _ Q"]],
     kernel: Any,
     boundary: str,
 ) -> Levels:
@@ -71,18 +79,16 @@ def attention_pattern(
     Args:
         channels: number C of channels of all heads.
         sizes: (H, W) of each level.
-        positions: for each level where its P points are read, in pixels, x before y, shape (B, Q, G, P, 2).
-        weights: factors on the samples of each level, shape (B, Q, G, P).
+        positions: for each level where its P points are read, in pixels, y before x, shape (B, G, P, 2, Q).
+        weights: factors on the samples of each level, shape (B, G, P, Q).
         kernel: how to read between pixels, a name or a `Kernel`.
         boundary: what lies outside of a level, the name of a boundary rule.
     """
     parts = []
     for size, places, factors in zip(sizes, positions, weights, strict=True):
-        across, down = places.permute(0, 2, 3, 1, 4).unbind(-1)
-        # Stacked in the order in which they are read, which moves each number once.
-        offsets = torch.stack([down, across], 3).flatten(1, 2).unsqueeze(-1)
-        masks = factors.permute(0, 2, 3, 1).flatten(1, 2).unsqueeze(-1)
-        taps, free = places.shape[3], Lattice.free(2)
+        offsets = places.flatten(1, 2).unsqueeze(-1)
+        masks = factors.flatten(1, 2).unsqueeze(-1)
+        taps, free = places.shape[2], Lattice.free(2)
         parts.append(SamplingPattern(size, channels, offsets, free, taps, masks, kernel=kernel, boundary=boundary))
     return Levels(tuple(parts))
 
@@ -147,22 +153,23 @@ class PyramidAttention(SamplingOperator):
         """Return the pattern of queries (B, Q, C) with references (B, Q, L or 1, 2 or 4) to levels of some sizes."""
         check_shape("query", query, (*query.shape[:2], self._channels))
         shape, points = (*query.shape[:2], self._heads, sum(self.num_points_list)), list(self.num_points_list)
-        weights = self.attention_weights(query).reshape(shape).softmax(-1)
-        offsets = torch.split(self.sampling_offsets(query).reshape(*shape, 2), points, 3)
+        weights = self.attention_weights(query).reshape(shape).softmax(-1).permute(0, 2, 3, 1)
+        offsets = torch.split(in_array_order(self.sampling_offsets(query).reshape(*shape, 2)), points, 2)
         references = _of_levels(reference_points, shape[:2], len(sizes))
         of_levels = zip(references, offsets, sizes, strict=True)
         positions = [self._positions(place, moved, size) for place, moved, size in of_levels]
-        weights_of_levels = torch.split(weights, points, 3)
+        weights_of_levels = torch.split(weights, points, 2)
         return attention_pattern(self._channels, sizes, positions, weights_of_levels, self.kernel, self.boundary)
 
     def _positions(
-        self, reference: Float[Tensor, "B Q D"], offsets: Float[Tensor, "B Q G P 2"], size: tuple[int, int]
-    ) -> Float[Tensor, "B Q G P 2"]:
+        self, reference: Float[Tensor, "B Q D"], offsets: Float[Tensor, "B G P 2 Q"], size: tuple[int, int]
+    ) -> Float[Tensor, "B G P 2 Q"]:
         """Return positions on a level, in pixels, of offsets from points (B, Q, 2), or boxes (B, Q, 4)."""
-        place = reference[:, :, None, None]
+        middle = in_array_order(reference[:, :, None, None, :2])
         if reference.shape[-1] == 2:
-            return pixels(place, size) + offsets
-        return pixels(place[..., :2] + offsets * (self.offset_scale / offsets.shape[3]) * place[..., 2:], size)
+            return pixels(middle, size) + offsets
+        extent = in_array_order(reference[:, :, None, None, 2:])
+        return pixels(middle + offsets * (self.offset_scale / offsets.shape[2]) * extent, size)
 
     def projected(
         self, argument: str, value: Float[Tensor, "B M C"], padding: Bool[Tensor, "B M"] | None, shape: Sequence[int]

@@ -17,6 +17,7 @@ from warptheory.operators._deformable_attention import (
     attention_pattern,
     check_heads,
     check_shape,
+    in_array_order,
     level_sizes,
     pixels,
     points_per_level,
@@ -71,18 +72,18 @@ def multi_scale_deformable_attention(
 def _by_level(
     value: Tensor, locations: Tensor, weights: Tensor, levels: int, num_points_list: Sequence[int] | None
 ) -> tuple[Sequence[Tensor], Sequence[Tensor]]:
-    """Return places (B, Q, G, P, 2) and weights (B, Q, G, P) of each level."""
+    """Return places (B, G, P, 2, Q) and weights (B, G, P, Q) of each level."""
     shape: tuple[int, ...] = (len(value), locations.shape[1], value.shape[2])
     if num_points_list is None:
+        points = [locations.shape[-2]] * levels
         shape = (*shape, levels, locations.shape[-2])
     else:
         points = list(points_per_level("num_points_list", num_points_list, levels))
         shape = (*shape, sum(points))
     check_shape("sampling_locations", locations, (*shape, 2))
     check_shape("attention_weights", weights, shape)
-    if num_points_list is None:
-        return locations.unbind(3), weights.unbind(3)
-    return torch.split(locations, points, 3), torch.split(weights, points, 3)
+    places, factors = in_array_order(locations.flatten(3, -2)), weights.flatten(3).permute(0, 2, 3, 1)
+    return torch.split(places, points, 2), torch.split(factors, points, 2)
 
 
 class MultiScaleDeformableAttention(PyramidAttention):

@@ -167,9 +167,9 @@ def _to_first(layer: Any, original: Callable[..., nn.Module]) -> nn.Module:
     return made
 
 
-def _example(method: str) -> OperatorExample:
+def _example() -> OperatorExample:
     def build() -> SamplingOperator:
-        layer = MSDeformableAttention(4, 2, 2, (2, 1), method)
+        layer = MSDeformableAttention(4, 2, 2, (2, 1), "discrete")
         nn.init.normal_(layer.sampling_offsets.weight, std=0.5)
         nn.init.normal_(layer.attention_weights.weight)
         return layer
@@ -202,7 +202,7 @@ operator = OperatorEntry(
         "A mask is true where a pixel counts.",
     ),
     initialisation="As Deformable-DETR's; with the nearest pixel, places stay where they start.",
-    examples={"default": _example("default"), "discrete": _example("discrete")},
+    examples={"discrete": _example()},
     defects=(
         Defect(
             "RT-DETRv2's method 'discrete' reads pixel ⌊size·place + ½⌋, half a pixel beside the nearest one: on 64 "

@@ -147,14 +147,9 @@ def _divisor(total: Tensor, rule: str, epsilon: Tensor) -> Tensor:
     return torch.maximum(total, epsilon) if rule == "clipeps" else total + epsilon
 
 
-def _example(mode: str, shape: tuple[int, ...]) -> OperatorExample:
-    def inputs(x: Tensor, generator: torch.Generator) -> tuple[Tensor, ...]:
-        flow = torch.randn(len(x), x.ndim - 2, *x.shape[2:], generator=generator, dtype=x.dtype)
-        if mode == "sum":
-            return x, flow
-        return x, flow, torch.rand(len(x), 1, *x.shape[2:], generator=generator, dtype=x.dtype)
-
-    return OperatorExample(lambda: SoftmaxSplatting(mode), inputs, shape)
+def _inputs(x: Tensor, generator: torch.Generator) -> tuple[Tensor, ...]:
+    flow = torch.randn(len(x), x.ndim - 2, *x.shape[2:], generator=generator, dtype=x.dtype)
+    return x, flow, torch.rand(len(x), 1, *x.shape[2:], generator=generator, dtype=x.dtype)
 
 
 operator = OperatorEntry(
@@ -173,7 +168,7 @@ operator = OperatorEntry(
         "instructions, keeps 2 % of its value with 'soft', and all of it with 'soft-zeroeps'.",
     ),
     initialisation="There are no parameters.",
-    examples={"soft": _example("soft", (2, 2, 4, 3)), "sum 1d": _example("sum", (2, 2, 6))},
+    examples={"soft": OperatorExample(SoftmaxSplatting, _inputs, (2, 2, 4, 3))},
     defects=(
         Defect(
             "The original takes e^z as it is: in single precision a metric of 89 makes NaN of what it reaches.",

@@ -126,7 +126,12 @@ class Levels(Pattern):
     def apply(self, x: Float[Tensor, "B C M"]) -> Float[Tensor, "B D *T"]:
         """Return A x for a pyramid (B, C, M), shape (B, D, *T)."""
         self.check_input("x", x)
-        levels = zip(torch.split(x, list(self.pixels), 2), self.parts, strict=True)
+        # Split along the outermost axis of a pixel's values, so that gradients are joined as they lie in memory.
+        if x.stride(1) == 1 and x.shape[1] > 1:
+            split = [each.transpose(1, 2) for each in torch.split(x.transpose(1, 2), list(self.pixels), 1)]
+        else:
+            split = list(torch.split(x, list(self.pixels), 2))
+        levels = zip(split, self.parts, strict=True)
         return functools.reduce(
             operator.add, [part.apply(torch.unflatten(level, 2, part.size)) for level, part in levels]
         )
