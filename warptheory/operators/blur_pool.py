@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from warptheory.core.checks import check_integer
 from warptheory.core.errors import ArgumentError
 from warptheory.operators._blurring import Blur, binomial_filters, boundary_of
+from warptheory.operators._counterparts import loaded
 from warptheory.operators._entry import Counterpart, OperatorEntry, OperatorExample
 from warptheory.operators._operator import SamplingOperator
 from warptheory.patterns import SamplingPattern
@@ -155,16 +156,14 @@ def _counterpart(original: str, ours: type[BlurPool]) -> Counterpart:
         if pad_type is None:
             raise ArgumentError("model", expected=f"padding by {', '.join(pads)}", received=type(layer.pad).__name__)
         made = ours(layer.channels, pad_type, layer.filt_size, layer.stride, layer.pad_off).to(layer.filt)
-        made.load_state_dict(layer.state_dict())
-        return made
+        return loaded(made, layer.state_dict())
 
     def to_original(layer: Any, kind: Callable[..., nn.Module]) -> nn.Module:
         if layer.blur.boundary == "periodic" or layer.filt_size > 7:
             received = f"{layer.pad_type!r}, {layer.filt_size}"
             raise ArgumentError("model", expected="no 'circular' padding and at most 7 taps", received=received)
         made = kind(layer.channels, layer.pad_type, layer.filt_size, layer.stride, layer.pad_off).to(layer.filt)
-        made.load_state_dict(layer.state_dict())
-        return made
+        return loaded(made, layer.state_dict())
 
     return Counterpart(f"antialiased_cnns.blurpool.{original}", ours, to_ours, to_original)
 

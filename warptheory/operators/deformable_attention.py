@@ -11,6 +11,7 @@ from torch.nn import functional
 
 from warptheory.core.checks import check_integer
 from warptheory.core.errors import ArgumentError
+from warptheory.operators._counterparts import loaded
 from warptheory.operators._deformable_attention import (
     PyramidAttention,
     Shapes,
@@ -188,8 +189,7 @@ class MultiScaleDeformableAttention(PyramidAttention):
 
 def _to_ours(layer: Any) -> nn.Module:
     made = MultiScaleDeformableAttention(layer.d_model, layer.n_levels, layer.n_heads, layer.n_points)
-    made.load_state_dict(layer.state_dict())
-    return made
+    return loaded(made, layer.state_dict())
 
 
 def _to_original(layer: Any, original: Callable[..., nn.Module]) -> nn.Module:
@@ -201,8 +201,7 @@ def _to_original(layer: Any, original: Callable[..., nn.Module]) -> nn.Module:
             "model", expected="as many points on each level, as Deformable-DETR", received=layer.n_points
         )
     made = original(layer.d_model, layer.n_levels, layer.n_heads, layer.n_points)
-    made.load_state_dict(layer.state_dict())
-    return made
+    return loaded(made, layer.state_dict())
 
 
 def pyramid_inputs(x: Tensor, generator: torch.Generator, channels: int, coordinates: int) -> tuple[Any, ...]:

@@ -13,6 +13,7 @@ from torch.nn import functional
 from warptheory.core.checks import check_flag, check_integer, check_number
 from warptheory.core.errors import ArgumentError
 from warptheory.operators._convolution import Geometry, PerAxis
+from warptheory.operators._counterparts import loaded
 from warptheory.operators._entry import Counterpart, Defect, OperatorEntry, OperatorExample
 from warptheory.operators._fourier_bessel import fourier_bessel_bases
 from warptheory.operators._operator import SamplingOperator
@@ -232,8 +233,7 @@ def _odd(argument: str, value: int, least: int) -> int:
 def _to_ours(layer: Any) -> nn.Module:
     options = (layer.stride, layer.padding, layer.num_bases, layer.bias is not None)
     made = DynamicFilterAtomConv2d(layer.in_channels, layer.out_channels, layer.kernel_size, 3, *options)
-    made.load_state_dict(layer.state_dict())
-    return made
+    return loaded(made, layer.state_dict())
 
 
 def _to_original(layer: Any, original: Any) -> nn.Module:
@@ -243,8 +243,7 @@ def _to_original(layer: Any, original: Any) -> nn.Module:
         raise ArgumentError("model", expected=expected, received=received)
     options = (layer.stride, layer.padding, layer.num_bases, layer.bias is not None)
     made: nn.Module = original(layer.in_channels, layer.out_channels, layer.kernel_size, 3, *options)
-    made.load_state_dict(layer.state_dict())
-    return made
+    return loaded(made, layer.state_dict())
 
 
 operator = OperatorEntry(

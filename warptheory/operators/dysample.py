@@ -10,6 +10,7 @@ from torch.nn import functional
 
 from warptheory.core.checks import check_flag, check_integer, check_known
 from warptheory.core.errors import ArgumentError
+from warptheory.operators._counterparts import loaded
 from warptheory.operators._entry import Counterpart, OperatorEntry, OperatorExample
 from warptheory.operators._operator import SamplingOperator, checked_reading
 from warptheory.patterns import Lattice, SamplingPattern
@@ -118,8 +119,7 @@ def _to_ours(layer: Any) -> nn.Module:
     dyscope = hasattr(layer, "scope")
     channels = layer.offset.in_channels * (layer.scale**2 if layer.style == "pl" else 1)
     made = DySample(channels, layer.scale, layer.style, layer.groups, dyscope)
-    made.load_state_dict(layer.state_dict())
-    return made
+    return loaded(made, layer.state_dict())
 
 
 def _to_original(layer: Any, original: Callable[..., nn.Module]) -> nn.Module:

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from warptheory.core.checks import check_integer, check_known
 from warptheory.core.errors import ArgumentError
+from warptheory.operators._counterparts import loaded
 from warptheory.operators._deformable_attention import (
     PyramidAttention,
     Shapes,
@@ -139,8 +140,7 @@ def _to_ours(layer: Any) -> nn.Module:
     points = getattr(layer, "num_points_list", None) or layer.num_points
     scale = getattr(layer, "offset_scale", 0.5)
     made = MSDeformableAttention(layer.embed_dim, layer.num_heads, layer.num_levels, points, offset_scale=scale)
-    made.load_state_dict(layer.state_dict())
-    return made
+    return loaded(made, layer.state_dict())
 
 
 def _checked(layer: Any) -> Any:
@@ -163,8 +163,7 @@ def _to_first(layer: Any, original: Callable[..., nn.Module]) -> nn.Module:
         expected = "as many points on each level and offset_scale 0.5, as RT-DETR"
         raise ArgumentError("model", expected=expected, received=layer.extra_repr())
     made = original(layer.embed_dim, layer.num_heads, layer.num_levels, points.pop())
-    made.load_state_dict(layer.state_dict())
-    return made
+    return loaded(made, layer.state_dict())
 
 
 def _example() -> OperatorExample:
