@@ -3,6 +3,7 @@
 import functools
 import math
 import operator
+import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -75,7 +76,9 @@ def _product(left: Tensor, right: Tensor) -> Tensor:
     if not len(left):
         shape = (0, left.shape[1], right.shape[2])
         return torch.sparse_coo_tensor(left.indices(), left.values(), shape, check_invariants=True).coalesce()
-    return torch.stack([a @ b for a, b in zip(left.unbind(), right.unbind(), strict=True)]).coalesce()
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Sparse CSR tensor support is in beta")  # which the product uses inside
+        return torch.stack([a @ b for a, b in zip(left.unbind(), right.unbind(), strict=True)]).coalesce()
 
 
 @dataclass(frozen=True, eq=False)

@@ -57,7 +57,7 @@ def operator_statistics(matrix: Float[Tensor, "B N M"], offsets: Float[Tensor, "
         largest_column_sum=float(column_sums.max()),
         dead_share=float(1 - read.mean()),
         offset_mean=float(offsets.mean()),
-        offset_deviation=float(offsets.std(correction=0)),
+        offset_deviation=float(offsets.std(correction=0)) if len(offsets) else math.nan,
     )
 
 
