@@ -4,6 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from math import prod
 
+from jaxtyping import Float
+from torch import Tensor
+
 from warptheory.core.checks import is_whole
 from warptheory.core.errors import ArgumentError
 from warptheory.patterns import Lattice
@@ -86,27 +89,14 @@ def per_axis(argument: str, value: PerAxis, dim: int, least: int = 1) -> tuple[i
     return tuple(int(each) for each in values)
 
 
-class HasGeometry:
-    """A layer with the geometry of a convolution, whose numbers are its attributes."""
+def biased(y: Float[Tensor, "B D *T"], bias: Float[Tensor, "D"] | None) -> Float[Tensor, "B D *T"]:
+    """Add a bias (D,) to images (B, D, *T).
 
-    geometry: Geometry
-
-    @property
-    def kernel_size(self) -> tuple[int, ...]:
-        """Numbers of taps along each axis."""
-        return self.geometry.kernel_size
-
-    @property
-    def stride(self) -> tuple[int, ...]:
-        """Pixels between output pixels, along each axis."""
-        return self.geometry.stride
-
-    @property
-    def padding(self) -> tuple[int, ...]:
-        """Pixels before the first one, along each axis."""
-        return self.geometry.padding
-
-    @property
-    def dilation(self) -> tuple[int, ...]:
-        """Pixels between taps, along each axis."""
-        return self.geometry.dilation
+    Raises:
+        ArgumentError: a bias of another length.
+    """
+    if bias is None:
+        return y
+    if tuple(bias.shape) != (y.shape[1],):
+        raise ArgumentError("bias", expected=f"shape {(y.shape[1],)}", received=tuple(bias.shape))
+    return y + bias.reshape(-1, *[1] * (y.ndim - 2))

@@ -2,7 +2,7 @@
 
 import itertools
 import math
-from typing import Any, ClassVar, cast
+from typing import Any, cast
 
 import torch
 from jaxtyping import Float
@@ -12,15 +12,15 @@ from torch.nn import functional
 from warptheory.core.checks import check_flag, check_integer
 from warptheory.core.errors import ArgumentError
 from warptheory.operators._convolution import Geometry, PerAxis
+from warptheory.operators._convolution_layer import ConvolutionLayer
 from warptheory.operators._entry import OperatorEntry, OperatorExample
-from warptheory.operators._operator import SamplingOperator, checked_reading
+from warptheory.operators._operator import checked_reading
 from warptheory.patterns import Chain, Lattice, Pattern, SamplingPattern
-from warptheory.warping.arguments import check_values
 
 __all__ = ["ActiveConv1d", "ActiveConv2d", "ActiveConv3d"]
 
 
-class _ActiveConv(SamplingOperator):
+class _ActiveConv(ConvolutionLayer):
     """A convolution with K synapses at learned positions, in pixels from the centre of the kernel.
 
     The first synapse stays at the centre. The others start on the taps of a plain convolution: those next to the
@@ -52,7 +52,7 @@ class _ActiveConv(SamplingOperator):
     Source: Y. Jeon, J. Kim, arXiv 1703.09076; the Caffe layer AConvFast.
     """
 
-    dim: ClassVar[int]
+    options = ("position_groups", "normalize", "warm_up", "kernel", "boundary")
     passes: Tensor
 
     def __init__(
@@ -71,10 +71,8 @@ class _ActiveConv(SamplingOperator):
         kernel: Any = "linear",
         boundary: str = "zeros",
     ) -> None:
-        super().__init__()
-        self.in_channels = check_integer("in_channels", in_channels)
-        self.out_channels = check_integer("out_channels", out_channels)
-        self.geometry = Geometry.of(kernel_size, stride, padding, dilation, self.dim)
+        geometry = Geometry.of(kernel_size, stride, padding, dilation, self.dim)
+        super().__init__(in_channels, out_channels, geometry, 1, bias)
         if any(n % 2 == 0 for n in self.geometry.kernel_size):
             raise ArgumentError("kernel_size", expected="odd numbers, with a tap at the centre", received=kernel_size)
         self.position_groups = check_integer("position_groups", position_groups)
@@ -84,34 +82,21 @@ class _ActiveConv(SamplingOperator):
         self.warm_up = check_integer("warm_up", warm_up, least=0)
         self.kernel, self.boundary = checked_reading(kernel, boundary)
         self.taps = _taps(self.geometry)
-        self.weight = nn.Parameter(torch.empty(out_channels, in_channels, len(self.taps)))
+        self.add_parameters(out_channels, in_channels, len(self.taps))
         self.positions = nn.Parameter(torch.empty(position_groups, len(self.taps) - 1, self.dim))
-        self.bias: nn.Parameter | None
-        self.register_parameter("bias", nn.Parameter(torch.empty(out_channels)) if check_flag("bias", bias) else None)
         self.register_buffer("passes", torch.zeros((), dtype=torch.long))
         self.reset_parameters()
-
-    kernel_size = property(lambda self: self.geometry.kernel_size)
-    stride = property(lambda self: self.geometry.stride)
-    padding = property(lambda self: self.geometry.padding)
-    dilation = property(lambda self: self.geometry.dilation)
 
     @torch.no_grad()
     def reset_parameters(self) -> None:
         """Draw filters and bias as torch's convolutions do, and put positions on their taps."""
-        nn.init.kaiming_uniform_(self.weight, a=math.sqrt(5))
-        if self.bias is not None:
-            bound = 1 / math.sqrt(self.weight[0].numel())
-            nn.init.uniform_(self.bias, -bound, bound)
+        super().reset_parameters()
         self.positions.copy_(self._start())
         self.passes.zero_()
 
     def sampling(self, input: Float[Tensor, "B C *S"]) -> SamplingPattern:  # noqa: A002
         """Return how G copies of an input (B, C, *S) are sampled, with offsets from the taps of a plain convolution."""
-        if check_values("input", input) != self.dim or input.shape[1] != self.in_channels:
-            expected = f"shape (B, {self.in_channels}, *S) with {self.dim} axes S"
-            raise ArgumentError("input", expected=expected, received=tuple(input.shape))
-        size, groups = tuple(input.shape[2:]), self.position_groups
+        size, groups = self.size_of(input), self.position_groups
         grid = self.geometry.grid(size)
         # The first synapse has no offset.
         offsets = functional.pad(self._moving() - self._start(), (0, 0, 1, 0)).flatten(0, 1).to(input.dtype)
@@ -148,10 +133,6 @@ class _ActiveConv(SamplingOperator):
             self.passes += 1
         return found
 
-    def finish(self, y: Float[Tensor, "B D *T"]) -> Float[Tensor, "B D *T"]:
-        """Add the bias to images (B, D, *T)."""
-        return y if self.bias is None else y + self.bias.reshape(-1, *[1] * self.dim)
-
     def _start(self) -> Float[Tensor, "k d"]:
         """Return where positions start, shape (K − 1, d)."""
         return self.positions.new_tensor(self.taps[1:]).reshape(-1, self.dim)
@@ -173,12 +154,6 @@ class _ActiveConv(SamplingOperator):
             for tap in self.taps
         ]
         return Lattice(tuple(map(float, self.stride)), tuple(origins) * self.position_groups)
-
-    def extra_repr(self) -> str:
-        """Return the arguments."""
-        names = ("kernel_size", "stride", "padding", "dilation", "position_groups", "normalize", "warm_up")
-        options = ", ".join(f"{name}={getattr(self, name)!r}" for name in names)
-        return f"{self.in_channels}, {self.out_channels}, {options}, bias={self.bias is not None}"
 
 
 class ActiveConv1d(_ActiveConv):

@@ -2,18 +2,18 @@
 
 import math
 from collections.abc import Callable
-from typing import Any, ClassVar
+from typing import Any
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from warptheory.core.checks import check_flag, check_integer
 from warptheory.core.errors import ArgumentError
-from warptheory.operators._convolution import Geometry, HasGeometry, PerAxis
+from warptheory.operators._convolution import Geometry, PerAxis, biased
+from warptheory.operators._convolution_layer import ConvolutionLayer
 from warptheory.operators._counterparts import loaded
 from warptheory.operators._entry import Counterpart, Defect, OperatorEntry, OperatorExample
-from warptheory.operators._operator import SamplingOperator, checked_reading
+from warptheory.operators._operator import checked_reading
 from warptheory.patterns import SamplingPattern
 from warptheory.patterns.layouts import OffsetOutput
 from warptheory.warping.arguments import check_values
@@ -84,19 +84,6 @@ def _deform_conv(dim: int, arguments: tuple[Any, ...], mask: Tensor | None, kern
     geometry = Geometry.of(tuple(weight.shape[2:]), stride, padding, dilation, dim)
     y = deform_conv_pattern(x, offset, weight, geometry, mask, kernel, boundary).apply(x)
     return biased(y, bias)
-
-
-def biased(y: Float[Tensor, "B D *T"], bias: Float[Tensor, "D"] | None) -> Float[Tensor, "B D *T"]:
-    """Add a bias (D,) to images (B, D, *T).
-
-    Raises:
-        ArgumentError: a bias of another length.
-    """
-    if bias is None:
-        return y
-    if tuple(bias.shape) != (y.shape[1],):
-        raise ArgumentError("bias", expected=f"shape {(y.shape[1],)}", received=tuple(bias.shape))
-    return y + bias.reshape(-1, *[1] * (y.ndim - 2))
 
 
 def deform_conv1d(
@@ -176,7 +163,7 @@ def deform_conv3d(
     return _deform_conv(3, arguments, mask, kernel, boundary)
 
 
-class _DeformConv(HasGeometry, SamplingOperator):
+class _DeformConv(ConvolutionLayer):
     """A deformable convolution whose offsets, and masks, come from outside.
 
     Args:
@@ -198,7 +185,7 @@ class _DeformConv(HasGeometry, SamplingOperator):
     Source: torchvision.ops.DeformConv2d, by arguments and initialisation.
     """
 
-    dim: ClassVar[int]
+    options = ("kernel", "boundary")
 
     def __init__(
         self,
@@ -214,25 +201,11 @@ class _DeformConv(HasGeometry, SamplingOperator):
         kernel: Any = "linear",
         boundary: str = "zeros",
     ) -> None:
-        super().__init__()
-        self.in_channels = check_integer("in_channels", in_channels)
-        self.out_channels = check_integer("out_channels", out_channels)
-        self.groups = check_integer("groups", groups)
-        if in_channels % groups or out_channels % groups:
-            raise ArgumentError("groups", expected=f"a divisor of {in_channels} and {out_channels}", received=groups)
-        self.geometry = Geometry.of(kernel_size, stride, padding, dilation, self.dim)
+        geometry = Geometry.of(kernel_size, stride, padding, dilation, self.dim)
+        super().__init__(in_channels, out_channels, geometry, groups, bias)
         self.kernel, self.boundary = checked_reading(kernel, boundary)
-        self.weight = nn.Parameter(torch.empty(out_channels, in_channels // groups, *self.kernel_size))
-        self.bias: nn.Parameter | None
-        self.register_parameter("bias", nn.Parameter(torch.empty(out_channels)) if check_flag("bias", bias) else None)
+        self.add_parameters(out_channels, in_channels // groups, *self.kernel_size)
         self.reset_parameters()
-
-    def reset_parameters(self) -> None:
-        """Draw filters and bias anew, as torch's convolutions do."""
-        nn.init.kaiming_uniform_(self.weight, a=math.sqrt(5))
-        if self.bias is not None:
-            bound = 1 / math.sqrt(self.weight[0].numel())
-            nn.init.uniform_(self.bias, -bound, bound)
 
     def pattern(
         self,
@@ -241,20 +214,8 @@ class _DeformConv(HasGeometry, SamplingOperator):
         mask: Float[Tensor, "B M *T"] | None = None,
     ) -> SamplingPattern:
         """Return the pattern at an input (B, C, *S), its offsets (B, d·G·K, *T) and masks (B, G·K, *T)."""
-        if check_values("input", input) != self.dim or input.shape[1] != self.in_channels:
-            expected = f"shape (B, {self.in_channels}, *S) with {self.dim} axes S"
-            raise ArgumentError("input", expected=expected, received=tuple(input.shape))
+        self.size_of(input)
         return deform_conv_pattern(input, offset, self.weight, self.geometry, mask, self.kernel, self.boundary)
-
-    def finish(self, y: Float[Tensor, "B D *T"]) -> Float[Tensor, "B D *T"]:
-        """Add the bias to images (B, D, *T)."""
-        return biased(y, self.bias)
-
-    def extra_repr(self) -> str:
-        """Return the arguments."""
-        names = ("kernel_size", "stride", "padding", "dilation", "groups", "kernel", "boundary")
-        options = ", ".join(f"{name}={getattr(self, name)!r}" for name in names)
-        return f"{self.in_channels}, {self.out_channels}, {options}, bias={self.bias is not None}"
 
 
 class DeformConv1d(_DeformConv):

@@ -2,19 +2,19 @@
 
 import math
 from collections.abc import Callable, Sequence
-from typing import Any, ClassVar
+from typing import Any
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from warptheory.core.checks import check_flag, check_integer
+from warptheory.core.checks import check_integer
 from warptheory.core.errors import ArgumentError
-from warptheory.operators._convolution import Geometry, HasGeometry, PerAxis, per_axis
+from warptheory.operators._convolution import Geometry, PerAxis, biased, per_axis
+from warptheory.operators._convolution_layer import ConvolutionLayer
 from warptheory.operators._counterparts import check_published, loaded
 from warptheory.operators._entry import Counterpart, Defect, OperatorEntry, OperatorExample
-from warptheory.operators._operator import SamplingOperator, checked_reading
-from warptheory.operators.deform_conv import biased
+from warptheory.operators._operator import checked_reading
 from warptheory.patterns import SamplingPattern, Transposed
 from warptheory.patterns.layouts import OffsetOutput
 from warptheory.warping.arguments import check_values
@@ -223,7 +223,7 @@ def deform_conv_transpose3d(
     return _deform_conv_transpose(3, arguments, (kernel, boundary))
 
 
-class _DeformConvTranspose(HasGeometry, SamplingOperator):
+class _DeformConvTranspose(ConvolutionLayer):
     """A transposed deformable convolution whose offsets, and masks, come from outside.
 
     Args:
@@ -246,7 +246,7 @@ class _DeformConvTranspose(HasGeometry, SamplingOperator):
     Source: tvdcn.ops.DeformConvTranspose2d, by arguments and initialisation.
     """
 
-    dim: ClassVar[int]
+    options = ("output_padding", "kernel", "boundary")
 
     def __init__(
         self,
@@ -263,26 +263,12 @@ class _DeformConvTranspose(HasGeometry, SamplingOperator):
         kernel: Any = "linear",
         boundary: str = "zeros",
     ) -> None:
-        super().__init__()
-        self.in_channels = check_integer("in_channels", in_channels)
-        self.out_channels = check_integer("out_channels", out_channels)
-        self.groups = check_integer("groups", groups)
-        if in_channels % groups or out_channels % groups:
-            raise ArgumentError("groups", expected=f"a divisor of {in_channels} and {out_channels}", received=groups)
-        self.geometry = Geometry.of(kernel_size, stride, padding, dilation, self.dim)
+        geometry = Geometry.of(kernel_size, stride, padding, dilation, self.dim)
+        super().__init__(in_channels, out_channels, geometry, groups, bias)
         self.output_padding = _checked_output_padding(self.geometry, output_padding)
         self.kernel, self.boundary = checked_reading(kernel, boundary)
-        self.weight = nn.Parameter(torch.empty(in_channels, out_channels // groups, *self.kernel_size))
-        self.bias: nn.Parameter | None
-        self.register_parameter("bias", nn.Parameter(torch.empty(out_channels)) if check_flag("bias", bias) else None)
+        self.add_parameters(in_channels, out_channels // groups, *self.kernel_size)
         self.reset_parameters()
-
-    def reset_parameters(self) -> None:
-        """Draw filters and bias anew, as torch's transposed convolutions do."""
-        nn.init.kaiming_uniform_(self.weight, a=math.sqrt(5))
-        if self.bias is not None:
-            bound = 1 / math.sqrt(self.weight[0].numel())
-            nn.init.uniform_(self.bias, -bound, bound)
 
     def pattern(
         self,
@@ -295,18 +281,11 @@ class _DeformConvTranspose(HasGeometry, SamplingOperator):
 
         An output size takes the place of the output padding.
         """
-        if check_values("input", input) != self.dim or input.shape[1] != self.in_channels:
-            expected = f"shape (B, {self.in_channels}, *S) with {self.dim} axes S"
-            raise ArgumentError("input", expected=expected, received=tuple(input.shape))
+        size, more = self.size_of(input), self.output_padding
         reading = (self.kernel, self.boundary)
-        more, size = self.output_padding, tuple(input.shape[2:])
         if output_size is not None:
             more = _output_padding_of(size, self.geometry, output_size)
         return _pattern(input, self.weight, (offset, mask), self.geometry, more, self.groups, reading)
-
-    def finish(self, y: Float[Tensor, "B D *T"]) -> Float[Tensor, "B D *T"]:
-        """Add the bias to images (B, D, *T)."""
-        return biased(y, self.bias)
 
 
 class DeformConvTranspose1d(_DeformConvTranspose):

@@ -12,12 +12,11 @@ from torch.nn import functional
 
 from warptheory.core.checks import check_flag, check_integer, check_number
 from warptheory.core.errors import ArgumentError
-from warptheory.operators._convolution import Geometry, PerAxis
+from warptheory.operators._convolution import Geometry, PerAxis, biased
 from warptheory.operators._counterparts import loaded
 from warptheory.operators._entry import Counterpart, Defect, OperatorEntry, OperatorExample
 from warptheory.operators._fourier_bessel import fourier_bessel_bases
 from warptheory.operators._operator import SamplingOperator
-from warptheory.operators.deform_conv import biased
 from warptheory.patterns import SamplingPattern
 from warptheory.warping.arguments import check_values
 

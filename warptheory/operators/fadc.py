@@ -10,11 +10,11 @@ from torch.nn import functional
 
 from warptheory.core.checks import check_flag, check_integer, check_known, check_number
 from warptheory.core.errors import ArgumentError
-from warptheory.operators._convolution import Geometry, PerAxis
+from warptheory.operators._convolution import Geometry, PerAxis, biased
 from warptheory.operators._entry import OperatorEntry, OperatorExample
 from warptheory.operators._head import draw, head, zero
 from warptheory.operators._operator import SamplingOperator, checked_reading
-from warptheory.operators.deform_conv import biased, deform_conv_pattern
+from warptheory.operators.deform_conv import deform_conv_pattern
 from warptheory.patterns import SamplingPattern
 
 __all__ = ["AdaptiveDilatedConv"]

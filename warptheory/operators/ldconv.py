@@ -8,10 +8,10 @@ from torch import Tensor, nn
 
 from warptheory.core.checks import check_flag, check_integer, check_number
 from warptheory.core.errors import ArgumentError
+from warptheory.operators._convolution import biased
 from warptheory.operators._entry import Defect, OperatorEntry, OperatorExample
 from warptheory.operators._offset_transform import scale_gradient
 from warptheory.operators._operator import SamplingOperator, checked_reading
-from warptheory.operators.deform_conv import biased
 from warptheory.patterns import Lattice, SamplingPattern
 from warptheory.patterns.layouts import OffsetOutput
 from warptheory.warping.arguments import check_values

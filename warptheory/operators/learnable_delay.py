@@ -57,7 +57,7 @@ class LearnableDelay1d(ConstructedConvolution):
         check_version(version, self.dim)
         self.version = version
         shape = (out_channels, in_channels // groups)
-        self.weight = nn.Parameter(torch.empty(shape))
+        self.add_parameters(*shape)
         self.delay = nn.Parameter(torch.empty(shape))
         rows = len(VERSIONS[version].start(self.dim))
         self.SIG: nn.Parameter | None

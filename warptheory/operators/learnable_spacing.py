@@ -1,6 +1,5 @@
 """Learnable spacings: a convolution with a large kernel of few weights, whose positions in it are learned."""
 
-import math
 from typing import Any
 
 import torch
@@ -70,7 +69,7 @@ class _LearnableSpacingConv(ConstructedConvolution):
         check_version(version, self.dim)
         self.version = version
         shape = (out_channels, in_channels // groups, kernel_count)
-        self.weight = nn.Parameter(torch.empty(shape))
+        self.add_parameters(*shape)
         self.P = nn.Parameter(torch.empty(self.dim, *shape))
         rows = len(VERSIONS[version].start(self.dim))
         self.SIG: nn.Parameter | None
@@ -82,10 +81,7 @@ class _LearnableSpacingConv(ConstructedConvolution):
     @torch.no_grad()
     def reset_parameters(self) -> None:
         """Draw weights and bias as torch's convolutions do, and positions by N(0, ½²); widths get their start."""
-        nn.init.kaiming_uniform_(self.weight, a=math.sqrt(5))
-        if self.bias is not None:
-            bound = 1 / math.sqrt(self.weight[0].numel())
-            nn.init.uniform_(self.bias, -bound, bound)
+        super().reset_parameters()
         for row in self.P:
             row.normal_(0, 0.5)
         self.clamp_parameters()

@@ -8,10 +8,9 @@ from torch import Tensor, nn
 
 from warptheory.core.checks import check_flag, check_integer, check_known, check_number
 from warptheory.core.errors import ArgumentError
-from warptheory.operators._convolution import Geometry
+from warptheory.operators._convolution import Geometry, biased
 from warptheory.operators._entry import Defect, OperatorEntry, OperatorExample
 from warptheory.operators._operator import SamplingOperator, checked_reading
-from warptheory.operators.deform_conv import biased
 from warptheory.patterns import SamplingPattern
 from warptheory.warping.arguments import check_values
 

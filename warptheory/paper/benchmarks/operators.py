@@ -164,7 +164,7 @@ def _spacing(version: str, arguments: tuple[Any, ...], groups: int, seed: int, d
     """Return constructions of the dense kernel, with the gradients of weights, positions and widths."""
     torch.manual_seed(seed)
     options = {"groups": groups, "version": version}
-    theirs = import_module("dcls.construct.modules").Dcls2d(*arguments, **options).to(device)
+    theirs = import_module("DCLS.construct.modules").Dcls2d(*arguments, **options).to(device)
     ours = operators.LearnableSpacingConv2d(*arguments, **options).to(device)
     ours.load_state_dict(theirs.state_dict(), strict=False)
 
@@ -206,7 +206,7 @@ def contests() -> Iterator[Contest]:
         ):
             dense = (*arguments[:3], 1, 0, (arguments[3], arguments[4]))
             made = partial(_spacing, version, dense, groups)
-            yield Contest("LearnableSpacingConv2d", "dcls", f"{version}, {said}, construction", made, "dcls")
+            yield Contest("LearnableSpacingConv2d", "dcls", f"{version}, {said}, construction", made, "DCLS")
     for size in (3, 4, 5):
         said = f"8×64×64×64, {size} taps"
         yield Contest("BlurPool2d", "antialiased-cnns", said, partial(_blur_pool, size), "antialiased_cnns")
