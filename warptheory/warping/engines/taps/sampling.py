@@ -22,7 +22,7 @@ from warptheory.warping.engines.machine import tasks
 from warptheory.warping.engines.machine.tasks import Words
 from warptheory.warping.engines.taps import loops
 from warptheory.warping.engines.taps.problem import LINE_BYTES, Counts
-from warptheory.warping.shapes import GridTensor, ImageTensor
+from warptheory.warping.shapes import ImageTensor
 
 _MOST_PIXELS = 2**29  # of a place: with an offset added, it should stay a 32-bit integer
 _BLOCK = 64  # pixels of a block, a multiple of the rows of a tile and of a register's lanes
@@ -87,7 +87,7 @@ def unsupported(x: ImageTensor, sampling: Sampling) -> str | None:
     return None
 
 
-def sample(x: ImageTensor, sampling: Sampling) -> GridTensor:
+def sample(x: ImageTensor, sampling: Sampling) -> Float[Tensor, "B D *T"]:
     """Return the outcome (B, D, *T) of images (B, C, *S)."""
     image, places, counts = _packed(x), _placed(sampling), _counts(x, sampling)
     outputs, grid = counts.outputs or x.shape[1], tuple(sampling.offsets.shape[3:])
@@ -103,7 +103,7 @@ def sample(x: ImageTensor, sampling: Sampling) -> GridTensor:
     return y
 
 
-def differentiate(g: GridTensor, x: ImageTensor, sampling: Sampling, needs: Needs) -> list[Tensor | None]:
+def differentiate(g: Float[Tensor, "B D *T"], x: ImageTensor, sampling: Sampling, needs: Needs) -> list[Tensor | None]:
     """Return the gradients that are needed, of images (B, C, *S), offsets, weights and filters, given the outcome's."""
     image, places, counts = _packed(x), _placed(sampling), _counts(x, sampling)
     g, grid = g if spans_pixels(g) else g.contiguous(), tuple(sampling.offsets.shape[3:])
