@@ -26,18 +26,18 @@ def applies(x: Float[Tensor, "B C *S"], pattern: Taps) -> bool:
     if _split(pattern.lattice) is None:
         return False
     backend = warping.backend(x, kernel=pattern.kernel, boundary=pattern.boundary)
-    return backend.name == _BACKEND and _loops().unsupported(x, _sampling(x, pattern)) is None
+    return backend.name == _BACKEND and _loops().unsupported(x, _linear_taps(x, pattern)) is None
 
 
 def sampled(x: Float[Tensor, "B C *S"], pattern: Taps) -> Float[Tensor, "B D *T"]:
     """Return the outcome (B, D, *T) of images (B, C, *S), laid out as they are."""
-    return cast("Tensor", _loops().sample(x, _sampling(x, pattern)))
+    return cast("Tensor", _loops().sample(x, _linear_taps(x, pattern)))
 
 
 def gradients(g: Float[Tensor, "B D *T"], x: Float[Tensor, "B C *S"], pattern: Taps, needs: Any) -> list[Tensor | None]:
     """Return the gradients that are needed of images (B, C, *S), offsets, weights and filters, given the outcome's."""
     loops = _loops()
-    image, offsets, weights, filters = loops.differentiate(g, x, _sampling(x, pattern), loops.Needs(*needs))
+    image, offsets, weights, filters = loops.differentiate(g, x, _linear_taps(x, pattern), loops.Needs(*needs))
     if weights is not None and pattern.weights is not None:
         weights = weights.to(pattern.weights.dtype)
     return [image, offsets, weights, filters]
@@ -49,7 +49,7 @@ def _loops() -> ModuleType:
     return import_module("warptheory.warping.engines.taps.sampling")
 
 
-def _sampling(x: Tensor, pattern: Taps) -> Any:
+def _linear_taps(x: Tensor, pattern: Taps) -> Any:
     parts = _split(pattern.lattice)
     assert parts is not None
     offsets = pattern.offsets
@@ -57,7 +57,7 @@ def _sampling(x: Tensor, pattern: Taps) -> Any:
         offsets = offsets + parts.rest.displacement(offsets)
     weights = None if pattern.weights is None else pattern.weights.to(x.dtype)
     arguments = (offsets, parts.origins, parts.pace, pattern.taps, weights, pattern.filters, pattern.boundary)
-    return _loops().Sampling(*arguments)
+    return _loops().LinearTaps(*arguments)
 
 
 class _Parts(NamedTuple):

@@ -13,6 +13,7 @@ import torch
 from jaxtyping import Float, Int
 from numpy import ndarray
 from torch import Tensor
+from torch.nn import functional
 
 from warptheory.warping.engines.cpu.linear import unsupported as unsupported_image
 from warptheory.warping.engines.cpu.plan import BOUNDARIES
@@ -35,7 +36,7 @@ _SECONDS_A_PLAN, _SECONDS_A_VALUE, _SECONDS_A_PRODUCT = 1e-9, 0.06e-9, 0.025e-9
 
 
 @dataclass(frozen=True, eq=False)
-class Sampling:
+class LinearTaps:
     """y_o[n] = Σ_c Σ_k F[o, c, k] m_k[n] x_c(origin_k + pace·n + ε_k[n]), linear between pixels.
 
     Attributes:
@@ -67,35 +68,36 @@ class Needs:
     filters: bool
 
 
-def unsupported(x: ImageTensor, sampling: Sampling) -> str | None:
-    """Return why the loops cannot take images (B, C, *S) and a sampling; None if they can."""
-    obstacle = unsupported_image(x, sampling.offsets)
+def unsupported(x: ImageTensor, taps: LinearTaps) -> str | None:
+    """Return why the loops cannot take images (B, C, *S) and taps; None if they can."""
+    obstacle = unsupported_image(x, taps.offsets)
     if obstacle is not None:
         return obstacle
     if x.numel() == 0:
         return "there is nothing to sample"
-    if sampling.boundary not in BOUNDARIES:
-        return f"its loops know the boundaries {', '.join(BOUNDARIES)}, not {sampling.boundary!r}"
-    grid = sampling.offsets.shape[3:]
-    reach = [abs(pace) * length for pace, length in zip(sampling.pace, grid, strict=True)]
-    if max(*reach, *(abs(place) for origin in sampling.origins for place in origin)) >= _MOST_PIXELS:
+    if taps.boundary not in BOUNDARIES:
+        return f"its loops know the boundaries {', '.join(BOUNDARIES)}, not {taps.boundary!r}"
+    grid = taps.offsets.shape[3:]
+    reach = [abs(pace) * length for pace, length in zip(taps.pace, grid, strict=True)]
+    if max(*reach, *(abs(place) for origin in taps.origins for place in origin)) >= _MOST_PIXELS:
         return "places are too far away for 32-bit indices"
-    if sampling.filters is not None:
-        groups, lanes = x.shape[1] // sampling.filters.shape[1], REGISTER_BYTES // x.element_size()
-        if groups > 1 and (sampling.filters.shape[1] % lanes or len(sampling.filters) // groups % lanes):
+    if taps.filters is not None:
+        groups, lanes = x.shape[1] // taps.filters.shape[1], REGISTER_BYTES // x.element_size()
+        if groups > 1 and (taps.filters.shape[1] % lanes or len(taps.filters) // groups % lanes):
             return "groups of the filters do not fill registers"
     return None
 
 
-def sample(x: ImageTensor, sampling: Sampling) -> Float[Tensor, "B D *T"]:
+def sample(x: ImageTensor, taps: LinearTaps) -> Float[Tensor, "B D *T"]:
     """Return the outcome (B, D, *T) of images (B, C, *S)."""
-    image, places, counts = _packed(x), _placed(sampling), _counts(x, sampling)
-    outputs, grid = counts.outputs or x.shape[1], tuple(sampling.offsets.shape[3:])
+    places, counts = _placed(taps), _counts(x, taps)
+    image = _packed(x, counts.groups * counts.channels)
+    outputs, grid = counts.outputs or x.shape[1], tuple(taps.offsets.shape[3:])
     if is_channels_last(x):
         y = torch.movedim(x.new_empty(len(x), *grid, outputs), -1, 1)
     else:
         y = x.new_empty(len(x), outputs, *grid)
-    filters = None if sampling.filters is None else _by_input(sampling.filters, counts)
+    filters = None if taps.filters is None else _by_input(taps.filters, counts)
     function = loops.sample_function(len(grid), tasks.DTYPES[x.dtype])
     blocks = counts.images * (counts.groups // counts.together) * -(-prod(grid) // counts.block)
     words = (*counts, *places.words(image), *_image_words(image), *_on_grid(y), _address(filters))
@@ -103,16 +105,17 @@ def sample(x: ImageTensor, sampling: Sampling) -> Float[Tensor, "B D *T"]:
     return y
 
 
-def differentiate(g: Float[Tensor, "B D *T"], x: ImageTensor, sampling: Sampling, needs: Needs) -> list[Tensor | None]:
+def differentiate(g: Float[Tensor, "B D *T"], x: ImageTensor, taps: LinearTaps, needs: Needs) -> list[Tensor | None]:
     """Return the gradients that are needed, of images (B, C, *S), offsets, weights and filters, given the outcome's."""
-    image, places, counts = _packed(x), _placed(sampling), _counts(x, sampling)
-    g, grid = g if spans_pixels(g) else g.contiguous(), tuple(sampling.offsets.shape[3:])
-    of_image = x.new_empty((len(x) * counts.shares, *x.shape[2:], x.shape[1]))
+    places, counts = _placed(taps), _counts(x, taps)
+    image = _packed(x, counts.groups * counts.channels)
+    g, grid = g if spans_pixels(g) else g.contiguous(), tuple(taps.offsets.shape[3:])
+    of_image = x.new_empty((len(x) * counts.shares, *x.shape[2:], image.shape[1]))
     of_offsets = torch.empty_like(places.offsets) if needs.offsets else None
     of_weights = torch.empty_like(places.weights) if needs.weights and places.weights is not None else None
     filters = of_filters = None
-    if sampling.filters is not None:
-        filters = _by_output(sampling.filters, counts)
+    if taps.filters is not None:
+        filters = _by_output(taps.filters, counts)
         shape = (counts.parts, counts.filter_groups, counts.depth, counts.taps, counts.inner)
         of_filters = x.new_empty(shape) if needs.filters else None
     words = (
@@ -130,8 +133,8 @@ def differentiate(g: Float[Tensor, "B D *T"], x: ImageTensor, sampling: Sampling
     tasks.run(function, counts.parts, 3 * _seconds(counts, grid), words)
     return [
         _laid_out(torch.unflatten(of_image, 0, (-1, counts.shares)), x) if needs.image else None,
-        None if of_offsets is None else of_offsets.reshape(sampling.offsets.shape),
-        None if of_weights is None or sampling.weights is None else of_weights.reshape(sampling.weights.shape),
+        None if of_offsets is None else of_offsets.reshape(taps.offsets.shape),
+        None if of_weights is None or taps.weights is None else of_weights.reshape(taps.weights.shape),
         None if of_filters is None else _whole(of_filters, counts, x.shape[1]),
     ]
 
@@ -152,15 +155,15 @@ class _Places:
         return (*steps, *_on_grid(self.offsets, 3), *_on_grid(self.weights))
 
 
-def _placed(sampling: Sampling) -> _Places:
-    offsets, weights = sampling.offsets, sampling.weights
+def _placed(taps: LinearTaps) -> _Places:
+    offsets, weights = taps.offsets, taps.weights
     dim = offsets.shape[2]
     # Planned line by line: pixels without places of their own are one line.
-    grid = tuple(offsets.shape[3:]) if any(sampling.pace) else (*[1] * (dim - 1), prod(offsets.shape[3:]))
+    grid = tuple(offsets.shape[3:]) if any(taps.pace) else (*[1] * (dim - 1), prod(offsets.shape[3:]))
     return _Places(
         grid,
-        sampling.pace,
-        _origins(sampling.origins, offsets.shape[1]),
+        taps.pace,
+        _origins(taps.origins, offsets.shape[1]),
         (offsets if spans_pixels(offsets, first_axis=3) else offsets.contiguous()).reshape(*offsets.shape[:3], *grid),
         None
         if weights is None
@@ -174,12 +177,10 @@ def _origins(origins: tuple[tuple[int, ...], ...], fields: int) -> Int[ndarray, 
     return np.ascontiguousarray(np.broadcast_to(places, (fields, places.shape[1])))
 
 
-def _counts(x: Tensor, sampling: Sampling) -> Counts:
-    shapes = None if sampling.filters is None else tuple(sampling.filters.shape)
+def _counts(x: Tensor, taps: LinearTaps) -> Counts:
+    shapes = None if taps.filters is None else tuple(taps.filters.shape)
     lanes = REGISTER_BYTES // x.element_size()
-    return _remembered_counts(
-        tuple(x.shape[:2]), tuple(sampling.offsets.shape), sampling.taps, shapes, lanes, sampling.boundary
-    )
+    return _remembered_counts(tuple(x.shape[:2]), tuple(taps.offsets.shape), taps.taps, shapes, lanes, taps.boundary)
 
 
 @lru_cache(maxsize=1024)
@@ -196,6 +197,8 @@ def _remembered_counts(
         inner, depth = (-(-each // lanes) * lanes for each in (filters[1], outputs // filter_groups))
         width = filter_groups * inner
         chunk = min(taps, max(1, _CHUNK // width)) if filter_groups == 1 else 1
+    if depth and groups == 1 and channels % (lanes // 2) > 1:  # a few channels more take fewer registers
+        channels = -(-channels // (lanes // 2)) * (lanes // 2)
     return Counts(
         images=images,
         groups=groups,
@@ -215,17 +218,18 @@ def _remembered_counts(
     )
 
 
-def _packed(x: Tensor) -> Tensor:
-    """Return images whose channels lie side by side, and whose pixels are dense."""
+def _packed(x: Tensor, channels: int) -> Tensor:
+    """Return images (B, channels, *S) with channels side by side and dense pixels; channels that x lacks are 0."""
     rows = torch.movedim(x, 1, -1)
+    if channels > x.shape[1]:
+        return torch.movedim(functional.pad(rows, (0, channels - x.shape[1])).contiguous(), -1, 1)
     steps = [prod(rows.shape[axis + 1 :]) for axis in range(1, rows.ndim)]
     is_packed = all(
         n == 1 or stride == step for n, stride, step in zip(rows.shape[1:], rows.stride()[1:], steps, strict=True)
     )
     # Strides of axes of length 1 are not told from others, and so should not be wild.
-    return (
-        x if is_packed and x.shape[1] > 1 else torch.movedim(rows.clone(memory_format=torch.contiguous_format), -1, 1)
-    )
+    is_plain = is_packed and channels > 1
+    return x if is_plain else torch.movedim(rows.clone(memory_format=torch.contiguous_format), -1, 1)
 
 
 def _by_input(filters: Tensor, counts: Counts) -> Tensor:
@@ -257,9 +261,12 @@ def _whole(found: Tensor, counts: Counts, channels: int) -> Tensor:
 
 
 def _laid_out(found: Tensor, like: Tensor) -> Tensor:
-    """Return the sum of the shares (B, shares, *S, C) in the layout of images (B, C, *S)."""
-    image = torch.movedim(found.squeeze(1) if found.shape[1] == 1 else found.sum(1), -1, 1)
-    return image if is_channels_last(like) else image.contiguous()
+    """Return the sum of the shares (B, shares, *S, channels) in the layout of images (B, C, *S)."""
+    rows = found.squeeze(1) if found.shape[1] == 1 else found.sum(1)
+    rows = rows[..., : like.shape[1]]
+    return (
+        torch.movedim(rows.contiguous(), -1, 1) if is_channels_last(like) else torch.movedim(rows, -1, 1).contiguous()
+    )
 
 
 def _image_words(image: Tensor) -> Words:
@@ -280,6 +287,6 @@ def _address(values: Tensor | None) -> int:
 
 def _seconds(counts: Counts, grid: Words) -> float:
     """Return about how long one thread takes for the forward pass."""
-    samples, corners = prod(grid) * counts.images * counts.taps, 2 ** len(grid)
+    samples, corners = prod(grid) * counts.images * counts.taps, int(2 ** len(grid))
     sampling = counts.groups * (_SECONDS_A_PLAN + _SECONDS_A_VALUE * counts.channels)
     return samples * (corners * sampling + _SECONDS_A_PRODUCT * counts.width * counts.depth)
