@@ -141,6 +141,17 @@ def test_several_chunks_of_taps_and_blocks_of_pixels():
     check(Case(x, pattern, torch.randn(1, 11, 30, 35, generator=generator, dtype=torch.float64)))
 
 
+def test_offsets_and_weights_that_all_pixels_share():
+    """Expanded tensors, whose strides are zero: their gradients are tensors in their own right."""
+    generator = torch.Generator().manual_seed(0)
+    offsets = torch.randn(1, 4, 2, 1, 1, generator=generator, dtype=torch.float64).expand(3, 4, 2, 5, 6)
+    weights = torch.randn(1, 4, 1, 1, generator=generator, dtype=torch.float64).expand(3, 4, 5, 6)
+    x = torch.randn(3, 1, 5, 6, generator=generator, dtype=torch.float64)
+    for filters in (None, torch.randn(2, 1, 4, generator=generator, dtype=torch.float64)):
+        pattern = SamplingPattern((5, 6), 1, offsets, Lattice.unit(2), 4, weights, filters)
+        check(Case(x, pattern, torch.randn(3, *pattern.output_shape, generator=generator, dtype=torch.float64)))
+
+
 @pytest.mark.usefixtures("every_call_takes_threads")
 @pytest.mark.parametrize("has_filters", [False, True])
 def test_bit_for_bit_the_same_for_any_number_of_threads(has_filters):

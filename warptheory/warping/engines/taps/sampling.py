@@ -18,7 +18,7 @@ from torch.nn import functional
 from warptheory.warping.engines.cpu.linear import unsupported as unsupported_image
 from warptheory.warping.engines.cpu.plan import BOUNDARIES
 from warptheory.warping.engines.cpu.problem import REGISTER_BYTES
-from warptheory.warping.engines.layout import is_channels_last, pixel_stride, spans_pixels
+from warptheory.warping.engines.layout import empty_offsets, is_channels_last, pixel_stride, spans_pixels
 from warptheory.warping.engines.machine import tasks
 from warptheory.warping.engines.machine.tasks import Words
 from warptheory.warping.engines.taps import loops
@@ -111,8 +111,10 @@ def differentiate(g: Float[Tensor, "B D *T"], x: ImageTensor, taps: LinearTaps, 
     image = _packed(x, counts.groups * counts.channels)
     g, grid = g if spans_pixels(g) else g.contiguous(), tuple(taps.offsets.shape[3:])
     of_image = x.new_empty((len(x) * counts.shares, *x.shape[2:], image.shape[1]))
-    of_offsets = torch.empty_like(places.offsets) if needs.offsets else None
-    of_weights = torch.empty_like(places.weights) if needs.weights and places.weights is not None else None
+    of_offsets = empty_offsets(places.offsets) if needs.offsets else None
+    of_weights = None
+    if needs.weights and places.weights is not None:
+        of_weights = empty_offsets(places.weights.unsqueeze(2)).squeeze(2)
     filters = of_filters = None
     if taps.filters is not None:
         filters = _by_output(taps.filters, counts)
@@ -227,9 +229,7 @@ def _packed(x: Tensor, channels: int) -> Tensor:
     is_packed = all(
         n == 1 or stride == step for n, stride, step in zip(rows.shape[1:], rows.stride()[1:], steps, strict=True)
     )
-    # Strides of axes of length 1 are not told from others, and so should not be wild.
-    is_plain = is_packed and channels > 1
-    return x if is_plain else torch.movedim(rows.clone(memory_format=torch.contiguous_format), -1, 1)
+    return x if is_packed else torch.movedim(rows.clone(memory_format=torch.contiguous_format), -1, 1)
 
 
 def _by_input(filters: Tensor, counts: Counts) -> Tensor:
