@@ -16,11 +16,7 @@ from warptheory.patterns._taps import Taps
 
 def sampled(x: Float[Tensor, "B C *S"], pattern: Taps) -> Float[Tensor, "B D *T"]:
     """Return Σ_k F_k (m_k ⊙ W_k x) for images (B, C, *S), shape (B, D, *T)."""
-    return combined(x, placed(pattern), pattern)
-
-
-def combined(x: Float[Tensor, "B C *S"], steps: Float[Tensor, "B F d *N"], pattern: Taps) -> Float[Tensor, "B D *T"]:
-    """Return the same, given the pattern's `placed`."""
+    steps = placed(pattern)
     if torch.onnx.is_in_onnx_export():
         return _all_at_once(x, steps, pattern)
     return _total(
@@ -74,6 +70,13 @@ def placed(pattern: Taps) -> Float[Tensor, "B F d *N"]:
     shape = (rows, columns, *[1] * (dim - 2))
     axes = [torch.arange(n, dtype=filled.dtype, device=filled.device) for n in shape]
     return torch.unflatten(filled, 3, shape) - torch.stack(torch.meshgrid(*axes, indexing="ij"))
+
+
+def unplaced(gradient: Float[Tensor, "B F d *N"], pattern: Taps) -> Float[Tensor, "B F d *T"]:
+    """Return the gradient of the offsets (B, F, d, *T), given that of what `placed` makes of them."""
+    if not _is_folded(pattern):
+        return gradient
+    return torch.unflatten(gradient.flatten(3)[..., : math.prod(pattern.grid)], 3, pattern.grid)
 
 
 def read(x: Float[Tensor, "B C *S"], steps: Float[Tensor, "B G d *N"], pattern: Taps) -> Tensor:

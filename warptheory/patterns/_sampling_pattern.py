@@ -87,8 +87,9 @@ class SamplingPattern(Taps, Pattern):
 def sample(x: Float[Tensor, "B C *S"], pattern: SamplingPattern) -> Float[Tensor, "B D *T"]:
     """Sample images (B, C, *S) as a pattern says, and mix the samples: (B, D, *T), dtype of x.
 
-    Numbers are computed tap by tap, so that no more samples are held than those of one tap, also in training: the
-    backward pass samples again. Traced and transformed calls, and derivatives of derivatives, follow the definition.
+    Numbers are computed tap by tap, or by compiled loops that take all taps of a few pixels together, so that no more
+    samples are held than those of one tap, also in training: the backward pass samples again. Traced and transformed
+    calls, and derivatives of derivatives, follow the definition.
 
     Args:
         x: what is sampled.

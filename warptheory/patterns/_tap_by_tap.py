@@ -1,7 +1,8 @@
 """A sampling pattern applied to numbers, holding the samples of one tap at a time, in training as well.
 
-All values are channels-last, so that the samples of a pixel are one row of a matrix product and lie side by side for
-the warp. The backward pass takes the samples of each tap again; derivatives that are to be differentiated themselves
+Where the compiled loops of `_blocks` can take a pattern, theirs are its values and its first derivatives. Elsewhere all
+values are channels-last, so that the samples of a pixel are one row of a matrix product and lie side by side for the
+warp, and the backward pass takes the samples of each tap again. Derivatives that are to be differentiated themselves
 are those of the definition.
 """
 
@@ -13,7 +14,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from warptheory.core.torch_internals import is_eager, is_watched
-from warptheory.patterns import _definition
+from warptheory.patterns import _blocks, _definition
 from warptheory.patterns._taps import Taps
 
 
@@ -27,39 +28,43 @@ def applies(x: Tensor, pattern: Taps) -> bool:
 
 def sampled(x: Float[Tensor, "B C *S"], pattern: Taps) -> Float[Tensor, "B D *T"]:
     """Return what `_definition.sampled` returns, to rounding, laid out as x is."""
-    tensors = (x, _definition.placed(pattern), pattern.weights, pattern.filters)
+    tensors = (x, pattern.offsets, pattern.weights, pattern.filters)
     if is_watched(*[each for each in tensors if each is not None]):
         watched: Tensor = cast("Any", _TapByTap).apply(*tensors, pattern)
         return watched
-    return _forward(*tensors, pattern)
+    return _forward(x, pattern)
 
 
 class _TapByTap(torch.autograd.Function):
-    """(x, steps, weights, filters) ↦ y."""
+    """(x, offsets, weights, filters) ↦ y."""
 
     @staticmethod
     def forward(
-        ctx: Any, x: Tensor, steps: Tensor, weights: Tensor | None, filters: Tensor | None, pattern: Taps
+        ctx: Any, x: Tensor, offsets: Tensor, weights: Tensor | None, filters: Tensor | None, pattern: Taps
     ) -> Tensor:
-        ctx.save_for_backward(x, steps, weights, filters)
+        ctx.save_for_backward(x, offsets, weights, filters)
         # Only what is no tensor is read of it later: a graph must not hold its own inputs' history.
-        ctx.pattern = replace(pattern, offsets=pattern.offsets.detach(), weights=None, filters=None)
-        return _forward(x, steps, weights, filters, pattern)
+        ctx.pattern = replace(pattern, offsets=offsets.detach(), weights=None, filters=None)
+        return _forward(x, pattern)
 
     @staticmethod
     def backward(ctx: Any, g: Tensor) -> tuple[Tensor | None, ...]:
-        x, steps, weights, filters = ctx.saved_tensors
-        with torch.no_grad():
-            pattern = replace(ctx.pattern, weights=weights, filters=filters)
+        x, offsets, weights, filters = ctx.saved_tensors
+        pattern = replace(ctx.pattern, offsets=offsets, weights=weights, filters=filters)
         needs = ctx.needs_input_grad[:4]
-        tensors = [each for each in (g, x, steps, weights, filters) if each is not None]
+        tensors = [each for each in (g, x, offsets, weights, filters) if each is not None]
         if is_eager(*tensors) and not is_watched(*tensors):
-            return *_backward(g, (x, steps, weights, filters), pattern, needs), None
-        return *_differentiated(g, (x, steps, weights, filters), pattern, needs), None
+            with torch.no_grad():
+                compute = _blocks.gradients if _blocks.applies(x, pattern) else _backward
+                return *compute(g, x, pattern, needs), None
+        return *_differentiated(g, x, pattern, needs), None
 
 
-def _forward(x: Tensor, steps: Tensor, weights: Tensor | None, filters: Tensor | None, pattern: Taps) -> Tensor:
+def _forward(x: Tensor, pattern: Taps) -> Tensor:
     with torch.no_grad():
+        if _blocks.applies(x, pattern):
+            return _blocks.sampled(x, pattern)
+        steps, weights, filters = _definition.placed(pattern), pattern.weights, pattern.filters
         image = _channels_last(x)
         total: Tensor | None = None
         for tap in range(pattern.taps):
@@ -93,10 +98,8 @@ def _weighed(samples: Tensor, weights: Tensor | None, pattern: Taps, tap: int) -
     return samples
 
 
-def _backward(
-    g: Tensor, tensors: tuple[Tensor, Tensor, Tensor | None, Tensor | None], pattern: Taps, needs: Any
-) -> list[Tensor | None]:
-    x, steps, weights, filters = tensors
+def _backward(g: Tensor, x: Tensor, pattern: Taps, needs: Any) -> list[Tensor | None]:
+    steps, weights, filters = _definition.placed(pattern), pattern.weights, pattern.filters
     image, outcome = _channels_last(x), _channels_last(g)
     found: list[Tensor | None] = [
         torch.zeros_like(image) if needs[0] else None,
@@ -128,6 +131,8 @@ def _backward(
             found[1][:, of_tap] = gradients.pop(0)
     if found[0] is not None:
         found[0] = _laid_out(found[0], like=x)
+    if found[1] is not None:
+        found[1] = _definition.unplaced(found[1], pattern)
     return found
 
 
@@ -147,20 +152,17 @@ def _filter_gradient(g: Tensor, samples: Tensor, pattern: Taps) -> Tensor:
     return torch.einsum("ngo,ngi->goi", *by_group).flatten(0, 1)
 
 
-def _differentiated(
-    g: Tensor, tensors: tuple[Tensor, Tensor, Tensor | None, Tensor | None], pattern: Taps, needs: Any
-) -> list[Tensor | None]:
+def _differentiated(g: Tensor, x: Tensor, pattern: Taps, needs: Any) -> list[Tensor | None]:
     """Return the gradients that are needed by differentiating the definition; they can be differentiated again."""
     is_asked = torch.is_grad_enabled()
     with torch.enable_grad(), torch.autocast(g.device.type, enabled=False):
         # Views, so that the gradients end here and do not run on into what the inputs were made of.
+        tensors = (x, pattern.offsets, pattern.weights, pattern.filters)
         views = [
             each.view_as(each) if each is not None and need else each for each, need in zip(tensors, needs, strict=True)
         ]
-        x, steps, weights, filters = views
-        assert x is not None
-        assert steps is not None
-        y = _definition.combined(x, steps, replace(pattern, weights=weights, filters=filters))
+        x, offsets, weights, filters = cast("tuple[Tensor, Tensor, Tensor | None, Tensor | None]", tuple(views))
+        y = _definition.sampled(x, replace(pattern, offsets=offsets, weights=weights, filters=filters))
         wanted = [each for each, need in zip(views, needs, strict=True) if need and each is not None]
         gradients = iter(torch.autograd.grad(y, wanted, g, create_graph=is_asked))
     return [next(gradients) if need and each is not None else None for each, need in zip(views, needs, strict=True)]

@@ -67,7 +67,7 @@ def _widths(dtype: types.Float, registers: int) -> list[int]:
     return sorted({registers * lanes, lanes, max(lanes // 2, 1), 1}, reverse=True)
 
 
-def _make_blend(packed: bool) -> Any:
+def _make_blend(packed: bool, add: bool = False) -> Any:
     @intrinsic
     def blend(
         typing: Any,
@@ -89,6 +89,8 @@ def _make_blend(packed: bool) -> Any:
                 return channel if packed else builder.mul(channel, stride)
 
             def empty(start: Any, stop: Any, width: int) -> None:
+                if add:
+                    return
                 zero = zeros(builder, corners.element, width)
                 with loop(builder, start, stop, width) as channel:
                     (output + place(channel, target_stride)).store(zero)
@@ -97,10 +99,12 @@ def _make_blend(packed: bool) -> Any:
                 factors = corners.weight_registers(width)
                 with loop(builder, start, stop, width) as channel:
                     read = place(channel, source_stride)
-                    total = factors[0] * (inputs[0] + read).load(width)
+                    spot = output + place(channel, target_stride)
+                    first = (inputs[0] + read).load(width)
+                    total = fma(factors[0], first, spot.load(width)) if add else factors[0] * first
                     for factor, corner in zip(factors[1:], inputs[1:], strict=True):
                         total = fma(factor, (corner + read).load(width), total)
-                    (output + place(channel, target_stride)).store(total)
+                    spot.store(total)
 
             widths = _widths(plan[1].dtype, registers=2) if packed else [1]
             with builder.if_else(corners.is_empty, likely=False) as (then, otherwise):
@@ -116,7 +120,7 @@ def _make_blend(packed: bool) -> Any:
     return blend
 
 
-def _make_accumulate(packed: bool, with_image: bool, with_products: bool) -> Any:
+def _make_accumulate(packed: bool, with_image: bool, with_products: bool, with_samples: bool = False) -> Any:
     @intrinsic
     def accumulate(
         typing: Any,
@@ -151,20 +155,32 @@ def _make_accumulate(packed: bool, with_image: bool, with_products: bool) -> Any
                 with loop(builder, start, stop, width) as channel:
                     g = (g_pointer + place(channel, step)).load(width)
                     beside = place(channel, image_step)
+                    sample = zero
                     for corner in range(count):
                         if with_products:
                             x = (sources[corner] + beside).load(width)
                             partial[corner].set(fma(g, x, partial[corner].get()))
+                            if with_samples:
+                                sample = fma(factors[corner], x, sample)
                         if with_image:
                             spot = targets[corner] + beside
                             spot.store(fma(factors[corner], g, spot.load(width)))
+                    if with_samples:
+                        (g_pointer + place(channel, step)).store(sample)
                 if with_products:
                     outputs.store(outputs.load(count) + sums([variable.get() for variable in partial]))
+
+            def nothing(start: Any, stop: Any, width: int) -> None:
+                with loop(builder, start, stop, width) as channel:
+                    (g_pointer + place(channel, step)).store(zeros(builder, corners.element, width))
 
             # Eight corners at double width would not fit the registers.
             widths = _widths(plan[1].dtype, registers=2 if count < 8 else 1) if packed else [1]
             with builder.if_then(builder.not_(corners.is_empty), likely=True):
                 _in_chunks(builder, channels, widths, chunk)
+            if with_samples:
+                with builder.if_then(corners.is_empty, likely=False):
+                    _in_chunks(builder, channels, widths, nothing)
             return context.get_dummy_value()
 
         n = types.int64
@@ -203,11 +219,15 @@ def prefetch(typing: Any, image: Any, plan: Any, pixel: Any, channels: Any, size
 # blend: y_c = Σₖ wₖ x_c[cornerₖ] for all channels c of a pixel. Arguments: address and channel stride of
 # the output pixel and of the image; the plan, the pixel's column in it, the number of channels, the size.
 blend_packed, blend_strided = _make_blend(packed=True), _make_blend(packed=False)
+# The same, added to what the output pixel holds.
+blend_into_packed = _make_blend(packed=True, add=True)
 
 # accumulate: image gradient[cornerₖ] += wₖ g, and products[pixel, k] += Σ_c g_c x_c[cornerₖ], from which
 # the offset gradients follow. Arguments: addresses of the image gradient and of the image, and their
 # channel stride; address and channel stride of g at the pixel; the plan, products; then as for blend.
 accumulate_both_packed = _make_accumulate(packed=True, with_image=True, with_products=True)
+# The same, and Σₖ wₖ x_c[cornerₖ] takes the place of g.
+accumulate_both_and_sample = _make_accumulate(packed=True, with_image=True, with_products=True, with_samples=True)
 accumulate_image_packed = _make_accumulate(packed=True, with_image=True, with_products=False)
 accumulate_products_packed = _make_accumulate(packed=True, with_image=False, with_products=True)
 accumulate_both_strided = _make_accumulate(packed=False, with_image=True, with_products=True)

@@ -48,6 +48,7 @@ def plan_line(
     first: Any,
     count: Any,
     position: Any,
+    pace: Any,
     offsets: Any,
     offset_stride: Any,
     size: Any,
@@ -59,10 +60,11 @@ def plan_line(
 
     `plan` is the tuple (indices int32[N, 2ᵈ], weights real[N, 2ᵈ], lines int32[2, N]), with axes
     real[4d, N] as a fourth where gradients are wanted; up to a register more than `count` columns are
-    written. `position` holds the coordinates of the first pixel, `offsets` the address of its offset along
-    each axis, `offset_stride` the step to the next pixel's; `size` and `strides` are the image's, in pixels
-    and in values. Along an axis of order 1 in `orders` the derivative takes the place of the weight. Index
-    `NOTHING` at corner 0 marks a position that reads nothing; `lines` receives the two pixels along axis 0.
+    written. `position` holds the coordinates from which the first pixel's offset counts, `pace` the step along the
+    last axis to those of the next one; `offsets` the address of its offset along each axis, `offset_stride` the step
+    to the next pixel's; `size` and `strides` are the image's, in pixels and in values. Along an axis of order 1 in
+    `orders` the derivative takes the place of the weight. Index `NOTHING` at corner 0 marks a position that reads
+    nothing; `lines` receives the two pixels along axis 0.
     """
     dim = len(size)
     real = real_type(plan[1].dtype)
@@ -70,9 +72,9 @@ def plan_line(
 
     def generate(context: Any, builder: Builder, signature: Any, arguments: Any) -> Any:
         parts = cgutils.unpack_tuple(builder, arguments[0])
-        first, count, offset_stride, boundary = (arguments[place] for place in (1, 2, 5, 9))
+        first, count, pace, offset_stride, boundary = (arguments[place] for place in (1, 2, 4, 6, 10))
         position, offsets, size, strides, orders = (
-            cgutils.unpack_tuple(builder, arguments[place]) for place in (3, 4, 6, 7, 8)
+            cgutils.unpack_tuple(builder, arguments[place]) for place in (3, 5, 7, 8, 9)
         )
         kinds = signature.args[0]
         row_length = cgutils.unpack_tuple(builder, context.make_array(kinds[2])(context, builder, parts[2]).shape)[1]
@@ -89,7 +91,7 @@ def plan_line(
             for axis in range(dim):
                 coordinate = narrow(position[axis])
                 if axis == dim - 1:
-                    coordinate = coordinate + narrow(start) + ramp(builder, lanes)
+                    coordinate = coordinate + (narrow(start) + ramp(builder, lanes)) * narrow(pace)
                 pointer = Pointer.at(builder, offsets[axis], real)
                 offset = load_strided(pointer, start, count, offset_stride, lanes)
                 part = _plan_axis(coordinate, offset, narrow(size[axis]), boundary)
@@ -110,7 +112,8 @@ def plan_line(
             (arrays[1] + place).store_interleaved(weights)
         return context.get_dummy_value()
 
-    return types.void(plan, first, count, position, offsets, offset_stride, size, strides, orders, boundary), generate
+    kinds = (plan, first, count, position, pace, offsets, offset_stride, size, strides, orders, boundary)
+    return types.void(*kinds), generate
 
 
 Rows = Callable[[int], Pointer]
@@ -228,39 +231,45 @@ def _mirror(index: Lanes, size: Lanes, period: Lanes, last: Lanes) -> Lanes:
     return phase.where(phase < size, last - phase)
 
 
-@intrinsic
-def offset_gradients(
-    typing: Any, plan: Any, products: Any, count: Any, targets: Any, target_stride: Any, size: Any
-) -> Any:
-    """Contract the products P_k = Σ_c g_c x_c[cornerₖ] to ∂L/∂εᵢ = Σₖ ∂ᵢwₖ P_k, for `count` pixels of a plan.
+def _make_contraction(slopes: bool) -> Any:
+    @intrinsic
+    def contraction(
+        typing: Any, plan: Any, products: Any, count: Any, targets: Any, target_stride: Any, size: Any
+    ) -> Any:
+        dim = len(size)
+        real, lanes = real_type(plan[1].dtype), lanes_of(plan[1].dtype)
 
-    `products` is real[N, 2ᵈ]; `targets` holds the address of the first pixel's gradient for each axis.
-    """
-    dim = len(size)
-    real, lanes = real_type(plan[1].dtype), lanes_of(plan[1].dtype)
+        def generate(context: Any, builder: Builder, signature: Any, arguments: Any) -> Any:
+            parts, products, count, targets, target_stride, _ = arguments
+            kind, part = signature.args[0][3], cgutils.unpack_tuple(builder, parts)[3]
+            axes = array_pointer(context, builder, kind, part, real)
+            row_length = cgutils.unpack_tuple(builder, context.make_array(kind)(context, builder, part).shape)[1]
+            source = array_pointer(context, builder, signature.args[1], products, real)
+            outputs = [Pointer.at(builder, target, real) for target in cgutils.unpack_tuple(builder, targets)]
+            with loop(builder, INT64(0), count, lanes) as start:
+                corners = (source + builder.mul(start, INT64(2**dim))).load_interleaved(lanes, 2**dim)
+                factors = [
+                    (axes + builder.add(builder.mul(row_length, INT64(number)), start)).load(lanes)
+                    for number in range(AXIS_ROWS * dim)
+                ]
+                for axis, output in enumerate(outputs):
+                    found = _contract(corners, factors, axis if slopes else None)
+                    store_strided(output, start, count, target_stride, found)
+            return context.get_dummy_value()
 
-    def generate(context: Any, builder: Builder, signature: Any, arguments: Any) -> Any:
-        parts, products, count, targets, target_stride, _ = arguments
-        axis_kind, axis_part = signature.args[0][3], cgutils.unpack_tuple(builder, parts)[3]
-        axes = array_pointer(context, builder, axis_kind, axis_part, real)
-        row_length = cgutils.unpack_tuple(builder, context.make_array(axis_kind)(context, builder, axis_part).shape)[1]
-        source = array_pointer(context, builder, signature.args[1], products, real)
-        outputs = [Pointer.at(builder, target, real) for target in cgutils.unpack_tuple(builder, targets)]
-        with loop(builder, INT64(0), count, lanes) as start:
-            corners = (source + builder.mul(start, INT64(2**dim))).load_interleaved(lanes, 2**dim)
-            factors = [
-                (axes + builder.add(builder.mul(row_length, INT64(number)), start)).load(lanes)
-                for number in range(AXIS_ROWS * dim)
-            ]
-            for axis, output in enumerate(outputs):
-                store_strided(output, start, count, target_stride, _contract(corners, factors, axis))
-        return context.get_dummy_value()
+        return types.void(plan, products, count, targets, target_stride, size), generate
 
-    return types.void(plan, products, count, targets, target_stride, size), generate
+    return contraction
 
 
-def _contract(corners: list[Lanes], factors: list[Lanes], derivative_axis: int) -> Lanes:
-    """Contract the corners axis by axis, with the slopes along one axis and the weights along the others."""
+# Contract the products P_k = Σ_c g_c x_c[cornerₖ] of `count` pixels of a plan, real[N, 2ᵈ], to the offset's gradient
+# ∂L/∂εᵢ = Σₖ ∂ᵢwₖ P_k for each axis, or to the one product Σ_c g_c y_c = Σₖ wₖ P_k. Arguments: the plan, the products,
+# the count; the addresses of the first pixel's results, and the step to the next one's; the size.
+offset_gradients, sample_products = _make_contraction(slopes=True), _make_contraction(slopes=False)
+
+
+def _contract(corners: list[Lanes], factors: list[Lanes], derivative_axis: int | None) -> Lanes:
+    """Contract the corners axis by axis, with the slopes along one axis, if one, and the weights along the others."""
     dim = len(factors) // AXIS_ROWS
     for axis in reversed(range(dim)):
         first = AXIS_ROWS * axis + (2 if axis == derivative_axis else 0)

@@ -139,6 +139,7 @@ def plan_pixels(
             done,
             length,
             position,
+            1,
             addresses,
             offsets.strides[3],
             problem.size,

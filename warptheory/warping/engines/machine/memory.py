@@ -84,6 +84,19 @@ def clear(typing: Any, address: Any, count: Any, real: Any) -> Any:
 
 
 @intrinsic
+def copy(typing: Any, target: Any, source: Any, count: Any, real: Any) -> Any:
+    """Copy `count` values from one address to another; the two ranges do not overlap."""
+
+    def generate(context: Any, builder: Builder, signature: Any, arguments: Any) -> Any:
+        target, source, count, _ = arguments
+        size = builder.mul(count, INT64(real.dtype.bitwidth // 8))
+        cgutils.raw_memcpy(builder, *(Pointer.at(builder, at, INT8).address for at in (target, source)), size, 1)
+        return context.get_dummy_value()
+
+    return types.void(target, source, count, real), generate
+
+
+@intrinsic
 def call_for_number(typing: Any, address: Any) -> Any:
     """Call the C function int f(void) at an address."""
 
