@@ -6,6 +6,7 @@ from importlib import import_module
 from types import ModuleType
 from typing import Any, NamedTuple, cast
 
+import torch
 from jaxtyping import Float
 from torch import Tensor
 
@@ -21,9 +22,10 @@ def applies(x: Float[Tensor, "B C *S"], pattern: Taps) -> bool:
     tensors = [each for each in (pattern.offsets, pattern.weights, pattern.filters) if each is not None]
     if not x.is_cpu or pattern.knot != "right" or any(each.device != x.device for each in tensors):
         return False
-    if pattern.offsets.dtype != x.dtype or kernels.get(pattern.kernel) != kernels.get("linear"):
+    # Offsets of half precision lose nothing when they are widened.
+    if torch.promote_types(pattern.offsets.dtype, x.dtype) != x.dtype:
         return False
-    if _split(pattern.lattice) is None:
+    if kernels.get(pattern.kernel) != kernels.get("linear") or _split(pattern.lattice) is None:
         return False
     backend = warping.backend(x, kernel=pattern.kernel, boundary=pattern.boundary)
     return backend.name == _BACKEND and _loops().unsupported(x, _linear_taps(x, pattern)) is None
@@ -40,6 +42,7 @@ def gradients(g: Float[Tensor, "B D *T"], x: Float[Tensor, "B C *S"], pattern: T
     image, offsets, weights, filters = loops.differentiate(g, x, _linear_taps(x, pattern), loops.Needs(*needs))
     if weights is not None and pattern.weights is not None:
         weights = weights.to(pattern.weights.dtype)
+    offsets = None if offsets is None else offsets.to(pattern.offsets.dtype)
     return [image, offsets, weights, filters]
 
 
@@ -52,7 +55,7 @@ def _loops() -> ModuleType:
 def _linear_taps(x: Tensor, pattern: Taps) -> Any:
     parts = _split(pattern.lattice)
     assert parts is not None
-    offsets = pattern.offsets
+    offsets = pattern.offsets.to(x.dtype)
     if parts.rest is not None:
         offsets = offsets + parts.rest.displacement(offsets)
     weights = None if pattern.weights is None else pattern.weights.to(x.dtype)
