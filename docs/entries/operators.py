@@ -13,8 +13,8 @@ from docs.pages import EntryPages, Page, blocks
 from warptheory import operators, report, stability
 from warptheory.core.catalogue import entry_modules, exported_names
 from warptheory.fields import photographs
-from warptheory.operators import OperatorEntry, OperatorExample, OperatorStatistics
-from warptheory.patterns import SamplingPattern
+from warptheory.operators import OperatorEntry, OperatorExample
+from warptheory.patterns import OperatorStatistics, SamplingPattern
 
 ROOM = "warptheory.operators"
 _SEED = 5

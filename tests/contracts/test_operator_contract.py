@@ -5,6 +5,8 @@ them in tests/tracing/check_operators.py. The truth is dense: the
 matrix of a pattern is built anew by loops over taps, from NumPy's padding and the value of the kernel.
 """
 
+import copy
+import inspect
 import itertools
 import math
 from dataclasses import replace
@@ -207,6 +209,24 @@ def test_adjoint(case):
     x = case.image.detach().clone().requires_grad_()
     (gradient,) = torch.autograd.grad(case.pattern.apply(x), x, g)
     close(gradient, case.pattern.adjoint(g).detach())
+
+
+def test_inputs_may_be_named(case):
+    """As the original's callers name them, and in statistics as well."""
+    names = list(inspect.signature(case.layer.forward).parameters)
+    if names == ["inputs", "named"]:
+        names = list(inspect.signature(case.layer.pattern).parameters)
+    named = dict(zip(names, case.inputs, strict=False))
+    close(case.layer(**named).detach(), case.y)
+    assert case.layer.statistics(**named) == case.layer.statistics(*case.inputs)
+
+
+def test_to_measure_is_not_to_train(case):
+    before = copy.deepcopy(dict(case.layer.named_buffers()))
+    case.layer.train()
+    case.layer.statistics(*case.inputs)
+    case.layer.operator_matrix(*case.inputs)
+    assert all(torch.equal(buffer, before[name]) for name, buffer in case.layer.named_buffers())
 
 
 def leaves(inputs):

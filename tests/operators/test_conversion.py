@@ -83,6 +83,29 @@ def test_there_and_back(torchvision):
     assert "first: torchvision.ops.deform_conv.DeformConv2d → warptheory.operators" in str(there)
 
 
+def test_shared_parameters_stay_shared(torchvision):
+    model = nn.Sequential(nn.Conv2d(4, 4, 3), DeformConv2d(4, 4, 3), DeformConv2d(4, 4, 3))
+    model[1].weight = model[2].weight = model[0].weight
+    found = operators.convert(model).model
+    assert found[1].weight is found[2].weight is found[0].weight
+    assert len(list(found.parameters())) == len(list(model.parameters()))
+
+
+def test_callers_may_name_the_mask(torchvision):
+    layer = DeformConv2d(4, 4, 3, padding=1).double()
+    offset, mask = (torch.randn(2, n, 7, 6, generator=GENERATOR, dtype=torch.float64) for n in (18, 9))
+    found = operators.convert(layer).model(X, offset, mask=mask)
+    torch.testing.assert_close(found, layer(X, offset, mask), rtol=1e-10, atol=1e-10)
+
+
+def test_an_odd_layer_is_kept_and_the_others_are_converted(torchvision):
+    model = nn.Sequential(DeformConv2d(4, 4, 3), DeformConv2d(4, 4, 3))
+    model[0].register_buffer("more", torch.zeros(1))
+    found = operators.convert(model)
+    assert [bool(each.kept) for each in found.changes] == [True, False]
+    assert "more" in found.changes[0].kept
+
+
 def test_the_model_itself_may_be_a_layer(torchvision):
     found = operators.convert(DeformConv2d(4, 4, (3, 1)).double())
     assert isinstance(found.model, operators.DeformConv2d)

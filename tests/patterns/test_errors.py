@@ -1,6 +1,7 @@
 """Shapes that do not fit are refused, by name of the argument."""
 
 import inspect
+from dataclasses import replace
 
 import pytest
 import torch
@@ -69,3 +70,10 @@ def test_what_fits_is_taken():
     assert pattern().output_shape == (4, 5, 5)
     assert pattern(filters=torch.zeros(6, 2, 1), weights=torch.zeros(2, 2, 5, 5)).output_shape == (6, 5, 5)
     assert PATTERN.apply(IMAGE).shape == OUTCOME.shape
+
+
+def test_shapes_alone_are_enough():
+    """On the meta device, which knows of no autocast."""
+    pattern, x = convolution(), IMAGE.to("meta")
+    tensors = {name: getattr(pattern, name).float().to("meta") for name in ("offsets", "weights", "filters")}
+    assert replace(pattern, **tensors).apply(x).shape == OUTCOME.shape

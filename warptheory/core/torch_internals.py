@@ -82,6 +82,14 @@ def has_tangents() -> bool:
     return is_forward_mode() or has_function_transforms()
 
 
+def has_autocast(tensor: Tensor) -> bool:
+    """Return whether operations on the device of a tensor (*S) are cast to other dtypes; a device may know of none."""
+    try:
+        return torch.is_autocast_enabled(tensor.device.type)
+    except RuntimeError:
+        return False
+
+
 def is_eager(*tensors: Tensor) -> bool:
     """Return whether nobody records or transforms a call on tensors (*S), or takes its derivative forward."""
     return not (is_traced() or has_tangents() or torch.is_autocast_enabled("cpu")) and is_plain(*tensors)

@@ -21,7 +21,6 @@ from warptheory.operators._entry import (
 )
 from warptheory.operators._grid_sample import GridSampleCall, convert_grid_sample
 from warptheory.operators._operator import SamplingOperator, WarpOperator
-from warptheory.patterns import OperatorStatistics
 
 __all__ = [
     "Conversion",
@@ -31,7 +30,6 @@ __all__ = [
     "GridSampleCall",
     "OperatorEntry",
     "OperatorExample",
-    "OperatorStatistics",
     "SamplingOperator",
     "WarpOperator",
     "convert",

@@ -6,6 +6,7 @@ import warnings
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+import torch
 from torch import nn
 
 from warptheory.core import html
@@ -67,7 +68,8 @@ class Conversion(Presented):
 def convert(model: nn.Module, to: str = "warptheory") -> Conversion:
     """Return a copy of a model in which layers of other libraries are ours, or ours are those of the originals.
 
-    Parameters, buffers, training modes and what requires a gradient carry over, and so does the output. Layers are
+    Parameters, buffers, training modes and what requires a gradient carry over, and so does the output; parameters that
+    layers share stay shared where both sides hold them alike. Layers are
     recognised by their exact class; a layer that uses what the other side does not have is kept, with the reason.
     Calls of `torch.nn.functional.grid_sample` are no layers: `convert_grid_sample` replaces them while it is entered.
 
@@ -119,8 +121,8 @@ class _Change:
             target = class_name(each.ours) if self._to_ours else each.original
             try:
                 made = each.to_ours(layer) if self._to_ours else each.to_original(layer, imported(each.original))
-            except (ArgumentError, ImportError) as error:
-                reason = str(error)
+            except Exception as error:  # whatever another library's layer is like, the others are converted
+                reason = str(error) if isinstance(error, ArgumentError | ImportError) else repr(error)
                 continue
             _carry_over(layer, made, name)
             self.made.append(ConvertedLayer(name, found, target))
@@ -130,16 +132,24 @@ class _Change:
 
 
 def _carry_over(old: nn.Module, new: nn.Module, name: str) -> None:
-    """Give a layer the device, dtype, mode and gradients of another one."""
+    """Give a layer the device, dtype, mode and parameters of another one, which is used no longer."""
     if has_listeners(old):
         warnings.warn(f"hooks of layer {name!r} are not carried over", stacklevel=5)
     some = next((each for each in (*old.parameters(), *old.buffers()) if each.is_floating_point()), None)
     if some is not None:
         new.to(device=some.device, dtype=some.dtype)
     new.train(old.training)
-    wanted = {key: each.requires_grad for key, each in old.named_parameters()}
-    for key, parameter in new.named_parameters():
-        parameter.requires_grad_(wanted.get(key, parameter.requires_grad))
+    before = dict(old.named_parameters())
+    for key, parameter in list(new.named_parameters()):
+        same = before.get(key)
+        if same is None:
+            continue
+        if same.dtype == parameter.dtype and torch.equal(same, parameter):
+            # The very parameter, which other layers may share.
+            owner, _, leaf = key.rpartition(".")
+            setattr(new.get_submodule(owner), leaf, same)
+        else:
+            parameter.requires_grad_(same.requires_grad)
 
 
 def class_name(kind: type) -> str:

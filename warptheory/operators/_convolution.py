@@ -9,6 +9,7 @@ from torch import Tensor
 
 from warptheory.core.checks import is_whole
 from warptheory.core.errors import ArgumentError
+from warptheory.core.torch_internals import has_autocast
 from warptheory.patterns import Lattice
 
 PerAxis = int | Sequence[int]
@@ -93,10 +94,13 @@ def biased(y: Float[Tensor, "B D *T"], bias: Float[Tensor, "D"] | None) -> Float
     """Add a bias (D,) to images (B, D, *T).
 
     Raises:
-        ArgumentError: a bias of another length.
+        ArgumentError: a bias of another length or dtype.
     """
     if bias is None:
         return y
-    if tuple(bias.shape) != (y.shape[1],):
-        raise ArgumentError("bias", expected=f"shape {(y.shape[1],)}", received=tuple(bias.shape))
-    return y + bias.reshape(-1, *[1] * (y.ndim - 2))
+    if not isinstance(bias, Tensor) or tuple(bias.shape) != (y.shape[1],):
+        received = tuple(bias.shape) if isinstance(bias, Tensor) else type(bias).__name__
+        raise ArgumentError("bias", expected=f"shape {(y.shape[1],)}", received=received)
+    if bias.dtype != y.dtype and not has_autocast(y):
+        raise ArgumentError("bias", expected=f"dtype {y.dtype}, as input has", received=bias.dtype)
+    return y + bias.to(y.dtype).reshape(-1, *[1] * (y.ndim - 2))

@@ -3,6 +3,7 @@
 import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -51,33 +52,50 @@ class SamplingOperator(PresentedModule, ABC):
     """
 
     @abstractmethod
-    def pattern(self, *inputs: Any) -> Pattern:
+    def pattern(self, *inputs: Any, **named: Any) -> Pattern:
         """Return where the layer samples at its inputs, with which weights, and how it mixes."""
 
-    def image(self, *inputs: Any) -> Tensor:
-        """Return what is sampled, shape (B, C, *S): the first input."""
-        image: Tensor = inputs[0]
+    def image(self, *inputs: Any, **named: Any) -> Tensor:
+        """Return what is sampled, shape (B, C, *S): the first input, which may be named `input` or `x`."""
+        image: Tensor = inputs[0] if inputs else named["input" if "input" in named else "x"]
         return image
 
     def finish(self, y: Float[Tensor, "B D *T"]) -> Tensor:
         """Return the outcome, given what was sampled, shape (B, D, *T): the same."""
         return y
 
-    def forward(self, *inputs: Any) -> Tensor:
+    def forward(self, *inputs: Any, **named: Any) -> Tensor:
         """Return the outcome at the inputs, the first of which is usually an image (B, C, *S)."""
-        return self.finish(self.pattern(*inputs).apply(self.image(*inputs)))
+        return self.finish(self.pattern(*inputs, **named).apply(self.image(*inputs, **named)))
 
-    def operator_matrix(self, *inputs: Any) -> Float[Tensor, "B DN CM"]:
+    def operator_matrix(self, *inputs: Any, **named: Any) -> Float[Tensor, "B DN CM"]:
         """Return the linear map at the inputs as a sparse tensor (B, D·N, C·M), positions and weights held fixed.
 
         It is that from `image` (B, C, *S) to what `finish` gets (B, D, *T), M = ∏S and N = ∏T pixels in C order.
+        Buffers, such as those of a norm in training, stay as they are.
         """
-        return self.pattern(*inputs).matrix()
+        with _buffers_kept(self):
+            pattern = self.pattern(*inputs, **named)
+        return pattern.matrix()
 
     @torch.no_grad()
-    def statistics(self, *inputs: Any) -> OperatorStatistics:
-        """Return the statistics of that map at the inputs."""
-        return self.pattern(*inputs).statistics()
+    def statistics(self, *inputs: Any, **named: Any) -> OperatorStatistics:
+        """Return the statistics of that map at the inputs; buffers stay as they are."""
+        with _buffers_kept(self):
+            pattern = self.pattern(*inputs, **named)
+        return pattern.statistics()
+
+
+@contextmanager
+def _buffers_kept(layer: nn.Module) -> Iterator[None]:
+    """Let nothing that runs inside change a layer's buffers: who measures does not train."""
+    before = [(buffer, buffer.clone()) for buffer in layer.buffers()]
+    try:
+        yield
+    finally:
+        with torch.no_grad():
+            for buffer, kept in before:
+                buffer.copy_(kept)
 
 
 class WarpOperator(SamplingOperator):

@@ -76,7 +76,10 @@ def _product(left: Tensor, right: Tensor) -> Tensor:
     if not len(left):
         shape = (0, left.shape[1], right.shape[2])
         return torch.sparse_coo_tensor(left.indices(), left.values(), shape, check_invariants=True).coalesce()
-    with warnings.catch_warnings():
+    # Neither half precision nor two dtypes are known to sparse products.
+    wide = torch.promote_types(torch.promote_types(left.dtype, right.dtype), torch.float32)
+    left, right = left.to(wide), right.to(wide)
+    with warnings.catch_warnings(), torch.autocast(left.device.type, enabled=False):
         warnings.filterwarnings("ignore", "Sparse CSR tensor support is in beta")  # which the product uses inside
         return torch.stack([a @ b for a, b in zip(left.unbind(), right.unbind(), strict=True)]).coalesce()
 

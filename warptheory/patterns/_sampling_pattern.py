@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.overrides import handle_torch_function, has_torch_function_variadic
 
 from warptheory.core.errors import ArgumentError
+from warptheory.core.torch_internals import has_autocast
 from warptheory.patterns import _definition, _matrix, _points, _tap_by_tap
 from warptheory.patterns._pattern import Pattern
 from warptheory.patterns._taps import Taps
@@ -103,7 +104,7 @@ def sample(x: Float[Tensor, "B C *S"], pattern: SamplingPattern) -> Float[Tensor
         return handle_torch_function(sample, (x, pattern.offsets), x, pattern)
     pattern.check_input("x", x)
     filters = pattern.filters
-    if filters is not None and filters.dtype != x.dtype and not torch.is_autocast_enabled(x.device.type):
+    if filters is not None and filters.dtype != x.dtype and not has_autocast(x):
         raise ArgumentError("filters", expected=f"dtype {x.dtype}, as in x", received=filters.dtype)
     if math.prod((*pattern.output_shape, pattern.batch)) == 0:
         return _nothing(x, pattern)

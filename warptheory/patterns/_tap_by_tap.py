@@ -13,7 +13,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from warptheory.core.torch_internals import is_eager, is_watched
+from warptheory.core.torch_internals import has_autocast, is_eager, is_watched
 from warptheory.patterns import _blocks, _definition
 from warptheory.patterns._taps import Taps
 
@@ -23,7 +23,7 @@ def applies(x: Tensor, pattern: Taps) -> bool:
     if pattern.taps == 1 and pattern.filters is None and pattern.weights is None:
         return False
     tensors = [each for each in (x, pattern.offsets, pattern.weights, pattern.filters) if each is not None]
-    return is_eager(*tensors) and not torch.is_autocast_enabled(x.device.type)
+    return is_eager(*tensors) and not has_autocast(x)
 
 
 def sampled(x: Float[Tensor, "B C *S"], pattern: Taps) -> Float[Tensor, "B D *T"]:

@@ -20,12 +20,12 @@ number is a multiple of the interval are recorded; the others cost a counter. In
 - `Alarms` warns at once of statistics that are no longer finite, or have grown by orders of magnitude;
 - `NotSeen` warns, once each, of what ran and cannot be recorded.
 
-Seen are `warptheory.warping.warp` and every operator that calls it; `torch.nn.functional.grid_sample`, whoever calls
-it; the deformable convolutions of torchvision and mmcv, if these packages are loaded; and the outputs of modules that
-the user names. Not seen is what runs inside a program (`torch.compile`, TorchScript, CUDA graphs), what a model samples
-by other means, such as a gather by hand, and what other threads do, such as replicas of `DataParallel`. Calls under
-`torch.func.vmap`, of meta and fake tensors, and under torch.fx and jit tracing are left alone, and so are copies of the
-model.
+Seen are `warptheory.warping.warp` and `warptheory.patterns.sample`, and every operator that reads by one of them;
+`torch.nn.functional.grid_sample`, whoever calls it; the deformable convolutions of torchvision and mmcv, if these
+packages are loaded; and the outputs of modules that the user names. Not seen is what runs inside a program
+(`torch.compile`, TorchScript, CUDA graphs), what a model samples by other means, such as a gather by hand, and what
+other threads do, such as replicas of `DataParallel`. Calls under `torch.func.vmap`, of meta and fake tensors, and
+under torch.fx and jit tracing are left alone, and so are copies of the model.
 
 A re-entrant checkpoint of `torch.utils.checkpoint` runs its forward twice: first without gradients, when rows are made;
 then inside the backward pass, the *recomputation*, when the same operations come in the same order and only their

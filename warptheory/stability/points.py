@@ -160,7 +160,7 @@ def points_of(pattern: SamplingPattern, pixel: Sequence[int], layer: str = "") -
     """Return the points that an output pixel of a pattern samples, in the first image of its batch.
 
     Args:
-        pattern: such as an operator's `pattern(…)`.
+        pattern: where an operator samples, its `pattern(…)`, or one of the `samplings()` where that is put together.
         pixel: index of the output pixel.
         layer: a name for the points.
 
@@ -168,10 +168,11 @@ def points_of(pattern: SamplingPattern, pixel: Sequence[int], layer: str = "") -
         Positions in pixels and weights, as of `sampling_points`; the start is NaN where output pixels have no place.
 
     Raises:
-        ArgumentError: a pixel outside the grid, or a pattern without images.
+        ArgumentError: a pixel outside the grid, another pattern, or one without images.
     """
-    if pattern.batch == 0:
-        raise ArgumentError("pattern", expected="a pattern of at least one image", received="none")
+    if not isinstance(pattern, SamplingPattern) or pattern.batch == 0:
+        expected = "a SamplingPattern of at least one image, such as one of a pattern's samplings()"
+        raise ArgumentError("pattern", expected=expected, received=type(pattern).__name__)
     place = pixel_of(pixel, pattern.grid, pattern.offsets)
     with torch.no_grad():
         positions, weights = _split(pattern, place, place.new_ones(1))

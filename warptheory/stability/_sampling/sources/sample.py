@@ -1,4 +1,4 @@
-"""`warptheory.patterns.sample`, and with it every operator of this library whose pattern has more than one tap."""
+"""`warptheory.patterns.sample`, and with it every operator of this library that reads at the places of a pattern."""
 
 from torch import Tensor
 
