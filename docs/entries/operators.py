@@ -124,11 +124,8 @@ def _pictures(name: str, entry: OperatorEntry) -> dict[str, bytes]:
 def _drawn(pictures: dict[str, bytes]) -> str:
     if not pictures:
         return ""
-    caption = "What three output pixels of an example read, on a photograph: each has a cross where it would read "
-    caption += "without offsets, and the larger a point, the more it counts."
-    return blocks(
-        "## What it reads", *(myst.picture(each, "Sampling points on a photograph", caption) for each in pictures)
-    )
+    shown = (myst.picture(each, "Sampling points on a photograph", _CAPTION) for each in pictures)
+    return blocks("## What it samples", *shown)
 
 
 _CAPTION = """Where three pixels of an example sample a photograph, or write to it where the operator scatters: a cross
@@ -138,8 +135,8 @@ marks the place without offsets, and the larger a point, the more it counts."""
 def _defects(entry: OperatorEntry) -> str:
     if not entry.defects:
         return ""
-    rows = [[myst.plain(each.original), myst.plain(each.here), f"`{each.test}`"] for each in entry.defects]
-    return blocks("## Where the original is wrong", myst.table(["the original", "here", "test that shows both"], rows))
+    told = (f"- {myst.plain(each.original)} *Here:* {myst.plain(each.here)} (`{each.test}`)" for each in entry.defects)
+    return blocks("## Where the original is wrong", "\n".join(told), "In brackets, the test that shows both.")
 
 
 def _elsewhere(entry: OperatorEntry) -> str:
