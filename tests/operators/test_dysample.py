@@ -120,6 +120,18 @@ def test_its_adjoint_brings_images_back():
     torch.testing.assert_close(back.sum(), g.sum())
 
 
+@pytest.mark.parametrize("style", ["lp", "pl"])
+def test_an_empty_batch_has_gradients(style):
+    """Empty ones, where the original's `pixel_shuffle` raises."""
+    layer = DySample(4, style=style)
+    x = torch.zeros(0, 4, 3, 2, requires_grad=True)
+    with pytest.raises(RuntimeError, match="PixelShuffle"):
+        functional.pixel_shuffle(x, 2).sum().backward()
+    layer(x).sum().backward()
+    assert x.grad.shape == x.shape
+    assert layer.offset.weight.grad.eq(0).all()
+
+
 def test_conversion_there_and_back():
     (counterpart,) = get("dysample").counterparts
     for seed in range(4):

@@ -218,6 +218,12 @@ def test_a_localisation_of_ones_own():
         SpatialTransformer(3, seen, features=8)(torch.randn(2, 3, 5, 5))
 
 
+def test_an_empty_localisation_is_one():
+    """`nn.Sequential()` is false, and returns the image as it is: here features."""
+    seen = nn.Sequential()
+    assert SpatialTransformer(3, seen, features=7).localisation is seen
+
+
 def test_zooming_out_adds_no_frame():
     """A uniform background of −0.4242, normalised as digits are, zoomed out by two."""
     background = torch.full((1, 1, 28, 28), -0.4242)

@@ -6,7 +6,6 @@ from typing import Any
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
-from torch.nn import functional
 
 from warptheory.core.checks import check_flag, check_integer, check_known
 from warptheory.core.errors import ArgumentError
@@ -92,11 +91,11 @@ class DySample(SamplingOperator):
         return SamplingPattern(size, x.shape[1], offsets, lattice, kernel=self.kernel, boundary=self.boundary)
 
     def _offsets(self, x: Float[Tensor, "B C H W"]) -> Float[Tensor, "B G 2 h w"]:
-        seen = functional.pixel_shuffle(x, self.scale) if self.style == "pl" else x
+        seen = _shuffled(x, self.scale) if self.style == "pl" else x
         moved = self.offset(seen)
         moved = _RANGE * moved if self.scope is None else 2 * _RANGE * self.scope(seen).sigmoid() * moved
         if self.style == "lp":
-            moved = functional.pixel_shuffle(moved, self.scale)
+            moved = _shuffled(moved, self.scale)
         # All x come before all y.
         return torch.unflatten(moved, 1, (2, self.groups)).flip(1).transpose(1, 2)
 
@@ -113,6 +112,12 @@ class DySample(SamplingOperator):
         """Return the arguments."""
         names = ("scale", "style", "groups", "dyscope", "kernel", "boundary")
         return f"{self.in_channels}, " + ", ".join(f"{name}={getattr(self, name)!r}" for name in names)
+
+
+def _shuffled(x: Float[Tensor, "B C H W"], scale: int) -> Float[Tensor, "B c h w"]:
+    """Return `pixel_shuffle` (B, C/s², s·H, s·W) of images (B, C, H, W): torch's has no gradient of an empty batch."""
+    parts = torch.unflatten(x, 1, (-1, scale, scale)).permute(0, 1, 4, 2, 5, 3)
+    return parts.flatten(4, 5).flatten(2, 3)
 
 
 def _to_ours(layer: Any) -> nn.Module:

@@ -24,8 +24,10 @@ __all__ = ["PolyphaseDown1d", "PolyphaseDown2d"]
 class PolyphaseDown(Polyphase):
     """Downsampling to a phase of the blurred input that the input itself chooses: y[n] = Σ_φ w_φ (b∗x)[s·n + φ].
 
-    Shifted input gives shifted outcome, exactly, if shifts are circular, sizes multiples of the stride and the padding
-    is: `phase_weights` says which phase was chosen, and `PolyphaseUp` returns to it.
+    Where one phase is chosen, shifted input gives shifted outcome, exactly, if shifts are circular, sizes multiples of
+    the stride and the padding is: `phase_weights` says which phase it was, and `PolyphaseUp` returns to it. For a
+    mixture that holds at shifts by multiples of the stride. Others permute the weights of its phases, and move only
+    those phases that wrap around. Weights drawn in training are drawn anew for the shifted input.
 
     Args:
         channels: number C of channels, which share the phase.
@@ -95,10 +97,11 @@ class PolyphaseDown(Polyphase):
 
         Args:
             x: images, shape (B, C, *S).
-            phase: weights of the phases, shape (B, P), in place of those that the input chooses.
+            phase: weights of the phases, shape (B, P), in place of those that the input chooses; they are taken as they
+                are, and all phases are added.
         """
         weights = self.phase_weights(x) if phase is None else self.checked(phase, x)
-        if self.selects:
+        if phase is None and self.selects:
             phases = selection_pattern(x, weights.argmax(1), self.stride)
         else:
             phases = mixture_pattern(tuple(x.shape[2:]), self.channels, weights, self.stride)
@@ -108,7 +111,7 @@ class PolyphaseDown(Polyphase):
         """Return the smaller images: (B, C, *S) → (B, C, *T), T = S/s rounded up; arguments as of `pattern`."""
         phases = self._phases(x)
         weights = self._weights(phases) if phase is None else self.checked(phase, x)
-        if self.selects:
+        if phase is None and self.selects:
             return phases[torch.arange(len(x), device=x.device), weights.argmax(1)]
         return torch.einsum("bp,bp...->b...", weights.to(phases.dtype), phases)
 

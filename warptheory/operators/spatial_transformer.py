@@ -156,7 +156,7 @@ class SpatialTransformer(SamplingOperator):
             raise ArgumentError("size", expected=f"{dim} numbers", received=size)
         self.align_corners = check_flag("align_corners", align_corners)
         self.kernel, self.boundary = checked_reading(kernel, boundary)
-        self.localisation = localisation or _localiser(in_channels, features, dim)
+        self.localisation = _localiser(in_channels, features, dim) if localisation is None else localisation
         self.head = nn.Linear(features, _COUNTS[mode](dim, points))
         if mode == "thin-plate":
             at = transforms.regular_points(points)
