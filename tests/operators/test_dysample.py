@@ -166,5 +166,8 @@ def test_errors_name_the_argument(arguments, argument):
 @pytest.mark.usefixtures("as_users_call")
 @pytest.mark.parametrize("shape", [(1, 3, 4, 4), (1, 4, 4)])
 def test_other_images_are_refused(shape):
-    with pytest.raises(ArgumentError, match="^x"):
+    with pytest.raises(ArgumentError, match="^input: expected shape"):
         DySample(4)(torch.zeros(shape))
+    for wrong in (torch.zeros(1, 4, 4, 4, dtype=torch.float64), [1.0]):
+        with pytest.raises(ArgumentError, match="^input"):
+            DySample(4)(wrong)

@@ -271,10 +271,27 @@ def test_zooming_out_adds_no_frame():
         (lambda: SpatialTransformer(3, size=(4,)), "size"),
         (lambda: SpatialTransformer(3, points=1), "points"),
         (lambda: SpatialTransformer(3, features=0), "features"),
-        (lambda: SpatialTransformer(3)(torch.zeros(1, 2, 4, 4)), "x"),
-        (lambda: SpatialTransformer(3)(torch.zeros(1, 3, 4)), "x"),
+        (lambda: SpatialTransformer(3)(torch.zeros(1, 2, 4, 4)), "input"),
+        (lambda: SpatialTransformer(3)(torch.zeros(1, 3, 4)), "input"),
+        (lambda: SpatialTransformer(3)([1.0]), "input"),
+        (lambda: SpatialTransformer(3)(torch.zeros(1, 3, 4, 4, dtype=torch.float64)), "input"),
+        (lambda: SpatialTransformer(3, nn.Flatten(), features=48)(torch.zeros(1, 3, 4, 4).double()), "localisation"),
+        (lambda: affine_offsets(torch.zeros(1, 2, 3), (5, 1, 4, 4)), "theta"),
+        (lambda: projective_offsets(torch.zeros(1, 3, 3), (2, 1, 4, 4)), "theta"),
+        (lambda: thin_plate_offsets(torch.zeros(1, 4, 2), (2, 1, 4, 4)), "theta"),
+        (lambda: affine_offsets([[1.0, 0.0]], (1, 1, 4)), "theta"),
+        (lambda: affine_offsets(torch.tensor(0.0), (1, 1, 4)), "theta"),
+        (lambda: affine_offsets(torch.zeros(1, 1, 2), 4), "size"),
+        (lambda: affine_offsets(torch.zeros(1, 1, 2), (1, 1, 4), image_size=4), "image_size"),
+        (lambda: thin_plate_offsets(torch.zeros(4), (1, 1, 4, 4)), "theta"),
+        (lambda: thin_plate_offsets(torch.zeros(1, 4, 3), (1, 1, 4, 4)), "theta"),
+        (lambda: thin_plate_offsets(torch.zeros(1, 4, 2), (1, 1, 4, 4), control_points=[0.0]), "control_points"),
+        (
+            lambda: thin_plate_offsets(torch.zeros(1, 4, 2), (1, 1, 4, 4), control_points=torch.ones(4)),
+            "control_points",
+        ),
     ],
 )
 def test_errors_name_the_argument(call, argument):
-    with pytest.raises(WarpTheoryError, match=argument):
+    with pytest.raises(WarpTheoryError, match=f"^{argument}: "):
         call()

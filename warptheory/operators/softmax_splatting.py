@@ -173,9 +173,9 @@ operator = OperatorEntry(
         "What leaves the image is lost; a pixel whose flow is not finite goes nowhere.",
         "The ϵ is not relative to the weights: what only metrics of −20 reach, the end of the range in the original's "
         "instructions, keeps 2 % of its value with 'soft', and all of it with 'soft-zeroeps'.",
-        "Weights are e^z as they are up to a metric of 80 in single precision, and 700 in double. Where one of an image "
-        "is larger, all weights of that image are divided by e to the difference. In single precision a metric that is "
-        "less by 160 than the largest then counts for nothing, wherever it is in the image.",
+        "Weights are e^z as they are up to a metric of 80 in single precision, and 700 in double. Where one is larger, "
+        "all weights of its image are divided by e to the difference. In single precision a metric that is less by 160 "
+        "than the largest then counts for nothing, wherever it is in the image.",
     ),
     initialisation="There are no parameters.",
     examples={"soft": OperatorExample(SoftmaxSplatting, _inputs, (2, 2, 4, 3))},
