@@ -76,6 +76,7 @@ def test_it_is_the_way_down_backwards(size):
         ("size", lambda: PolyphaseUp2d(2)(torch.zeros(1, 2, 4, 4), torch.zeros(1, 4), (8, 9))),
         ("input", lambda: PolyphaseUp2d(2)(torch.zeros(1, 3, 4, 4), torch.zeros(1, 4))),
         ("phase", lambda: PolyphaseUp2d(2)(torch.zeros(1, 2, 4, 4), 1)),
+        ("size", lambda: PolyphaseUp2d(2)(torch.zeros(1, 2, 4, 4), torch.zeros(1, 4), 8)),
     ],
 )
 @pytest.mark.usefixtures("as_users_call")

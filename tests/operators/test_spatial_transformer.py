@@ -269,6 +269,8 @@ def test_zooming_out_adds_no_frame():
         (lambda: SpatialTransformer(3, mode="projective", dim=3), "dim"),
         (lambda: SpatialTransformer(3, dim=4), "dim"),
         (lambda: SpatialTransformer(3, size=(4,)), "size"),
+        (lambda: SpatialTransformer(3, size=4), "size"),
+        (lambda: SpatialTransformer(3, size=(4, 0.5)), "size"),
         (lambda: SpatialTransformer(3, points=1), "points"),
         (lambda: SpatialTransformer(3, features=0), "features"),
         (lambda: SpatialTransformer(3)(torch.zeros(1, 2, 4, 4)), "input"),

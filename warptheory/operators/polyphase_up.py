@@ -72,10 +72,10 @@ class PolyphaseUp(Polyphase):
     def _size(self, y: Tensor, phase: Tensor, size: Sequence[int] | None) -> tuple[int, ...]:
         grid = check_images("input", y, self.channels, self.dim, None)
         self.checked(phase, y)
-        found = tuple(self.stride * n for n in grid) if size is None else tuple(size)
-        if len(found) != self.dim or grid_of(found, self.stride) != grid:
-            raise ArgumentError("size", expected=f"sizes of which {grid} is 1/{self.stride}", received=found)
-        return found
+        found: Sequence[int] = [self.stride * n for n in grid] if size is None else size
+        if not isinstance(found, Sequence) or len(found) != self.dim or grid_of(found, self.stride) != grid:
+            raise ArgumentError("size", expected=f"sizes of which {grid} is 1/{self.stride}", received=size)
+        return tuple(found)
 
 
 class PolyphaseUp1d(PolyphaseUp):

@@ -163,9 +163,9 @@ class SpatialTransformer(SamplingOperator):
         self.in_channels, self.mode = check_integer("in_channels", in_channels), mode
         self.features, self.points = check_integer("features", features), check_integer("points", points, least=2)
         self.dim = check_integer("dim", dim, most=3 if mode == "affine" else 2, least=1 if mode == "affine" else 2)
-        self.size = None if size is None else tuple(check_integer("size", n) for n in size)
-        if self.size is not None and len(self.size) != dim:
+        if size is not None and (not isinstance(size, Sequence) or len(size) != dim):
             raise ArgumentError("size", expected=f"{dim} numbers", received=size)
+        self.size = None if size is None else tuple(check_integer("size", n) for n in size)
         self.align_corners = check_flag("align_corners", align_corners)
         self.kernel, self.boundary = checked_reading(kernel, boundary)
         self._is_given = localisation is not None
@@ -180,7 +180,7 @@ class SpatialTransformer(SamplingOperator):
     @property
     def _seen_by(self) -> Tensor | None:
         """The first parameter that the image meets; a localisation of the user's takes what it takes."""
-        return None if self._is_given else next(self.localisation.parameters())
+        return None if self._is_given else next(self.localisation.parameters(), None)
 
     @torch.no_grad()
     def reset_head(self) -> None:
