@@ -1,5 +1,3 @@
-import itertools
-
 import pytest
 import torch
 from torch import nn
@@ -118,6 +116,21 @@ def test_normalised_layers_have_second_derivatives():
     close(second, torch.autograd.grad(first.square().sum(), x)[0])
 
 
+def test_gradients_of_single_images():
+    """By `vmap` of `grad`, as by a loop; each of length one."""
+    torch.manual_seed(0)
+    layer = operators.ActiveConv2d(1, 2, normalize=True).double()
+    x = torch.randn(3, 1, 1, 5, 5, dtype=torch.float64)
+
+    def loss(positions, image):
+        return torch.func.functional_call(layer, {"positions": positions}, (image,)).square().sum()
+
+    found = torch.func.vmap(torch.func.grad(loss), (None, 0))(layer.positions.detach(), x)
+    for image, each in zip(x, found, strict=True):
+        close(each, gradient(layer, image))
+        close(each.norm(dim=-1), torch.ones(1, 8, dtype=torch.float64))
+
+
 @pytest.mark.parametrize("normalize", [False, True])
 def test_positions_wait_until_it_is_warm(normalize):
     torch.manual_seed(0)
@@ -164,8 +177,13 @@ def test_bad_settings(arguments, message):
         operators.ActiveConv2d(**{"in_channels": 2, "out_channels": 4, **arguments})
 
 
-def test_bad_inputs(as_users_call):
-    layer = operators.ActiveConv2d(2, 4)
-    for shape in itertools.chain([(1, 3, 5, 5)], [(1, 2, 5)]):
-        with pytest.raises(ArgumentError, match=r"^input: expected shape \(B, 2, \*S\) with 2 axes S"):
+@pytest.mark.parametrize("groups", [1, 2])
+def test_bad_inputs(as_users_call, groups):
+    layer = operators.ActiveConv2d(2, 4, position_groups=groups)
+    for shape in ((1, 3, 5, 5), (1, 2, 5), (1, 2, 5, 5, 5), (1, 2)):
+        with pytest.raises(ArgumentError, match=r"^input: expected shape \(B, "):
             layer(torch.randn(shape))
+    with pytest.raises(ArgumentError, match="^input: expected dtype torch.float32"):
+        layer(torch.randn(1, 2, 5, 5, dtype=torch.float64))
+    with pytest.raises(ArgumentError, match="^input: expected a tensor"):
+        layer([1.0])

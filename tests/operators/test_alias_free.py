@@ -222,12 +222,18 @@ def test_half_precision():
         ("up", lambda: AliasFreeActivation2d(2, 0)),
         ("init_coef", lambda: AliasFreeActivation2d(2, 2, [1.0])),
         ("init_coef", lambda: AliasFreeActivation2d(2, 2, [1.0] * 5)),
+        ("init_coef", lambda: AliasFreeActivation2d(4, init_coef="ab")),
+        ("init_coef", lambda: AliasFreeActivation2d(4, init_coef=["a", "b"])),
+        ("init_coef", lambda: AliasFreeActivation2d(4, init_coef=[1.0, float("nan")])),
+        ("init_coef", lambda: AliasFreeActivation2d(4, init_coef=1.0)),
+        ("input", lambda: AliasFreeActivation2d(2)([1.0])),
         ("in_scale", lambda: AliasFreeActivation2d(2, in_scale=float("nan"))),
         ("train_scale", lambda: AliasFreeActivation2d(2, train_scale=1)),
-        ("x", lambda: AliasFreeActivation2d(2)(torch.zeros(1, 3, 4, 4))),
-        ("x", lambda: AliasFreeActivation2d(2)(torch.zeros(1, 2, 4))),
+        ("input", lambda: AliasFreeActivation2d(2)(torch.zeros(1, 3, 4, 4))),
+        ("input", lambda: AliasFreeActivation2d(2)(torch.zeros(1, 2, 4))),
     ],
 )
+@pytest.mark.usefixtures("as_users_call")
 def test_bad_arguments(argument, build):
-    with pytest.raises(ArgumentError, match=argument):
+    with pytest.raises(ArgumentError, match=f"^{argument}"):
         build()

@@ -70,9 +70,15 @@ def test_without_a_blur_it_is_torchs_strided_convolution(dim):
         ("in_channels", lambda: AntiAliasedConv2d(0, 6, 3)),
         ("kernel_size", lambda: AntiAliasedConv2d(4, 6, (3, 3, 3))),
         ("relu", lambda: AntiAliasedConv2d(4, 6, 3, relu=1)),
-        ("x", lambda: AntiAliasedConv2d(4, 6, 3)(torch.zeros(1, 3, 5, 5))),
+        ("out_channels", lambda: AntiAliasedConv2d(4, 0, 3)),
+        ("input", lambda: AntiAliasedConv2d(4, 6, 3)(torch.zeros(1, 3, 5, 5))),
+        ("input", lambda: AntiAliasedConv2d(4, 6, 3)(torch.zeros(1, 4, 5))),
+        ("input", lambda: AntiAliasedConv2d(4, 6, 3)([1.0])),
+        ("input: expected dtype", lambda: AntiAliasedConv2d(4, 6, 3)(torch.zeros(1, 4, 5, 5, dtype=torch.float64))),
+        ("input: expected a padded image", lambda: AntiAliasedConv2d(4, 4, 9)(torch.zeros(1, 4, 6, 5))),
     ],
 )
+@pytest.mark.usefixtures("as_users_call")
 def test_bad_arguments(argument, build):
-    with pytest.raises(ArgumentError, match=argument):
+    with pytest.raises(ArgumentError, match=f"^{argument}"):
         build()

@@ -106,11 +106,15 @@ def test_shifts_are_kept_better():
         ("kernel_size", lambda: AntiAliasedAvgPool2d(2, (2, 2, 2))),
         ("channels", lambda: AntiAliasedAvgPool2d(0)),
         ("filt_size", lambda: AntiAliasedMaxPool2d(2, filt_size=0)),
-        ("x", lambda: AntiAliasedMaxPool2d(4, 3)(torch.zeros(1, 4, 2, 5))),
-        ("x", lambda: AntiAliasedAvgPool2d(4, 3)(torch.zeros(1, 4, 5))),
+        ("input", lambda: AntiAliasedMaxPool2d(4, 3)(torch.zeros(1, 4, 2, 5))),
+        ("input", lambda: AntiAliasedAvgPool2d(4, 3)(torch.zeros(1, 4, 5))),
         ("input", lambda: AntiAliasedMaxPool2d(4, 3)(torch.zeros(1, 3, 5, 5))),
+        ("input", lambda: AntiAliasedMaxPool2d(4, 3)([1.0])),
+        (r"input: expected shape \(B, 4, ", lambda: AntiAliasedAvgPool2d(4).pattern(torch.zeros(4, 5, 5))),
+        (r"input: expected shape \(B, 4, ", lambda: AntiAliasedAvgPool2d(4).pattern(torch.zeros(1, 6, 5, 5))),
     ],
 )
+@pytest.mark.usefixtures("as_users_call")
 def test_bad_arguments(argument, build):
-    with pytest.raises(ArgumentError, match=argument):
+    with pytest.raises(ArgumentError, match=f"^{argument}"):
         build()

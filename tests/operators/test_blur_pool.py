@@ -2,6 +2,7 @@
 
 import itertools
 import math
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -111,11 +112,46 @@ def test_defaults_are_those_of_the_originals():
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16])
 def test_dtypes_and_layouts(dtype):
-    """The numbers of the filter are exact in every dtype, so that a constant stays one."""
+    """The numbers of a filter of four pixels are exact in every dtype, so that a constant stays one."""
     x = torch.ones(2, 3, 9, 8, dtype=dtype).to(memory_format=torch.channels_last)
     y = BlurPool2d(3)(x)
     assert y.dtype == dtype
     torch.testing.assert_close(y, torch.ones_like(y), rtol=0, atol=0)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "largest"),
+    [
+        (torch.float64, (28, 15, 12)),
+        (torch.float32, (28, 15, 12)),
+        (torch.float16, (14, 9, 6)),
+        (torch.bfloat16, (12, 7, 6)),
+    ],
+)
+def test_up_to_which_size_filters_are_exact(dtype, largest):
+    """Against products of fractions."""
+
+    def is_exact(kind, size):
+        row = [Fraction(math.comb(size - 1, k), 2 ** (size - 1)) for k in range(size)]
+        exact = [math.prod(each) for each in itertools.product(row, repeat=kind.dim)]
+        found = kind(1, filt_size=size).filt.to(dtype).flatten().tolist()
+        return all(Fraction(one) == other for one, other in zip(found, exact, strict=True))
+
+    for kind, size in zip((BlurPool1d, BlurPool2d, BlurPool3d), largest, strict=True):
+        assert is_exact(kind, size)
+        assert not is_exact(kind, size + 1)
+
+
+@pytest.mark.parametrize(("size", "pad_type"), [(3, "reflect"), (4, "replicate"), (4, "zero"), (7, "reflect")])
+def test_a_negative_pad_off_is_the_originals(size, pad_type):
+    blurpool = pytest.importorskip("antialiased_cnns.blurpool", reason="the extra `peers` is not installed")
+    x = image(2, 0)
+    expected = blurpool.BlurPool(x.shape[1], pad_type, size, 2, -1).double()(x)
+    ours = BlurPool2d(x.shape[1], pad_type, size, 2, -1).double()
+    close(ours(x), expected)
+    close(ours.pattern(x).apply(x), expected)
+    with pytest.raises(ArgumentError, match="^input: expected at least"):
+        BlurPool2d(1, pad_type, size, 2, -1)(torch.zeros(1, 1, 1, 5))
 
 
 @pytest.mark.parametrize("padding", ["reflect", "replicate", "zero"])
@@ -143,7 +179,7 @@ def test_counterparts(name, kind, padding):
         ("filt_size", {"filt_size": 0}),
         ("filt_size", {"filt_size": 2.5}),
         ("stride", {"stride": 0}),
-        ("pad_off", {"pad_off": -1}),
+        ("pad_off", {"pad_off": -2}),
         ("pad_type", {"pad_type": "mirror"}),
     ],
 )

@@ -120,6 +120,18 @@ def test_its_adjoint_brings_images_back():
     torch.testing.assert_close(back.sum(), g.sum())
 
 
+@pytest.mark.parametrize("style", ["lp", "pl"])
+def test_an_empty_batch_has_gradients(style):
+    """Empty ones, where the original's `pixel_shuffle` raises."""
+    layer = DySample(4, style=style)
+    x = torch.zeros(0, 4, 3, 2, requires_grad=True)
+    with pytest.raises(RuntimeError, match="PixelShuffle"):
+        functional.pixel_shuffle(x, 2).sum().backward()
+    layer(x).sum().backward()
+    assert x.grad.shape == x.shape
+    assert layer.offset.weight.grad.eq(0).all()
+
+
 def test_conversion_there_and_back():
     (counterpart,) = get("dysample").counterparts
     for seed in range(4):
@@ -154,5 +166,8 @@ def test_errors_name_the_argument(arguments, argument):
 @pytest.mark.usefixtures("as_users_call")
 @pytest.mark.parametrize("shape", [(1, 3, 4, 4), (1, 4, 4)])
 def test_other_images_are_refused(shape):
-    with pytest.raises(ArgumentError, match="^x"):
+    with pytest.raises(ArgumentError, match="^input: expected shape"):
         DySample(4)(torch.zeros(shape))
+    for wrong in (torch.zeros(1, 4, 4, 4, dtype=torch.float64), [1.0]):
+        with pytest.raises(ArgumentError, match="^input"):
+            DySample(4)(wrong)

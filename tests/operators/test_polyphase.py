@@ -171,6 +171,16 @@ def test_a_mixture_is_invariant_but_for_its_place():
     close(layer(x.roll(2, 2)), layer(x).roll(1, 2))
 
 
+@pytest.mark.parametrize("phase", ["l2", "learned", "mixture"])
+def test_weights_that_are_given_are_taken_as_they_are(phase):
+    """Not the largest of them alone."""
+    x, given = images((2, 1, 8), 0), torch.tensor([[0.4, 0.6], [2.0, -1.0]], dtype=torch.float64)
+    layer = PolyphaseDown1d(1, filt_size=1, phase=phase).double().eval()
+    expected = given[:, :1, None] * x[:, :, ::2] + given[:, 1:, None] * x[:, :, 1::2]
+    close(layer(x, given), expected)
+    close(layer.pattern(x, given).apply(x), expected)
+
+
 def test_a_tie_goes_to_the_first_phase():
     x = torch.tensor([[[1.0, -1.0, 2.0, 2.0]]])
     assert PolyphaseDown1d(1, filt_size=1)(x).flatten().tolist() == [1, 2]
@@ -206,8 +216,10 @@ def test_an_axis_that_is_no_multiple_is_wrapped_around():
         ("hid_channels", lambda: PolyphaseDown2d(2, hid_channels=0)),
         ("phase", lambda: PolyphaseDown2d(2)(torch.zeros(1, 2, 4, 4), torch.zeros(1, 3))),
         ("input", lambda: PolyphaseDown2d(2)(torch.zeros(1, 3, 4, 4))),
+        ("input", lambda: PolyphaseDown2d(2, phase="learned")(torch.zeros(1, 2, 4, 4, dtype=torch.float64))),
     ],
 )
+@pytest.mark.usefixtures("as_users_call")
 def test_bad_arguments(argument, build):
-    with pytest.raises(ArgumentError, match=argument):
+    with pytest.raises(ArgumentError, match=f"^{argument}"):
         build()

@@ -74,9 +74,12 @@ def test_it_is_the_way_down_backwards(size):
         ("pad_type", lambda: PolyphaseUp2d(2, "mirror")),
         ("phase", lambda: PolyphaseUp2d(2)(torch.zeros(1, 2, 4, 4), torch.zeros(2, 4))),
         ("size", lambda: PolyphaseUp2d(2)(torch.zeros(1, 2, 4, 4), torch.zeros(1, 4), (8, 9))),
-        ("y", lambda: PolyphaseUp2d(2)(torch.zeros(1, 3, 4, 4), torch.zeros(1, 4))),
+        ("input", lambda: PolyphaseUp2d(2)(torch.zeros(1, 3, 4, 4), torch.zeros(1, 4))),
+        ("phase", lambda: PolyphaseUp2d(2)(torch.zeros(1, 2, 4, 4), 1)),
+        ("size", lambda: PolyphaseUp2d(2)(torch.zeros(1, 2, 4, 4), torch.zeros(1, 4), 8)),
     ],
 )
+@pytest.mark.usefixtures("as_users_call")
 def test_bad_arguments(argument, build):
-    with pytest.raises(ArgumentError, match=argument):
+    with pytest.raises(ArgumentError, match=f"^{argument}"):
         build()

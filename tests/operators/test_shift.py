@@ -117,5 +117,5 @@ def test_bad_settings(kind, arguments, message):
 def test_bad_inputs(as_users_call):
     for layer in (operators.Shift2d(5), operators.SparseShift2d(5)):
         for shape in ((1, 4, 3, 3), (1, 5, 3)):
-            with pytest.raises(ArgumentError, match=r"^x: expected shape \(B, 5, \*S\) with 2 axes S"):
+            with pytest.raises(ArgumentError, match=r"^input: expected shape \(B, 5, \*S\) with 2 axes S"):
                 layer(torch.randn(shape))

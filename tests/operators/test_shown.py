@@ -62,3 +62,25 @@ def test_a_layer_of_ones_own_shows_itself():
             super().__init__(size)
 
     assert "Self-warp of signals" in text_of(check_html(Shifted(2)._repr_html_()))
+
+
+TOLD = (
+    *("ActiveConv", "AliasFree", "AntiAliasedAvg", "AntiAliasedMax", "AntiAliasedWarp", "BlurPool", "DySample"),
+    *("Polyphase", "RandomFieldWarp", "Shift", "Softmax", "SparseShift", "SpatialTransformer"),
+)
+
+
+@pytest.mark.parametrize("name", [each for each in LAYERS if each.startswith(TOLD)])
+def test_its_line_tells_every_setting(name):
+    """By name; those that come first may have none, and a layer that it holds may tell its own."""
+    layer = made(name)
+    written = repr(layer)
+    for argument, value in layer._settings():
+        is_first = argument in ("channels", "in_channels", "out_channels", "spread", "correlation", "localisation")
+        assert is_first or f"{argument}={value!r}" in written
+
+
+def test_a_convolution_that_a_layer_holds_tells_its_settings():
+    """As torch does, without the usual ones."""
+    written = repr(operators.AntiAliasedConv2d(4, 6, 3, padding=1, relu=True))
+    assert all(each in written for each in ("relu=True", "stride=2", "padding=(1, 1)", "kernel_size=(3, 3)"))

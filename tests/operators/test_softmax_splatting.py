@@ -113,6 +113,37 @@ def test_large_metrics_do_not_overflow():
     assert softmax_splat(x, flow, metric - 200, "soft-zeroeps").isfinite().all()
 
 
+def test_large_metrics_leave_distant_pixels_alone():
+    """Metrics up to 88, within the original's range in single precision: all pixels keep their value."""
+    x, flow, metric = torch.ones(1, 1, 1, 8), torch.zeros(1, 2, 1, 8), torch.zeros(1, 1, 1, 8)
+    for largest in (50.0, 79.0, 88.0):
+        metric[..., -1] = largest
+        for mode in ("soft", "soft-zeroeps", "soft-clipeps"):
+            found = softmax_splat(x, flow, metric, mode)
+            torch.testing.assert_close(found, original(x, flow, metric, mode), rtol=1e-6, atol=0)
+            assert (found - 1).abs().max() < 1e-6
+
+
+def test_a_metric_that_is_not_finite_spoils_what_it_reaches():
+    x, flow, metric = torch.ones(2, 1, 3, 8), torch.zeros(2, 2, 3, 8), torch.zeros(2, 1, 3, 8)
+    for bad in (math.nan, math.inf):
+        metric[0, :, 1, 4] = bad
+        found, expected = softmax_splat(x, flow, metric), original(x, flow, metric, "soft")
+        assert found[0, 0, 1, 4].isnan()
+        assert torch.equal(found.isnan(), expected.isnan())
+        assert (found[:, :, 0] - 1).abs().max() < 1e-6
+
+
+def test_a_channel_that_is_not_finite_spoils_no_other():
+    """Nor does an average need a channel."""
+    x, flow, _ = call(2, "avg")
+    expected = softmax_splat(x, flow, None, "avg")
+    for bad in (math.nan, math.inf):
+        spoilt = torch.cat([torch.full_like(x[:, :1], bad), x], 1)
+        assert torch.equal(softmax_splat(spoilt, flow, None, "avg")[:, 1:], expected)
+    assert softmax_splat(x[:, :0], flow, None, "avg").shape == x[:, :0].shape
+
+
 def test_small_metrics_lose_against_the_epsilon():
     """As in the original; without the ϵ they do not."""
     x = torch.ones(1, 1, 1, 2, dtype=torch.float64)
@@ -164,6 +195,9 @@ def test_errors_name_the_argument():
         ((x, flow, metric.expand(2, 3, 4, 5)), "metric"),
         ((x, flow), "metric"),
         ((x, flow, metric, "avg"), "metric"),
+        ((x, 1.0, metric), "flow"),
+        ((x, flow, 1.0), "metric"),
+        ((x, flow.long(), metric), "flow"),
         ((x[0, 0], flow, metric), "input"),
     ):
         with pytest.raises(ArgumentError, match=f"^{name}"):

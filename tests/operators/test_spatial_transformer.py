@@ -218,6 +218,12 @@ def test_a_localisation_of_ones_own():
         SpatialTransformer(3, seen, features=8)(torch.randn(2, 3, 5, 5))
 
 
+def test_an_empty_localisation_is_one():
+    """`nn.Sequential()` is false, and returns the image as it is: here features."""
+    seen = nn.Sequential()
+    assert SpatialTransformer(3, seen, features=7).localisation is seen
+
+
 def test_zooming_out_adds_no_frame():
     """A uniform background of −0.4242, normalised as digits are, zoomed out by two."""
     background = torch.full((1, 1, 28, 28), -0.4242)
@@ -263,12 +269,31 @@ def test_zooming_out_adds_no_frame():
         (lambda: SpatialTransformer(3, mode="projective", dim=3), "dim"),
         (lambda: SpatialTransformer(3, dim=4), "dim"),
         (lambda: SpatialTransformer(3, size=(4,)), "size"),
+        (lambda: SpatialTransformer(3, size=4), "size"),
+        (lambda: SpatialTransformer(3, size=(4, 0.5)), "size"),
         (lambda: SpatialTransformer(3, points=1), "points"),
         (lambda: SpatialTransformer(3, features=0), "features"),
-        (lambda: SpatialTransformer(3)(torch.zeros(1, 2, 4, 4)), "x"),
-        (lambda: SpatialTransformer(3)(torch.zeros(1, 3, 4)), "x"),
+        (lambda: SpatialTransformer(3)(torch.zeros(1, 2, 4, 4)), "input"),
+        (lambda: SpatialTransformer(3)(torch.zeros(1, 3, 4)), "input"),
+        (lambda: SpatialTransformer(3)([1.0]), "input"),
+        (lambda: SpatialTransformer(3)(torch.zeros(1, 3, 4, 4, dtype=torch.float64)), "input"),
+        (lambda: SpatialTransformer(3, nn.Flatten(), features=48)(torch.zeros(1, 3, 4, 4).double()), "localisation"),
+        (lambda: affine_offsets(torch.zeros(1, 2, 3), (5, 1, 4, 4)), "theta"),
+        (lambda: projective_offsets(torch.zeros(1, 3, 3), (2, 1, 4, 4)), "theta"),
+        (lambda: thin_plate_offsets(torch.zeros(1, 4, 2), (2, 1, 4, 4)), "theta"),
+        (lambda: affine_offsets([[1.0, 0.0]], (1, 1, 4)), "theta"),
+        (lambda: affine_offsets(torch.tensor(0.0), (1, 1, 4)), "theta"),
+        (lambda: affine_offsets(torch.zeros(1, 1, 2), 4), "size"),
+        (lambda: affine_offsets(torch.zeros(1, 1, 2), (1, 1, 4), image_size=4), "image_size"),
+        (lambda: thin_plate_offsets(torch.zeros(4), (1, 1, 4, 4)), "theta"),
+        (lambda: thin_plate_offsets(torch.zeros(1, 4, 3), (1, 1, 4, 4)), "theta"),
+        (lambda: thin_plate_offsets(torch.zeros(1, 4, 2), (1, 1, 4, 4), control_points=[0.0]), "control_points"),
+        (
+            lambda: thin_plate_offsets(torch.zeros(1, 4, 2), (1, 1, 4, 4), control_points=torch.ones(4)),
+            "control_points",
+        ),
     ],
 )
 def test_errors_name_the_argument(call, argument):
-    with pytest.raises(WarpTheoryError, match=argument):
+    with pytest.raises(WarpTheoryError, match=f"^{argument}: "):
         call()

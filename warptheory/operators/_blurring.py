@@ -94,15 +94,18 @@ class Blur:
             expected = f"shape (B, {len(filters)}, *S) with {filters.ndim - 2} axes S"
             raise ArgumentError("input", expected=expected, received=tuple(x.shape))
         spare = [n + self.before + self.after - k for n, k in zip(x.shape[2:], filters.shape[2:], strict=True)]
+        if min(spare) < 0:
+            least = tuple(k - self.before - self.after for k in filters.shape[2:])
+            raise ArgumentError("input", expected=f"at least {least} pixels", received=f"size {tuple(x.shape[2:])}")
         return tuple(each // self.stride + 1 for each in spare)
 
 
 def check_covered(x: Float[Tensor, "B C *S"], reach: Sequence[int]) -> None:
-    """Check that images (B, C, *S) hold a window of some pixels.
+    """Check that an input, images (B, C, *S), holds a window of some pixels.
 
     Raises:
         ArgumentError: they are smaller, or have another number of axes.
     """
-    if check_values("x", x) != len(reach) or any(n < k for n, k in zip(x.shape[2:], reach, strict=True)):
-        received = f"shape {tuple(x.shape)}"
-        raise ArgumentError("x", expected=f"{len(reach)} axes of at least {tuple(reach)} pixels", received=received)
+    if check_values("input", x) != len(reach) or any(n < k for n, k in zip(x.shape[2:], reach, strict=True)):
+        expected = f"shape (B, C, *S) with {len(reach)} axes S of at least {tuple(reach)} pixels"
+        raise ArgumentError("input", expected=expected, received=tuple(x.shape))

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from warptheory.core.checks import check_flag, is_whole
 from warptheory.core.errors import ArgumentError
+from warptheory.operators._arguments import check_shape
 from warptheory.patterns import Lattice
 
 
@@ -63,19 +64,19 @@ def frame(size: Sequence[int], image_size: Sequence[int] | None, align_corners: 
     Raises:
         ArgumentError: no such sizes, by name of the argument.
     """
-    if not all(is_whole(n) and n > 0 for n in size[2:]) or not 3 <= len(size) <= 5:
-        raise ArgumentError("size", expected="B, C and 1 to 3 positive sizes", received=tuple(size))
+    if not isinstance(size, Sequence) or not 3 <= len(size) <= 5 or not all(is_whole(n) and n > 0 for n in size[2:]):
+        raise ArgumentError("size", expected="B, C and 1 to 3 positive sizes", received=size)
     grid = tuple(int(n) for n in size[2:])
-    sizes = grid if image_size is None else tuple(image_size)
-    if len(sizes) != len(grid) or not all(is_whole(n) and n > 0 for n in sizes):
+    sizes: Sequence[int] = grid if image_size is None else image_size
+    if not isinstance(sizes, Sequence) or len(sizes) != len(grid) or not all(is_whole(n) and n > 0 for n in sizes):
         raise ArgumentError("image_size", expected=f"{len(grid)} positive sizes", received=image_size)
-    return Frame(sizes, grid, check_flag("align_corners", align_corners))
+    return Frame(tuple(map(int, sizes)), grid, check_flag("align_corners", align_corners))
 
 
 def affine(theta: Float[Tensor, "B d D"], within: Frame) -> Float[Tensor, "B 1 d *T"]:
     """Return the offsets (B, 1, d, *T) of matrices (B, d, d + 1) from the lattice of a frame."""
     dim = len(within.grid)
-    _check("theta", theta, (len(theta), dim, dim + 1))
+    check_shape("theta", theta, (len(theta), dim, dim + 1))
     at = within.coordinates(theta)
     # The difference from the identity is exactly zero at the identity, where kernels have their kinks.
     change = theta - torch.eye(dim, dim + 1, dtype=theta.dtype, device=theta.device)
@@ -86,7 +87,7 @@ def projective(theta: Float[Tensor, "B 3 3"], within: Frame) -> Float[Tensor, "B
     """Return the offsets (B, 1, 2, *T) of homographies (B, 3, 3); NaN for what comes from infinity."""
     if len(within.grid) != 2:
         raise ArgumentError("size", expected="two axes, for homographies", received=within.grid)
-    _check("theta", theta, (len(theta), 3, 3))
+    check_shape("theta", theta, (len(theta), 3, 3))
     at = within.coordinates(theta)
     change = theta - torch.eye(3, dtype=theta.dtype, device=theta.device)
     moved = _linear(at, change)
@@ -108,7 +109,7 @@ def thin_plate(
     """Return the offsets (B, 1, 2, *T) of displacements (B, K, 2) at points (K, 2), given their spline (K + 3, K)."""
     if len(within.grid) != 2:
         raise ArgumentError("size", expected="two axes, for thin plates", received=within.grid)
-    _check("theta", theta, (len(theta), len(points), 2))
+    check_shape("theta", theta, (len(theta), len(points), 2))
     at = within.coordinates(theta).double()
     terms = torch.cat([_plate(at, points.double()), _affine_terms(at)], 1)
     return within.pixels((terms @ spline.double() @ theta.double()).to(theta.dtype))
@@ -146,8 +147,3 @@ def _plate(at: Float[Tensor, "N 2"], points: Float[Tensor, "K 2"]) -> Float[Tens
 
 def _affine_terms(at: Float[Tensor, "N 2"]) -> Float[Tensor, "N 3"]:
     return torch.cat([torch.ones_like(at[:, :1]), at], 1)
-
-
-def _check(argument: str, tensor: Tensor, shape: tuple[int, ...]) -> None:
-    if tuple(tensor.shape) != shape:
-        raise ArgumentError(argument, expected=f"shape {shape}", received=tuple(tensor.shape))

@@ -12,6 +12,7 @@ from torch.nn import functional
 
 from warptheory.core.checks import check_integer
 from warptheory.core.errors import ArgumentError
+from warptheory.operators._arguments import told
 from warptheory.operators._blurring import Blur, binomial_filters, boundary_of
 from warptheory.operators._operator import SamplingOperator
 from warptheory.patterns import Lattice, SamplingPattern
@@ -125,6 +126,8 @@ class Polyphase(SamplingOperator):
     """
 
     dim: ClassVar[int]
+    # Names of further arguments, in the order in which they are told.
+    options: ClassVar[tuple[str, ...]] = ()
     filt: Tensor
 
     def __init__(self, channels: int, pad_type: str, filt_size: int, stride: int) -> None:
@@ -135,6 +138,10 @@ class Polyphase(SamplingOperator):
         self.blur = Blur((filt_size - 1) // 2, filt_size // 2, 1, boundary_of(pad_type))
         self.pad_type = pad_type
         self.register_buffer("filt", binomial_filters(channels, filt_size, self.dim))
+
+    def extra_repr(self) -> str:
+        """Return the arguments."""
+        return f"{self.channels}, {told(self, 'pad_type', 'filt_size', 'stride', *self.options)}"
 
     def checked(self, phase: Float[Tensor, "N P"], x: Float[Tensor, "B C *S"]) -> Float[Tensor, "N P"]:
         """Return weights (B, P) of the phases of images (B, C, *S), checked.

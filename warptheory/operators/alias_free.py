@@ -1,7 +1,7 @@
 """Alias-free activation: a polynomial between ideal upsampling and ideal downsampling, equivariant to every shift."""
 
-from collections.abc import Callable, Sequence
-from typing import ClassVar
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, ClassVar
 
 import torch
 from jaxtyping import Float
@@ -9,11 +9,12 @@ from torch import Tensor, nn
 
 from warptheory.core.checks import check_flag, check_integer, check_number
 from warptheory.core.errors import ArgumentError
+from warptheory.core.text import shown
+from warptheory.operators._arguments import check_images, told
 from warptheory.operators._entry import Defect, OperatorEntry, OperatorExample
 from warptheory.operators._ideal_resampling import interpolation, without_nyquist
 from warptheory.operators._operator import SamplingOperator
 from warptheory.patterns import Chain, Lattice, SamplingPattern, Transposed, Weighting
-from warptheory.warping.arguments import check_values
 
 __all__ = ["AliasFreeActivation1d", "AliasFreeActivation2d"]
 
@@ -60,45 +61,45 @@ class AliasFreeActivation(SamplingOperator):
     ) -> None:
         super().__init__()
         self.channels, self.up = check_integer("channels", channels), check_integer("up", up)
-        self.init_coef = tuple(_PARABOLA if init_coef is None else init_coef)
+        self.init_coef = _coefficients(_PARABOLA if init_coef is None else init_coef)
         if not 2 <= len(self.init_coef) <= 2 * up:
             expected = f"at least two coefficients and at most {2 * up}, which up = {up} keeps from aliasing"
             raise ArgumentError("init_coef", expected=expected, received=f"{len(self.init_coef)} coefficients")
         self.in_scale, self.out_scale = check_number("in_scale", in_scale), check_number("out_scale", out_scale)
         self.train_scale = check_flag("train_scale", train_scale)
-        self.coef = nn.Parameter(torch.tensor([[float(each) for each in self.init_coef]] * channels))
+        self.coef = nn.Parameter(torch.tensor([list(self.init_coef)] * channels))
         for name, scale in (("input_factor", self.in_scale), ("output_factor", self.out_scale)):
             if train_scale:
                 self.register_parameter(name, nn.Parameter(torch.tensor(float(scale))))
             else:
                 self.register_buffer(name, torch.tensor(float(scale)))
 
-    def image(self, x: Float[Tensor, "B C *S"]) -> Float[Tensor, "B C *S"]:
+    def image(self, input: Float[Tensor, "B C *S"]) -> Float[Tensor, "B C *S"]:  # noqa: A002
         """Return images (B, C, *S) without their Nyquist frequencies."""
-        return without_nyquist(self._checked(x))
+        return without_nyquist(self._checked(input))
 
     def finish(self, y: Float[Tensor, "B C *S"]) -> Float[Tensor, "B C *S"]:
         """Remove the Nyquist frequencies of images (B, C, *S), and add the constant of the polynomial."""
         constant = self.output_factor * self.coef[:, 0]
         return without_nyquist(y) + constant.reshape(-1, *[1] * self.dim).to(y.dtype)
 
-    def pattern(self, x: Float[Tensor, "B C *S"]) -> Chain:
+    def pattern(self, input: Float[Tensor, "B C *S"]) -> Chain:  # noqa: A002
         """Return the pattern at an input (B, C, *S): interpolation, a factor on each pixel, interpolation's adjoint.
 
         The adjoint is the low-pass filter and the decimation, times up^d. The factor at u is (p(u) − p(0))/u.
         """
-        size, finer = tuple(self._checked(x).shape[2:]), [self.up * n for n in x.shape[2:]]
+        size, finer = tuple(self._checked(input).shape[2:]), [self.up * n for n in input.shape[2:]]
         lattice = Lattice((1 / self.up,) * self.dim, ((0.0,) * self.dim,))
-        still = x.new_zeros(len(x), 1, self.dim, *finer)
+        still = input.new_zeros(len(input), 1, self.dim, *finer)
         finely = SamplingPattern(size, self.channels, still, lattice, kernel="sinc", boundary="periodic")
-        factor = self._factor(self._finer(x)) / self.up**self.dim
+        factor = self._factor(self._finer(input)) / self.up**self.dim
         return Chain((finely, Weighting(factor), Transposed(finely)))
 
-    def forward(self, x: Float[Tensor, "B C *S"]) -> Float[Tensor, "B C *S"]:
+    def forward(self, input: Float[Tensor, "B C *S"]) -> Float[Tensor, "B C *S"]:  # noqa: A002
         """Return the images mapped: (B, C, *S) → (B, C, *S)."""
-        u = self._finer(self._checked(x))
+        u = self._finer(self._checked(input))
         mapped = self._factor(u) * u / self.up**self.dim
-        return self.finish(self._along_axes(mapped, lambda n: interpolation(n // self.up, self.up, x).T))
+        return self.finish(self._along_axes(mapped, lambda n: interpolation(n // self.up, self.up, input).T))
 
     def _factor(self, u: Tensor) -> Tensor:
         """Return (p(u) − p(0))/u for images (B, C, *S), scales included, by Horner's rule."""
@@ -119,10 +120,19 @@ class AliasFreeActivation(SamplingOperator):
         return x
 
     def _checked(self, x: Tensor) -> Tensor:
-        if check_values("x", x) != self.dim or x.shape[1] != self.channels:
-            expected = f"shape (B, {self.channels}, *S) with {self.dim} axes S"
-            raise ArgumentError("x", expected=expected, received=tuple(x.shape))
+        check_images("input", x, self.channels, self.dim, None)
         return x
+
+    def extra_repr(self) -> str:
+        """Return the arguments."""
+        return f"{self.channels}, {told(self, 'up', 'init_coef', 'in_scale', 'out_scale', 'train_scale')}"
+
+
+def _coefficients(init_coef: Any) -> tuple[float, ...]:
+    if isinstance(init_coef, str) or not isinstance(init_coef, Iterable):
+        raise ArgumentError("init_coef", expected="a list of numbers", received=shown(init_coef))
+    values = init_coef.tolist() if isinstance(init_coef, Tensor) else init_coef
+    return tuple(check_number("init_coef", each) for each in values)
 
 
 class AliasFreeActivation1d(AliasFreeActivation):

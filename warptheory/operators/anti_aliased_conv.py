@@ -8,12 +8,12 @@ from torch.nn import functional
 
 from warptheory.core.checks import check_flag, check_integer
 from warptheory.core.errors import ArgumentError
-from warptheory.operators._convolution import PerAxis, per_axis
+from warptheory.operators._arguments import check_images, told
+from warptheory.operators._convolution import Geometry, PerAxis, per_axis
 from warptheory.operators._entry import OperatorEntry, OperatorExample
 from warptheory.operators._operator import SamplingOperator
 from warptheory.operators.blur_pool import BlurPool1d, BlurPool2d, BlurPool3d
 from warptheory.patterns import SamplingPattern
-from warptheory.warping.arguments import check_values
 
 __all__ = ["AntiAliasedConv1d", "AntiAliasedConv2d", "AntiAliasedConv3d"]
 
@@ -62,6 +62,7 @@ class AntiAliasedConv(SamplingOperator):
         pad_off: int = 0,
     ) -> None:
         super().__init__()
+        check_integer("out_channels", out_channels)
         self.blur = (BlurPool1d, BlurPool2d, BlurPool3d)[self.dim - 1](
             out_channels, pad_type, filt_size, stride, pad_off
         )
@@ -81,22 +82,26 @@ class AntiAliasedConv(SamplingOperator):
             check_flag("bias", bias),
         )
 
-    def image(self, x: Float[Tensor, "B I *S"]) -> Float[Tensor, "B C *N"]:
+    def image(self, input: Float[Tensor, "B I *S"]) -> Float[Tensor, "B C *N"]:  # noqa: A002
         """Return the outcome (B, D, *N) of the convolution of an input (B, I, *S), rectified if asked for."""
-        if check_values("x", x) != self.dim or x.shape[1] != self.convolution.in_channels:
-            expected = f"shape (B, {self.convolution.in_channels}, *S) with {self.dim} axes S"
-            raise ArgumentError("x", expected=expected, received=tuple(x.shape))
-        image: Tensor = self.convolution(x)
+        made = self.convolution
+        size = check_images("input", input, made.in_channels, self.dim, made.weight)
+        Geometry(made.kernel_size, (1,) * self.dim, made.padding, made.dilation).grid(size)
+        image: Tensor = self.convolution(input)
         return functional.relu(image) if self.relu else image
 
-    def pattern(self, x: Float[Tensor, "B I *S"]) -> SamplingPattern:
+    def pattern(self, input: Float[Tensor, "B I *S"]) -> SamplingPattern:  # noqa: A002
         """Return the pattern of the blur at an input (B, I, *S)."""
-        return self.blur.pattern(self.image(x))
+        return self.blur.pattern(self.image(input))
 
-    def forward(self, x: Float[Tensor, "B I *S"]) -> Float[Tensor, "B C *T"]:
+    def forward(self, input: Float[Tensor, "B I *S"]) -> Float[Tensor, "B C *T"]:  # noqa: A002
         """Return the smaller images: (B, I, *S) → (B, D, *T)."""
-        blurred: Tensor = self.blur(self.image(x))
+        blurred: Tensor = self.blur(self.image(input))
         return blurred
+
+    def extra_repr(self) -> str:
+        """Return the arguments which no part tells."""
+        return told(self, "relu")
 
 
 class AntiAliasedConv1d(AntiAliasedConv):

@@ -2,6 +2,7 @@
 
 import math
 from abc import abstractmethod
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import torch
@@ -10,6 +11,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from warptheory.core.errors import ArgumentError
+from warptheory.operators._arguments import check_images, told
 from warptheory.operators._blurring import Blur, check_covered
 from warptheory.operators._convolution import PerAxis, per_axis
 from warptheory.operators._entry import OperatorEntry, OperatorExample
@@ -40,6 +42,8 @@ class _AntiAliasedPool(SamplingOperator):
     """
 
     dim: ClassVar[int]
+    # Names of further arguments, in the order in which they are told.
+    options: ClassVar[tuple[str, ...]] = ()
 
     def __init__(
         self,
@@ -55,19 +59,28 @@ class _AntiAliasedPool(SamplingOperator):
         kind = (BlurPool1d, BlurPool2d, BlurPool3d)[self.dim - 1]
         self.blur = kind(channels, pad_type, filt_size, stride, pad_off)
         self.kernel_size = per_axis("kernel_size", kernel_size, self.dim)
+        self.channels, self.stride = self.blur.channels, self.blur.stride
 
     @abstractmethod
-    def pooled(self, x: Float[Tensor, "B C *S"]) -> Float[Tensor, "B C *T"]:
+    def pooled(self, input: Float[Tensor, "B C *S"]) -> Float[Tensor, "B C *T"]:  # noqa: A002
         """Return images (B, C, *S) pooled at stride 1: (B, C, *T).
 
         Raises:
             ArgumentError: images smaller than the window, or of another number of axes.
         """
 
-    def forward(self, x: Float[Tensor, "B C *S"]) -> Float[Tensor, "B C *T"]:
+    def forward(self, input: Float[Tensor, "B C *S"]) -> Float[Tensor, "B C *T"]:  # noqa: A002
         """Return the pooled images: (B, C, *S) → (B, C, *T)."""
-        blurred: Tensor = self.blur(self.pooled(x))
+        blurred: Tensor = self.blur(self.pooled(input))
         return blurred
+
+    def _check(self, input: Tensor, reach: Sequence[int]) -> None:  # noqa: A002
+        check_images("input", input, self.channels, self.dim, None)
+        check_covered(input, reach)
+
+    def extra_repr(self) -> str:
+        """Return the arguments."""
+        return f"{self.channels}, {told(self, 'kernel_size', 'stride', *self.options)}"
 
 
 class AntiAliasedMaxPool(_AntiAliasedPool):
@@ -84,6 +97,8 @@ class AntiAliasedMaxPool(_AntiAliasedPool):
 
     Source: R. Zhang, arXiv 1904.11486: MaxPool(k, s) becomes MaxPool(k, 1) and BlurPool(s).
     """
+
+    options = ("padding", "dilation")
 
     def __init__(
         self,
@@ -103,24 +118,24 @@ class AntiAliasedMaxPool(_AntiAliasedPool):
         if any(2 * pad > size for pad, size in zip(self.padding, self.kernel_size, strict=True)):
             raise ArgumentError("padding", expected=f"at most half of {self.kernel_size}", received=self.padding)
 
-    def pattern(self, x: Float[Tensor, "B C *S"]) -> Chain:
+    def pattern(self, input: Float[Tensor, "B C *S"]) -> Chain:  # noqa: A002
         """Return the pattern at an input (B, C, *S): whole offsets to the largest pixels, then the blur."""
-        size = tuple(x.shape[2:])
-        largest, pixels = self._largest(x)
-        places = torch.stack(torch.unravel_index(pixels, size), 2).to(torch.promote_types(x.dtype, torch.float32))
+        largest, pixels = self._largest(input)
+        size = tuple(input.shape[2:])
+        places = torch.stack(torch.unravel_index(pixels, size), 2).to(torch.promote_types(input.dtype, torch.float32))
         lattice = Lattice.unit(self.dim)
         offsets = places - lattice.identity(places)
-        selection = SamplingPattern(size, x.shape[1], offsets, lattice, kernel="nearest")
+        selection = SamplingPattern(size, input.shape[1], offsets, lattice, kernel="nearest")
         return Chain((selection, self.blur.pattern(largest)))
 
-    def pooled(self, x: Float[Tensor, "B C *S"]) -> Float[Tensor, "B C *T"]:
+    def pooled(self, input: Float[Tensor, "B C *S"]) -> Float[Tensor, "B C *T"]:  # noqa: A002
         """Return the largest pixels of windows of images (B, C, *S), at stride 1: (B, C, *T)."""
-        return self._largest(x)[0]
+        return self._largest(input)[0]
 
     def _largest(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Return the largest values of windows, and at which pixels they are."""
         window = zip(self.kernel_size, self.padding, self.dilation, strict=True)
-        check_covered(x, [step * (size - 1) + 1 - 2 * pad for size, pad, step in window])
+        self._check(x, [step * (size - 1) + 1 - 2 * pad for size, pad, step in window])
         pool: Any = (functional.max_pool1d, functional.max_pool2d, functional.max_pool3d)[self.dim - 1]
         found: tuple[Tensor, Tensor] = pool(x, self.kernel_size, 1, self.padding, self.dilation, return_indices=True)
         return found
@@ -137,17 +152,18 @@ class AntiAliasedAvgPool(_AntiAliasedPool):
     Source: R. Zhang, arXiv 1904.11486.
     """
 
-    def pattern(self, x: Float[Tensor, "B C *S"]) -> Chain:
+    def pattern(self, input: Float[Tensor, "B C *S"]) -> Chain:  # noqa: A002
         """Return the pattern at an input (B, C, *S): the box, then the blur."""
-        box = x.new_full((x.shape[1], 1, *self.kernel_size), 1 / math.prod(self.kernel_size))
-        mean = Blur(0, 0, 1, "zeros").pattern(x, box)
-        return Chain((mean, self.blur.pattern(self.pooled(x))))
+        self._check(input, self.kernel_size)
+        box = input.new_full((self.channels, 1, *self.kernel_size), 1 / math.prod(self.kernel_size))
+        mean = Blur(0, 0, 1, "zeros").pattern(input, box)
+        return Chain((mean, self.blur.pattern(self.pooled(input))))
 
-    def pooled(self, x: Float[Tensor, "B C *S"]) -> Float[Tensor, "B C *T"]:
+    def pooled(self, input: Float[Tensor, "B C *S"]) -> Float[Tensor, "B C *T"]:  # noqa: A002
         """Return the averages of windows of images (B, C, *S), at stride 1: (B, C, *T)."""
-        check_covered(x, self.kernel_size)
+        self._check(input, self.kernel_size)
         pool = (functional.avg_pool1d, functional.avg_pool2d, functional.avg_pool3d)[self.dim - 1]
-        return pool(x, self.kernel_size, 1)
+        return pool(input, self.kernel_size, 1)
 
 
 class AntiAliasedMaxPool1d(AntiAliasedMaxPool):

@@ -9,8 +9,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from warptheory.core.checks import check_integer
 from warptheory.core.errors import ArgumentError
+from warptheory.operators._arguments import odd, told
 from warptheory.operators._entry import OperatorEntry, OperatorExample
 from warptheory.operators._operator import SamplingOperator, checked_reading
 from warptheory.patterns import Lattice, SamplingPattern
@@ -52,7 +52,7 @@ def anti_aliased_warp(
     Source: theory I2; P. S. Heckbert, Fundamentals of texture mapping and image warping, 1989 (footprints of a map).
     """
     kernel, boundary = checked_reading(kernel, boundary)
-    return _pattern(x, offsets, kernel, boundary, _odd(taps)).apply(x)
+    return _pattern(x, offsets, kernel, boundary, odd("taps", taps)).apply(x)
 
 
 def _pattern(x: Tensor, offsets: Tensor, kernel: Any, boundary: str, taps: int) -> SamplingPattern:
@@ -116,12 +116,6 @@ def _step(offsets: Float[Tensor, "B G d *T"], axis: int) -> Float[Tensor, "B G d
     return slope + unit.reshape(-1, *[1] * (offsets.ndim - 3))
 
 
-def _odd(taps: int) -> int:
-    if check_integer("taps", taps) % 2 == 0:
-        raise ArgumentError("taps", expected="an odd number", received=taps)
-    return int(taps)
-
-
 class AntiAliasedWarp(SamplingOperator):
     """A warp by given offsets that is low-passed where its map compresses; see `anti_aliased_warp`.
 
@@ -142,13 +136,17 @@ class AntiAliasedWarp(SamplingOperator):
     def __init__(self, kernel: Any = "linear", boundary: str = "border", taps: int = 5) -> None:
         super().__init__()
         self.kernel, self.boundary = checked_reading(kernel, boundary)
-        self.taps = _odd(taps)
+        self.taps = odd("taps", taps)
 
     def pattern(self, x: Float[Tensor, "B C *S"], offsets: Float[Tensor, "B *GdT"]) -> SamplingPattern:
         """Return the pattern at an input (B, C, *S) and offsets (B, d, *T) or (B, G, d, *T): Kᵈ taps with weights."""
         if check_values("x", x) != self.dim:
             raise ArgumentError("x", expected=f"shape (B, C, *S) with {self.dim} axes S", received=tuple(x.shape))
         return _pattern(x, offsets, self.kernel, self.boundary, self.taps)
+
+    def extra_repr(self) -> str:
+        """Return the arguments."""
+        return told(self, "kernel", "boundary", "taps")
 
 
 class AntiAliasedWarp1d(AntiAliasedWarp):

@@ -6,15 +6,14 @@ from typing import Any
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
-from torch.nn import functional
 
 from warptheory.core.checks import check_flag, check_integer, check_known
 from warptheory.core.errors import ArgumentError
+from warptheory.operators._arguments import check_images, told
 from warptheory.operators._counterparts import loaded
 from warptheory.operators._entry import Counterpart, OperatorEntry, OperatorExample
 from warptheory.operators._operator import SamplingOperator, checked_reading
 from warptheory.patterns import Lattice, SamplingPattern
-from warptheory.warping.arguments import check_values
 
 __all__ = ["DySample"]
 
@@ -82,27 +81,26 @@ class DySample(SamplingOperator):
         if self.scope is not None:
             nn.init.zeros_(self.scope.weight)
 
-    def pattern(self, x: Float[Tensor, "B C H W"]) -> SamplingPattern:
+    def pattern(self, input: Float[Tensor, "B C H W"]) -> SamplingPattern:  # noqa: A002
         """Return the pattern at images (B, C, H, W): one sample for each pixel of the fine grid and channel."""
-        if check_values("x", x) != 2 or x.shape[1] != self.in_channels:
-            raise ArgumentError("x", expected=f"shape (B, {self.in_channels}, H, W)", received=tuple(x.shape))
-        size, grid = (x.shape[2], x.shape[3]), (x.shape[2] * self.scale, x.shape[3] * self.scale)
+        size = check_images("input", input, self.in_channels, 2, self.offset.weight)
+        grid = tuple(self.scale * n for n in size)
         lattice = Lattice.of_resize(size, grid, align_corners=False)
-        offsets = self._offsets(x)
-        return SamplingPattern(size, x.shape[1], offsets, lattice, kernel=self.kernel, boundary=self.boundary)
+        offsets = self._offsets(input)
+        return SamplingPattern(size, input.shape[1], offsets, lattice, kernel=self.kernel, boundary=self.boundary)
 
     def _offsets(self, x: Float[Tensor, "B C H W"]) -> Float[Tensor, "B G 2 h w"]:
-        seen = functional.pixel_shuffle(x, self.scale) if self.style == "pl" else x
+        seen = _shuffled(x, self.scale) if self.style == "pl" else x
         moved = self.offset(seen)
         moved = _RANGE * moved if self.scope is None else 2 * _RANGE * self.scope(seen).sigmoid() * moved
         if self.style == "lp":
-            moved = functional.pixel_shuffle(moved, self.scale)
+            moved = _shuffled(moved, self.scale)
         # All x come before all y.
         return torch.unflatten(moved, 1, (2, self.groups)).flip(1).transpose(1, 2)
 
-    def forward(self, x: Float[Tensor, "B C H W"]) -> Float[Tensor, "B C h w"]:
+    def forward(self, input: Float[Tensor, "B C H W"]) -> Float[Tensor, "B C h w"]:  # noqa: A002
         """Return images (B, C, H, W) on the fine grid: (B, C, s·H, s·W)."""
-        return super().forward(x)
+        return super().forward(input)
 
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *arguments: Any) -> None:
         # The original keeps a buffer of where its samples lie, which follows from the scale.
@@ -111,8 +109,13 @@ class DySample(SamplingOperator):
 
     def extra_repr(self) -> str:
         """Return the arguments."""
-        names = ("scale", "style", "groups", "dyscope", "kernel", "boundary")
-        return f"{self.in_channels}, " + ", ".join(f"{name}={getattr(self, name)!r}" for name in names)
+        return f"{self.in_channels}, {told(self, 'scale', 'style', 'groups', 'dyscope', 'kernel', 'boundary')}"
+
+
+def _shuffled(x: Float[Tensor, "B C H W"], scale: int) -> Float[Tensor, "B c h w"]:
+    """Return `pixel_shuffle` (B, C/s², s·H, s·W) of images (B, C, H, W): torch's has no gradient of an empty batch."""
+    parts = torch.unflatten(x, 1, (-1, scale, scale)).permute(0, 1, 4, 2, 5, 3)
+    return parts.flatten(4, 5).flatten(2, 3)
 
 
 def _to_ours(layer: Any) -> nn.Module:

@@ -7,6 +7,7 @@ from torch.nn import functional
 
 from warptheory.core.checks import check_flag, check_integer, check_number
 from warptheory.core.errors import ArgumentError
+from warptheory.operators._arguments import check_for_layer, check_images
 from warptheory.operators._entry import Defect, OperatorEntry, OperatorExample
 from warptheory.operators._polyphase import (
     CRITERIA,
@@ -24,8 +25,10 @@ __all__ = ["PolyphaseDown1d", "PolyphaseDown2d"]
 class PolyphaseDown(Polyphase):
     """Downsampling to a phase of the blurred input that the input itself chooses: y[n] = Σ_φ w_φ (b∗x)[s·n + φ].
 
-    Shifted input gives shifted outcome, exactly, if shifts are circular, sizes multiples of the stride and the padding
-    is: `phase_weights` says which phase was chosen, and `PolyphaseUp` returns to it.
+    Where one phase is chosen, shifted input gives shifted outcome, exactly, if shifts are circular, sizes multiples of
+    the stride and the padding is: `phase_weights` says which phase it was, and `PolyphaseUp` returns to it. For a
+    mixture that holds at shifts by multiples of the stride. Others permute the weights of its phases, and move only
+    those phases that wrap around. Weights drawn in training are drawn anew for the shifted input.
 
     Args:
         channels: number C of channels, which share the phase.
@@ -47,6 +50,8 @@ class PolyphaseDown(Polyphase):
     Source: A. Chaman, I. Dokmanić, arXiv 2011.14214 (norms); R. A. Rojas-Gomez et al., arXiv 2210.08001 (learned);
         S. Saha, T. Gokhale, arXiv 2404.07410 (mixture).
     """
+
+    options = ("phase", "hid_channels", "tau", "hard")
 
     def __init__(
         self,
@@ -74,14 +79,17 @@ class PolyphaseDown(Polyphase):
         """Whether one phase is read, and not a mixture: always by a norm, and in evaluation if it is learned."""
         return self.phase in CRITERIA or (self.phase == "learned" and not self.training)
 
-    def phase_weights(self, x: Float[Tensor, "B C *S"]) -> Float[Tensor, "B P"]:
+    def phase_weights(self, input: Float[Tensor, "B C *S"]) -> Float[Tensor, "B P"]:  # noqa: A002
         """Return the weights (B, P) of the phases, in C order, at images (B, C, *S); drawn anew if they are drawn."""
-        return self._weights(self._phases(x))
+        return self._weights(self._phases(input))
 
     def _phases(self, x: Tensor) -> Tensor:
+        check_images("input", x, self.channels, self.dim, None)
         return phases_of(self.blur.apply(x, self.filt), self.stride)
 
     def _weights(self, phases: Tensor) -> Tensor:
+        if self.score is not None:
+            check_for_layer("input", phases, self.score.conv1.weight)
         scores = CRITERIA[self.phase](phases.detach().flatten(2)) if self.score is None else self.score(phases)
         if self.selects:
             chosen = functional.one_hot(scores.argmax(1), phases.shape[1])
@@ -90,26 +98,31 @@ class PolyphaseDown(Polyphase):
             return functional.softmax(scores / self.tau, 1)
         return functional.gumbel_softmax(scores, self.tau, self.hard)
 
-    def pattern(self, x: Float[Tensor, "B C *S"], phase: Float[Tensor, "N P"] | None = None) -> Chain:
+    def pattern(self, input: Float[Tensor, "B C *S"], phase: Float[Tensor, "N P"] | None = None) -> Chain:  # noqa: A002
         """Return the pattern at an input (B, C, *S): the blur, then one whole offset, or a tap for each phase.
 
         Args:
-            x: images, shape (B, C, *S).
-            phase: weights of the phases, shape (B, P), in place of those that the input chooses.
+            input: images, shape (B, C, *S).
+            phase: weights of the phases, shape (B, P), in place of those that the input chooses; they are taken as they
+                are, and all phases are added.
         """
-        weights = self.phase_weights(x) if phase is None else self.checked(phase, x)
-        if self.selects:
-            phases = selection_pattern(x, weights.argmax(1), self.stride)
+        weights = self.phase_weights(input) if phase is None else self.checked(phase, input)
+        if phase is None and self.selects:
+            phases = selection_pattern(input, weights.argmax(1), self.stride)
         else:
-            phases = mixture_pattern(tuple(x.shape[2:]), self.channels, weights, self.stride)
-        return Chain((self.blur.pattern(x, self.filt), phases))
+            phases = mixture_pattern(tuple(input.shape[2:]), self.channels, weights, self.stride)
+        return Chain((self.blur.pattern(input, self.filt), phases))
 
-    def forward(self, x: Float[Tensor, "B C *S"], phase: Float[Tensor, "N P"] | None = None) -> Float[Tensor, "B C *T"]:
+    def forward(
+        self,
+        input: Float[Tensor, "B C *S"],  # noqa: A002
+        phase: Float[Tensor, "N P"] | None = None,
+    ) -> Float[Tensor, "B C *T"]:
         """Return the smaller images: (B, C, *S) → (B, C, *T), T = S/s rounded up; arguments as of `pattern`."""
-        phases = self._phases(x)
-        weights = self._weights(phases) if phase is None else self.checked(phase, x)
-        if self.selects:
-            return phases[torch.arange(len(x), device=x.device), weights.argmax(1)]
+        phases = self._phases(input)
+        weights = self._weights(phases) if phase is None else self.checked(phase, input)
+        if phase is None and self.selects:
+            return phases[torch.arange(len(input), device=input.device), weights.argmax(1)]
         return torch.einsum("bp,bp...->b...", weights.to(phases.dtype), phases)
 
 

@@ -8,10 +8,10 @@ from jaxtyping import Float
 from torch import Tensor
 
 from warptheory.core.errors import ArgumentError
+from warptheory.operators._arguments import check_images
 from warptheory.operators._entry import Defect, OperatorEntry, OperatorExample
 from warptheory.operators._polyphase import Polyphase, grid_of, merged, mixture_pattern
 from warptheory.patterns import Chain, Transposed
-from warptheory.warping.arguments import check_values
 
 __all__ = ["PolyphaseUp1d", "PolyphaseUp2d"]
 
@@ -40,37 +40,42 @@ class PolyphaseUp(Polyphase):
         self.filt *= self.stride**self.dim
 
     def pattern(
-        self, y: Float[Tensor, "B C *T"], phase: Float[Tensor, "N P"], size: Sequence[int] | None = None
+        self,
+        input: Float[Tensor, "B C *T"],  # noqa: A002
+        phase: Float[Tensor, "N P"],
+        size: Sequence[int] | None = None,
     ) -> Chain:
         """Return the pattern at an input (B, C, *T): the phases backwards, then the blur.
 
         Args:
-            y: images, shape (B, C, *T).
+            input: images, shape (B, C, *T).
             phase: `PolyphaseDown.phase_weights`, shape (B, P).
             size: S of the outcome, of which T is S/s rounded up; None for s·T.
         """
-        found = self._size(y, phase, size)
+        found = self._size(input, phase, size)
         phases = mixture_pattern(found, self.channels, phase, self.stride)
-        return Chain((Transposed(phases), self.blur.pattern(y.new_zeros(len(y), self.channels, *found), self.filt)))
+        return Chain(
+            (Transposed(phases), self.blur.pattern(input.new_zeros(len(input), self.channels, *found), self.filt))
+        )
 
     def forward(
-        self, y: Float[Tensor, "B C *T"], phase: Float[Tensor, "N P"], size: Sequence[int] | None = None
+        self,
+        input: Float[Tensor, "B C *T"],  # noqa: A002
+        phase: Float[Tensor, "N P"],
+        size: Sequence[int] | None = None,
     ) -> Float[Tensor, "B C *S"]:
         """Return the larger images: (B, C, *T) → (B, C, *S); arguments as of `pattern`."""
-        found = self._size(y, phase, size)
-        phases = y.unsqueeze(1) * phase.reshape(*phase.shape, 1, *[1] * self.dim).to(y.dtype)
+        found = self._size(input, phase, size)
+        phases = input.unsqueeze(1) * phase.reshape(*phase.shape, 1, *[1] * self.dim).to(input.dtype)
         return self.blur.apply(merged(phases, self.stride, found), self.filt)
 
     def _size(self, y: Tensor, phase: Tensor, size: Sequence[int] | None) -> tuple[int, ...]:
-        if check_values("y", y) != self.dim or y.shape[1] != self.channels:
-            expected = f"shape (B, {self.channels}, *T) with {self.dim} axes T"
-            raise ArgumentError("y", expected=expected, received=tuple(y.shape))
+        grid = check_images("input", y, self.channels, self.dim, None)
         self.checked(phase, y)
-        grid = tuple(y.shape[2:])
-        found = tuple(self.stride * n for n in grid) if size is None else tuple(size)
-        if len(found) != self.dim or grid_of(found, self.stride) != grid:
-            raise ArgumentError("size", expected=f"sizes of which {grid} is 1/{self.stride}", received=found)
-        return found
+        found: Sequence[int] = [self.stride * n for n in grid] if size is None else size
+        if not isinstance(found, Sequence) or len(found) != self.dim or grid_of(found, self.stride) != grid:
+            raise ArgumentError("size", expected=f"sizes of which {grid} is 1/{self.stride}", received=size)
+        return tuple(found)
 
 
 class PolyphaseUp1d(PolyphaseUp):

@@ -20,6 +20,7 @@ from warptheory.core.streams import Stream
 from warptheory.fields import CovarianceFunction, FieldSampler
 from warptheory.fields.covariance.squared_exponential import SquaredExponential
 from warptheory.fields.parameters import check_spread
+from warptheory.operators._arguments import told
 from warptheory.operators._entry import OperatorEntry
 from warptheory.operators._operator import PresentedModule
 from warptheory.warping import boundaries
@@ -144,7 +145,7 @@ class RandomFieldWarp(PresentedModule):
 
     def extra_repr(self) -> str:
         """Return the arguments."""
-        return f"{self.spread}, {self.correlation}, kernel={self.kernel!r}, boundary={self.boundary!r}"
+        return f"{self.spread}, {self.correlation}, {told(self, 'kernel', 'boundary', 'dim', 'seed')}"
 
     @property
     def _variance(self) -> float:

@@ -11,10 +11,10 @@ from torch.nn import functional
 from warptheory import warping
 from warptheory.core.checks import check_integer, check_number, is_whole
 from warptheory.core.errors import ArgumentError
+from warptheory.operators._arguments import check_images, told
 from warptheory.operators._entry import OperatorEntry, OperatorExample
 from warptheory.operators._operator import SamplingOperator, checked_reading
 from warptheory.patterns import Lattice, SamplingPattern
-from warptheory.warping.arguments import check_values
 
 __all__ = ["Shift1d", "Shift2d", "Shift3d", "SparseShift1d", "SparseShift2d", "SparseShift3d"]
 
@@ -35,19 +35,16 @@ class _ChannelShift(SamplingOperator):
         """Offset of each channel, in pixels, shape (C, d)."""
         raise NotImplementedError
 
-    def pattern(self, x: Float[Tensor, "B C *S"]) -> SamplingPattern:
+    def pattern(self, input: Float[Tensor, "B C *S"]) -> SamplingPattern:  # noqa: A002
         """Return the pattern at an input (B, C, *S): one sample for each pixel and channel."""
-        size = self._checked(x)
-        offsets = self._everywhere(self.offsets.to(x), x)
+        size = self._checked(input)
+        offsets = self._everywhere(self.offsets.to(input), input)
         return SamplingPattern(
             size, self.channels, offsets, Lattice.unit(self.dim), kernel=self.kernel, boundary=self.boundary
         )
 
     def _checked(self, x: Tensor) -> tuple[int, ...]:
-        if check_values("x", x) != self.dim or x.shape[1] != self.channels:
-            expected = f"shape (B, {self.channels}, *S) with {self.dim} axes S"
-            raise ArgumentError("x", expected=expected, received=tuple(x.shape))
-        return tuple(x.shape[2:])
+        return check_images("input", x, self.channels, self.dim, None)
 
     def _everywhere(self, offsets: Tensor, x: Tensor) -> Tensor:
         """Return offsets (C, d) for all images and pixels."""
@@ -102,20 +99,20 @@ class _Shift(_ChannelShift):
         """Shift of each channel, in pixels, shape (C, d)."""
         return torch.tensor([shift for count, shift in self._groups for _ in range(count)], dtype=torch.float64)
 
-    def forward(self, x: Float[Tensor, "B C *S"]) -> Float[Tensor, "B C *S"]:
+    def forward(self, input: Float[Tensor, "B C *S"]) -> Float[Tensor, "B C *S"]:  # noqa: A002
         """Return the shifted channels: (B, C, *S) → (B, C, *S)."""
-        size = self._checked(x)
+        size = self._checked(input)
         furthest = max(abs(n) for shift in self.shifts for n in shift)
         if self.boundary != "zeros" or furthest > min(size):
-            return super().forward(x)
-        parts = torch.split(x, [count for count, _ in self._groups], 1)
+            return super().forward(input)
+        parts = torch.split(input, [count for count, _ in self._groups], 1)
         # What leaves at one end is cut off, and as many zeros come at the other.
         pads = [[n for step in reversed(shift) for n in (-step, step)] for _, shift in self._groups]
         return torch.cat([functional.pad(part, pad) for part, pad in zip(parts, pads, strict=True)], 1)
 
     def extra_repr(self) -> str:
         """Return the arguments."""
-        return f"{self.channels}, shifts={self.shifts}, boundary={self.boundary!r}"
+        return f"{self.channels}, {told(self, 'shifts', 'boundary')}"
 
 
 class _SparseShift(_ChannelShift):
@@ -158,17 +155,19 @@ class _SparseShift(_ChannelShift):
         """Return Σ|ε|, to be added to the loss with a factor: a scalar."""
         return self.shift.abs().sum()
 
-    def forward(self, x: Float[Tensor, "B C *S"]) -> Float[Tensor, "B C *S"]:
+    def forward(self, input: Float[Tensor, "B C *S"]) -> Float[Tensor, "B C *S"]:  # noqa: A002
         """Return the shifted channels: (B, C, *S) → (B, C, *S)."""
-        found = super().forward(x)
+        found = super().forward(input)
         if not (torch.is_grad_enabled() and self.shift.requires_grad):
             return found
-        smooth = warping.warp(x.detach(), self._everywhere(self.shift.to(x.dtype), x), "linear", self.boundary)
+        smooth = warping.warp(
+            input.detach(), self._everywhere(self.shift.to(input.dtype), input), "linear", self.boundary
+        )
         return found + (smooth - smooth.detach()).to(found.dtype)
 
     def extra_repr(self) -> str:
         """Return the arguments."""
-        return f"{self.channels}, spread={self.spread}, boundary={self.boundary!r}"
+        return f"{self.channels}, {told(self, 'spread', 'boundary')}"
 
 
 class Shift1d(_Shift):

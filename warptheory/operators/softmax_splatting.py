@@ -1,5 +1,6 @@
 """Softmax splatting: pixels are pushed along a flow, and where several meet, their weights decide."""
 
+import math
 from typing import Any
 
 import torch
@@ -8,6 +9,7 @@ from torch import Tensor
 
 from warptheory.core.checks import check_known
 from warptheory.core.errors import ArgumentError
+from warptheory.operators._arguments import check_shape, check_tensors, told
 from warptheory.operators._entry import Defect, OperatorEntry, OperatorExample
 from warptheory.operators._operator import SamplingOperator, checked_reading
 from warptheory.patterns import Chain, Lattice, Pattern, SamplingPattern, Transposed, Weighting
@@ -16,6 +18,8 @@ from warptheory.warping.arguments import check_values
 __all__ = ["SoftmaxSplatting", "softmax_splat"]
 
 _EPSILON = 1e-7
+# Where e^z nears the largest number that a dtype holds, with room for sums and for what is weighed: 80 in float32.
+_ROOM = 8.7
 _MODES = (
     "sum",
     *(f"{mode}{rule}" for mode in ("avg", "linear", "soft") for rule in ("", "-addeps", "-zeroeps", "-clipeps")),
@@ -92,7 +96,8 @@ class SoftmaxSplatting(SamplingOperator):
     ) -> Pattern:
         """Return the pattern at a flow (B, d, *S) and a metric (B, 1, *S): weigh, splat, divide."""
         dim = check_values("input", input)
-        _check("flow", flow, (len(input), dim, *input.shape[2:]))
+        check_tensors(flow=flow, metric=metric)
+        check_shape("flow", flow, (len(input), dim, *input.shape[2:]))
         kind, _, rule = self.mode.partition("-")
         if (metric is None) != (kind in ("sum", "avg")):
             expected, received = ("a tensor", "none") if metric is None else ("none", "a tensor")
@@ -100,14 +105,15 @@ class SoftmaxSplatting(SamplingOperator):
         splat = self._splat(input.shape[1], flow)
         if kind == "sum":
             return splat
-        weights = self.image(input)[:, :1] * 0 + 1 if metric is None else _wide(metric)
-        _check("metric", weights, (len(input), 1, *input.shape[2:]))
+        shape = (len(input), 1, *input.shape[2:])
+        weights = self.image(input).new_ones(shape) if metric is None else _wide(metric)
+        check_shape("metric", weights, shape)
         epsilon = weights.new_full((1,) * weights.ndim, _EPSILON)
         if kind == "soft" and weights.numel():
-            # All is divided by the largest e^z, so that none overflows; what divides stays above 0.
-            largest = weights.detach().flatten(1).amax(1).clamp_min(0).reshape(-1, *[1] * (dim + 1))
-            weights = (weights - largest).exp()
-            epsilon = (epsilon * (-largest).exp()).clamp_min(torch.finfo(weights.dtype).tiny)
+            # All is divided by e to what the largest metric is too large by; what divides stays above 0.
+            excess = _excess(weights.detach()).reshape(-1, *[1] * (dim + 1))
+            weights = (weights - excess).exp()
+            epsilon = (epsilon * (-excess).exp()).clamp_min(torch.finfo(weights.dtype).tiny)
         total = _divisor(self._splat(1, flow).apply(weights), rule, epsilon)
         weighed = () if metric is None else (Weighting(weights.expand(input.shape)),)
         return Chain((*weighed, splat, Weighting(total.reciprocal().expand(input.shape))))
@@ -128,16 +134,17 @@ class SoftmaxSplatting(SamplingOperator):
 
     def extra_repr(self) -> str:
         """Return the arguments."""
-        return f"mode={self.mode!r}, kernel={self.kernel!r}, boundary={self.boundary!r}"
-
-
-def _check(argument: str, tensor: Tensor, shape: tuple[int, ...]) -> None:
-    if tuple(tensor.shape) != shape:
-        raise ArgumentError(argument, expected=f"shape {shape}, as input has it", received=tuple(tensor.shape))
+        return told(self, "mode", "kernel", "boundary")
 
 
 def _wide(values: Tensor) -> Tensor:
     return values.to(torch.promote_types(values.dtype, torch.float32))
+
+
+def _excess(metric: Float[Tensor, "B 1 *S"]) -> Float[Tensor, "B"]:
+    """Return by how much the largest finite metric of each image (B, 1, *S) exceeds the largest one that is taken."""
+    finite = torch.where(metric.isfinite(), metric, 0.0)
+    return (finite.flatten(1).amax(1) - (math.log(torch.finfo(metric.dtype).max) - _ROOM)).clamp_min(0)
 
 
 def _divisor(total: Tensor, rule: str, epsilon: Tensor) -> Tensor:
@@ -166,13 +173,17 @@ operator = OperatorEntry(
         "What leaves the image is lost; a pixel whose flow is not finite goes nowhere.",
         "The ϵ is not relative to the weights: what only metrics of −20 reach, the end of the range in the original's "
         "instructions, keeps 2 % of its value with 'soft', and all of it with 'soft-zeroeps'.",
+        "Weights are e^z as they are up to a metric of 80 in single precision, and 700 in double. Where one is larger, "
+        "all weights of its image are divided by e to the difference. In single precision a metric that is less by 160 "
+        "than the largest then counts for nothing, wherever it is in the image.",
     ),
     initialisation="There are no parameters.",
     examples={"soft": OperatorExample(SoftmaxSplatting, _inputs, (2, 2, 4, 3))},
     defects=(
         Defect(
             "The original takes e^z as it is: in single precision a metric of 89 makes NaN of what it reaches.",
-            "Weights are divided by the largest one of the image: the quotient is the same, and finite.",
+            "Weights of an image with a metric above 80 are divided by a common number: the quotient is the same, and "
+            "finite.",
             "test_large_metrics_do_not_overflow",
         ),
         Defect(

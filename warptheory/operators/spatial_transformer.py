@@ -11,10 +11,10 @@ from torch import Tensor, nn
 from warptheory.core.checks import check_flag, check_integer, check_known
 from warptheory.core.errors import ArgumentError
 from warptheory.operators import _plane_transforms as transforms
+from warptheory.operators._arguments import check_for_layer, check_images, check_shape, check_tensor, told
 from warptheory.operators._entry import Defect, OperatorEntry, OperatorExample
 from warptheory.operators._operator import SamplingOperator, checked_reading
 from warptheory.patterns import SamplingPattern
-from warptheory.warping.arguments import check_values
 
 __all__ = ["SpatialTransformer", "affine_offsets", "projective_offsets", "thin_plate_offsets"]
 
@@ -42,6 +42,7 @@ def affine_offsets(
         ArgumentError: shapes or sizes that do not fit, by name of the argument.
     """
     frame = transforms.frame(size, image_size, align_corners)
+    _check_theta(theta, size)
     return frame.for_warp(transforms.affine(theta, frame))
 
 
@@ -68,6 +69,7 @@ def projective_offsets(
         ArgumentError: shapes or sizes that do not fit, by name of the argument.
     """
     frame = transforms.frame(size, image_size, align_corners)
+    _check_theta(theta, size)
     return frame.for_warp(transforms.projective(theta, frame))
 
 
@@ -98,13 +100,23 @@ def thin_plate_offsets(
     Source: F. L. Bookstein, IEEE Trans. Pattern Anal. Mach. Intell. 11(6), 1989.
     """
     frame = transforms.frame(size, image_size, align_corners)
+    _check_theta(theta, size)
     if control_points is None:
         count = math.isqrt(theta.shape[1])
         if count < 2 or count**2 != theta.shape[1]:
             raise ArgumentError("theta", expected="shape (B, n², 2) with n ≥ 2", received=tuple(theta.shape))
         control_points = transforms.regular_points(count).to(theta.device)
+    check_tensor("control_points", control_points)
+    check_shape("control_points", control_points, (theta.shape[1], 2))
     spline = transforms.spline_of(control_points)
     return frame.for_warp(transforms.thin_plate(theta, frame, control_points, spline))
+
+
+def _check_theta(theta: Tensor, size: Sequence[int]) -> None:
+    check_tensor("theta", theta)
+    if theta.ndim != 3 or len(theta) != size[0]:
+        expected = f"3 axes, the first of the length {size[0]} that size says"
+        raise ArgumentError("theta", expected=expected, received=f"shape {tuple(theta.shape)}")
 
 
 class SpatialTransformer(SamplingOperator):
@@ -151,18 +163,24 @@ class SpatialTransformer(SamplingOperator):
         self.in_channels, self.mode = check_integer("in_channels", in_channels), mode
         self.features, self.points = check_integer("features", features), check_integer("points", points, least=2)
         self.dim = check_integer("dim", dim, most=3 if mode == "affine" else 2, least=1 if mode == "affine" else 2)
-        self.size = None if size is None else tuple(check_integer("size", n) for n in size)
-        if self.size is not None and len(self.size) != dim:
+        if size is not None and (not isinstance(size, Sequence) or len(size) != dim):
             raise ArgumentError("size", expected=f"{dim} numbers", received=size)
+        self.size = None if size is None else tuple(check_integer("size", n) for n in size)
         self.align_corners = check_flag("align_corners", align_corners)
         self.kernel, self.boundary = checked_reading(kernel, boundary)
-        self.localisation = localisation or _localiser(in_channels, features, dim)
+        self._is_given = localisation is not None
+        self.localisation = _localiser(in_channels, features, dim) if localisation is None else localisation
         self.head = nn.Linear(features, _COUNTS[mode](dim, points))
         if mode == "thin-plate":
             at = transforms.regular_points(points)
             self.register_buffer("control_points", at, persistent=False)
             self.register_buffer("spline", transforms.spline_of(at), persistent=False)
         self.reset_head()
+
+    @property
+    def _seen_by(self) -> Tensor | None:
+        """The first parameter that the image meets; a localisation of the user's takes what it takes."""
+        return None if self._is_given else next(self.localisation.parameters(), None)
 
     @torch.no_grad()
     def reset_head(self) -> None:
@@ -173,29 +191,27 @@ class SpatialTransformer(SamplingOperator):
             rows = self.dim + (self.mode == "projective")
             self.head.bias.copy_(torch.eye(rows, self.dim + 1).flatten())
 
-    def transform(self, x: Float[Tensor, "B C *S"]) -> Float[Tensor, "B R D"]:
+    def transform(self, input: Float[Tensor, "B C *S"]) -> Float[Tensor, "B R D"]:  # noqa: A002
         """Return the transform θ at images (B, C, *S).
 
         It is (B, d, d + 1), (B, 3, 3) or (B, n², 2), as `affine_offsets`, `projective_offsets` or `thin_plate_offsets`
         takes it.
         """
-        features = self.localisation(x)
+        features = self.localisation(input)
         if features.ndim != 2 or features.shape[1] != self.features:
             expected = f"a layer that returns shape (B, {self.features}), as features says"
             raise ArgumentError("localisation", expected=expected, received=tuple(features.shape))
+        check_for_layer("localisation", features, self.head.weight)
         found = self.head(features)
         columns = 2 if self.mode == "thin-plate" else self.dim + 1
         # Half precision has too few digits for places on a large image.
         return torch.unflatten(found.to(torch.promote_types(found.dtype, torch.float32)), 1, (-1, columns))
 
-    def pattern(self, x: Float[Tensor, "B C *S"]) -> SamplingPattern:
+    def pattern(self, input: Float[Tensor, "B C *S"]) -> SamplingPattern:  # noqa: A002
         """Return the pattern at images (B, C, *S): one sample for each pixel of the outcome, for all channels alike."""
-        if check_values("x", x) != self.dim or x.shape[1] != self.in_channels:
-            expected = f"shape (B, {self.in_channels}, *S) with {self.dim} axes S"
-            raise ArgumentError("x", expected=expected, received=tuple(x.shape))
-        size = tuple(x.shape[2:])
+        size = check_images("input", input, self.in_channels, self.dim, self._seen_by)
         frame = transforms.Frame(size, self.size or size, self.align_corners)
-        theta = self.transform(x)
+        theta = self.transform(input)
         if self.mode == "thin-plate":
             offsets = transforms.thin_plate(theta, frame, self.control_points, self.spline)
         else:
@@ -206,8 +222,8 @@ class SpatialTransformer(SamplingOperator):
 
     def extra_repr(self) -> str:
         """Return the arguments."""
-        names = ("mode", "dim", "size", "align_corners", "kernel", "boundary")
-        return f"{self.in_channels}, " + ", ".join(f"{name}={getattr(self, name)!r}" for name in names)
+        names = ("mode", "features", "dim", "size", "points", "align_corners", "kernel", "boundary")
+        return f"{self.in_channels}, {told(self, *names)}"
 
 
 # Numbers of parameters by number of axes and of points along each.
