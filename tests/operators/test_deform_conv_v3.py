@@ -356,5 +356,5 @@ def test_bad_inputs():
     layer = DCNv3(4, group=2)
     with pytest.raises(ArgumentError, match=r"^input: expected shape \(B, \*S, 4\) with 2 axes S, got \(1, 5, 5, 3\)$"):
         layer(torch.zeros(1, 5, 5, 3))
-    with pytest.raises(ArgumentError, match=r"^pad: expected a padding with which every 1. pixel of \(5, 5\)"):
+    with pytest.raises(ArgumentError, match=r"^pad: expected a padding with which every pixel of \(5, 5\)"):
         DCNv3(4, group=2, pad=0)(torch.zeros(1, 5, 5, 4))

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from warptheory.core.checks import check_flag, check_number
 from warptheory.core.errors import ArgumentError
+from warptheory.operators._arguments import check_for_layer, check_tensor
 from warptheory.operators._counterparts import check_published, loaded
 from warptheory.operators._entry import Counterpart, Defect, OperatorEntry, OperatorExample
 from warptheory.operators._grouped_sampling import (
@@ -201,8 +202,12 @@ class DCNv4(GroupedSampling):
         return rows if self.without_pointwise else self.output_proj(rows)
 
     def _size(self, x: Tensor, shape: tuple[int, ...] | None) -> tuple[int, ...]:
+        check_tensor("input", x)
         if x.ndim != 3 or x.shape[-1] != self.channels:
             raise ArgumentError("input", expected=f"shape (B, L, {self.channels})", received=tuple(x.shape))
+        check_for_layer("input", x, self.offset_mask.weight)
+        if x.shape[1] == 0:
+            raise ArgumentError("input", expected="at least one pixel", received=tuple(x.shape))
         size = (round(x.shape[1] ** (1 / self.dim)),) * self.dim if shape is None else tuple(shape)
         if len(size) != self.dim or torch.Size(size).numel() != x.shape[1]:
             expected = f"{self.dim} numbers whose product is the {x.shape[1]} rows of the input"

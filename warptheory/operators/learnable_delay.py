@@ -92,9 +92,9 @@ class LearnableDelay1d(ConstructedConvolution):
         """Return the length of the outcome: that of the signal."""
         return size
 
-    def padded(self, x: Float[Tensor, "B C N"]) -> tuple[Float[Tensor, "B C M"], tuple[int, ...]]:
+    def padded(self, input: Float[Tensor, "B C N"]) -> tuple[Float[Tensor, "B C M"], tuple[int, ...]]:  # noqa: A002
         """Return a signal (B, C, N) after as many zeros as the largest delay."""
-        return nn.functional.pad(x, (self.max_delay, 0)), (0,)
+        return nn.functional.pad(input, (self.max_delay, 0)), (0,)
 
     def extra_repr(self) -> str:
         """Return the arguments."""

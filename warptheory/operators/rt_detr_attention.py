@@ -10,12 +10,12 @@ from torch import Tensor, nn
 
 from warptheory.core.checks import check_integer, check_known
 from warptheory.core.errors import ArgumentError
+from warptheory.operators._arguments import check_shape
 from warptheory.operators._counterparts import loaded
 from warptheory.operators._deformable_attention import (
     PyramidAttention,
     Shapes,
     check_heads,
-    check_shape,
     level_sizes,
     points_per_level,
 )
