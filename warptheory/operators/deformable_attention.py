@@ -11,7 +11,7 @@ from torch.nn import functional
 
 from warptheory.core.checks import check_integer
 from warptheory.core.errors import ArgumentError
-from warptheory.operators._arguments import check_shape, check_tensor
+from warptheory.operators._arguments import check_shape, check_tensor, told
 from warptheory.operators._counterparts import loaded
 from warptheory.operators._deformable_attention import (
     PyramidAttention,
@@ -193,8 +193,7 @@ class MultiScaleDeformableAttention(PyramidAttention):
 
     def extra_repr(self) -> str:
         """Return the arguments."""
-        names = ("offset_scale", "kernel", "boundary")
-        options = ", ".join(f"{name}={getattr(self, name)!r}" for name in names)
+        options = told(self, "offset_scale", "kernel", "boundary")
         return f"{self.d_model}, {self.n_levels}, {self.n_heads}, {self.n_points}, {options}"
 
 

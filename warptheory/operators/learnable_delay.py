@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from warptheory.core.checks import check_integer, check_number
 from warptheory.core.errors import ArgumentError
+from warptheory.operators._arguments import told
 from warptheory.operators._constructed_convolution import ConstructedConvolution
 from warptheory.operators._constructed_kernel import check_version, construct_kernel
 from warptheory.operators._convolution import Geometry
@@ -98,7 +99,7 @@ class LearnableDelay1d(ConstructedConvolution):
 
     def extra_repr(self) -> str:
         """Return the arguments."""
-        options = f"max_delay={self.max_delay}, groups={self.groups}, version={self.version!r}"
+        options = told(self, "max_delay", "groups", "version")
         return f"{self.in_channels}, {self.out_channels}, {options}, bias={self.bias is not None}"
 
 

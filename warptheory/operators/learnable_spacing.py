@@ -7,6 +7,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from warptheory.core.checks import check_flag, check_integer
+from warptheory.operators._arguments import told
 from warptheory.operators._constructed_convolution import ConstructedConvolution
 from warptheory.operators._constructed_kernel import check_version, construct_kernel
 from warptheory.operators._convolution import Geometry, PerAxis
@@ -104,7 +105,7 @@ class _LearnableSpacingConv(ConstructedConvolution):
     def extra_repr(self) -> str:
         """Return the arguments."""
         names = ("kernel_count", "stride", "padding", "dilated_kernel_size", "groups", "padding_mode", "version")
-        options = ", ".join(f"{name}={getattr(self, name)!r}" for name in names)
+        options = told(self, *names, "dilation")
         return f"{self.in_channels}, {self.out_channels}, {options}, bias={self.bias is not None}"
 
 

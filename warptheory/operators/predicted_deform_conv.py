@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from warptheory.core.checks import check_flag, check_integer
 from warptheory.core.errors import ArgumentError
-from warptheory.operators._arguments import check_images
+from warptheory.operators._arguments import check_images, told
 from warptheory.operators._convolution import PerAxis
 from warptheory.operators._counterparts import check_published, loaded
 from warptheory.operators._entry import Counterpart, OperatorEntry, OperatorExample
@@ -80,6 +80,10 @@ class _DeformConvPack(SamplingOperator):
         fields = offset_groups * geometry.taps * (self.dim + self.modulated)
         self.conv_offset = head(in_channels, fields, geometry)
         self.reset_parameters()
+
+    def extra_repr(self) -> str:
+        """Return the arguments that the convolution does not tell."""
+        return told(self, "offset_groups", "modulated")
 
     def reset_parameters(self) -> None:
         """Draw filters and bias anew, as torch's convolutions do, and set the head to zero."""

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from warptheory.core.checks import check_integer, check_number
 from warptheory.core.errors import ArgumentError
-from warptheory.operators._arguments import check_images, check_tensor, odd
+from warptheory.operators._arguments import check_images, check_tensor, odd, told
 from warptheory.operators._entry import OperatorEntry, OperatorExample
 from warptheory.operators._fused_self_warp import fused_self_warp
 from warptheory.operators._offset_transform import OffsetTransform
@@ -80,6 +80,10 @@ class SelfWarp(WarpOperator):
         self.head = self._convolution(channels, self.dim * self.groups, kernel_size)
         self.field = OffsetTransform(self.dim, scale, lipschitz, smoothing, gradient_scale)
         self.reset_head()
+
+    def extra_repr(self) -> str:
+        """Return the arguments that neither the head nor the transform of its offsets tells."""
+        return f"{self.channels}, {told(self, 'groups', 'kernel', 'boundary', 'head_gain')}"
 
     @staticmethod
     @abstractmethod
