@@ -246,14 +246,14 @@ unchecked = inspect.unwrap(ld_conv2d)
         ("centred", lambda: LDConv(1, 1, 3, centred=1)),
         ("offset_gradient_scale", lambda: LDConv(1, 1, 3, offset_gradient_scale=-0.1)),
         ("kernel", lambda: LDConv(1, 1, 3, kernel="bicubic?")),
-        ("x", lambda: LDConv(2, 1, 3)(torch.zeros(1, 3, 5, 5))),
+        ("input", lambda: LDConv(2, 1, 3)(torch.zeros(1, 3, 5, 5))),
         ("input", lambda: unchecked(IMAGE[0], OFFSET, WEIGHT)),
         ("weight", lambda: unchecked(IMAGE, OFFSET, WEIGHT[:, :1])),
         ("weight", lambda: unchecked(IMAGE, OFFSET, WEIGHT.squeeze(3))),
         ("offset", lambda: unchecked(IMAGE, OFFSET[:, :5], WEIGHT)),
         ("offset", lambda: unchecked(IMAGE, OFFSET, WEIGHT, stride=2)),
         ("stride", lambda: unchecked(IMAGE, OFFSET, WEIGHT, stride=0)),
-        ("x", lambda: inspect.unwrap(LDConv.pattern)(LDConv(2, 1, 3), torch.zeros(1, 2, 5))),
+        ("input", lambda: inspect.unwrap(LDConv.pattern)(LDConv(2, 1, 3), torch.zeros(1, 2, 5))),
     ],
 )
 def test_errors_name_the_argument(name, call):

@@ -75,20 +75,19 @@ def _by_level(
     value: Tensor, locations: Tensor, weights: Tensor, levels: int, num_points_list: Sequence[int] | None
 ) -> tuple[Sequence[Tensor], Sequence[Tensor]]:
     """Return places (B, G, P, 2, Q) and weights (B, G, P, Q) of each level."""
+    check_tensor("sampling_locations", locations)
+    check_tensor("attention_weights", weights)
     if num_points_list is None:
         check_tensor("sampling_locations", locations, 6, "(B, Q, G, L, P, 2)")
-    else:
-        check_tensor("sampling_locations", locations, 5, "(B, Q, G, ΣP, 2), given num_points_list")
-    check_tensor("attention_weights", weights)
-    shape: tuple[int, ...] = (len(value), locations.shape[1], value.shape[2])
-    if num_points_list is None:
         if locations.shape[-2] == 0:
             raise ArgumentError("sampling_locations", expected="at least one point", received=tuple(locations.shape))
         points = [locations.shape[-2]] * levels
-        shape = (*shape, levels, locations.shape[-2])
+        grid: tuple[int, ...] = (levels, locations.shape[-2])
     else:
         points = list(points_per_level("num_points_list", num_points_list, levels))
-        shape = (*shape, sum(points))
+        check_tensor("sampling_locations", locations, 5, "(B, Q, G, ΣP, 2), given num_points_list")
+        grid = (sum(points),)
+    shape = (len(value), locations.shape[1], value.shape[2], *grid)
     check_shape("sampling_locations", locations, (*shape, 2))
     check_shape("attention_weights", weights, shape)
     places, factors = in_array_order(locations.flatten(3, -2)), weights.flatten(3).permute(0, 2, 3, 1)
