@@ -245,7 +245,7 @@ def test_forward_mode_of_torchvision():
         ({"offset": torch.zeros(1, 54, 3, 3)}, r"^offset: .* the number G of offset groups divides 4"),
         ({"offset": torch.zeros(1, 18, 3, 4)}, r"^offset: expected shape"),
         ({"offset": torch.zeros(2, 18, 3, 3)}, r"^offset: expected shape"),
-        ({"offset": None}, r"^offset: .* got \('NoneType',\)$"),
+        ({"offset": None}, r"^offset: expected a tensor, got NoneType$"),
         (
             {"mask": torch.zeros(1, 18, 3, 3)},
             r"^mask: expected shape \(1, 9, 3, 3\): a factor for each tap of 1 offset",
@@ -285,3 +285,48 @@ def test_wrong_inputs_of_a_layer():
     layer = operators.DeformConv2d(4, 6, 3)
     with pytest.raises(ArgumentError, match=r"^input: expected shape \(B, 4, \*S\) with 2 axes S, got \(1, 3, 5, 5\)$"):
         layer(torch.zeros(1, 3, 5, 5), torch.zeros(1, 18, 3, 3))
+
+
+@pytest.mark.usefixtures("as_users_call")
+@pytest.mark.parametrize(
+    ("x", "message"),
+    [
+        (
+            torch.zeros(1, 4, 5, 5).double(),
+            r"^input: expected dtype torch.float32, as the layer's parameters have",
+        ),
+        ([1.0], r"^input: expected a tensor \(B, C, \*S\), got list$"),
+    ],
+)
+def test_what_does_not_fit_a_layer(x, message):
+    with pytest.raises(ArgumentError, match=message):
+        operators.DeformConv2d(4, 6, 3)(x, torch.zeros(1, 18, 3, 3))
+
+
+def test_a_tap_whose_offset_is_not_finite_reads_zero():
+    """As the conventions say: it is not told, and gets no gradient."""
+    x, weight = torch.ones(1, 1, 3, 3), torch.ones(1, 1, 1, 1)
+    offset = torch.zeros(1, 2, 3, 3)
+    offset[0, 0, 0, 0], offset[0, 1, 1, 1], offset[0, 1, 2, 2] = torch.nan, torch.inf, -torch.inf
+    offset.requires_grad_()
+    y = operators.deform_conv2d(x, offset, weight)
+    assert (y == 1 - torch.eye(3)).all()
+    y.sum().backward()
+    assert (offset.grad[0, :, range(3), range(3)] == 0).all()
+
+
+@pytest.mark.usefixtures("as_users_call")
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"input": [1.0]}, r"^input: expected a tensor.*, got list$"),
+        ({"offset": [1.0]}, r"^offset: expected a tensor.*, got list$"),
+        ({"weight": [1.0]}, r"^weight: expected a tensor.*, got list$"),
+        ({"mask": [1.0]}, r"^mask: expected a tensor.*, got list$"),
+        ({"bias": [1.0]}, r"^bias: expected a tensor.*, got list$"),
+    ],
+)
+def test_arguments_that_are_no_tensors_of_the_dtype(change, message):
+    good = {"input": torch.zeros(1, 4, 5, 5), "offset": torch.zeros(1, 18, 3, 3), "weight": torch.zeros(4, 4, 3, 3)}
+    with pytest.raises(ArgumentError, match=message):
+        operators.deform_conv2d(**good | change)

@@ -279,3 +279,36 @@ def test_bad_layers():
             operators.DeformConvTranspose2d(4, 6, 3, **{option: "nothing"})
     with pytest.raises(ArgumentError, match=r"^input: expected shape \(B, 4, \*S\) with 2 axes S"):
         operators.DeformConvTranspose2d(4, 6, 3)(torch.zeros(1, 3, 5, 5))
+
+
+@pytest.mark.usefixtures("as_users_call")
+@pytest.mark.parametrize(
+    ("x", "message"),
+    [
+        (
+            torch.zeros(1, 4, 5, 5).double(),
+            r"^input: expected dtype torch.float32, as the layer's parameters have",
+        ),
+        ([1.0], r"^input: expected a tensor \(B, C, \*S\), got list$"),
+    ],
+)
+def test_what_does_not_fit_a_layer(x, message):
+    with pytest.raises(ArgumentError, match=message):
+        operators.DeformConvTranspose2d(4, 6, 3)(x, torch.zeros(1, 18, 5, 5))
+
+
+@pytest.mark.usefixtures("as_users_call")
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"input": [1.0]}, r"^input: expected a tensor.*, got list$"),
+        ({"offset": [1.0]}, r"^offset: expected a tensor.*, got list$"),
+        ({"weight": [1.0]}, r"^weight: expected a tensor.*, got list$"),
+        ({"mask": [1.0]}, r"^mask: expected a tensor.*, got list$"),
+        ({"bias": [1.0]}, r"^bias: expected a tensor.*, got list$"),
+    ],
+)
+def test_arguments_that_are_no_tensors_of_the_dtype(change, message):
+    good = {"input": torch.zeros(1, 4, 5, 5), "weight": torch.zeros(4, 4, 3, 3)}
+    with pytest.raises(ArgumentError, match=message):
+        operators.deform_conv_transpose2d(**good | change)

@@ -356,5 +356,60 @@ def test_bad_inputs():
     layer = DCNv3(4, group=2)
     with pytest.raises(ArgumentError, match=r"^input: expected shape \(B, \*S, 4\) with 2 axes S, got \(1, 5, 5, 3\)$"):
         layer(torch.zeros(1, 5, 5, 3))
-    with pytest.raises(ArgumentError, match=r"^pad: expected a padding with which every 1. pixel of \(5, 5\)"):
+    with pytest.raises(ArgumentError, match=r"^pad: expected a padding with which every pixel of \(5, 5\)"):
         DCNv3(4, group=2, pad=0)(torch.zeros(1, 5, 5, 4))
+
+
+@pytest.mark.usefixtures("as_users_call")
+@pytest.mark.parametrize(
+    ("x", "message"),
+    [
+        (
+            torch.zeros(1, 5, 5, 4).double(),
+            r"^input: expected dtype torch.float32, as the layer's parameters have",
+        ),
+        (torch.zeros(5, 5, 4), r"^input: expected shape \(B, \*S, 4\) with 2 axes S"),
+        (torch.zeros(1, 0, 5, 4), r"^input: expected no empty spatial axis, got"),
+        ([1.0], r"^input: expected a tensor, got list$"),
+        (torch.zeros(1, 5, 5, 4).long(), r"^input: expected a floating dtype"),
+    ],
+)
+def test_what_does_not_fit_a_layer(x, message):
+    with pytest.raises(ArgumentError, match=message):
+        DCNv3(4, group=2)(x)
+
+
+@pytest.mark.usefixtures("as_users_call")
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"input": torch.zeros(4, 4, 2)}, r"^input: expected shape \(B, \*S, C\) with 2 axes S, got \(4, 4, 2\)$"),
+        ({"input": torch.zeros(1, 0, 4, 2)}, r"^input: expected no empty spatial axis"),
+        ({"offset": None}, r"^offset: expected a tensor, got NoneType$"),
+        ({"mask": None}, r"^mask: expected a tensor, got NoneType$"),
+    ],
+)
+def test_arguments_that_are_no_tensors_of_the_dtype(change, message):
+    good = {
+        "kernel_h": 3,
+        "kernel_w": 3,
+        "stride_h": 1,
+        "stride_w": 1,
+        "pad_h": 1,
+        "pad_w": 1,
+        "dilation_h": 1,
+        "dilation_w": 1,
+        "group": 1,
+        "group_channels": 2,
+        "offset_scale": 1.0,
+        "input": torch.zeros(1, 4, 4, 2),
+        "offset": torch.zeros(1, 4, 4, 18),
+        "mask": torch.zeros(1, 4, 4, 9),
+    }
+    with pytest.raises(ArgumentError, match=message):
+        dcnv3(**good | change)
+
+
+def test_a_padding_that_does_not_fit_the_stride():
+    with pytest.raises(ArgumentError, match=r"^pad: expected a padding with which one pixel in 2 along each axis of"):
+        DCNv3(4, group=2, pad=0, stride=2)(torch.zeros(1, 6, 6, 4))

@@ -349,3 +349,60 @@ def test_bad_inputs():
             ArgumentError, match=r"^shape: expected 2 numbers whose product is the 30 rows of the input"
         ):
             layer(torch.zeros(1, 30, 4), shape)
+
+
+@pytest.mark.usefixtures("as_users_call")
+@pytest.mark.parametrize(
+    ("x", "message"),
+    [
+        (
+            torch.zeros(1, 25, 4).double(),
+            r"^input: expected dtype torch.float32, as the layer's parameters have",
+        ),
+        (torch.zeros(1, 0, 4), r"^input: expected at least one pixel"),
+        ([1.0], r"^input: expected a tensor, got list$"),
+    ],
+)
+def test_what_does_not_fit_a_layer(x, message):
+    with pytest.raises(ArgumentError, match=message):
+        DCNv4(4, group=2)(x)
+
+
+@pytest.mark.usefixtures("as_users_call")
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"input": torch.zeros(4, 4, 2)}, r"^input: expected shape \(B, \*S, C\) with 2 axes S, got \(4, 4, 2\)$"),
+        ({"offset_mask": None}, r"^offset_mask: expected a tensor, got NoneType$"),
+    ],
+)
+def test_arguments_that_are_no_tensors_of_the_dtype(change, message):
+    good = {
+        "kernel_h": 3,
+        "kernel_w": 3,
+        "stride_h": 1,
+        "stride_w": 1,
+        "pad_h": 1,
+        "pad_w": 1,
+        "dilation_h": 1,
+        "dilation_w": 1,
+        "group": 1,
+        "group_channels": 2,
+        "offset_scale": 1.0,
+        "input": torch.zeros(1, 4, 4, 2),
+        "offset_mask": torch.zeros(1, 4, 4, 27),
+    }
+    with pytest.raises(ArgumentError, match=message):
+        dcnv4(**good | change)
+
+
+def test_the_middle_of_one_tap_stays():
+    with pytest.raises(ArgumentError, match=r"^remove_center: expected False for a kernel of one tap, got True$"):
+        DCNv4(16, kernel_size=1, pad=0, remove_center=True)
+
+
+@pytest.mark.usefixtures("as_users_call")
+@pytest.mark.parametrize("shape", [25, (5.0, 5.0), (-5, -5), (5, 4)])
+def test_shapes_that_are_none(shape):
+    with pytest.raises(ArgumentError, match=r"^shape: expected 2 numbers whose product is the 25 rows"):
+        DCNv4(4, group=2)(torch.zeros(1, 25, 4), shape)

@@ -250,3 +250,58 @@ def test_boxes_of_another_range():
     across = pattern.parts[0].offsets[0, :, 1].flatten().detach()
     # Head 0 looks along x: the middle 4.5, and 0.4 · 10 · 0.25 = 1 pixel for the last point.
     torch.testing.assert_close(across, torch.tensor([5.0, 5.5]))
+
+
+@pytest.mark.usefixtures("as_users_call")
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"value": [1.0]}, r"^value: expected a tensor.*, got list$"),
+        ({"sampling_locations": [1.0]}, r"^sampling_locations: expected a tensor.*, got list$"),
+        ({"attention_weights": [1.0]}, r"^attention_weights: expected a tensor.*, got list$"),
+        (
+            {"sampling_locations": torch.zeros(3)},
+            r"^sampling_locations: expected shape \(B, Q, G, L, P, 2\), got \(3,\)$",
+        ),
+        ({"sampling_locations": torch.zeros(1, 3, 2, 1, 0, 2)}, r"^sampling_locations: expected at least one point"),
+    ],
+)
+def test_arguments_that_are_no_tensors_of_the_dtype(change, message):
+    good = {
+        "value": torch.zeros(1, 20, 2, 3),
+        "spatial_shapes": ((4, 5),),
+        "sampling_locations": torch.zeros(1, 3, 2, 1, 2, 2),
+        "attention_weights": torch.zeros(1, 3, 2, 1, 2),
+    }
+    with pytest.raises(ArgumentError, match=message):
+        multi_scale_deformable_attention(**good | change)
+
+
+@pytest.mark.usefixtures("as_users_call")
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (
+            {"query": torch.zeros(1, 3, 4).double()},
+            r"^query: expected dtype torch.float32, as the layer's parameters have",
+        ),
+        (
+            {"input_flatten": torch.zeros(1, 20, 4).double()},
+            r"^input_flatten: expected dtype torch.float32, as the layer's parameters have",
+        ),
+        ({"query": [1.0]}, r"^query: expected a tensor.*, got list$"),
+        ({"reference_points": [1.0]}, r"^reference_points: expected a tensor.*, got list$"),
+        ({"input_flatten": [1.0]}, r"^input_flatten: expected a tensor.*, got list$"),
+        ({"input_padding_mask": torch.zeros(1, 20)}, r"^input_padding_mask: expected dtype torch.bool"),
+        ({"input_padding_mask": [1.0]}, r"^input_padding_mask: expected a tensor.*, got list$"),
+    ],
+)
+def test_what_does_not_fit_a_layer(change, message):
+    good = {
+        "query": torch.zeros(1, 3, 4),
+        "reference_points": torch.zeros(1, 3, 1, 2),
+        "input_flatten": torch.zeros(1, 20, 4),
+        "input_spatial_shapes": ((4, 5),),
+    }
+    with pytest.raises(ArgumentError, match=message):
+        MultiScaleDeformableAttention(4, 1, 2).forward(**good | change)

@@ -351,3 +351,47 @@ def test_the_original_has_no_such_option():
     (counterpart,) = operators.get("dynamic_filter_atom").counterparts
     with pytest.raises(ArgumentError, match="^model: expected inter_kernel_size, dilation and groups"):
         counterpart.to_original(DynamicFilterAtomConv2d(4, 4, 3, groups=2), Original)
+
+
+@pytest.mark.usefixtures("as_users_call")
+@pytest.mark.parametrize(
+    ("x", "message"),
+    [
+        (
+            torch.zeros(1, 4, 5, 5).double(),
+            r"^input: expected dtype torch.float32, as the layer's parameters have",
+        ),
+        (torch.zeros(1, 5, 5, 5), r"^input: expected shape \(B, 4, \*S\) with 2 axes S"),
+        (torch.zeros(1, 4, 5, 5, 5), r"^input: expected shape \(B, 4, \*S\) with 2 axes S"),
+        (torch.zeros(1, 4, 0, 5), r"^input: expected no empty spatial axis, got"),
+        ([1.0], r"^input: expected a tensor \(B, C, \*S\), got list$"),
+    ],
+)
+def test_what_does_not_fit_a_layer(x, message):
+    with pytest.raises(ArgumentError, match=message):
+        DynamicFilterAtomConv2d(4, 6, 3)(x)
+
+
+@pytest.mark.usefixtures("as_users_call")
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"input": [1.0]}, r"^input: expected a tensor.*, got list$"),
+        ({"atoms": [1.0]}, r"^atoms: expected a tensor.*, got list$"),
+        ({"coefficients": [1.0]}, r"^coefficients: expected a tensor.*, got list$"),
+        ({"bias": [1.0]}, r"^bias: expected a tensor.*, got list$"),
+        ({"atoms": torch.zeros(1, 2, 3, 3, 3, 3).double()}, r"^atoms: expected dtype torch.float32, as input has"),
+        (
+            {"coefficients": torch.zeros(4, 8, 1, 1).double()},
+            r"^coefficients: expected dtype torch.float32, as input has",
+        ),
+    ],
+)
+def test_arguments_that_are_no_tensors_of_the_dtype(change, message):
+    good = {
+        "input": torch.zeros(1, 4, 5, 5),
+        "atoms": torch.zeros(1, 2, 3, 3, 3, 3),
+        "coefficients": torch.zeros(4, 8, 1, 1),
+    }
+    with pytest.raises(ArgumentError, match=message):
+        dynamic_filter_atom_conv2d(**good | change)

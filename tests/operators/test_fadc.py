@@ -136,5 +136,32 @@ def test_bad_names_and_inputs():
         with pytest.raises(UnknownNameError, match="nothing"):
             AdaptiveDilatedConv(4, 6, **{option: "nothing"})
     for shape in ((1, 3, 5, 5), (1, 4, 5)):
-        with pytest.raises(ArgumentError, match=r"^input: expected shape \(B, 4, H, W\)"):
+        with pytest.raises(ArgumentError, match=r"^input: expected shape \(B, 4, \*S\) with 2 axes S"):
             AdaptiveDilatedConv(4, 6)(torch.zeros(shape))
+
+
+@pytest.mark.usefixtures("as_users_call")
+@pytest.mark.parametrize(
+    ("x", "message"),
+    [
+        (
+            torch.zeros(1, 4, 5, 5).double(),
+            r"^input: expected dtype torch.float32, as the layer's parameters have",
+        ),
+        (torch.zeros(1, 5, 5, 5), r"^input: expected shape \(B, 4, \*S\) with 2 axes S"),
+        (torch.zeros(1, 4, 5, 5, 5), r"^input: expected shape \(B, 4, \*S\) with 2 axes S"),
+        (torch.zeros(1, 4, 0, 5), r"^input: expected no empty spatial axis, got"),
+        ([1.0], r"^input: expected a tensor \(B, C, \*S\), got list$"),
+    ],
+)
+def test_what_does_not_fit_a_layer(x, message):
+    with pytest.raises(ArgumentError, match=message):
+        AdaptiveDilatedConv(4, 6)(x)
+
+
+@pytest.mark.parametrize("zero", [False, True])
+def test_dilations_are_those_that_are_documented(zero):
+    layer = AdaptiveDilatedConv(2, 2, dilation=2, use_zero_dilation=zero)
+    torch.nn.init.constant_(layer.conv_offset.bias, -0.25)
+    found = layer.dilations(torch.randn(1, 2, 3, 3))
+    assert (found == (0.5 if zero else 1.5)).all()

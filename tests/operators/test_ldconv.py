@@ -246,17 +246,56 @@ unchecked = inspect.unwrap(ld_conv2d)
         ("centred", lambda: LDConv(1, 1, 3, centred=1)),
         ("offset_gradient_scale", lambda: LDConv(1, 1, 3, offset_gradient_scale=-0.1)),
         ("kernel", lambda: LDConv(1, 1, 3, kernel="bicubic?")),
-        ("x", lambda: LDConv(2, 1, 3)(torch.zeros(1, 3, 5, 5))),
+        ("input", lambda: LDConv(2, 1, 3)(torch.zeros(1, 3, 5, 5))),
         ("input", lambda: unchecked(IMAGE[0], OFFSET, WEIGHT)),
         ("weight", lambda: unchecked(IMAGE, OFFSET, WEIGHT[:, :1])),
         ("weight", lambda: unchecked(IMAGE, OFFSET, WEIGHT.squeeze(3))),
         ("offset", lambda: unchecked(IMAGE, OFFSET[:, :5], WEIGHT)),
         ("offset", lambda: unchecked(IMAGE, OFFSET, WEIGHT, stride=2)),
         ("stride", lambda: unchecked(IMAGE, OFFSET, WEIGHT, stride=0)),
-        ("x", lambda: inspect.unwrap(LDConv.pattern)(LDConv(2, 1, 3), torch.zeros(1, 2, 5))),
+        ("input", lambda: inspect.unwrap(LDConv.pattern)(LDConv(2, 1, 3), torch.zeros(1, 2, 5))),
     ],
 )
 def test_errors_name_the_argument(name, call):
     with pytest.raises(ArgumentError) as raised:
         call()
     assert raised.value.argument == name
+
+
+@pytest.mark.usefixtures("as_users_call")
+@pytest.mark.parametrize(
+    ("x", "message"),
+    [
+        (
+            torch.zeros(1, 4, 5, 5).double(),
+            r"^input: expected dtype torch.float32, as the layer's parameters have",
+        ),
+        (torch.zeros(1, 5, 5, 5), r"^input: expected shape \(B, 4, \*S\) with 2 axes S"),
+        (torch.zeros(1, 4, 5, 5, 5), r"^input: expected shape \(B, 4, \*S\) with 2 axes S"),
+        (torch.zeros(1, 4, 0, 5), r"^input: expected no empty spatial axis, got"),
+        ([1.0], r"^input: expected a tensor \(B, C, \*S\), got list$"),
+    ],
+)
+def test_what_does_not_fit_a_layer(x, message):
+    with pytest.raises(ArgumentError, match=message):
+        LDConv(4, 6, 5)(x)
+
+
+@pytest.mark.usefixtures("as_users_call")
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"input": [1.0]}, r"^input: expected a tensor.*, got list$"),
+        ({"offset": [1.0]}, r"^offset: expected a tensor.*, got list$"),
+        ({"weight": [1.0]}, r"^weight: expected a tensor.*, got list$"),
+        ({"bias": [1.0]}, r"^bias: expected a tensor.*, got list$"),
+        (
+            {"weight": torch.zeros(4, 4, 4, 1).double()},
+            r"^weight: expected dtype torch.float32, as input has",
+        ),
+    ],
+)
+def test_arguments_that_are_no_tensors_of_the_dtype(change, message):
+    good = {"input": torch.zeros(1, 4, 5, 5), "offset": torch.zeros(1, 8, 5, 5), "weight": torch.zeros(4, 4, 4, 1)}
+    with pytest.raises(ArgumentError, match=message):
+        ld_conv2d(**good | change)

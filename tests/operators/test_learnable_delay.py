@@ -218,3 +218,20 @@ def test_bad_annealing():
 def test_bad_inputs(as_users_call):
     with pytest.raises(ArgumentError, match=r"^input: expected shape \(B, 2, \*S\) with 1 axes S"):
         LearnableDelay1d(2, 3, 4)(torch.randn(1, 3, 9))
+
+
+@pytest.mark.usefixtures("as_users_call")
+@pytest.mark.parametrize(
+    ("x", "message"),
+    [
+        (
+            torch.zeros(1, 4, 5).double(),
+            r"^input: expected dtype torch.float32, as the layer's parameters have",
+        ),
+        (torch.zeros(1, 4, 0), r"^input: expected no empty spatial axis, got"),
+        ([1.0], r"^input: expected a tensor \(B, C, \*S\), got list$"),
+    ],
+)
+def test_what_does_not_fit_a_layer(x, message):
+    with pytest.raises(ArgumentError, match=message):
+        LearnableDelay1d(4, 6, 2)(x)

@@ -453,3 +453,54 @@ def test_bad_inputs(as_users_call):
         construct_kernel(weight, positions, widths, 3, "v1")
     with pytest.raises(ArgumentError, match=r"^dilated_kernel_size: expected"):
         construct_kernel(weight, positions, widths, 0)
+
+
+@pytest.mark.usefixtures("as_users_call")
+@pytest.mark.parametrize(
+    ("x", "message"),
+    [
+        (
+            torch.zeros(1, 4, 5, 5).double(),
+            r"^input: expected dtype torch.float32, as the layer's parameters have",
+        ),
+        (torch.zeros(1, 4, 0, 5), r"^input: expected no empty spatial axis, got"),
+        ([1.0], r"^input: expected a tensor \(B, C, \*S\), got list$"),
+    ],
+)
+def test_what_does_not_fit_a_layer(x, message):
+    with pytest.raises(ArgumentError, match=message):
+        operators.LearnableSpacingConv2d(4, 6, 2, dilated_kernel_size=3)(x)
+
+
+@pytest.mark.usefixtures("as_users_call")
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"P": None}, r"^P: expected a tensor .*, got NoneType$"),
+        ({"weight": torch.zeros(4, 4)}, r"^weight: expected shape \(O, I, K\), got \(4, 4\)$"),
+        ({"SIG": [1.0]}, r"^SIG: expected a tensor, got list$"),
+    ],
+)
+def test_arguments_that_are_no_tensors_of_the_dtype(change, message):
+    good = {
+        "weight": torch.zeros(4, 4, 2),
+        "P": torch.zeros(2, 4, 4, 2),
+        "SIG": None,
+        "dilated_kernel_size": 3,
+        "version": "v1",
+    }
+    with pytest.raises(ArgumentError, match=message):
+        construct_kernel(**good | change)
+
+
+def test_the_original_s_choice_of_a_convolution_is_taken():
+    """It chooses among convolutions that dcls has, and is the eleventh argument there."""
+    arguments = (4, 4, 2, 1, 0, 3, 4, True, "zeros", "gauss")
+    layers = []
+    for choice in (True, False):
+        torch.manual_seed(0)
+        layers.append(operators.LearnableSpacingConv2d(*arguments, choice))
+    x = torch.randn(1, 4, 5, 5)
+    assert torch.equal(*(layer(x) for layer in layers))
+    with pytest.raises(ArgumentError, match="^use_implicit_gemm: expected True or False"):
+        operators.LearnableSpacingConv2d(*arguments, "no")

@@ -188,3 +188,22 @@ def test_bad_inputs():
         layer(torch.zeros(1, 4, 2, 5))
     with pytest.raises(UnknownNameError, match="nothing"):
         operators.DeformConvPack2d(4, 6, 3, boundary="nothing")
+
+
+@pytest.mark.usefixtures("as_users_call")
+@pytest.mark.parametrize(
+    ("x", "message"),
+    [
+        (
+            torch.zeros(1, 4, 5, 5).double(),
+            r"^input: expected dtype torch.float32, as the layer's parameters have",
+        ),
+        (torch.zeros(1, 5, 5, 5), r"^input: expected shape \(B, 4, \*S\) with 2 axes S"),
+        (torch.zeros(1, 4, 5, 5, 5), r"^input: expected shape \(B, 4, \*S\) with 2 axes S"),
+        (torch.zeros(1, 4, 0, 5), r"^input: expected no empty spatial axis, got"),
+        ([1.0], r"^input: expected a tensor \(B, C, \*S\), got list$"),
+    ],
+)
+def test_what_does_not_fit_a_layer(x, message):
+    with pytest.raises(ArgumentError, match=message):
+        operators.DeformConvPack2d(4, 6, 3)(x)

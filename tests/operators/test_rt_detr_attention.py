@@ -170,3 +170,32 @@ def test_errors_name_the_argument():
     ):
         with pytest.raises(ArgumentError, match=name):
             layer(*wrong)
+
+
+@pytest.mark.usefixtures("as_users_call")
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (
+            {"query": torch.zeros(1, 3, 4).double()},
+            r"^query: expected dtype torch.float32, as the layer's parameters have",
+        ),
+        (
+            {"value": torch.zeros(1, 20, 4).double()},
+            r"^value: expected dtype torch.float32, as the layer's parameters have",
+        ),
+        ({"query": [1.0]}, r"^query: expected a tensor.*, got list$"),
+        ({"reference_points": [1.0]}, r"^reference_points: expected a tensor.*, got list$"),
+        ({"value": [1.0]}, r"^value: expected a tensor.*, got list$"),
+        ({"value_mask": [1.0]}, r"^value_mask: expected a tensor.*, got list$"),
+    ],
+)
+def test_what_does_not_fit_a_layer(change, message):
+    good = {
+        "query": torch.zeros(1, 3, 4),
+        "reference_points": torch.zeros(1, 3, 1, 2),
+        "value": torch.zeros(1, 20, 4),
+        "value_spatial_shapes": ((4, 5),),
+    }
+    with pytest.raises(ArgumentError, match=message):
+        MSDeformableAttention(4, 2, 1).forward(**good | change)

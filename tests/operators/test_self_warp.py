@@ -130,3 +130,28 @@ def test_hooks_see_the_offsets_that_are_used():
 def test_bad_input(arguments, message):
     with pytest.raises(ArgumentError, match=message):
         SelfWarp2d(4, **arguments)
+
+
+@pytest.mark.usefixtures("as_users_call")
+@pytest.mark.parametrize(
+    ("x", "message"),
+    [
+        (
+            torch.zeros(1, 4, 5, 5).double(),
+            r"^x: expected dtype torch.float32, as the layer's parameters have",
+        ),
+        (torch.zeros(1, 5, 5, 5), r"^x: expected shape \(B, 4, \*S\) with 2 axes S"),
+        (torch.zeros(1, 4, 5, 5, 5), r"^x: expected shape \(B, 4, \*S\) with 2 axes S"),
+        (torch.zeros(1, 4, 0, 5), r"^x: expected no empty spatial axis, got"),
+        ([1.0], r"^x: expected a tensor, got list$"),
+    ],
+)
+def test_what_does_not_fit_a_layer(x, message):
+    with pytest.raises(ArgumentError, match=message):
+        SelfWarp2d(4)(x)
+
+
+@pytest.mark.usefixtures("as_users_call")
+def test_a_signal_layer_takes_signals_only():
+    with pytest.raises(ArgumentError, match=r"^x: expected shape \(B, 4, \*S\) with 1 axes S, got \(1, 4, 5, 5\)$"):
+        SelfWarp1d(4)(torch.zeros(1, 4, 5, 5))

@@ -1,6 +1,7 @@
 """Layers show themselves in a notebook: what they do, their settings with meanings, and their size."""
 
 import inspect
+from functools import partial
 
 import pytest
 from torch import nn
@@ -40,6 +41,29 @@ def test_a_layer_shows_every_setting(name):
 def test_its_line_is_that_of_torch(name):
     layer = made(name)
     assert repr(layer) == nn.Module.__repr__(layer)
+
+
+@pytest.mark.parametrize(
+    ("build", "option"),
+    [
+        (partial(operators.AdaptiveDilatedConv, 4, 4), {"dilation": 2}),
+        (partial(operators.AdaptiveDilatedConv, 4, 4), {"use_zero_dilation": True}),
+        (partial(operators.LDConv, 4, 4, 3), {"centred": False}),
+        (partial(operators.DCNv3, 4), {"offset_scale": 2.0}),
+        (partial(operators.DCNv4, 4), {"mask_start": 0.0}),
+        (partial(operators.SnakeConv2d, 4, 4), {"boundary": "border"}),
+        (partial(operators.SnakeConv2d, 4, 4), {"extend_scope": 2.0}),
+        (partial(operators.DeformConvPack2d, 4, 4, 3), {"offset_groups": 2}),
+        (partial(operators.DynamicFilterAtomConv2d, 4, 4, 3), {"initial_gain": 2.0}),
+        (partial(operators.LearnableSpacingConv2d, 4, 4, 3), {"dilation": (2, 2)}),
+        (partial(operators.SelfWarp2d, 4), {"boundary": "zeros"}),
+    ],
+)
+def test_its_line_tells_a_setting(build, option):
+    """By name and value, where a layer with its default prints another line."""
+    ((name, value),) = option.items()
+    assert f"{name}={value!r}" in repr(build(**option))
+    assert f"{name}={value!r}" not in repr(build())
 
 
 def test_settings_are_those_that_were_given():

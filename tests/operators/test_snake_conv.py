@@ -324,3 +324,38 @@ def test_errors_name_the_argument(name, call):
     with pytest.raises(ArgumentError) as raised:
         call()
     assert raised.value.argument == name
+
+
+@pytest.mark.usefixtures("as_users_call")
+@pytest.mark.parametrize(
+    ("x", "message"),
+    [
+        (
+            torch.zeros(1, 4, 5, 5).double(),
+            r"^input: expected dtype torch.float32, as the layer's parameters have",
+        ),
+        (torch.zeros(1, 5, 5, 5), r"^input: expected shape \(B, 4, \*S\) with 2 axes S"),
+        (torch.zeros(1, 4, 5, 5, 5), r"^input: expected shape \(B, 4, \*S\) with 2 axes S"),
+        (torch.zeros(1, 4, 0, 5), r"^input: expected no empty spatial axis, got"),
+        ([1.0], r"^input: expected a tensor \(B, C, \*S\), got list$"),
+    ],
+)
+def test_what_does_not_fit_a_layer(x, message):
+    with pytest.raises(ArgumentError, match=message):
+        SnakeConv2d(4, 6, 5)(x)
+
+
+@pytest.mark.usefixtures("as_users_call")
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"input": [1.0]}, r"^input: expected a tensor.*, got list$"),
+        ({"increments": [1.0]}, r"^increments: expected a tensor.*, got list$"),
+        ({"weight": [1.0]}, r"^weight: expected a tensor.*, got list$"),
+        ({"bias": [1.0]}, r"^bias: expected a tensor.*, got list$"),
+    ],
+)
+def test_arguments_that_are_no_tensors_of_the_dtype(change, message):
+    good = {"input": torch.zeros(1, 4, 5, 5), "increments": torch.zeros(1, 2, 5, 5), "weight": torch.zeros(4, 4, 1, 3)}
+    with pytest.raises(ArgumentError, match=message):
+        snake_conv2d(**good | change)

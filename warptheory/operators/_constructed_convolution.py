@@ -8,6 +8,7 @@ from torch.nn import functional
 
 from warptheory.core.checks import check_known
 from warptheory.core.errors import ArgumentError
+from warptheory.operators._arguments import check_for_layer
 from warptheory.operators._convolution import Geometry
 from warptheory.operators._convolution_layer import ConvolutionLayer
 from warptheory.patterns import SamplingPattern
@@ -38,7 +39,7 @@ class ConstructedConvolution(ConvolutionLayer):
 
     def pattern(self, input: Float[Tensor, "B C *S"]) -> SamplingPattern:  # noqa: A002
         """Return the pattern at an input (B, C, *S): the taps of the dense kernel, at pixels, with its filters."""
-        grid, filters = self.grid(self.size_of(input)), self.dense_kernel().flatten(2)
+        grid, filters = self._checked_grid(input), self.dense_kernel().flatten(2)
         taps = filters.shape[2]
         offsets = input.new_zeros(1, 1, 1, *[1] * self.dim).expand(len(input), taps, self.dim, *grid)
         boundary = BOUNDARIES[self.padding_mode]
@@ -50,18 +51,27 @@ class ConstructedConvolution(ConvolutionLayer):
 
     def forward(self, input: Float[Tensor, "B C *S"]) -> Float[Tensor, "B D *T"]:  # noqa: A002
         """Return the convolution of an input (B, C, *S), shape (B, D, *T)."""
-        self.grid(self.size_of(input))
+        self._checked_grid(input)
         padded, padding = self.padded(input)
         convolve = _CONVOLUTIONS[self.dim - 1]
         return convolve(padded, self.dense_kernel(), self.bias, self.stride, padding, self.dilation, self.groups)
 
-    def padded(self, x: Float[Tensor, "B C *S"]) -> tuple[Float[Tensor, "B C *T"], tuple[int, ...]]:
+    def _checked_grid(self, x: Float[Tensor, "B C *S"]) -> tuple[int, ...]:
+        """Return the size of the outcome at an input (B, C, *S) that fits."""
+        size = self.size_of(x)
+        check_for_layer("input", x, self.weight)
+        return self.grid(size)
+
+    def padded(
+        self,
+        input: Float[Tensor, "B C *S"],  # noqa: A002
+    ) -> tuple[Float[Tensor, "B C *T"], tuple[int, ...]]:
         """Return an input (B, C, *S), padded unless by zeros, and the zeros that are still to be added."""
         if self.padding_mode == "zeros" or not any(self.padding):
-            return x, self.padding
-        self._check_padding(tuple(x.shape[2:]))
+            return input, self.padding
+        self._check_padding(tuple(input.shape[2:]))
         both = [pad for axis in reversed(self.padding) for pad in (axis, axis)]
-        return functional.pad(x, both, self.padding_mode), (0,) * self.dim
+        return functional.pad(input, both, self.padding_mode), (0,) * self.dim
 
     def _check_padding(self, size: tuple[int, ...]) -> None:
         least = {"reflect": 1, "circular": 0}.get(self.padding_mode)

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from warptheory.core.checks import check_known
 from warptheory.core.errors import ArgumentError
+from warptheory.operators._arguments import check_tensor, check_tensors
 from warptheory.operators._convolution import PerAxis, per_axis
 from warptheory.operators._spacing_version import Place, SpacingVersion
 from warptheory.operators._spacing_versions import VERSIONS
@@ -44,6 +45,9 @@ def construct_kernel(
 
     Source: I. Khalfaoui-Hassani et al., arXiv 2112.03740 ("v0", "v1") and arXiv 2306.00817 ("max", "gauss").
     """
+    check_tensor("weight", weight, 3, "(O, I, K)")
+    check_tensor("P", P, 4, "(d, O, I, K)")
+    check_tensors(SIG=SIG)
     dim = len(P)
     check_version(version, dim)
     size = per_axis("dilated_kernel_size", dilated_kernel_size, dim)

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from warptheory.core.checks import check_number, is_whole
 from warptheory.core.errors import ArgumentError
+from warptheory.operators._arguments import check_for_layer, check_shape, check_tensor
 from warptheory.operators._operator import SamplingOperator, checked_reading
 from warptheory.patterns import Lattice, Levels, SamplingPattern
 
@@ -93,16 +94,6 @@ def attention_pattern(
     return Levels(tuple(parts))
 
 
-def check_shape(argument: str, tensor: Tensor, shape: Sequence[int]) -> None:
-    """Check that a tensor (*S) has a shape.
-
-    Raises:
-        ArgumentError: it has not, by name of the argument.
-    """
-    if tuple(tensor.shape) != tuple(shape):
-        raise ArgumentError(argument, expected=f"shape {tuple(shape)}", received=tuple(tensor.shape))
-
-
 class PyramidAttention(SamplingOperator):
     """What layers of deformable attention share: parameters, by the names that all originals give them, and places.
 
@@ -151,7 +142,9 @@ class PyramidAttention(SamplingOperator):
         sizes: Sequence[tuple[int, int]],
     ) -> Levels:
         """Return the pattern of queries (B, Q, C) with references (B, Q, L or 1, 2 or 4) to levels of some sizes."""
+        check_tensor("query", query, 3, f"(B, Q, {self._channels})")
         check_shape("query", query, (*query.shape[:2], self._channels))
+        check_for_layer("query", query, self.sampling_offsets.weight)
         shape, points = (*query.shape[:2], self._heads, sum(self.num_points_list)), list(self.num_points_list)
         weights = self.attention_weights(query).reshape(shape).softmax(-1).permute(0, 2, 3, 1)
         offsets = torch.split(in_array_order(self.sampling_offsets(query).reshape(*shape, 2)), points, 2)
@@ -175,7 +168,9 @@ class PyramidAttention(SamplingOperator):
         self, argument: str, value: Float[Tensor, "B M C"], padding: Bool[Tensor, "B M"] | None, shape: Sequence[int]
     ) -> Float[Tensor, "B C M"]:
         """Return projected values, zero where there is padding, shape (B, C, M), of those of a shape (B, M, C)."""
+        check_tensor(argument, value)
         check_shape(argument, value, shape)
+        check_for_layer(argument, value, self.value_proj.weight)
         found: Tensor = self.value_proj(value)
         if padding is not None:
             found = found.masked_fill(padding.unsqueeze(-1), 0)
@@ -189,6 +184,7 @@ class PyramidAttention(SamplingOperator):
 
 def _of_levels(points: Tensor, shape: Sequence[int], levels: int) -> Sequence[Tensor]:
     """Return the reference points (B, Q, 2 or 4) of each level."""
+    check_tensor("reference_points", points)
     if points.ndim != 4 or points.shape[2] not in (1, levels) or points.shape[3] not in (2, 4):
         expected = f"shape (B, Q, {levels} or 1, 2 or 4)"
         raise ArgumentError("reference_points", expected=expected, received=tuple(points.shape))

@@ -3,6 +3,7 @@
 Their offsets name the last axis first, x before y, and so do their taps: those of the first column come first.
 """
 
+import inspect
 import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from torch.nn import functional
 
 from warptheory.core.checks import check_flag, check_integer, check_number
 from warptheory.core.errors import ArgumentError
+from warptheory.operators._arguments import check_pixels, check_tensor, odd, told
 from warptheory.operators._convolution import Geometry
 from warptheory.operators._operator import SamplingOperator, checked_reading
 from warptheory.patterns import Lattice, SamplingPattern
@@ -45,6 +47,8 @@ class GroupedTaps:
         if self.remove_center and (len({*self.geometry.kernel_size}) > 1 or self.geometry.kernel_size[0] % 2 == 0):
             expected = f"False for a kernel of size {self.geometry.kernel_size}, which is not square and odd"
             raise ArgumentError("remove_center", expected=expected, received=True)
+        if self.taps == 0:
+            raise ArgumentError("remove_center", expected="False for a kernel of one tap", received=True)
 
     @classmethod
     def of(
@@ -61,6 +65,7 @@ class GroupedTaps:
         Raises:
             ArgumentError: a number that makes no sense, by name of the argument.
         """
+        check_pixels("input", rows, None, 2)
         channels = rows.shape[-1]
         if check_integer("group", group) * check_integer("group_channels", group_channels) != channels:
             expected = f"{channels} channels / {group} groups"
@@ -139,6 +144,7 @@ def check_rows(argument: str, rows: Tensor, shape: Sequence[int], width: int, me
     Raises:
         ArgumentError: it has not, by name of the argument.
     """
+    check_tensor(argument, rows)
     received = tuple(rows.shape)
     if received[:-1] != tuple(shape) or not width <= received[-1] <= -(-width // multiple) * multiple:
         raise ArgumentError(argument, expected=f"shape {(*shape, width)}: {meaning}", received=received)
@@ -182,15 +188,18 @@ class GroupedSampling(SamplingOperator):
             self.center_feature_scale_proj_weight = nn.Parameter(torch.zeros(group, channels))
             self.center_feature_scale_proj_bias = nn.Parameter(torch.zeros(group))
 
+    def extra_repr(self) -> str:
+        """Return the arguments."""
+        names = [name for name in inspect.signature(type(self)).parameters if name != "channels"]
+        return f"{self.channels}, {told(self, *names)}"
+
     def depthwise(self, kernel_size: int | None) -> nn.Module:
         """Return a convolution of each channel by itself that keeps the size.
 
         Raises:
             ArgumentError: an even kernel size.
         """
-        size = check_integer("dw_kernel_size", self.kernel_size if kernel_size is None else kernel_size)
-        if size % 2 == 0:
-            raise ArgumentError("dw_kernel_size", expected="an odd number", received=size)
+        size = odd("dw_kernel_size", self.kernel_size if kernel_size is None else kernel_size)
         kind = _CONVOLUTIONS[self.dim - 1]
         return kind(self.channels, self.channels, size, padding=size // 2, groups=self.channels)
 
@@ -203,7 +212,8 @@ class GroupedSampling(SamplingOperator):
         kept = features[(slice(None), *[slice(None, None, self.stride)] * self.dim)]
         grid = self.taps.geometry.grid(size)
         if tuple(kept.shape[1:-1]) != grid:
-            expected = f"a padding with which every {self.stride}. pixel of {tuple(size)} has an outcome"
+            pixels = "every pixel" if self.stride == 1 else f"one pixel in {self.stride} along each axis"
+            expected = f"a padding with which {pixels} of {tuple(size)} has an outcome: {tuple(kept.shape[1:-1])}"
             raise ArgumentError("pad", expected=expected, received=f"{self.pad}, which gives {grid}")
         return kept
 

@@ -9,6 +9,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from warptheory.core.errors import ArgumentError
+from warptheory.operators._arguments import check_for_layer, check_same_dtype, check_tensor, check_tensors
 from warptheory.operators._convolution import Geometry, PerAxis, biased
 from warptheory.operators._convolution_layer import ConvolutionLayer
 from warptheory.operators._counterparts import loaded
@@ -38,6 +39,8 @@ def deform_conv_pattern(
         ArgumentError: shapes that do not fit, by name of the argument.
     """
     dim = check_values("input", input)
+    check_tensor("offset", offset)
+    check_tensors(mask=mask)
     _check_weight(weight, input, dim)
     grid, taps = geometry.grid(tuple(input.shape[2:])), geometry.taps
     groups = _offset_groups(offset, input, grid, taps)
@@ -58,17 +61,17 @@ def deform_conv_pattern(
 
 
 def _check_weight(weight: Tensor, x: Tensor, dim: int) -> None:
+    check_tensor("weight", weight)
     channels, shape = x.shape[1], tuple(weight.shape)
     if len(shape) != dim + 2 or shape[1] == 0 or channels % shape[1] or shape[0] % (channels // shape[1]):
         expected = f"shape (D, C/groups, *K) with {dim} axes K, where groups divides C = {channels} and D"
         raise ArgumentError("weight", expected=expected, received=shape)
-    if weight.dtype != x.dtype and not torch.is_autocast_enabled(x.device.type):
-        raise ArgumentError("weight", expected=f"dtype {x.dtype}, as input has", received=weight.dtype)
+    check_same_dtype("weight", weight, "input has", x)
 
 
 def _offset_groups(offset: Tensor, x: Tensor, grid: tuple[int, ...], taps: int) -> int:
     dim, channels = len(grid), x.shape[1]
-    shape = tuple(offset.shape) if isinstance(offset, Tensor) else (type(offset).__name__,)
+    shape = tuple(offset.shape)
     groups = shape[1] // (dim * taps) if len(shape) == dim + 2 else 0
     if groups < 1 or channels % groups or shape != (len(x), dim * taps * groups, *grid):
         expected = f"shape {(len(x), f'{dim}·{taps}·G', *grid)}, where the number G of offset groups divides {channels}"
@@ -80,6 +83,7 @@ def _deform_conv(dim: int, arguments: tuple[Any, ...], mask: Tensor | None, kern
     x, offset, weight, bias, stride, padding, dilation = arguments
     if check_values("input", x) != dim:
         raise ArgumentError("input", expected=f"{dim} spatial axes", received=tuple(x.shape))
+    check_tensors(bias=bias)
     _check_weight(weight, x, dim)
     geometry = Geometry.of(tuple(weight.shape[2:]), stride, padding, dilation, dim)
     y = deform_conv_pattern(x, offset, weight, geometry, mask, kernel, boundary).apply(x)
@@ -215,6 +219,7 @@ class _DeformConv(ConvolutionLayer):
     ) -> SamplingPattern:
         """Return the pattern at an input (B, C, *S), its offsets (B, d·G·K, *T) and masks (B, G·K, *T)."""
         self.size_of(input)
+        check_for_layer("input", input, self.weight)
         return deform_conv_pattern(input, offset, self.weight, self.geometry, mask, self.kernel, self.boundary)
 
 
@@ -287,6 +292,7 @@ operator = OperatorEntry(
         "group after the other.",
         "Outside of the image there are zeros; a sample within a pixel of the edge is mixed with them.",
         "At integer positions, where offsets start, the derivative in the offset is the right-hand one.",
+        "A tap whose offset is NaN or infinite reads 0, without a word, and gets no gradient.",
     ),
     initialisation="Filters as those of torch's convolutions. The layer that makes the offsets usually starts at zero: "
     "then this is the plain convolution.",

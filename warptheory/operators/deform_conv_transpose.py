@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from warptheory.core.checks import check_integer
 from warptheory.core.errors import ArgumentError
+from warptheory.operators._arguments import check_for_layer, check_same_dtype, check_tensor, check_tensors
 from warptheory.operators._convolution import Geometry, PerAxis, biased, per_axis
 from warptheory.operators._convolution_layer import ConvolutionLayer
 from warptheory.operators._counterparts import check_published, loaded
@@ -68,17 +69,18 @@ def _pattern(
 def _check_weight(weight: Tensor, x: Tensor, groups: int) -> None:
     if check_integer("groups", groups) and x.shape[1] % groups:
         raise ArgumentError("groups", expected=f"a divisor of {x.shape[1]} channels", received=groups)
+    check_tensor("weight", weight)
     if weight.ndim != x.ndim or weight.shape[0] != x.shape[1] or weight.shape[1] == 0:
         expected = f"shape ({x.shape[1]}, D/groups, *K) with {x.ndim - 2} axes K"
         raise ArgumentError("weight", expected=expected, received=tuple(weight.shape))
-    if weight.dtype != x.dtype and not torch.is_autocast_enabled(x.device.type):
-        raise ArgumentError("weight", expected=f"dtype {x.dtype}, as input has", received=weight.dtype)
+    check_same_dtype("weight", weight, "input has", x)
 
 
 def _groups(argument: str, fields: Tensor | None, x: Tensor, per_group: int, channels: int) -> int:
     """Return the number of groups of offsets or masks, which divides the channels of the outcome."""
     if fields is None:
         return 1
+    check_tensor(argument, fields)
     shape = tuple(fields.shape)
     groups = shape[1] // per_group if len(shape) == x.ndim else 0
     if groups < 1 or channels % groups or shape != (len(x), per_group * groups, *x.shape[2:]):
@@ -131,6 +133,7 @@ def _deform_conv_transpose(dim: int, arguments: tuple[Any, ...], reading: tuple[
     x, weight, offset, mask, bias, stride, padding, output_padding, dilation, groups = arguments
     if check_values("input", x) != dim:
         raise ArgumentError("input", expected=f"{dim} spatial axes", received=tuple(x.shape))
+    check_tensors(bias=bias)
     _check_weight(weight, x, groups)
     geometry = Geometry.of(tuple(weight.shape[2:]), stride, padding, dilation, dim)
     more = _checked_output_padding(geometry, output_padding)
@@ -282,6 +285,7 @@ class _DeformConvTranspose(ConvolutionLayer):
         An output size takes the place of the output padding.
         """
         size, more = self.size_of(input), self.output_padding
+        check_for_layer("input", input, self.weight)
         reading = (self.kernel, self.boundary)
         if output_size is not None:
             more = _output_padding_of(size, self.geometry, output_size)

@@ -8,7 +8,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from warptheory.core.checks import check_known, check_number
-from warptheory.core.errors import ArgumentError
+from warptheory.operators._arguments import check_for_layer, check_pixels
 from warptheory.operators._counterparts import check_published, loaded
 from warptheory.operators._entry import Counterpart, Defect, OperatorEntry, OperatorExample
 from warptheory.operators._grouped_sampling import (
@@ -205,9 +205,8 @@ class DCNv3(GroupedSampling):
         return projected
 
     def _check(self, x: Tensor) -> None:
-        if x.ndim != self.dim + 2 or x.shape[-1] != self.channels:
-            expected = f"shape (B, *S, {self.channels}) with {self.dim} axes S"
-            raise ArgumentError("input", expected=expected, received=tuple(x.shape))
+        check_pixels("input", x, self.channels, self.dim)
+        check_for_layer("input", x, self.input_proj.weight)
 
 
 _ARGUMENTS = ("channels", "kernel_size", "dw_kernel_size", "stride", "pad", "dilation", "group", "offset_scale")

@@ -1,13 +1,16 @@
 """DCNv4: samples in groups of channels, added with weights without bounds; offsets and weights are one linear map."""
 
+import math
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from warptheory.core.checks import check_flag, check_number
+from warptheory.core.checks import check_flag, check_number, is_whole
 from warptheory.core.errors import ArgumentError
+from warptheory.operators._arguments import check_for_layer, check_tensor
 from warptheory.operators._counterparts import check_published, loaded
 from warptheory.operators._entry import Counterpart, Defect, OperatorEntry, OperatorExample
 from warptheory.operators._grouped_sampling import (
@@ -201,13 +204,23 @@ class DCNv4(GroupedSampling):
         return rows if self.without_pointwise else self.output_proj(rows)
 
     def _size(self, x: Tensor, shape: tuple[int, ...] | None) -> tuple[int, ...]:
+        check_tensor("input", x)
         if x.ndim != 3 or x.shape[-1] != self.channels:
             raise ArgumentError("input", expected=f"shape (B, L, {self.channels})", received=tuple(x.shape))
-        size = (round(x.shape[1] ** (1 / self.dim)),) * self.dim if shape is None else tuple(shape)
-        if len(size) != self.dim or torch.Size(size).numel() != x.shape[1]:
+        check_for_layer("input", x, self.offset_mask.weight)
+        if x.shape[1] == 0:
+            raise ArgumentError("input", expected="at least one pixel", received=tuple(x.shape))
+        if shape is None:
+            shape = (round(x.shape[1] ** (1 / self.dim)),) * self.dim
+        if (
+            not isinstance(shape, Sequence)
+            or len(shape) != self.dim
+            or not all(is_whole(n) and n > 0 for n in shape)
+            or math.prod(shape) != x.shape[1]
+        ):
             expected = f"{self.dim} numbers whose product is the {x.shape[1]} rows of the input"
             raise ArgumentError("shape", expected=expected, received=shape)
-        return size
+        return tuple(shape)
 
 
 _ARGUMENTS = ("channels", "kernel_size", "stride", "pad", "dilation", "group", "offset_scale", "dw_kernel_size")

@@ -11,13 +11,13 @@ from torch.nn import functional
 
 from warptheory.core.checks import check_integer
 from warptheory.core.errors import ArgumentError
+from warptheory.operators._arguments import check_shape, check_tensor, told
 from warptheory.operators._counterparts import loaded
 from warptheory.operators._deformable_attention import (
     PyramidAttention,
     Shapes,
     attention_pattern,
     check_heads,
-    check_shape,
     in_array_order,
     level_sizes,
     pixels,
@@ -62,6 +62,7 @@ def multi_scale_deformable_attention(
     Source: X. Zhu et al., arXiv 2010.04159, equation 3; different numbers of points: W. Lv et al., arXiv 2407.17140.
     """
     sizes = level_sizes("spatial_shapes", spatial_shapes)
+    check_tensor("value", value, 4, "(B, M, G, D)")
     check_shape("value", value, (len(value), sum(map(math.prod, sizes)), *value.shape[-2:]))
     channels = value.shape[2] * value.shape[3]
     places, weights = _by_level(value, sampling_locations, attention_weights, len(sizes), num_points_list)
@@ -74,13 +75,19 @@ def _by_level(
     value: Tensor, locations: Tensor, weights: Tensor, levels: int, num_points_list: Sequence[int] | None
 ) -> tuple[Sequence[Tensor], Sequence[Tensor]]:
     """Return places (B, G, P, 2, Q) and weights (B, G, P, Q) of each level."""
-    shape: tuple[int, ...] = (len(value), locations.shape[1], value.shape[2])
+    check_tensor("sampling_locations", locations)
+    check_tensor("attention_weights", weights)
     if num_points_list is None:
+        check_tensor("sampling_locations", locations, 6, "(B, Q, G, L, P, 2)")
+        if locations.shape[-2] == 0:
+            raise ArgumentError("sampling_locations", expected="at least one point", received=tuple(locations.shape))
         points = [locations.shape[-2]] * levels
-        shape = (*shape, levels, locations.shape[-2])
+        grid: tuple[int, ...] = (levels, locations.shape[-2])
     else:
         points = list(points_per_level("num_points_list", num_points_list, levels))
-        shape = (*shape, sum(points))
+        check_tensor("sampling_locations", locations, 5, "(B, Q, G, ΣP, 2), given num_points_list")
+        grid = (sum(points),)
+    shape = (len(value), locations.shape[1], value.shape[2], *grid)
     check_shape("sampling_locations", locations, (*shape, 2))
     check_shape("attention_weights", weights, shape)
     places, factors = in_array_order(locations.flatten(3, -2)), weights.flatten(3).permute(0, 2, 3, 1)
@@ -178,12 +185,14 @@ class MultiScaleDeformableAttention(PyramidAttention):
         shape = (len(query), sum(map(math.prod, sizes)), self.d_model)
         if input_padding_mask is not None:
             check_shape("input_padding_mask", input_padding_mask, shape[:2])
+            if input_padding_mask.dtype != torch.bool:
+                expected = "dtype torch.bool, True where a pixel is padding"
+                raise ArgumentError("input_padding_mask", expected=expected, received=input_padding_mask.dtype)
         return self.projected("input_flatten", input_flatten, input_padding_mask, shape)
 
     def extra_repr(self) -> str:
         """Return the arguments."""
-        names = ("offset_scale", "kernel", "boundary")
-        options = ", ".join(f"{name}={getattr(self, name)!r}" for name in names)
+        options = told(self, "offset_scale", "kernel", "boundary")
         return f"{self.d_model}, {self.n_levels}, {self.n_heads}, {self.n_points}, {options}"
 
 

@@ -12,6 +12,7 @@ from torch.nn import functional
 
 from warptheory.core.checks import check_flag, check_integer, check_number
 from warptheory.core.errors import ArgumentError
+from warptheory.operators._arguments import check_images, check_same_dtype, check_tensor, check_tensors, odd, told
 from warptheory.operators._convolution import Geometry, PerAxis, biased
 from warptheory.operators._counterparts import loaded
 from warptheory.operators._entry import Counterpart, Defect, OperatorEntry, OperatorExample
@@ -56,6 +57,7 @@ def dynamic_filter_atom_conv2d(
 
     Source: Z. Wang et al., arXiv 2108.07895.
     """
+    check_tensors(bias=bias)
     geometry = _checked(input, atoms, coefficients, groups, (stride, padding, dilation))
     return biased(_composed(input, atoms, coefficients, geometry, groups), bias)
 
@@ -65,13 +67,15 @@ def _checked(x: Tensor, atoms: Tensor, coefficients: Tensor, groups: int, option
     if check_values("input", x) != 2 or x.shape[1] % check_integer("groups", groups):
         expected = f"shape (B, C, H, W) with C a multiple of {groups} groups"
         raise ArgumentError("input", expected=expected, received=tuple(x.shape))
+    check_tensor("atoms", atoms, 6, "(B, M, K_y, K_x, h, w)")
+    check_same_dtype("atoms", atoms, "input has", x)
     shape = tuple(atoms.shape)
-    if len(shape) != 6:
-        raise ArgumentError("atoms", expected="shape (B, M, K_y, K_x, h, w)", received=shape)
     geometry = Geometry.of(shape[2:4], *options, 2)
     grid = geometry.grid(tuple(x.shape[2:]))
     if shape[0] != len(x) or shape[4:] != grid:
         raise ArgumentError("atoms", expected=f"shape ({len(x)}, M, K_y, K_x, {grid[0]}, {grid[1]})", received=shape)
+    check_tensor("coefficients", coefficients)
+    check_same_dtype("coefficients", coefficients, "input has", x)
     inputs = x.shape[1] // groups * shape[1]
     if tuple(coefficients.shape[1:]) != (inputs, 1, 1) or len(coefficients) % groups:
         expected = f"shape (D, {inputs}, 1, 1) with D a multiple of {groups} groups"
@@ -144,8 +148,8 @@ class DynamicFilterAtomConv2d(SamplingOperator):
         super().__init__()
         self.in_channels = check_integer("in_channels", in_channels)
         self.out_channels = check_integer("out_channels", out_channels)
-        self.kernel_size = _odd("kernel_size", kernel_size, least=3)
-        self.inter_kernel_size = _odd("inter_kernel_size", inter_kernel_size, least=1)
+        self.kernel_size = odd("kernel_size", kernel_size, least=3)
+        self.inter_kernel_size = odd("inter_kernel_size", inter_kernel_size)
         self.stride = check_integer("stride", stride)
         self.padding = check_integer("padding", padding, least=0)
         self.num_bases = check_integer("num_bases", num_bases)
@@ -186,6 +190,12 @@ class DynamicFilterAtomConv2d(SamplingOperator):
         if self.bias is not None:
             nn.init.zeros_(self.bias)
 
+    def extra_repr(self) -> str:
+        """Return the arguments."""
+        names = ("inter_kernel_size", "stride", "padding", "num_bases", "bases_grad", "dilation", "groups")
+        options = told(self, *names, "initial_gain")
+        return f"{self.in_channels}, {self.out_channels}, {self.kernel_size}, {options}, bias={self.bias is not None}"
+
     def atoms(self, input: Float[Tensor, "B C H W"]) -> Float[Tensor, "B M K K h w"]:  # noqa: A002
         """Return the atoms at images (B, C, H, W): shape (B, M, K, K, h, w)."""
         # So padded, or cropped, that every outcome of bases_net lies in the middle of an output pixel's taps.
@@ -196,8 +206,7 @@ class DynamicFilterAtomConv2d(SamplingOperator):
 
     def _inputs(self, x: Tensor) -> tuple[Tensor, Geometry]:
         """Return the atoms and the geometry at checked images (B, C, H, W)."""
-        if check_values("input", x) != 2 or x.shape[1] != self.in_channels:
-            raise ArgumentError("input", expected=f"shape (B, {self.in_channels}, H, W)", received=tuple(x.shape))
+        check_images("input", x, self.in_channels, 2, self.coef)
         geometry = Geometry.of(self.kernel_size, self.stride, self.padding, self.dilation, 2)
         geometry.grid(tuple(x.shape[2:]))
         return self.atoms(x), geometry
@@ -220,13 +229,6 @@ class DynamicFilterAtomConv2d(SamplingOperator):
         """Return the outcome (B, D, h, w) at images (B, C, H, W)."""
         atoms, geometry = self._inputs(input)
         return self.finish(_composed(input, atoms, self.coef, geometry, self.groups))
-
-
-def _odd(argument: str, value: int, least: int) -> int:
-    number = check_integer(argument, value, least=least)
-    if number % 2 == 0:
-        raise ArgumentError(argument, expected="an odd number", received=value)
-    return number
 
 
 def _to_ours(layer: Any) -> nn.Module:

@@ -10,6 +10,7 @@ from torch.nn import functional
 
 from warptheory.core.checks import check_flag, check_integer, check_known, check_number
 from warptheory.core.errors import ArgumentError
+from warptheory.operators._arguments import check_images, odd, told
 from warptheory.operators._convolution import Geometry, PerAxis, biased
 from warptheory.operators._entry import OperatorEntry, OperatorExample
 from warptheory.operators._head import draw, head, zero
@@ -81,9 +82,7 @@ class AdaptiveDilatedConv(SamplingOperator):
         self.deform_groups = check_integer("deform_groups", deform_groups)
         if in_channels % deform_groups:
             raise ArgumentError("deform_groups", expected=f"a divisor of {in_channels}", received=deform_groups)
-        self.kernel_size = check_integer("kernel_size", kernel_size)
-        if kernel_size % 2 == 0:
-            raise ArgumentError("kernel_size", expected="an odd number", received=kernel_size)
+        self.kernel_size = odd("kernel_size", kernel_size)
         self.geometry = Geometry.of(kernel_size, stride, 0, 1, self.dim)
         self.dilation = check_integer("dilation", dilation)
         check_known("padding_mode", padding_mode, _PADDING_MODES)
@@ -97,6 +96,12 @@ class AdaptiveDilatedConv(SamplingOperator):
         self.conv_offset = head(in_channels, deform_groups, self.geometry)
         self.conv_mask = head(in_channels, deform_groups * self.geometry.taps, self.geometry)
         self.reset_parameters()
+
+    def extra_repr(self) -> str:
+        """Return the arguments."""
+        names = ("kernel_size", "stride", "dilation", "groups", "deform_groups", "padding_mode", "epsilon")
+        options = told(self, *names, "use_zero_dilation", "kernel", "boundary")
+        return f"{self.in_channels}, {self.out_channels}, {options}, bias={self.bias is not None}"
 
     @property
     def stride(self) -> tuple[int, ...]:
@@ -116,18 +121,19 @@ class AdaptiveDilatedConv(SamplingOperator):
         start.fill_((self.dilation - 1) / self.dilation + self.epsilon)
 
     def dilations(self, input: Float[Tensor, "B C H W"]) -> Float[Tensor, "B G h w"]:  # noqa: A002
-        """Return 1 + d·|a| at an input (B, C, H, W): the dilation of each pixel and group, shape (B, G, h, w)."""
+        """Return 1 + d·|a| at an input (B, C, H, W): the dilation of each pixel and group, shape (B, G, h, w).
+
+        With `use_zero_dilation` it is 1 + d·max(a, −1).
+        """
         return 1 + self._spread(self.image(input))
 
     def image(self, input: Float[Tensor, "B C H W"]) -> Float[Tensor, "B C h w"]:  # noqa: A002
         """Return the input (B, C, H, W) in its frame, which is sampled."""
-        if input.ndim != 4 or input.shape[1] != self.in_channels:
-            expected = f"shape (B, {self.in_channels}, H, W)"
-            raise ArgumentError("input", expected=expected, received=tuple(input.shape))
+        check_images("input", input, self.in_channels, self.dim, self.weight)
         return functional.pad(input, (self.kernel_size // 2,) * 4, mode=_PADDING_MODES[self.padding_mode])
 
     def _spread(self, framed: Tensor) -> Tensor:
-        """Return d·|a|, by which taps are spread beyond their places, (B, G, h, w)."""
+        """Return d·|a|, or d·max(a, −1), by which taps are spread beyond their places, (B, G, h, w)."""
         a = self.conv_offset(framed)
         spread: Tensor = self.dilation * (a.clamp(min=-1) if self.use_zero_dilation else a.abs())
         return spread

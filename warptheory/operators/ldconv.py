@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from warptheory.core.checks import check_flag, check_integer, check_number
 from warptheory.core.errors import ArgumentError
+from warptheory.operators._arguments import check_images, check_same_dtype, check_tensor, check_tensors, told
 from warptheory.operators._convolution import biased
 from warptheory.operators._entry import Defect, OperatorEntry, OperatorExample
 from warptheory.operators._offset_transform import scale_gradient
@@ -53,10 +54,14 @@ def ld_conv2d(
     """
     if check_values("input", input) != 2:
         raise ArgumentError("input", expected="shape (B, C, H, W)", received=tuple(input.shape))
+    check_tensors(bias=bias)
+    check_tensor("weight", weight)
     shape = tuple(weight.shape)
     if len(shape) != 4 or shape[1] != input.shape[1] or shape[2] < 1 or shape[3] != 1:
         raise ArgumentError("weight", expected=f"shape (D, {input.shape[1]}, N, 1)", received=shape)
+    check_same_dtype("weight", weight, "input has", input)
     check_integer("stride", stride)
+    check_tensor("offset", offset)
     expected = (len(input), 2 * shape[2], *(-(-n // stride) for n in input.shape[2:]))
     if tuple(offset.shape) != expected:
         raise ArgumentError("offset", expected=f"shape {expected}", received=tuple(offset.shape))
@@ -141,6 +146,11 @@ class LDConv(SamplingOperator):
         # A checkpoint of the original may hold the places of its taps, which are no parameters.
         cast("Any", self).register_load_state_dict_pre_hook(_without_places)
 
+    def extra_repr(self) -> str:
+        """Return the arguments."""
+        options = told(self, "stride", "bias", "centred", "offset_gradient_scale", "kernel", "boundary")
+        return f"{self.inc}, {self.outc}, {self.num_param}, {options}"
+
     @property
     def taps(self) -> tuple[tuple[int, int], ...]:
         """Places (row, column) of the taps, in pixels from the output pixel."""
@@ -150,15 +160,14 @@ class LDConv(SamplingOperator):
     def _mixing(self) -> nn.Conv2d:
         return cast("nn.Conv2d", self.conv[0])
 
-    def pattern(self, x: Float[Tensor, "B C H W"]) -> SamplingPattern:
+    def pattern(self, input: Float[Tensor, "B C H W"]) -> SamplingPattern:  # noqa: A002
         """Return the pattern at images (B, C, H, W)."""
-        if check_values("x", x) != 2 or x.shape[1] != self.inc:
-            raise ArgumentError("x", expected=f"shape (B, {self.inc}, H, W)", received=tuple(x.shape))
-        offsets = OffsetOutput("planes").offsets(self.p_conv(x))
+        check_images("input", input, self.inc, 2, self.p_conv.weight)
+        offsets = OffsetOutput("planes").offsets(self.p_conv(input))
         if self.offset_gradient_scale != 1:
             offsets = scale_gradient(offsets, self.offset_gradient_scale)
         placement, reading = (self.stride, self.centred), (self.kernel, self.boundary)
-        return _pattern(x, offsets, self._mixing.weight, placement, reading)
+        return _pattern(input, offsets, self._mixing.weight, placement, reading)
 
     def finish(self, y: Float[Tensor, "B D h w"]) -> Float[Tensor, "B D h w"]:
         """Return the bias, the norm and SiLU of images (B, D, h, w)."""

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from warptheory.core.checks import check_integer, check_number
 from warptheory.core.errors import ArgumentError
+from warptheory.operators._arguments import told
 from warptheory.operators._constructed_convolution import ConstructedConvolution
 from warptheory.operators._constructed_kernel import check_version, construct_kernel
 from warptheory.operators._convolution import Geometry
@@ -92,13 +93,13 @@ class LearnableDelay1d(ConstructedConvolution):
         """Return the length of the outcome: that of the signal."""
         return size
 
-    def padded(self, x: Float[Tensor, "B C N"]) -> tuple[Float[Tensor, "B C M"], tuple[int, ...]]:
+    def padded(self, input: Float[Tensor, "B C N"]) -> tuple[Float[Tensor, "B C M"], tuple[int, ...]]:  # noqa: A002
         """Return a signal (B, C, N) after as many zeros as the largest delay."""
-        return nn.functional.pad(x, (self.max_delay, 0)), (0,)
+        return nn.functional.pad(input, (self.max_delay, 0)), (0,)
 
     def extra_repr(self) -> str:
         """Return the arguments."""
-        options = f"max_delay={self.max_delay}, groups={self.groups}, version={self.version!r}"
+        options = told(self, "max_delay", "groups", "version")
         return f"{self.in_channels}, {self.out_channels}, {options}, bias={self.bias is not None}"
 
 

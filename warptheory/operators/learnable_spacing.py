@@ -6,7 +6,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from warptheory.core.checks import check_integer
+from warptheory.core.checks import check_flag, check_integer
+from warptheory.operators._arguments import told
 from warptheory.operators._constructed_convolution import ConstructedConvolution
 from warptheory.operators._constructed_kernel import check_version, construct_kernel
 from warptheory.operators._convolution import Geometry, PerAxis
@@ -37,6 +38,7 @@ class _LearnableSpacingConv(ConstructedConvolution):
             "max" a triangle, s ≥ 1; "gauss", "lorentz", s ≥ 0.27; "hyper-gauss", exp(−|u/s|^b/2), b ≥ 1; "sinc",
             band-limited to 1/2s under Lanczos' window, s ≥ 1; "correlated-gauss", its covariance by Cholesky factors,
             and "rotated-gauss", by widths and angles, with two axes or three.
+        use_implicit_gemm: which of two convolutions Dcls2d is to use; does nothing here, where there is one.
         dilation: pixels between the taps of the dense kernel.
 
     Raises:
@@ -60,6 +62,7 @@ class _LearnableSpacingConv(ConstructedConvolution):
         bias: bool = True,
         padding_mode: str = "zeros",
         version: str = "gauss",
+        use_implicit_gemm: bool = True,
         *,
         dilation: PerAxis = 1,
     ) -> None:
@@ -68,6 +71,7 @@ class _LearnableSpacingConv(ConstructedConvolution):
         self.kernel_count = check_integer("kernel_count", kernel_count)
         check_version(version, self.dim)
         self.version = version
+        self.use_implicit_gemm = check_flag("use_implicit_gemm", use_implicit_gemm)
         shape = (out_channels, in_channels // groups, kernel_count)
         self.add_parameters(*shape)
         self.P = nn.Parameter(torch.empty(self.dim, *shape))
@@ -101,7 +105,7 @@ class _LearnableSpacingConv(ConstructedConvolution):
     def extra_repr(self) -> str:
         """Return the arguments."""
         names = ("kernel_count", "stride", "padding", "dilated_kernel_size", "groups", "padding_mode", "version")
-        options = ", ".join(f"{name}={getattr(self, name)!r}" for name in names)
+        options = told(self, *names, "dilation")
         return f"{self.in_channels}, {self.out_channels}, {options}, bias={self.bias is not None}"
 
 

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from warptheory.core.checks import check_flag, check_integer
 from warptheory.core.errors import ArgumentError
+from warptheory.operators._arguments import check_images, told
 from warptheory.operators._convolution import PerAxis
 from warptheory.operators._counterparts import check_published, loaded
 from warptheory.operators._entry import Counterpart, OperatorEntry, OperatorExample
@@ -80,6 +81,10 @@ class _DeformConvPack(SamplingOperator):
         self.conv_offset = head(in_channels, fields, geometry)
         self.reset_parameters()
 
+    def extra_repr(self) -> str:
+        """Return the arguments that the convolution does not tell."""
+        return told(self, "offset_groups", "modulated")
+
     def reset_parameters(self) -> None:
         """Draw filters and bias anew, as torch's convolutions do, and set the head to zero."""
         self.conv.reset_parameters()
@@ -96,10 +101,7 @@ class _DeformConvPack(SamplingOperator):
 
     def pattern(self, input: Float[Tensor, "B C *S"]) -> SamplingPattern:  # noqa: A002
         """Return the pattern at an input (B, C, *S)."""
-        if input.ndim != self.dim + 2 or input.shape[1] != self.conv.in_channels:
-            expected = f"shape (B, {self.conv.in_channels}, *S) with {self.dim} axes S"
-            raise ArgumentError("input", expected=expected, received=tuple(input.shape))
-        self.conv.geometry.grid(tuple(input.shape[2:]))
+        self.conv.geometry.grid(check_images("input", input, self.conv.in_channels, self.dim, self.conv.weight))
         return self.conv.pattern(input, *self.predicted(input))
 
     def finish(self, y: Float[Tensor, "B D *T"]) -> Float[Tensor, "B D *T"]:

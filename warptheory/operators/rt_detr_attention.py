@@ -10,12 +10,12 @@ from torch import Tensor, nn
 
 from warptheory.core.checks import check_integer, check_known
 from warptheory.core.errors import ArgumentError
+from warptheory.operators._arguments import check_shape, told
 from warptheory.operators._counterparts import loaded
 from warptheory.operators._deformable_attention import (
     PyramidAttention,
     Shapes,
     check_heads,
-    check_shape,
     level_sizes,
     points_per_level,
 )
@@ -128,8 +128,7 @@ class MSDeformableAttention(PyramidAttention):
 
     def extra_repr(self) -> str:
         """Return the arguments."""
-        names = ("method", "offset_scale", "boundary")
-        options = ", ".join(f"{name}={getattr(self, name)!r}" for name in names)
+        options = told(self, "method", "offset_scale", "boundary")
         return f"{self.embed_dim}, {self.num_heads}, {self.num_levels}, {self.num_points}, {options}"
 
 

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from warptheory.core.checks import check_integer, check_number
 from warptheory.core.errors import ArgumentError
+from warptheory.operators._arguments import check_images, check_tensor, odd, told
 from warptheory.operators._entry import OperatorEntry, OperatorExample
 from warptheory.operators._fused_self_warp import fused_self_warp
 from warptheory.operators._offset_transform import OffsetTransform
@@ -73,14 +74,16 @@ class SelfWarp(WarpOperator):
     ) -> None:
         super().__init__(kernel, boundary)
         self.channels = check_integer("channels", channels)
-        self.kernel_size = check_integer("kernel_size", kernel_size)
-        if self.kernel_size % 2 == 0:
-            raise ArgumentError("kernel_size", expected="an odd number", received=kernel_size)
+        self.kernel_size = odd("kernel_size", kernel_size)
         self.groups = _group_count(groups, channels)
         self.head_gain = check_number("head_gain", head_gain, least=0)
         self.head = self._convolution(channels, self.dim * self.groups, kernel_size)
         self.field = OffsetTransform(self.dim, scale, lipschitz, smoothing, gradient_scale)
         self.reset_head()
+
+    def extra_repr(self) -> str:
+        """Return the arguments that neither the head nor the transform of its offsets tells."""
+        return f"{self.channels}, {told(self, 'groups', 'kernel', 'boundary', 'head_gain')}"
 
     @staticmethod
     @abstractmethod
@@ -100,6 +103,7 @@ class SelfWarp(WarpOperator):
 
     def forward(self, x: Float[Tensor, "B C *S"]) -> Float[Tensor, "B C *S"]:
         """Return the warped input: (B, C, *S) → (B, C, *S)."""
+        check_tensor("x", x)
         if type(self).offsets is SelfWarp.offsets:
             fused = fused_self_warp(x, self.head, self.field, self.kernel, self.boundary)
             if fused is not None:
@@ -109,6 +113,7 @@ class SelfWarp(WarpOperator):
 
     def offsets(self, x: Float[Tensor, "B C *S"]) -> Float[Tensor, "B G d *S"]:
         """Return the offsets at an input (B, C, *S), in pixels, shape (B, G, d, *S)."""
+        check_images("x", x, self.channels, self.dim, getattr(self.head, "weight", None))
         offsets: Tensor = self.field(self.head(x))
         return offsets
 

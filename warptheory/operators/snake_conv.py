@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from warptheory.core.checks import check_flag, check_integer, check_known, check_number
 from warptheory.core.errors import ArgumentError
+from warptheory.operators._arguments import check_images, check_same_dtype, check_tensor, check_tensors, odd, told
 from warptheory.operators._convolution import Geometry, biased
 from warptheory.operators._entry import Defect, OperatorEntry, OperatorExample
 from warptheory.operators._operator import SamplingOperator, checked_reading
@@ -31,6 +32,7 @@ def snake_offsets(increments: Float[Tensor, "B J *T"]) -> Float[Tensor, "B K *T"
 
     Source: Y. Qi et al., arXiv 2307.08388.
     """
+    check_tensor("increments", increments)
     if increments.ndim < 2 or increments.shape[1] % 2 or not increments.shape[1]:
         expected = "shape (B, K − 1, *T), an even number of increments"
         raise ArgumentError("increments", expected=expected, received=tuple(increments.shape))
@@ -52,6 +54,7 @@ def snake_pattern(
         ArgumentError: shapes that do not fit, by name of the argument.
     """
     dim, size = check_values("input", input), tuple(input.shape[2:])
+    check_tensors(increments=increments)
     line, kernel_size = _line(weight, input), tuple(weight.shape[2:])
     taps = kernel_size[line]
     offsets = input.new_zeros(()).expand(len(input), taps, dim, *size)
@@ -70,14 +73,14 @@ def snake_pattern(
 
 def _line(weight: Tensor, x: Tensor) -> int:
     """Return the axis along which a weight (D, C, *K) has taps."""
+    check_tensor("weight", weight)
     kernel_size = list(weight.shape[2:])
     taps = max(kernel_size, default=1)
     others = sorted(kernel_size)[:-1]
     if weight.ndim != x.ndim or weight.shape[1] != x.shape[1] or set(others) != {1} or taps < 3 or taps % 2 == 0:
         expected = f"shape (D, {x.shape[1]}, *K), K one odd number ≥ 3 and {x.ndim - 3} ones"
         raise ArgumentError("weight", expected=expected, received=tuple(weight.shape))
-    if weight.dtype != x.dtype and not torch.is_autocast_enabled(x.device.type):
-        raise ArgumentError("weight", expected=f"dtype {x.dtype}, as input has", received=weight.dtype)
+    check_same_dtype("weight", weight, "input has", x)
     return kernel_size.index(taps)
 
 
@@ -130,6 +133,7 @@ def _snake_conv(dim: int, arguments: tuple[Any, ...], bias: Tensor | None) -> Te
     image = arguments[0]
     if check_values("input", image) != dim:
         raise ArgumentError("input", expected=f"{dim} spatial axes", received=tuple(image.shape))
+    check_tensors(bias=bias)
     return biased(snake_pattern(*arguments).apply(image), bias)
 
 
@@ -176,9 +180,7 @@ class _SnakeConv(SamplingOperator):
         super().__init__()
         self.in_channels = check_integer("in_channels", in_channels)
         self.out_channels = check_integer("out_channels", out_channels)
-        self.kernel_size = check_integer("kernel_size", kernel_size, least=3)
-        if self.kernel_size % 2 == 0:
-            raise ArgumentError("kernel_size", expected="an odd number", received=kernel_size)
+        self.kernel_size = odd("kernel_size", kernel_size, least=3)
         self.extend_scope = check_number("extend_scope", extend_scope, least=0)
         self.morph = check_integer("morph", morph, least=0, most=self.dim - 1)
         self.if_offset = check_flag("if_offset", if_offset)
@@ -201,11 +203,14 @@ class _SnakeConv(SamplingOperator):
 
     def pattern(self, input: Float[Tensor, "B C *S"]) -> SamplingPattern:  # noqa: A002
         """Return the pattern at images (B, C, *S)."""
-        if check_values("input", input) != self.dim or input.shape[1] != self.in_channels:
-            expected = f"shape (B, {self.in_channels}, *S) with {self.dim} axes S"
-            raise ArgumentError("input", expected=expected, received=tuple(input.shape))
+        check_images("input", input, self.in_channels, self.dim, self.conv.weight)
         increments = self.increments(input) if self.if_offset else None
         return snake_pattern(input, increments, self.conv.weight, self.kernel, self.boundary)
+
+    def extra_repr(self) -> str:
+        """Return the arguments."""
+        options = told(self, "kernel_size", "extend_scope", "morph", "if_offset", "norm", "kernel", "boundary")
+        return f"{self.in_channels}, {self.out_channels}, {options}, bias={self.conv.bias is not None}"
 
     def finish(self, y: Float[Tensor, "B D *T"]) -> Float[Tensor, "B D *T"]:
         """Add the bias to images (B, D, *T)."""
