@@ -5,11 +5,11 @@ And how layers tell the arguments back.
 
 from collections.abc import Sequence
 
-import torch
 from torch import Tensor
 
 from warptheory.core.checks import check_integer
 from warptheory.core.errors import ArgumentError
+from warptheory.core.torch_internals import has_autocast
 from warptheory.warping.arguments import check_values
 
 
@@ -68,7 +68,7 @@ def check_same_dtype(argument: str, tensor: Tensor, other: str, like: Tensor) ->
     Raises:
         ArgumentError: it has not, by name of the argument.
     """
-    if tensor.dtype != like.dtype and not torch.is_autocast_enabled(tensor.device.type):
+    if tensor.dtype != like.dtype and not has_autocast(tensor):
         raise ArgumentError(argument, expected=f"dtype {like.dtype}, as {other}", received=tensor.dtype)
 
 

@@ -11,6 +11,7 @@ from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 
 from warptheory import kernels, warping
+from warptheory.core.torch_internals import has_autocast
 from warptheory.kernels import Kernel
 
 _MODES = ("bilinear", "nearest", "bicubic")
@@ -136,7 +137,7 @@ def _is_taken(image: Any, grid: Any, call: GridSampleCall) -> bool:
         and (len(grid), grid.shape[-1]) == (len(image), dim)
         and image.is_floating_point()
         and image.device == grid.device
-        and (image.dtype == grid.dtype or torch.is_autocast_enabled(image.device.type))
+        and (image.dtype == grid.dtype or has_autocast(image))
         and 0 not in (*image.shape[1:], *grid.shape[1:])
     )
 
@@ -144,7 +145,7 @@ def _is_taken(image: Any, grid: Any, call: GridSampleCall) -> bool:
 def _sampled(
     image: Float[Tensor, "B C *S"], grid: Float[Tensor, "B *T d"], call: GridSampleCall
 ) -> Float[Tensor, "B C *T"]:
-    if torch.is_autocast_enabled(image.device.type):
+    if has_autocast(image):
         wide = torch.promote_types(torch.promote_types(image.dtype, grid.dtype), torch.float32)
         image, grid = image.to(wide), grid.to(wide)
     # Half precision has too few digits for places on a large image.
