@@ -306,7 +306,7 @@ def test_a_batch_of_gradients_is_not_the_gradient():
 
 
 def failing_call(model):
-    with pytest.raises(RuntimeError):
+    with pytest.raises(ArgumentError):
         model(torch.zeros(1, 7, 4, 4))
 
 
