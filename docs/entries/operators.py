@@ -140,13 +140,12 @@ def _defects(entry: OperatorEntry) -> str:
 
 
 def _elsewhere(entry: OperatorEntry) -> str:
-    """Return the source, the layers of other libraries, and whether ONNX has it."""
+    """Return the source, and the layers of other libraries."""
     known = [f"`{each.original}` ↔ `{each.ours.__name__}`" for each in entry.counterparts]
     return blocks(
         "## Elsewhere",
         f"Source: {myst.plain(entry.source)}.",
         f"`operators.convert` replaces {', '.join(known)}." if known else "",
-        f"No ONNX: {myst.plain(entry.onnx_obstacle)}." if entry.onnx_obstacle else "",
     )
 
 

@@ -35,9 +35,6 @@ IMAGES = list(
 def test_in_onnx(name, key):
     """Onnxruntime computes the same in single precision, or the operator's file says why it cannot be exported."""
     onnxruntime = pytest.importorskip("onnxruntime")
-    obstacle = operators.get(name).onnx_obstacle
-    if obstacle:
-        pytest.skip(obstacle)
     found = setting(name, key)
     layer, inputs = found.layer.float().eval(), tuple(map(single, found.inputs))
     program = torch.onnx.export(layer, inputs, dynamo=True, verbose=False, optimize=False).model_proto

@@ -8,7 +8,6 @@ from torch.nn import functional
 
 from warptheory.core.checks import check_known
 from warptheory.core.errors import ArgumentError
-from warptheory.operators._arguments import check_for_layer
 from warptheory.operators._convolution import Geometry
 from warptheory.operators._convolution_layer import ConvolutionLayer
 from warptheory.patterns import SamplingPattern
@@ -39,7 +38,7 @@ class ConstructedConvolution(ConvolutionLayer):
 
     def pattern(self, input: Float[Tensor, "B C *S"]) -> SamplingPattern:  # noqa: A002
         """Return the pattern at an input (B, C, *S): the taps of the dense kernel, at pixels, with its filters."""
-        grid, filters = self._checked_grid(input), self.dense_kernel().flatten(2)
+        grid, filters = self.grid(self.size_of(input)), self.dense_kernel().flatten(2)
         taps = filters.shape[2]
         offsets = input.new_zeros(1, 1, 1, *[1] * self.dim).expand(len(input), taps, self.dim, *grid)
         boundary = BOUNDARIES[self.padding_mode]
@@ -51,16 +50,10 @@ class ConstructedConvolution(ConvolutionLayer):
 
     def forward(self, input: Float[Tensor, "B C *S"]) -> Float[Tensor, "B D *T"]:  # noqa: A002
         """Return the convolution of an input (B, C, *S), shape (B, D, *T)."""
-        self._checked_grid(input)
+        self.grid(self.size_of(input))
         padded, padding = self.padded(input)
         convolve = _CONVOLUTIONS[self.dim - 1]
         return convolve(padded, self.dense_kernel(), self.bias, self.stride, padding, self.dilation, self.groups)
-
-    def _checked_grid(self, x: Float[Tensor, "B C *S"]) -> tuple[int, ...]:
-        """Return the size of the outcome at an input (B, C, *S) that fits."""
-        size = self.size_of(x)
-        check_for_layer("input", x, self.weight)
-        return self.grid(size)
 
     def padded(
         self,

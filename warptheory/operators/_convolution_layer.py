@@ -9,9 +9,9 @@ from torch import Tensor, nn
 
 from warptheory.core.checks import check_flag, check_integer
 from warptheory.core.errors import ArgumentError
+from warptheory.operators._arguments import check_images, told
 from warptheory.operators._convolution import Geometry, biased
 from warptheory.operators._operator import SamplingOperator
-from warptheory.warping.arguments import check_values
 
 
 class ConvolutionLayer(SamplingOperator):
@@ -80,12 +80,9 @@ class ConvolutionLayer(SamplingOperator):
         """Return the size S of an input (B, C, *S).
 
         Raises:
-            ArgumentError: another number of channels or axes.
+            ArgumentError: another number of channels or axes, or another dtype than that of the filters.
         """
-        if check_values("input", input) != self.dim or input.shape[1] != self.in_channels:
-            expected = f"shape (B, {self.in_channels}, *S) with {self.dim} axes S"
-            raise ArgumentError("input", expected=expected, received=tuple(input.shape))
-        return tuple(input.shape[2:])
+        return check_images("input", input, self.in_channels, self.dim, self.weight)
 
     def finish(self, y: Float[Tensor, "B D *T"]) -> Float[Tensor, "B D *T"]:
         """Add the bias to images (B, D, *T)."""
@@ -93,6 +90,5 @@ class ConvolutionLayer(SamplingOperator):
 
     def extra_repr(self) -> str:
         """Return the arguments."""
-        names = ("kernel_size", "stride", "padding", "dilation", "groups", *self.options)
-        said = ", ".join(f"{name}={getattr(self, name)!r}" for name in names)
+        said = told(self, "kernel_size", "stride", "padding", "dilation", "groups", *self.options)
         return f"{self.in_channels}, {self.out_channels}, {said}, bias={self.bias is not None}"

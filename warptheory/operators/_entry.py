@@ -73,7 +73,6 @@ class OperatorEntry:
         examples: layers with inputs, by name; none for a layer without a matrix.
         defects: where originals are wrong.
         counterparts: layers of other libraries.
-        onnx_obstacle: why it cannot be exported to ONNX; empty if it can.
     """
 
     formula: str
@@ -84,7 +83,6 @@ class OperatorEntry:
     examples: Mapping[str, OperatorExample] = field(default_factory=dict)
     defects: tuple[Defect, ...] = ()
     counterparts: tuple[Counterpart, ...] = ()
-    onnx_obstacle: str = ""
 
 
 _CATALOGUE = Catalogue[OperatorEntry]("warptheory.operators", attribute="operator")

@@ -11,7 +11,6 @@ from torch.nn import functional
 
 from warptheory.core.checks import check_flag, check_integer
 from warptheory.core.errors import ArgumentError
-from warptheory.operators._arguments import check_images
 from warptheory.operators._convolution import Geometry, PerAxis
 from warptheory.operators._convolution_layer import ConvolutionLayer
 from warptheory.operators._entry import OperatorEntry, OperatorExample
@@ -97,7 +96,7 @@ class _ActiveConv(ConvolutionLayer):
 
     def sampling(self, input: Float[Tensor, "B C *S"]) -> SamplingPattern:  # noqa: A002
         """Return how G copies of an input (B, C, *S) are sampled, with offsets from the taps of a plain convolution."""
-        size, groups = self._checked(input), self.position_groups
+        size, groups = self.size_of(input), self.position_groups
         grid = self.geometry.grid(size)
         # The first synapse has no offset.
         offsets = functional.pad(self._moving() - self._start(), (0, 0, 1, 0)).flatten(0, 1).to(input.dtype)
@@ -128,15 +127,12 @@ class _ActiveConv(ConvolutionLayer):
 
     def forward(self, input: Float[Tensor, "B C *S"]) -> Float[Tensor, "B D *T"]:  # noqa: A002
         """Return the convolution of an input (B, C, *S), shape (B, D, *T)."""
-        self._checked(input)
+        self.size_of(input)
         copies = input.repeat(1, self.position_groups, *[1] * self.dim) if self.position_groups > 1 else input
         found = self.finish(self.sampling(input).apply(copies))
         if self.warm_up and self.training and torch.is_grad_enabled():
             self.passes += 1
         return found
-
-    def _checked(self, input: Tensor) -> tuple[int, ...]:  # noqa: A002
-        return check_images("input", input, self.in_channels, self.dim, self.weight)
 
     def _start(self) -> Float[Tensor, "k d"]:
         """Return where positions start, shape (K − 1, d)."""

@@ -9,7 +9,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from warptheory.core.errors import ArgumentError
-from warptheory.operators._arguments import check_for_layer, check_same_dtype, check_tensor, check_tensors
+from warptheory.operators._arguments import check_same_dtype, check_tensor, check_tensors
 from warptheory.operators._convolution import Geometry, PerAxis, biased
 from warptheory.operators._convolution_layer import ConvolutionLayer
 from warptheory.operators._counterparts import loaded
@@ -219,7 +219,6 @@ class _DeformConv(ConvolutionLayer):
     ) -> SamplingPattern:
         """Return the pattern at an input (B, C, *S), its offsets (B, d·G·K, *T) and masks (B, G·K, *T)."""
         self.size_of(input)
-        check_for_layer("input", input, self.weight)
         return deform_conv_pattern(input, offset, self.weight, self.geometry, mask, self.kernel, self.boundary)
 
 

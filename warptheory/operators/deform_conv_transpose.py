@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from warptheory.core.checks import check_integer
 from warptheory.core.errors import ArgumentError
-from warptheory.operators._arguments import check_for_layer, check_same_dtype, check_tensor, check_tensors
+from warptheory.operators._arguments import check_same_dtype, check_tensor, check_tensors
 from warptheory.operators._convolution import Geometry, PerAxis, biased, per_axis
 from warptheory.operators._convolution_layer import ConvolutionLayer
 from warptheory.operators._counterparts import check_published, loaded
@@ -285,7 +285,6 @@ class _DeformConvTranspose(ConvolutionLayer):
         An output size takes the place of the output padding.
         """
         size, more = self.size_of(input), self.output_padding
-        check_for_layer("input", input, self.weight)
         reading = (self.kernel, self.boundary)
         if output_size is not None:
             more = _output_padding_of(size, self.geometry, output_size)
