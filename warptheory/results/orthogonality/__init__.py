@@ -1,0 +1,1 @@
+"""Section E: warps as a class of orthogonal operators of their own."""

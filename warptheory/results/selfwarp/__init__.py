@@ -1,0 +1,1 @@
+"""Section F: offsets that are computed from the input."""

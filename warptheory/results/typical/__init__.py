@@ -1,0 +1,1 @@
+"""Section K: the typical gradient of a stack against its mean."""
