@@ -19,6 +19,7 @@ import warptheory
 from tests.waiting import PATIENCE
 
 REPOSITORY = Path(warptheory.__file__).parents[1]
+WRITTEN = ("out", "_build", "_gallery", "gallery", "generated", ".*.nbc")  # perhaps at this moment
 COPIED = ("warptheory", "tests", "docs", "paper_repro", "CONTRIBUTING.md", "pyproject.toml")
 
 
@@ -404,7 +405,7 @@ def copy(tmp_path_factory):
     for name in COPIED:
         source = REPOSITORY / name
         if source.is_dir():
-            shutil.copytree(source, root / name, ignore=shutil.ignore_patterns("out", "_build", "generated"))
+            shutil.copytree(source, root / name, ignore=shutil.ignore_patterns(*WRITTEN))
         else:
             shutil.copy(source, root / name)
     for addition in ADDITIONS:
