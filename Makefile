@@ -7,7 +7,9 @@ BIN := $(VENV)/bin
 EXTRAS ?= dev,peers,cluster
 # Of `make fuzz`; it goes on where the last call ended.
 CASES ?= 20000
-# One stamp for the library, and one for each choice of extras, so that another choice installs again.
+# One stamp for the empty environment, one for the library, and one for each choice of extras, so that another choice
+# installs again.
+ENVIRONMENT := $(VENV)/.made
 LIBRARY := $(VENV)/.installed
 INSTALLED := $(LIBRARY)-$(subst $(comma),-,$(EXTRAS))
 # The site needs two extras: GSTools is among the peers, and a page compares its conventions with ours.
@@ -31,16 +33,20 @@ help:
 	@echo "make budgets     minutes of every command above against what it may take"
 
 # Stamps are written last, so an interrupted installation is repeated.
-$(LIBRARY): pyproject.toml constraints.txt
+$(ENVIRONMENT): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 		{ echo "warptheory needs Python 3.11 or newer; set PYTHON=/path/to/python3.11"; exit 1; }
 	$(PYTHON) -m venv $(VENV)
+	@touch $@
+
+$(LIBRARY): $(ENVIRONMENT)
 	$(PIP) --editable .
 	@touch $@
 
-$(sort $(INSTALLED) $(DOCUMENTING)): $(LIBRARY)-%: $(LIBRARY)
+# Which installs the library as well.
+$(sort $(INSTALLED) $(DOCUMENTING)): $(LIBRARY)-%: $(ENVIRONMENT)
 	$(PIP) --editable '.[$(subst -,$(comma),$*)]'
-	@touch $@
+	@touch $(LIBRARY) $@
 
 install: $(INSTALLED)
 
