@@ -257,6 +257,7 @@ result = Result(
     "Var w·y = w² Var y.",
     assumptions=("The pixels x[m] are independent with one law of variance σ².",),
     source="theory label Z7a",
+    meaning="A weight changes the variance by its square. Choose one where the variance has to stay.",
     offsets=("normal",),
     kernels=("linear",),
     dims=(1,),
