@@ -31,6 +31,7 @@ from warptheory.symbolic.values import Argument
 
 LENGTH = sp.Symbol("N", integer=True, positive=True)  # pixels of the periodic grid along each axis
 _IMAGES = 1500  # of a spectrum at multiples of 2π, which falls as 1/l³ at least
+_STRATA: Mapping[int, int] = {1: 16, 2: 4}  # of the law of an offset, over the matrices of a row, by axes
 _FREQUENCIES = 128  # a trapezoid rule is exact for rows that are shorter
 
 
@@ -89,7 +90,8 @@ class TransferEnergy(Node):
         frequencies = int(evaluate(self._length, environment))
         along = 2 * np.pi * np.arange(frequencies)[:, None] / frequencies
         at = along + 2 * np.pi * np.arange(-_IMAGES, _IMAGES + 1)
-        values = np.asarray(evaluate(self.args[0], {**environment, FREQUENCY: at}))
+        with np.errstate(invalid="ignore", divide="ignore"):  # at ω = 0 the transform has a value of its own
+            values = np.asarray(evaluate(self.args[0], {**environment, FREQUENCY: at}))
         return float((values.sum(1) ** 2).mean())
 
 
@@ -131,6 +133,11 @@ class RowsExperiment(DerivedExperiment):
         return {*(symbol.name for symbol in self.law.free_symbols), LENGTH.name}
 
     @property
+    def strata(self) -> int:
+        """Number of matrices of a row."""
+        return _STRATA[self.setting.dim]
+
+    @property
     def rows_of_grid(self) -> sp.Expr:
         """Nᵈ, pixels of the grid."""
         return LENGTH**self.setting.dim
@@ -147,8 +154,8 @@ class RowsExperiment(DerivedExperiment):
             raise ArgumentError(LENGTH.name, expected=expected, received=values[LENGTH.name])
 
     def row_elements(self, values: Mapping[str, float]) -> int:
-        """Return the number of entries of a matrix."""
-        return int((values[LENGTH.name] * len(self.kernel.taps)) ** self.setting.dim)
+        """Return the number of entries of the matrices."""
+        return int(self.strata * (values[LENGTH.name] * len(self.kernel.taps)) ** self.setting.dim)
 
     def own_energy_steps(self) -> tuple[Step, ...]:
         """Return the steps to G, by the algebra: Var y of white input of variance one."""
@@ -175,27 +182,36 @@ class RowsExperiment(DerivedExperiment):
     def offsets(
         self, generator: np.random.Generator, rows: int, values: Mapping[str, float]
     ) -> Float[Tensor, "B d *S"]:
-        """Draw offsets, shape (rows, d, *S)."""
+        """Draw the offsets of `strata` matrices for each row, shape (rows·strata, d, *S).
+
+        Each offset of a row has one value from each of as many equal parts of its law (a Latin hypercube). Offsets of
+        one matrix stay independent, each of its law, and the mean over a row scatters less.
+        """
         size = (int(values[LENGTH.name]),) * self.setting.dim
-        scale = values[self.law.scale.name] if self.law.scale.is_Symbol else None
-        return torch.from_numpy(self.law.sample(generator, (rows, self.setting.dim, *size), scale=scale))
+        shape = (rows, self.strata, self.setting.dim, *size)
+        order = generator.permuted(
+            np.broadcast_to(np.arange(STRATA).reshape(-1, *[1] * (len(shape) - 2)), shape), axis=1
+        )
+        drawn = self.law.of_uniform((order + generator.random(shape)) / STRATA)
+        scale = values[self.law.scale.name] if self.law.scale.is_Symbol else float(self.law.scale)
+        return torch.from_numpy(drawn * scale + float(self.law.location)).flatten(0, 1)
 
     def stacked_matrices(
         self, generator: np.random.Generator, rows: int, values: Mapping[str, float]
     ) -> tuple[sparse.csr_array, tuple[int, ...], tuple[int, ...]]:
-        """Draw matrices of warps, one on top of the other: the operator from one image to as many channels.
+        """Draw B = rows·strata matrices, one on top of the other: the operator from one image to as many channels.
 
         Returns:
-            The matrix (rows·Nᵈ, Nᵈ), and the shapes (1, *S) and (rows, *S) of the images.
+            The matrix (B·Nᵈ, Nᵈ), and the shapes (1, *S) and (B, *S) of the images.
         """
         offsets = self.offsets(generator, rows, values)
-        size = tuple(offsets.shape[2:])
+        size, count = tuple(offsets.shape[2:]), len(offsets)
         matrix = warping.warp_matrix(offsets, size, self.setting.kernel, "periodic")
         sample, row, column = matrix.indices().numpy()
         pixels = math.prod(size)
         places = (sample * pixels + row, column)
-        stacked = sparse.csr_array((matrix.values().numpy(), places), shape=(rows * pixels, pixels))
-        return stacked, (1, *size), (rows, *size)
+        stacked = sparse.csr_array((matrix.values().numpy(), places), shape=(count * pixels, pixels))
+        return stacked, (1, *size), (count, *size)
 
     @property
     def _transform(self) -> sp.Expr:
@@ -208,10 +224,14 @@ class RowsExperiment(DerivedExperiment):
 
 
 def energies(stacked: sparse.csr_array, rows: int) -> Float[ndarray, "rows"]:
-    """Return the energy per row of each matrix of a stack (rows·N, M), shape (rows,)."""
-    per_row = np.zeros(stacked.shape[0])
-    np.add.at(per_row, np.repeat(np.arange(stacked.shape[0]), np.diff(stacked.indptr)), stacked.data**2)
-    return per_row.reshape(rows, -1).mean(1)
+    """Return the energy per pixel of the matrices of a stack (B·N, M), a mean for each row, shape (rows,)."""
+    ends = np.concatenate([[0.0], np.cumsum(stacked.data**2)])[stacked.indptr[:: stacked.shape[0] // rows]]
+    return np.diff(ends) * rows / stacked.shape[0]
+
+
+def filter_energies(filters: Float[ndarray, "B 1 *S"], rows: int) -> Float[ndarray, "rows"]:
+    """Return the energy of filters (B, 1, *S), a mean for each row, shape (rows,)."""
+    return (filters**2).reshape(rows, -1).sum(1) * rows / len(filters)
 
 
 def combined(

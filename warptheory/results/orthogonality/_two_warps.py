@@ -75,7 +75,8 @@ class ImageSum(Node):
     def numeric(self, environment: Environment, evaluate: Evaluate) -> float:
         """Add up the images."""
         at = float(evaluate(self.args[1], environment)) + 2 * np.pi * np.arange(-_IMAGES, _IMAGES + 1)
-        values = np.asarray(evaluate(self.args[0], {FREQUENCY: at}))
+        with np.errstate(invalid="ignore", divide="ignore"):  # at ω = 0 the transform has a value of its own
+            values = np.asarray(evaluate(self.args[0], {FREQUENCY: at}))
         return float((values ** int(self.args[2])).sum())
 
 
@@ -106,7 +107,8 @@ def _third(kernel: Kernel, place: int) -> sp.Expr:
             lower, upper = sp.Max(one.lower, other.lower + place), sp.Min(one.upper, other.upper + place)
             if lower < upper:
                 product = one.expression * other.expression.subs(POSITION, POSITION - place)
-                total += sp.integrate(sp.expand(product), (POSITION, lower, upper))
+                primitive = sp.Poly(product, POSITION).integrate(POSITION)
+                total += primitive.eval(upper) - primitive.eval(lower)
     return total
 
 

@@ -20,7 +20,7 @@ from warptheory.fields.laws import ARGUMENT
 from warptheory.results._ranges import Range, limit, whole
 from warptheory.results._result import Result
 from warptheory.results._setting import Setting
-from warptheory.results.orthogonality._mean_rows import LENGTH, RowsExperiment, combined, energies
+from warptheory.results.orthogonality._mean_rows import LENGTH, RowsExperiment, combined, energies, filter_energies
 from warptheory.symbolic import Step
 
 result = Result(
@@ -83,7 +83,7 @@ class ConvolutionEnergy(RowsExperiment):
         """Draw matrices, and return the energy of the nearest convolution of each; shape (rows,)."""
         stacked, inputs, outputs = self.stacked_matrices(generator, rows, values)
         filters = matrices.nearest_convolution(stacked, inputs, outputs).filters
-        return torch.from_numpy((filters**2).reshape(rows, -1).sum(1))
+        return torch.from_numpy(filter_energies(filters, rows))
 
 
 # The rest is a tenth of what it is the difference of, and scatters as much; so it is in E2.
@@ -133,7 +133,7 @@ class Share(RowsExperiment):
         stacked, inputs, outputs = self.stacked_matrices(generator, rows, values)
         filters = matrices.nearest_convolution(stacked, inputs, outputs).filters
         own, pixels = energies(stacked, rows), stacked.shape[1]
-        common = (pixels * (filters**2).reshape(rows, -1).sum(1) - own) / (pixels - 1)
+        common = (pixels * filter_energies(filters, rows) - own) / (pixels - 1)
         return torch.from_numpy(np.stack([common, own], 1))
 
     def combine(self, means: Float[ndarray, "k"], values: Mapping[str, float]) -> tuple[float, Float[ndarray, "k"]]:
@@ -145,22 +145,23 @@ class Share(RowsExperiment):
 @result.quantity(
     "share of the energy",
     kernels=("linear", "keys"),
-    values=lambda setting: {LENGTH.name: limit({1: 48, 2: 24}[setting.dim])},
+    values=lambda setting: {LENGTH.name: limit({1: 48, 2: 16}[setting.dim])},
 )
 def share(setting: Setting) -> Share:
     """State M/G; the grid is long against the spread of the offsets."""
     return Share(setting)
 
 
-def _wide(setting: Setting) -> Mapping[str, float]:
+def _wide(_: Setting) -> Mapping[str, float]:
     """Return scales against which the kernel is narrow, and of uniform offsets the smeared ends as well."""
     scales = {"s": Range(8.0, 7.0, 9.0), "b": Range(8.0, 7.0, 9.0), "a": Range(45.0, 40.0, 48.0)}
-    return {**scales, LENGTH.name: limit({1: 128, 2: 112}[setting.dim])}
+    return {**scales, LENGTH.name: limit(128)}
 
 
 @result.quantity(
     "share of the energy, wide offsets",
     kernels=("linear", "keys"),
+    dims=(1,),
     # The width of the kernel takes the share 1/(12 s²) off along each axis, at most; ends of an interval 1/(5a).
     smallest_effect=0.03,
     bias=0.4,
