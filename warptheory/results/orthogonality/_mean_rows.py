@@ -15,6 +15,7 @@ import torch
 from jaxtyping import Float
 from numpy import ndarray
 from scipy import sparse
+from scipy.sparse.linalg import LinearOperator
 from torch import Tensor
 
 from warptheory import warping
@@ -189,10 +190,9 @@ class RowsExperiment(DerivedExperiment):
         """
         size = (int(values[LENGTH.name]),) * self.setting.dim
         shape = (rows, self.strata, self.setting.dim, *size)
-        order = generator.permuted(
-            np.broadcast_to(np.arange(STRATA).reshape(-1, *[1] * (len(shape) - 2)), shape), axis=1
-        )
-        drawn = self.law.of_uniform((order + generator.random(shape)) / STRATA)
+        strata = np.arange(self.strata).reshape(-1, *[1] * (len(shape) - 2))
+        order = generator.permuted(np.broadcast_to(strata, shape), axis=1)
+        drawn = self.law.of_uniform((order + generator.random(shape)) / self.strata)
         scale = values[self.law.scale.name] if self.law.scale.is_Symbol else float(self.law.scale)
         return torch.from_numpy(drawn * scale + float(self.law.location)).flatten(0, 1)
 
@@ -223,15 +223,17 @@ class RowsExperiment(DerivedExperiment):
         return warp(IIDField("x", mean=0, deviation=1), offsets, self.setting.kernel)[PIXEL]
 
 
-def energies(stacked: sparse.csr_array, rows: int) -> Float[ndarray, "rows"]:
+def energies(stacked: sparse.csr_array | LinearOperator, rows: int) -> Float[ndarray, "rows"]:
     """Return the energy per pixel of the matrices of a stack (B·N, M), a mean for each row, shape (rows,)."""
+    assert isinstance(stacked, sparse.csr_array)
     ends = np.concatenate([[0.0], np.cumsum(stacked.data**2)])[stacked.indptr[:: stacked.shape[0] // rows]]
     return np.diff(ends) * rows / stacked.shape[0]
 
 
 def filter_energies(filters: Float[ndarray, "B 1 *S"], rows: int) -> Float[ndarray, "rows"]:
     """Return the energy of filters (B, 1, *S), a mean for each row, shape (rows,)."""
-    return (filters**2).reshape(rows, -1).sum(1) * rows / len(filters)
+    found: ndarray = (filters**2).reshape(rows, -1).sum(1) * rows / len(filters)
+    return found
 
 
 def combined(

@@ -274,4 +274,6 @@ def _slow(
 def _lattice(dim: int) -> Float[np.ndarray, "points k"]:
     """Return points of the unit cube of 2d dimensions, spread evenly, shape (points, 2d)."""
     points, generator = _LATTICES[dim]
-    return np.arange(points)[:, None] * np.array([pow(generator, axis, points) for axis in range(2 * dim)]) / points % 1
+    steps = np.array([pow(generator, axis, points) for axis in range(2 * dim)])
+    found: np.ndarray = np.arange(points)[:, None] * steps / points % 1
+    return found

@@ -21,7 +21,7 @@ from warptheory.results._ranges import Range, limit, whole
 from warptheory.results._result import Result
 from warptheory.results._setting import Setting
 from warptheory.results.orthogonality._mean_rows import LENGTH, RowsExperiment, combined, energies, filter_energies
-from warptheory.symbolic import Step
+from warptheory.symbolic import NotReducible, Step
 
 result = Result(
     "E1",
@@ -175,6 +175,8 @@ class WideShare(Share):
     def steps(self) -> tuple[Step, ...]:
         """Return the steps from an integral over the density."""
         law = self.law
+        if law.density is None:
+            raise NotReducible(sp.Symbol(law.name), "a law without a density is not spread")
         squared = sp.Integral(law.density**2, (ARGUMENT, -sp.oo, sp.oo)) / law.scale
         energy = self.kernel.functionals().rho_bar
         dim = self.setting.dim
