@@ -263,7 +263,7 @@ def _wave(grid: Float[Tensor, "1 d *T"], phase: Float[Tensor, "rows"], omega: fl
 
 
 def _slow(
-    places: Float[Tensor, "rows d *T"], drawn: Float[Tensor, "rows d 2"], period: int
+    places: Float[Tensor, "#rows d *T"], drawn: Float[Tensor, "rows d 2"], period: int
 ) -> Float[Tensor, "rows d *T"]:
     """Return slowly varying offsets at places, shape (rows, d, *T): a constant and a wave along each axis."""
     wavenumber = 2 * math.pi / period

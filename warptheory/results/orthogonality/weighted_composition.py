@@ -2,7 +2,7 @@
 
 φ a diffeomorphism of the torus, J = det φ′, and U x = √|J| x∘φ. Changing variables, ∫|J| (x∘φ)² dt = ∫x² ds: U is an
 isometry; its inverse, x ↦ (x/√|J|)∘φ⁻¹, is of the same form, so that U is unitary. The adjoint of W x = x∘φ is φ₊g =
-Σ g/|J|, and W*W is the multiplication by 1/|J| ∘ φ⁻¹: it is the identity iff |J| ≡ 1. A convolution multiplies each
+Σ g/|J|, and WᵀW is the multiplication by 1/|J| ∘ φ⁻¹: it is the identity iff |J| ≡ 1. A convolution multiplies each
 wave by ĥ(ω), and is unitary iff |ĥ| ≡ 1. A map that is both, x ↦ x∘φ and commuting with translations, has x(φ(t + s)) =
 x(φ(t) + s) for all x, hence φ(t + s) = φ(t) + s, and with t = 0: φ(s) = s + φ(0), a translation. The same holds with
 the weight: applied to x = 1 it says that |J| is a constant, which is 1 since φ covers the torus once. So the two
@@ -32,9 +32,9 @@ from warptheory.symbolic.nodes import Opaque, Side, TapSum
 result = Result(
     "E3",
     "Unitary warps and unitary convolutions",
-    "For every diffeomorphism φ of the torus √|J| x∘φ is unitary. x∘φ is unitary iff J ≡ ±1: W*W x − x has the mean "
+    "For every diffeomorphism φ of the torus √|J| x∘φ is unitary. x∘φ is unitary iff J ≡ ±1: WᵀW x − x has the mean "
     "square ⟨1/J⟩ − 1, which is (1 − τ²)^(−d/2) − 1 for εᵢ = τ sin tᵢ. A convolution is unitary iff |ĥ| ≡ 1; a shift "
-    "by the fraction f, read by linear interpolation, has the mean square 6f²(1 − f)² of A*A x − x for white x, d = 1. "
+    "by the fraction f, read by linear interpolation, has the mean square 6f²(1 − f)² of AᵀA x − x for white x, d = 1. "
     "Both are unitary only for translations by whole pixels, or without a grid by any step.",
     assumptions=(
         "The offsets are smooth on the scale of the grid and independent of x; J = det(I + ∇ε) > 0.",
@@ -171,9 +171,9 @@ class WeightedBackwardGain(OnTheTorus):
 
 @result.quantity("departure of a warp from a unitary one", smallest_effect=0.02)
 class Departure(OnTheTorus):
-    """E (W*W x − x)² for W x = x∘φ and E x² = 1."""
+    """E (WᵀW x − x)² for W x = x∘φ and E x² = 1."""
 
-    text = "E (W*W x − x)²"
+    text = "E (WᵀW x − x)²"
 
     def steps(self) -> tuple[Step, ...]:
         """Return the steps from the backward gain, B6."""
@@ -184,7 +184,7 @@ class Departure(OnTheTorus):
             lambda gain: gain - 1,
         )
         return (
-            Step("Change variables", "W*W multiplies by 1/J at φ⁻¹(s): E (1/J − 1)² over s, ds = J dt", mean),
+            Step("Change variables", "WᵀW multiplies by 1/J at φ⁻¹(s): E (1/J − 1)² over s, ds = J dt", mean),
             *backward,
         )
 
@@ -204,9 +204,9 @@ _FRACTION = sp.Symbol("f", nonnegative=True)
 
 
 class ShiftDeparture(DerivedExperiment):
-    """E (A*A x − x)² for white x of variance one, A a shift by the fraction f along each axis."""
+    """E (AᵀA x − x)² for white x of variance one, A a shift by the fraction f along each axis."""
 
-    text = "E [(A*A x − x)² | f]"
+    text = "E [(AᵀA x − x)² | f]"
     symbols = frozenset({"f"})
     pixels = {1: 256, 2: 16}  # noqa: RUF012
 
@@ -222,7 +222,7 @@ class ShiftDeparture(DerivedExperiment):
         return (
             Step(
                 "Average over the pixels",
-                "A*A is a convolution with r(j) = Σₘ k(f − m) k(f + j − m) along each axis: Σⱼ (r(j) − δⱼ)² over the "
+                "AᵀA is a convolution with r(j) = Σₘ k(f − m) k(f + j − m) along each axis: Σⱼ (r(j) − δⱼ)² over the "
                 "lags j of all axes, which is (Σ r²)ᵈ − 2r(0)ᵈ + 1",
                 self._departure(lags),
             ),
