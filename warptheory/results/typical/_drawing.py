@@ -1,12 +1,12 @@
 """Slopes of real layers: a ramp that is warped, positions that pass a stack of warps, and products of drawn slopes.
 
 A ramp x(t) = t₁ is read between its pixels without error, so that forward differences of Wx are what a layer makes of
-the slope e₁: (δ₁ⱼ + ∂ⱼε₁)ⱼ. The offsets are waves whose forward differences are independent N(0, τ²) (`_folded_fields`);
-those of the other components move along the ramp's levels and are zero.
+the slope e₁: (δ₁ⱼ + ∂ⱼε₁)ⱼ. The offsets are waves whose forward differences are independent N(0, τ²), as those of
+`_folded_fields`; those of the other components move along the ramp's levels and are zero.
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import cache
 from typing import ClassVar
 
@@ -17,8 +17,7 @@ from scipy import special
 from torch import Tensor
 
 from warptheory import warping
-from warptheory.fields import SquaredExponential, kept_sampler
-from warptheory.results._depth import LAYERS
+from warptheory.fields import FieldSampler, SquaredExponential, kept_sampler
 from warptheory.results._experiment import DerivedExperiment
 from warptheory.results._setting import TAU
 from warptheory.results.backward._folded_fields import offsets_of_waves
@@ -141,8 +140,8 @@ def drawn_slopes(
 
 SPLINE = "bspline3(prefilter=True)"
 _LENGTH = 5.0  # of the offsets in pixels: slopes of a cubic spline through them have lost 2e-4 of their variance
-_EXTENT: Mapping[int, int] = {1: 2048, 2: 80}  # pixels of a field along each axis, which is periodic
-_START: Mapping[int, int] = {1: 8, 2: 8}  # pixels from one position to the next
+_EXTENT: Mapping[int, int] = {1: 2048, 2: 80, 3: 32}  # pixels of a field along each axis, which is periodic
+_APART = 6  # pixels from one position to the next
 
 
 def composed_slopes(
@@ -164,12 +163,8 @@ def composed_slopes(
     Returns:
         The slopes at evenly spread positions, shape (rows, positions).
     """
-    covariance = SquaredExponential(_LENGTH, (tau * _LENGTH) ** 2, dim)
-    sampler = kept_sampler(covariance, (_EXTENT[dim],) * dim, periodic=True)
-    spacing = _START[dim] - 1.0  # of positions, less that of the pixels that they are counted by
-    places = spacing * torch.arange(_EXTENT[dim] // _START[dim], dtype=torch.float64, device=device)
-    start = torch.stack(torch.meshgrid(*[places] * dim, indexing="ij")).expand(rows, *[-1] * (dim + 1))
-    start = start.clone().requires_grad_(True)
+    sampler = _offset_fields(dim, tau)
+    start = _positions(rows, dim, device).requires_grad_(True)
     moved = start
     for _ in range(layers):
         offsets = sampler.sample(rows, generator, channels=dim, device=device)
@@ -178,9 +173,46 @@ def composed_slopes(
     return torch.linalg.vector_norm(slopes, dim=1).flatten(1)
 
 
+def _offset_fields(dim: int, tau: float) -> FieldSampler:
+    covariance = SquaredExponential(_LENGTH, (tau * _LENGTH) ** 2, dim)
+    return kept_sampler(covariance, (_EXTENT[dim],) * dim, periodic=True)
+
+
+def _positions(rows: int, dim: int, device: str) -> Float[Tensor, "rows d *T"]:
+    """Return evenly spread positions in pixels, less the number of each, from which the operator counts."""
+    places = (_APART - 1.0) * torch.arange(_EXTENT[dim] // _APART, dtype=torch.float64, device=device)
+    return torch.stack(torch.meshgrid(*[places] * dim, indexing="ij")).expand(rows, *[-1] * (dim + 1)).clone()
+
+
+def composed_jacobians(
+    generator: np.random.Generator, rows: int, dim: int, tau: float, layers: int, device: str = "cpu"
+) -> Iterator[Float[Tensor, "rows positions d d"]]:
+    """Yield ∇(φ_l∘…∘φ_L) for one layer more each time, from the last on, at evenly spread positions of stacks.
+
+    The stacks are those of `composed_slopes`; slopes of each layer are read where the layers behind it have moved to.
+
+    Args:
+        generator: source of every random number.
+        rows: number of stacks.
+        dim: number d of axes.
+        tau: the deviation τ of the slopes, without unit.
+        layers: the number L of layers.
+        device: torch device on which the operator runs.
+
+    Yields:
+        Entry [..., i, j] is ∂ⱼ of the component i, shape (rows, positions, d, d).
+    """
+    sampler, moved = _offset_fields(dim, tau), _positions(rows, dim, device)
+    identity = torch.eye(dim, dtype=moved.dtype, device=device)
+    whole = identity.expand(rows, (_EXTENT[dim] // _APART) ** dim, dim, dim)
+    for _ in range(layers):
+        offsets = sampler.sample(rows, generator, channels=dim, device=device)
+        slopes = warping.warp_gradient(offsets, moved, SPLINE, "periodic").flatten(3).movedim(-1, 1)
+        whole = (identity + slopes) @ whole
+        moved = moved + warping.warp(offsets, moved, SPLINE, "periodic")
+        yield whole
+
+
 def composed_pixels(dim: int, layers: float) -> int:
     """Return the number of pixels of a stack, over its layers and components."""
     return int(layers) * dim * _EXTENT[dim] ** dim
-
-
-DEPTH = LAYERS.name

@@ -123,7 +123,7 @@ class ShapeMean(Node):
 
 
 def _all_numbers(mean: float) -> tuple[Float[ndarray, "K"], Float[ndarray, "K"]]:
-    number = np.arange(math.ceil(mean + 12 * math.sqrt(mean) + 40))
+    number = np.arange(float(math.ceil(mean + 12 * math.sqrt(mean) + 40)))
     return number, np.exp(special.xlogy(number, mean) - mean - special.gammaln(number + 1))
 
 

@@ -5,12 +5,12 @@ the same law with φ(s − 2i)/φ(−2i) in place of φ(s): where half of the en
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cache
 
 import numpy as np
 import sympy as sp
-from jaxtyping import Complex
+from jaxtyping import Complex, Float
 from numpy import ndarray
 from scipy import optimize, special
 
@@ -39,6 +39,7 @@ def tail_by_inversion(dim: int, tau: float, layers: int, logarithm: float, power
     mean = float(np.sum(places * mass))
     deviation = math.sqrt(float(np.sum(places**2 * mass)) - mean**2)
     width = (_LEFT_TAIL / dim + 12) * (1 + 0.1 * layers) + abs(logarithm) + layers * abs(mean) + 12 * deviation * layers
+    width = 16.0 * math.ceil(width / 16)  # the same for many thresholds, which share the transform
     count = math.ceil(max(_FREQUENCIES, _INVERSE_DEVIATIONS / deviation) * width / (2 * math.pi))
     frequency = (np.arange(count) + 0.5) * 2 * math.pi / width
     transform = _characteristic_function(dim, tau, power, count, width) ** layers
@@ -139,6 +140,30 @@ class HalfEnergyShareByConvolution(HalfEnergyShare):
     def display(self, *, latex: bool) -> sp.Expr:
         """Return G_L(q) in terms of G_{L−1}."""
         return sp.Function("E")(sp.Function(f"G_({self.args[2] - 1})")(_HALVING / _FACTOR))
+
+
+def slope_quantiles(
+    dim: int, tau: float, layers: int, probabilities: Sequence[float], power: float = 0.0
+) -> Float[ndarray, "K"]:
+    """Return the factors below which slopes have grown with given probabilities, shape (K,).
+
+    Args:
+        dim: number d of axes.
+        tau: the deviation τ of the slopes, without unit.
+        layers: the number L of layers.
+        probabilities: in (0, 1).
+        power: positions count with their slope to this power: 1 on a line for those that an input finds, which an
+            output is in proportion to |J|, and 2 for energy.
+    """
+    places, mass = log_length_density(dim, tau)
+    mean = layers * float(np.sum(places * mass))
+    reach = (12 + power) * math.sqrt(layers * float(np.sum(places**2 * mass))) + layers * power + 1
+
+    def excess(logarithm: float, probability: float) -> float:
+        return 1 - probability - tail_by_inversion(dim, tau, layers, logarithm, power)
+
+    found = [optimize.brentq(excess, mean - reach, mean + reach, (p,), xtol=1e-9) for p in probabilities]
+    return np.exp(found)
 
 
 def _inversion(layers: sp.Expr, threshold: sp.Expr, power: sp.Expr) -> sp.Expr:

@@ -25,8 +25,8 @@ result = Result(
     "The mean square of slopes grows by ½log(1 + dτ²) a layer, in logarithms of the slope, its typical value by λ_d: "
     "after L layers the root mean square exceeds the typical slope by exp(L(½log(1 + dτ²) − λ_d)), about exp(Lτ²) for "
     "small slopes in every d. A condition Ldτ² ≲ 1 on the mean square keeps that factor below exp(1/d) and is "
-    "conservative for typical positions, whose slopes hardly grow for d ≤ 2. Beyond it the mean square is carried by the "
-    "positions above it, a share G_L((1 + dτ²)^{L/2}) that falls to zero with depth, and says nothing of the others.",
+    "conservative for typical positions, whose slopes hardly grow for d ≤ 2. Beyond it the mean square is carried by "
+    "the positions above it, a share G_L((1 + dτ²)^{L/2}) that falls with depth, and says nothing of the others.",
     assumptions=(
         "The slopes at a position are independent N(0, τ²), all d² alike.",
         "The offsets of layers are independent of each other and of the feature, which is smooth.",

@@ -22,7 +22,7 @@ result = Result(
     "K7",
     "Both exponents in the plane",
     "E log|det(I + A)| = E₁(1/τ²) − e^{−1/2τ²} Shi(1/2τ²) for d = 2, −τ² − 2τ⁴ − 8τ⁶ − … for small slopes, positive "
-    "beyond τ ≈ 1.06. The second exponent is what is left of it by λ₂ = ½E₁(1/2τ²): slopes across the direction that "
+    "beyond τ ≈ 1.08. The second exponent is what is left of it by λ₂ = ½E₁(1/2τ²): slopes across the direction that "
     "grows shrink by about τ² a layer, so that ∇y turns into one direction and the image of a patch into a thread.",
     assumptions=(
         "The four slopes at a position are independent N(0, τ²).",

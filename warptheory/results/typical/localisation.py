@@ -27,10 +27,10 @@ result = Result(
     "E‖∇y‖⁴/(E‖∇y‖²)² grows by the factor 1 + (4τ² + 2dτ⁴)/(1 + dτ²)² a layer. The relative entropy of the energy, "
     "E w log w for w = ‖∇y‖²/E‖∇y‖², grows by I_d = 2(dτ²λ_{d+2} + λ_{d+4})/(1 + dτ²) − log(1 + dτ²) a layer, about "
     "2τ². Of the positions, G_L(q) hold half of the energy (K2), q the median slope where positions count with their "
-    "energy. That falls with depth as exp(−L I_d), and Φ(−√(2LI_d)) is close at any depth: too small by 0.4 % at τ = 0.15, and by "
-    "9, 5, 3 % at τ = 0.8 for d = 1, 2, 3. A log-slope that was Gaussian to its tail would have Φ(−2√(Lv_d)), v_d its "
-    "variance (K2): right for Lτ⁴ ≪ 1 alone, as v_d also counts slopes that are small, which hold no energy; at τ = 0.5 "
-    "in the plane it is 2.6 times too small after three layers, and 12 times after nine.",
+    "energy. That falls with depth as exp(−L I_d), and Φ(−√(2LI_d)) is close at any depth: too small by 0.4 % at "
+    "τ = 0.15, and by 9, 5, 3 % at τ = 0.8 for d = 1, 2, 3. A log-slope that was Gaussian to its tail would have "
+    "Φ(−2√(Lv_d)), v_d its variance (K2): right for Lτ⁴ ≪ 1 alone, as v_d also counts slopes that are small, which "
+    "hold no energy; at τ = 0.5 in the plane it is 2.6 times too small after three layers, and 12 times after nine.",
     assumptions=(
         "The slopes at a position are independent N(0, τ²), all d² alike.",
         "The offsets of layers are independent of each other and of the feature, whose slopes are all of one size: "

@@ -13,7 +13,11 @@ from warptheory.results._ranges import Range, whole
 from warptheory.results._result import Result
 from warptheory.results._setting import TAU
 from warptheory.results.typical._drawing import WarpedRamp, composed_pixels, composed_slopes, drawn_slopes
+
+# Public here: analyses draw stacks and the quantiles of their slopes with them.
+from warptheory.results.typical._drawing import composed_jacobians as composed_jacobians
 from warptheory.results.typical._log_slopes import THRESHOLD, tail_steps
+from warptheory.results.typical._log_slopes import slope_quantiles as slope_quantiles
 from warptheory.results.typical._slope_length import spread_steps
 from warptheory.symbolic import Step, restated
 
