@@ -20,6 +20,7 @@ from warptheory.results._setting import TAU
 from warptheory.results.backward._gaussian_slopes import mean_over_plane, mean_over_space
 from warptheory.results.typical._slope_length import (
     RATE,
+    GammaRatio,
     PanelledIntegral,
     PoissonMean,
     exponent_steps,
@@ -230,7 +231,7 @@ def weighted_log_jacobian_steps(dim: int) -> tuple[Step, ...]:
         rotated = _rotated(log_gamma)
         return whole, Step(rotated.name, f"{rotated.reason}; E γ log γ = K ψ(K + 1)", TAU**2 * rotated.expression)
     half = sp.Rational(1, 2)
-    moment = sp.gamma(_NUMBER + 1) / sp.gamma(_NUMBER + half)
+    moment = GammaRatio(_NUMBER + 1, _NUMBER + half)
     given = moment * (sp.log(2 * TAU**2) + sp.polygamma(0, _NUMBER + 1)) / 2
     return whole, Step(
         "Noncentral χ²",

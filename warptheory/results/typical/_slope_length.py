@@ -98,6 +98,19 @@ def poisson_law(mean: float) -> tuple[Float[ndarray, "K"], Float[ndarray, "K"]]:
     return number, np.exp(special.xlogy(number, mean) - mean - special.gammaln(number + 1))
 
 
+class GammaRatio(Node):
+    """Γ(x)/Γ(y): args (x, y)."""
+
+    def display(self, *, latex: bool) -> sp.Expr:
+        """Return the quotient."""
+        return sp.gamma(self.args[0]) / sp.gamma(self.args[1])
+
+    def numeric(self, environment: Environment, evaluate: Evaluate) -> float | ndarray:
+        """Return the quotient, a scalar or of the shape (*N) of x and y, by logarithms, which do not overflow."""
+        above, below = (special.gammaln(evaluate(part, environment)) for part in self.args)
+        return np.asarray(np.exp(above - below))
+
+
 class ConfluentSeries(Node):
     """F₁ or F₂, coefficients of ₁F₁(−s; b; −a) = 1 − F₁s + F₂s² − …: args (1 or 2, b, a).
 

@@ -17,6 +17,7 @@ from warptheory.results.typical._drawing import WarpedRamp
 from warptheory.results.typical._slope_length import (
     LENGTH,
     RATE,
+    GammaRatio,
     PoissonMean,
     SlopeLengthMean,
     exponent_by_series,
@@ -86,7 +87,7 @@ class Moment(WarpedRamp):
         """Return the steps to Kummer's function."""
         dim = self.setting.dim
         shape, number = sp.Rational(dim, 2), sp.Symbol("n", integer=True, nonnegative=True)
-        given = sp.gamma(shape + number + _ORDER / 2) / sp.gamma(shape + number)
+        given = GammaRatio(shape + number + _ORDER / 2, shape + number)
         scale = (2 * TAU**2) ** (_ORDER / 2)
         return (
             Step(
