@@ -131,7 +131,7 @@ def watched_blocks(model: nn.Module) -> Iterator[list[BlockMaps]]:
 def _watch_input(seen: BlockMaps) -> Any:
     def hook(module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
         seen.features = inputs[0].detach()
-        inputs[0].register_hook(lambda gradient: setattr(seen, "gradient", gradient))
+        inputs[0].register_hook(lambda gradient: setattr(seen, "gradient", gradient))  # type: ignore[no-untyped-call]
 
     return hook
 
@@ -139,7 +139,9 @@ def _watch_input(seen: BlockMaps) -> Any:
 def _watch_offsets(seen: BlockMaps) -> Any:
     def hook(module: nn.Module, inputs: tuple[Tensor, ...], offsets: Tensor) -> None:
         seen.offsets = offsets.detach().flatten(0, 1)
-        offsets.register_hook(lambda gradient: setattr(seen, "offset_gradient", gradient.flatten(0, 1)))
+        offsets.register_hook(  # type: ignore[no-untyped-call]
+            lambda gradient: setattr(seen, "offset_gradient", gradient.flatten(0, 1))
+        )
 
     return hook
 
@@ -150,7 +152,7 @@ def measured(model: nn.Module, dataset: Dataset) -> list[BlockMaps]:
     chosen = torch.linspace(0, len(images) - 1, WATCHED).long()
     model.train()
     with watched_blocks(model) as maps:
-        functional.cross_entropy(model(images[chosen]), labels[chosen]).backward()
+        functional.cross_entropy(model(images[chosen]), labels[chosen]).backward()  # type: ignore[no-untyped-call]
     model.zero_grad()
     return maps
 
@@ -241,7 +243,7 @@ def _draw_network(axes: Axes, table: pd.DataFrame, blocks: int, *, trained: bool
 
 
 def _legend() -> list[Line2D]:
-    point = {"linestyle": "", "markersize": 3}
+    point: dict[str, Any] = {"linestyle": "", "markersize": 3}
     shown = []
     for name, (colour, marker) in _LINES.items():
         shown.append(Line2D([], [], color=colour, marker=marker, label=f"{name}, warped", **point))

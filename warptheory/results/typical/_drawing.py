@@ -135,7 +135,7 @@ def drawn_slopes(
     for _ in range(layers):
         offsets = tau * torch.from_numpy(generator.standard_normal((len(slope), dim, dim)))
         slope = slope + torch.einsum("bij,bi->bj", offsets, slope)
-    return torch.linalg.vector_norm(slope, dim=1).reshape(rows, positions)
+    return slope.square().sum(1).sqrt().reshape(rows, positions)
 
 
 SPLINE = "bspline3(prefilter=True)"
@@ -170,7 +170,8 @@ def composed_slopes(
         offsets = sampler.sample(rows, generator, channels=dim, device=device)
         moved = moved + warping.warp(offsets, moved, SPLINE, "periodic")
     (slopes,) = torch.autograd.grad(moved[:, 0].sum(), start)
-    return torch.linalg.vector_norm(slopes, dim=1).flatten(1)
+    lengths: Tensor = slopes.square().sum(1).sqrt()
+    return lengths.flatten(1)
 
 
 def _offset_fields(dim: int, tau: float) -> FieldSampler:
@@ -215,4 +216,4 @@ def composed_jacobians(
 
 def composed_pixels(dim: int, layers: float) -> int:
     """Return the number of pixels of a stack, over its layers and components."""
-    return int(layers) * dim * _EXTENT[dim] ** dim
+    return int(int(layers) * dim * _EXTENT[dim] ** dim)

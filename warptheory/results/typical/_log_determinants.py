@@ -146,7 +146,8 @@ def _coefficient(first: sp.Expr, second: sp.Expr, third: sp.Expr) -> sp.Expr:
     differences = (2 * first - 2 * second + 1) * (2 * first - 2 * third + 2) * (2 * second - 2 * third + 1)
     factorials = sp.factorial(2 * first + 2) * sp.factorial(2 * second + 1) * sp.factorial(2 * third)
     pochhammer = sp.RisingFactorial(-sp.Rational(1, 2), second) * (-1) ** third
-    return sp.factorial(first - 1) * pochhammer * differences / factorials
+    coefficient: sp.Expr = sp.factorial(first - 1) * pochhammer * differences / factorials
+    return coefficient
 
 
 @cache

@@ -198,7 +198,8 @@ def log_moment(shape: sp.Expr) -> sp.Expr:
     """Return log E r²ˢ up to the order s², by F₁ and F₂."""
     first, second = (ConfluentSeries(order, shape, RATE) for order in (1, 2))
     confluent = sp.log(1 - first * _ORDER + second * _ORDER**2)
-    return _ORDER * sp.log(2 * TAU**2) + sp.loggamma(shape + _ORDER) - sp.loggamma(shape) + confluent
+    moment: sp.Expr = _ORDER * sp.log(2 * TAU**2) + sp.loggamma(shape + _ORDER) - sp.loggamma(shape) + confluent
+    return moment
 
 
 _BY_DERIVATIVE = (

@@ -94,4 +94,4 @@ class SecondExponent(PlaneExponents):
 
     def logarithm(self, matrix: Float[Tensor, "B 2 2 *N"]) -> Float[Tensor, "B *N"]:
         """Return the logarithm of how much more the area than a length grows, shape (B, *N)."""
-        return super().logarithm(matrix) - torch.linalg.vector_norm(matrix[:, 0], dim=1).log()
+        return super().logarithm(matrix) - matrix[:, 0].square().sum(1).log() / 2
