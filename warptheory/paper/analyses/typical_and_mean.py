@@ -377,8 +377,8 @@ errors where they are larger than the points; positions within a stack are 1.2 c
                 alt="Mean, median and quantiles of slopes and gradients over layers, on one, two and three axes",
                 caption="""<b>Typical and mean.</b> (a–c) The energy of slopes at a uniformly drawn output: its mean
 grows as (1 + dτ²)<sup>L</sup> (dashed, C3), its median shrinks on a line, stays in the plane and grows more slowly in
-space (line, K2: exact); the band holds 80 % of the positions. From some depth on the measured mean (diamonds) falls
-short of its expectation: the positions that carry it are not among those measured. (d–f) The gradient of ones that
+space (line, K2: exact); the band holds 80 % of the positions. From some depth on the measured
+mean (diamonds) is that of a few positions, and scatters. (d–f) The gradient of ones that
 arrives at a uniformly drawn input: its mean stays one, its median falls (K4); its mean square has no finite value for
 Gaussian slopes (B7). On a line the law is exact, in the plane the exponential of the mean logarithm is.
 Outputs are drawn, and count with the |J| that they cover; points end where fewer than a hundred would count.""",

@@ -145,7 +145,8 @@ class PartitionSeries(Node):
 def _coefficient(first: sp.Expr, second: sp.Expr, third: sp.Expr) -> sp.Expr:
     differences = (2 * first - 2 * second + 1) * (2 * first - 2 * third + 2) * (2 * second - 2 * third + 1)
     factorials = sp.factorial(2 * first + 2) * sp.factorial(2 * second + 1) * sp.factorial(2 * third)
-    pochhammer = sp.RisingFactorial(-sp.Rational(1, 2), second) * (-1) ** third
+    half = sp.Rational(1, 2)
+    pochhammer = sp.gamma(second - half) / sp.gamma(-half) * (-1) ** third
     coefficient: sp.Expr = sp.factorial(first - 1) * pochhammer * differences / factorials
     return coefficient
 

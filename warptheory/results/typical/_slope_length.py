@@ -122,7 +122,7 @@ class ConfluentSeries(Node):
         order, shape, rate = self.args
         k = sp.Symbol("k", integer=True, positive=True)
         numerator = (-rate) ** k * (sp.harmonic(k - 1) if order == 2 else 1)
-        return sp.Sum(numerator / (k * sp.RisingFactorial(shape, k)), (k, 1, sp.oo))
+        return sp.Sum(numerator / (k * sp.gamma(shape + k) / sp.gamma(shape)), (k, 1, sp.oo))
 
     def numeric(self, environment: Environment, evaluate: Evaluate) -> float:
         """Add the terms, which alternate and grow as eᵃ before they fall, with as many digits more."""
