@@ -222,6 +222,7 @@ def plot_trained_localisation(table: pd.DataFrame) -> Figure:
                 _draw_network(axes, table, blocks, trained=trained)
                 state = "trained" if trained else "untrained"
                 letter(axes, "abcdef"[3 * row + column], f"{blocks} blocks, {state}")
+            panels[0, column].set(xticks=range(0, blocks + 1, blocks // 3))
             panels[1, column].set(xlabel="block", xticks=range(0, blocks + 1, blocks // 3))
         for row in (0, 1):
             panels[row, 0].set(ylabel="share with half of the energy", yscale="log", ylim=(4e-3, 0.6))
