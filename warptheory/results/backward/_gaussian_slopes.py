@@ -64,8 +64,8 @@ class SlopeMean(Node):
         if dim == 1:
             return float(given(np.ones(1), tau)[0])
         if dim == 2:
-            return _mean_over_plane(1.0, power, lambda u: given(u, tau), tau)
-        return _mean_over_space(power, lambda u: given(u, tau), tau)
+            return mean_over_plane(1.0, power, lambda u: given(u, tau), tau)
+        return mean_over_space(power, lambda u: given(u, tau), tau)
 
 
 class OrientedNormalMean(Node):
@@ -87,7 +87,7 @@ class OrientedNormalMean(Node):
         points, weights = np.polynomial.legendre.leggauss(_POINTS)
         total = 0.0
         for u, weight in zip(points, weights, strict=True):
-            positive = _mean_over_plane(float(u), 1, lambda v: _positive_part(v, tau), tau)
+            positive = mean_over_plane(float(u), 1, lambda v: _positive_part(v, tau), tau)
             value = float(evaluate(integrand, {**environment, symbol: float(u)}))
             total += weight * np.exp((u**2 - 1) / (2 * tau**2)) / tau**2 * positive * value
         return float(total)
@@ -195,14 +195,14 @@ def _radial(projection: ndarray, length: ndarray | float, axes: int, power: int,
     )
 
 
-def _mean_over_plane(mean: float, power: int, given: Callable[[ndarray], ndarray], tau: float) -> float:
+def mean_over_plane(mean: float, power: int, given: Callable[[ndarray], ndarray], tau: float) -> float:
     """Return E |c|ᵖ g(c₁/|c|) for c ~ N((mean, 0), τ²I) in the plane."""
     cosine = np.cos(_angles())
     weight = _radial(mean * cosine, abs(mean), 2, power, tau) * 2 * np.pi / _POINTS
     return float(np.sum(weight * given(cosine)))
 
 
-def _mean_over_space(power: int, given: Callable[[ndarray], ndarray], tau: float) -> float:
+def mean_over_space(power: int, given: Callable[[ndarray], ndarray], tau: float) -> float:
     """Return E |c|ᵖ g(c₁/|c|) for c = r₂ × r₃, r₂ ~ N(e₂, τ²I), r₃ ~ N(e₃, τ²I).
 
     |c| is the length of r₃ times that of the part of r₂ across r₃; given the direction e of r₃ that part is

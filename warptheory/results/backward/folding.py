@@ -114,7 +114,6 @@ class Preimages(DerivedExperiment):
 
     text = "E|J|"
     symbols = frozenset({TAU.name})
-    signed: ClassVar[bool] = False  # whether a solution with J < 0 counts −1
 
     def steps(self) -> tuple[Step, ...]:
         """Return the steps from a mean over the slopes."""
@@ -131,7 +130,11 @@ class Preimages(DerivedExperiment):
         dim = self.setting.dim
         offsets = gaussian_offsets(generator, rows, dim, values[TAU.name], self.period).to(device)
         point = torch.from_numpy(self.period * generator.random((rows, dim))).to(device)
-        return count_preimages(offsets, point, signed=self.signed)
+        return count_preimages(offsets, point, self.weight)
+
+    def weight(self, jacobian: Float[Tensor, "M"]) -> Float[Tensor, "M"]:
+        """Return what a solution counts, a function of its J, shape (M,)."""
+        return torch.ones_like(jacobian)
 
 
 @result.quantity("signed preimages")
@@ -139,11 +142,14 @@ class SignedPreimages(Preimages):
     """E J, the mean over s of Σ sign J over the solutions of t + ε(t) = s."""
 
     text = "E J"
-    signed = True
 
     def steps(self) -> tuple[Step, ...]:
         """Return the steps from a mean over the slopes."""
         return integrals.signed_preimages_steps(self.setting.dim)
+
+    def weight(self, jacobian: Float[Tensor, "M"]) -> Float[Tensor, "M"]:
+        """Return −1 where φ turns back, shape (M,)."""
+        return jacobian.sign()
 
 
 _BAND = 0.8  # in units of τ²
