@@ -150,7 +150,7 @@ def _compiled(expression: sp.Expr) -> _Compiled:
     reduced = expression.xreplace(names).rewrite(sp.floor)
     arguments = tuple(sorted(reduced.free_symbols, key=str))
     # Symbols of one name may be several: the function's own arguments are called otherwise.
-    modules = [_UNPRINTED, "scipy", "numpy"] if reduced.has(sp.besselk, sp.elliptic_k) else "numpy"
+    modules = [_UNPRINTED, "scipy", "numpy"] if reduced.has(sp.besselj, sp.besselk, sp.elliptic_k) else "numpy"
     return _Compiled(tuple(names.items()), arguments, sp.lambdify(arguments, reduced, modules, dummify=True))
 
 
