@@ -123,7 +123,7 @@ def early_pile_up_steps() -> tuple[Step, ...]:
 
 def _over_sine(integrand: sp.Expr, sine: sp.Symbol, end: sp.Expr) -> sp.Expr:
     """Integrate a sum of powers of √(1 − q²) and 1/(1 − q²) from 0 to the end."""
-    total = sp.Integer(0)
+    total: sp.Expr = sp.Integer(0)
     for term in sp.Add.make_args(integrand):
         constant, rest = term.as_independent(sine)
         primitive = sp.atanh(sine) if sp.simplify(rest * (1 - sine**2)) == 1 else sp.integrate(rest, sine)
