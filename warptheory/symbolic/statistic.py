@@ -21,7 +21,7 @@ import sympy as sp
 from warptheory.core import expressions, html
 from warptheory.core.notation import latex_notation
 from warptheory.core.presented import Presented, fields_table
-from warptheory.symbolic import _continuum, _reduction, _spectra, averages
+from warptheory.symbolic import _continuum, _heads, _reduction, _spectra, averages
 from warptheory.symbolic._derivation import Derivation, Step
 from warptheory.symbolic._terms import Group, NotReducible, split_groups
 from warptheory.symbolic.composition import ComposedValue, SlopeValue
@@ -214,6 +214,8 @@ def _apply(rendering: Rendering, monomial: sp.Expr, given: Given | None) -> sp.E
 
 
 def _moment_of(group: Group, rendering: Rendering) -> sp.Expr:
+    if _heads.has_head(group):
+        return _heads.moment(group)
     if _continuum.is_continuous(group):
         return _CONTINUUM[rendering](group)
     return stacked_moment(group) if is_stacked(group) else rendering(group)
