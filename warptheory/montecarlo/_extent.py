@@ -22,7 +22,7 @@ from warptheory.fields import laws
 from warptheory.fields.laws import Law
 from warptheory.kernels import Kernel
 from warptheory.symbolic import ComposedField, Field, HeadTap, InputField, OffsetField, SplattedField, WarpedField
-from warptheory.symbolic.head_nodes import offset_laws
+from warptheory.symbolic.head_laws import offset_laws
 from warptheory.symbolic.offset_fields import Given, given_offsets
 from warptheory.symbolic.quadrature import quadrature
 from warptheory.symbolic.values import Index

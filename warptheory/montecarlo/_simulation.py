@@ -48,7 +48,7 @@ from warptheory.symbolic import (
     Statistic,
     WarpedField,
 )
-from warptheory.symbolic.head_nodes import offset_laws
+from warptheory.symbolic.head_laws import offset_laws
 from warptheory.symbolic.input_fields import PixelValue
 from warptheory.symbolic.moved_fields import input_field
 from warptheory.symbolic.nodes import ExpectedValue, OffsetAverage

@@ -6,36 +6,34 @@ takes the input out of the expectation,
     E[x[m] x[m′] F(ε)] = C(m − m′) E F(ε) + α² Σᵢₗ cᵢ(m) cₗ(m′) E ∂ᵢ∂ₗF(ε),
 
 and so on for more factors: each of them is paired with another one, which gives C, or differentiates F. With F the
-product of the kernel's values, the sum over the taps turns cᵢ(m) into Pᵢ(u) = Σₘ cᵢ(m) k(u − m). Derivatives are then
-moved onto the density q of the offsets, ∫ Pᵢ Pₗ ∂ᵢ∂ₗq du, which needs no derivative of the kernel.
+product of the kernel's values, the sum over the taps turns c(m) into cₖ(u) = Σₘ c(m) k(u − m). Derivatives are then
+moved onto the density q of the offsets, ∫ cₖ² q″ du on a line, which needs no derivative of the kernel.
 
 Components of the head that depend on each other linearly, such as the own pixel for both, leave a density on a line or
 a plane: the variables are those components on which the others depend.
 """
 
 import itertools
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from functools import cached_property
 from typing import cast
 
 import sympy as sp
 
 from warptheory.fields import laws
 from warptheory.symbolic._continuum import has_white_part
+from warptheory.symbolic._offset_law import OffsetLaw
 from warptheory.symbolic._reduction import tap_sum_node
 from warptheory.symbolic._terms import Group, whole_index
 from warptheory.symbolic.composition import ComposedValue, SlopeValue
 from warptheory.symbolic.covariance_nodes import field_covariance, point_covariance
+from warptheory.symbolic.head_laws import FixedSum
 from warptheory.symbolic.head_nodes import (
     ConditionedMean,
     DensityIntegral,
-    FixedSum,
     MeanOfDerivative,
     MovingCovariance,
     Written,
-    components_of,
-    offset_laws,
     opaque_kernel,
 )
 from warptheory.symbolic.input_fields import GaussianField, IIDField, InputField, PixelValue
@@ -82,7 +80,7 @@ def by_parts(group: Group) -> sp.Expr:
 
 
 def _sum(group: Group, write: "Callable[[_Values], sp.Expr]") -> sp.Expr:
-    law = _OffsetLaw(group, _only_offsets(group))
+    law = OffsetLaw(group, _only_offsets(group))
     products = itertools.product(*(list(_chain_rule(law, atom)) for atom in group.factors))
     total: sp.Expr = sp.Integer(0)
     for product in products:
@@ -134,7 +132,7 @@ def _check_normal(group: Group, head_field: InputField) -> None:
             )
 
 
-def _chain_rule(law: "_OffsetLaw", atom: RandomAtom) -> Iterator[tuple[sp.Expr, tuple[RandomAtom, ...]]]:
+def _chain_rule(law: "OffsetLaw", atom: RandomAtom) -> Iterator[tuple[sp.Expr, tuple[RandomAtom, ...]]]:
     """Yield coefficients and products whose sum is a value; of a slope by ∂(x∘φ)/∂tⱼ = Σᵢ (δᵢⱼ + ∂ⱼεᵢ) (∂ᵢx)∘φ."""
     if not isinstance(atom, SlopeValue):
         yield sp.Integer(1), (atom,)
@@ -154,89 +152,6 @@ def _unit(axis: int, dim: int) -> tuple[int, ...]:
 
 
 @dataclass(frozen=True)
-class _OffsetLaw:
-    """The law of the offsets at the pixel of a group's values.
-
-    Attributes:
-        group: the group.
-        offsets: the offsets, not displaced.
-    """
-
-    group: Group
-    offsets: OffsetField
-
-    @property
-    def head(self) -> LinearHead:
-        """The head that computes them."""
-        return cast("LinearHead", self.offsets.head)
-
-    @cached_property
-    def pixel(self) -> Index:
-        """The pixel, from which places are counted."""
-        moved = next(atom for atom in self.group.factors if isinstance(atom, MovedValue))
-        return whole_index(moved.site.index, self.head.dim)
-
-    @cached_property
-    def components(self) -> tuple[FixedSum, ...]:
-        """The components of the head."""
-        return components_of(self.head)
-
-    @cached_property
-    def _relations(self) -> tuple[tuple[int, ...], sp.Matrix]:
-        """Components that are independent, and the factors, a row for each of those, by which all follow from them."""
-        keys = list(dict.fromkeys((tap.place, tap.orders) for taps in self.head.components for tap in taps))
-        weights = sp.zeros(len(keys), self.head.dim)
-        for component, taps in enumerate(self.head.components):
-            for tap in taps:
-                weights[keys.index((tap.place, tap.orders)), component] = tap.weight
-        factors, pivots = weights.rref()
-        return pivots, factors
-
-    @cached_property
-    def variables(self) -> Index:
-        """The offsets along the axes whose components are independent."""
-        return tuple(self.offsets.symbols[axis] for axis in self._relations[0])
-
-    @cached_property
-    def basis(self) -> tuple[FixedSum, ...]:
-        """The components of the head that are independent."""
-        return tuple(self.components[axis] for axis in self._relations[0])
-
-    @cached_property
-    def means(self) -> Index:
-        """The mean of each offset."""
-        return tuple(mean for mean, _ in offset_laws(self.offsets))
-
-    @cached_property
-    def dependent(self) -> Mapping[sp.Symbol, sp.Expr]:
-        """The offsets that follow from the variables."""
-        pivots, factors = self._relations
-        deviations = [self.offsets.symbols[axis] - self.means[axis] for axis in pivots]
-        return {
-            symbol: self.means[axis] + sp.Add(*(factors[k, axis] * part for k, part in enumerate(deviations)))
-            for axis, symbol in enumerate(self.offsets.symbols)
-            if axis not in pivots
-        }
-
-    @cached_property
-    def head_covariance(self) -> sp.Matrix:
-        """The covariance of the independent components of the head."""
-        found = sp.Matrix(len(self.basis), len(self.basis), lambda i, j: self.basis[i].covariance_with(self.basis[j]))
-        if any(found[i, i].is_zero for i in range(len(self.basis))):
-            raise self.group.refusal("a head of variance zero; its offsets are constants")
-        return found
-
-    def integral(self, kind: type[DensityIntegral], body: sp.Expr, orders: Sequence[int], *more: object) -> sp.Expr:
-        """Return an integral against the density of the variables, or a derivative of it."""
-        covariance = self.offsets.scale**2 * self.head_covariance
-        rows = sp.Tuple(*(sp.Tuple(*covariance.row(i)) for i in range(len(self.basis))))
-        means = sp.Tuple(*(self.means[axis] for axis in self._relations[0]))
-        return kind(
-            sp.expand(body.xreplace(self.dependent)), sp.Tuple(*self.variables), means, rows, sp.Tuple(*orders), *more
-        )
-
-
-@dataclass(frozen=True)
 class _Values:
     """A product of values with offsets of one law; slopes are taken apart.
 
@@ -245,7 +160,7 @@ class _Values:
         atoms: the values.
     """
 
-    law: _OffsetLaw
+    law: OffsetLaw
     atoms: tuple[RandomAtom, ...]
 
     # ------------------------------------------------------------------ moments as integrals
@@ -254,7 +169,7 @@ class _Values:
         """Return the mean over the offsets of the moment given them."""
         law, rank = self.law, len(self.law.basis)
         inverse = law.head_covariance.inv()
-        means = (law.means[axis] for axis in law._relations[0])
+        means = (law.means[axis] for axis in law.independent)
         deviations = [(u - mean) / law.offsets.scale for u, mean in zip(law.variables, means, strict=True)]
         body: sp.Expr = sp.Integer(0)
         for blocks in pairings(tuple(range(len(self.atoms)))):

@@ -12,9 +12,8 @@ from numpy import ndarray
 
 from warptheory.kernels import FRACTION, Kernel
 from warptheory.symbolic._display import written
-from warptheory.symbolic.covariance_nodes import point_covariance
-from warptheory.symbolic.input_fields import GaussianField, IIDField, InputField
-from warptheory.symbolic.linear_heads import HeadTap, LinearHead
+from warptheory.symbolic.head_laws import FixedSum
+from warptheory.symbolic.input_fields import IIDField
 from warptheory.symbolic.nodes import (
     KernelValue,
     Node,
@@ -25,9 +24,8 @@ from warptheory.symbolic.nodes import (
     kernel_argument,
     kernel_function,
 )
-from warptheory.symbolic.offset_fields import OffsetField
 from warptheory.symbolic.quadrature import Environment, Evaluate, NotConverged, gauss_legendre
-from warptheory.symbolic.values import Argument, Index
+from warptheory.symbolic.values import Argument, Index, derivative_marks
 
 _REACH = 9.0  # deviations of a normal law; the fourth derivative of its density is below 1e−14 of its largest there
 _PANEL = 0.75  # deviations, over which twelve Gauss–Legendre points integrate the density to rounding
@@ -35,51 +33,8 @@ _MOST_POINTS = 2**23
 _MOST_PANELS = 2**14
 
 
-@dataclass(frozen=True)
-class FixedSum:
-    """A weighted sum of values of a field, or of its derivatives, at places counted from the output's pixel.
-
-    Attributes:
-        name: how it is written, such as h or x[1].
-        field: the field.
-        taps: the values and their weights.
-    """
-
-    name: str
-    field: InputField
-    taps: tuple[HeadTap, ...]
-
-    @property
-    def free_symbols(self) -> set[sp.Symbol]:
-        """Symbols of places and weights, and of the field's covariance."""
-        found = {symbol for tap in self.taps for part in (tap.weight, *tap.place) for symbol in part.free_symbols}
-        if isinstance(self.field, GaussianField):
-            return found | self.field.free_symbols
-        return found | cast("IIDField", self.field).deviation.free_symbols
-
-    def __str__(self) -> str:
-        return f"{self.name}={self.field}<-" + "+".join(map(str, self.taps))
-
-    def covariance(self, place: Index, orders: Sequence[int]) -> sp.Expr:
-        """Return its covariance with a value of the field, or of a derivative of it, at a place."""
-        total: sp.Expr = sp.Integer(0)
-        for tap in self.taps:
-            if isinstance(self.field, GaussianField):
-                points = (sp.Tuple(tap.place, tap.orders), sp.Tuple(place, tuple(orders)))
-                total += tap.weight * point_covariance(self.field, *points)
-            elif tap.place == place:
-                total += tap.weight * cast("IIDField", self.field).deviation ** 2
-        return total
-
-    def covariance_with(self, other: "FixedSum") -> sp.Expr:
-        """Return its covariance with another sum."""
-        if other.field != self.field:
-            return sp.Integer(0)
-        return sp.Add(*(tap.weight * self.covariance(tap.place, tap.orders) for tap in other.taps))
-
-
 class MovingCovariance(Node):
-    """P(u) = Σₘ c(m) k(u − m), the covariance of a fixed sum with the value that is read at u, or a derivative in u.
+    """c_k(u) = Σₘ c(m) k(u − m), the covariance of a fixed sum with the value that is read at u, or a derivative in u.
 
     Args: (fixed sum, kernel, orders, u); u is counted from the output's pixel. Without a kernel, the number 0 in its
     place, it is c(u) itself.
@@ -104,12 +59,10 @@ class MovingCovariance(Node):
         return tuple(self.args[3])
 
     def display(self, *, latex: bool) -> sp.Expr:
-        """Return P(u), or c(u) without a kernel, with ∂ᵢ for derivatives and the name of the sum."""
-        letter, name = "P" if self.kernel is not None else "c", self.fixed.name
-        marks = [axis + 1 for axis, order in enumerate(self.orders) for _ in range(order)]
-        prefix = "".join(rf"\partial_{{{axis}}} " if latex else f"∂{axis}" for axis in marks)
-        index = "" if name == "h" else f"_{name.removeprefix('h_')}"
-        return sp.Function(prefix + written(letter + index, latex=latex))(*self.place)
+        """Return c_k(u), or c(u) without a kernel, with ∂ᵢ for derivatives and the name of the sum."""
+        index = ("k" if self.kernel is not None else "") + self.fixed.name.removeprefix("h").removeprefix("_")
+        name = written(f"c_{index}" if index else "c", latex=latex)
+        return sp.Function(derivative_marks(self.orders, latex=latex) + name)(*self.place)
 
     def explicit(self) -> sp.Expr:
         """Return it as covariances at places, or for independent pixels by values of the kernel; else itself."""
@@ -189,10 +142,8 @@ class DensityIntegral(Node):
 
     def display(self, *, latex: bool) -> sp.Expr:
         """Return the integral."""
-        density = sp.Function("q")(*self.symbols)
-        axes = [(symbol, order) for symbol, order in zip(self.symbols, self.orders, strict=True) if order]
-        derivative = sp.Derivative(density, *axes) if axes else density
-        return sp.Integral(self.body * derivative, *((symbol, -sp.oo, sp.oo) for symbol in self.symbols))
+        density = sp.Function(derivative_marks(self.orders, latex=latex) + "q")(*self.symbols)
+        return sp.Integral(self.body * density, *((symbol, -sp.oo, sp.oo) for symbol in self.symbols))
 
     def numeric(self, environment: Environment, evaluate: Evaluate) -> float | ndarray:
         """Integrate by Gauss–Legendre panels that end at the kernel's knots, on a tensor grid; a scalar.
@@ -267,8 +218,8 @@ class MeanOfDerivative(DensityIntegral):
 
     def display(self, *, latex: bool) -> sp.Expr:
         """Return E(∂F), or E(F) without a derivative."""
-        axes = [(symbol, order) for symbol, order in zip(self.symbols, self.orders, strict=True) if order]
-        return sp.Function("E")(sp.Derivative(self.body, *axes) if axes else self.body)
+        marks = derivative_marks(self.orders, latex=latex)
+        return sp.Function("E")(sp.Function(marks)(self.body) if marks else self.body)
 
     def numeric(self, environment: Environment, evaluate: Evaluate) -> float | ndarray:
         """Move the derivatives onto the density, each with a minus sign."""
@@ -361,26 +312,6 @@ def _density_derivative(orders: tuple[int, ...]) -> Callable[..., ndarray]:
     for symbol, order in zip(z, orders, strict=True):
         density = sp.diff(density, symbol, order)
     return cast("Callable[..., ndarray]", sp.lambdify([*z, *matrix], density, "numpy", cse=True))
-
-
-def components_of(head: LinearHead) -> tuple[FixedSum, ...]:
-    """Return the components of a head."""
-    names = ["h"] if head.dim == 1 else [f"h_{axis + 1}" for axis in range(head.dim)]
-    return tuple(FixedSum(name, head.field, taps) for name, taps in zip(names, head.components, strict=True))
-
-
-def offset_laws(offsets: OffsetField) -> tuple[tuple[sp.Expr, sp.Expr], ...]:
-    """Return mean and variance of the offset along each axis, where a head computes it, without displacement."""
-    head = cast("LinearHead", offsets.head)
-    return tuple(
-        (
-            sp.expand(
-                offsets.scale * head.field.mean * sp.Add(*(t.weight for t in component.taps if not any(t.orders)))
-            ),
-            offsets.scale**2 * component.covariance_with(component),
-        )
-        for component in components_of(head)
-    )
 
 
 def opaque_kernel(kernel: Kernel | None) -> sp.Basic:

@@ -284,7 +284,7 @@ _CONDITION_REASON = (
 _STEIN_REASON = (
     "Gaussian integration by parts: E x[m] x[m′] F(ε) = C(m − m′) E F + α² Σᵢₗ cᵢ[m] cₗ[m′] E ∂ᵢ∂ₗF, and for other "
     "numbers of factors alike, each of them paired with another or differentiating F; the sums over the taps make "
-    "P(u) = Σ c[m] k(u − m) of c, between the pixels c(u) itself"
+    "c_k(u) = Σ c[m] k(u − m) of c, between the pixels c(u) itself"
 )
 _PARTS_REASON = "∫ q ∂F = −∫ F ∂q, q the density of the offsets: the kernel need not be differentiable"
 _CELLS_REASON = (
