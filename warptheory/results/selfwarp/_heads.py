@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from types import MappingProxyType
+from typing import Any
 
 import sympy as sp
 
@@ -26,7 +27,7 @@ NOTATION: Mapping[str, str] = MappingProxyType(
     }
 )
 
-Taps = Mapping[int | tuple[int, ...], object] | HeadTap
+Taps = tuple[HeadTap, ...]
 
 
 def white(name: str = "x") -> IIDField:
@@ -39,40 +40,46 @@ def computed(field: InputField, *components: Taps) -> OffsetField:
     return OffsetField(head=LinearHead(field, *components), scale=ALPHA)
 
 
+def taps(weights: Mapping[tuple[int, ...], Any]) -> Taps:
+    """Return the taps of one component of a head, from weights by their places."""
+    return tuple(HeadTap(place, weight) for place, weight in weights.items())
+
+
 def own_pixel(dim: int) -> tuple[Taps, ...]:
     """Return heads that read the output pixel itself, for the offset along every axis."""
-    return ({(0,) * dim: 1},) * dim
+    return (taps({(0,) * dim: 1}),) * dim
 
 
 def outward(dim: int) -> tuple[Taps, ...]:
     """Return heads that read the next pixel along the axis of their offset."""
-    return tuple({_unit(axis, dim): 1} for axis in range(dim))
+    return tuple(taps({_unit(axis, dim): 1}) for axis in range(dim))
 
 
 def difference(dim: int) -> tuple[Taps, ...]:
     """Return heads that read the central difference along the axis of their offset, of unit energy."""
     weight = 1 / sp.sqrt(2)
-    return tuple({_unit(axis, dim): weight, tuple(-part for part in _unit(axis, dim)): -weight} for axis in range(dim))
+    ahead = (_unit(axis, dim) for axis in range(dim))
+    return tuple(taps({place: weight, tuple(-part for part in place): -weight}) for place in ahead)
 
 
 def three_taps() -> tuple[Taps, ...]:
     """Return a head on a line that reads the mean of three pixels, of unit energy."""
-    return ({m: 1 / sp.sqrt(3) for m in (-1, 0, 1)},)
+    return (taps({(m,): 1 / sp.sqrt(3) for m in (-1, 0, 1)}),)
 
 
 def two_ahead() -> tuple[Taps, ...]:
     """Return a head on a line that reads two pixels on one side."""
-    return ({1: sp.Rational(4, 5), 2: -sp.Rational(3, 5)},)
+    return (taps({(1,): "4/5", (2,): "-3/5"}),)
 
 
 def curl() -> tuple[Taps, ...]:
     """Return heads in the plane that read the next pixel along the other axis: offsets turn about what they read."""
-    return ({(0, 1): 1}, {(1, 0): 1})
+    return (taps({(0, 1): 1}), taps({(1, 0): 1}))
 
 
 def dependent() -> tuple[Taps, ...]:
     """Return heads in the plane that share a pixel, so that their offsets are correlated and of unequal variance."""
-    return ({(0, 0): sp.Rational(3, 5), (1, 0): sp.Rational(4, 5)}, {(0, 0): sp.Rational(-1, 2), (0, 1): 1})
+    return (taps({(0, 0): "3/5", (1, 0): "4/5"}), taps({(0, 0): "-1/2", (0, 1): 1}))
 
 
 def _unit(axis: int, dim: int) -> tuple[int, ...]:

@@ -57,14 +57,14 @@ def difference(setting: Setting) -> Expectation:
 def of_a_field(setting: Setting) -> Expectation:
     """State E y[n] of a smooth field, whose head reads the next pixel."""
     x = smooth_field(1)
-    return _mean(x, heads.computed(x, {1: 1}), setting)
+    return _mean(x, heads.computed(x, *heads.outward(1)), setting)
 
 
 @result.quantity("mean shift about a mean", dims=(1,), values={"mu": Range(0.7, 0.3, 0.9, kind="real")})
 def about_a_mean(setting: Setting) -> Expectation:
     """State E y[n] − μ where the input has a mean, which moves the offsets."""
     x = IIDField("x", "normal")
-    return Expectation(warp(x, heads.computed(x, {1: 1}), setting.kernel)[PIXEL] - MEAN)
+    return Expectation(warp(x, heads.computed(x, *heads.outward(1)), setting.kernel)[PIXEL] - MEAN)
 
 
 @dataclass(frozen=True)

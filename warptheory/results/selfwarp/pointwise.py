@@ -11,8 +11,8 @@ result = Result(
     "F2",
     "A field moved by its own values",
     "y(t) = x(t + αx(t)), x a homogeneous Gaussian field: E y² = C(0) + α² ∫ C(u)² q″(u) du, q the density of "
-    "N(0, α²C(0)). Squared exponential covariance: C(0) [1 − 2β(1 + 2β)^(−3/2)] with β = α²C(0)/ℓ²: unlike offsets that "
-    "are independent of the field (C1), its own values lower the second moment, by 0.385 of it at most, at β = 1.",
+    "N(0, α²C(0)). Squared exponential covariance: C(0) [1 − 2β(1 + 2β)^(−3/2)] with β = α²C(0)/ℓ²: unlike offsets "
+    "that are independent of the field (C1), its own values lower the second moment, by 0.385 of it at most, at β = 1.",
     assumptions=(
         "x is a homogeneous Gaussian field of mean zero, of any covariance.",
         "The offset is α times the value at the output's own point.",
@@ -42,5 +42,5 @@ def of_matern_field(setting: Setting) -> FieldSimulation:
 
 
 def _second_moment(x: GaussianField, setting: Setting) -> FieldSimulation:
-    y = compose(x, heads.computed(x, {0: 1}))
+    y = compose(x, heads.computed(x, *heads.own_pixel(1)))
     return FieldSimulation(Expectation(y[PIXEL] ** 2), setting.inputs, refinement=2, finest=1.0)

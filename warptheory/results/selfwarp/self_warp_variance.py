@@ -30,7 +30,7 @@ from warptheory.symbolic import (
 result = Result(
     "F7",
     "Second moment of a self-warp",
-    "E y² = A4 + α² Σᵢₗ ∫ c_ki c_kl ∂ᵢ∂ₗq du, A4 the same for offsets of the same law that are independent of the input "
+    "E y² = A4 + α² Σᵢₗ ∫ c_ki c_kl ∂ᵢ∂ₗq du, A4 the same for offsets of the same law that are independent of x "
     "(of a field C4's form), q the density of the offsets. Linear kernel, d = 1, with p_j = Φ((j+1)/s) − Φ(j/s): A4 + "
     "2α² Σⱼ [(c[j+1] − c[j])² p_j + c[j] (c[j+1] − 2c[j] + c[j−1]) q(j)]; own pixel, white input of deviation one: "
     "A4 + 2α² erf(1/(α√2)) − 4α/√(2π). The deviation from A4 is of first order in α, and a self-warp may raise the "
@@ -153,7 +153,7 @@ def share(setting: Setting) -> ShareOfIndependent:
 @result.quantity("second moment in the continuum, slope head", label="F7a", kernels=EXACT, dims=(1,))
 def slope_head(setting: Setting) -> FieldSimulation:
     """State E y(t)² for y(t) = x(t + αx′(t)), above C(0) for small α."""
-    return _in_continuum(smooth_field(1), (HeadTap(0, orders=1),), setting)
+    return _in_continuum(smooth_field(1), ((HeadTap(0, orders=1),),), setting)
 
 
 @result.quantity("second moment in the continuum, own value", kernels=EXACT)
