@@ -82,13 +82,12 @@ class BackwardGain(MomentExperiment):
     def statistic(self) -> Expectation:
         """The mean square of the derivative of y[n] along white noise z."""
         z = IIDField("z", "normal", mean=0, deviation=1)
-        derivative = warp(z, self.offsets, self.setting.kernel)[PIXEL]
+        through_head: sp.Expr = sp.Integer(0)
         for axis, taps in enumerate(self.components):
             along = sp.Add(*(tap.weight * z[_moved(tap.place)] for tap in taps))
-            derivative += (
-                heads.ALPHA * along * warp_gradient(self.input, self.offsets, axis, self.setting.kernel)[PIXEL]
-            )
-        return Expectation(derivative**2)
+            slope = warp_gradient(self.input, self.offsets, axis, self.setting.kernel)
+            through_head += heads.ALPHA * along * slope[PIXEL]
+        return Expectation((warp(z, self.offsets, self.setting.kernel)[PIXEL] + through_head) ** 2)
 
     def sample(
         self, generator: np.random.Generator, rows: int, values: Mapping[str, float], device: str = "cpu"
