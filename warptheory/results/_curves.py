@@ -168,7 +168,7 @@ class Curve(Presented):
         if form.has(Node, sp.Sum, sp.Integral):
             return None
         symbols = sorted(form.free_symbols, key=str)
-        compiled: Callable[..., float] = sp.lambdify(symbols, form.rewrite(sp.floor), "numpy")
+        compiled: Callable[..., float] = sp.lambdify(symbols, form.rewrite(sp.floor), ["scipy", "numpy"])
         return compiled
 
 

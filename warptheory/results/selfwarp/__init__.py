@@ -13,9 +13,12 @@ below −1 the map t + ε(t) turns back on itself and gradients pile up at the t
 1 + dτ², hence τ too: features get rougher, and rougher features move by steeper offsets, until the grid ends it. It
 asks nothing of the head's gradient, which may be cut off.
 
-The same number drives both, α²dλ₂ = dτ², which is why they are seen together and why each feeds the other. The
-analysis `self_warp` takes them apart in a stack of self-warps, by two switches: whether the offsets move the map, and
-whether their gradient is passed on. With the map held still (ε − ε.detach()) the first acts alone: nothing folds, and
-the gradient grows as predicted. With the gradient cut (ε.detach()) the second acts alone: folds and slopes grow as
-predicted, and the gradient of the input does not. With both switches off nothing grows.
+The same number drives both, α²dλ₂ = dτ², which is why they are seen together. The analysis `self_warp` takes them
+apart in a stack of self-warps, by two switches: whether the offsets move the map, and whether their gradient is passed
+on. With the map held still (ε − ε.detach()) the first acts alone: nothing folds or roughens, and the gradient grows by
+F3's factor in every layer. With the gradient cut (ε.detach()) the second acts alone: slopes grow as C3 says until the
+grid ends it, up to a quarter of the pixels fold, and the gradient grows by what piles up at folds, far less than by the
+head's path. With both switches off nothing grows. With both on they multiply: the head's path meets features that the
+map has roughened, and eight layers of slope 0.5 raise the gradient's energy ten thousandfold, where the head's path
+alone makes it thirty and the map alone four.
 """
