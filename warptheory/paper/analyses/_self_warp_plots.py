@@ -125,7 +125,7 @@ def plot_mechanisms(table: pd.DataFrame) -> Figure:
             _draw_slopes(axes, table, quantity)
             axes.set(xlabel="layers from the input", ylabel=label)
             letter(axes, name, title)
-        third.set(ylim=(-0.01, 0.8))
+        third.set(ylim=(-0.01, 0.85))
         fourth.set(yscale="log", ylim=(0.08, 30))
         mark(fourth.yaxis, 0.1, 0.3, 1, 3, 10)
     return figure
@@ -155,11 +155,10 @@ def _draw_solutions(axes: Axes, rows: pd.DataFrame) -> None:
         for turn in (-2 * math.pi, 0.0, 2 * math.pi):
             axes.plot(exact["position"] + turn, exact["value"], color=colour, linewidth=1)
         axes.plot(warped["position"], warped["value"], "o", color=colour, markersize=2.4)
-        handles.append(
-            Line2D([], [], color=colour, marker="o", markersize=2.4, linewidth=1, label=f"{time:g} of the shock's")
-        )
-    axes.set(xlabel="position t (rad)", ylabel="u", xlim=(0, 2 * math.pi))
-    axes.legend(handles=handles, loc="upper right", fontsize=7)
+        label = f"s = {time:g} of the shock's"
+        handles.append(Line2D([], [], color=colour, marker="o", markersize=2.4, linewidth=1, label=label))
+    axes.set(xlabel="position t (rad)", ylabel="u", xlim=(0, 2 * math.pi), ylim=(-1.45, 2.4))
+    axes.legend(handles=handles, loc="upper left")
 
 
 def _draw_errors(axes: Axes, rows: pd.DataFrame) -> None:
@@ -226,7 +225,7 @@ def _draw_tails(axes: Axes, table: pd.DataFrame) -> None:
         level = 0.5 * float(last["theory"]) * float(last["value"]) ** power
         axes.plot(factors, level * factors**-power, color=GREY, linestyle=":", linewidth=1.2)
         axes.annotate(name, (33, level * 33**-power), fontsize=8, color=GREY, va="top", annotation_clip=False)
-    axes.set(xlabel="factor M", ylabel="share of inputs", xscale="log", yscale="log", xlim=(1.15, 60))
+    axes.set(xlabel="factor M", ylabel="share of inputs", xscale="log", yscale="log", xlim=(1.15, 60), ylim=(1e-6, 0.3))
     mark(axes.xaxis, 2, 5, 10, 20)
     axes.legend(handles=handles, loc="lower left")
 
