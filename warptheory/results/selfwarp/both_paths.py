@@ -42,10 +42,11 @@ result = Result(
     ),
     source="Stein's lemma (C. M. Stein, Estimation of the mean of a multivariate normal distribution, 1981); theory "
     "label F9, which corrects F3",
-    meaning="What leaves a self-warp through its head grows with the square of the offsets, and the gain of the "
-    "whole layer passes one where these are a third to two thirds of a pixel: below, every block shrinks gradients, and "
-    "above it amplifies them. Start with α times the norm of the head's filters in that range or below, and count the two "
-    "paths together, for gains that are taken apart and added are too large by up to a half.",
+    meaning="What leaves a self-warp through its head grows with the square of the offsets, and the gain of the whole "
+    "layer passes one where these are a third to two thirds of a pixel: below, every block shrinks gradients, "
+    "and above it amplifies them. Start with α times the norm of the head's filters in that range or below, "
+    "and count the two paths together, for gains that are taken apart and added are too large by up to a "
+    "half.",
     kernels=("linear", "keys"),
     values={"alpha": Range(0.6, 0.25, 1.2, "log")},
     notation={
