@@ -75,7 +75,7 @@ class NoShift(MomentExperiment):
         components: the taps of the head.
     """
 
-    components: tuple[heads.Taps, ...]
+    components: tuple[heads.ComponentTaps, ...]
 
     @property
     def statistic(self) -> Expectation:

@@ -66,5 +66,5 @@ def covariance(setting: Setting) -> Covariance:
     return Covariance(warp(x, eps, setting.kernel)[PIXEL], warp_gradient(x, eps, 0, setting.kernel)[PIXEL])
 
 
-def _energy(x: InputField, taps: tuple[heads.Taps, ...], setting: Setting) -> Expectation:
+def _energy(x: InputField, taps: tuple[heads.ComponentTaps, ...], setting: Setting) -> Expectation:
     return Expectation(warp_gradient(x, heads.computed(x, *taps), 0, setting.kernel)[PIXEL] ** 2)

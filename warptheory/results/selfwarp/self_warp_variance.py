@@ -162,10 +162,10 @@ def own_value(setting: Setting) -> FieldSimulation:
     return _in_continuum(smooth_field(setting.dim), heads.own_pixel(setting.dim), setting)
 
 
-def _second_moment(x: InputField, taps: tuple[heads.Taps, ...], setting: Setting) -> Expectation:
+def _second_moment(x: InputField, taps: tuple[heads.ComponentTaps, ...], setting: Setting) -> Expectation:
     return Expectation(warp(x, heads.computed(x, *taps), setting.kernel)[PIXEL] ** 2)
 
 
-def _in_continuum(x: GaussianField, taps: tuple[heads.Taps, ...], setting: Setting) -> FieldSimulation:
+def _in_continuum(x: GaussianField, taps: tuple[heads.ComponentTaps, ...], setting: Setting) -> FieldSimulation:
     y = compose(x, heads.computed(x, *taps))
     return FieldSimulation(Expectation(y[PIXEL] ** 2), setting.inputs, refinement=2, finest=1.0)
