@@ -25,7 +25,7 @@ from warptheory.symbolic.offset_fields import OffsetField
 
 _CELL = sp.Symbol("j", integer=True)
 _HIGHEST_POWER = 2  # of the fraction, whose mean over a cell is written with Φ and q
-_Piece = tuple[sp.Expr, sp.Expr, sp.Expr]  # from, to, the polynomial in the fraction
+_Piece = tuple[sp.Expr, sp.Expr, sp.Poly]  # from, to, the polynomial in the fraction
 
 
 class _LeftOpenError(Exception):
@@ -150,27 +150,37 @@ def _of_cell(body: sp.Expr, symbol: sp.Symbol, cell: sp.Expr, mean: sp.Expr, var
     """Return what one cell adds: the integrals over its pieces, and the jumps at its lower end and inside."""
     pieces, before = _pieces(body, symbol, cell), _pieces(body, symbol, cell - 1)
     total: sp.Expr = sp.Integer(0)
-    left = before[-1][2].subs(FRACTION, FRACTION + 1)  # the piece below, continued in this cell's fraction
+    # Where cells are numbers many terms cancel in their sum, which says more than factors do.
+    tidied = sp.expand if cell.is_number else sp.factor
+    left, shift = before[-1][2], sp.Integer(1)  # the piece below ends one pixel on, in its own fraction
     for low, high, polynomial in pieces:
         for derivative in range(order):
-            jump = _derived(polynomial, derivative, low) - _derived(left, derivative, low)
-            density = _density(cell + low, symbol, mean, variance, order - 1 - derivative)
-            total -= sp.Integer(-1) ** derivative * sp.factor(jump) * density
-        remaining = sp.Integer(-1) ** order * sp.diff(polynomial, FRACTION, order)
-        for power, coefficient in enumerate(sp.Poly(remaining, FRACTION).all_coeffs()[::-1]):
+            jump = _derived(polynomial, derivative, low) - _derived(left, derivative, low + shift)
+            density = _density(cell + low, mean, variance, order - 1 - derivative)
+            total -= sp.Integer(-1) ** derivative * tidied(jump) * density
+        remaining = polynomial.diff((FRACTION, order)) if order else polynomial
+        for power, coefficient in enumerate(remaining.all_coeffs()[::-1]):
             if coefficient != 0:
-                total += sp.factor(coefficient) * _moment(power, cell, low, high, mean, variance)
-        left = polynomial
+                moment = _moment(power, cell, low, high, mean, variance)
+                total += sp.Integer(-1) ** order * tidied(coefficient) * moment
+        left, shift = polynomial, sp.Integer(0)
     return total
 
 
-def _derived(polynomial: sp.Expr, order: int, at: sp.Expr) -> sp.Expr:
-    return sp.diff(polynomial, FRACTION, order).subs(FRACTION, at)
+def _derived(polynomial: sp.Poly, order: int, at: sp.Expr) -> sp.Expr:
+    # sp.diff of an expression would ask for signs first, which takes seconds where coefficients are long.
+    value: sp.Expr = (polynomial.diff((FRACTION, order)) if order else polynomial).eval(at)
+    return value
 
 
-def _density(at: sp.Expr, symbol: sp.Symbol, mean: sp.Expr, variance: sp.Expr, order: int) -> sp.Expr:
-    """Return q⁽ᵒʳᵈᵉʳ⁾ at a point."""
-    return sp.diff(normal_density(symbol, mean, variance), symbol, order).subs(symbol, at)
+def _density(at: sp.Expr, mean: sp.Expr, variance: sp.Expr, order: int) -> sp.Expr:
+    """Return q⁽ᵒʳᵈᵉʳ⁾ at a point, by q⁽ʳ⁺¹⁾ = −(u − l) q⁽ʳ⁾/s² − r q⁽ʳ⁻¹⁾/s²."""
+    rate = (mean - at) / variance
+    before: sp.Expr = sp.Integer(0)
+    factor: sp.Expr = sp.Integer(1)
+    for done in range(order):
+        before, factor = factor, rate * factor - done * before / variance
+    return factor * normal_density(at, mean, variance)
 
 
 def _moment(power: int, cell: sp.Expr, low: sp.Expr, high: sp.Expr, mean: sp.Expr, variance: sp.Expr) -> sp.Expr:
@@ -199,7 +209,7 @@ def _pieces(body: sp.Expr, symbol: sp.Symbol, cell: sp.Expr) -> list[_Piece]:
         polynomial = sp.expand(body.xreplace({node: each.on(low, high) for node, each in functions.items()}))
         if not polynomial.is_polynomial(FRACTION) or symbol in polynomial.free_symbols:
             raise _LeftOpenError
-        found.append((low, high, polynomial))
+        found.append((low, high, sp.Poly(polynomial, FRACTION)))
     return found
 
 

@@ -27,7 +27,7 @@ NOTATION: Mapping[str, str] = MappingProxyType(
     }
 )
 
-Taps = tuple[HeadTap, ...]
+ComponentTaps = tuple[HeadTap, ...]
 
 
 def white(name: str = "x") -> IIDField:
@@ -35,49 +35,49 @@ def white(name: str = "x") -> IIDField:
     return IIDField(name, "normal", mean=0)
 
 
-def computed(field: InputField, *components: Taps) -> OffsetField:
+def computed(field: InputField, *components: ComponentTaps) -> OffsetField:
     """Return offsets ε = αh, h a head of these taps."""
     return OffsetField(head=LinearHead(field, *components), scale=ALPHA)
 
 
-def taps(weights: Mapping[tuple[int, ...], Any]) -> Taps:
+def taps(weights: Mapping[tuple[int, ...], Any]) -> ComponentTaps:
     """Return the taps of one component of a head, from weights by their places."""
     return tuple(HeadTap(place, weight) for place, weight in weights.items())
 
 
-def own_pixel(dim: int) -> tuple[Taps, ...]:
+def own_pixel(dim: int) -> tuple[ComponentTaps, ...]:
     """Return heads that read the output pixel itself, for the offset along every axis."""
     return (taps({(0,) * dim: 1}),) * dim
 
 
-def outward(dim: int) -> tuple[Taps, ...]:
+def outward(dim: int) -> tuple[ComponentTaps, ...]:
     """Return heads that read the next pixel along the axis of their offset."""
     return tuple(taps({_unit(axis, dim): 1}) for axis in range(dim))
 
 
-def difference(dim: int) -> tuple[Taps, ...]:
+def difference(dim: int) -> tuple[ComponentTaps, ...]:
     """Return heads that read the central difference along the axis of their offset, of unit energy."""
     weight = 1 / sp.sqrt(2)
     ahead = (_unit(axis, dim) for axis in range(dim))
     return tuple(taps({place: weight, tuple(-part for part in place): -weight}) for place in ahead)
 
 
-def three_taps() -> tuple[Taps, ...]:
+def three_taps() -> tuple[ComponentTaps, ...]:
     """Return a head on a line that reads the mean of three pixels, of unit energy."""
     return (taps({(m,): 1 / sp.sqrt(3) for m in (-1, 0, 1)}),)
 
 
-def two_ahead() -> tuple[Taps, ...]:
+def two_ahead() -> tuple[ComponentTaps, ...]:
     """Return a head on a line that reads two pixels on one side."""
     return (taps({(1,): "4/5", (2,): "-3/5"}),)
 
 
-def curl() -> tuple[Taps, ...]:
+def curl() -> tuple[ComponentTaps, ...]:
     """Return heads in the plane that read the next pixel along the other axis: offsets turn about what they read."""
     return (taps({(0, 1): 1}), taps({(1, 0): 1}))
 
 
-def dependent() -> tuple[Taps, ...]:
+def dependent() -> tuple[ComponentTaps, ...]:
     """Return heads in the plane that share a pixel, so that their offsets are correlated and of unequal variance."""
     return (taps({(0, 0): "3/5", (1, 0): "4/5"}), taps({(0, 0): "-1/2", (0, 1): 1}))
 

@@ -42,9 +42,11 @@ result = Result(
     ),
     source="Stein's lemma (C. M. Stein, Estimation of the mean of a multivariate normal distribution, 1981); theory "
     "label F9, which corrects F3",
-    meaning="The gradient that leaves a self-warp through its head grows with the square of the offsets and passes one "
-    "near offsets of half a pixel, after which every block amplifies gradients. Scale the head so that α times the "
-    "norm of its filters stays below that at the start, for interpolation alone would shrink them.",
+    meaning="What leaves a self-warp through its head grows with the square of the offsets, and the gain of the whole "
+    "layer passes one where these are a third to two thirds of a pixel: below, every block shrinks gradients, "
+    "and above it amplifies them. Start with α times the norm of the head's filters in that range or below, "
+    "and count the two paths together, for gains that are taken apart and added are too large by up to a "
+    "half.",
     kernels=("linear", "keys"),
     values={"alpha": Range(0.6, 0.25, 1.2, "log")},
     notation={
@@ -56,14 +58,14 @@ result = Result(
 
 
 @dataclass(frozen=True)
-class BackwardGain(MomentExperiment):
+class SelfWarpGain(MomentExperiment):
     """The mean square of the gradient that reaches the input, by automatic differentiation.
 
     Attributes:
         components: the taps of the head.
     """
 
-    components: tuple[heads.Taps, ...]
+    components: tuple[heads.ComponentTaps, ...]
 
     pixels: ClassVar[Mapping[int, int]] = {1: 64, 2: 24}
     symbols = frozenset({heads.ALPHA.name})
@@ -113,7 +115,7 @@ class BackwardGain(MomentExperiment):
         return [{tuple(map(int, tap.place)): float(tap.weight) for tap in taps} for taps in self.components]
 
 
-class BackwardGainByIdentity(BackwardGain):
+class SelfWarpGainByIdentity(SelfWarpGain):
     """The same on a line, as E y² + α²‖w‖² E(∂y)²."""
 
     def steps(self) -> tuple[Step, ...]:
@@ -139,33 +141,33 @@ _IDENTITY = (
 
 
 @result.quantity("gain, own pixel")
-def own_pixel(setting: Setting) -> BackwardGain:
+def own_pixel(setting: Setting) -> SelfWarpGain:
     """State the gain for heads that read their own pixel."""
-    return BackwardGain(setting, heads.own_pixel(setting.dim))
+    return SelfWarpGain(setting, heads.own_pixel(setting.dim))
 
 
 @result.quantity("gain on a line by F7 and F8", dims=(1,))
-def by_identity(setting: Setting) -> BackwardGainByIdentity:
+def by_identity(setting: Setting) -> SelfWarpGainByIdentity:
     """State the gain for three taps as E y² + α²‖w‖² E(∂y)²."""
-    return BackwardGainByIdentity(setting, heads.three_taps())
+    return SelfWarpGainByIdentity(setting, heads.three_taps())
 
 
 @result.quantity("gain, two taps ahead", dims=(1,))
-def two_ahead(setting: Setting) -> BackwardGain:
+def two_ahead(setting: Setting) -> SelfWarpGain:
     """State the gain for a head that reads two pixels on one side."""
-    return BackwardGain(setting, heads.two_ahead())
+    return SelfWarpGain(setting, heads.two_ahead())
 
 
 @result.quantity("gain, outward heads", dims=(2,))
-def outward(setting: Setting) -> BackwardGain:
+def outward(setting: Setting) -> SelfWarpGain:
     """State the gain for heads in the plane that read the next pixel along their offset."""
-    return BackwardGain(setting, heads.outward(2))
+    return SelfWarpGain(setting, heads.outward(2))
 
 
 @result.quantity("gain, dependent heads", dims=(2,))
-def dependent(setting: Setting) -> BackwardGain:
+def dependent(setting: Setting) -> SelfWarpGain:
     """State the gain for offsets in the plane that are correlated, and of unequal variance."""
-    return BackwardGain(setting, heads.dependent())
+    return SelfWarpGain(setting, heads.dependent())
 
 
 def _moved(place: tuple[sp.Expr, ...]) -> tuple[sp.Expr, ...]:

@@ -4,24 +4,23 @@ from warptheory.results._result import Result
 from warptheory.results._setting import PIXEL, Setting
 from warptheory.results.fields._fields import smooth_field
 from warptheory.results.selfwarp import _heads as heads
-from warptheory.symbolic import Covariance, Expectation, InputField, warp, warp_gradient
+from warptheory.symbolic import Expectation, InputField, warp_gradient
 
 result = Result(
     "F8",
     "Offset-gradient energy of a self-warp",
     "E(∂ᵢy)² = A7 + α² Σⱼₗ ∫ ∂ᵢc_kj ∂ᵢc_kl ∂ⱼ∂ₗq du, A7 the same for offsets of the same law that are independent of x "
     "(of a field C4's form). Linear kernel, d = 1: 2(C(0) − C(1)) + α² Σⱼ (c[j+1] − c[j])² (q′(j+1) − q′(j)), q the "
-    "density of the offsets; own pixel, white input of deviation one: 2 − (2/α) φ(1/α), least at α = 1: 1.516. Beside "
-    "it Cov(y, ∂y), zero on average for independent offsets and for the own pixel, is not for a head that reads ahead.",
+    "density of the offsets; own pixel, white input of deviation one: 2 − (2/α) φ(1/α), least at α = 1: 1.516.",
     assumptions=(
         "x is normal, of mean zero: independent pixels, or a homogeneous field of any covariance.",
         "The offsets are linear functions of x, the same around every pixel.",
     ),
     source="Stein's lemma (C. M. Stein, Estimation of the mean of a multivariate normal distribution, 1981); theory "
     "label F8",
-    meaning="The gradient that the offset head of a self-warp receives is smaller than for offsets from elsewhere if "
-    "the head reads its own pixel, by a quarter at most, and larger by as much if it averages neighbours. Take "
-    "learning rates of offset heads from A8 and C5 with that tolerance, and no finer.",
+    meaning="The gradient that the offset head of a self-warp receives differs from that of offsets from elsewhere by "
+    "a quarter at most: it is smaller if the head reads its own pixel, and nearly the same if it averages "
+    "neighbours. Learning rates of offset heads may be taken from A8 and C5, with that tolerance.",
     kernels=("linear", "keys"),
     values=heads.VALUES,
     notation=heads.NOTATION,
@@ -58,13 +57,5 @@ def of_a_field(setting: Setting) -> Expectation:
     return _energy(smooth_field(setting.dim), heads.own_pixel(setting.dim), setting)
 
 
-@result.quantity("covariance with the value, head that reads ahead", dims=(1,), smallest_effect=0.02)
-def covariance(setting: Setting) -> Covariance:
-    """State Cov(y[n], ∂y[n]) for a head that reads the next pixel."""
-    x = heads.white()
-    eps = heads.computed(x, *heads.outward(1))
-    return Covariance(warp(x, eps, setting.kernel)[PIXEL], warp_gradient(x, eps, 0, setting.kernel)[PIXEL])
-
-
-def _energy(x: InputField, taps: tuple[heads.Taps, ...], setting: Setting) -> Expectation:
+def _energy(x: InputField, taps: tuple[heads.ComponentTaps, ...], setting: Setting) -> Expectation:
     return Expectation(warp_gradient(x, heads.computed(x, *taps), 0, setting.kernel)[PIXEL] ** 2)

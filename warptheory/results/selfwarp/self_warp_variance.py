@@ -76,12 +76,6 @@ def outward(setting: Setting) -> Expectation:
     return _second_moment(heads.white(), heads.outward(2), setting)
 
 
-@result.quantity("second moment, curl heads", dims=(2,))
-def curl(setting: Setting) -> Expectation:
-    """State E y[n]² for heads in the plane whose offsets turn about what they read."""
-    return _second_moment(heads.white(), heads.curl(), setting)
-
-
 @result.quantity("second moment, dependent heads", dims=(2,))
 def dependent(setting: Setting) -> Expectation:
     """State E y[n]² for offsets in the plane that are correlated, and of unequal variance."""
@@ -156,16 +150,16 @@ def slope_head(setting: Setting) -> FieldSimulation:
     return _in_continuum(smooth_field(1), ((HeadTap(0, orders=1),),), setting)
 
 
-@result.quantity("second moment in the continuum, own value", kernels=EXACT)
+@result.quantity("second moment in the continuum, own value in the plane", kernels=EXACT, dims=(2,))
 def own_value(setting: Setting) -> FieldSimulation:
-    """State E y(t)² for offsets αx(t) along every axis: F2 on a line."""
-    return _in_continuum(smooth_field(setting.dim), heads.own_pixel(setting.dim), setting)
+    """State E y(t)² for offsets αx(t) along both axes; on a line it is F2."""
+    return _in_continuum(smooth_field(2), heads.own_pixel(2), setting)
 
 
-def _second_moment(x: InputField, taps: tuple[heads.Taps, ...], setting: Setting) -> Expectation:
+def _second_moment(x: InputField, taps: tuple[heads.ComponentTaps, ...], setting: Setting) -> Expectation:
     return Expectation(warp(x, heads.computed(x, *taps), setting.kernel)[PIXEL] ** 2)
 
 
-def _in_continuum(x: GaussianField, taps: tuple[heads.Taps, ...], setting: Setting) -> FieldSimulation:
+def _in_continuum(x: GaussianField, taps: tuple[heads.ComponentTaps, ...], setting: Setting) -> FieldSimulation:
     y = compose(x, heads.computed(x, *taps))
     return FieldSimulation(Expectation(y[PIXEL] ** 2), setting.inputs, refinement=2, finest=1.0)
