@@ -132,7 +132,8 @@ def _run(mechanism: Mechanism, scale: float, stream: Stream, device: str) -> dic
     """Send one batch through a stack and back; the same stream has the same features, heads and gradient."""
     generator = stream.generator()
     sampler = kept_sampler(COVARIANCE, (PIXELS,) * DIM, periodic=True)
-    features, upstream = sampler.sample(2, generator, channels=CHANNELS, device=device, dtype=torch.float32).split(1)
+    drawn = sampler.sample(2, generator, channels=CHANNELS, device=device, dtype=torch.float32)
+    features, upstream = drawn[:1], drawn[1:]
     states, folds = [features.requires_grad_()], []
     for _ in range(DEPTH):
         layer = SelfWarp2d(CHANNELS, kernel_size=1, scale=scale, boundary="periodic").to(device)
@@ -141,9 +142,8 @@ def _run(mechanism: Mechanism, scale: float, stream: Stream, device: str) -> dic
         offsets = mechanism.of(layer.offsets(states[-1])[:, 0])
         folds.append(float((jacobian_determinant(offsets.detach()) < 0).double().mean()))
         states.append(warping.warp(states[-1], offsets, "linear", "periodic"))
-        states[-1].retain_grad()
-    states[-1].backward(upstream)
-    energies = [float(state.grad.square().mean()) for state in reversed(states) if state.grad is not None]
+    gradients = torch.autograd.grad(states[-1], states[::-1], upstream)
+    energies = [float(gradient.square().mean()) for gradient in gradients]
     return {
         GAIN: [energy / energies[0] for energy in energies],
         FOLDS: folds,

@@ -82,11 +82,10 @@ def plot_moments(table: pd.DataFrame) -> Figure:
         figure = Figure(figsize=(7.2, 5.6), layout="constrained")
         first, second, third, fourth = figure.subplots(2, 2).flat
         handles = draw_by_dim(first, table, "F6", "mean shift", "next pixel, ")
-        handles.append(
-            draw(first, select(table, "F6", "mean shift, difference heads"), _look("difference, d = 1", GREEN))
-        )
-        first.set(ylabel="E y / σ")
-        first.legend(handles=handles, loc="lower right")
+        difference = select(table, "F6", "mean shift, difference heads")
+        handles.append(draw(first, difference, _look("difference, d = 1", GREEN)))
+        first.set(ylabel="E y / σ", ylim=(-0.01, 0.5))
+        first.legend(handles=handles, loc="upper right")
         letter(first, "a", "F6: mean shift")
         _draw_white(second, table)
         letter(second, "b", "F7: white pixels, d = 1")

@@ -23,7 +23,7 @@ from warptheory.fields.sampling import kept_sampler
 from warptheory.operators import SelfWarp1d
 from warptheory.paper.analyses import _self_warp_plots as plots
 from warptheory.paper.analyses._self_warp_burgers import burgers_rows
-from warptheory.paper.analyses._self_warp_mechanisms import DEPTH, GAIN, RUNS, SLOPES, mechanism_rows
+from warptheory.paper.analyses._self_warp_mechanisms import DEPTH, GAIN, MECHANISMS, RUNS, SLOPES, mechanism_rows
 from warptheory.paper.curves import manifest_of, points_of, write_curves
 from warptheory.paper.entries import Analysis, Cost, Plot, ReportPassage, RunSettings, Section
 from warptheory.report import fragment
@@ -138,14 +138,15 @@ def finding(mechanisms: pd.DataFrame) -> Markup:
     """
     last = mechanisms[(mechanisms["quantity"] == GAIN) & (mechanisms["slope"] == max(SLOPES))]
     end = last[last["layers"] == DEPTH].set_index("mechanism")
-    told = {name: f"{end.loc[name, 'estimate']:.3g} ± {end.loc[name, 'stderr']:.1g}" for name in end.index}
+    means, errors = end["estimate"], end["stderr"]
+    told = {name: f"{float(means[name]):.3g} ± {float(errors[name]):.1g}" for name in MECHANISMS}
     return fragment(
         """A self-warp has two instabilities, and they multiply: over {{ depth }} layers of slope {{ slope }} the head's
 path alone raises the gradient's energy {{ gradient }} times (F3: {{ theory }}), a folding map alone {{ map }} times,
 and both together {{ both }} times.""",
         depth=DEPTH,
         slope=f"{max(SLOPES):g}",
-        theory=f"{end.loc['gradient', 'theory']:.3g}",
+        theory=f"{float(end['theory']['gradient']):.3g}",
         **{name: told[name] for name in ("gradient", "map", "both")},
     )
 

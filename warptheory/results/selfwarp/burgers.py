@@ -240,7 +240,7 @@ class HeadsExperiment(DerivedExperiment):
 
 
 @result.quantity("fold probability", dims=(1, 2))
-class FoldProbability(HeadsExperiment):
+class FoldedPoints(HeadsExperiment):
     """P(J < 0) for one channel in every component, ε = αxv with |v| = 1: J = 1 + αv·∇x."""
 
     text = "P(J < 0)"
@@ -248,7 +248,7 @@ class FoldProbability(HeadsExperiment):
     def steps(self) -> tuple[Step, ...]:
         """Return B7's steps on a line: the slope along v has the variance λ₂ whatever v."""
         reason = "∇ε = αv∇xᵀ has rank one, J = 1 + αv·∇x, of variance α²λ₂; "
-        return restated(_line_probability(self.slope), reason, sp.sympify)
+        return restated(_line_probability(self.slope), reason, lambda found: found)
 
     def sample(
         self, generator: np.random.Generator, rows: int, values: Mapping[str, float], device: str = "cpu"
@@ -258,7 +258,7 @@ class FoldProbability(HeadsExperiment):
 
 
 @result.quantity("fold probability, orthonormal heads", dims=(2,))
-class OrthonormalHeads(FoldProbability):
+class OrthonormalHeads(FoldedPoints):
     """P(J < 0) for heads that are orthonormal rows over d channels: the slopes are independent, as in B7."""
 
     @property
@@ -409,8 +409,15 @@ class WaveDistance(SolvedWave):
 
 
 @result.quantity("waves without a fold")
+@dataclass(frozen=True)
 class UnfoldedWaves(WaveExperiment):
-    """P(max |αx′| < 1) for waves of normal amplitude, αx′ of the deviation τ: the criterion of trajectories."""
+    """P(max |αx′| < 1) for waves of normal amplitude, αx′ of the deviation τ: the criterion of trajectories.
+
+    Attributes:
+        points: points of the period; forward differences take π²/6 over their square from the largest slope.
+    """
+
+    points: int = 128
 
     text = "P(min J > 0)"
 
