@@ -22,6 +22,7 @@ from warptheory.symbolic import (
     OffsetField,
     Var,
     Variance,
+    WideOffsets,
     compose,
     evaluate,
     splat,
@@ -71,6 +72,7 @@ BAD = {
     "law beside": (lambda: OffsetField("uniform", head=LinearHead(X, {0: 1})), "^head: expected no law"),
     "dim beside": (lambda: OffsetField(dim=2, head=LinearHead(X, {0: 1})), "^head: expected no law"),
     "scale": (lambda: OffsetField(head=LinearHead(X, {0: 1}), scale=0), "^scale: expected a factor α other than zero"),
+    "wide": (lambda: WideOffsets(Variance(warp(X, OWN)[0]), ALPHA).doit(), "^offsets: expected offsets with a law"),
     "a law": (lambda: OffsetField(head=LinearHead(X, {0: 1})).axis_law, "^offsets: expected offsets with a law"),
 }
 

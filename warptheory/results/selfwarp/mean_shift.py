@@ -39,29 +39,36 @@ result = Result(
 )
 
 
-@result.quantity("mean shift")
+# What is drawn scatters by three to ten times the shift, so that errors of two percent of it are looked for.
+@result.quantity("mean shift", smallest_effect=0.02)
 def mean_shift(setting: Setting) -> Expectation:
     """State E y[n] for heads that read the next pixel along the axis of their offset."""
     x = heads.white()
     return _mean(x, heads.computed(x, *heads.outward(setting.dim)), setting)
 
 
-@result.quantity("mean shift, difference heads")
+@result.quantity("mean shift, difference heads", smallest_effect=0.02)
 def difference(setting: Setting) -> Expectation:
     """State E y[n] for heads that read central differences, or the gradient."""
     x = heads.white()
     return _mean(x, heads.computed(x, *heads.difference(setting.dim)), setting)
 
 
-# A smooth field scatters by ten times the shift, row by row together: two percent of it.
-@result.quantity("mean shift of a field", dims=(1,), smallest_effect=0.02)
+@result.quantity(
+    "mean shift of a field",
+    dims=(1,),
+    smallest_effect=0.02,
+    values={"alpha": Range(1.0, 0.7, 1.2, "log"), "l": Range(2.0, 1.6, 2.4)},
+)
 def of_a_field(setting: Setting) -> Expectation:
     """State E y[n] of a smooth field, whose head reads the next pixel."""
     x = smooth_field(1)
     return _mean(x, heads.computed(x, *heads.outward(1)), setting)
 
 
-@result.quantity("mean shift about a mean", dims=(1,), values={"mu": Range(0.7, 0.3, 0.9, kind="real")})
+@result.quantity(
+    "mean shift about a mean", dims=(1,), smallest_effect=0.02, values={"mu": Range(0.7, 0.3, 0.9, kind="real")}
+)
 def about_a_mean(setting: Setting) -> Expectation:
     """State E y[n] − μ where the input has a mean, which moves the offsets."""
     x = IIDField("x", "normal")

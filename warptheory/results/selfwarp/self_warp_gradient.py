@@ -51,10 +51,10 @@ def dependent(setting: Setting) -> Expectation:
     return _energy(heads.white(), heads.dependent(), setting)
 
 
-@result.quantity("energy of a field, own pixel")
+@result.quantity("energy of a field, own pixel", dims=(1,))
 def of_a_field(setting: Setting) -> Expectation:
     """State E(∂₁y[n])² of a smooth field whose heads read their own pixel."""
-    return _energy(smooth_field(setting.dim), heads.own_pixel(setting.dim), setting)
+    return _energy(smooth_field(1), heads.own_pixel(1), setting)
 
 
 def _energy(x: InputField, taps: tuple[heads.ComponentTaps, ...], setting: Setting) -> Expectation:
