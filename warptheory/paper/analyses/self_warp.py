@@ -141,7 +141,7 @@ def finding(mechanisms: pd.DataFrame) -> Markup:
     means, errors = end["estimate"], end["stderr"]
     told = {name: f"{float(means[name]):.3g} ± {float(errors[name]):.2g}" for name in MECHANISMS}
     return fragment(
-        """A self-warp has two instabilities, and they multiply: over {{ depth }} layers of slope {{ slope }} the head's
+        """A self-warp has two instabilities, and one feeds the other: over {{ depth }} layers of slope {{ slope }} the head's
 path alone raises the gradient's energy {{ gradient }} times (F3: {{ theory }}), a folding map alone {{ map }} times,
 and both together {{ both }} times.""",
         depth=DEPTH,
