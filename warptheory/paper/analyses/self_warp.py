@@ -141,9 +141,9 @@ def finding(mechanisms: pd.DataFrame) -> Markup:
     means, errors = end["estimate"], end["stderr"]
     told = {name: f"{float(means[name]):.3g} ± {float(errors[name]):.2g}" for name in MECHANISMS}
     return fragment(
-        """A self-warp has two instabilities, and one feeds the other: over {{ depth }} layers of slope {{ slope }} the head's
-path alone raises the gradient's energy {{ gradient }} times (F3: {{ theory }}), a folding map alone {{ map }} times,
-and both together {{ both }} times.""",
+        """A self-warp has two instabilities, and one feeds the other: over {{ depth }} layers of slope {{ slope }} the
+head's path alone raises the gradient's energy {{ gradient }} times (F3: {{ theory }}), a folding map alone {{ map }}
+times, and both together {{ both }} times.""",
         depth=DEPTH,
         slope=f"{max(SLOPES):g}",
         theory=f"{float(end['theory']['gradient']):.3g}",

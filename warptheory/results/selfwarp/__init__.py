@@ -18,7 +18,7 @@ apart in a stack of self-warps, by two switches: whether the offsets move the ma
 on. With the map held still (ε − ε.detach()) the first acts alone: nothing folds or roughens, and the gradient grows by
 F3's factor in every layer. With the gradient cut (ε.detach()) the second acts alone: slopes grow as C3 says until the
 grid ends it, up to a quarter of the pixels fold, and the gradient grows by what piles up at folds, far less than by the
-head's path. With both switches off nothing grows. With both on they are far worse than their product: the head's path meets features that the
-map has roughened, and eight layers of slope 0.5 multiply the gradient's energy by about 2·10⁴, where the head's path
-alone makes it thirty and the map alone four.
+head's path. With both switches off nothing grows. With both on they are far worse than their product: the head's path
+meets features that the map has roughened, and eight layers of slope 0.5 multiply the gradient's energy by about 2·10⁴,
+where the head's path alone makes it thirty and the map alone four.
 """
