@@ -38,14 +38,17 @@ from warptheory.symbolic import (
     Derivation,
     Field,
     GaussianField,
+    HeadTap,
     IIDField,
     InputField,
+    LinearHead,
     MomentStatistic,
     OffsetField,
     SplattedField,
     Statistic,
     WarpedField,
 )
+from warptheory.symbolic.head_laws import offset_laws
 from warptheory.symbolic.input_fields import PixelValue
 from warptheory.symbolic.moved_fields import input_field
 from warptheory.symbolic.nodes import ExpectedValue, OffsetAverage
@@ -128,6 +131,8 @@ class Simulation(Statistic):
             found[field] = None
             if isinstance(field, WarpedField | SplattedField | ComposedField):
                 pending.append(field.field)
+                if field.offsets.head is not None:
+                    pending.append(field.offsets.head.field)
         return list(found)
 
     @cached_property
@@ -225,10 +230,15 @@ class Simulation(Statistic):
         """Return the offset fields and what they are at some values, as text."""
         texts = []
         for offsets in dict.fromkeys(field.offsets for field in self._moving):
-            law, given = offsets.axis_law, self.statistic.condition
-            if given is not None and self._is_given(offsets.source):
+            given = self.statistic.condition
+            if offsets.head is not None:
+                laws = offset_laws(offsets)
+                deviations = (math.sqrt(symbolic.evaluate(variance, values)) for _, variance in laws)
+                known = [f"computed, of deviation {', '.join(f'{each:g}' for each in deviations)}"]
+            elif given is not None and self._is_given(offsets.source):
                 known = [f"{symbol} = {symbolic.evaluate(symbol, values):g}" for symbol in given.symbols]
             else:
+                law = offsets.axis_law
                 parts = (("location", law.location), ("scale", law.scale))
                 known = [f"{name} {symbolic.evaluate(part, values):g}" for name, part in parts]
             moved = [f"{symbolic.evaluate(part, values):g}" for part in offsets.displacement if part != 0]
@@ -248,7 +258,11 @@ class Simulation(Statistic):
         for field in self.input_fields:
             expressions += field.parameters
         for source in self._sources:
-            law, given = source.axis_law, self.statistic.condition
+            given = self.statistic.condition
+            if source.head is not None:
+                expressions += [source.scale, *source.head.free_symbols]
+                continue
+            law = source.axis_law
             expressions += given.symbols if given is not None and self._is_given(source) else [source.correlation]
             if source.covariance is not None:
                 expressions += source.covariance.free_symbols
@@ -288,7 +302,10 @@ class Simulation(Statistic):
         for field in self.input_fields:
             state[field] = self._draw_input(field, generator, rows, size, values, device)
         for source in self._sources:
-            state[source] = self._draw_offsets(source, generator, rows, size, values, device)
+            if source.head is None:
+                state[source] = self._draw_offsets(source, generator, rows, size, values, device)
+            else:
+                state[source] = self._computed_offsets(source, source.head, state, values)
         return state
 
     def columns(self, state: dict[object, Tensor], rows: int, values: Values) -> Float[Tensor, "rows k"]:
@@ -388,6 +405,22 @@ class Simulation(Statistic):
             return self._sampler(source.component, size, values).sample(rows, generator, source.dim, device)
         drawn = correlated(source, lambda shape: source.axis_law.draw(generator, shape), rows, size, values)
         return torch.from_numpy(drawn).to(device).expand(rows, source.dim, *size)
+
+    def _computed_offsets(
+        self, source: OffsetField, head: LinearHead, state: dict[object, Tensor], values: Values
+    ) -> Tensor:
+        """Return α h, the drawn field convolved with the head's taps, shape (rows, d, *size)."""
+        scale = number(source.scale, values)
+        components = [
+            sum(number(tap.weight, values) * self._read_by(head.field, tap, state, values) for tap in taps)
+            for taps in head.components
+        ]
+        return scale * torch.cat([torch.as_tensor(component) for component in components], dim=1)
+
+    def _read_by(self, field: InputField, tap: HeadTap, state: dict[object, Tensor], values: Values) -> Tensor:
+        """Return what a tap reads at every pixel, shape (rows, 1, *size)."""
+        steps = [-int(number(part, values)) for part in tap.place]
+        return torch.roll(state[field], steps, dims=list(range(2, 2 + self.dim)))
 
     def _given_offsets(
         self, source: OffsetField, rows: int, size: tuple[int, ...], values: Values, device: str
