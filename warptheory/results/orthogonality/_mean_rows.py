@@ -183,7 +183,7 @@ class RowsExperiment(DerivedExperiment):
     def offsets(
         self, generator: np.random.Generator, rows: int, values: Mapping[str, float]
     ) -> Float[Tensor, "B d *S"]:
-        """Draw the offsets of `strata` matrices for each row, shape (rows·strata, d, *S).
+        """Draw the offsets of `strata` matrices for each row, shape (B, d, *S) of rows times strata.
 
         Each offset of a row has one value from each of as many equal parts of its law (a Latin hypercube). Offsets of
         one matrix stay independent, each of its law, and the mean over a row scatters less.

@@ -68,7 +68,7 @@ _LATTICES: Mapping[int, tuple[int, int]] = {1: (89, 55), 2: (41, 16)}
 
 # The slope of the offsets adds 1e-4 of the defect.
 @result.quantity("defect of the composition", bias=0.1)
-class Defect(DerivedExperiment):
+class CompositionDefect(DerivedExperiment):
     """E (W_φ W_ψ x − W_{ψ∘φ} x)² on a grid."""
 
     text = "E (W_φ W_ψ x − W_{ψ∘φ} x)²"
@@ -132,7 +132,7 @@ class Defect(DerivedExperiment):
     bias=0.25,
     values={"omega": Range(0.06, 0.05, 0.065)},
 )
-class LeadingDefect(Defect):
+class LeadingDefect(CompositionDefect):
     """The same to leading order in the frequency, that is in the spacing of the grid."""
 
     text = "lim (ω → 0) of E (W_φ W_ψ x − W_{ψ∘φ} x)²"

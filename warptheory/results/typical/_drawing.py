@@ -32,7 +32,8 @@ def lattice_normals(
 ) -> Float[Tensor, "rows points count"]:
     """Draw standard normal numbers of which a row's are evenly spread: a lattice with a random shift of its own.
 
-    Every number alone is normal, and numbers along the last axis are independent; means over a row scatter less.
+    They have the shape (rows, points, count). Every number alone is normal, and numbers along the last axis are
+    independent; means over a row scatter less.
 
     Args:
         generator: source of every random number.

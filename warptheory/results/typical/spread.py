@@ -51,7 +51,7 @@ result = Result(
 
 
 @result.quantity("variance of a layer")
-class Spread(WarpedRamp):
+class SlopeSpread(WarpedRamp):
     """Var log r."""
 
     text = "Var log ‖u + τg‖"
