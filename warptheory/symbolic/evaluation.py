@@ -110,7 +110,7 @@ def _check_value(symbol: sp.Symbol, value: float) -> None:
 
 
 # What sympy 1.14 does not know to be one of SciPy's functions.
-_UNPRINTED = {"elliptic_k": special.ellipk}
+_UNPRINTED = {"elliptic_e": special.ellipe, "elliptic_k": special.ellipk}
 
 
 def _value(expression: sp.Expr, environment: Environment) -> Any:
@@ -150,7 +150,7 @@ def _compiled(expression: sp.Expr) -> _Compiled:
     reduced = expression.xreplace(names).rewrite(sp.floor)
     arguments = tuple(sorted(reduced.free_symbols, key=str))
     # Symbols of one name may be several: the function's own arguments are called otherwise.
-    modules = [_UNPRINTED, "scipy", "numpy"] if reduced.has(sp.besselk, sp.elliptic_k) else "numpy"
+    modules = [_UNPRINTED, "scipy", "numpy"] if reduced.has(sp.besselk, sp.elliptic_e, sp.elliptic_k) else "numpy"
     return _Compiled(tuple(names.items()), arguments, sp.lambdify(arguments, reduced, modules, dummify=True))
 
 
