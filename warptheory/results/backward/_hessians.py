@@ -35,7 +35,8 @@ _POINTS = 60
 
 def component_variance(dim: int) -> sp.Expr:
     """Return c, the variance of a slope across, for slopes of the mean square τ²."""
-    return dim * TAU**2 / (dim + 2)
+    variance: sp.Expr = dim * TAU**2 / (dim + 2)
+    return variance
 
 
 @cache

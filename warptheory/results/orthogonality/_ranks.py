@@ -10,9 +10,8 @@ import torch
 from jaxtyping import Float, Int
 from numpy import ndarray
 from scipy import sparse
-from scipy.sparse import csgraph
 
-from warptheory import warping
+from warptheory import matrices, warping
 from warptheory.symbolic.nodes import Node
 from warptheory.symbolic.quadrature import Environment, Evaluate
 
@@ -52,7 +51,7 @@ def structural_rank(
     pixels = matrix.shape[-1]
     _, row, column = matrix.indices().numpy()
     found = sparse.csr_matrix((matrix.values().numpy(), (row, column)), shape=(pixels, pixels))
-    return int(csgraph.structural_rank(found)), found
+    return matrices.structural_rank(found), found
 
 
 def numerical_ranks(matrices: Float[torch.Tensor, "rows P P"]) -> Int[ndarray, "rows"]:
@@ -113,7 +112,8 @@ class RunProbability(Node):
         hits, count, _ = self.args
         if str(self.part(2)) == "cells":
             return sp.Function("P")(sp.Symbol("0"), sp.Symbol("1") ** hits, sp.Symbol("0"))
-        return sp.ff(count, hits) / count**hits * (1 - (hits + 2) / count) ** (count - hits)
+        chosen: sp.Expr = sp.ff(count, hits) / count**hits
+        return chosen * (1 - (hits + 2) / count) ** (count - hits)
 
     def numeric(self, environment: Environment, evaluate: Evaluate) -> float:
         """Multiply the probabilities, along the cells or along the outputs."""

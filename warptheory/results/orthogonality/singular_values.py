@@ -428,6 +428,46 @@ class SmallSlopesDistance(GaussianDistance):
 _PIXELS_OF_WHITE = 128
 
 
+def slow_offsets(phases: Float[Tensor, "rows 1 1"], pixels: int) -> Float[Tensor, "rows 1 N"]:
+    """Return offsets that rise from 0 to 1 pixel and fall again over a periodic axis, by equal steps.
+
+    Args:
+        phases: where in a step each field starts, as a share of it, shape (rows, 1, 1).
+        pixels: N.
+
+    Returns:
+        Offsets in pixels, shape (rows, 1, N).
+    """
+    place = (torch.arange(pixels, device=phases.device) + phases) / pixels
+    return 2 * torch.minimum(place % 1, 1 - place % 1)
+
+
+def band_limited_spectrum(tau: float, modes: int, period: int) -> Float[np.ndarray, "M"]:
+    """Return the singular values of φ = t + τ sin t on the lowest frequencies of a grid, shape (modes,).
+
+    Args:
+        tau: the largest slope τ, without unit.
+        modes: number of waves, odd.
+        period: pixels of the grid, six or more for each mode.
+    """
+    amplitude = torch.full((1, 1, 1), tau, dtype=torch.float64)
+    offsets = wave_offsets(amplitude, torch.zeros_like(amplitude), period)
+    found: np.ndarray = BandLimitedWarp(1, period, (modes,)).singular_values(offsets)[0][0].numpy()
+    return found
+
+
+def white_spectrum(kernel: str, pixels: int) -> Float[np.ndarray, "N"]:
+    """Return the singular values of slow offsets on all frequencies of a grid, shape (pixels,).
+
+    Args:
+        kernel: name of the kernel.
+        pixels: pixels of the grid.
+    """
+    offsets = slow_offsets(torch.full((1, 1, 1), 0.5, dtype=torch.float64), pixels)
+    matrix = warping.warp_matrix(offsets, kernel=kernel, boundary="periodic")[0].to_dense()
+    return np.asarray(np.linalg.svd(matrix.numpy(), compute_uv=False))
+
+
 @result.quantity("mean singular value, white pixels", bias=0.1)
 class WhiteSingularValue(DerivedExperiment):
     """E σ on all frequencies of a grid, linear kernel, slopes → 0: offsets 0 … 1 … 0 pixels, by equal steps.
@@ -476,9 +516,8 @@ class WhiteSingularValue(DerivedExperiment):
         self, generator: np.random.Generator, rows: int, values: Mapping[str, float], device: str = "cpu"
     ) -> Float[Tensor, "rows"]:
         """Draw the phase of the offsets, and average the singular values of the whole matrix; shape (rows,)."""
-        phase = (torch.arange(_PIXELS_OF_WHITE) + torch.from_numpy(generator.random((rows, 1, 1)))) / _PIXELS_OF_WHITE
-        offsets = 2 * torch.minimum(phase % 1, 1 - phase % 1).to(device)
-        matrices = warping.warp_matrix(offsets, boundary="periodic").to_dense()
+        phases = torch.from_numpy(generator.random((rows, 1, 1))).to(device)
+        matrices = warping.warp_matrix(slow_offsets(phases, _PIXELS_OF_WHITE), boundary="periodic").to_dense()
         return torch.linalg.svdvals(matrices).mean(1)
 
 
