@@ -8,7 +8,8 @@ Writes `orthogonality.parquet`, one row for each point, by the part of the page 
   spread. Theory is E1 for independent normal offsets.
 - "smooth spectrum": singular values of φ = t + τ sin t on band-limited signals, against the share of larger ones.
 - "white spectrum": the same on all frequencies of a grid, slopes → 0, by kernel. Theory is that of the linear one.
-- "hits": how often pixels are read by a nearest warp whose outputs are scattered, the squares of its singular values.
+- "hits": how often pixels are read by a nearest warp whose outputs are scattered, the squares of its singular values;
+  theory is the binomial law of E4 on a line of 64 pixels.
 - "lost": the share of dimensions that a linear warp with independent offsets loses, over their spread, in structural
   ranks; a spread of ∞ is uniform over the whole grid. "dead" is the share of pixels that no output reads.
 - "checked": how often a numerical rank was less than the structural one, on small grids.
@@ -46,15 +47,16 @@ SIDE = 40  # pixels of the images of the first part
 LENGTH = 3.0  # pixels, of smooth offsets
 SPREADS = (0.1, 0.2, 0.35, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 4.0)  # pixels
 DRAWS = 12
-PHOTOGRAPHS = ("astronaut", "cat", "coffee", "rocket")
+PHOTOGRAPHS = ("astronaut", "chelsea", "coffee", "rocket")
 SLOPES = (0.2, 0.5, 0.8)
 MODES, PERIOD = 257, 1536
 WHITE_PIXELS = 256
 KERNELS = ("linear", "keys", "bspline3(prefilter=True)", "sinc")
 SHARES = tuple((np.arange(64) + 0.5) / 64)  # at which spectra are recorded
-RANKED = {1: (2**14,), 2: (96, 96), 3: (14, 14, 14)}
+RANKED = {1: (4096,), 2: (96, 96), 3: (16, 16, 16)}
 RANK_SPREADS = (0.1, 0.2, 0.3, 0.5, 0.75, 1.0, 1.5, 2.5, 5.0)
-RANK_DRAWS = {1: 6, 2: 8, 3: 6}
+RANK_DRAWS = {1: 24, 2: 16, 3: 12}
+HIT_PIXELS = 64
 CHECKED = {1: (64,), 2: (9, 9), 3: (5, 5, 5)}
 CHECKS = 60
 
@@ -109,12 +111,21 @@ def _mean(part: str, kind: str, dim: int, value: float, drawn: ndarray, theory: 
 
 def shares(settings: RunSettings) -> Iterator[Point]:
     """Yield the share of energy in the nearest convolution, by kind of offsets and their spread."""
-    law = results.get("E1")
+    laws = {spread: _share_of_independent(spread) for spread in SPREADS[:: settings.thin]}
     for kind, unit in _unit_offsets(settings.seed).items():
-        for spread in SPREADS[:: settings.thin]:
+        for spread, law in laws.items():
             found = [_share(spread * offsets) for offsets in unit]
-            theory = law.evaluate("share of the energy", dim=2, s=spread, N=SIDE, standard=True)
-            yield _mean("share", kind, 2, spread, np.array(found), theory)
+            yield _mean("share", kind, 2, spread, np.array(found), law)
+
+
+def _share_of_independent(spread: float) -> float:
+    """Return E1's share on the grid, where each output is one of those that the convolution is made of."""
+    law, values = results.get("E1"), {"s": spread, "N": SIDE}
+    inside, rest = (
+        law.evaluate(f"energy of the {part}", dim=2, offsets="normal", **values)
+        for part in ("nearest convolution", "rest")
+    )
+    return inside / (inside + rest)
 
 
 def _share(offsets: Float[Tensor, "1 2 H W"]) -> float:
@@ -152,7 +163,7 @@ def photograph_offsets(generator: np.random.Generator) -> list[Float[Tensor, "1 
     return found
 
 
-# --- spectra ------------------------------------------------------------------------------------------------------------
+# --- spectra ----------------------------------------------------------------------------------------------------------
 
 
 def smooth_spectra(settings: RunSettings) -> Iterator[Point]:
@@ -187,16 +198,23 @@ def _quantiles_of_wave(tau: float) -> Float[ndarray, "K"]:
     return np.asarray(np.interp(np.array(SHARES), smaller_jacobian[::-1], values[::-1]))
 
 
-# --- ranks --------------------------------------------------------------------------------------------------------------
+# --- ranks ------------------------------------------------------------------------------------------------------------
 
 
 def hits(settings: RunSettings) -> Iterator[Point]:
-    """Yield the law of σ² of a nearest warp whose outputs are scattered, beside Poisson's."""
+    """Yield the law of σ² of a nearest warp whose outputs are scattered, beside the law of the hits."""
     generator = Stream(settings.seed, "orthogonality, hits", 0).generator()
-    matrices_drawn = [_scattered(generator, (128,), math.inf, "nearest") for _ in range(24)]
+    matrices_drawn = [_scattered(generator, (HIT_PIXELS,), math.inf, "nearest") for _ in range(150)]
     squares = np.stack([np.rint(np.linalg.svd(m.to_dense().numpy(), compute_uv=False) ** 2) for m in matrices_drawn])
     for count in range(6):
-        yield _mean("hits", "nearest", 1, count, (squares == count).mean(1), float(stats.poisson.pmf(count, 1)))
+        yield _mean(
+            "hits",
+            "nearest",
+            1,
+            count,
+            (squares == count).mean(1),
+            float(stats.binom.pmf(count, HIT_PIXELS, 1 / HIT_PIXELS)),
+        )
 
 
 def lost(settings: RunSettings) -> Iterator[Point]:
@@ -205,15 +223,14 @@ def lost(settings: RunSettings) -> Iterator[Point]:
     wide = results.get("E4").evaluate("lost share, linear, large grid", N=2**14)
     for dim, size in RANKED.items():
         for spread in (*RANK_SPREADS[:: settings.thin], math.inf):
+            theory_known = math.isinf(spread)
             drawn = np.array([_lost_and_dead(generator, size, spread) for _ in range(RANK_DRAWS[dim])])
-            theory = wide if dim == 1 and math.isinf(spread) else math.nan
+            theory = wide if dim == 1 and theory_known else math.nan
             yield _mean("lost", "lost", dim, spread, drawn[:, 0], theory)
-            dead = math.exp(-(2**dim)) if math.isinf(spread) else _dead(dim, spread)
+            dead = (
+                results.get("B4").evaluate("share of dead inputs, wide offsets", dim=dim) if theory_known else math.nan
+            )
             yield _mean("lost", "dead", dim, spread, drawn[:, 1], dead)
-
-
-def _dead(dim: int, spread: float) -> float:
-    return results.get("B4").evaluate("share of dead inputs", dim=dim, s=spread, kernel="linear")
 
 
 def _lost_and_dead(generator: np.random.Generator, size: tuple[int, ...], spread: float) -> tuple[float, float]:
@@ -238,14 +255,19 @@ def _scattered(generator: np.random.Generator, size: tuple[int, ...], spread: fl
     return warping.warp_matrix(torch.from_numpy(drawn), kernel=kernel, boundary="periodic")[0].coalesce()
 
 
-# --- plots --------------------------------------------------------------------------------------------------------------
+# --- plots ------------------------------------------------------------------------------------------------------------
 
 _KINDS = {
-    "independent": Look("independent offsets", BLUE, marker="o"),
-    "smooth field": Look("smooth field, ℓ = 3 px", GREEN, marker="^"),
-    "photographs": Look("heads on photographs", VERMILION, marker="s"),
+    "independent": Look("independent", BLUE, marker="o"),
+    "smooth field": Look("smooth field", GREEN, marker="^"),
+    "photographs": Look("photographs", VERMILION, marker="s"),
 }
-_OF_KERNELS = {"linear": (BLUE, "-"), "keys": (ORANGE, "--"), "bspline3(prefilter=True)": (GREEN, "-."), "sinc": (GREY, ":")}
+_OF_KERNELS = {
+    "linear": (BLUE, "-"),
+    "keys": (ORANGE, "--"),
+    "bspline3(prefilter=True)": (GREEN, "-."),
+    "sinc": (GREY, ":"),
+}
 _OF_SLOPES = (BLUE, ORANGE, VERMILION)
 _OF_DIMS = {1: (BLUE, "o"), 2: (VERMILION, "s"), 3: (GREEN, "^")}
 
@@ -286,16 +308,22 @@ def plot_ranks(table: pd.DataFrame) -> Figure:
 
 def _draw_shares(axes: Axes, rows: pd.DataFrame) -> None:
     theory = rows[rows["kind"] == "independent"].sort_values("value")
-    (line,) = axes.plot(theory["value"], theory["theory"], color=BLUE, linewidth=1.2, label="E1, normal offsets")
+    (line,) = axes.plot(theory["value"], theory["theory"], color=BLUE, linewidth=1.2, label="E1")
     handles = [line]
     for kind, look in _KINDS.items():
         of_kind = rows[rows["kind"] == kind].assign(theory=math.nan).sort_values("value")
         handle = draw(axes, of_kind, look)
         handle.set_linestyle("")
         handles.append(handle)
-    axes.set(xlabel="spread of the offsets (pixels)", ylabel="share of the energy", xscale="log", ylim=(0, 1.04))
+    axes.set(
+        xlabel="spread of the offsets (pixels)",
+        ylabel="share of the energy",
+        xscale="log",
+        ylim=(0, 1.04),
+        xlim=(0.03, 5),
+    )
     mark(axes.xaxis, 0.1, 0.3, 1, 3)
-    axes.legend(handles=handles, loc="upper right", fontsize=6.5)
+    axes.legend(handles=handles, loc="upper right")
 
 
 def _draw_smooth(axes: Axes, rows: pd.DataFrame) -> None:
@@ -313,7 +341,9 @@ def _draw_white(axes: Axes, rows: pd.DataFrame) -> None:
         label = "bspline3, prefiltered" if kernel.startswith("bspline3") else kernel
         if kernel == "linear":
             axes.plot(of_kernel["value"], of_kernel["theory"], color=colour, linewidth=1.2, label="linear (E4)")
-            axes.plot(of_kernel["value"], of_kernel["estimate"], "o", color=colour, markersize=2.5, markerfacecolor="white")
+            axes.plot(
+                of_kernel["value"], of_kernel["estimate"], "o", color=colour, markersize=2.5, markerfacecolor="white"
+            )
         else:
             axes.plot(of_kernel["value"], of_kernel["estimate"], style, color=colour, linewidth=1.2, label=label)
     axes.set(xlabel="share of larger singular values", ylabel="singular value σ", xlim=(0, 1), ylim=(0, 1.2))
@@ -321,8 +351,10 @@ def _draw_white(axes: Axes, rows: pd.DataFrame) -> None:
 
 
 def _draw_hits(axes: Axes, rows: pd.DataFrame) -> None:
-    axes.bar(rows["value"], rows["theory"], width=0.7, color="white", edgecolor=BLUE, label="Poisson law")
-    axes.errorbar(rows["value"], rows["estimate"], 2 * rows["stderr"], fmt="o", color=BLUE, markersize=4, label="measured")
+    axes.bar(rows["value"], rows["theory"], width=0.7, color="white", edgecolor=BLUE, label="law of the hits")
+    axes.errorbar(
+        rows["value"], rows["estimate"], 2 * rows["stderr"], fmt="o", color=BLUE, markersize=4, label="measured"
+    )
     axes.set(xlabel="σ², the outputs that read a pixel", ylabel="share of singular values")
     axes.legend(loc="upper right")
 
@@ -333,23 +365,28 @@ def _draw_lost(axes: Axes, rows: pd.DataFrame) -> None:
     for dim, (colour, marker) in _OF_DIMS.items():
         for kind, style in (("lost", "-"), ("dead", "--")):
             of_kind = finite[(finite["dim"] == dim) & (finite["kind"] == kind)].sort_values("value")
-            axes.plot(of_kind["value"], of_kind["theory" if kind == "dead" else "estimate"], style, color=colour, linewidth=1.2)
+            axes.plot(of_kind["value"], of_kind["estimate"], style, color=colour, linewidth=1.2)
         wide = rows[(rows["dim"] == dim) & (rows["kind"] == "lost")]
         shown = wide.replace({"value": {math.inf: last}})
         axes.errorbar(
-            shown["value"], shown["estimate"], 2 * shown["stderr"], fmt=marker, color=colour, markersize=4,
+            shown["value"],
+            shown["estimate"],
+            2 * shown["stderr"],
+            fmt=marker,
+            color=colour,
+            markersize=4,
             label=f"lost, d = {dim}",
         )
-    axes.plot([], [], "--", color=GREY, label="never read (B4)")
+    axes.plot([], [], "--", color=GREY, label="pixels never read")
     theory = rows["theory"][(rows["dim"] == 1) & (rows["kind"] == "lost") & np.isinf(rows["value"])]
     axes.axhline(float(theory.iloc[0]), color=BLUE, linestyle=":", linewidth=0.9)
     axes.set(xlabel="spread of the offsets (pixels); last: uniform", ylabel="share of dimensions", xscale="log")
     axes.set_yscale("symlog", linthresh=1e-3)
-    axes.set_ylim(0, 0.6)
+    axes.set_ylim(0, 1)
     mark(axes.xaxis, 0.1, 0.3, 1, 3)
     axes.set_xticks([0.1, 0.3, 1, 3, last], ["0.1", "0.3", "1", "3", "∞"])
     axes.set_yticks([0, 1e-3, 1e-2, 1e-1], ["0", "0.001", "0.01", "0.1"])
-    axes.legend(loc="lower right", fontsize=6.5)
+    axes.legend(loc="center left")
 
 
 def finding(table: pd.DataFrame) -> Markup:
@@ -385,9 +422,9 @@ ANALYSIS = Analysis(
         order=70,
         finding=ReportPassage(finding, (RECORD,)),
         parts=(
-            """A convolution that keeps all frequencies is orthogonal, and so is a warp that keeps areas; both at once are
-only translations. How much of a warp a convolution can be, how far a warp is from an isometry, and what it forgets for
-good:""",
+            """A convolution that keeps all frequencies is orthogonal, and so is a warp that keeps areas; both at once
+are only translations. How much of a warp a convolution can be, how far a warp is from an isometry, and what it
+forgets for good:""",
             Plot(
                 plot_spectra,
                 (RECORD,),
@@ -401,7 +438,7 @@ interpolation takes; the law of the linear kernel, mean π/4, is exact in the li
             Plot(
                 plot_ranks,
                 (RECORD,),
-                alt="Hits of a nearest warp beside Poisson's law, and the dimensions that linear warps lose",
+                alt="Hits of a nearest warp beside their law, and the dimensions that linear warps lose",
                 caption="""<b>What scattered offsets forget.</b> (a) Squared singular values of a nearest warp count how
 often pixels are read: 1/e of them are zero. (b) Dimensions that linear warps by independent normal offsets lose, by
 structural ranks (points, two standard errors), above the pixels that no output reads (dashed). Dotted: e^(−2)/(1 −

@@ -225,7 +225,7 @@ def _stein(function: sp.Expr, mean: sp.Expr, variance: sp.Expr) -> sp.Expr:
         derivative = sp.expand(sp.diff(quotient, _Y))
         inner = sum((_shifted(term, mean, variance) for term in sp.Add.make_args(derivative)), sp.Integer(0))
         return mean * _stein(quotient, mean, variance) + variance * inner
-    constant = function / sp.Mul(*errors)
+    constant: sp.Expr = function / sp.Mul(*errors)
     if constant.has(_Y):
         raise ArithmeticError(f"{function} has no mean here")
     slopes = [error.args[0].coeff(_Y) for error in errors]
