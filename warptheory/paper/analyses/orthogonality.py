@@ -1,4 +1,4 @@
-"""How far warps are from convolutions and from isometries, and what they forget: results E1 and E4.
+"""How far warps are from convolutions and from isometries, and what they forget: results E1, E4 and E5.
 
 Writes `orthogonality.parquet`, one row for each point, by the part of the page that it belongs to:
 
@@ -12,6 +12,8 @@ Writes `orthogonality.parquet`, one row for each point, by the part of the page 
   theory is the binomial law of E4 on a line of 64 pixels.
 - "lost": the share of dimensions that a linear warp with independent offsets loses, over their spread, in structural
   ranks; a spread of ∞ is uniform over the whole grid. "dead" is the share of pixels that no output reads.
+- "composition": the mean square of W_φ W_ψ x − W_{ψ∘φ} x for waves x, by kernel, over their frequency in radians per
+  pixel, which falls with the spacing of the grid (E5).
 - "checked": how often a numerical rank was less than the structural one, on small grids.
 """
 
@@ -40,6 +42,7 @@ from warptheory.paper.entries import Analysis, Cost, Plot, ReportPassage, RunSet
 from warptheory.report import fragment
 from warptheory.report.panels import Look, draw, letter, mark
 from warptheory.report.style import BLUE, GREEN, GREY, ORANGE, VERMILION, house_style
+from warptheory.results import Curve
 from warptheory.results.orthogonality.singular_values import band_limited_spectrum, white_spectrum
 
 RECORD = "orthogonality.parquet"
@@ -57,6 +60,7 @@ RANKED = {1: (4096,), 2: (96, 96), 3: (16, 16, 16)}
 RANK_SPREADS = (0.1, 0.2, 0.3, 0.5, 0.75, 1.0, 1.5, 2.5, 5.0)
 RANK_DRAWS = {1: 24, 2: 16, 3: 12}
 HIT_PIXELS = 64
+FREQUENCIES = tuple(round(float(omega), 4) for omega in np.geomspace(0.2, 2.5, 17))  # radians per pixel
 CHECKED = {1: (64,), 2: (9, 9), 3: (5, 5, 5)}
 CHECKS = 60
 
@@ -89,7 +93,7 @@ class Point:
 def run(settings: RunSettings) -> Path:
     """Compute and write the record; return its path."""
     points: list[Point] = []
-    parts = (shares, smooth_spectra, white_spectra, hits, lost, checked)
+    parts = (shares, smooth_spectra, white_spectra, hits, lost, checked, compositions)
     for number, part in enumerate(parts):
         settings.on_progress(number / len(parts), part.__name__.replace("_", " "))
         points += part(settings)
@@ -248,6 +252,16 @@ def checked(settings: RunSettings) -> Iterator[Point]:
         yield Point("checked", "linear", dim, math.prod(size), float(np.mean(other)), 0.0, 0.0, CHECKS)
 
 
+def compositions(settings: RunSettings) -> Iterator[Point]:
+    """Yield the defect of the composition of two warps on a grid, by kernel, over the frequency of a wave (E5)."""
+    for kernel in ("linear", "keys"):
+        curve = Curve(
+            results.get("E5"), "defect of the composition", "omega", FREQUENCIES, FREQUENCIES[::8], kernel, rtol=3e-2
+        )
+        for point in curve.points(settings.seed, settings.device, settings.thin):
+            yield Point("composition", kernel, 1, point.value, point.estimate, point.stderr, point.theory, point.n)
+
+
 def _scattered(generator: np.random.Generator, size: tuple[int, ...], spread: float, kernel: str) -> Tensor:
     """Return a warp by independent offsets, normal of a spread in pixels or, for ∞, uniform over the grid."""
     shape = (1, len(size), *size)
@@ -291,18 +305,20 @@ def plot_spectra(table: pd.DataFrame) -> Figure:
 
 
 def plot_ranks(table: pd.DataFrame) -> Figure:
-    """Draw what scattered offsets lose: singular values of a nearest warp, and ranks of linear ones (E4).
+    """Draw what scattered offsets lose, and what composition costs on a grid (E4, E5).
 
     Args:
         table: the record.
     """
     with house_style():
         figure = Figure(figsize=(7.2, 2.9), layout="constrained")
-        first, second = figure.subplots(1, 2, width_ratios=(2, 3))
+        first, second, third = figure.subplots(1, 3, width_ratios=(2, 3, 2))
         _draw_hits(first, table[table["part"] == "hits"])
         letter(first, "a", "E4: nearest kernel")
         _draw_lost(second, table[table["part"] == "lost"])
         letter(second, "b", "E4: linear kernel")
+        _draw_compositions(third, table[table["part"] == "composition"])
+        letter(third, "c", "E5: composition")
     return figure
 
 
@@ -320,10 +336,9 @@ def _draw_shares(axes: Axes, rows: pd.DataFrame) -> None:
         ylabel="share of the energy",
         xscale="log",
         ylim=(0, 1.04),
-        xlim=(0.03, 5),
     )
     mark(axes.xaxis, 0.1, 0.3, 1, 3)
-    axes.legend(handles=handles, loc="upper right")
+    axes.legend(handles=handles, loc="upper right", fontsize=6.5, handlelength=1.2)
 
 
 def _draw_smooth(axes: Axes, rows: pd.DataFrame) -> None:
@@ -355,8 +370,9 @@ def _draw_hits(axes: Axes, rows: pd.DataFrame) -> None:
     axes.errorbar(
         rows["value"], rows["estimate"], 2 * rows["stderr"], fmt="o", color=BLUE, markersize=4, label="measured"
     )
-    axes.set(xlabel="σ², the outputs that read a pixel", ylabel="share of singular values")
-    axes.legend(loc="upper right")
+    axes.set(xlabel="σ², reading outputs", ylabel="share of singular values", ylim=(0, 0.52))
+    axes.set_xticks(range(6))
+    axes.legend(loc="upper right", fontsize=6.5)
 
 
 def _draw_lost(axes: Axes, rows: pd.DataFrame) -> None:
@@ -380,13 +396,29 @@ def _draw_lost(axes: Axes, rows: pd.DataFrame) -> None:
     axes.plot([], [], "--", color=GREY, label="pixels never read")
     theory = rows["theory"][(rows["dim"] == 1) & (rows["kind"] == "lost") & np.isinf(rows["value"])]
     axes.axhline(float(theory.iloc[0]), color=BLUE, linestyle=":", linewidth=0.9)
-    axes.set(xlabel="spread of the offsets (pixels); last: uniform", ylabel="share of dimensions", xscale="log")
+    axes.set(xlabel="spread of the offsets (pixels)", ylabel="share of dimensions", xscale="log")
     axes.set_yscale("symlog", linthresh=1e-3)
     axes.set_ylim(0, 1)
     mark(axes.xaxis, 0.1, 0.3, 1, 3)
     axes.set_xticks([0.1, 0.3, 1, 3, last], ["0.1", "0.3", "1", "3", "∞"])
     axes.set_yticks([0, 1e-3, 1e-2, 1e-1], ["0", "0.001", "0.01", "0.1"])
-    axes.legend(loc="center left")
+    axes.legend(loc="center right", bbox_to_anchor=(1.0, 0.4), fontsize=6)
+
+
+def _draw_compositions(axes: Axes, rows: pd.DataFrame) -> None:
+    handles = []
+    for kernel, colour, marker in (("linear", BLUE, "o"), ("keys", ORANGE, "s")):
+        look = Look(kernel, colour, marker=marker)
+        handles.append(draw(axes, rows[rows["kind"] == kernel].sort_values("value"), look))
+    axes.set(
+        xlabel="frequency (radians/pixel)",
+        ylabel=r"E $(W_\varphi W_\psi x - W_{\psi\circ\varphi} x)^2$",
+        xscale="log",
+        yscale="log",
+    )
+    mark(axes.xaxis, 0.2, 0.5, 1, 2)
+    mark(axes.yaxis, 1e-8, 1e-6, 1e-4, 1e-2, 1)
+    axes.legend(handles=handles, loc="upper left")
 
 
 def finding(table: pd.DataFrame) -> Markup:
@@ -438,11 +470,13 @@ interpolation takes; the law of the linear kernel, mean π/4, is exact in the li
             Plot(
                 plot_ranks,
                 (RECORD,),
-                alt="Hits of a nearest warp beside their law, and the dimensions that linear warps lose",
+                alt="Hits of a nearest warp, the dimensions that linear warps lose, and the defect of compositions",
                 caption="""<b>What scattered offsets forget.</b> (a) Squared singular values of a nearest warp count how
 often pixels are read: 1/e of them are zero. (b) Dimensions that linear warps by independent normal offsets lose, by
-structural ranks (points, two standard errors), above the pixels that no output reads (dashed). Dotted: e^(−2)/(1 −
-e^(−1)) for wide offsets on a line. Ranks that NumPy finds on small grids were the structural ones in every draw.""",
+structural ranks (points, two standard errors; ∞: uniform), above the pixels that no output reads (dashed). Dotted: e^(−2)/(1 −
+e^(−1)) for wide offsets on a line. Ranks that NumPy finds on small grids were the structural ones in every draw. (c)
+Two warps in a row are the warp of the composed offsets up to interpolation, of order ω⁴ for the linear kernel and ω⁶
+for Keys'.""",
             ),
         ),
     ),
