@@ -41,10 +41,8 @@ def test_quantiles_follow_the_law_of_the_jacobian(tau):
     modes = 401
     found = trigonometric_spectrum(tau, modes)
     angle = np.linspace(0, np.pi, 2001)
-    law = np.interp(
-        1 - (np.arange(modes) + 0.5) / modes, (angle + tau * np.sin(angle)) / np.pi, (1 + tau * np.cos(angle)) ** -0.5
-    )
     places = (np.arange(modes) + 0.5) / modes
+    law = np.interp(places, (angle + tau * np.sin(angle)) / np.pi, (1 + tau * np.cos(angle)) ** -0.5)
 
     def deviation(spectrum: np.ndarray) -> float:
         return float(np.abs(np.interp(spectrum, law, places) - places).max())

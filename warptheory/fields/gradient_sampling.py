@@ -20,6 +20,7 @@ from warptheory.core.errors import ArgumentError
 from warptheory.core.normals import NormalNumbers
 from warptheory.fields.sampling import FieldSampler
 
+_CACHED = 2**18  # complex numbers: the tori of small fields are transformed together, large ones one by one
 _NOISE: dict[torch.dtype, type[np.floating]] = {torch.float32: np.float32, torch.float64: np.float64}
 
 
@@ -63,17 +64,18 @@ class GradientSampler:
         roots = np.sqrt(self.potential.eigenvalues / math.prod(torus))
         frequencies = [torch.from_numpy(part).to(device, dtype) for part in self._frequencies()]
         colour, numbers = torch.from_numpy(roots).to(device, dtype), NormalNumbers(generator)
-        noise = np.empty((*torus, 2), _NOISE[dtype])
-        grid = tuple(slice(n) for n in size)
-        for first in range(0, batch, 2):
-            numbers.fill(noise)
-            waves = torch.view_as_complex(torch.from_numpy(noise.copy()).to(device)) * colour
+        pairs = max(1, _CACHED // math.prod(torus))  # real and imaginary part are two independent fields
+        noise = np.empty((pairs, *torus, 2), _NOISE[dtype])
+        grid = (slice(None), *(slice(n) for n in size))
+        axes = tuple(range(1, 1 + len(size)))
+        for first in range(0, batch, 2 * pairs):
+            block = fields[first : first + 2 * pairs]
+            drawn = noise[: -(-len(block) // 2)]
+            numbers.fill(drawn)
+            waves = torch.view_as_complex(torch.from_numpy(drawn.copy()).to(device)) * colour
             for axis, frequency in enumerate(frequencies):
-                # Real and imaginary part are two independent fields.
-                both = torch.fft.fftn(waves * (-1j * frequency))[grid]
-                fields[first, axis] = both.real
-                if first + 1 < batch:
-                    fields[first + 1, axis] = both.imag
+                both = torch.view_as_real(torch.fft.fftn(waves * (-1j * frequency), dim=axes)[grid])
+                block[:, axis] = both.movedim(-1, 1).flatten(0, 1)[: len(block)]
         return fields
 
     def _frequencies(self) -> list[Float[ndarray, "*M"]]:

@@ -124,9 +124,9 @@ def shares(settings: RunSettings) -> Iterator[Point]:
 
 def _share_of_independent(spread: float) -> float:
     """Return E1's share on the grid, where each output is one of those that the convolution is made of."""
-    law, values = results.get("E1"), {"s": spread, "N": SIDE}
+    law = results.get("E1")
     inside, rest = (
-        law.evaluate(f"energy of the {part}", dim=2, offsets="normal", **values)
+        law.evaluate(f"energy of the {part}", dim=2, offsets="normal", s=spread, N=SIDE)
         for part in ("nearest convolution", "rest")
     )
     return inside / (inside + rest)
@@ -240,7 +240,7 @@ def lost(settings: RunSettings) -> Iterator[Point]:
 def _lost_and_dead(generator: np.random.Generator, size: tuple[int, ...], spread: float) -> tuple[float, float]:
     matrix = _scattered(generator, size, spread, "linear")
     pixels = math.prod(size)
-    return 1 - matrices.structural_rank(matrix) / pixels, 1 - len(matrix.indices()[1].unique()) / pixels
+    return 1 - matrices.structural_rank(matrix) / pixels, 1 - len(np.unique(matrix.indices()[1])) / pixels
 
 
 def checked(settings: RunSettings) -> Iterator[Point]:
@@ -473,10 +473,10 @@ interpolation takes; the law of the linear kernel, mean π/4, is exact in the li
                 alt="Hits of a nearest warp, the dimensions that linear warps lose, and the defect of compositions",
                 caption="""<b>What scattered offsets forget.</b> (a) Squared singular values of a nearest warp count how
 often pixels are read: 1/e of them are zero. (b) Dimensions that linear warps by independent normal offsets lose, by
-structural ranks (points, two standard errors; ∞: uniform), above the pixels that no output reads (dashed). Dotted: e^(−2)/(1 −
-e^(−1)) for wide offsets on a line. Ranks that NumPy finds on small grids were the structural ones in every draw. (c)
-Two warps in a row are the warp of the composed offsets up to interpolation, of order ω⁴ for the linear kernel and ω⁶
-for Keys'.""",
+structural ranks (points, two standard errors; ∞: uniform), above the pixels that no output reads (dashed). Dotted:
+e^(−2)/(1 − e^(−1)) for wide offsets on a line. Ranks that NumPy finds on small grids were the structural ones in
+every draw. (c) Two warps in a row are the warp of the composed offsets up to interpolation, of order ω⁴ for the
+linear kernel and ω⁶ for Keys'.""",
             ),
         ),
     ),

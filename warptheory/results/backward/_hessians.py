@@ -12,6 +12,7 @@ has mean 0.
 import itertools
 from collections.abc import Mapping
 from functools import cache
+from typing import Any
 
 import numpy as np
 import sympy as sp
@@ -49,7 +50,7 @@ def below_generator(dim: int) -> sp.Expr:
     def over(part: tuple[sp.Expr, sp.Expr], integrand: sp.Expr) -> sp.Expr:
         return sp.Add(*(_gaussian_moment(term, *part) for term in sp.Add.make_args(sp.expand(integrand))))
 
-    def single(place: int) -> sp.Expr:
+    def single(place: int) -> Any:
         return sum(
             weight * over(part, _POLYNOMIALS[place] * gaussian)
             for weight, part in zip(weights, (lower, upper), strict=True)
@@ -235,7 +236,9 @@ def _stein(function: sp.Expr, mean: sp.Expr, variance: sp.Expr) -> sp.Expr:
         return constant * sp.erf(slopes[0] * mean / sp.sqrt(1 + 2 * slopes[0] ** 2 * variance))
     first, second = slopes
     spread = sp.sqrt((1 + 2 * first**2 * variance) * (1 + 2 * second**2 * variance))
-    return constant * 2 / sp.pi * sp.asin(sp.simplify(2 * first * second * variance / spread))
+    correlation = sp.simplify(2 * first * second * variance / spread)
+    product: sp.Expr = constant * 2 / sp.pi * sp.asin(correlation)
+    return product
 
 
 def _has_power(function: sp.Expr) -> bool:

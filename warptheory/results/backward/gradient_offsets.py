@@ -111,7 +111,7 @@ class SlopesExperiment(DerivedExperiment):
 
     def row_elements(self, values: Mapping[str, float]) -> int:
         """Return the number of pixels of a field, over its waves."""
-        return len(_AXES[self.setting.dim]) * 2**self.setting.dim
+        return int(len(_AXES[self.setting.dim]) * 2**self.setting.dim)
 
     def offsets(self, generator: np.random.Generator, rows: int, tau: float, device: str) -> Float[Tensor, "rows d *T"]:
         """Draw the offsets in pixels, shape (rows, d, 2, …, 2)."""
@@ -269,8 +269,9 @@ class RealEigenvalues(DerivedExperiment):
         """Draw offsets with independent Gaussian slopes, and count real eigenvalues; shape (rows,)."""
         slopes = offset_jacobian(gaussian_offsets(generator, rows, self.setting.dim, 1.0, 4).to(device))
         # Every other pixel along each axis: neighbours tell little more, and eigenvalues take long.
-        some = slopes[(..., *[slice(None, None, 2)] * self.setting.dim)]
-        eigenvalues = torch.linalg.eigvals(some.flatten(3).permute(0, 3, 1, 2))
+        for axis in range(3, 3 + self.setting.dim):
+            slopes = slopes.index_select(axis, torch.arange(0, slopes.shape[axis], 2, device=slopes.device))
+        eigenvalues: Tensor = torch.linalg.eigvals(slopes.flatten(3).permute(0, 3, 1, 2))
         return (eigenvalues.imag == 0).all(-1).double().mean(1)
 
 

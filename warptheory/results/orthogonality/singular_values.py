@@ -522,7 +522,8 @@ class WhiteSingularValue(DerivedExperiment):
         """Draw the phase of the offsets, and average the singular values of the whole matrix; shape (rows,)."""
         phases = torch.from_numpy(generator.random((rows, 1, 1))).to(device)
         matrices = warping.warp_matrix(slow_offsets(phases, _PIXELS_OF_WHITE), boundary="periodic").to_dense()
-        return torch.linalg.svdvals(matrices).mean(1)
+        singular_values: Tensor = torch.linalg.svdvals(matrices)
+        return singular_values.mean(1)
 
 
 # --- (b) scattered outputs --------------------------------------------------------------------------------------------
@@ -535,7 +536,7 @@ class ScatteredOutputs(DerivedExperiment):
 
     def row_elements(self, values: Mapping[str, float]) -> int:
         """Return the number of pixels."""
-        return int(values[PIXELS.name]) ** self.setting.dim
+        return int(values[PIXELS.name] ** self.setting.dim)
 
     def _size(self, values: Mapping[str, float]) -> tuple[int, ...]:
         return (int(values[PIXELS.name]),) * self.setting.dim
@@ -594,7 +595,8 @@ class HitSquares(ScatteredOutputs):
     ) -> Float[Tensor, "rows"]:
         """Draw warps, and average the fourth powers of their singular values; shape (rows,)."""
         matrices = scattered_matrices(generator, rows, self._size(values), self.setting.kernel, device)
-        return torch.linalg.svdvals(matrices).pow(4).mean(1)
+        singular_values: Tensor = torch.linalg.svdvals(matrices)
+        return singular_values.pow(4).mean(1)
 
 
 @result.quantity("lost share, linear", smallest_effect=0.02)
