@@ -335,7 +335,7 @@ class GaussianDistance(DerivedExperiment):
         """The grid, and its bands."""
         if self.setting.dim == 1:
             return BandLimitedWarp(1, 96, (9, 17))
-        return BandLimitedWarp(2, 36, (3, 5, 7))
+        return BandLimitedWarp(2, 30, (3, 5, 7))
 
     def steps(self) -> tuple[Step, ...]:
         """Return the steps from a mean over the slopes."""
@@ -573,7 +573,9 @@ class LostByNearest(ScatteredOutputs):
         return _lost_share(generator, rows, self._size(values), self.setting.kernel, device)
 
 
-@result.quantity("mean fourth power, nearest", kernels=("nearest",), values={"N": whole(12, 8, 24)})
+@result.quantity(
+    "mean fourth power, nearest", smallest_effect=0.02, kernels=("nearest",), values={"N": whole(12, 8, 24)}
+)
 class HitSquares(ScatteredOutputs):
     """E σ⁴ of a nearest warp: the mean square of a number of hits."""
 
@@ -657,10 +659,10 @@ class LostOnLargeGrid(ScatteredOutputs):
 
 
 def _structural_sizes(setting: Setting) -> Mapping[str, Range]:
-    return {"N": {1: whole(24, 12, 48), 2: whole(6, 4, 8), 3: whole(4, 3, 4)}[setting.dim]}
+    return {"N": {2: whole(5, 4, 7), 3: whole(3, 3, 4)}[setting.dim]}
 
 
-@result.quantity("rank over structural rank", dims=(1, 2, 3), values=_structural_sizes)
+@result.quantity("rank over structural rank", smallest_effect=0.05, dims=(2, 3), values=_structural_sizes)
 class RankOverStructuralRank(ScatteredOutputs):
     """The rank that NumPy finds over the largest matching of outputs and pixels."""
 
