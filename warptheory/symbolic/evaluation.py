@@ -110,9 +110,14 @@ def _check_value(symbol: sp.Symbol, value: float) -> None:
 
 
 # What sympy 1.14 does not know to be one of SciPy's functions.
-_UNPRINTED = {"elliptic_k": special.ellipk, "expint": special.expn, "Shi": lambda x: special.shichi(x)[0]}
+_UNPRINTED = {
+    "elliptic_e": special.ellipe,
+    "elliptic_k": special.ellipk,
+    "expint": special.expn,
+    "Shi": lambda x: special.shichi(x)[0],
+}
 # Functions that NumPy does not have.
-OF_SCIPY = (sp.besselj, sp.besselk, sp.elliptic_k, sp.erf, sp.expint, sp.Shi, sp.polygamma)
+OF_SCIPY = (sp.besselj, sp.besselk, sp.elliptic_e, sp.elliptic_k, sp.erf, sp.expint, sp.Shi, sp.polygamma)
 
 
 def _value(expression: sp.Expr, environment: Environment) -> Any:
