@@ -69,30 +69,6 @@ class LengthMean(Node):
         return float((highest - lowest) / 2 * np.sum(weights * density * values))
 
 
-class Dawson(Node):
-    """Dawson's integral D(x) = ∫₀ˣ exp(u² − x²) du: args (x,)."""
-
-    def display(self, *, latex: bool) -> sp.Expr:
-        """Return D(x)."""
-        return sp.Function("D")(self.args[0])
-
-    def numeric(self, environment: Environment, evaluate: Evaluate) -> float | ndarray:
-        """Return what SciPy has."""
-        return np.asarray(special.dawsn(evaluate(self.args[0], environment)))
-
-
-class Kummer(Node):
-    """Kummer's function M(a, b, x), also written ₁F₁(a; b; x): args (a, b, x)."""
-
-    def display(self, *, latex: bool) -> sp.Expr:
-        """Return M(a, b, x)."""
-        return sp.Function("M")(*self.args)
-
-    def numeric(self, environment: Environment, evaluate: Evaluate) -> float | ndarray:
-        """Return what SciPy has."""
-        return np.asarray(special.hyp1f1(*(evaluate(argument, environment) for argument in self.args)))
-
-
 class ResponseMean(Node):
     """E |1 − f + f e^{iω}| over fractions and frequencies, both uniform: the linear kernel's response; no args.
 

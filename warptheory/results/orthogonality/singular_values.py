@@ -36,6 +36,7 @@ from warptheory.results._experiment import DerivedExperiment
 from warptheory.results._ranges import Range, limit, whole
 from warptheory.results._result import Result
 from warptheory.results._setting import TAU, Setting
+from warptheory.results._special_functions import Dawson, Kummer
 from warptheory.results.backward._fold_integrals import preimages_steps
 from warptheory.results.backward._gaussian_slopes import JACOBIAN, SlopeMean, SmoothIntegral, slope_matrix
 from warptheory.results.backward.jensen import BackwardGain, TorusMean
@@ -43,9 +44,7 @@ from warptheory.results.orthogonality import _scattered_outputs as scattered
 from warptheory.results.orthogonality._band_limited import BandLimitedWarp, random_phases, wave_offsets
 from warptheory.results.orthogonality._spectral_means import (
     LENGTH,
-    Dawson,
     FoldedPlaceMean,
-    Kummer,
     LengthMean,
     PlaceMean,
     ResponseMean,

@@ -16,6 +16,7 @@ from numpy import ndarray
 from scipy import special
 
 from warptheory.results._setting import TAU
+from warptheory.results._special_functions import Dawson
 from warptheory.symbolic import Step
 from warptheory.symbolic.nodes import AsIntegral, Node
 from warptheory.symbolic.quadrature import Environment, Evaluate, gauss_legendre
@@ -142,18 +143,6 @@ def _confluent_series(order: int, shape: float, rate: float) -> float:
                 return float(total)
             harmonic += mpmath.mpf(1) / k
             k += 1
-
-
-class Dawson(Node):
-    """Dawson's integral D(x) = e^{−x²} ∫₀ˣ e^{t²} dt: args (x,)."""
-
-    def display(self, *, latex: bool) -> sp.Expr:
-        """Return D(x)."""
-        return sp.Function("D")(self.args[0])
-
-    def numeric(self, environment: Environment, evaluate: Evaluate) -> float | ndarray:
-        """Return SciPy's value, a scalar or of the shape (*N) of x."""
-        return special.dawsn(evaluate(self.args[0], environment))
 
 
 class PanelledIntegral(AsIntegral):

@@ -3,16 +3,15 @@
 from collections.abc import Mapping
 from functools import partial
 
-import numpy as np
 import sympy as sp
 from jaxtyping import Float
-from scipy import special
 from torch import Tensor
 
 from warptheory.results._experiment import DerivedStatistic
 from warptheory.results._ranges import Range
 from warptheory.results._result import Result
 from warptheory.results._setting import TAU, Setting
+from warptheory.results._special_functions import Kummer
 from warptheory.results.typical._drawing import WarpedRamp
 from warptheory.results.typical._slope_length import (
     LENGTH,
@@ -26,8 +25,6 @@ from warptheory.results.typical._slope_length import (
     spread_steps,
 )
 from warptheory.symbolic import Step
-from warptheory.symbolic.nodes import Node
-from warptheory.symbolic.quadrature import Environment, Evaluate
 
 result = Result(
     "K6",
@@ -61,19 +58,6 @@ result = Result(
 
 _ORDER = sp.Symbol("p", positive=True)
 MOMENT = "moment of order p"
-
-
-class Kummer(Node):
-    """₁F₁(α; b; z): args (α, b, z)."""
-
-    def display(self, *, latex: bool) -> sp.Expr:
-        """Return M(α, b, z)."""
-        return sp.Function("M")(*self.args)
-
-    def numeric(self, environment: Environment, evaluate: Evaluate) -> float:
-        """Return SciPy's value, after Kummer's transformation, whose terms do not cancel."""
-        alpha, shape, z = (float(evaluate(part, environment)) for part in self.args)
-        return float(np.exp(z) * special.hyp1f1(shape - alpha, shape, -z))
 
 
 @result.quantity(MOMENT)
