@@ -1,15 +1,14 @@
 """What the stages of a layer do, on the way back, to the second moment of a gradient at every position.
 
-A gradient g of C channels is described by S(t) = E g(t)g(t)ᵀ at every position t, a tensor (B, C, C, *S); what it is at
+A gradient g of C channels is described by S(t) = E g(t)g(t)ᵀ at every position t, a tensor (B, *S, C, C); what it is at
 two positions is taken to be uncorrelated. Every stage is linear on the way back, gʹ(s) = Σ_t A(s, t)ᵀ g(t), so that
 Sʹ(s) = Σ_t A(s, t)ᵀ S(t) A(s, t), a sum that is exact under that assumption.
 
 A shortcut beside stages also needs what they return to the very position that they started from. For that they send back
-cross moments X_δ(t) = E g(t)z(t − δ)ᵀ with the gradient z that entered the first of them, by the displacement δ.
+cross moments X_δ(t) = E z(t − δ)g(t)ᵀ with the gradient z that entered the first of them, by the displacement δ.
 """
 
 import itertools
-import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,17 +17,18 @@ from functools import cached_property
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
+from torch.nn import functional
 
 Displacement = tuple[int, ...]
-CrossMoments = Mapping[Displacement, Tensor]  # by displacement, each (B, C, K, *S)
+CrossMoments = Mapping[Displacement, Tensor]  # by displacement, z first: each (B, *S, K, C)
 
 
 class CascadeStage(ABC):
     """A stage of a layer, as the gradient passes it."""
 
     @abstractmethod
-    def backward(self, moments: Float[Tensor, "B C C *S"]) -> Float[Tensor, "B D D *T"]:
-        """Return the moments at the stage's input, shape (B, D, D, *T), of those at its output, (B, C, C, *S)."""
+    def backward(self, moments: Float[Tensor, "B *S C C"]) -> Float[Tensor, "B *T D D"]:
+        """Return the moments at the stage's input, shape (B, *T, D, D), of those at its output, (B, *S, C, C)."""
 
     @abstractmethod
     def backward_cross(self, moments: CrossMoments, within: int) -> CrossMoments:
@@ -50,14 +50,15 @@ class Rectified(CascadeStage):
 
     mask: Bool[Tensor, "B C *S"]
 
-    def backward(self, moments: Float[Tensor, "B C C *S"]) -> Float[Tensor, "B C C *S"]:
-        """Return the moments of the values that pass, shape (B, C, C, *S)."""
-        mask = self.mask.to(moments.dtype)
-        return moments * mask[:, :, None] * mask[:, None]
+    def backward(self, moments: Float[Tensor, "B *S C C"]) -> Float[Tensor, "B *S C C"]:
+        """Return the moments of the values that pass, shape (B, *S, C, C)."""
+        mask = self.mask.movedim(1, -1).to(moments.dtype)
+        return moments * mask[..., None] * mask[..., None, :]
 
     def backward_cross(self, moments: CrossMoments, within: int) -> CrossMoments:
         """Return the cross moments of the values that pass."""
-        return {place: found * self.mask[:, :, None] for place, found in moments.items()}
+        mask = self.mask.movedim(1, -1)[..., None, :]
+        return {place: found * mask for place, found in moments.items()}
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,31 +75,32 @@ class Normalised(CascadeStage):
     gain: Float[Tensor, "C"]
     normalised: Float[Tensor, "B C *S"] | None = None
 
-    def backward(self, moments: Float[Tensor, "B C C *S"]) -> Float[Tensor, "B C C *S"]:
-        """Return the moments in front of the normalisation, shape (B, C, C, *S)."""
-        axes = (1,) * (moments.ndim - 3)
-        gains = (self.gain[:, None] * self.gain).reshape(1, *moments.shape[1:3], *axes)
+    def backward(self, moments: Float[Tensor, "B *S C C"]) -> Float[Tensor, "B *S C C"]:
+        """Return the moments in front of the normalisation, shape (B, *S, C, C)."""
+        gains = self.gain[:, None] * self.gain
         return gains * (moments if self.normalised is None else self._projected(moments, self.normalised))
 
     @staticmethod
     def _projected(moments: Tensor, normalised: Tensor) -> Tensor:
         """Return the moments of what is left of a gradient without its mean and its component along x̂."""
         number = normalised.numel() / normalised.shape[1]
-        own = (1 + normalised.square()) / number
-        first, second = normalised[:, :, None], normalised[:, None]
+        places = normalised.movedim(1, -1)
+        first, second = places[..., None], places[..., None, :]
+        positions = tuple(range(moments.ndim - 2))
 
         def total(weighted: Tensor) -> Tensor:
-            return weighted.sum((0, *range(3, moments.ndim)), keepdim=True)
+            return weighted.sum(positions)
 
         # (hS)(t) at one position, and hSh, to which all positions add.
+        along_both = moments * first * second
         spread = total(moments) + total(moments * first) * first + total(moments * second) * second
-        spread = spread + total(moments * first * second) * first * second
-        return moments * (1 - own[:, :, None] - own[:, None]) + spread / number**2
+        spread = spread + total(along_both) * first * second
+        own = (1 + places.square()) / number
+        return moments * (1 - own[..., None] - own[..., None, :]) + spread / number**2
 
     def backward_cross(self, moments: CrossMoments, within: int) -> CrossMoments:
         """Return the cross moments in front of it; the projection, of order 1/N at a position, is left out."""
-        gain = self.gain.reshape(1, -1, 1, *[1] * (next(iter(moments.values())).ndim - 3))
-        return {place: gain * found for place, found in moments.items()}
+        return {place: found * self.gain for place, found in moments.items()}
 
 
 @dataclass(frozen=True, eq=False)
@@ -120,14 +122,13 @@ class Convolved(CascadeStage):
         """Half the size of the filters."""
         return max(self.weight.shape[2:]) // 2
 
-    def backward(self, moments: Float[Tensor, "B C C *S"]) -> Float[Tensor, "B D D *T"]:
-        """Return the moments at the input, shape (B, D, D, *T), every tap by its own matrix."""
+    def backward(self, moments: Float[Tensor, "B *S C C"]) -> Float[Tensor, "B *T D D"]:
+        """Return the moments at the input, shape (B, *T, D, D), every tap by its own matrix."""
         channels = self.weight.shape[1]
-        into = self._padded(moments, channels, channels)
+        into = self._padded(moments, channels)
         for tap, matrix in self._taps():
-            into[(..., *self._places(tap, moments.shape[3:]))] += torch.einsum(
-                "bcd...,ce,df->bef...", moments, matrix, matrix
-            )
+            once = (moments @ matrix).transpose(-1, -2)
+            into[self._places(tap, moments.shape[1:-2])] += once @ matrix
         return self._cropped(into)
 
     def backward_cross(self, moments: CrossMoments, within: int) -> CrossMoments:
@@ -142,27 +143,25 @@ class Convolved(CascadeStage):
                 if max(map(abs, moved)) > within:
                     continue
                 if moved not in found:
-                    found[moved] = self._padded(moment, self.weight.shape[1], moment.shape[2])
-                found[moved][(..., *self._places(tap, moment.shape[3:]))] += torch.einsum(
-                    "bck...,ce->bek...", moment, matrix
-                )
+                    found[moved] = self._padded(moment, moment.shape[-2])
+                found[moved][self._places(tap, moment.shape[1:-2])] += moment @ matrix
         return {place: self._cropped(into) for place, into in found.items()}
 
     def _taps(self) -> Iterator[tuple[Displacement, Tensor]]:
         for tap in itertools.product(*map(range, self.weight.shape[2:])):
             yield tap, self.weight[(slice(None), slice(None), *tap)]
 
-    def _padded(self, like: Tensor, *channels: int) -> Tensor:
+    def _padded(self, like: Tensor, first: int) -> Tensor:
         padded = [n + 2 * (k // 2) for n, k in zip(self.size, self.weight.shape[2:], strict=True)]
-        return like.new_zeros(like.shape[0], *channels, *padded)
+        return like.new_zeros(like.shape[0], *padded, first, self.weight.shape[1])
 
-    def _places(self, tap: Displacement, size: Sequence[int]) -> Iterator[slice]:
-        for start, n in zip(tap, size, strict=True):
-            yield slice(start, start + self.stride * (n - 1) + 1, self.stride)
+    def _places(self, tap: Displacement, size: Sequence[int]) -> tuple[slice, ...]:
+        every = zip(tap, size, strict=True)
+        return slice(None), *(slice(one, one + self.stride * (n - 1) + 1, self.stride) for one, n in every)
 
     def _cropped(self, padded: Tensor) -> Tensor:
         margins = [k // 2 for k in self.weight.shape[2:]]
-        return padded[(..., *(slice(m, m + n) for m, n in zip(margins, self.size, strict=True)))]
+        return padded[(slice(None), *(slice(m, m + n) for m, n in zip(margins, self.size, strict=True)))]
 
 
 @dataclass(frozen=True, eq=False)
@@ -184,37 +183,30 @@ class Warped(CascadeStage):
         """Half the size of the head's filters; offsets that reach further do not return to where they started."""
         return self._convolution.reach
 
-    def backward(self, moments: Float[Tensor, "B C C *S"]) -> Float[Tensor, "B C C *S"]:
-        """Return the moments at the input of both paths and of their product, shape (B, C, C, *S)."""
+    def backward(self, moments: Float[Tensor, "B *S C C"]) -> Float[Tensor, "B *S C C"]:
+        """Return the moments at the input of both paths and of their product, shape (B, *S, C, C)."""
         slopes = self._slopes_by_group
-        received = torch.einsum("bcd...,bcf...,bdg...->bfg...", moments, slopes, slopes)
-        mixed = torch.einsum("bcd...,bdf...->bcf...", moments, slopes)
+        mixed = moments @ slopes
+        received = slopes.transpose(-1, -2) @ mixed
         crossed = self._crossed(mixed)
-        return self._splatted(moments) + self._convolution.backward(received) + crossed + crossed.transpose(1, 2)
+        return self._splatted(moments) + self._convolution.backward(received) + crossed + crossed.transpose(-1, -2)
 
     def backward_cross(self, moments: CrossMoments, within: int) -> CrossMoments:
         """Return the cross moments at the input."""
-        offsets = {
-            place: torch.einsum("bck...,bcf...->bfk...", found, self._slopes_by_group)
-            for place, found in moments.items()
-        }
+        offsets = {place: found @ self._slopes_by_group for place, found in moments.items()}
         result = dict(self._convolution.backward_cross(offsets, within))
-        size, dim = self.slopes.shape[3:], self.slopes.ndim - 3
+        dim, (some, *_) = self.slopes.ndim - 3, moments.values()
         for wanted in itertools.product(range(-within, within + 1), repeat=dim):
-            for group, (image, source, target, weight, steps) in enumerate(self._entries):
+            into = result.get(wanted)
+            into = torch.zeros_like(some) if into is None else into.contiguous()
+            for group, entries in enumerate(self._entries):
                 chosen = self._channels_of(group)
                 for place, found in moments.items():
-                    step = torch.tensor([one - before for one, before in zip(wanted, place, strict=True)])
-                    here = (steps == step).all(1)
-                    if not bool(here.any()):
-                        continue
-                    rows = _rows(found[:, chosen])[image[here] * math.prod(size) + source[here]]
-                    into = result.get(wanted)
-                    into = torch.zeros_like(found) if into is None else into.clone()
-                    part = _rows(into[:, chosen])
-                    part = part.index_add(0, image[here] * math.prod(size) + target[here], weight[here, None] * rows)
-                    into[:, chosen] = _fields(part, found[:, chosen])
-                    result[wanted] = into
+                    step = tuple(one - before for one, before in zip(wanted, place, strict=True))
+                    source, target, weight = entries.at(step)
+                    rows = found[..., chosen].flatten(0, -3)[source] * weight[:, None, None]
+                    into[..., chosen].flatten(0, -3).index_add_(0, target, rows)
+            result[wanted] = into
         return result
 
     @cached_property
@@ -223,74 +215,84 @@ class Warped(CascadeStage):
 
     @cached_property
     def _slopes_by_group(self) -> Tensor:
-        """∂ᵢ of every channel beside the component of the offsets that moves it, shape (B, C, G·d, *S)."""
-        groups = self.matrix.shape[1]
-        batch, channels, dim, *size = self.slopes.shape
-        member = torch.arange(channels) // (channels // groups)
-        mine = torch.nn.functional.one_hot(member, groups).to(self.slopes)
-        spread = torch.einsum("bcd...,cg->bcgd...", self.slopes, mine)
-        return spread.reshape(batch, channels, groups * dim, *size)
+        """∂ᵢ of every channel beside the component of the offsets that moves it, shape (B, *S, C, G·d)."""
+        groups, channels = self.matrix.shape[1], self.slopes.shape[1]
+        member = torch.arange(channels, device=self.slopes.device) // (channels // groups)
+        mine = functional.one_hot(member, groups).to(self.slopes)
+        slopes = self.slopes.movedim((1, 2), (-2, -1))
+        return (mine[:, :, None] * slopes[..., None, :]).flatten(-2)
 
     def _channels_of(self, group: int) -> slice:
         share = self.slopes.shape[1] // self.matrix.shape[1]
         return slice(group * share, (group + 1) * share)
 
     @cached_property
-    def _entries(self) -> list[tuple[Tensor, Tensor, Tensor, Tensor, Tensor]]:
-        """Of every group: image, output, pixel read, weight, and the step from the output to the pixel, (n, d)."""
-        found = []
-        size = self.slopes.shape[3:]
-        for group in range(self.matrix.shape[1]):
-            entries = self.matrix.select(1, group).coalesce()
-            image, source, target = entries.indices()
-            places = [torch.stack(torch.unravel_index(flat, size), 1) for flat in (source, target)]
-            found.append((image, source, target, entries.values(), places[1] - places[0]))
-        return found
+    def _entries(self) -> list["_Entries"]:
+        groups, size = self.matrix.shape[1], tuple(self.slopes.shape[3:])
+        return [_Entries(self.matrix.select(1, group).coalesce(), size) for group in range(groups)]
 
     def _splatted(self, moments: Tensor) -> Tensor:
         """Return Σ_t w(t, s)wʹ(t, s) S(t), w and wʹ the weights by which two channels are read."""
-        into = torch.empty_like(moments)
-        pixels = math.prod(self.slopes.shape[3:])
-        groups = self.matrix.shape[1]
-        for first, second in itertools.product(range(groups), repeat=2):
-            both = self.matrix.select(1, first) * self.matrix.select(1, second)
-            (image, source, target), weight = both.coalesce().indices(), both.coalesce().values()
-            part = moments[:, self._channels_of(first), self._channels_of(second)]
-            rows = _rows(part)
-            summed = torch.zeros_like(rows).index_add(
-                0, image * pixels + target, weight[:, None] * rows[image * pixels + source]
-            )
-            into[:, self._channels_of(first), self._channels_of(second)] = _fields(summed, part)
+        into = torch.zeros_like(moments)
+        for first, second in itertools.product(range(self.matrix.shape[1]), repeat=2):
+            both = _Entries((self._entries[first].matrix * self._entries[second].matrix).coalesce(), ())
+            source, target, weight = both.all()
+            rows, columns = self._channels_of(first), self._channels_of(second)
+            part = moments[..., rows, columns].flatten(0, -3)
+            summed = torch.zeros_like(part).index_add_(0, target, part[source] * weight[:, None, None])
+            into[..., rows, columns] = summed.reshape(into[..., rows, columns].shape)
         return into
 
     def _crossed(self, mixed: Tensor) -> Tensor:
         """Return Σ_t w(t, s) E g(t)γ(t)ᵀ w_{s − t}, γ = g·∂x what the offsets receive: first path times second."""
-        pixels = math.prod(self.slopes.shape[3:])
         channels = self.slopes.shape[1]
-        into = mixed.new_zeros(mixed.shape[0], channels, channels, *self.slopes.shape[3:])
-        for group, (image, source, target, weight, steps) in enumerate(self._entries):
+        into = mixed.new_zeros(*mixed.shape[:-1], channels).flatten(0, -3)
+        for group, entries in enumerate(self._entries):
             chosen = self._channels_of(group)
-            part = _rows(into[:, chosen])
-            of_group = mixed[:, chosen].flatten(3).movedim(3, 1).flatten(0, 1)
+            of_group = mixed[..., chosen, :].flatten(0, -3)
             for tap in itertools.product(*map(range, self.head.shape[2:])):
-                offset = torch.tensor([one - k // 2 for one, k in zip(tap, self.head.shape[2:], strict=True)])
-                here = (steps == offset).all(1)
-                matrix = self.head[(slice(None), slice(None), *tap)]
-                rows = of_group[image[here] * pixels + source[here]] @ matrix
-                part.index_add_(0, image[here] * pixels + target[here], (weight[here, None, None] * rows).flatten(1))
-            into[:, chosen] = _fields(part, into[:, chosen])
-        return into
+                step = tuple(one - k // 2 for one, k in zip(tap, self.head.shape[2:], strict=True))
+                source, target, weight = entries.at(step)
+                rows = of_group[source] @ self.head[(slice(None), slice(None), *tap)]
+                into[:, chosen].index_add_(0, target, rows * weight[:, None, None])
+        return into.reshape(*mixed.shape[:-1], channels)
 
 
-def _rows(moments: Tensor) -> Tensor:
-    """Return moments (B, C, K, *S) as rows of a position each, shape (B·N, C·K)."""
-    return moments.flatten(3).movedim(3, 1).flatten(0, 1).flatten(1)
+@dataclass(frozen=True, eq=False)
+class _Entries:
+    """The entries of W: where outputs read, by how much, and how far away.
 
+    Attributes:
+        matrix: W of every image, sparse, shape (B, N, N).
+        size: S of the image.
+    """
 
-def _fields(rows: Tensor, like: Tensor) -> Tensor:
-    """Return rows of a position each as moments of the shape of others."""
-    batch, first, second, *size = like.shape
-    return rows.reshape(batch, -1, first, second).movedim(1, 3).reshape(batch, first, second, *size)
+    matrix: Tensor
+    size: tuple[int, ...]
+
+    def all(self) -> tuple[Tensor, Tensor, Tensor]:
+        """Return output and pixel of every entry, counted over all images, and the weight; each of shape (n,)."""
+        image, source, target = self.matrix.indices()
+        first = image * self.matrix.shape[-1]
+        return first + source, first + target, self.matrix.values()
+
+    def at(self, step: Displacement) -> tuple[Tensor, Tensor, Tensor]:
+        """Return those entries whose pixel lies a step away from the output."""
+        found = self._by_step.get(step)
+        if found is None:
+            nothing = torch.zeros(0, dtype=torch.long, device=self.matrix.device)
+            return nothing, nothing, self.matrix.values()[:0]
+        return found
+
+    @cached_property
+    def _by_step(self) -> dict[Displacement, tuple[Tensor, Tensor, Tensor]]:
+        _, source, target = self.matrix.indices()
+        places = [torch.stack(torch.unravel_index(flat, self.size), 1) for flat in (source, target)]
+        steps, number = torch.unique(places[1] - places[0], dim=0, return_inverse=True)
+        order = number.argsort()
+        counts = torch.bincount(number).tolist()
+        parts = zip(*(each[order].split(counts) for each in self.all()), strict=True)
+        return {tuple(step): entries for step, entries in zip(steps.tolist(), parts, strict=True)}
 
 
 @dataclass(frozen=True, eq=False)
@@ -309,26 +311,26 @@ class Residual(CascadeStage):
     size: tuple[int, ...]
     stride: int = 1
 
-    def backward(self, moments: Float[Tensor, "B C C *S"]) -> Float[Tensor, "B D D *T"]:
-        """Return the moments at the input of shortcut and stages and of their product, shape (B, D, D, *T)."""
+    def backward(self, moments: Float[Tensor, "B *S C C"]) -> Float[Tensor, "B *T D D"]:
+        """Return the moments at the input of shortcut and stages and of their product, shape (B, *T, D, D)."""
         found = moments
         for stage in reversed(self.stages):
             found = stage.backward(found)
         returned = self._returned(moments)
-        every = (..., *(slice(None, None, self.stride) for _ in self.size))
-        found[every] += moments[:, : self.channels, : self.channels]
-        return found + returned + returned.transpose(1, 2)
+        every = (slice(None), *(slice(None, None, self.stride) for _ in self.size))
+        found[every] += moments[..., : self.channels, : self.channels]
+        return found + returned + returned.transpose(-1, -2)
 
     def backward_cross(self, moments: CrossMoments, within: int) -> CrossMoments:
         """Refuse: no network of ours has a shortcut around a shortcut."""
         raise NotImplementedError("a shortcut around a shortcut")
 
     def _returned(self, moments: Tensor) -> Tensor:
-        """Return E of what comes back through the stages times what comes back through the shortcut."""
-        crossed: CrossMoments = {(0,) * len(self.size): moments}
+        """Return E of what comes back through the shortcut times what comes back through the stages."""
+        here = (0,) * len(self.size)
+        crossed: CrossMoments = {here: moments}
         for place, stage in reversed(list(enumerate(self.stages))):
             crossed = stage.backward_cross(crossed, sum(before.reach for before in self.stages[:place]))
-        channels = self.channels
-        none = moments.new_zeros(len(moments), channels, channels, *self.size)
-        found = crossed.get((0,) * len(self.size))
-        return none if found is None else found[:, :, :channels]
+        if here not in crossed:
+            return moments.new_zeros(len(moments), *self.size, self.channels, self.channels)
+        return crossed[here][..., : self.channels, :]

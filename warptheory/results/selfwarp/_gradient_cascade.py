@@ -50,37 +50,37 @@ class GradientCascade:
 
     layers: tuple[tuple[CascadeStage, ...], ...]
 
-    def profile(self, start: Float[Tensor, "B C C *S"]) -> GradientProfile:
+    def profile(self, start: Float[Tensor, "B *S C C"]) -> GradientProfile:
         """Predict the energy at every layer from the channels' second moments at every position.
 
         Args:
-            start: moments of the gradient at the output, shape (B, C, C, *S), such as `moments_of(gradient)`.
+            start: moments of the gradient at the output, shape (B, *S, C, C), such as `moments_of(gradient)`.
         """
         return self._profile(start, with_channels=True)
 
-    def energy_profile(self, start: Float[Tensor, "B C C *S"]) -> GradientProfile:
+    def energy_profile(self, start: Float[Tensor, "B *S C C"]) -> GradientProfile:
         """Predict it from energies alone: u_{l−1} = m_l u_l + b_l u_l + α² A[λ_l b_l u_l] (theory F5).
 
         In front of every layer the energy of a position is taken to be spread evenly over its channels.
 
         Args:
-            start: moments as in `profile`, of which only the energy counts; shape (B, C, C, *S).
+            start: moments as in `profile`, of which only the energy counts; shape (B, *S, C, C).
         """
         return self._profile(start, with_channels=False)
 
-    def mean_profile(self, start: Float[Tensor, "B C C *S"]) -> GradientProfile:
+    def mean_profile(self, start: Float[Tensor, "B *S C C"]) -> GradientProfile:
         """Predict it from every layer's mean gain alone, as if energy were spread evenly over positions (theory F3).
 
         Args:
-            start: moments as in `profile`, of which only the total counts; shape (B, C, C, *S).
+            start: moments as in `profile`, of which only the total counts; shape (B, *S, C, C).
         """
-        gains, moments, energies = [0.0], white_moments(torch.ones_like(energy_of(start)), start.shape[1]), []
+        gains, moments, energies = [0.0], white_moments(torch.ones_like(energy_of(start)), start.shape[-1]), []
         energies.append(_shares(energy_of(moments)))
         for layer in reversed(self.layers):
             found = _back_through(layer, moments)
             gains.append(gains[-1] + math.log(_total(found) / _total(moments)))
             energy = torch.ones_like(energy_of(found))
-            moments = white_moments(energy, found.shape[1])
+            moments = white_moments(energy, found.shape[-1])
             energies.append(_shares(energy))
         return GradientProfile(tuple(reversed(energies)), tuple(reversed(gains)))
 
@@ -92,7 +92,7 @@ class GradientCascade:
         energies = [_shares(energy_of(moments))]
         for layer in reversed(self.layers):
             if not with_channels:
-                moments = white_moments(energy_of(moments), moments.shape[1])
+                moments = white_moments(energy_of(moments), moments.shape[-1])
             moments = _back_through(layer, moments)
             total = _total(moments)
             gains.append(gains[-1] + math.log(total))
@@ -108,20 +108,21 @@ def _back_through(layer: tuple[CascadeStage, ...], moments: Tensor) -> Tensor:
     return moments
 
 
-def moments_of(gradient: Float[Tensor, "B C *S"]) -> Float[Tensor, "B C C *S"]:
-    """Return g(t)g(t)ᵀ at every position of a gradient (B, C, *S) that is known, shape (B, C, C, *S)."""
-    return gradient[:, :, None] * gradient[:, None]
+def moments_of(gradient: Float[Tensor, "B C *S"]) -> Float[Tensor, "B *S C C"]:
+    """Return g(t)g(t)ᵀ at every position of a gradient (B, C, *S) that is known, shape (B, *S, C, C)."""
+    places = gradient.movedim(1, -1)
+    return places[..., None] * places[..., None, :]
 
 
-def white_moments(energy: Float[Tensor, "B *S"], channels: int) -> Float[Tensor, "B C C *S"]:
-    """Return the moments of a gradient whose energy, shape (B, *S), is the same in all channels; (B, C, C, *S)."""
+def white_moments(energy: Float[Tensor, "B *S"], channels: int) -> Float[Tensor, "B *S C C"]:
+    """Return the moments of a gradient whose energy, shape (B, *S), is the same in all channels; (B, *S, C, C)."""
     unit = torch.eye(channels, dtype=energy.dtype, device=energy.device) / channels
-    return energy[:, None, None] * unit.reshape(1, channels, channels, *[1] * (energy.ndim - 1))
+    return energy[..., None, None] * unit
 
 
-def energy_of(moments: Float[Tensor, "B C C *S"]) -> Float[Tensor, "B *S"]:
-    """Return E|g(t)|² at every position of moments (B, C, C, *S), shape (B, *S)."""
-    return torch.einsum("bcc...->b...", moments)
+def energy_of(moments: Float[Tensor, "B *S C C"]) -> Float[Tensor, "B *S"]:
+    """Return E|g(t)|² at every position of moments (B, *S, C, C), shape (B, *S)."""
+    return moments.diagonal(dim1=-2, dim2=-1).sum(-1)
 
 
 def half_energy_share(energy: Float[Tensor, "B *S"]) -> float:
