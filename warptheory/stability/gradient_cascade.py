@@ -36,9 +36,7 @@ from warptheory.results.selfwarp.cascade import (
 Network = SelfWarpResNet | SelfWarpNet1d
 
 
-def predicted_gradients(
-    network: Network, images: Float[Tensor, "B C *S"], labels: Int[Tensor, "B"]
-) -> GradientProfile:
+def predicted_gradients(network: Network, images: Float[Tensor, "B C *S"], labels: Int[Tensor, "B"]) -> GradientProfile:
     """Predict the energy of the gradient of the loss at every block, from a forward pass alone (theory F5).
 
     Args:
@@ -53,9 +51,7 @@ def predicted_gradients(
     return reading.cascade.profile(moments_of(output_gradient(network, reading.features, labels)))
 
 
-def measured_gradients(
-    network: Network, images: Float[Tensor, "B C *S"], labels: Int[Tensor, "B"]
-) -> GradientProfile:
+def measured_gradients(network: Network, images: Float[Tensor, "B C *S"], labels: Int[Tensor, "B"]) -> GradientProfile:
     """Measure what `predicted_gradients` predicts, by one backward pass; arguments and errors as there.
 
     Args:
@@ -74,9 +70,7 @@ def measured_gradients(
         gradients = torch.autograd.grad(loss, places)
     energies = [gradient.double().square().sum(1) for gradient in gradients]
     totals = torch.stack([energy.sum() for energy in energies]).log()
-    return GradientProfile(
-        tuple(energy / energy.sum() for energy in energies), tuple((totals - totals[-1]).tolist())
-    )
+    return GradientProfile(tuple(energy / energy.sum() for energy in energies), tuple((totals - totals[-1]).tolist()))
 
 
 @dataclass(frozen=True, eq=False)

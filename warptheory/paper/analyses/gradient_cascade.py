@@ -1,7 +1,7 @@
-"""Gradients of self-warp networks before their first step of training: predicted from a forward pass, and measured (F3–F5).
+"""Gradients of self-warp networks before their first step: predicted from a forward pass, and measured (F3–F5).
 
-Writes `gradient_cascade.parquet`, a row for each place in each network: the amplitude of the gradient of the loss at the
-input of a block, or behind the last one, against that behind the last one. It is measured by a backward pass, and
+Writes `gradient_cascade.parquet`, a row for each place in each network: the amplitude of the gradient of the loss at
+the input of a block, or behind the last one, against that behind the last one. It is measured by a backward pass, and
 predicted from the same batch without one: by the cascade of the channels' second moments, by energies alone, and by the
 product of mean gains. Beside it stand the share of positions that holds half of the gradient energy, and, of every
 block, the energy that its offsets receive over what the local law says of it, and over what spatial averages say (F4).
@@ -44,7 +44,7 @@ from warptheory.paper.entries import (
 )
 from warptheory.report import Columns, fragment, house_style, html_table, table_rows
 from warptheory.report.panels import letter
-from warptheory.report.style import BLUE, GREEN, GREY, ORANGE, VERMILION
+from warptheory.report.style import BLUE, GREY, ORANGE, VERMILION
 from warptheory.results.selfwarp.cascade import moments_of
 from warptheory.stability import measured_gradients, output_gradient, read_cascade
 from warptheory.training import data
@@ -147,7 +147,7 @@ def _decades(log_energy: float) -> float:
 
 
 def run(settings: RunSettings) -> Path:
-    """Predict and measure every network, write the record and return its path; the deepest, of the first seed, is compared."""
+    """Predict and measure every network, and write the record; return its path."""
     seeds = range(settings.seed, settings.seed + settings.seeds)
     plan = [(seed, blocks, scale) for seed in seeds for blocks in BLOCKS for scale in SCALES][:: settings.thin]
     rows: list[dict[str, Any]] = []
@@ -277,7 +277,7 @@ def plot_local_law(table: pd.DataFrame) -> Figure:
     with house_style():
         figure = Figure(figsize=(7.2, 2.8), layout="constrained")
         panels = figure.subplots(1, 2)
-        for axes, (column, colour) in zip(panels, (("local_law", BLUE), ("averaged_law", VERMILION)), strict=True):
+        for axes, column in zip(panels, ("local_law", "averaged_law"), strict=True):
             for scale in SCALES:
                 values = np.sort(blocks[blocks["scale"] == scale][column])
                 levels = (np.arange(len(values)) + 0.5) / len(values)
@@ -372,8 +372,8 @@ ANALYSIS = Analysis(
         finding=ReportPassage(finding, (RECORD,)),
         parts=(
             "A self-warp passes gradients to its input by two ways: through the values it reads, and through the head "
-            "that computes where it reads them (F3). The second multiplies the energy at a position by the roughness of "
-            "the features there (F4), layer after layer, so that energy gathers where features stay rough (F5).",
+            "that computes where it reads them (F3). The second multiplies the energy at a position by the roughness "
+            "of the features there (F4), layer after layer, so that energy gathers where features stay rough (F5).",
             Plot(
                 plot_explosion,
                 (RECORD,),
@@ -385,16 +385,17 @@ ANALYSIS = Analysis(
                 plot_profile,
                 (RECORD,),
                 alt="Growth and localisation of the gradient, block by block",
-                caption="The way back through the deepest network, from right to left: measured, predicted by the cascade, "
-                "and by the product of mean gains, which knows nothing of localisation. Right: the share of positions of "
-                "all images that holds half of the gradient energy; 50 % if it were spread evenly.",
+                caption="The way back through the deepest network, from right to left: measured, predicted by the "
+                "cascade, and by the product of mean gains, which knows nothing of localisation. Right: the share of "
+                "positions of all images that holds half of the gradient energy; 50 % if it were spread evenly.",
             ),
             Plot(
                 plot_local_law,
                 (RECORD,),
                 alt="Energy received by offsets over the local law and over spatial averages",
-                caption="The energy that the offsets of a block receive, over C|g(t)|²λ(t) summed over positions (left), "
-                "and over the product of the spatial averages of |g|² and λ (right); every block of every network.",
+                caption="The energy that the offsets of a block receive, over C|g(t)|²λ(t) summed over positions "
+                "(left), and over the product of the spatial averages of |g|² and λ (right); every block of every "
+                "network.",
             ),
         ),
     ),

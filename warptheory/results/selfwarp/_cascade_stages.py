@@ -1,8 +1,8 @@
 """What the stages of a layer do, on the way back, to the second moment of a gradient at every position.
 
 A gradient g of C channels is described by S(t) = E g(t)g(t)ᵀ at every position t, a tensor (B, *S, C, C); what it is at
-two positions is taken to be uncorrelated. Every stage is linear on the way back, gʹ(s) = Σ_t A(s, t)ᵀ g(t), so that
-Sʹ(s) = Σ_t A(s, t)ᵀ S(t) A(s, t), a sum that is exact under that assumption.
+two positions is taken to be uncorrelated. Every stage is linear on the way back, gʹ(s) = Σ_t A(s, t)ᵀ g(t), so
+that Sʹ(s) = Σ_t A(s, t)ᵀ S(t) A(s, t), a sum that is exact under that assumption.
 
 A shortcut beside stages also needs what they return to the very position that they started from. For that they send back
 cross moments X_δ(t) = E z(t − δ)g(t)ᵀ with the gradient z that entered the first of them, by the displacement δ.

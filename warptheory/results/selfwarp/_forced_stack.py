@@ -1,4 +1,4 @@
-"""Layers whose features are given, and which a gradient passes all the same: the cascade with nothing left to chance but g.
+"""Layers whose features are given, and which a gradient passes all the same: the cascade, and no more.
 
 A layer reads features x that are drawn anew, at offsets that are uniform over a pixel, by the real operator; its head
 adds to these offsets, at the features as they are, zero, but has its derivative. So automatic differentiation sends the

@@ -1,8 +1,7 @@
 """F5: the cascade of gradient energy, which gathers where features stay rough from layer to layer.
 
-The theorem and the experiment that could refute it; the cascade of a real network, which the result's last quantity draws
-a simple case of, is `GradientCascade`: given every layer's masks, gains, slopes and positions it predicts how gradient
-energy spreads over layers and positions.
+The theorem, and the experiment that could refute it. The cascade of a real network is `GradientCascade`: given every
+layer's masks, gains, slopes and positions it predicts how gradient energy spreads over layers and positions.
 """
 
 from collections.abc import Mapping
@@ -19,7 +18,6 @@ from warptheory.results._depth import LAYERS, Iterate
 from warptheory.results._experiment import DerivedExperiment
 from warptheory.results._ranges import Range, whole
 from warptheory.results._result import Result
-from warptheory.results._setting import Setting
 
 # Public here: what reads cascades from networks, and what measures localisation.
 from warptheory.results.selfwarp._cascade_stages import CascadeStage as CascadeStage
@@ -28,7 +26,7 @@ from warptheory.results.selfwarp._cascade_stages import Normalised as Normalised
 from warptheory.results.selfwarp._cascade_stages import Rectified as Rectified
 from warptheory.results.selfwarp._cascade_stages import Residual as Residual
 from warptheory.results.selfwarp._cascade_stages import Warped as Warped
-from warptheory.results.selfwarp._forced_stack import CHANNELS, SCALE, ForcedStack, layer_gain
+from warptheory.results.selfwarp._forced_stack import CHANNELS, ForcedStack, layer_gain
 from warptheory.results.selfwarp._gradient_cascade import GradientCascade as GradientCascade
 from warptheory.results.selfwarp._gradient_cascade import GradientProfile as GradientProfile
 from warptheory.results.selfwarp._gradient_cascade import energy_of as energy_of
@@ -40,12 +38,12 @@ from warptheory.symbolic import DEVIATION, Step
 result = Result(
     "F5",
     "The cascade of gradient energy",
-    "The energy u(t) of the gradient obeys u_{l−1} = m_l u_l + b_l u_l + α² A[λ_l b_l u_l] from a layer to the one before: "
-    "m the mask of the shortcut, b the gain of the branch, λ the local squared slope of its features, A the average over "
-    "the head's taps. Where features are rough in every layer, it grows by the largest factor again and again: with a "
-    "share q of rough positions and 1 − q smooth ones, M₁ and M₂ the factors of a layer, L layers multiply the energy by "
-    "q M₁ᴸ + (1 − q) M₂ᴸ, which is more than the product of means (q M₁ + (1 − q) M₂)ᴸ, and rough positions come to hold "
-    "all of it.",
+    "The energy u(t) of the gradient obeys u_{l−1} = m_l u_l + b_l u_l + α² A[λ_l b_l u_l] from a layer to the one "
+    "before: m the mask of the shortcut, b the gain of the branch, λ the local squared slope of its features, A the "
+    "average over the head's taps. Where features are rough in every layer, it grows by the largest factor again and "
+    "again: with a share q of rough positions and 1 − q smooth ones, M₁ and M₂ the factors of a layer, L layers "
+    "multiply the energy by q M₁ᴸ + (1 − q) M₂ᴸ, which is more than the product of means (q M₁ + (1 − q) M₂)ᴸ, and "
+    "rough positions come to hold all of it.",
     assumptions=(
         "Given the features, gradients at different positions and of different channels are uncorrelated, and so are "
         "shortcut and branch, as behind weights of random sign.",
@@ -108,9 +106,7 @@ class TwoRoughnesses(DerivedExperiment):
     ) -> tuple[Tensor, Tensor]:
         """Return q times the gain of rough patches, and 1 − q times that of smooth ones, each of shape (rows,)."""
         stack = ForcedStack(self.setting, values["alpha"], values["b"], float(_KEPT), int(values["L"]))
-        rough, smooth = (
-            stack.gains(generator, rows, values["sigma"] * ratio, device) for ratio in (1.0, values["r"])
-        )
+        rough, smooth = (stack.gains(generator, rows, values["sigma"] * ratio, device) for ratio in (1.0, values["r"]))
         return values["q"] * rough, (1 - values["q"]) * smooth
 
 
@@ -143,7 +139,7 @@ class Growth(TwoRoughnesses):
         return rough + smooth
 
 
-@result.quantity("share of the energy at rough positions", smallest_effect=0.02)
+@result.quantity("share of the energy at rough positions", smallest_effect=0.02, dims=(1,))
 @dataclass(frozen=True)
 class RoughShare(TwoRoughnesses):
     """The share of the energy at the input that rough positions hold."""

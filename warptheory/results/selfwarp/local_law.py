@@ -24,18 +24,18 @@ result = Result(
     "F4",
     "The gradient energy that offsets receive, position by position",
     "E |∂L/∂ε(t)|² = C u(t) λ(t) at every position t, u(t) = E g_c(t)² the energy of the gradient in a channel, λ(t) = "
-    "Σᵢ(∂ᵢy(t))², averaged over the C channels, the local squared slope of the features. Averaged over positions this is "
-    "C E[uλ], and not C E u · E λ: for u = σ_g²(1 + κλ), energy that gathers where features are rough, the two differ by "
-    "the factor (1 + κ E λ²/E λ)/(1 + κ E λ), and that in every layer.",
+    "Σᵢ(∂ᵢy(t))², averaged over the C channels, the local squared slope of the features. Averaged over positions this "
+    "is C E[uλ], and not C E u · E λ: for u = σ_g²(1 + κλ), energy that gathers where features are rough, the two "
+    "differ by the factor (1 + κ E λ²/E λ)/(1 + κ E λ), and that in every layer.",
     assumptions=(
         "Given the features, g has mean 0, equal energy in all channels, and no correlation between them.",
-        "Experiment: the channels are independent Gaussian fields of squared-exponential covariance on a grid of spacing "
-        "1; every fraction is equally likely and all channels share it.",
+        "Experiment: the channels are independent Gaussian fields of squared-exponential covariance on a grid of "
+        "spacing 1; every fraction is equally likely and all channels share it.",
     ),
     source="arXiv 2511.20800, self-warp networks; theory label F4",
-    meaning="What an offset is taught is loudest where features are rough and gradients strong, so that average norms of "
-    "gradients and features underrate it. Judge the learning rate of offsets by the sum of |g|²λ over positions, or smooth "
-    "the features that are warped.",
+    meaning="What an offset is taught is loudest where features are rough and gradients strong, so that average norms "
+    "of gradients and features underrate it. Judge the learning rate of offsets by the sum of |g|²λ over positions, "
+    "or smooth the features that are warped.",
     kernels=("linear",),
     values={
         "C": whole(3, 1, 6),

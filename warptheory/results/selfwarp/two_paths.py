@@ -34,23 +34,24 @@ from warptheory.symbolic import (
 result = Result(
     "F3",
     "The two paths of the gradient through a self-warp",
-    "The gradient reaches the input of y(t) = x(t + ε(t)), ε = α w∗x, by two paths: Wᵀg, and the head's transpose of g·∇x, "
-    "what the offsets receive. For offsets that are independent of the features the second adds α²‖w_c‖² C σ_g² Var ∂y to "
-    "the energy at channel c, ‖w_c‖² the energy of the head's filters on that channel summed over the d components, C the "
-    "number of channels that the offset moves: C λ₂ of a smooth field, 2(2/3)ᵈ⁻¹σ² for white features at all fractions. The "
-    "two do not correlate then. A head of unit norm per component gives α²dλ₂ a layer; were energies spread evenly, L layers "
-    "would multiply them by (1 + α²dλ₂)ᴸ in the continuum, by (ρ̄ᵈ + α²dδ̄ρ̄ᵈ⁻¹σ²)ᴸ for white features on a grid. The formula "
-    "holds for heads that read other channels than the gradient comes from, or pixels beyond the kernel's reach; heads that "
-    "read the very pixels that they move are F9's.",
+    "The gradient reaches the input of y(t) = x(t + ε(t)), ε = α w∗x, by two paths: Wᵀg, and the head's transpose of "
+    "g·∇x, what the offsets receive. For offsets that are independent of the features the second adds α²‖w_c‖² C σ_g² "
+    "Var ∂y to the energy at channel c, ‖w_c‖² the energy of the head's filters on that channel summed over the d "
+    "components, C the number of channels that the offset moves: C λ₂ of a smooth field, 2(2/3)ᵈ⁻¹σ² for white "
+    "features at all fractions. The two do not correlate then. A head of unit norm per component gives α²dλ₂ a layer; "
+    "were energies spread evenly, L layers would multiply them by (1 + α²dλ₂)ᴸ in the continuum, by (ρ̄ᵈ + "
+    "α²dδ̄ρ̄ᵈ⁻¹σ²)ᴸ for white features on a grid. The formula holds for heads that read other channels than the "
+    "gradient comes from, or pixels beyond the kernel's reach; heads that read the very pixels that they move are "
+    "F9's.",
     assumptions=(
         "The gradient g is white and independent of the features, which are white.",
         "The head reads a channel of which the loss sees nothing, or pixels that are farther away than the warp reads.",
         "Layers: every fraction is equally likely, features are new in each, random signs keep gradients uncorrelated.",
     ),
     source="arXiv 2511.20800, self-warp networks; theory label F3",
-    meaning="The head of a self-warp is a second road for the gradient, and at α times the slope of the features above one "
-    "it is the main one: gradients then grow exponentially with depth. Keep α²d times the squared slope well below the "
-    "inverse of the number of layers, by α, by the gain of the heads, or by `gradient_scale`.",
+    meaning="The head of a self-warp is a second road for the gradient, and at α times the slope of the features "
+    "above one it is the main one: gradients then grow exponentially with depth. Keep α²d times the squared slope "
+    "well below the inverse of the number of layers, by α, by the gain of the heads, or by `gradient_scale`.",
     kernels=("linear",),
     values={
         "C": whole(3, 1, 6),
@@ -171,8 +172,8 @@ class BothPaths(DerivedExperiment):
         first = Variance(splat(IIDField("g", mean=0, deviation=_SENT), eps, self.setting.kernel)[_READ]).derive()
         second = _second_path(self.setting, eps).derive()
         reason = (
-            "the product of the paths has a factor w(t, s) times a tap of the head at s − t, the weight of a pixel in the "
-            "warp times that in the head, and no pixel has both: energies add"
+            "the product of the paths has a factor w(t, s) times a tap of the head at s − t, the weight of a pixel in "
+            "the warp times that in the head, and no pixel has both: energies add"
         )
         return (
             Step("Two paths", reason, first.result + second.steps[0].expression),
@@ -212,8 +213,8 @@ class GrowthOverLayers(DerivedExperiment):
         return (
             Step(
                 "One layer",
-                "the first path keeps ρ̄ᵈ, the second adds α² times d components of a unit norm each times Var ∂y; what "
-                "comes out is uncorrelated again, by the signs",
+                "the first path keeps ρ̄ᵈ, the second adds α² times d components of a unit norm each times Var ∂y; "
+                "what comes out is uncorrelated again, by the signs",
                 Iterate(factor * energy, energy, 1, LAYERS),
             ),
             Step("Solve the recursion", "every layer has the same factor", factor**LAYERS),
