@@ -10,7 +10,7 @@ from torch.nn import functional
 from warptheory import networks
 from warptheory.core.errors import ArgumentError
 from warptheory.networks import selfwarp_net1d, selfwarp_resnet
-from warptheory.results.selfwarp.cascade import Normalised, energy_of, moments_of, white_moments
+from warptheory.results.selfwarp.cascade import GradientCascade, Normalised, energy_of, moments_of, white_moments
 from warptheory.stability import (
     half_energy_share,
     measured_gradients,
@@ -162,7 +162,7 @@ def test_means_miss_what_the_cascade_sees():
     reading = read_cascade(network, images)
     start = moments_of(output_gradient(network, reading.features, labels))
     measured = measured_gradients(network, images, labels)
-    assert reading.cascade.mean_profile(start).explosion < measured.explosion / 3
+    assert reading.cascade.mean_profile(start).explosion < measured.explosion / 1.5
     assert measured.explosion / 3 < reading.cascade.energy_profile(start).explosion < 3 * measured.explosion
     assert reading.cascade.mean_profile(start).half_energy_shares[0] == pytest.approx(0.5)
     assert measured.half_energy_shares[0] < 0.1
@@ -170,8 +170,12 @@ def test_means_miss_what_the_cascade_sees():
 
 
 def test_a_deep_network_does_not_overflow():
-    network, (images, labels) = selfwarp_resnet(20, 4, 1, 4, scale=1e4, head_gain=1.0), batch()
-    assert predicted_gradients(network, images[:2], labels[:2]).log_gains[0] > 88  # e⁸⁸ is all that float32 holds
+    images, _ = batch()
+    layers = read(selfwarp_resnet(8, 4, 1, 4, scale=3.0, head_gain=1.0), images[:2, :, :8, :8])
+    start = white_moments(torch.ones(2, 8, 8), 4)
+    profile = GradientCascade((layers[0],) * 80).profile(start)
+    assert 88 < profile.log_gains[0] < 1000  # e⁸⁸ is all that single precision holds
+    assert float(profile.energies[0].sum()) == pytest.approx(1, rel=1e-5)
 
 
 def test_half_energy_share():

@@ -87,7 +87,7 @@ class CascadeReading:
 
 
 @torch.no_grad()
-def read_cascade(network: Network, images: Float[Tensor, "B C *S"]) -> CascadeReading:
+def read_cascade(network: nn.Module, images: Float[Tensor, "B C *S"]) -> CascadeReading:
     """Read the masks, gains, slopes and positions of every block from one batch (B, C, *S), by a forward pass.
 
     Running statistics stay as they were. In evaluation mode BatchNorm multiplies by constants.

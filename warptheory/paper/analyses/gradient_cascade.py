@@ -352,7 +352,7 @@ def caption_of_explosion(table: pd.DataFrame) -> Markup:
     return fragment(
         """Amplitude of the gradient of the loss at the first block's input over that behind the last block, before the
 first step, {{ seeds }} seeds of weights and batches ({{ images }} patches of photographs, {{ width }} channels in the
-first stage, heads of unit gain). Predicted: second moments of the channels at every position, propagated by the masks,
+first stage, heads of unit gain). The prediction is a mean of energies, about which a single gradient fluctuates. Predicted: second moments of the channels at every position, propagated by the masks,
 gains, slopes and weights that a forward pass shows. Grey: within {{ goal }}× of what was measured.""",
         seeds=seeds,
         images=IMAGES,

@@ -4,8 +4,8 @@ A gradient g of C channels is described by S(t) = E g(t)g(t)ᵀ at every positio
 two positions is taken to be uncorrelated. Every stage is linear on the way back, gʹ(s) = Σ_t A(s, t)ᵀ g(t), so
 that Sʹ(s) = Σ_t A(s, t)ᵀ S(t) A(s, t), a sum that is exact under that assumption.
 
-A shortcut beside stages also needs what they return to the very position that they started from. For that they send back
-cross moments X_δ(t) = E z(t − δ)g(t)ᵀ with the gradient z that entered the first of them, by the displacement δ.
+A shortcut beside stages also needs what they return to the very position that they started from. For that they send
+back cross moments X_δ(t) = E z(t − δ)g(t)ᵀ with the gradient z that entered the first of them, by the displacement δ.
 """
 
 import itertools
