@@ -43,7 +43,7 @@ from warptheory.paper.entries import (
     Section,
 )
 from warptheory.report import Columns, fragment, house_style, html_table, table_rows
-from warptheory.report.panels import letter
+from warptheory.report.panels import letter, mark
 from warptheory.report.style import BLUE, GREY, ORANGE, VERMILION
 from warptheory.results.selfwarp.cascade import moments_of
 from warptheory.stability import measured_gradients, output_gradient, read_cascade
@@ -225,7 +225,6 @@ def plot_explosion(table: pd.DataFrame) -> Figure:
             for b in BLOCKS
         ]
         axes.legend(handles=scales, loc="upper left")
-        axes.add_artist(axes.get_legend())
         ratio.legend(handles=depths, loc="lower left", ncols=2)
     return figure
 
@@ -283,7 +282,8 @@ def plot_local_law(table: pd.DataFrame) -> Figure:
                 levels = (np.arange(len(values)) + 0.5) / len(values)
                 axes.plot(values, levels, color=_COLOURS[scale], label=f"α = {scale:g}")
             axes.axvline(1, color=GREY, linewidth=0.9)
-            axes.set(xscale="log", xlabel="received energy / law", ylim=(0, 1))
+            axes.set(xscale="log", xlabel="received energy / law", xlim=(0.5, 8), ylim=(0, 1))
+            mark(axes.xaxis, 0.5, 1, 2, 4, 8)
         panels[0].set(ylabel="share of the blocks below")
         panels[0].legend(loc="lower right")
         letter(panels[0], "a", "Local law: C |g(t)|² λ(t), summed")
@@ -352,8 +352,9 @@ def caption_of_explosion(table: pd.DataFrame) -> Markup:
     return fragment(
         """Amplitude of the gradient of the loss at the first block's input over that behind the last block, before the
 first step, {{ seeds }} seeds of weights and batches ({{ images }} patches of photographs, {{ width }} channels in the
-first stage, heads of unit gain). The prediction is a mean of energies, about which a single gradient fluctuates. Predicted: second moments of the channels at every position, propagated by the masks,
-gains, slopes and weights that a forward pass shows. Grey: within {{ goal }}× of what was measured.""",
+first stage, heads of unit gain). Predicted: second moments of the channels at every position, propagated by the masks,
+gains, slopes and weights that a forward pass shows; a mean of energies, about which a single gradient fluctuates.
+Grey: within {{ goal }}× of what was measured.""",
         seeds=seeds,
         images=IMAGES,
         width=WIDTH,
