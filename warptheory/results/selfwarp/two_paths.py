@@ -121,7 +121,7 @@ def _paths(layer: SelfWarp, x: Tensor, sent: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _inside(field: Tensor, margin: int) -> Tensor:
-    """Return what lies farther than a margin from the edges, where the head meets its padding."""
+    """Return what lies farther from the edges than a margin, twice the head's reach: offsets meet its padding."""
     return field[(..., *[slice(margin, -margin)] * (field.ndim - 2))]
 
 
@@ -151,20 +151,24 @@ class HeadPath(MomentExperiment):
         sent[:, 0] = 0
         layer = _warp_with_pairs(self.setting.dim, channels, 1, 1, values["alpha"], values["w"]).to(device)
         every, first = _paths(layer, x, sent)
-        return _inside(every - first, 1)[:, 0].square().flatten(1).mean(1)
+        return _inside(every - first, 2)[:, 0].square().flatten(1).mean(1)
 
 
 _FAR = 6  # pixels to the taps of a head: 4 deviations of the offsets and the kernel's reach
 
 
-@result.quantity("energy by both paths")
+@result.quantity(
+    "energy by both paths",
+    dims=(1,),
+    values={"C": whole(3, 1, 4), "alpha": Range(0.4, 0.2, 0.6, "log"), "w": Range(0.5, 0.2, 0.6)},
+)
 @dataclass(frozen=True)
 class BothPaths(DerivedExperiment):
     """The energy at every channel where the head reads all of them, but farther away than the warp."""
 
     text = "E (∂L/∂x_c)²"
     symbols = frozenset({"C", "alpha", "w", "sigma", "sigma_g"})
-    pixels: ClassVar[Mapping[int, int]] = {1: 96, 2: 24}
+    pixels: ClassVar[Mapping[int, int]] = {1: 96}
 
     def steps(self) -> tuple[Step, ...]:
         """Return the steps of either path, and their sum."""
@@ -192,7 +196,7 @@ class BothPaths(DerivedExperiment):
         x, sent = _white(generator, rows, channels, self.grid, values, device)
         layer = _warp_with_pairs(self.setting.dim, channels, channels, _FAR, values["alpha"], values["w"]).to(device)
         every, _ = _paths(layer, x, sent)
-        return _inside(every, _FAR).square().flatten(1).mean(1)
+        return _inside(every, 2 * _FAR).square().flatten(1).mean(1)
 
 
 _READ = sp.Symbol("m", integer=True)
