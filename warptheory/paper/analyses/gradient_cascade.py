@@ -9,6 +9,7 @@ block, the energy that its offsets receive over what the local law says of it, a
 Networks have heads of unit gain, and see patches of photographs. They are as they are initialised, in training mode.
 """
 
+import itertools
 import math
 from collections.abc import Iterator
 from copy import deepcopy
@@ -43,7 +44,7 @@ from warptheory.paper.entries import (
     Section,
 )
 from warptheory.report import Columns, fragment, house_style, html_table, table_rows
-from warptheory.report.panels import letter, mark
+from warptheory.report.panels import LineStyle, letter, mark
 from warptheory.report.style import BLUE, GREY, ORANGE, VERMILION
 from warptheory.results.selfwarp.cascade import moments_of
 from warptheory.stability import measured_gradients, output_gradient, read_cascade
@@ -81,8 +82,7 @@ def batch(seed: int) -> Batch:
 
 def network_of(blocks: int, scale: float, seed: int, classes: int) -> SelfWarpResNet:
     """Build a network as it would be trained, with heads of unit gain."""
-    options = {"width": WIDTH, "scale": scale, "head_gain": 1.0}
-    return selfwarp_resnet(2 * blocks + 2, classes, 1, seed=seed, **options).train()
+    return selfwarp_resnet(2 * blocks + 2, classes, 1, WIDTH, seed=seed, scale=scale, head_gain=1.0).train()
 
 
 def rows_of(blocks: int, scale: float, seed: int, drawn: Batch, *, compared: bool) -> Iterator[dict[str, Any]]:
@@ -206,7 +206,8 @@ def plot_explosion(table: pd.DataFrame) -> Figure:
         axes.fill_between(10**line, 10 ** (line - _FACTOR), 10 ** (line + _FACTOR), color=GREY, alpha=0.25, linewidth=0)
         ratio.axhline(1, color=GREY, linewidth=0.9)
         ratio.axhspan(1 / GOAL, GOAL, color=GREY, alpha=0.25, linewidth=0)
-        for (scale, blocks), rows in ends.groupby(["scale", "blocks"]):
+        for scale, blocks in itertools.product(SCALES, BLOCKS):
+            rows = ends[(ends["scale"] == scale) & (ends["blocks"] == blocks)]
             look: dict[str, Any] = {"color": _COLOURS[scale], "markerfacecolor": "none", "markersize": 5}
             found, told = 10 ** rows["measured"], 10 ** rows["predicted"]
             axes.plot(found, told, _MARKERS[blocks], **look)
@@ -251,7 +252,11 @@ def plot_profile(table: pd.DataFrame) -> Figure:
         share.axhline(50, color=GREY, linestyle="--", linewidth=0.9)
         letter(growth, "a", f"Growth through {BLOCKS[-1]} blocks")
         letter(share, "b", "Localisation")
-        looks = [("-", "", "measured"), ("", "o", "cascade"), (":", "", "product of means")]
+        looks: list[tuple[LineStyle, str, str]] = [
+            ("-", "", "measured"),
+            ("", "o", "cascade"),
+            (":", "", "product of means"),
+        ]
         handles = [
             Line2D([], [], color="black", linestyle=style, marker=marker, markersize=3, label=name)
             for style, marker, name in looks

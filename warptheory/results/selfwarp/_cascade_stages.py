@@ -126,7 +126,7 @@ class Convolved(CascadeStage):
         """Return the moments at the input, shape (B, *T, D, D), every tap by its own matrix."""
         channels = self.weight.shape[1]
         into = self._padded(moments, channels)
-        for tap, matrix in self._taps():
+        for tap, matrix in self.taps():
             once = (moments @ matrix).transpose(-1, -2)
             into[self._places(tap, moments.shape[1:-2])] += once @ matrix
         return self._cropped(into)
@@ -135,7 +135,7 @@ class Convolved(CascadeStage):
         """Return the cross moments at the input."""
         found: dict[Displacement, Tensor] = {}
         for place, moment in moments.items():
-            for tap, matrix in self._taps():
+            for tap, matrix in self.taps():
                 moved = tuple(
                     self.stride * before + one - size // 2
                     for before, one, size in zip(place, tap, self.weight.shape[2:], strict=True)
@@ -147,9 +147,10 @@ class Convolved(CascadeStage):
                 found[moved][self._places(tap, moment.shape[1:-2])] += moment @ matrix
         return {place: self._cropped(into) for place, into in found.items()}
 
-    def _taps(self) -> Iterator[tuple[Displacement, Tensor]]:
-        for tap in itertools.product(*map(range, self.weight.shape[2:])):
-            yield tap, self.weight[(slice(None), slice(None), *tap)]
+    def taps(self) -> Iterator[tuple[Displacement, Tensor]]:
+        """Yield the place of every tap in the filters, and its matrix, shape (C, D)."""
+        every = itertools.product(*map(range, self.weight.shape[2:]))
+        yield from zip(every, self.weight.flatten(2).unbind(2), strict=True)
 
     def _padded(self, like: Tensor, first: int) -> Tensor:
         padded = [n + 2 * (k // 2) for n, k in zip(self.size, self.weight.shape[2:], strict=True)]
@@ -250,10 +251,10 @@ class Warped(CascadeStage):
         for group, entries in enumerate(self._entries):
             chosen = self._channels_of(group)
             of_group = mixed[..., chosen, :].flatten(0, -3)
-            for tap in itertools.product(*map(range, self.head.shape[2:])):
+            for tap, matrix in self._convolution.taps():
                 step = tuple(one - k // 2 for one, k in zip(tap, self.head.shape[2:], strict=True))
                 source, target, weight = entries.at(step)
-                rows = of_group[source] @ self.head[(slice(None), slice(None), *tap)]
+                rows = of_group[source] @ matrix
                 into[:, chosen].index_add_(0, target, rows * weight[:, None, None])
         return into.reshape(*mixed.shape[:-1], channels)
 
@@ -291,7 +292,7 @@ class _Entries:
         steps, number = torch.unique(places[1] - places[0], dim=0, return_inverse=True)
         order = number.argsort()
         counts = torch.bincount(number).tolist()
-        parts = zip(*(each[order].split(counts) for each in self.all()), strict=True)
+        parts = zip(*(torch.split(each[order], counts) for each in self.all()), strict=True)
         return {tuple(step): entries for step, entries in zip(steps.tolist(), parts, strict=True)}
 
 

@@ -86,12 +86,14 @@ class _SlopeMoments:
     @property
     def first(self) -> sp.Expr:
         """E λ given f, tr Λ."""
-        return self.given.trace()
+        mean: sp.Expr = self.given.trace()
+        return mean
 
     @property
     def second(self) -> sp.Expr:
         """E λ² given f, (tr Λ)² + (2/C) tr Λ²."""
-        return self.given.trace() ** 2 + 2 * (self.given**2).trace() / _CHANNELS
+        square: sp.Expr = self.given.trace() ** 2 + 2 * (self.given**2).trace() / _CHANNELS
+        return square
 
     def integrated(self, of_fraction: sp.Expr) -> sp.Expr:
         """Return ∫ over the fractions of a polynomial in them."""

@@ -106,8 +106,8 @@ def _warp_with_pairs(dim: int, channels: int, read: int, reach: int, scale: floa
     with torch.no_grad():
         for axis in range(dim):
             for side, weight in zip((-reach, reach), _PAIR, strict=True):
-                tap = [reach + side * (other == axis) for other in range(dim)]
-                layer.head.weight[(axis, slice(None, read), *tap)] = norm / math.sqrt(dim) * weight
+                tap = tuple(reach + side * (other == axis) for other in range(dim))
+                layer.head.weight[axis, :read].movedim(0, -1)[tap] = norm / math.sqrt(dim) * weight
     return layer
 
 
@@ -122,7 +122,8 @@ def _paths(layer: SelfWarp, x: Tensor, sent: Tensor) -> tuple[Tensor, Tensor]:
 
 def _inside(field: Tensor, margin: int) -> Tensor:
     """Return what lies farther from the edges than a margin, twice the head's reach: offsets meet its padding."""
-    return field[(..., *[slice(margin, -margin)] * (field.ndim - 2))]
+    kept = [slice(None)] * 2 + [slice(margin, -margin)] * (field.ndim - 2)
+    return field[tuple(kept)]
 
 
 @result.quantity("energy by the head's path")
