@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -44,7 +44,7 @@ from warptheory.paper.entries import (
     Section,
 )
 from warptheory.report import Columns, fragment, house_style, html_table, table_rows
-from warptheory.report.panels import LineStyle, letter, mark
+from warptheory.report.panels import letter, mark
 from warptheory.report.style import BLUE, GREY, ORANGE, VERMILION
 from warptheory.results.selfwarp.cascade import moments_of
 from warptheory.stability import measured_gradients, output_gradient, read_cascade
@@ -252,7 +252,7 @@ def plot_profile(table: pd.DataFrame) -> Figure:
         share.axhline(50, color=GREY, linestyle="--", linewidth=0.9)
         letter(growth, "a", f"Growth through {BLOCKS[-1]} blocks")
         letter(share, "b", "Localisation")
-        looks: list[tuple[LineStyle, str, str]] = [
+        looks: list[tuple[Literal["-", "", ":"], str, str]] = [
             ("-", "", "measured"),
             ("", "o", "cascade"),
             (":", "", "product of means"),
