@@ -59,7 +59,7 @@ GOAL = 1.5  # within this factor the prediction is counted as right
 
 
 @dataclass(frozen=True)
-class Batch:
+class LabelledPatches:
     """What a network is given.
 
     Attributes:
@@ -73,11 +73,11 @@ class Batch:
     classes: int
 
 
-def batch(seed: int) -> Batch:
+def batch(seed: int) -> LabelledPatches:
     """Draw a batch of patches."""
     found = data.load("patches", seed=seed, train_per_class=IMAGES, test_per_class=1)
     chosen = Stream(seed, "batch of the gradient cascade").generator().permutation(len(found.train.images))[:IMAGES]
-    return Batch(found.train.images[chosen], found.train.labels[chosen], len(found.classes))
+    return LabelledPatches(found.train.images[chosen], found.train.labels[chosen], len(found.classes))
 
 
 def network_of(blocks: int, scale: float, seed: int, classes: int) -> SelfWarpResNet:
@@ -85,7 +85,9 @@ def network_of(blocks: int, scale: float, seed: int, classes: int) -> SelfWarpRe
     return selfwarp_resnet(2 * blocks + 2, classes, 1, WIDTH, seed=seed, scale=scale, head_gain=1.0).train()
 
 
-def rows_of(blocks: int, scale: float, seed: int, drawn: Batch, *, compared: bool) -> Iterator[dict[str, Any]]:
+def rows_of(
+    blocks: int, scale: float, seed: int, drawn: LabelledPatches, *, compared: bool
+) -> Iterator[dict[str, Any]]:
     """Yield what is predicted and measured at every place of a network.
 
     Args:
@@ -121,7 +123,7 @@ def rows_of(blocks: int, scale: float, seed: int, drawn: Batch, *, compared: boo
         }
 
 
-def local_laws(network: SelfWarpResNet, drawn: Batch) -> list[tuple[float, float]]:
+def local_laws(network: SelfWarpResNet, drawn: LabelledPatches) -> list[tuple[float, float]]:
     """Return, of every block, the energy that offsets receive over C|g|²λ summed, and over the product of averages."""
     copy, entered, left = deepcopy(network), [], []
     warps = [block.warp for block in copy.blocks if isinstance(block, ResidualBlock)]
