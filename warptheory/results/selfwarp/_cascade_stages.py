@@ -32,7 +32,7 @@ class CascadeStage(ABC):
 
     @abstractmethod
     def backward_cross(self, moments: CrossMoments, within: int) -> CrossMoments:
-        """Return the cross moments at the stage's input, up to a displacement, of those at its output."""
+        """Return the cross moments at the stage's input, up to a displacement, each of shape (B, *T, K, D)."""
 
     @property
     def reach(self) -> int:
@@ -56,7 +56,7 @@ class Rectified(CascadeStage):
         return moments * mask[..., None] * mask[..., None, :]
 
     def backward_cross(self, moments: CrossMoments, within: int) -> CrossMoments:
-        """Return the cross moments of the values that pass."""
+        """Return the cross moments of the values that pass, each of shape (B, *S, K, C)."""
         mask = self.mask.movedim(1, -1)[..., None, :]
         return {place: found * mask for place, found in moments.items()}
 
@@ -99,7 +99,7 @@ class Normalised(CascadeStage):
         return moments * (1 - own[..., None] - own[..., None, :]) + spread / number**2
 
     def backward_cross(self, moments: CrossMoments, within: int) -> CrossMoments:
-        """Return the cross moments in front of it; the projection, of order 1/N at a position, is left out."""
+        """Return those in front of it, each (B, *S, K, C); the projection, of order 1/N at a position, is left out."""
         return {place: found * self.gain for place, found in moments.items()}
 
 
@@ -132,7 +132,7 @@ class Convolved(CascadeStage):
         return self._cropped(into)
 
     def backward_cross(self, moments: CrossMoments, within: int) -> CrossMoments:
-        """Return the cross moments at the input."""
+        """Return the cross moments at the input, each of shape (B, *T, K, D)."""
         found: dict[Displacement, Tensor] = {}
         for place, moment in moments.items():
             for tap, matrix in self.taps():
@@ -193,7 +193,7 @@ class Warped(CascadeStage):
         return self._splatted(moments) + self._convolution.backward(received) + crossed + crossed.transpose(-1, -2)
 
     def backward_cross(self, moments: CrossMoments, within: int) -> CrossMoments:
-        """Return the cross moments at the input."""
+        """Return the cross moments at the input, each of shape (B, *T, K, D)."""
         offsets = {place: found @ self._slopes_by_group for place, found in moments.items()}
         result = dict(self._convolution.backward_cross(offsets, within))
         dim, (some, *_) = self.slopes.ndim - 3, moments.values()
@@ -323,7 +323,7 @@ class Residual(CascadeStage):
         return found + returned + returned.transpose(-1, -2)
 
     def backward_cross(self, moments: CrossMoments, within: int) -> CrossMoments:
-        """Refuse: no network of ours has a shortcut around a shortcut."""
+        """Refuse cross moments (B, *S, K, C): no network of ours has a shortcut around a shortcut."""
         raise NotImplementedError("a shortcut around a shortcut")
 
     def _returned(self, moments: Tensor) -> Tensor:
