@@ -1,0 +1,410 @@
+"""Gradients of self-warp networks before their first step: predicted from a forward pass, and measured (F3–F5).
+
+Writes `gradient_cascade.parquet`, a row for each place in each network: the amplitude of the gradient of the loss at
+the input of a block, or behind the last one, against that behind the last one. It is measured by a backward pass, and
+predicted from the same batch without one: by the cascade of the channels' second moments, by energies alone, and by the
+product of mean gains. Beside it stand the share of positions that holds half of the gradient energy, and, of every
+block, the energy that its offsets receive over what the local law says of it, and over what spatial averages say (F4).
+
+Networks have heads of unit gain, and see patches of photographs. They are as they are initialised, in training mode.
+"""
+
+import itertools
+import math
+from collections.abc import Iterator
+from copy import deepcopy
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+import torch
+from markupsafe import Markup
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from torch import Tensor
+from torch.nn import functional
+
+from warptheory import warping
+from warptheory.core import records
+from warptheory.core.streams import Stream
+from warptheory.networks import ResidualBlock, SelfWarpResNet, selfwarp_resnet
+from warptheory.operators.self_warp import SelfWarp
+from warptheory.paper.committed import digest
+from warptheory.paper.entries import (
+    Analysis,
+    Cost,
+    LongComputation,
+    Plot,
+    RecomputedCell,
+    ReportPassage,
+    RunSettings,
+    Section,
+)
+from warptheory.report import Columns, fragment, house_style, html_table, table_rows
+from warptheory.report.panels import letter, mark
+from warptheory.report.style import BLUE, GREY, ORANGE, VERMILION
+from warptheory.results.selfwarp.cascade import moments_of
+from warptheory.stability import measured_gradients, output_gradient, read_cascade
+from warptheory.training import data
+
+RECORD = "gradient_cascade.parquet"
+BLOCKS = (3, 9, 18, 27)
+SCALES = (0.1, 0.3, 1.0, 3.0)  # α, pixels per unit of the head's output
+WIDTH = 8  # channels of the first stage
+IMAGES = 8  # of the batch
+GOAL = 1.5  # within this factor the prediction is counted as right
+
+
+@dataclass(frozen=True)
+class LabelledPatches:
+    """What a network is given.
+
+    Attributes:
+        images: patches of photographs, shape (B, 1, H, W).
+        labels: the photographs they are from, shape (B,).
+        classes: how many photographs there are.
+    """
+
+    images: Tensor
+    labels: Tensor
+    classes: int
+
+
+def batch(seed: int) -> LabelledPatches:
+    """Draw a batch of patches."""
+    found = data.load("patches", seed=seed, train_per_class=IMAGES, test_per_class=1)
+    chosen = Stream(seed, "batch of the gradient cascade").generator().permutation(len(found.train.images))[:IMAGES]
+    return LabelledPatches(found.train.images[chosen], found.train.labels[chosen], len(found.classes))
+
+
+def network_of(blocks: int, scale: float, seed: int, classes: int) -> SelfWarpResNet:
+    """Build a network as it would be trained, with heads of unit gain."""
+    return selfwarp_resnet(2 * blocks + 2, classes, 1, WIDTH, seed=seed, scale=scale, head_gain=1.0).train()
+
+
+def rows_of(
+    blocks: int, scale: float, seed: int, drawn: LabelledPatches, *, compared: bool
+) -> Iterator[dict[str, Any]]:
+    """Yield what is predicted and measured at every place of a network.
+
+    Args:
+        blocks: number of blocks.
+        scale: α of its self-warps.
+        seed: of its weights.
+        drawn: the batch.
+        compared: whether the simpler predictions are made too.
+    """
+    network = network_of(blocks, scale, seed, drawn.classes)
+    measured = measured_gradients(network, drawn.images, drawn.labels)
+    reading = read_cascade(network, drawn.images)
+    start = moments_of(output_gradient(network, reading.features, drawn.labels))
+    predicted = reading.cascade.profile(start)
+    laws = [*local_laws(network, drawn), (math.nan, math.nan)]
+    others = {
+        "energies": reading.cascade.energy_profile(start).log_gains if compared else None,
+        "means": reading.cascade.mean_profile(start).log_gains if compared else None,
+    }
+    for place in range(blocks + 1):
+        yield {
+            "seed": seed,
+            "blocks": blocks,
+            "scale": scale,
+            "place": place,
+            "measured": _decades(measured.log_gains[place]),
+            "predicted": _decades(predicted.log_gains[place]),
+            **{name: math.nan if gains is None else _decades(gains[place]) for name, gains in others.items()},
+            "measured_share": measured.half_energy_shares[place],
+            "predicted_share": predicted.half_energy_shares[place],
+            "local_law": laws[place][0],
+            "averaged_law": laws[place][1],
+        }
+
+
+def local_laws(network: SelfWarpResNet, drawn: LabelledPatches) -> list[tuple[float, float]]:
+    """Return, of every block, the energy that offsets receive over C|g|²λ summed, and over the product of averages."""
+    copy, entered, left = deepcopy(network), [], []
+    warps = [block.warp for block in copy.blocks if isinstance(block, ResidualBlock)]
+    for warp in warps:
+        warp.register_forward_pre_hook(lambda _, given: entered.append(given[0].detach()))
+        warp.register_forward_hook(lambda _, given, found: left.append(found))
+    gradients = torch.autograd.grad(functional.cross_entropy(copy(drawn.images), drawn.labels), left)
+    found = []
+    for warp, x, g in zip(warps, entered, gradients, strict=True):
+        assert isinstance(warp, SelfWarp)
+        with torch.no_grad():
+            slopes = warping.warp_gradient(x, warp.offsets(x), warp.kernel, warp.boundary)
+        received = float((g[:, :, None] * slopes).sum(1).square().sum(dtype=torch.float64))
+        energy, roughness = g.double().square().sum(1), slopes.double().square().mean(1).sum(1)
+        local, averaged = (energy * roughness).sum(), energy.sum() * roughness.mean()
+        found.append((received / float(local), received / float(averaged)))
+    return found
+
+
+def _decades(log_energy: float) -> float:
+    """Return the decimal logarithm of the amplitude whose energy has a natural logarithm."""
+    return log_energy / 2 / math.log(10)
+
+
+def run(settings: RunSettings) -> Path:
+    """Predict and measure every network, and write the record; return its path."""
+    seeds = range(settings.seed, settings.seed + settings.seeds)
+    plan = [(seed, blocks, scale) for seed in seeds for blocks in BLOCKS for scale in SCALES][:: settings.thin]
+    rows: list[dict[str, Any]] = []
+    for number, (seed, blocks, scale) in enumerate(plan):
+        settings.on_progress(number / len(plan), f"{blocks} blocks, α = {scale:g}, seed {seed}")
+        rows += rows_of(blocks, scale, seed, batch(seed), compared=(seed, blocks) == (settings.seed, BLOCKS[-1]))
+    chosen = {"seeds": settings.seeds, "blocks": BLOCKS, "scales": SCALES, "width": WIDTH, "images": IMAGES}
+    path = records.output_folder(settings.out) / RECORD
+    records.write_table(path, pd.DataFrame(rows), records.Manifest(__name__, settings.seed, "cpu", chosen))
+    return path
+
+
+def configuration() -> dict[str, Any]:
+    """Return what the committed record depends on."""
+    found = [digest(batch(seed).images.numpy()) for seed in range(RunSettings.seeds)]
+    chosen = {"blocks": BLOCKS, "scales": SCALES, "width": WIDTH, "images": IMAGES}
+    return {**chosen, "seeds": RunSettings.seeds, "data": found}
+
+
+def recompute(settings: RunSettings, committed: Path) -> RecomputedCell:
+    """Predict one network anew and compare."""
+    settings.on_progress(0.0, "3 blocks, α = 1")
+    row = next(rows_of(BLOCKS[0], 1.0, 0, batch(0), compared=False))
+    table = records.read_table(committed / RECORD)
+    known = table[(table["seed"] == 0) & (table["blocks"] == BLOCKS[0]) & (table["scale"] == 1) & (table["place"] == 0)]
+    return RecomputedCell(
+        what="predicted growth of the gradient over 3 blocks at α = 1, seed 0, in decades",
+        committed=float(known["predicted"].iloc[0]),
+        recomputed=row["predicted"],
+        tolerance=1e-2,
+        reason=(
+            "rounding differs between processors, and moves single sampling positions across a pixel and single values "
+            "across the corner of a ReLU"
+        ),
+    )
+
+
+_COLOURS = dict(zip(SCALES, (GREY, BLUE, ORANGE, VERMILION), strict=True))
+_MARKERS = dict(zip(BLOCKS, ("o", "s", "^", "D"), strict=True))
+_FACTOR = math.log10(GOAL)
+
+
+def plot_explosion(table: pd.DataFrame) -> Figure:
+    """Draw the growth from output to input, predicted against measured, and their ratio.
+
+    Args:
+        table: the record.
+    """
+    ends = table[table["place"] == 0]
+    with house_style():
+        figure = Figure(figsize=(7.2, 3.4), layout="constrained")
+        axes, ratio = figure.subplots(1, 2)
+        top = ends["measured"].max() + 0.8
+        line = np.array([0.0, top])
+        axes.plot(10**line, 10**line, color=GREY, linewidth=0.9)
+        axes.fill_between(10**line, 10 ** (line - _FACTOR), 10 ** (line + _FACTOR), color=GREY, alpha=0.25, linewidth=0)
+        ratio.axhline(1, color=GREY, linewidth=0.9)
+        ratio.axhspan(1 / GOAL, GOAL, color=GREY, alpha=0.25, linewidth=0)
+        for scale, blocks in itertools.product(SCALES, BLOCKS):
+            rows = ends[(ends["scale"] == scale) & (ends["blocks"] == blocks)]
+            look: dict[str, Any] = {"color": _COLOURS[scale], "markerfacecolor": "none", "markersize": 5}
+            found, told = 10 ** rows["measured"], 10 ** rows["predicted"]
+            axes.plot(found, told, _MARKERS[blocks], **look)
+            ratio.plot(found, told / found, _MARKERS[blocks], **look)
+        for each in (axes, ratio):
+            each.set(xscale="log", yscale="log", xlim=(1, 10**top), xlabel="measured |∂L/∂x| at the input / output")
+        axes.set(ylim=(1, 10**top), ylabel="predicted from a forward pass")
+        ratio.set(ylim=(0.25, 4), ylabel="predicted / measured")
+        ratio.set_yticks([0.25, 0.5, 1, 2, 4], ["¼", "½", "1", "2", "4"])
+        ratio.minorticks_off()
+        letter(axes, "a", "Growth over the network")
+        letter(ratio, "b", f"Ratio; grey: within {GOAL:g}×")
+        scales = [Line2D([], [], color=_COLOURS[s], linestyle="", marker="o", label=f"α = {s:g}") for s in SCALES]
+        depths = [
+            Line2D([], [], color="black", markerfacecolor="none", linestyle="", marker=_MARKERS[b], label=f"{b} blocks")
+            for b in BLOCKS
+        ]
+        axes.legend(handles=scales, loc="upper left")
+        ratio.legend(handles=depths, loc="lower left", ncols=2)
+    return figure
+
+
+def plot_profile(table: pd.DataFrame) -> Figure:
+    """Draw the growth of the gradient on its way back through the deepest network, and where its energy sits.
+
+    Args:
+        table: the record.
+    """
+    deep = table[(table["blocks"] == BLOCKS[-1]) & (table["seed"] == table["seed"].min())]
+    with house_style():
+        figure = Figure(figsize=(7.2, 3.4), layout="constrained")
+        growth, share = figure.subplots(1, 2)
+        for scale, rows in deep.groupby("scale"):
+            colour = _COLOURS[scale]
+            growth.plot(rows["place"], 10 ** rows["measured"], color=colour)
+            growth.plot(rows["place"], 10 ** rows["predicted"], "o", color=colour, markersize=3)
+            growth.plot(rows["place"], 10 ** rows["means"], ":", color=colour)
+            share.plot(rows["place"], 100 * rows["measured_share"], color=colour)
+            share.plot(rows["place"], 100 * rows["predicted_share"], "o", color=colour, markersize=3)
+        _label(growth, "|∂L/∂x| against the output's")
+        _label(share, "positions that hold half of the energy (%)")
+        share.axhline(50, color=GREY, linestyle="--", linewidth=0.9)
+        letter(growth, "a", f"Growth through {BLOCKS[-1]} blocks")
+        letter(share, "b", "Localisation")
+        looks: list[tuple[Literal["-", "", ":"], str, str]] = [
+            ("-", "", "measured"),
+            ("", "o", "cascade"),
+            (":", "", "product of means"),
+        ]
+        handles = [
+            Line2D([], [], color="black", linestyle=style, marker=marker, markersize=3, label=name)
+            for style, marker, name in looks
+        ]
+        growth.legend(handles=handles, loc="upper right")
+        colours = [Line2D([], [], color=_COLOURS[s], label=f"α = {s:g}") for s in SCALES]
+        share.legend(handles=colours, loc="lower right")
+    return figure
+
+
+def _label(axes: Axes, what: str) -> None:
+    axes.set(xlabel="block at whose input the gradient is", ylabel=what, yscale="log")
+
+
+def plot_local_law(table: pd.DataFrame) -> Figure:
+    """Draw the energy that offsets receive, over the local law and over the product of spatial averages (F4).
+
+    Args:
+        table: the record.
+    """
+    blocks = table[table["local_law"].notna()]
+    with house_style():
+        figure = Figure(figsize=(7.2, 2.8), layout="constrained")
+        panels = figure.subplots(1, 2)
+        for axes, column in zip(panels, ("local_law", "averaged_law"), strict=True):
+            for scale in SCALES:
+                values = np.sort(blocks[blocks["scale"] == scale][column])
+                levels = (np.arange(len(values)) + 0.5) / len(values)
+                axes.plot(values, levels, color=_COLOURS[scale], label=f"α = {scale:g}")
+            axes.axvline(1, color=GREY, linewidth=0.9)
+            axes.set(xscale="log", xlabel="received energy / law", xlim=(0.5, 8), ylim=(0, 1))
+            mark(axes.xaxis, 0.5, 1, 2, 4, 8)
+        panels[0].set(ylabel="share of the blocks below")
+        panels[0].legend(loc="lower right")
+        letter(panels[0], "a", "Local law: C |g(t)|² λ(t), summed")
+        letter(panels[1], "b", "Spatial averages in its place")
+    return figure
+
+
+def accuracy_by_decades(table: pd.DataFrame) -> pd.DataFrame:
+    """Return how well the growth was predicted, a row for every three decades of what was measured.
+
+    Args:
+        table: the record.
+    """
+    ends = table[table["place"] == 0]
+    error = ends["predicted"] - ends["measured"]
+    first = (ends["measured"] // 3 * 3).clip(lower=0).astype(int)
+    grouped = error.groupby(first)
+    found = pd.DataFrame(
+        {
+            "networks": grouped.size(),
+            "median": 10 ** grouped.median(),
+            "lowest": 10 ** grouped.min(),
+            "highest": 10 ** grouped.max(),
+            "within": grouped.apply(lambda one: float((one.abs() <= _FACTOR).mean())),
+        }
+    )
+    return found.rename_axis("decades").reset_index()
+
+
+def accuracies(table: pd.DataFrame) -> Markup:
+    """Return how well the growth was predicted as an HTML table."""
+    columns: Columns = {
+        "measured growth": lambda row: f"10^{row['decades']} to 10^{row['decades'] + 3}",
+        "networks": "{networks}",
+        "predicted / measured, median": "{median:.2f}",
+        "lowest": "{lowest:.2f}",
+        "highest": "{highest:.2f}",
+        f"within {GOAL:g}×": "{within:.0%}",
+    }
+    return html_table(table_rows(accuracy_by_decades(table)), columns, text=("measured growth",))
+
+
+def finding(table: pd.DataFrame) -> Markup:
+    """Return what was found, in a sentence."""
+    ends = table[table["place"] == 0]
+    error = (ends["predicted"] - ends["measured"]).abs()
+    nine = ends["measured"] <= 9
+    return fragment(
+        """The growth of the gradient through self-warp networks of {{ least }} to {{ most }} blocks, up to
+10^{{ decades }}, is predicted from one forward pass: {{ share }} of {{ count }} networks within {{ goal }}×, the worst
+within {{ worst }}×, and {{ worst_nine }}× over the first nine decades (F5).""",
+        least=BLOCKS[0],
+        most=BLOCKS[-1],
+        decades=f"{ends['measured'].max():.0f}",
+        share=f"{(error <= _FACTOR).mean():.0%}",
+        count=len(ends),
+        goal=f"{GOAL:g}",
+        worst=f"{10 ** error.max():.1f}",
+        worst_nine=f"{10 ** error[nine].max():.2f}",
+    )
+
+
+def caption_of_explosion(table: pd.DataFrame) -> Markup:
+    """Return the caption of the first plot."""
+    seeds = table["seed"].nunique()
+    return fragment(
+        """Amplitude of the gradient of the loss at the first block's input over that behind the last block, before the
+first step, {{ seeds }} seeds of weights and batches ({{ images }} patches of photographs, {{ width }} channels in the
+first stage, heads of unit gain). Predicted: second moments of the channels at every position, propagated by the masks,
+gains, slopes and weights that a forward pass shows; a mean of energies, about which a single gradient fluctuates.
+Grey: within {{ goal }}× of what was measured.""",
+        seeds=seeds,
+        images=IMAGES,
+        width=WIDTH,
+        goal=f"{GOAL:g}",
+    )
+
+
+ANALYSIS = Analysis(
+    run=run,
+    writes=(RECORD,),
+    cost=Cost(quick=6, full=1500),
+    long=LongComputation(configuration=configuration, cell=recompute),
+    section=Section(
+        title="The gradient cascade of self-warp networks",
+        order=75,
+        finding=ReportPassage(finding, (RECORD,)),
+        parts=(
+            "A self-warp passes gradients to its input by two ways: through the values it reads, and through the head "
+            "that computes where it reads them (F3). The second multiplies the energy at a position by the roughness "
+            "of the features there (F4), layer after layer, so that energy gathers where features stay rough (F5).",
+            Plot(
+                plot_explosion,
+                (RECORD,),
+                alt="Predicted against measured growth of gradients from output to input of self-warp networks",
+                caption=caption_of_explosion,
+            ),
+            ReportPassage(accuracies, (RECORD,)),
+            Plot(
+                plot_profile,
+                (RECORD,),
+                alt="Growth and localisation of the gradient, block by block",
+                caption="The way back through the deepest network, from right to left: measured, predicted by the "
+                "cascade, and by the product of mean gains, which knows nothing of localisation. Right: the share of "
+                "positions of all images that holds half of the gradient energy; 50 % if it were spread evenly.",
+            ),
+            Plot(
+                plot_local_law,
+                (RECORD,),
+                alt="Energy received by offsets over the local law and over spatial averages",
+                caption="The energy that the offsets of a block receive, over C|g(t)|²λ(t) summed over positions "
+                "(left), and over the product of the spatial averages of |g|² and λ (right); every block of every "
+                "network.",
+            ),
+        ),
+    ),
+)
