@@ -92,14 +92,9 @@ def test_its_card_states_it(result):
 # --- the statement -------------------------------------------------------------------------------------------------
 
 
-# Those stated before pages opened with what a result means.
-WITHOUT_MEANING = re.compile(r"[A-D]\d+")
-
-
 def check_statement(result: Result) -> None:
     assert result.title
-    sentences = re.findall(r"[.!?](?=\s|$)", result.meaning)
-    assert len(sentences) == 2 or (not result.meaning and WITHOUT_MEANING.fullmatch(result.label))
+    assert len(re.findall(r"[.!?](?=\s|$)", result.meaning)) == 2
     assert result.statement.endswith(".")
     assert result.assumptions
     assert all(assumption.endswith((".", ".)")) for assumption in result.assumptions)

@@ -81,7 +81,7 @@ class _Heading:
     Attributes:
         label: its label.
         title: its title.
-        meaning: what it means for someone who trains such a network; empty for some.
+        meaning: what it means for someone who trains such a network.
         statement: what it says.
         assumptions: what it needs.
     """

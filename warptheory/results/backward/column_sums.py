@@ -54,6 +54,8 @@ result = Result(
     ),
     source="arXiv 2511.20800, backward pass; I. Schur, J. reine angew. Math. 140, 1911 (the bound); M. Raab, A. "
     "Steger, Balls into bins, RANDOM 1998; theory label B5",
+    meaning="No output is ever amplified by a warp, but the gradient of a single input may be, without a bound, "
+    "and more so on larger images. Bound it by smooth offsets; a bound on the size of offsets does not.",
     kernels=("keys", "linear", "nearest"),
     notation={
         "N": "the number of pixels",

@@ -50,6 +50,8 @@ result = Result(
     ),
     source="arXiv 2511.20800, backward pass; theory label B7; Kac–Rice; Blaschke–Petkantschin (Schneider and Weil, "
     "Stochastic and Integral Geometry, Theorem 7.2.1)",
+    meaning="Once slopes of the offsets come near one the map folds, and gradients pile up where it does, the "
+    "more the finer the grid. Bound the slopes (`lipschitz`) where gradients blow up with the resolution.",
     kernels=("linear",),
     dims=(1, 2, 3),
     values={"tau": Range(0.8, low=0.5, high=1.6, scale="log")},
