@@ -178,7 +178,7 @@ def _derived(polynomial: _Polynomial, order: int, at: sp.Expr) -> sp.Expr:
 
 
 class _Names:
-    """Names for covariances while polynomials of them are expanded and factored, which takes longer with what they are."""
+    """Names for covariances while polynomials of them are expanded and factored."""
 
     def __init__(self) -> None:
         self._names: dict[sp.Expr, sp.Dummy] = {}

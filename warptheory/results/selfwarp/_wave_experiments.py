@@ -19,6 +19,8 @@ from warptheory.results.selfwarp._layers import offsets_of, own_pixel_layer
 from warptheory.symbolic import Step
 from warptheory.warping.jacobian import jacobian_determinant
 
+_KEPT_BY_SEARCH = 16  # brackets, values and trial points, and their copies
+
 
 @dataclass(frozen=True)
 class WaveExperiment(DerivedExperiment):
@@ -72,6 +74,10 @@ class WaveEnergy(WaveExperiment):
 
 class SolvedWave(WaveExperiment):
     """A wave and Burgers' solution that starts from it, point by point."""
+
+    def row_elements(self, values: Mapping[str, float]) -> int:
+        """Return the number of points of a period in every array that the search for roots keeps."""
+        return _KEPT_BY_SEARCH * self.points
 
     def solution(self, angle: Float[Tensor, "rows 1 N"], tau: float) -> Float[Tensor, "rows 1 N"]:
         """Return the solution at angles, shape (rows, 1, N), by root finding."""

@@ -46,7 +46,7 @@ result = Result(
     "before the non-linearity, or a normalisation with its own shift behind it.",
     kernels=("linear", "keys"),
     dims=(1,),
-    inputs=("normal", "uniform", "laplace"),
+    inputs=("normal", "laplace"),
     values={"alpha": Range(0.8, 0.3, 2.0, "log")},
     notation={"alpha": heads.NOTATION["alpha"]},
 )
