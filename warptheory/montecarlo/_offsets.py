@@ -39,7 +39,7 @@ def parameters_of(source: OffsetField, given: Given | None) -> list[sp.Expr]:
     if source.head is not None:
         return [source.scale, *source.head.free_symbols]
     law, is_given = source.axis_law, given_offsets(given) == source
-    found = [*given.symbols] if given is not None and is_given else [source.correlation]
+    found: list[sp.Expr] = [*given.symbols] if given is not None and is_given else [source.correlation]
     if source.covariance is not None:
         found += source.covariance.free_symbols
     if not is_given:

@@ -178,7 +178,7 @@ def _derived(polynomial: _Polynomial, order: int, at: sp.Expr) -> sp.Expr:
 
 
 class _Names:
-    """Names for covariances while polynomials of them are expanded and factored."""
+    """Names for covariances while polynomials of them are expanded and factored, which is slow with long ones."""
 
     def __init__(self) -> None:
         self._names: dict[sp.Expr, sp.Dummy] = {}
