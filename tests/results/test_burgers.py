@@ -14,6 +14,7 @@ from warptheory.fields import Exponential, Matern, PowerLaw, RationalQuadratic, 
 from warptheory.results._setting import Setting
 from warptheory.results.selfwarp import burgers
 from warptheory.results.selfwarp._characteristics import burgers_solution
+from warptheory.results.selfwarp._fold_experiments import STRIDES, WEIGHTS
 from warptheory.results.selfwarp._kac_rice import fold_rate_steps
 from warptheory.results.selfwarp._layers import own_pixel_layer
 from warptheory.symbolic import evaluate
@@ -48,8 +49,8 @@ def test_fold_rate_is_the_limit_of_grids(covariance):
     Of the Matérn field it is of order h⁵, 1e-3 at the experiment's ℓ/8 and 1/32 of that at the ℓ/16 here.
     """
     scale, spacing = 1.6, 0.125
-    rates = [rate_on_a_grid(covariance, scale, stride * spacing) for stride in burgers._STRIDES]
-    extrapolated = np.dot(burgers._WEIGHTS, rates)
+    rates = [rate_on_a_grid(covariance, scale, stride * spacing) for stride in STRIDES]
+    extrapolated = np.dot(WEIGHTS, rates)
     limit = evaluate(fold_rate_steps(covariance, sp.Float(scale))[-1].expression, {})
     assert extrapolated == pytest.approx(limit, rel=2e-4)
     assert abs(rates[0] / limit - 1) > 5e-4  # which the extrapolation takes away

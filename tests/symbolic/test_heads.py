@@ -199,9 +199,18 @@ def numbers(taps):
     return {place: float(sp.Rational(weight)) for place, weight in taps.items()}
 
 
-@pytest.mark.parametrize("alpha", [0.3, 1.1])
-@pytest.mark.parametrize("kernel", KERNELS)
-@pytest.mark.parametrize("name", HEADS)
+@pytest.mark.parametrize(
+    ("name", "kernel", "alpha"),
+    [
+        ("own", "linear", 0.3),
+        ("own", "nearest", 1.1),
+        ("ahead", "keys", 0.3),
+        ("difference", "linear", 1.1),
+        ("three", "keys", 1.1),
+        ("two ahead", "nearest", 0.3),
+        ("two ahead", "linear", 1.1),
+    ],
+)
 def test_moments_of_white_pixels_are_those_of_the_joint_law(name, kernel, alpha):
     read, knots = KERNELS[kernel]
     y = warp(X, OffsetField(head=LinearHead(X, HEADS[name])), kernel)
@@ -218,7 +227,7 @@ def test_higher_moments(power):
     assert found == pytest.approx(truth, rel=1e-10)
 
 
-@pytest.mark.parametrize("power", [1, 2, 3])
+@pytest.mark.parametrize("power", [1, 3])
 def test_a_mean_moves_the_offsets(power):
     x = IIDField("x", "normal")
     y = warp(x, OffsetField(head=LinearHead(x, HEADS["two ahead"])))
@@ -227,7 +236,7 @@ def test_a_mean_moves_the_offsets(power):
     assert found == pytest.approx(truth, rel=1e-10)
 
 
-@pytest.mark.parametrize("name", ["own", "three", "two ahead"])
+@pytest.mark.parametrize("name", ["own", "two ahead"])
 def test_offset_gradient_and_its_covariance_with_the_value(name):
     eps = OffsetField(head=LinearHead(X, HEADS[name]))
     y, slope = warp(X, eps), warp_gradient(X, eps)
@@ -248,8 +257,9 @@ COVARIANCES = {
 }
 
 
-@pytest.mark.parametrize("kernel", ["linear", "keys"])
-@pytest.mark.parametrize("name", COVARIANCES)
+@pytest.mark.parametrize(
+    ("name", "kernel"), [("squared exponential", "keys"), ("exponential", "linear"), ("Matérn", "linear")]
+)
 def test_moments_of_fields_are_those_of_the_joint_law(name, kernel):
     covariance = COVARIANCES[name]
     x, taps = GaussianField("x", covariance), {0: 1, 1: "-1/2"}
@@ -424,14 +434,6 @@ def test_another_field_does_not_know_of_the_head():
 
 DRAWN = {
     "a mean": Expectation(warp(X, AHEAD)[0]),
-    "a slope": Expectation(warp_gradient(X, OWN, 0, "keys")[0] ** 2),
-    "a field in the plane": Expectation(
-        warp(
-            PLANAR := GaussianField("x", SquaredExponential(length=2, dim=2)),
-            OffsetField(head=LinearHead(PLANAR, {(0, 1): 1}, {(1, 0): 1})),
-        )[0, 0]
-        ** 2
-    ),
     "beside a pixel": Expectation(warp(X, AHEAD)[0] * X[1]),
     "between pixels": Expectation(
         compose(SMOOTH, OffsetField(head=LinearHead(SMOOTH, [HeadTap("1/2"), HeadTap(0, -1, 1)])))[0] ** 2

@@ -173,7 +173,7 @@ class ConditionalSimulation(Simulation):
         start = 0
         for source in self._sources:
             if self._is_given(source):
-                state[source] = self._given_offsets(source, rows * points, size, values, device)
+                state[source] = self._given_offsets((rows * points, source.dim, *size), values, device)
                 continue
             stop = start + math.prod(drawn_shape(source, size, values))
             canonical = source.axis_law.of_uniform(uniform[:, start:stop])

@@ -25,7 +25,8 @@ from warptheory.symbolic.offset_fields import OffsetField
 
 _CELL = sp.Symbol("j", integer=True)
 _HIGHEST_POWER = 2  # of the fraction, whose mean over a cell is written with Φ and q
-_Piece = tuple[sp.Expr, sp.Expr, sp.Poly]  # from, to, the polynomial in the fraction
+_Polynomial = Sequence[sp.Expr]  # coefficients of a polynomial in the fraction, by their powers
+_Piece = tuple[sp.Expr, sp.Expr, _Polynomial]  # from, to, the polynomial
 
 
 class _LeftOpenError(Exception):
@@ -148,7 +149,8 @@ def _whole_move(position: sp.Expr, symbol: sp.Symbol) -> int:
 
 def _of_cell(body: sp.Expr, symbol: sp.Symbol, cell: sp.Expr, mean: sp.Expr, variance: sp.Expr, order: int) -> sp.Expr:
     """Return what one cell adds: the integrals over its pieces, and the jumps at its lower end and inside."""
-    pieces, before = _pieces(body, symbol, cell), _pieces(body, symbol, cell - 1)
+    names = _Names()
+    pieces, before = (_pieces(body, symbol, place, names) for place in (cell, cell - 1))
     total: sp.Expr = sp.Integer(0)
     # Where cells are numbers many terms cancel in their sum, which says more than factors do.
     tidied = sp.expand if cell.is_number else sp.factor
@@ -157,20 +159,40 @@ def _of_cell(body: sp.Expr, symbol: sp.Symbol, cell: sp.Expr, mean: sp.Expr, var
         for derivative in range(order):
             jump = _derived(polynomial, derivative, low) - _derived(left, derivative, low + shift)
             density = _density(cell + low, mean, variance, order - 1 - derivative)
-            total -= sp.Integer(-1) ** derivative * tidied(jump) * density
-        remaining = polynomial.diff((FRACTION, order)) if order else polynomial
-        for power, coefficient in enumerate(remaining.all_coeffs()[::-1]):
+            total -= sp.Integer(-1) ** derivative * names.inserted(tidied(jump)) * density
+        for power, coefficient in enumerate(_derivative(polynomial, order)):
             if coefficient != 0:
                 moment = _moment(power, cell, low, high, mean, variance)
-                total += sp.Integer(-1) ** order * tidied(coefficient) * moment
+                total += sp.Integer(-1) ** order * names.inserted(tidied(coefficient)) * moment
         left, shift = polynomial, sp.Integer(0)
     return total
 
 
-def _derived(polynomial: sp.Poly, order: int, at: sp.Expr) -> sp.Expr:
-    # sp.diff of an expression would ask for signs first, which takes seconds where coefficients are long.
-    value: sp.Expr = (polynomial.diff((FRACTION, order)) if order else polynomial).eval(at)
-    return value
+def _derivative(polynomial: _Polynomial, order: int) -> _Polynomial:
+    return [sp.ff(power, order) * polynomial[power] for power in range(order, len(polynomial))]
+
+
+def _derived(polynomial: _Polynomial, order: int, at: sp.Expr) -> sp.Expr:
+    """Return a derivative of a polynomial at a point."""
+    return sp.Add(*(at**power * part for power, part in enumerate(_derivative(polynomial, order))))
+
+
+class _Names:
+    """Names for covariances while polynomials of them are expanded and factored, which is slow with long ones."""
+
+    def __init__(self) -> None:
+        self._names: dict[sp.Expr, sp.Dummy] = {}
+
+    def of(self, value: sp.Expr) -> sp.Expr:
+        """Return a value with a name in the place of each term, but for its numerical factor."""
+        if value.is_number:
+            return value
+        parts = (term.as_independent(*value.free_symbols, as_Add=False) for term in sp.Add.make_args(value))
+        return sp.Add(*(number * self._names.setdefault(rest, sp.Dummy(real=True)) for number, rest in parts))
+
+    def inserted(self, expression: sp.Expr) -> sp.Expr:
+        """Return an expression with the values in the place of their names."""
+        return expression.xreplace({name: value for value, name in self._names.items()})
 
 
 def _density(at: sp.Expr, mean: sp.Expr, variance: sp.Expr, order: int) -> sp.Expr:
@@ -199,21 +221,30 @@ def _moment(power: int, cell: sp.Expr, low: sp.Expr, high: sp.Expr, mean: sp.Exp
     return (mean - cell) * before + variance * (earlier - upper + lower)
 
 
-def _pieces(body: sp.Expr, symbol: sp.Symbol, cell: sp.Expr) -> list[_Piece]:
-    """Return an expression as polynomials in the fraction on the pieces of a cell."""
+def _pieces(body: sp.Expr, symbol: sp.Symbol, cell: sp.Expr, names: _Names) -> list[_Piece]:
+    """Return an expression as polynomials in the fraction on the pieces of a cell, with names for covariances."""
     nodes = body.atoms(KernelValue, TapSum, MovingCovariance)
-    functions = {node: _on_cell(node, symbol, cell) for node in nodes if symbol in node.free_symbols}
+    functions = {node: _on_cell(node, symbol, cell, names) for node in nodes if symbol in node.free_symbols}
     edges = sorted({edge for function in functions.values() for part in function.cells for edge in part[:2]})
     found = []
     for low, high in itertools.pairwise(edges):
-        polynomial = sp.expand(body.xreplace({node: each.on(low, high) for node, each in functions.items()}))
-        if not polynomial.is_polynomial(FRACTION) or symbol in polynomial.free_symbols:
+        expression = sp.expand(body.xreplace({node: each.on(low, high) for node, each in functions.items()}))
+        if not expression.is_polynomial(FRACTION) or symbol in expression.free_symbols:
             raise _LeftOpenError
-        found.append((low, high, sp.Poly(polynomial, FRACTION)))
+        found.append((low, high, _coefficients(expression)))
     return found
 
 
-def _on_cell(node: sp.Expr, symbol: sp.Symbol, cell: sp.Expr) -> PeriodicFunction:
+def _coefficients(expanded: sp.Expr) -> _Polynomial:
+    """Return the coefficients of a polynomial in the fraction that is written as a sum of products."""
+    terms: dict[int, list[sp.Expr]] = {}
+    for term in sp.Add.make_args(expanded):
+        coefficient, power = term.as_coeff_exponent(FRACTION)
+        terms.setdefault(int(power), []).append(coefficient)
+    return [sp.Add(*terms.get(power, ())) for power in range(max(terms) + 1)]
+
+
+def _on_cell(node: sp.Expr, symbol: sp.Symbol, cell: sp.Expr, names: _Names) -> PeriodicFunction:
     """Return a node on the cell j ≤ u < j + 1 as a function of the fraction."""
     if isinstance(node, TapSum):
         _whole_move(node.position, symbol)
@@ -222,14 +253,14 @@ def _on_cell(node: sp.Expr, symbol: sp.Symbol, cell: sp.Expr) -> PeriodicFunctio
         move = _whole_move(node.args[2], symbol)
         return _tap_on_cell(node.kernel, int(node.args[1]), -move - int(cell))
     axes = [(_whole_move(place, symbol), order) for place, order in zip(node.place, node.orders, strict=True)]
-    total = PeriodicFunction.constant(sp.Integer(0))
+    terms = []
     for taps in itertools.product(node.kernel.taps, repeat=len(axes)):
         read = tuple(cell + move + tap for (move, _), tap in zip(axes, taps, strict=True))
-        weight = PeriodicFunction.constant(node.fixed.covariance(read, (0,) * len(read)))
+        weight = PeriodicFunction.constant(names.of(node.fixed.covariance(read, (0,) * len(read))))
         for (_, order), tap in zip(axes, taps, strict=True):
             weight = weight * _tap_on_cell(node.kernel, order, tap)
-        total = total + weight
-    return total
+        terms.append(weight)
+    return PeriodicFunction.sum(terms)
 
 
 def _tap_on_cell(kernel: Kernel, order: int, tap: int) -> PeriodicFunction:

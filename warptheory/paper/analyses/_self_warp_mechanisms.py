@@ -9,12 +9,16 @@ passed on to the head:
 - map: ε.detach();
 - neither: 0.
 
-What enters backward is a smooth field of unit variance, independent of the features. Theory: given the features the
-gradient path of independent own-pixel heads multiplies the mean energy at a position by 1 + α²λ a layer, λ the squared
-gradient there per channel (F3), whose law is λ₂χ²/C with dC degrees of freedom; slopes of the features grow by
-1 + dτ² a layer with τ = α√λ₂ (C3), and points fold with B7's probability at that τ. Where both act, F3's factors are
-taken at the slopes that were measured, for C3 knows no grid that ends their growth. For the gradient of a map that
-folds there is no prediction of a stack here.
+What enters backward is a smooth field of unit variance, independent of the features. Known before anything is run:
+given the features the gradient path of independent own-pixel heads multiplies the mean energy at a position by
+1 + α²λ a layer, λ the squared gradient there per channel (F3), whose law is λ₂χ²/C with dC degrees of freedom; slopes
+of the features grow by 1 + dτ² a layer with τ = α√λ₂ (C3), and points fold with B7's probability at that τ, if slopes
+are normal. Where both mechanisms act, F3's factors are taken at the mean square slopes that were measured: C3 knows no
+grid that ends their growth, and there is no prediction of a stack here for what a map that folds does to the gradient.
+
+Two measurements say where this has to fail. The kurtosis of the slopes is 3 while they are normal; what it is above
+says how few places hold the slope. The share of positions that hold half of the gradient's energy says where gradients
+gather, which a product of mean factors cannot know.
 """
 
 import math
@@ -41,6 +45,7 @@ RUNS = 24
 COVARIANCE = SquaredExponential(LENGTH, dim=DIM)
 _START = 2 * float(COVARIANCE(0.0) - COVARIANCE(1.0))  # λ₂ of forward differences, those of the linear kernel
 GAIN, FOLDS, SLOPE = "gradient gain", "folded share", "slope of the features"
+KURTOSIS, HALF = "kurtosis of the slopes", "share of positions with half of the energy"
 
 
 @dataclass(frozen=True)
@@ -81,7 +86,7 @@ class MechanismRow:
         mechanism: what acts, a key of `MECHANISMS`.
         slope: τ at the first layer, without unit.
         quantity: what is measured.
-        layers: after how many layers, from the input for folds and slopes, from the output for gains.
+        layers: after how many layers, from the input for what is of features, from the output for what is of gradients.
         theory: the predicted number; NaN where there is none.
         estimate: the mean of runs.
         stderr: its standard error.
@@ -113,7 +118,7 @@ def mechanism_rows(seed: int, device: str, runs: int = RUNS) -> Iterator[Mechani
             measured = [_run(mechanism, scale, stream, device) for stream in streams]
             slopes = np.mean([np.square(run[SLOPE]) for run in measured], axis=0)
             theory = _theory(mechanism, scale) | {GAIN: _gains(mechanism, scale, slopes)}
-            for quantity in (GAIN, FOLDS, SLOPE):
+            for quantity in measured[0]:
                 values = np.array([run[quantity] for run in measured])
                 for layer in range(values.shape[1]):
                     yield MechanismRow(
@@ -147,14 +152,22 @@ def _run(mechanism: Mechanism, scale: float, stream: Stream, device: str) -> dic
     return {
         GAIN: [energy / energies[0] for energy in energies],
         FOLDS: folds,
-        SLOPE: [math.sqrt(_slope_variance(state.detach())) for state in states],
+        SLOPE: [math.sqrt(_slope_moment(state.detach(), 2)) for state in states],
+        KURTOSIS: [_slope_moment(state.detach(), 4) / _slope_moment(state.detach(), 2) ** 2 for state in states],
+        HALF: [_share_with_half(gradient) for gradient in gradients],
     }
 
 
-def _slope_variance(features: Float[Tensor, "B C *S"]) -> float:
-    """Return the mean square of forward differences along an axis, over all of them."""
-    differences = [(features.roll(-1, axis) - features).square().mean() for axis in range(2, features.ndim)]
+def _slope_moment(features: Float[Tensor, "B C *S"], power: int) -> float:
+    """Return the mean of a power of forward differences along an axis, over all of them."""
+    differences = [(features.roll(-1, axis) - features).pow(power).mean() for axis in range(2, features.ndim)]
     return float(torch.stack(differences).mean())
+
+
+def _share_with_half(gradient: Float[Tensor, "B C *S"]) -> float:
+    """Return the least share of positions that holds half of the energy."""
+    energy = gradient.square().sum(1).flatten().sort(descending=True).values.double().cumsum(0)
+    return float((energy < energy[-1] / 2).double().mean())
 
 
 def _theory(mechanism: Mechanism, scale: float) -> dict[str, list[float]]:
@@ -167,6 +180,8 @@ def _theory(mechanism: Mechanism, scale: float) -> dict[str, list[float]]:
     return {
         FOLDS: [share * mechanism.moves for share in shares],
         SLOPE: [math.sqrt(variance) for variance in variances],
+        KURTOSIS: [3.0 if layers == 0 or not mechanism.moves else math.nan for layers in range(DEPTH + 1)],
+        HALF: [math.nan] * (DEPTH + 1),
     }
 
 

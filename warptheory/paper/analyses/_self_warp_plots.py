@@ -100,14 +100,14 @@ def plot_moments(table: pd.DataFrame) -> Figure:
 
 
 def plot_mechanisms(table: pd.DataFrame) -> Figure:
-    """Draw gains, folds and slopes over depth for either mechanism, both and neither.
+    """Draw gains, folds, slopes, their kurtosis and where gradients gather, for either mechanism, both and neither.
 
     Args:
         table: the record of the stacks.
     """
     with house_style():
-        figure = Figure(figsize=(7.2, 5.8), layout="constrained")
-        first, second, third, fourth = figure.subplots(2, 2).flat
+        figure = Figure(figsize=(7.2, 8.4), layout="constrained")
+        first, second, third, fourth, fifth, sixth = figure.subplots(3, 2).flat
         low, high = mechanisms.SLOPES
         for axes, slope, name in ((first, low, "a"), (second, high, "b")):
             drawn = table[table["slope"] == slope]
@@ -120,6 +120,7 @@ def plot_mechanisms(table: pd.DataFrame) -> Figure:
         for axes, quantity, name, title, label in (
             (third, mechanisms.FOLDS, "c", "folded pixels", "share of folded pixels"),
             (fourth, mechanisms.SLOPE, "d", "C3: slopes of the features", "rms slope of a channel (1/pixel)"),
+            (fifth, mechanisms.KURTOSIS, "e", "kurtosis of the slopes", "kurtosis (normal: 3)"),
         ):
             _draw_slopes(axes, table, quantity)
             axes.set(xlabel="layers from the input", ylabel=label)
@@ -127,6 +128,13 @@ def plot_mechanisms(table: pd.DataFrame) -> Figure:
         third.set(ylim=(-0.01, 0.85))
         fourth.set(yscale="log", ylim=(0.08, 30))
         mark(fourth.yaxis, 0.1, 0.3, 1, 3, 10)
+        fifth.set(yscale="log", ylim=(2, 200))
+        mark(fifth.yaxis, 3, 10, 30, 100)
+        drawn = table[table["slope"] == high]
+        for key, look in _MECHANISMS.items():
+            _draw_layers(sixth, drawn, mechanisms.HALF, look, key)
+        sixth.set(xlabel="layers from the output", ylabel="share with half of the energy", ylim=(0, 0.5))
+        letter(sixth, "f", f"where gradients gather, τ = {high:g}")
     return figure
 
 

@@ -199,14 +199,19 @@ the continuum (F2). (d) F10: after ReLU, over what entered.""",
             Plot(
                 plots.plot_mechanisms,
                 (_MECHANISMS,),
-                alt="Gradient gain, folds and slopes over depth, with either mechanism alone, both, and neither",
+                alt="Gradient gain, folds, slopes, their kurtosis and where gradients gather, for either mechanism",
                 caption="""<b>Two instabilities, taken apart.</b> Stacks of self-warps in the plane, 16 channels of
 ℓ = 8 pixels, unit heads on the own pixel. <i>Gradient alone</i>: ε − ε.detach(), the map is held at the identity.
-<i>Map alone</i>: ε.detach(). Points: means of independent stacks with standard errors; lines: theory. (a, b) Energy
-of the gradient, at slopes τ = 0.25 and 0.5 of the first layer. Lines: F3 for the head's path alone, position by
-position; with both, F3's factors at the slopes of (d), and nothing for what the map does. (c) Share of folded pixels;
-lines: C3's growth of slopes put into B7's law. (d) Slopes of the features, and C3. Both hold until the grid ends the
-growth; folds fall behind earlier, for the slopes gather in few places. Held still, nothing folds or roughens.""",
+<i>Map alone</i>: ε.detach(). Points: means of independent stacks with standard errors. (a, b) Energy of the gradient,
+at slopes τ = 0.25 and 0.5 of the first layer. The line of the head's path alone is F3, position by position, known
+before anything is run. The line of both is not: it takes F3's mean factors at the slopes that (d) has measured, and
+leaves out what the map does to the gradient. (c) Share of folded pixels; lines, known before: C3's growth of slopes put
+into B7's law, which is that of normal slopes. (d) Slopes of the features; lines, known before: C3, which knows no grid
+that ends their growth. (e) Measured kurtosis of the slopes, 3 for normal ones. After the first layer few places hold
+the slope, and B7's law fails even at the slopes of (d): where folds are rare there are more of them (τ = 0.25), for
+the steep places fold; where they would be common there are fewer (τ = 0.5), for the other places do not. (f) Measured
+least share of positions that holds half of the gradient's energy, marked as in (a): gradients gather, in few
+places, which a product of mean factors cannot know. Held still, nothing folds or roughens.""",
             ),
         ),
     ),

@@ -18,7 +18,7 @@ VALUES: Mapping[str, Range] = MappingProxyType(
 
 NOTATION: Mapping[str, str] = MappingProxyType(
     {
-        "alpha": "the strength of the head: the offset is ε = αh",
+        "alpha": "the scale of a self-warp: pixels of offset per unit of what its head computes, ε = αh",
         "h": "the head, a weighted sum of input values around the output pixel; h_i for the offset along the axis i",
         "c": "the covariance of the head with the input, c[m] = Cov(h, x[m])",
         "c_k": "c interpolated by the kernel, c_k(u) = Σₘ c[m] k(u − m)",

@@ -91,6 +91,10 @@ class SelfWarpGain(MomentExperiment):
             through_head += heads.ALPHA * along * slope[PIXEL]
         return Expectation((warp(z, self.offsets, self.setting.kernel)[PIXEL] + through_head) ** 2)
 
+    def row_elements(self, values: Mapping[str, float]) -> int:
+        """Return the number of pixels that a row draws, of x and of g."""
+        return 2 * super().row_elements(values)
+
     def sample(
         self, generator: np.random.Generator, rows: int, values: Mapping[str, float], device: str = "cpu"
     ) -> Float[Tensor, "rows"]:

@@ -20,6 +20,7 @@ from warptheory.results._experiment import DerivedExperiment
 from warptheory.results._ranges import Range
 from warptheory.results._result import Result
 from warptheory.results._setting import Setting
+from warptheory.results.selfwarp import _heads as heads
 from warptheory.results.selfwarp._layers import own_pixel_layer
 from warptheory.symbolic import DEVIATION, MEAN, OffsetField, Step
 from warptheory.symbolic.averages import evaluate_averages
@@ -45,12 +46,10 @@ result = Result(
     "before the non-linearity, or a normalisation with its own shift behind it.",
     kernels=("linear", "keys"),
     dims=(1,),
-    inputs=("normal", "uniform", "laplace"),
+    inputs=("normal", "laplace"),
     values={"alpha": Range(0.8, 0.3, 2.0, "log")},
-    notation={"alpha": "the scale of a self-warp: pixels of offset per unit of what its head computes"},
+    notation={"alpha": heads.NOTATION["alpha"]},
 )
-
-SCALE = sp.Symbol("alpha", positive=True)
 
 
 @dataclass(frozen=True)
@@ -80,7 +79,7 @@ class OwnPixelMoment(DerivedExperiment):
     @property
     def offsets(self) -> OffsetField:
         """The offset αx of a pixel before ReLU, as a field of the law that αx has."""
-        return OffsetField(IID(self.setting.inputs, SCALE * MEAN, SCALE * DEVIATION).pixel)
+        return OffsetField(IID(self.setting.inputs, heads.ALPHA * MEAN, heads.ALPHA * DEVIATION).pixel)
 
     def steps(self) -> tuple[Step, ...]:
         """Return the steps from a mean over the own pixel."""
@@ -89,7 +88,7 @@ class OwnPixelMoment(DerivedExperiment):
     def _plain_steps(self) -> tuple[Step, ...]:
         (epsilon,) = self.offsets.symbols
         own, all_of_them = self._weights(epsilon)
-        excess = epsilon / SCALE - MEAN
+        excess = epsilon / heads.ALPHA - MEAN
         whole = self._given_own(epsilon, MEAN, DEVIATION**2)
         first = MEAN**self.power + self.power * MEAN ** (self.power - 1) * self._average(excess * own)
         second = DEVIATION**2 * self._average(all_of_them) + self._average((excess**2 - DEVIATION**2) * own**2)
@@ -107,7 +106,7 @@ class OwnPixelMoment(DerivedExperiment):
     def _rectified_steps(self) -> tuple[Step, ...]:
         (epsilon,) = self.offsets.symbols
         on = sp.Heaviside(epsilon)
-        mean, square = self._average(on * epsilon / SCALE), self._average(on * epsilon**2 / SCALE**2)
+        mean, square = self._average(on * epsilon / heads.ALPHA), self._average(on * epsilon**2 / heads.ALPHA**2)
         given = partial(self._given_own, mean=mean, variance=square - mean**2)
         split = self._average(on * given(epsilon)) + self._average(1 - on) * given(sp.Integer(0))
         at_rest = evaluate_averages(self._average(1 - on) * given(sp.Integer(0)))
@@ -137,7 +136,7 @@ class OwnPixelMoment(DerivedExperiment):
     def _given_own(self, epsilon: sp.Expr, mean: sp.Expr, variance: sp.Expr) -> sp.Expr:
         """Return the moment of y given the own pixel ε/α, the others of a mean and a variance."""
         own, all_of_them = self._weights(epsilon)
-        expected = own * epsilon / SCALE + (1 - own) * mean
+        expected = own * epsilon / heads.ALPHA + (1 - own) * mean
         return expected if self.power == 1 else expected**2 + variance * (all_of_them - own**2)
 
     def sample(
@@ -147,7 +146,7 @@ class OwnPixelMoment(DerivedExperiment):
         law = IID(self.setting.inputs, values["mu"], values["sigma"])
         x = law.sample(rows, self.grid, generator, device=device)
         features = x.relu() if self.rectified else x
-        layer = own_pixel_layer([[1.0]] * self.setting.dim, values[SCALE.name], self.setting.kernel, device)
+        layer = own_pixel_layer([[1.0]] * self.setting.dim, values[heads.ALPHA.name], self.setting.kernel, device)
         warped: Tensor = layer(features)
         return warped.pow(self.power).flatten(1).mean(1)
 

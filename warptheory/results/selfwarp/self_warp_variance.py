@@ -76,6 +76,12 @@ def outward(setting: Setting) -> Expectation:
     return _second_moment(heads.white(), heads.outward(2), setting)
 
 
+@result.quantity("second moment, curl heads", kernels=("linear",), dims=(2,))
+def curl(setting: Setting) -> Expectation:
+    """State E y[n]² for heads in the plane whose offsets turn about what they read."""
+    return _second_moment(heads.white(), heads.curl(), setting)
+
+
 @result.quantity("second moment, dependent heads", dims=(2,))
 def dependent(setting: Setting) -> Expectation:
     """State E y[n]² for offsets in the plane that are correlated, and of unequal variance."""
@@ -138,6 +144,7 @@ class ShareOfIndependent(DerivedExperiment):
         return share, np.array([1 / means[1], -share / means[1]])
 
 
+# Two percent: a quotient scatters as both of its parts, each of which is looked at to 1 % by itself, above and in A4.
 @result.quantity("share of A4, own pixel", dims=(1,), smallest_effect=0.02)
 def share(setting: Setting) -> ShareOfIndependent:
     """State E y² over that for independent offsets of the same law."""
