@@ -11,13 +11,10 @@ from scipy.sparse import csgraph
 
 from warptheory import results
 from warptheory.results.orthogonality._band_limited import BandLimitedWarp, wave_offsets
-from warptheory.results.orthogonality._ranks import structural_rank
-from warptheory.results.orthogonality.singular_values import (
-    Distance,
-    GaussianDistance,
-    band_limited_spectrum,
-    slow_offsets,
-)
+from warptheory.results.orthogonality._gaussian_distances import GaussianDistance
+from warptheory.results.orthogonality._ranks import structural_ranks
+from warptheory.results.orthogonality._white_pixels import slow_offsets
+from warptheory.results.orthogonality.singular_values import Distance, band_limited_spectrum
 
 
 def trigonometric_spectrum(tau: float, modes: int) -> np.ndarray:
@@ -128,8 +125,7 @@ def test_lost_share_tends_to_its_limit():
 @pytest.mark.parametrize("size", [(20,), (5, 5), (3, 3, 3)])
 def test_rank_is_the_structural_one(size):
     generator = np.random.default_rng(7)
-    for _ in range(40):
-        matching, matrix = structural_rank(generator, size)
+    for matching, matrix in zip(*structural_ranks(generator, 40, size), strict=True):
         assert np.linalg.matrix_rank(matrix.toarray()) == matching
 
 

@@ -86,6 +86,11 @@ class BandLimitedWarp:
         return waves[None], highest
 
 
+def squared_distance(singular_values: Float[Tensor, "rows M"]) -> Float[Tensor, "rows M"]:
+    """Return (1 − σ)², what each singular value adds to the distance from an isometry, shape (rows, M) as given."""
+    return (1 - singular_values).square()
+
+
 def wave_offsets(
     amplitudes: Float[Tensor, "rows d d"], phases: Float[Tensor, "rows d d"], period: int
 ) -> Float[Tensor, "rows d *T"]:

@@ -31,8 +31,9 @@ from warptheory.symbolic.quadrature import Environment, Evaluate, quadrature
 from warptheory.symbolic.values import Argument
 
 LENGTH = sp.Symbol("N", integer=True, positive=True)  # pixels of the periodic grid along each axis
-_IMAGES = 1500  # of a spectrum at multiples of 2π, which falls as 1/l³ at least
-_STRATA: Mapping[int, int] = {1: 16, 2: 4}  # of the law of an offset, over the matrices of a row, by axes
+_IMAGES = 1500  # of a spectrum at multiples of 2π, which falls as 1/l² at least; mostly as 1/l³
+_STRATA: Mapping[int, int] = {1: 16, 2: 8}  # of the law of an offset, over the matrices of a row, by axes
+_HELD_PER_ENTRY = 4  # by sample, row and column, and then by rows
 _FREQUENCIES = 128  # a trapezoid rule is exact for rows that are shorter
 
 
@@ -68,13 +69,13 @@ class CommonEnergy(Node):
 
 
 class TransferEnergy(Node):
-    """(1/N) Σ_r H(2πr/N)², H(ω) = Σ_l ĝ(ω + 2πl): args (ĝ, N), ĝ an even function of ω."""
+    """(1/N) Σ_r |H(2πr/N)|², H(ω) = Σ_l ĝ(ω + 2πl): args (ĝ, N)."""
 
     def display(self, *, latex: bool) -> sp.Expr:
         """Return the double sum."""
         r, turn = sp.symbols("r l", integer=True)
         one = self.args[0].subs(FREQUENCY, 2 * sp.pi * (r / self.args[1] + turn))
-        return sp.Sum(sp.Sum(one, (turn, -sp.oo, sp.oo)) ** 2, (r, 0, self.args[1] - 1)) / self.args[1]
+        return sp.Sum(sp.Abs(sp.Sum(one, (turn, -sp.oo, sp.oo))) ** 2, (r, 0, self.args[1] - 1)) / self.args[1]
 
     @property
     def free_symbols(self) -> set[sp.Symbol]:
@@ -93,17 +94,17 @@ class TransferEnergy(Node):
         at = along + 2 * np.pi * np.arange(-_IMAGES, _IMAGES + 1)
         with np.errstate(invalid="ignore", divide="ignore"):  # at ω = 0 the transform has a value of its own
             values = np.asarray(evaluate(self.args[0], {**environment, FREQUENCY: at}))
-        return float((values.sum(1) ** 2).mean())
+        return float((np.abs(values.sum(1)) ** 2).mean())
 
 
 class TransferIntegral(TransferEnergy):
-    """(1/2π) ∫ H(ω)² dω over a period: args (ĝ,)."""
+    """(1/2π) ∫ |H(ω)|² dω over a period: args (ĝ,)."""
 
     def display(self, *, latex: bool) -> sp.Expr:
         """Return the integral of the sum."""
         turn = sp.Symbol("l", integer=True)
         one = self.args[0].subs(FREQUENCY, FREQUENCY + 2 * sp.pi * turn)
-        inner = sp.Sum(one, (turn, -sp.oo, sp.oo)) ** 2
+        inner = sp.Abs(sp.Sum(one, (turn, -sp.oo, sp.oo))) ** 2
         return sp.Integral(inner, (FREQUENCY, -sp.pi, sp.pi)) / (2 * sp.pi)
 
     @property
@@ -155,27 +156,31 @@ class RowsExperiment(DerivedExperiment):
             raise ArgumentError(LENGTH.name, expected=expected, received=values[LENGTH.name])
 
     def row_elements(self, values: Mapping[str, float]) -> int:
-        """Return the number of entries of the matrices."""
-        return int(self.strata * (values[LENGTH.name] * len(self.kernel.taps)) ** self.setting.dim)
+        """Return the number of values that the matrices hold while they are put together: an entry and its places."""
+        entries = self.strata * (values[LENGTH.name] * len(self.kernel.taps)) ** self.setting.dim
+        return int(_HELD_PER_ENTRY * entries)
 
     def own_energy_steps(self) -> tuple[Step, ...]:
         """Return the steps to G, by the algebra: Var y of white input of variance one."""
         return Variance(self._warped("epsilon")).derive().steps[2:]
 
     def common_energy(self) -> tuple[Step, ...]:
-        """Return the steps to M on the periodic grid; only the first where k̂ has no closed form."""
+        """Return the steps to M on the periodic grid; only the first where the sum over images would not end."""
         opaque = Opaque(self.kernel), Opaque(OffsetField(self.setting.offsets, 1))
         first = Step("Average each row", "", CommonEnergy(*opaque, LENGTH) ** self.setting.dim)
-        if self.kernel.spectrum.has(sp.Integral):
+        if not self._has_transform:
             return (first,)
         transfer = TransferEnergy(self._transform, LENGTH) ** self.setting.dim
         return first, Step("Transform", f"{_BY_POISSON}the frequencies of the grid are 2πr/N", transfer)
 
     def common_energy_of_the_line(self) -> tuple[Step, ...]:
-        """Return the steps to M without a period, by the algebra: E y y′ of white input and independent offsets."""
+        """Return the steps to M without a period, by the algebra: E y y′ of white input and independent offsets.
+
+        Only the first where the sum over images would not end.
+        """
         common = Covariance(self._warped("epsilon"), self._warped("eta")).derive().steps[-2]
         first = Step("Average each row", "", common.expression)
-        if self.kernel.spectrum.has(sp.Integral):
+        if not self._has_transform:
             return (first,)
         transfer = TransferIntegral(self._transform) ** self.setting.dim
         return first, Step("Transform", f"{_BY_POISSON}the grid is long", transfer)
@@ -212,6 +217,11 @@ class RowsExperiment(DerivedExperiment):
         places = (sample * pixels + row, column)
         stacked = sparse.csr_array((matrix.values().numpy(), places), shape=(count * pixels, pixels))
         return stacked, (1, *size), (count, *size)
+
+    @property
+    def _has_transform(self) -> bool:
+        """Whether k̂ has a closed form and k̂χ falls fast enough: χ does not fall at all where offsets have atoms."""
+        return self.law.density is not None and not self.kernel.spectrum.has(sp.Integral)
 
     @property
     def _transform(self) -> sp.Expr:

@@ -37,26 +37,24 @@ def scattered_matrices(
     return _scattered(generator, rows, size, kernel, device).to_dense()
 
 
-def structural_rank(
-    generator: np.random.Generator, size: tuple[int, ...], kernel: str = "linear"
-) -> tuple[int, sparse.csr_matrix]:
-    """Draw such a warp, and return the largest matching of its outputs and pixels, and its sparse matrix.
+def structural_ranks(
+    generator: np.random.Generator, rows: int, size: tuple[int, ...], kernel: str = "linear"
+) -> tuple[Int[ndarray, "rows"], list[sparse.csr_array]]:
+    """Draw such warps; return the largest matchings of outputs and pixels, shape (rows,), and the sparse matrices.
 
     Args:
         generator: source of every random number.
+        rows: number of warps.
         size: pixels along each axis.
         kernel: name of the kernel.
     """
-    matrix = _scattered(generator, 1, size, kernel, "cpu")
-    pixels = matrix.shape[-1]
-    _, row, column = matrix.indices().numpy()
-    found = sparse.csr_matrix((matrix.values().numpy(), (row, column)), shape=(pixels, pixels))
-    return matrices.structural_rank(found), found
+    drawn = matrices.samples(_scattered(generator, rows, size, kernel, "cpu"))
+    return np.array([matrices.structural_rank(each) for each in drawn]), drawn
 
 
-def numerical_ranks(matrices: Float[torch.Tensor, "rows P P"]) -> Int[ndarray, "rows"]:
+def numerical_ranks(drawn: Float[torch.Tensor, "rows P P"]) -> Int[ndarray, "rows"]:
     """Return the ranks that NumPy finds, shape (rows,), of matrices (rows, P, P)."""
-    return np.asarray(np.linalg.matrix_rank(matrices.cpu().numpy()))
+    return np.asarray(np.linalg.matrix_rank(drawn.cpu().numpy()))
 
 
 def _scattered(

@@ -20,7 +20,7 @@ from warptheory.results.orthogonality._ranks import (
     RunProbability,
     numerical_ranks,
     scattered_matrices,
-    structural_rank,
+    structural_ranks,
 )
 from warptheory.symbolic import Step
 from warptheory.symbolic.nodes import ExpectedValue, Opaque
@@ -32,8 +32,8 @@ class ScatteredOutputs(DerivedExperiment):
     symbols = frozenset({PIXELS.name})
 
     def row_elements(self, values: Mapping[str, float]) -> int:
-        """Return the number of pixels."""
-        return int(values[PIXELS.name] ** self.setting.dim)
+        """Return the number of entries of the dense matrix."""
+        return int(values[PIXELS.name] ** (2 * self.setting.dim))
 
     def _size(self, values: Mapping[str, float]) -> tuple[int, ...]:
         return (int(values[PIXELS.name]),) * self.setting.dim
@@ -141,13 +141,17 @@ class LostOnLargeGrid(ScatteredOutputs):
             Step("Sum", "a geometric series; its first term is the share of dead pixels", never**2 / (1 - once)),
         )
 
+    def row_elements(self, values: Mapping[str, float]) -> int:
+        """Return the number of pixels; the matrix is never dense."""
+        return int(values[PIXELS.name] ** self.setting.dim)
+
     def sample(
         self, generator: np.random.Generator, rows: int, values: Mapping[str, float], device: str = "cpu"
     ) -> Float[Tensor, "rows"]:
         """Draw warps, and return one minus the structural rank per dimension; shape (rows,)."""
         size = self._size(values)
-        ranks = [structural_rank(generator, size)[0] for _ in range(rows)]
-        return 1 - torch.tensor(ranks, dtype=torch.float64, device=device) / math.prod(size)
+        ranks, _ = structural_ranks(generator, rows, size)
+        return 1 - torch.from_numpy(ranks / math.prod(size)).to(device)
 
 
 def structural_sizes(setting: Setting) -> Mapping[str, Range]:
@@ -159,10 +163,6 @@ class RankOverStructuralRank(ScatteredOutputs):
     """The rank that NumPy finds over the largest matching of outputs and pixels."""
 
     text = "E [rank W/structural rank W]"
-
-    def row_elements(self, values: Mapping[str, float]) -> int:
-        """Return the number of operations of a rank: that of its pixels, cubed."""
-        return int(super().row_elements(values)) ** 3
 
     def steps(self) -> tuple[Step, ...]:
         """Return the steps, of which the second is the proof's."""
@@ -181,10 +181,9 @@ class RankOverStructuralRank(ScatteredOutputs):
         self, generator: np.random.Generator, rows: int, values: Mapping[str, float], device: str = "cpu"
     ) -> Float[Tensor, "rows"]:
         """Draw warps, and return the ratio of both ranks; shape (rows,)."""
-        size = self._size(values)
-        drawn = [structural_rank(generator, size) for _ in range(rows)]
-        ratios = [np.linalg.matrix_rank(matrix.toarray()) / matching for matching, matrix in drawn]
-        return torch.tensor(ratios, dtype=torch.float64, device=device)
+        matchings, drawn = structural_ranks(generator, rows, self._size(values))
+        ranks = np.linalg.matrix_rank(np.stack([matrix.toarray() for matrix in drawn]))
+        return torch.from_numpy(ranks / matchings).to(device)
 
 
 def _lost_share(
