@@ -53,8 +53,9 @@ result = Result(
     "S. F. Shandarin, astro-ph/9709200; A. Edelman, J. Multivariate Anal. 60, 1997; N. G. de Bruijn, J. Indian Math. "
     "Soc. 19, 1955",
     meaning="Offsets that are the gradient of one map fold far more often than independent components of the same "
-    "slopes: at τ = 0.4 in the plane 7 % of the positions instead of 2 %. Give a head that predicts such a map smaller "
-    "offsets, or turn the gradient by a right angle, which leaves no divergence.",
+    "slopes: at τ = 0.4 in the plane 7 % of the positions instead of 2 %. Give a head that predicts such "
+    "a map smaller offsets, or in the plane turn the gradient by a right angle, which folds at 0.1 % of "
+    "them.",
     notation={
         "P_H": "the probability that so many eigenvalues of ∂ᵢ∂ⱼΨ lie below −1",
         "P_x": "the probability that so many eigenvalues of ∂ᵢ∂ⱼΨ are negative",

@@ -40,11 +40,10 @@ result = Result(
         "For the commutator the offsets are small against the wave and smooth on the scale of the grid.",
     ),
     source="arXiv 2511.20800, discretization and composition; theory label E5",
-    meaning=(
-        "Two warps in a row do the work of one whose offsets are composed, at a price of three interpolation errors "
-        "for two, and their order matters. In a deep stack compose the offsets and read the features once where that "
-        "is possible, or use a kernel of a higher order."
-    ),
+    meaning="Two warps in a row do the work of one whose offsets are composed, and their order matters, but "
+    "reading twice costs nearly four times (linear) or twice (keys) the error of reading once. In a deep "
+    "stack compose the offsets and read the features once where that is possible, or use a kernel of a "
+    "higher order.",
     kernels=("linear", "keys"),
     values={"omega": Range(0.9, 0.6, 1.5)},
     notation={

@@ -36,11 +36,9 @@ result = Result(
         "The grid is periodic, of N pixels along each axis, and not shorter than the kernel.",
     ),
     source="arXiv 2511.20800, warps as another class of orthogonal operators; theory label E1",
-    meaning=(
-        "No convolution does what a layer with widely spread offsets does: the share of the layer that one can imitate "
-        "falls as one over the spread along each axis. If that share is close to one in a trained layer, its offsets "
-        "do little that a plain convolution would not do, and can be left out."
-    ),
+    meaning="No convolution does what a layer with widely spread offsets does: the share of the layer that one "
+    "can imitate falls as one over the spread along each axis. If that share is close to one in a trained "
+    "layer, and its offsets are also the same for every input, a fixed convolution can take its place.",
     offsets=("normal", "uniform", "laplace", "mixture"),
     values={LENGTH.name: whole(24, 16, 32)},
     notation={

@@ -69,9 +69,10 @@ result = Result(
     source="arXiv 2511.20800, orthogonality; theory label E4; G. Szegő, Math. Ann. 76, 1915; "
     "E. E. Tyrtyshnikov, Linear Algebra Appl. 232, 1996; H. Widom, J. Funct. Anal. 21, 1976; "
     "generic rank: J. Edmonds, J. Res. NBS 71B, 1967",
-    meaning="A smooth warp is nearly orthogonal on smooth features, and the slopes of its offsets alone say how far it "
-    "is from that: dτ²/4 of the energy. Scattered offsets throw away a fifth of a signal's dimensions for good, half "
-    "as much again as dead pixels show, so keep neighbouring offsets alike wherever information has to pass.",
+    meaning="A smooth warp is nearly orthogonal on smooth features, and the slopes of its offsets alone say how "
+    "far it is from that: dτ²/4 of the energy. Scattered offsets throw dimensions away for good, a fifth "
+    "of a signal's (half as many again as dead pixels) and a fourteenth of an image's (four times as "
+    "many), so keep neighbouring offsets alike wherever information has to pass.",
     notation={
         "E_s": "the mean over places s that are read, uniform on the grid; E_t that over outputs t",
         "E_R": "the mean over R, the length of a plane Gaussian vector of mean (1, 0) and variance τ²/2 per axis",

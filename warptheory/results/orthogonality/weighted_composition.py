@@ -42,11 +42,10 @@ result = Result(
         "Backward, the output grid is fine enough that neighbouring positions lie well within a pixel of each other.",
     ),
     source="arXiv 2511.20800, orthogonal operators; Koopman operators of maps; theory label E3",
-    meaning=(
-        "Warps have their own way of keeping the energy of signals and gradients, with the weight √|J|, which no "
-        "convolution shares. Multiply the output of a layer by √|J| if its gradients grow where its map compresses: "
-        "then both passes keep their energy, whatever the offsets are."
-    ),
+    meaning="Warps have their own way of keeping the energy of signals and gradients, with the weight √|J|, which "
+    "no convolution shares. Multiply the output of a layer by √|J| if its gradients grow where its map "
+    "compresses: then both passes keep their energy as long as the map does not fold, though constants do "
+    "not stay constant.",
     kernels=("keys",),
     values={TAU.name: Range(0.5, 0.25, 0.55)},
     notation={

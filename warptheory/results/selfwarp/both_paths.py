@@ -34,7 +34,7 @@ result = Result(
     "White x and g of deviation one: the gradient that reaches x has the mean square E Σₘ (∂y/∂x[m])² = A4 − "
     "2α² Σᵢₗ ∫ c_ki ∂ᵢc_kl ∂ₗq du + α² Σᵢₗ Gᵢₗ E ∂ᵢy ∂ₗy, with G the Gram matrix of the heads' taps. On a line this is "
     "E y² + α²‖w‖² E(∂y)² exactly, F7 and F8: what the two paths have in common is what F7 adds to A4. If offsets and "
-    "x were independent it would be A4 + α² Σᵢ Gᵢᵢ A7; for an own pixel at α = 0.3 it is 0.58 instead of 0.85.",
+    "x were independent it would be A4 + α² Σᵢ Gᵢᵢ A7; for an own pixel at α = 0.3 it is 0.58 instead of 0.88.",
     assumptions=(
         "The pixels x[m] are independent and normal, of mean zero and deviation one.",
         "g is white, of deviation one, and independent of x.",
@@ -42,11 +42,11 @@ result = Result(
     ),
     source="Stein's lemma (C. M. Stein, Estimation of the mean of a multivariate normal distribution, 1981); theory "
     "label F9, which corrects F3",
-    meaning="What leaves a self-warp through its head grows with the square of the offsets, and the gain of the whole "
-    "layer passes one where these are a third to two thirds of a pixel: below, every block shrinks gradients, "
-    "and above it amplifies them. Start with α times the norm of the head's filters in that range or below, "
-    "and count the two paths together, for gains that are taken apart and added are too large by up to a "
-    "half.",
+    meaning="What leaves a self-warp through its head grows with the square of the offsets: on white features and "
+    "a grid the gain of the whole layer passes one where offsets are a third to two thirds of a pixel, so "
+    "that every block shrinks gradients below and amplifies them above. Start with α times the norm of "
+    "the head's filters in that range or below, and count the two paths together, for gains that are "
+    "taken apart and added may be half too large or an eighth too small.",
     kernels=("linear", "keys"),
     values={"alpha": Range(0.6, 0.25, 1.2, "log")},
     notation={

@@ -33,9 +33,9 @@ result = Result(
         "spacing 1; every fraction is equally likely and all channels share it.",
     ),
     source="arXiv 2511.20800, self-warp networks; theory label F4",
-    meaning="What an offset is taught is loudest where features are rough and gradients strong, so that average norms "
-    "of gradients and features underrate it. Judge the learning rate of offsets by the sum of |g|²λ over positions, "
-    "or smooth the features that are warped.",
+    meaning="What an offset is taught is loudest where features are rough and gradients strong, so that average "
+    "norms of gradients and of features underrate it wherever the two go together. Judge the learning "
+    "rate of offsets by the sum of |g|²λ over positions, or smooth the features that are warped.",
     kernels=("linear",),
     values={
         "C": whole(3, 1, 6),

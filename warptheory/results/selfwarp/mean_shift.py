@@ -23,7 +23,8 @@ result = Result(
     "α Σᵢ E ∂ᵢc_ki(ε), c_ki(u) = Σₘ cᵢ[m] k(u − m), cᵢ[m] = Cov(hᵢ, x[m]): the mean drifts upwards where a head "
     "reads ahead of its own offset. Linear kernel, d = 1, μ = 0: α Σⱼ (c[j+1] − c[j]) (Φ((j+1)/s) − Φ(j/s)), s² = "
     "α² Var h. Heads that read the own pixel, or symmetrically, and 'curl' heads, whose offsets turn about "
-    "what they read, shift nothing.",
+    "what they read, shift nothing where the head's own mean is zero, μ = 0 or Σw = 0; else the offsets are "
+    "centred at αμΣw, and even heads shift the mean too.",
     assumptions=(
         "x is normal: independent pixels, or a homogeneous field of any covariance.",
         "The offsets are linear functions of x, the same around every pixel.",
@@ -32,8 +33,9 @@ result = Result(
     source="Stein's lemma (C. M. Stein, Estimation of the mean of a multivariate normal distribution, 1981); theory "
     "label F6",
     meaning="A layer that moves its features by offsets read from them adds a constant to them, of the size of the "
-    "features times the offsets, unless the head is even about its pixel. Initialise heads evenly or follow them by a "
-    "normalisation that removes the mean, for otherwise every block drifts in the same direction.",
+    "features times the offsets, unless the head is even about its pixel and what it reads has mean zero; after ReLU "
+    "even an own-pixel head shifts the mean (F10). Initialise heads evenly with weights that sum to zero, or remove "
+    "the mean behind the warp, for otherwise every block drifts in the same direction.",
     values=heads.VALUES,
     notation=heads.NOTATION,
 )
@@ -73,6 +75,18 @@ def about_a_mean(setting: Setting) -> Expectation:
     """State E y[n] − μ where the input has a mean, which moves the offsets."""
     x = IIDField("x", "normal")
     return Expectation(warp(x, heads.computed(x, *heads.outward(1)), setting.kernel)[PIXEL] - MEAN)
+
+
+@result.quantity(
+    "mean shift about a mean, own pixel",
+    dims=(1,),
+    smallest_effect=0.02,
+    values={"mu": Range(0.7, 0.4, 0.9, kind="real"), "alpha": Range(0.6, 0.4, 0.9, "log")},
+)
+def own_pixel_about_a_mean(setting: Setting) -> Expectation:
+    """State E y[n] − μ for the own pixel, which reads the same mean as it moves."""
+    x = IIDField("x", "normal")
+    return Expectation(warp(x, heads.computed(x, *heads.own_pixel(1)), setting.kernel)[PIXEL] - MEAN)
 
 
 @dataclass(frozen=True)

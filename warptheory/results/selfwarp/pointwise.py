@@ -19,9 +19,10 @@ result = Result(
         "x is read between its pixels without error: checked on a grid that is fine against x, by cubic splines.",
     ),
     source="arXiv 2511.20800, self-warps; Stein's lemma; theory label F2",
-    meaning="A self-warp is not a random warp: offsets that follow the features read them where they are smaller, and "
-    "the features shrink even where nothing is interpolated. The loss grows with the offsets until they exceed the "
-    "features' length and falls again, so rescale by the measured second moment and not by a constant.",
+    meaning="A self-warp is not a random warp: offsets that read the own value of a feature carry it to where it "
+    "is smaller, and the features shrink even where nothing is interpolated. The loss grows with the "
+    "offsets until they exceed the features' length and falls again, so rescale by the measured second "
+    "moment and not by a constant.",
     kernels=EXACT,
     dims=(1,),
     values={**heads.VALUES, "nu": Range(2.5, 2.4, 4.0)},

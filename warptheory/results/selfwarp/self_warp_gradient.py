@@ -18,9 +18,10 @@ result = Result(
     ),
     source="Stein's lemma (C. M. Stein, Estimation of the mean of a multivariate normal distribution, 1981); theory "
     "label F8",
-    meaning="The gradient that the offset head of a self-warp receives differs from that of offsets from elsewhere by "
-    "a quarter at most: it is smaller if the head reads its own pixel, and nearly the same if it averages "
-    "neighbours. Learning rates of offset heads may be taken from A8 and C5, with that tolerance.",
+    meaning="The gradient that the offset head of a self-warp receives is smaller than that of offsets from "
+    "elsewhere, by up to a quarter if the head reads its own pixel and up to a third if it reads "
+    "differences, and nearly the same if it averages neighbours. Learning rates of offset heads may be "
+    "taken from A8 and C5, with that tolerance.",
     kernels=("linear", "keys"),
     values=heads.VALUES,
     notation=heads.NOTATION,
