@@ -2,10 +2,11 @@
 
 With (Sx)[n] = x[n + 1] on a periodic grid, W S − S W has in row n, seen from pixel n + 1, the row wₙ − wₙ₊₁. It is zero
 for the shifts along all axes iff all rows are alike. Constant offsets make them alike. Conversely a row tells its
-offset, if the kernel reproduces polynomials of degree one and the grid is longer than the kernel: a row is zero
-outside an arc shorter than the grid, on which Σₘ m k(p − m) = p, so that two rows that are alike have the same p modulo
-N. Alike rows have the same offset, then. (A kernel that rounds, such as nearest, has alike rows for offsets that round
-to the same pixel, and commutes for those.)
+offset, if the kernel reproduces polynomials of degree one and the grid has N ≥ 2S − 1 pixels, S those that the kernel
+reads: a row is zero outside an arc of S pixels. Two alike rows have arcs that meet at one end at most, so that together
+they do not close around the grid; counted along them Σₘ m k(p − m) = p for both, and p is the same modulo N. Alike rows
+have the same offset, then. (On two pixels the linear kernel has alike rows for offsets of 0.3 and −0.3; a kernel that
+rounds, such as nearest, for offsets that round to the same pixel, and commutes for those.)
 """
 
 from collections.abc import Mapping, Set
@@ -25,12 +26,12 @@ result = Result(
     "E2",
     "A warp commutes with shifts iff its offsets are constant",
     "On a periodic grid W S = S W for all shifts S iff ε is constant modulo the grid, for a kernel that reproduces "
-    "polynomials of degree one and is shorter than the grid. For independent offsets E ‖W S − S W‖² per pixel is "
-    "2(G − M) for every shift, with G and M as in E1: twice what no convolution explains, and zero only for constant "
-    "offsets.",
+    "polynomials of degree one and a grid of at least twice the pixels that it reads, less one. For independent "
+    "offsets E ‖W S − S W‖² per pixel is 2(G − M) for every shift but that by nothing, with G and M as in E1: on large "
+    "grids twice what no convolution explains, and zero only for constant offsets.",
     assumptions=(
         "The offsets are independent over pixels and along axes, and of one law.",
-        "The grid is periodic, of N pixels along each axis, and not shorter than the kernel.",
+        "The grid is periodic, of N pixels along each axis, at least 2S − 1 for a kernel that reads S.",
     ),
     source="arXiv 2511.20800, warps as another class of orthogonal operators; theory label E2",
     meaning=(

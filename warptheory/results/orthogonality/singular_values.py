@@ -67,7 +67,7 @@ result = Result(
         "(b) Outputs read at independent uniform places of a torus with as many pixels; wide: of many pixels.",
     ),
     source="arXiv 2511.20800, orthogonality; theory label E4; G. Szegő, Math. Ann. 76, 1915; "
-    "E. E. Tyrtyshnikov, Linear Algebra Appl. 232, 1996; H. Widom, J. Funct. Anal. 21, 1976; "
+    "E. E. Tyrtyshnikov, Linear Algebra Appl. 232, 1996; H. Widom, Adv. Math. 21, 1976; "
     "generic rank: J. Edmonds, J. Res. NBS 71B, 1967",
     meaning="A smooth warp is nearly orthogonal on smooth features, and the slopes of its offsets alone say how "
     "far it is from that: dτ²/4 of the energy. Scattered offsets throw dimensions away for good, a fifth "

@@ -35,7 +35,7 @@ result = Result(
     "For every diffeomorphism φ of the torus √|J| x∘φ is unitary. x∘φ is unitary iff J ≡ ±1: WᵀW x − x has the mean "
     "square ⟨1/J⟩ − 1, which is (1 − τ²)^(−d/2) − 1 for εᵢ = τ sin tᵢ. A convolution is unitary iff |ĥ| ≡ 1; a shift "
     "by the fraction f, read by linear interpolation, has the mean square 6f²(1 − f)² of AᵀA x − x for white x, d = 1. "
-    "Both are unitary only for translations by whole pixels, or without a grid by any step.",
+    "Only translations belong to both families; on a grid, by whole pixels.",
     assumptions=(
         "The offsets are smooth on the scale of the grid and independent of x; J = det(I + ∇ε) > 0.",
         "x is homogeneous and smooth on the scale of the grid; white for the fractional shift.",
