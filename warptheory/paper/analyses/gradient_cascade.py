@@ -20,10 +20,12 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 import torch
+from jaxtyping import Float
 from markupsafe import Markup
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from numpy import ndarray
 from torch import Tensor
 from torch.nn import functional
 
@@ -47,7 +49,7 @@ from warptheory.report import Columns, fragment, house_style, html_table, table_
 from warptheory.report.panels import letter, mark
 from warptheory.report.style import BLUE, GREY, ORANGE, VERMILION
 from warptheory.results.selfwarp.cascade import moments_of
-from warptheory.stability import measured_gradients, output_gradient, read_cascade
+from warptheory.stability import measured_gradients, output_gradient, randomly_signed_gradients, read_cascade
 from warptheory.training import data
 
 RECORD = "gradient_cascade.parquet"
@@ -55,6 +57,7 @@ BLOCKS = (3, 9, 18, 27)
 SCALES = (0.1, 0.3, 1.0, 3.0)  # α, pixels per unit of the head's output
 WIDTH = 8  # channels of the first stage
 IMAGES = 8  # of the batch
+DRAWS = 32  # of the signs of the gradient behind the last block
 GOAL = 1.5  # within this factor the prediction is counted as right
 
 
@@ -99,6 +102,9 @@ def rows_of(
     """
     network = network_of(blocks, scale, seed, drawn.classes)
     measured = measured_gradients(network, drawn.images, drawn.labels)
+    signs = Stream(seed, f"signs of the gradient behind {blocks} blocks, scale {scale:g}").generator()
+    signed = randomly_signed_gradients(network, drawn.images, drawn.labels, DRAWS, signs)
+    drawn_gains = np.array([profile.log_gains for profile in signed])
     reading = read_cascade(network, drawn.images)
     start = moments_of(output_gradient(network, reading.features, drawn.labels))
     predicted = reading.cascade.profile(start)
@@ -115,6 +121,7 @@ def rows_of(
             "place": place,
             "measured": _decades(measured.log_gains[place]),
             "predicted": _decades(predicted.log_gains[place]),
+            **_of_draws(drawn_gains[:, place], measured.log_gains[place]),
             **{name: math.nan if gains is None else _decades(gains[place]) for name, gains in others.items()},
             "measured_share": measured.half_energy_shares[place],
             "predicted_share": predicted.half_energy_shares[place],
@@ -143,6 +150,22 @@ def local_laws(network: SelfWarpResNet, drawn: LabelledPatches) -> list[tuple[fl
     return found
 
 
+def _of_draws(log_gains: Float[ndarray, "K"], measured: float) -> dict[str, float]:
+    """Return what K draws of random signs say of a place, in decades of the amplitude.
+
+    The root mean square over draws and its standard error, the deviation of single draws, and the share of draws that
+    are below what the loss's own gradient has.
+    """
+    energies = np.exp(log_gains - log_gains.max())  # of 10³⁶ and more
+    mean, error = energies.mean(), energies.std(ddof=1) / math.sqrt(len(energies))
+    return {
+        "drawn": _decades(math.log(mean) + float(log_gains.max())),
+        "drawn_error": _decades(float(error / mean)),
+        "spread": _decades(float(log_gains.std(ddof=1))),
+        "below": float((log_gains < measured).mean()),
+    }
+
+
 def _decades(log_energy: float) -> float:
     """Return the decimal logarithm of the amplitude whose energy has a natural logarithm."""
     return log_energy / 2 / math.log(10)
@@ -156,7 +179,14 @@ def run(settings: RunSettings) -> Path:
     for number, (seed, blocks, scale) in enumerate(plan):
         settings.on_progress(number / len(plan), f"{blocks} blocks, α = {scale:g}, seed {seed}")
         rows += rows_of(blocks, scale, seed, batch(seed), compared=(seed, blocks) == (settings.seed, BLOCKS[-1]))
-    chosen = {"seeds": settings.seeds, "blocks": BLOCKS, "scales": SCALES, "width": WIDTH, "images": IMAGES}
+    chosen = {
+        "seeds": settings.seeds,
+        "blocks": BLOCKS,
+        "scales": SCALES,
+        "width": WIDTH,
+        "images": IMAGES,
+        "draws": DRAWS,
+    }
     path = records.output_folder(settings.out) / RECORD
     records.write_table(path, pd.DataFrame(rows), records.Manifest(__name__, settings.seed, "cpu", chosen))
     return path
@@ -165,7 +195,7 @@ def run(settings: RunSettings) -> Path:
 def configuration() -> dict[str, Any]:
     """Return what the committed record depends on."""
     found = [digest(batch(seed).images.numpy()) for seed in range(RunSettings.seeds)]
-    chosen = {"blocks": BLOCKS, "scales": SCALES, "width": WIDTH, "images": IMAGES}
+    chosen = {"blocks": BLOCKS, "scales": SCALES, "width": WIDTH, "images": IMAGES, "draws": DRAWS}
     return {**chosen, "seeds": RunSettings.seeds, "data": found}
 
 
