@@ -104,8 +104,10 @@ class TwoRoughnesses(DerivedExperiment):
         self, generator: np.random.Generator, rows: int, values: Mapping[str, float], device: str
     ) -> tuple[Tensor, Tensor]:
         """Return q times the gain of rough patches, and 1 − q times that of smooth ones, each of shape (rows,)."""
-        stack = ForcedStack(self.setting, values["alpha"], values["b"], float(_KEPT), int(values["L"]))
-        rough, smooth = (stack.gains(generator, rows, values["sigma"] * ratio, device) for ratio in (1.0, values["r"]))
+        stack = ForcedStack.draw(self.setting, generator, rows, int(values["L"]), kept=float(_KEPT), device=device)
+        rough, smooth = (
+            stack.gains(values["alpha"], values["b"], values["sigma"] * ratio) for ratio in (1.0, values["r"])
+        )
         return values["q"] * rough, (1 - values["q"]) * smooth
 
 
