@@ -55,7 +55,7 @@ result = Result(
     "forward pass, and lower α or the gain of the heads until it is a small power of ten.",
     kernels=("linear",),
     values={
-        "L": whole(4, 2, 5),
+        "L": whole(3, 2, 5),
         "alpha": Range(0.5, 0.3, 1.0, "log"),
         "b": Range(0.4, 0.2, 0.8, "log"),
         "q": Range(0.3, 0.1, 0.6, kind="fraction"),
@@ -117,6 +117,8 @@ _LAYER = (
 )
 
 
+# Energies multiply from layer to layer and scatter widely; two percent are small beside six, by which the product of
+# mean gains is too low at these values, and twelve with a layer more.
 @result.quantity("growth of the energy", smallest_effect=0.02)
 @dataclass(frozen=True)
 class Growth(TwoRoughnesses):
@@ -140,6 +142,7 @@ class Growth(TwoRoughnesses):
         return rough + smooth
 
 
+# Of the same draws as the growth, and with their scatter.
 @result.quantity("share of the energy at rough positions", smallest_effect=0.02, dims=(1,))
 @dataclass(frozen=True)
 class RoughShare(TwoRoughnesses):

@@ -195,6 +195,7 @@ class BothPaths(PairHeads):
 _READ = sp.Symbol("m", integer=True)
 
 
+# Energies multiply from layer to layer and scatter widely; one layer alone is checked to one percent above.
 @result.quantity("growth over L layers, unit heads", smallest_effect=0.02)
 @dataclass(frozen=True)
 class GrowthOverLayers(DerivedExperiment):
