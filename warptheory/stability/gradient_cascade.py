@@ -41,6 +41,9 @@ Network = SelfWarpResNet | SelfWarpNet1d
 def predicted_gradients(network: Network, images: Float[Tensor, "B C *S"], labels: Int[Tensor, "B"]) -> GradientProfile:
     """Predict the energy of the gradient of the loss at every block, from a forward pass alone (theory F5).
 
+    It is the mean over random signs of the gradient at the last block's output, about which the gradient of one batch
+    scatters: in deep networks by a factor of two or three.
+
     Args:
         network: a self-warp network or its plain twin, in the mode it would be trained in; it is left as it is.
         images: one batch, shape (B, C, *S).

@@ -42,7 +42,9 @@ result = Result(
     "average over the head's taps. Where features are rough in every layer, it grows by the largest factor again and "
     "again: with a share q of rough positions and 1 − q smooth ones, M₁ and M₂ the factors of a layer, L layers "
     "multiply the energy by q M₁ᴸ + (1 − q) M₂ᴸ, which is more than the product of means (q M₁ + (1 − q) M₂)ᴸ, and "
-    "rough positions come to hold all of it.",
+    "rough positions come to hold all of it. For a real network the cascade predicts the mean over random signs of the "
+    "gradient at the output; the loss's own gradient is one of that energy, and scatters about the mean (analysis "
+    "`gradient_cascade`).",
     assumptions=(
         "Given the features, gradients at different positions and of different channels are uncorrelated, and so are "
         "shortcut and branch, as behind weights of random sign.",
@@ -52,7 +54,8 @@ result = Result(
     source="arXiv 2511.20800, self-warp networks; theory label F5",
     meaning="In a deep self-warp network the gradient comes to sit on the few positions and images whose features stay "
     "rough, so that its norm says little about most of the batch. Predict its growth before the first step from one "
-    "forward pass, and lower α or the gain of the heads until it is a small power of ten.",
+    "forward pass, which tells the power of ten though a single batch may be a factor of three off, and lower α or the "
+    "gain of the heads until that power is small.",
     kernels=("linear",),
     values={
         "L": whole(3, 2, 5),
