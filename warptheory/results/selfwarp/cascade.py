@@ -120,8 +120,8 @@ _LAYER = (
 )
 
 
-# Energies multiply from layer to layer and scatter widely; two percent are small beside six, by which the product of
-# mean gains is too low at these values, and twelve with a layer more. On a line the share shows both growths.
+# Energies multiply from layer to layer and scatter widely; two percent are small beside ten, by which the product of
+# mean gains is too low at these values. On a line the share shows both growths.
 @result.quantity("growth of the energy", smallest_effect=0.02, dims=(2,))
 @dataclass(frozen=True)
 class Growth(TwoRoughnesses):
