@@ -2,6 +2,7 @@
 
 import copy
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -15,6 +16,7 @@ from warptheory.stability import (
     measured_gradients,
     output_gradient,
     predicted_gradients,
+    randomly_signed_gradients,
     read_cascade,
 )
 
@@ -196,3 +198,17 @@ def test_what_cannot_be_read_is_refused():
     nothing = moments_of(torch.zeros_like(reading.features))
     with pytest.raises(ArgumentError, match="start"):
         reading.cascade.profile(nothing)
+
+
+def test_random_signs_leave_energies_at_the_output():
+    network, (images, labels) = selfwarp_resnet(8, 4, 1, 4, scale=1.0, head_gain=1.0), batch()
+    own = measured_gradients(network, images, labels)
+    draws = randomly_signed_gradients(network, images, labels, 24, np.random.default_rng(0))
+    for draw in draws:
+        torch.testing.assert_close(draw.energies[-1], own.energies[-1])
+    gains = np.exp([draw.log_gains[0] for draw in draws])
+    assert len(np.unique(gains)) == 24
+    predicted = predicted_gradients(network, images, labels)
+    assert np.exp(predicted.log_gains[0]) == pytest.approx(gains.mean(), rel=0.3)  # a closure, not exact
+    again = randomly_signed_gradients(network, images, labels, 1, np.random.default_rng(0))
+    assert again[0].log_gains == draws[0].log_gains

@@ -11,6 +11,7 @@ from warptheory.stability.gradient_cascade import (
     measured_gradients,
     output_gradient,
     predicted_gradients,
+    randomly_signed_gradients,
     read_cascade,
 )
 from warptheory.stability.monitoring import Monitor, monitor
@@ -35,6 +36,7 @@ __all__ = [
     "output_gradient",
     "points_of",
     "predicted_gradients",
+    "randomly_signed_gradients",
     "read_cascade",
     "receptive_field",
     "sampling_points",

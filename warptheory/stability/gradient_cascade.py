@@ -8,9 +8,11 @@
 True
 """
 
+from collections.abc import Iterable
 from copy import deepcopy
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
@@ -39,6 +41,9 @@ Network = SelfWarpResNet | SelfWarpNet1d
 def predicted_gradients(network: Network, images: Float[Tensor, "B C *S"], labels: Int[Tensor, "B"]) -> GradientProfile:
     """Predict the energy of the gradient of the loss at every block, from a forward pass alone (theory F5).
 
+    It is the mean over random signs of the gradient at the last block's output, about which the gradient of one batch
+    scatters: in deep networks by a factor of two or three.
+
     Args:
         network: a self-warp network or its plain twin, in the mode it would be trained in; it is left as it is.
         images: one batch, shape (B, C, *S).
@@ -59,6 +64,42 @@ def measured_gradients(network: Network, images: Float[Tensor, "B C *S"], labels
         images: as there, shape (B, C, *S).
         labels: as there, shape (B,).
     """
+    loss, places = _loss_and_places(network, images, labels)
+    return _profile_of(torch.autograd.grad(loss, places))
+
+
+def randomly_signed_gradients(
+    network: Network,
+    images: Float[Tensor, "B C *S"],
+    labels: Int[Tensor, "B"],
+    draws: int,
+    generator: np.random.Generator,
+) -> tuple[GradientProfile, ...]:
+    """Measure it for gradients that are the loss's at the last block's output but for their signs; one profile a draw.
+
+    The mean of their energies is what `predicted_gradients` is about: a sign for every position, the same for all
+    channels, makes gradients at different positions uncorrelated and leaves the moments of each. The loss's own is one
+    gradient of such energies. It takes one forward pass, and a backward pass for every draw.
+
+    Args:
+        network: as in `predicted_gradients`.
+        images: as there, shape (B, C, *S).
+        labels: as there, shape (B,).
+        draws: how many.
+        generator: draws the signs.
+    """
+    loss, places = _loss_and_places(network, images, labels)
+    (sent,) = torch.autograd.grad(loss, places[-1], retain_graph=True)
+    found = []
+    for _ in range(draws):
+        signs = 1.0 - 2.0 * generator.integers(0, 2, (len(sent), 1, *sent.shape[2:]))
+        signed = sent * torch.from_numpy(signs).to(sent)
+        found.append(_profile_of(torch.autograd.grad(places[-1], places, signed, retain_graph=True)))
+    return tuple(found)
+
+
+def _loss_and_places(network: Network, images: Tensor, labels: Tensor) -> tuple[Tensor, list[Tensor]]:
+    """Return the loss, and the inputs of all blocks with the output of the last, in one graph."""
     copy = deepcopy(network)  # whose running statistics may change
     places: list[Tensor] = []
     for block in copy.blocks:
@@ -67,7 +108,10 @@ def measured_gradients(network: Network, images: Float[Tensor, "B C *S"], labels
     with torch.enable_grad():
         # A network of signals has no layer in front of its blocks.
         loss = functional.cross_entropy(copy(images.detach().requires_grad_()), labels)
-        gradients = torch.autograd.grad(loss, places)
+    return loss, places
+
+
+def _profile_of(gradients: Iterable[Tensor]) -> GradientProfile:
     energies = [gradient.double().square().sum(1) for gradient in gradients]
     totals = torch.stack([energy.sum() for energy in energies]).log()
     return GradientProfile(tuple(energy / energy.sum() for energy in energies), tuple((totals - totals[-1]).tolist()))

@@ -42,66 +42,107 @@ def layer_gain(setting: Setting, roughness: sp.Expr) -> sp.Expr:
 
 
 @dataclass(frozen=True)
-class ForcedStack:
-    """Layers for one chunk of rows.
+class ForcedLayer:
+    """What a layer is given, for a chunk of rows.
 
     Attributes:
-        setting: kernel and number of axes.
-        scale: α.
-        branch: b, the gain of the branch in energy.
-        kept: the share of values that the shortcut passes on; 0 where there is none.
-        layers: their number L.
+        features: white, of deviation 1, shape (rows, C, *S).
+        offsets: in pixels, shape (rows, d, *S).
+        filters: of the head, a row's d components each of unit norm, shape (rows·d, C, *K).
+        signs: of the branch, shape (rows, C, *S).
+        mask: what the shortcut passes, shape (rows, C, *S).
     """
 
-    setting: Setting
-    scale: float
-    branch: float
-    kept: float
-    layers: int
+    features: Tensor
+    offsets: Tensor
+    filters: Tensor
+    signs: Tensor
+    mask: Tensor
 
-    pixels: ClassVar[Mapping[int, int]] = {1: 64, 2: 10}
 
-    def gains(self, generator: np.random.Generator, rows: int, deviation: float, device: str) -> Tensor:
+@dataclass(frozen=True)
+class ForcedStack:
+    """Layers for one chunk of rows, and what is sent back through them.
+
+    Attributes:
+        kernel: name of the interpolation kernel.
+        layers: in the order of the forward pass.
+        sent: random signs, shape (rows, C, *S).
+    """
+
+    kernel: str
+    layers: tuple[ForcedLayer, ...]
+    sent: Tensor
+
+    # Of a row, whose layers have one filter each: the convolution pays for every filter.
+    pixels: ClassVar[Mapping[int, int]] = {1: 1024, 2: 32}
+
+    @classmethod
+    def draw(
+        cls, setting: Setting, generator: np.random.Generator, rows: int, layers: int, kept: float, device: str
+    ) -> "ForcedStack":
+        """Draw a stack.
+
+        Args:
+            setting: kernel and number of axes.
+            generator: draws features, offsets, filters, signs and masks.
+            rows: how many.
+            layers: their number L.
+            kept: the share of values that shortcuts pass on; 0 where there is none.
+            device: torch device.
+        """
+        dim = setting.dim
+        size = (cls.pixels[dim],) * dim
+        shape = (rows, CHANNELS, *size)
+
+        def moved(values: np.ndarray) -> Tensor:
+            return torch.from_numpy(values).to(device)
+
+        def signs() -> Tensor:
+            return moved(1.0 - 2.0 * generator.integers(0, 2, shape))
+
+        def layer() -> ForcedLayer:
+            filters = generator.standard_normal((rows * dim, CHANNELS * 3**dim))
+            filters /= np.linalg.norm(filters, axis=1, keepdims=True)
+            return ForcedLayer(
+                features=moved(generator.standard_normal(shape)),
+                offsets=moved(generator.uniform(-0.5, 0.5, (rows, dim, *size))),
+                filters=moved(filters.reshape(rows * dim, CHANNELS, *[3] * dim)),
+                signs=signs(),
+                mask=moved((generator.random(shape) < kept).astype(float)),
+            )
+
+        return cls(setting.kernel, tuple(layer() for _ in range(layers)), signs())
+
+    def gains(self, scale: float, branch: float, deviation: float) -> Tensor:
         """Return Σ|g_0|²/Σ|g_L|² of every row, by one backward pass; shape (rows,).
 
         Args:
-            generator: draws features, offsets, weights and what is sent.
-            rows: how many.
+            scale: α.
+            branch: b, the gain of the branch in energy.
             deviation: of the pixels of the features.
-            device: torch device.
         """
-        dim = self.setting.dim
-        shape = (rows, CHANNELS, *[self.pixels[dim]] * dim)
-
-        def normal(*size: int) -> Tensor:
-            return torch.from_numpy(generator.standard_normal(size)).to(device)
-
-        entering = torch.zeros(shape, dtype=torch.float64, device=device, requires_grad=True)
+        entering = torch.zeros_like(self.sent, requires_grad=True)
         z = entering
-        for _ in range(self.layers):
-            offsets = torch.from_numpy(generator.uniform(-0.5, 0.5, (rows, dim, *shape[2:]))).to(device)
-            filters = normal(rows * dim, CHANNELS, *[3] * dim)
-            filters = filters / filters.flatten(1).norm(dim=1).reshape(-1, *[1] * (dim + 1))
-            z = self._layer(z, deviation * normal(*shape), offsets, filters, generator)
-        sent = normal(*shape)
-        (received,) = torch.autograd.grad((sent * z).sum(), entering)
-        return received.square().flatten(1).sum(1) / sent.square().flatten(1).sum(1).mean()
+        for layer in self.layers:
+            y = self._warped(z - z.detach(), layer, scale, deviation)
+            z = layer.mask * z + math.sqrt(branch) * layer.signs * y
+        (received,) = torch.autograd.grad((self.sent * z).sum(), entering)
+        return received.square().flatten(1).mean(1)
 
-    def _layer(
-        self, z: Tensor, features: Tensor, offsets: Tensor, filters: Tensor, generator: np.random.Generator
-    ) -> Tensor:
-        """Return what a layer passes on: its derivative is a self-warp's, its value that of the given features."""
-        rows, dim = len(z), self.setting.dim
-        moved = z - z.detach()
-        moved_by = _CONVOLUTIONS[dim](_wrapped(moved).flatten(0, 1)[None], filters, groups=rows)
-        offsets = offsets + self.scale * moved_by.reshape(offsets.shape)
-        y = warping.warp(features + moved, offsets, self.setting.kernel, "periodic")
-        branch = math.sqrt(self.branch) * _drawn(generator.integers(0, 2, z.shape) * 2.0 - 1, z) * y
-        return _drawn(generator.random(z.shape) < self.kept, z) * z + branch
+    def _warped(self, nothing: Tensor, layer: ForcedLayer, scale: float, deviation: float) -> Tensor:
+        """Return the given features at the given offsets, with the derivative that a self-warp of the input has.
 
-
-def _drawn(values: np.ndarray, like: Tensor) -> Tensor:
-    return torch.from_numpy(values).to(like)
+        Args:
+            nothing: zero, with the derivative of the layer's input.
+            layer: what is given.
+            scale: α.
+            deviation: of the pixels of the features.
+        """
+        rows, dim = layer.offsets.shape[:2]
+        moved_by = _CONVOLUTIONS[dim](_wrapped(nothing).flatten(0, 1)[None], layer.filters, groups=rows)
+        offsets = layer.offsets + scale * moved_by.reshape(layer.offsets.shape)
+        return warping.warp(deviation * layer.features + nothing, offsets, self.kernel, "periodic")
 
 
 def _wrapped(field: Tensor) -> Tensor:

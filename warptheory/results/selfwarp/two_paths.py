@@ -12,8 +12,6 @@ from jaxtyping import Float
 from torch import Tensor
 
 from warptheory import warping
-from warptheory.fields import IID
-from warptheory.operators.self_warp import SelfWarp, SelfWarp1d, SelfWarp2d
 from warptheory.results._depth import LAYERS, Iterate
 from warptheory.results._experiment import DerivedExperiment, MomentExperiment
 from warptheory.results._ranges import Range, whole
@@ -71,7 +69,6 @@ result = Result(
 _CHANNELS, _NORM = sp.Symbol("C", positive=True), sp.Symbol("w", positive=True)
 _SENT = sp.Symbol("sigma_g", positive=True)
 _PAIR = (0.6, 0.8)  # a filter's two taps, of unit norm
-_SELF_WARPS: Mapping[int, type[SelfWarp]] = {1: SelfWarp1d, 2: SelfWarp2d}
 
 
 def _offsets(setting: Setting, channels_read: sp.Expr) -> OffsetField:
@@ -91,48 +88,52 @@ def _second_path(setting: Setting, eps: OffsetField) -> ExchangeableVariance:
     return ExchangeableVariance(channel(1), channel(2), _CHANNELS)
 
 
-def _warp_with_pairs(dim: int, channels: int, read: int, reach: int, scale: float, norm: float) -> SelfWarp:
-    """Return a self-warp whose filter for the axis i has two taps, `reach` pixels to both sides along that axis.
+class PairHeads(DerivedExperiment):
+    """A self-warp on a periodic grid, whose filter for the axis i has two taps, to both sides along that axis.
 
-    Args:
-        dim: number of axes.
-        channels: number of channels.
-        read: the head reads the first so many.
-        reach: of the taps.
-        scale: α.
-        norm: ‖w_c‖ of every channel that is read, over all components.
+    Attributes:
+        reach: how far away the taps are, in pixels.
     """
-    layer = _SELF_WARPS[dim](channels, kernel_size=2 * reach + 1, scale=scale, boundary="periodic").double()
-    with torch.no_grad():
-        for axis in range(dim):
-            for side, weight in zip((-reach, reach), _PAIR, strict=True):
-                tap = tuple(reach + side * (other == axis) for other in range(dim))
-                layer.head.weight[axis, :read].movedim(0, -1)[tap] = norm / math.sqrt(dim) * weight
-    return layer
 
+    reach: ClassVar[int]
+    symbols = frozenset({"C", "alpha", "w", "sigma", "sigma_g"})
 
-def _paths(layer: SelfWarp, x: Tensor, sent: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the whole gradient at the input, and that with the offsets held fast: two backward passes."""
-    x = x.requires_grad_()
-    (whole_gradient,) = torch.autograd.grad((sent * layer(x)).sum(), x)
-    held = warping.warp(x, layer.offsets(x).detach(), layer.kernel, layer.boundary)
-    (first,) = torch.autograd.grad((sent * held).sum(), x)
-    return whole_gradient, first
+    def _received(
+        self,
+        x: Float[Tensor, "rows C *S"],
+        sent: Float[Tensor, "rows C *S"],
+        read: int,
+        values: Mapping[str, float],
+    ) -> Float[Tensor, "rows C *S"]:
+        """Return the gradient at the features by one backward pass, through warp and head, shape (rows, C, *S).
 
+        Args:
+            x: the features, shape (rows, C, *S).
+            sent: the gradient at what the warp returns, likewise.
+            read: the head reads the first so many channels.
+            values: α, and ‖w_c‖ of every channel that is read, over all components.
+        """
+        x = x.requires_grad_()
+        seen = x[:, :read].sum(1)
+        gain = values["alpha"] * values["w"] / math.sqrt(self.setting.dim)
 
-def _inside(field: Tensor, margin: int) -> Tensor:
-    """Return what lies farther from the edges than a margin, twice the head's reach: offsets meet its padding."""
-    kept = [slice(None)] * 2 + [slice(margin, -margin)] * (field.ndim - 2)
-    return field[tuple(kept)]
+        def component(axis: int) -> Tensor:
+            behind, ahead = (seen.roll(shift, 1 + axis) for shift in (self.reach, -self.reach))
+            return gain * (_PAIR[0] * behind + _PAIR[1] * ahead)
+
+        offsets = torch.stack([component(axis) for axis in range(self.setting.dim)], 1)
+        y = warping.warp(x, offsets, self.setting.kernel, "periodic")
+        (received,) = torch.autograd.grad((sent * y).sum(), x)
+        return received
 
 
 @result.quantity("energy by the head's path")
 @dataclass(frozen=True)
-class HeadPath(MomentExperiment):
+class HeadPath(PairHeads, MomentExperiment):
     """The second path's energy at the one channel that the head reads, of whose warped values the loss sees nothing."""
 
-    symbols = frozenset({"C", "alpha", "w", "sigma", "sigma_g"})
-    pixels: ClassVar[Mapping[int, int]] = {1: 64, 2: 14}
+    reach = 1
+    pixels: ClassVar[Mapping[int, int]] = {1: 512, 2: 24}
 
     @property
     def statistic(self) -> ExchangeableVariance:
@@ -146,30 +147,23 @@ class HeadPath(MomentExperiment):
     def sample(
         self, generator: np.random.Generator, rows: int, values: Mapping[str, float], device: str = "cpu"
     ) -> Float[Tensor, "rows"]:
-        """Return the mean square of the second path at the channel that is read, shape (rows,)."""
-        channels = 1 + int(values["C"])
-        x, sent = _white(generator, rows, channels, self.grid, values, device)
+        """Return the mean square of the gradient at the channel that is read, which the head alone sends; (rows,)."""
+        x, sent = _white(generator, rows, 1 + int(values["C"]), self.grid, values, device)
         sent[:, 0] = 0
-        layer = _warp_with_pairs(self.setting.dim, channels, 1, 1, values["alpha"], values["w"]).to(device)
-        every, first = _paths(layer, x, sent)
-        return _inside(every - first, 2)[:, 0].square().flatten(1).mean(1)
-
-
-_FAR = 6  # pixels to the taps of a head: 4 deviations of the offsets and the kernel's reach
+        return self._received(x, sent, 1, values)[:, 0].square().flatten(1).mean(1)
 
 
 @result.quantity(
     "energy by both paths",
-    dims=(1,),
     values={"C": whole(3, 1, 4), "alpha": Range(0.4, 0.2, 0.6, "log"), "w": Range(0.5, 0.2, 0.6)},
 )
 @dataclass(frozen=True)
-class BothPaths(DerivedExperiment):
+class BothPaths(PairHeads):
     """The energy at every channel where the head reads all of them, but farther away than the warp."""
 
     text = "E (∂L/∂x_c)²"
-    symbols = frozenset({"C", "alpha", "w", "sigma", "sigma_g"})
-    pixels: ClassVar[Mapping[int, int]] = {1: 96}
+    reach = 6  # four deviations of the offsets and the kernel's reach
+    pixels: ClassVar[Mapping[int, int]] = {1: 512, 2: 24}
 
     def steps(self) -> tuple[Step, ...]:
         """Return the steps of either path, and their sum."""
@@ -195,14 +189,13 @@ class BothPaths(DerivedExperiment):
         """Return the mean square of the whole gradient, shape (rows,)."""
         channels = int(values["C"])
         x, sent = _white(generator, rows, channels, self.grid, values, device)
-        layer = _warp_with_pairs(self.setting.dim, channels, channels, _FAR, values["alpha"], values["w"]).to(device)
-        every, _ = _paths(layer, x, sent)
-        return _inside(every, 2 * _FAR).square().flatten(1).mean(1)
+        return self._received(x, sent, channels, values).square().flatten(1).mean(1)
 
 
 _READ = sp.Symbol("m", integer=True)
 
 
+# Energies multiply from layer to layer and scatter widely; one layer alone is checked to one percent above.
 @result.quantity("growth over L layers, unit heads", smallest_effect=0.02)
 @dataclass(frozen=True)
 class GrowthOverLayers(DerivedExperiment):
@@ -233,8 +226,8 @@ class GrowthOverLayers(DerivedExperiment):
         self, generator: np.random.Generator, rows: int, values: Mapping[str, float], device: str = "cpu"
     ) -> Float[Tensor, "rows"]:
         """Draw the growth of every row, shape (rows,)."""
-        stack = ForcedStack(self.setting, values["alpha"], 1.0, 0.0, int(values["L"]))
-        return stack.gains(generator, rows, values["sigma"], device)
+        stack = ForcedStack.draw(self.setting, generator, rows, int(values["L"]), kept=0.0, device=device)
+        return stack.gains(values["alpha"], 1.0, values["sigma"])
 
 
 def _white(
@@ -245,7 +238,8 @@ def _white(
     values: Mapping[str, float],
     device: str,
 ) -> tuple[Tensor, Tensor]:
-    """Draw white features and what is sent back to them, each of shape (rows, channels, *size)."""
-    laws = (IID("normal", 0.0, values[name]) for name in ("sigma", "sigma_g"))
-    x, sent = (law.sample(rows * channels, size, generator, device=device) for law in laws)
-    return x.reshape(rows, channels, *size), sent.reshape(rows, channels, *size)
+    """Draw white features and the random signs that are sent back to them, each of shape (rows, channels, *size)."""
+    shape = (rows, channels, *size)
+    x = values["sigma"] * generator.standard_normal(shape)
+    sent = values["sigma_g"] * (1.0 - 2.0 * generator.integers(0, 2, shape))
+    return torch.from_numpy(x).to(device), torch.from_numpy(sent).to(device)
