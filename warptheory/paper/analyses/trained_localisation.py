@@ -47,7 +47,7 @@ from warptheory.paper.entries import (
 )
 from warptheory.report import fragment
 from warptheory.report.panels import letter
-from warptheory.report.style import BLUE, GREY, VERMILION, house_style
+from warptheory.report.style import BLUE, VERMILION, house_style
 from warptheory.stability import measured_gradients, predicted_gradients
 from warptheory.training import TrainingSettings, accuracy, data, fit
 from warptheory.training.data import Dataset, LabelledImages
@@ -67,7 +67,16 @@ SETTINGS: Mapping[str, Any] = {
 }
 SEEDS = 2
 WATCHED = 32  # test images
-SHARES = ("slopes", "gradients", "predicted gradients")
+MEASURED = [
+    "slopes",
+    "gradients",
+    "predicted gradients",
+    "growth",
+    "predicted growth",
+    "tau",
+    "train_accuracy",
+    "test_accuracy",
+]
 
 
 def settings_of(seed: int, most_steps: int | None) -> TrainingSettings:
@@ -197,7 +206,7 @@ def predicted(rows: pd.DataFrame, plain: pd.DataFrame) -> pd.DataFrame:
 def means(table: pd.DataFrame, blocks: int, *, warped: bool, trained: bool) -> pd.DataFrame:
     """Return means over the seeds, a row for each block."""
     chosen = (table["blocks"] == blocks) & (table["warped"] == warped) & (table["trained"] == trained)
-    return table[chosen].groupby("block", as_index=False)[[*SHARES, "growth", "predicted growth", "tau", "train_accuracy", "test_accuracy"]].mean()
+    return table[chosen].groupby("block", as_index=False)[MEASURED].mean()
 
 
 def plot_trained_localisation(table: pd.DataFrame) -> Figure:
@@ -234,6 +243,7 @@ def _draw_network(axes: Axes, table: pd.DataFrame, blocks: int, *, trained: bool
     theory = predicted(warped, plain)
     axes.plot(theory["block"], theory["by_entropy"], "-", color=BLUE)
     axes.plot(theory["block"], theory["by_variance"], ":", color=BLUE)
+    axes.plot(warped["block"], warped["predicted gradients"], "-", color=VERMILION)
 
 
 def _legend() -> list[Line2D]:
@@ -244,31 +254,56 @@ def _legend() -> list[Line2D]:
         shown.append(
             Line2D([], [], color=colour, marker=marker, markerfacecolor="white", label=f"{name}, plain", **point)
         )
-    shown.append(Line2D([], [], color=GREY, label="slopes, K3 by the entropy"))
-    shown.append(Line2D([], [], color=GREY, linestyle=":", label="slopes, by the variance"))
+    shown.append(Line2D([], [], color=BLUE, label="slopes, K3 by the entropy"))
+    shown.append(Line2D([], [], color=BLUE, linestyle=":", label="slopes, by the variance"))
+    shown.append(Line2D([], [], color=VERMILION, label="gradients, warped, F5"))
     return shown
 
 
 def finding(table: pd.DataFrame) -> Markup:
-    """Return what was found, in a sentence."""
+    """Return what was found, in a sentence or two."""
     warped, plain = (means(table, 27, warped=each, trained=False) for each in (True, False))
-    theory = predicted(warped, plain)
     after, plain_after = (means(table, 27, warped=each, trained=True) for each in (True, False))
     return fragment(
-        """In networks of 27 blocks K3's independent layers would leave half of the energy of the last block's slopes in
-{{ theory }} of the positions; it sits in {{ warped }} with warps and {{ plain }} without before training,
-{{ after }} and {{ plain_after }} after: convolutions mix positions faster than warps part them. Half of the gradient
-at the first block sits in {{ gradient }} and {{ plain_gradient }} before, {{ gradient_after }} and
-{{ plain_gradient_after }} after.""",
-        theory=f"{theory['by_entropy'].iloc[-1]:.1%}",
-        warped=f"{warped['slopes'].iloc[-1]:.0%}",
-        plain=f"{plain['slopes'].iloc[-1]:.0%}",
-        after=f"{after['slopes'].iloc[-1]:.0%}",
-        plain_after=f"{plain_after['slopes'].iloc[-1]:.0%}",
+        """In self-warp networks of 27 blocks half of an image's gradient at the first block sits in {{ gradient }} of
+the positions before training, in {{ told }} by the cascade (F5), and in {{ gradient_after }} after, by the cascade
+{{ told_after }}; without warps in {{ plain_gradient }} and {{ plain_gradient_after }}. Half of the energy of the last
+block's slopes sits in {{ slopes }} before and {{ slopes_after }} after, where K3's independent layers would leave it in
+{{ theory }} and {{ theory_after }}: convolutions, which K3 does not know, mix positions again.""",
         gradient=f"{warped['gradients'].iloc[0]:.1%}",
-        plain_gradient=f"{plain['gradients'].iloc[0]:.1%}",
+        told=f"{warped['predicted gradients'].iloc[0]:.1%}",
         gradient_after=f"{after['gradients'].iloc[0]:.1%}",
+        told_after=f"{after['predicted gradients'].iloc[0]:.1%}",
+        plain_gradient=f"{plain['gradients'].iloc[0]:.1%}",
         plain_gradient_after=f"{plain_after['gradients'].iloc[0]:.1%}",
+        slopes=f"{warped['slopes'].iloc[-1]:.0%}",
+        slopes_after=f"{after['slopes'].iloc[-1]:.0%}",
+        theory=f"{predicted(warped, plain)['by_entropy'].iloc[-1]:.1%}",
+        theory_after=f"{predicted(after, plain_after)['by_entropy'].iloc[-1]:.1%}",
+    )
+
+
+def introduction(table: pd.DataFrame) -> Markup:
+    """Return what was trained, and how well."""
+    rows = []
+    for blocks in BLOCKS:
+        warped, plain = (means(table, blocks, warped=each, trained=True).iloc[0] for each in (True, False))
+        rows.append(
+            f"{blocks} blocks: {warped['test_accuracy']:.1%} ({plain['test_accuracy']:.1%}), on training images "
+            f"{warped['train_accuracy']:.1%} ({plain['train_accuracy']:.1%})"
+        )
+    return fragment(
+        """<p>Residual networks of width {{ width }} on handwritten digits, enlarged to {{ size }}×{{ size }} pixels,
+trained for {{ steps }} steps of {{ batch }} images; offsets come from heads that are drawn at random, at α =
+{{ scale }}, and branch and shortcut read warped values. Their plain twins have the same weights without warps. Test
+accuracy with warps (without), means over {{ seeds }} seeds: {{ rows | join("; ") }}.</p>""",
+        width=WIDTH,
+        size=SIZE,
+        steps=SETTINGS["steps"],
+        batch=SETTINGS["batch"],
+        scale=WARPS["scale"],
+        seeds=SEEDS,
+        rows=rows,
     )
 
 
@@ -315,18 +350,16 @@ ANALYSIS = Analysis(
         order=85,
         finding=ReportPassage(finding, (RECORD,)),
         parts=(
-            f"""Residual networks of width {WIDTH} on photograph patches, trained for {SETTINGS["steps"]} steps of
-{SETTINGS["batch"]} images; offsets come from heads that are drawn at random, at α = {WARPS["scale"]:g}, and branch and
-shortcut read warped values. Their plain twins have the same weights without warps.""",
+            ReportPassage(introduction, (RECORD,)),
             Plot(
                 plot_trained_localisation,
                 (RECORD,),
                 alt="Share of positions with half of the energy over the blocks of networks, untrained and trained",
                 caption="""The share of an image's positions that holds half of the energy of the slopes of a block's
-input, and of the gradient that arrives there: with warps (filled) and without (hollow), means over seeds. Lines: what
-K3 makes of the slopes of the plain twin with the measured slopes τ of the offsets of all blocks before. Convolutions,
-BatchNorm and ReLU, which K3 does not know, mix positions again: the slopes of features do not gather as its
-independent layers would, while gradients do so on their way back, from the last block to the first.""",
+input, and of the gradient that arrives there: with warps (filled) and without (hollow), means over images and seeds.
+Blue lines: what K3 makes of the slopes of the plain twin with the measured slopes τ of the offsets of all blocks
+before. Red line: the cascade of F5 from a forward pass. It predicts a mean energy, about which a single gradient
+scatters from position to position, so that less of them hold half of it.""",
             ),
         ),
     ),
