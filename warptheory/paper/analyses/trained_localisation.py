@@ -1,10 +1,11 @@
-"""How few positions hold the gradient of trained self-warp networks, block by block, beside what K3 says of stacks.
+"""How few positions hold the gradient of trained self-warp networks, block by block, beside what K3 and F5 say.
 
 Writes `trained_localisation.parquet`, a row for each block of networks of 9, 18 and 27 blocks, before and after
-training, with warps and without: the share of the positions of an image that holds half of the energy of the slopes of
-the block's input, of the gradient that arrives at it, and of the gradient of its offsets; and the slope τ of the
-offsets. Heads are drawn at random, so that warps move from the start, and branch and shortcut of a block read warped
-values: it is the stack of K3 but for convolutions, BatchNorm and ReLU.
+training, with warps and without. It has the share of the positions of an image that holds half of the energy of the
+slopes of the block's input, and of the gradient that arrives at it; that share of the gradient as the cascade of F5
+predicts it from a forward pass; how much the gradient grew on its way there, measured and predicted; and the slope τ
+of the offsets. Heads are drawn at random, so that warps move from the start, and branch and shortcut of a block read
+warped values: it is the stack of K3 but for convolutions, BatchNorm and ReLU.
 
 K3 adds 2I(τ) a warp to the square of the normal deviate of the share, Φ⁻¹, from where the network without warps has it
 at the same block.
@@ -12,8 +13,8 @@ at the same block.
 
 import math
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from copy import deepcopy
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -25,14 +26,14 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from scipy import stats
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
 
-from warptheory import results
+from warptheory import networks, results
 from warptheory.core import records
 from warptheory.fields.localisation import share_of_positions
-from warptheory.networks.selfwarp_resnet import ResidualBlock
-from warptheory.operators import SelfWarp
+from warptheory.networks import ResidualBlock, SelfWarpResNet
+from warptheory.operators.self_warp import SelfWarp
 from warptheory.paper.committed import digest
 from warptheory.paper.entries import (
     Analysis,
@@ -46,58 +47,89 @@ from warptheory.paper.entries import (
 )
 from warptheory.report import fragment
 from warptheory.report.panels import letter
-from warptheory.report.style import BLUE, GREY, VERMILION, house_style
-from warptheory.training import TrainingRun, TrainingSettings, train
-from warptheory.training.data import Dataset
+from warptheory.report.style import BLUE, VERMILION, house_style
+from warptheory.stability import measured_gradients, predicted_gradients
+from warptheory.training import TrainingSettings, accuracy, data, fit
+from warptheory.training.data import Dataset, LabelledImages
 from warptheory.warping.jacobian import offset_jacobian
 
 RECORD = "trained_localisation.parquet"
-BLOCKS = {9: "resnet20", 18: "resnet38", 27: "resnet56"}
-SETTINGS: Mapping[str, Any] = {"steps": 60, "batch": 64}
+BLOCKS = (9, 18, 27)
+SIZE = 16  # pixels; 4×4 positions are left behind the two strides, of the 8×8 that are published 2×2
+WIDTH = 8  # channels of the first stage
 WARPS: Mapping[str, Any] = {"head_gain": 1.0, "scale": 0.3, "placement": "both"}
-WIDTH = 8
+SETTINGS: Mapping[str, Any] = {
+    "steps": 200,
+    "batch": 32,
+    "optimizer": "adamw",
+    "learning_rate": 3e-3,
+    "warm_up": 20,
+}
 SEEDS = 2
-WATCHED = 64  # test images
-SHARES = ("slopes", "gradients", "offset gradients")
+WATCHED = 32  # test images
+MEASURED = [
+    "slopes",
+    "gradients",
+    "predicted gradients",
+    "growth",
+    "predicted growth",
+    "tau",
+    "train_accuracy",
+    "test_accuracy",
+]
 
 
-def plan(blocks: int, seed: int, most_steps: int | None, *, warped: bool) -> TrainingRun:
-    """Return one run."""
+def settings_of(seed: int, most_steps: int | None) -> TrainingSettings:
+    """Return how a network is trained."""
     steps = SETTINGS["steps"] if most_steps is None else min(SETTINGS["steps"], most_steps)
-    name = BLOCKS[blocks]
-    options = {"width": WIDTH, **(WARPS if warped else {})}
-    settings = TrainingSettings(**{**SETTINGS, "steps": steps}, seed=seed)
-    return TrainingRun(f"selfwarp-{name}" if warped else name, "patches", settings, options)
+    warm_up = min(SETTINGS["warm_up"], steps - 1)
+    return TrainingSettings(**{**SETTINGS, "steps": steps, "warm_up": warm_up}, seed=seed)
 
 
-@dataclass
-class BlockMaps:
-    """What a block has seen in a pass forward and back.
+def enlarged_digits(seed: int) -> Dataset:
+    """Load handwritten digits, resampled to SIZE pixels."""
+    loaded = data.load("digits", seed=seed)
+    train, test = (
+        LabelledImages(functional.interpolate(part.images, size=(SIZE, SIZE), mode="bilinear"), part.labels)
+        for part in (loaded.train, loaded.test)
+    )
+    return Dataset(loaded.name, loaded.classes, train, test)
 
-    Attributes:
-        block: its number, from 1.
-        features: its input, shape (B, C, H, W).
-        gradient: the gradient that arrived at its input, likewise.
-        offsets: the offsets of its warp, shape (B, d, H, W); None without one.
-        offset_gradient: their gradient, likewise.
-    """
 
-    block: int
-    features: Float[Tensor, "B C H W"] | None = None
-    gradient: Float[Tensor, "B C H W"] | None = None
-    offsets: Float[Tensor, "B d H W"] | None = None
-    offset_gradient: Float[Tensor, "B d H W"] | None = None
+def network_of(blocks: int, seed: int, *, warped: bool) -> SelfWarpResNet:
+    """Build a network, or its plain twin with the same weights."""
+    options = {"warp": warped, **(WARPS if warped else {})}
+    return networks.selfwarp_resnet(2 * blocks + 2, 10, 1, WIDTH, seed=seed, **options)
 
-    def shares(self) -> dict[str, float]:
-        """Return shares of positions with half of the energy, means over the images, and the slope τ."""
-        assert self.features is not None
-        assert self.gradient is not None
-        rows = slope_energy(self.features)
-        found = {"slopes": _share(rows), "gradients": _share(self.gradient.square().sum(1))}
-        if self.offsets is None or self.offset_gradient is None:
-            return {**found, "offset gradients": math.nan, "tau": 0.0}
-        tau = float(offset_jacobian(self.offsets).square().mean().sqrt())
-        return {**found, "offset gradients": _share(self.offset_gradient.square().sum(1)), "tau": tau}
+
+def measured(network: SelfWarpResNet, images: LabelledImages) -> Iterator[dict[str, float]]:
+    """Yield what every block sees of images in training mode, means over these; the network is left as it was."""
+    copy = deepcopy(network).train()
+    entering = block_inputs(copy, images.images)
+    found = measured_gradients(copy, images.images, images.labels)
+    told = predicted_gradients(copy, images.images, images.labels)
+    for number, (block, features) in enumerate(zip(copy.blocks, entering, strict=True)):
+        assert isinstance(block, ResidualBlock)
+        yield {
+            "block": number + 1,
+            "slopes": _share(slope_energy(features)),
+            "gradients": _share(found.energies[number]),
+            "predicted gradients": _share(told.energies[number]),
+            "growth": found.amplitudes[number],
+            "predicted growth": told.amplitudes[number],
+            "tau": offset_slope(block, features),
+        }
+
+
+@torch.no_grad()
+def block_inputs(network: SelfWarpResNet, images: Float[Tensor, "B C H W"]) -> list[Tensor]:
+    """Return what enters every block, each of shape (B, C, H, W)."""
+    entering: list[Tensor] = []
+    hooks = [block.register_forward_pre_hook(lambda _, given: entering.append(given[0])) for block in network.blocks]
+    network(images)
+    for hook in hooks:
+        hook.remove()
+    return entering
 
 
 def slope_energy(features: Float[Tensor, "B C H W"]) -> Float[Tensor, "B h w"]:
@@ -106,67 +138,38 @@ def slope_energy(features: Float[Tensor, "B C H W"]) -> Float[Tensor, "B h w"]:
     return (down.square() + across.square()).sum(1)
 
 
+@torch.no_grad()
+def offset_slope(block: ResidualBlock, features: Float[Tensor, "B C H W"]) -> float:
+    """Return τ of the offsets that a block computes of its input (B, C, H, W); 0 for a block without a warp."""
+    if not isinstance(block.warp, SelfWarp):
+        return 0.0
+    offsets = block.warp.offsets(features).flatten(0, 1)
+    return float(offset_jacobian(offsets).square().mean().sqrt())
+
+
 def _share(energy: Float[Tensor, "B *S"]) -> float:
     return float(share_of_positions(energy).nanmean())
 
 
-@contextmanager
-def watched_blocks(model: nn.Module) -> Iterator[list[BlockMaps]]:
-    """Watch the blocks of a residual network over one pass forward and back."""
-    maps: list[BlockMaps] = []
-    hooks = []
-    blocks = [module for module in model.modules() if isinstance(module, ResidualBlock)]
-    for number, block in enumerate(blocks, start=1):
-        maps.append(BlockMaps(number))
-        hooks.append(block.register_forward_pre_hook(_watch_input(maps[-1])))
-        if isinstance(block.warp, SelfWarp):
-            hooks.append(block.warp.field.register_forward_hook(_watch_offsets(maps[-1])))
-    try:
-        yield maps
-    finally:
-        for hook in hooks:
-            hook.remove()
-
-
-def _watch_input(seen: BlockMaps) -> Any:
-    def hook(module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
-        seen.features = inputs[0].detach()
-        inputs[0].register_hook(lambda gradient: setattr(seen, "gradient", gradient))  # type: ignore[no-untyped-call]
-
-    return hook
-
-
-def _watch_offsets(seen: BlockMaps) -> Any:
-    def hook(module: nn.Module, inputs: tuple[Tensor, ...], offsets: Tensor) -> None:
-        seen.offsets = offsets.detach().flatten(0, 1)
-        offsets.register_hook(  # type: ignore[no-untyped-call]
-            lambda gradient: setattr(seen, "offset_gradient", gradient.flatten(0, 1))
-        )
-
-    return hook
-
-
-def measured(model: nn.Module, dataset: Dataset) -> list[BlockMaps]:
-    """Return what the blocks see of test images, spread over the classes, with BatchNorm's statistics of these."""
-    images, labels = dataset.test.images, dataset.test.labels
-    chosen = torch.linspace(0, len(images) - 1, WATCHED).long()
-    model.train()
-    with watched_blocks(model) as maps:
-        functional.cross_entropy(model(images[chosen]), labels[chosen]).backward()  # type: ignore[no-untyped-call]
-    model.zero_grad()
-    return maps
-
-
-def rows_of(one: TrainingRun, blocks: int, *, warped: bool, device: str) -> Iterator[dict[str, Any]]:
+def rows_of(
+    blocks: int, seed: int, most_steps: int | None, *, warped: bool, device: str = "cpu"
+) -> Iterator[dict[str, Any]]:
     """Yield the rows of a network: measure it, train it, and measure again."""
-    dataset = one.load_data()
-    described = {"blocks": blocks, "warped": warped, "seed": one.settings.seed, "steps": one.settings.steps}
-    before = one.build_model(dataset)
-    trained = train(one, device=torch.device(device))
-    for is_trained, model in ((False, before), (True, trained.model.cpu())):
-        for maps in measured(model, dataset):
-            accuracy = trained.test_accuracy if is_trained else math.nan
-            yield {**described, "trained": is_trained, "block": maps.block, **maps.shares(), "accuracy": accuracy}
+    digits, network = enlarged_digits(seed), network_of(blocks, seed, warped=warped)
+    spread = torch.linspace(0, len(digits.test.images) - 1, WATCHED).long()
+    watched = digits.test.at(spread)
+    settings = settings_of(seed, most_steps)
+    described = {"blocks": blocks, "warped": warped, "seed": seed, "steps": settings.steps}
+    for row in measured(network, watched):
+        yield {**described, "trained": False, **row, "train_accuracy": math.nan, "test_accuracy": math.nan}
+    fit(network.to(device), digits.train.images, digits.train.labels, settings)
+    network = network.cpu()
+    learnt = {
+        f"{name}_accuracy": accuracy(network, part.images, part.labels)
+        for name, part in (("train", digits.train), ("test", digits.test))
+    }
+    for row in measured(network, watched):
+        yield {**described, "trained": True, **row, **learnt}
 
 
 def run(settings: RunSettings) -> Path:
@@ -175,11 +178,10 @@ def run(settings: RunSettings) -> Path:
     seeds = range(settings.seed, settings.seed + SEEDS)
     jobs = [(blocks, seed, warped) for seed in seeds for blocks in BLOCKS for warped in (True, False)]
     for number, (blocks, seed, warped) in enumerate(jobs):
-        one = plan(blocks, seed, settings.most_steps, warped=warped)
-        settings.on_progress(number / len(jobs), f"train {one.model}, seed {seed}")
-        rows += rows_of(one, blocks, warped=warped, device=settings.device)
+        settings.on_progress(number / len(jobs), f"{blocks} blocks, {'warped' if warped else 'plain'}, seed {seed}")
+        rows += rows_of(blocks, seed, settings.most_steps, warped=warped, device=settings.device)
     path = records.output_folder(settings.out) / RECORD
-    chosen = {"seeds": SEEDS, "most_steps": settings.most_steps, **SETTINGS, **WARPS}
+    chosen = {"seeds": SEEDS, "most_steps": settings.most_steps, "size": SIZE, "width": WIDTH, **SETTINGS, **WARPS}
     records.write_table(path, pd.DataFrame(rows), records.Manifest(__name__, settings.seed, settings.device, chosen))
     return path
 
@@ -204,7 +206,7 @@ def predicted(rows: pd.DataFrame, plain: pd.DataFrame) -> pd.DataFrame:
 def means(table: pd.DataFrame, blocks: int, *, warped: bool, trained: bool) -> pd.DataFrame:
     """Return means over the seeds, a row for each block."""
     chosen = (table["blocks"] == blocks) & (table["warped"] == warped) & (table["trained"] == trained)
-    return table[chosen].groupby("block", as_index=False)[[*SHARES, "tau", "accuracy"]].mean()
+    return table[chosen].groupby("block", as_index=False)[MEASURED].mean()
 
 
 def plot_trained_localisation(table: pd.DataFrame) -> Figure:
@@ -241,6 +243,7 @@ def _draw_network(axes: Axes, table: pd.DataFrame, blocks: int, *, trained: bool
     theory = predicted(warped, plain)
     axes.plot(theory["block"], theory["by_entropy"], "-", color=BLUE)
     axes.plot(theory["block"], theory["by_variance"], ":", color=BLUE)
+    axes.plot(warped["block"], warped["predicted gradients"], "-", color=VERMILION)
 
 
 def _legend() -> list[Line2D]:
@@ -251,47 +254,84 @@ def _legend() -> list[Line2D]:
         shown.append(
             Line2D([], [], color=colour, marker=marker, markerfacecolor="white", label=f"{name}, plain", **point)
         )
-    shown.append(Line2D([], [], color=GREY, label="slopes, K3 by the entropy"))
-    shown.append(Line2D([], [], color=GREY, linestyle=":", label="slopes, by the variance"))
+    shown.append(Line2D([], [], color=BLUE, label="slopes, K3 by the entropy"))
+    shown.append(Line2D([], [], color=BLUE, linestyle=":", label="slopes, by the variance"))
+    shown.append(Line2D([], [], color=VERMILION, label="gradients, warped, F5"))
     return shown
 
 
 def finding(table: pd.DataFrame) -> Markup:
-    """Return what was found, in a sentence."""
+    """Return what was found, in a sentence or two."""
     warped, plain = (means(table, 27, warped=each, trained=False) for each in (True, False))
-    theory = predicted(warped, plain)
     after, plain_after = (means(table, 27, warped=each, trained=True) for each in (True, False))
     return fragment(
-        """In networks of 27 blocks K3's independent layers would leave half of the energy of the last block's slopes in
-{{ theory }} of the positions; it sits in {{ warped }} with warps and {{ plain }} without before training,
-{{ after }} and {{ plain_after }} after: convolutions mix positions faster than warps part them. Half of the gradient
-at the first block sits in {{ gradient }} and {{ plain_gradient }} before, {{ gradient_after }} and
-{{ plain_gradient_after }} after.""",
-        theory=f"{theory['by_entropy'].iloc[-1]:.1%}",
-        warped=f"{warped['slopes'].iloc[-1]:.0%}",
-        plain=f"{plain['slopes'].iloc[-1]:.0%}",
-        after=f"{after['slopes'].iloc[-1]:.0%}",
-        plain_after=f"{plain_after['slopes'].iloc[-1]:.0%}",
+        """In self-warp networks of 27 blocks half of an image's gradient at the first block sits in {{ gradient }} of
+the positions before training, in {{ told }} by the cascade (F5), and in {{ gradient_after }} after, by the cascade
+{{ told_after }}; without warps in {{ plain_gradient }} and {{ plain_gradient_after }}. Half of the energy of the last
+block's slopes sits in {{ slopes }} before and {{ slopes_after }} after, where K3's independent layers would leave it in
+{{ theory }} and {{ theory_after }}: convolutions, which K3 does not know, mix positions again. From the last block to
+the first the gradient grows by {{ growth }} before training, by the cascade {{ told_growth }}, and by
+{{ growth_after }} after, by the cascade {{ told_growth_after }}: its weights of random sign are those of a network that
+has not been trained.""",
         gradient=f"{warped['gradients'].iloc[0]:.1%}",
-        plain_gradient=f"{plain['gradients'].iloc[0]:.1%}",
+        told=f"{warped['predicted gradients'].iloc[0]:.1%}",
         gradient_after=f"{after['gradients'].iloc[0]:.1%}",
+        told_after=f"{after['predicted gradients'].iloc[0]:.1%}",
+        plain_gradient=f"{plain['gradients'].iloc[0]:.1%}",
         plain_gradient_after=f"{plain_after['gradients'].iloc[0]:.1%}",
+        slopes=f"{warped['slopes'].iloc[-1]:.0%}",
+        slopes_after=f"{after['slopes'].iloc[-1]:.0%}",
+        theory=f"{predicted(warped, plain)['by_entropy'].iloc[-1]:.2%}",
+        theory_after=f"{predicted(after, plain_after)['by_entropy'].iloc[-1]:.2%}",
+        growth=f"{warped['growth'].iloc[0]:.3g}",
+        told_growth=f"{warped['predicted growth'].iloc[0]:.2g}",
+        growth_after=f"{after['growth'].iloc[0]:.2g}",
+        told_growth_after=f"{after['predicted growth'].iloc[0]:.2g}",
+    )
+
+
+def introduction(table: pd.DataFrame) -> Markup:
+    """Return what was trained, and how well."""
+    rows = []
+    for blocks in BLOCKS:
+        warped, plain = (means(table, blocks, warped=each, trained=True).iloc[0] for each in (True, False))
+        rows.append(
+            f"{blocks} blocks: {warped['test_accuracy']:.1%} ({plain['test_accuracy']:.1%}), on training images "
+            f"{warped['train_accuracy']:.1%} ({plain['train_accuracy']:.1%})"
+        )
+    return fragment(
+        """<p>Residual networks of width {{ width }} on handwritten digits, enlarged to {{ size }}×{{ size }} pixels,
+trained for {{ steps }} steps of {{ batch }} images; offsets come from heads that are drawn at random, at α =
+{{ scale }}, and branch and shortcut read warped values. Their plain twins have the same weights without warps. Test
+accuracy with warps (without), means over {{ seeds }} seeds: {{ rows | join("; ") }}.</p>""",
+        width=WIDTH,
+        size=SIZE,
+        steps=SETTINGS["steps"],
+        batch=SETTINGS["batch"],
+        scale=WARPS["scale"],
+        seeds=SEEDS,
+        rows=rows,
     )
 
 
 def configuration() -> dict[str, Any]:
-    """Return what the committed record depends on: every run of the first seed with its data, and how many seeds."""
-    runs = [plan(blocks, 0, None, warped=warped) for blocks in BLOCKS for warped in (True, False)]
-    data = runs[0].load_data()
-    digests = [digest(part.images.numpy()) for part in (data.train, data.test)]
-    return {"runs": [asdict(one) for one in runs], "data": digests, "seeds": SEEDS, "watched": WATCHED}
+    """Return what the committed record depends on."""
+    digits = enlarged_digits(0)
+    return {
+        "blocks": BLOCKS,
+        "warps": WARPS,
+        "width": WIDTH,
+        "training": asdict(settings_of(0, None)),
+        "data": [digest(part.images.numpy()) for part in (digits.train, digits.test)],
+        "seeds": SEEDS,
+        "watched": WATCHED,
+    }
 
 
 def trained_cell(settings: RunSettings, committed: Path) -> RecomputedCell:
     """Train the network of 9 blocks with warps anew, and compare where half of its slopes' energy sits."""
-    one = plan(9, 0, None, warped=True)
-    settings.on_progress(0.0, f"train {one.model}, seed 0")
-    rows = pd.DataFrame(rows_of(one, 9, warped=True, device=settings.device))
+    settings.on_progress(0.0, "9 blocks, warped, seed 0")
+    rows = pd.DataFrame(rows_of(9, 0, None, warped=True, device=settings.device))
     known = records.read_table(committed / RECORD)
     known = known[(known["blocks"] == 9) & known["warped"] & (known["seed"] == 0) & known["trained"]]
     shares = [float(table["slopes"].iloc[:3].mean()) for table in (known, rows[rows["trained"]])]
@@ -299,10 +339,10 @@ def trained_cell(settings: RunSettings, committed: Path) -> RecomputedCell:
         what="share of positions with half of the slopes' energy, mean over three of 9 trained blocks, seed 0",
         committed=shares[0],
         recomputed=shares[1],
-        tolerance=0.05 * shares[0],
+        tolerance=0.1 * shares[0],
         reason=(
             "the order of sums differs between processors and numbers of threads, after which trainings part; networks "
-            "of other seeds differ by about as much"
+            "of other seeds differ by more"
         ),
     )
 
@@ -317,18 +357,16 @@ ANALYSIS = Analysis(
         order=85,
         finding=ReportPassage(finding, (RECORD,)),
         parts=(
-            f"""Residual networks of width {WIDTH} on photograph patches, trained for {SETTINGS["steps"]} steps of
-{SETTINGS["batch"]} images; offsets come from heads that are drawn at random, at α = {WARPS["scale"]:g}, and branch and
-shortcut read warped values. Their plain twins have the same weights without warps.""",
+            ReportPassage(introduction, (RECORD,)),
             Plot(
                 plot_trained_localisation,
                 (RECORD,),
                 alt="Share of positions with half of the energy over the blocks of networks, untrained and trained",
                 caption="""The share of an image's positions that holds half of the energy of the slopes of a block's
-input, and of the gradient that arrives there: with warps (filled) and without (hollow), means over seeds. Lines: what
-K3 makes of the slopes of the plain twin with the measured slopes τ of the offsets of all blocks before. Convolutions,
-BatchNorm and ReLU, which K3 does not know, mix positions again: the slopes of features do not gather as its
-independent layers would, while gradients do so on their way back, from the last block to the first.""",
+input, and of the gradient that arrives there: with warps (filled) and without (hollow), means over images and seeds.
+Blue lines: what K3 makes of the slopes of the plain twin with the measured slopes τ of the offsets of all blocks
+before. Red line: the cascade of F5 from a forward pass. It predicts a mean energy, about which a single gradient
+scatters from position to position, so that less of them hold half of it.""",
             ),
         ),
     ),

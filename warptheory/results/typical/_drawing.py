@@ -97,7 +97,7 @@ class WarpedRamp(DerivedExperiment):
     """Means over the slopes of a warped ramp: functions of r = ‖∇(Wx)‖, the columns of a row."""
 
     symbols = frozenset({TAU.name})
-    points: ClassVar[Mapping[int, int]] = {1: 512, 2: 128, 3: 32}
+    points: ClassVar[Mapping[int, int]] = {1: 1024, 2: 512, 3: 128}  # of a row's lattice
 
     def row_elements(self, values: Mapping[str, float]) -> int:
         """Return the number of pixels that a row reads and writes, over all components."""
@@ -142,7 +142,7 @@ def drawn_slopes(
 SPLINE = "bspline3(prefilter=True)"
 _LENGTH = 5.0  # of the offsets in pixels: slopes of a cubic spline through them have lost 2e-4 of their variance
 _EXTENT: Mapping[int, int] = {1: 2048, 2: 80, 3: 32}  # pixels of a field along each axis, which is periodic
-_APART = 6  # pixels from one position to the next
+_APART = 4  # pixels from one position to the next
 
 
 def composed_slopes(

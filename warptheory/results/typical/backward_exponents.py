@@ -11,7 +11,7 @@ from warptheory.results._experiment import DerivedExperiment
 from warptheory.results._ranges import Range
 from warptheory.results._result import Result
 from warptheory.results._setting import TAU
-from warptheory.results.backward._folded_fields import count_preimages, gaussian_offsets, offsets_of_waves
+from warptheory.results.backward._folded_fields import count_preimages, offsets_of_waves
 from warptheory.results.typical._drawing import PERIOD, lattice_normals
 from warptheory.results.typical._log_determinants import log_jacobian_steps, weighted_log_jacobian_steps
 from warptheory.symbolic import Step
@@ -80,7 +80,7 @@ class LogJacobian(DerivedExperiment):
 
 @result.quantity(
     "log|J| over the positions that read an input",
-    smallest_effect=0.03,
+    smallest_effect=0.02,  # sums over what reads an input scatter by more than their mean
     dims=(1, 2),
     values={"tau": Range(0.9, low=0.75, high=1.2, scale="log")},
 )
@@ -98,20 +98,23 @@ class LogJacobianOfInputs(DerivedExperiment):
         return weighted_log_jacobian_steps(self.setting.dim)
 
     def row_elements(self, values: Mapping[str, float]) -> int:
-        """Return the number of pixels of a field: those of one period, and its first pixels again."""
-        return int((_SHORTEST + 1) ** self.setting.dim)
+        """Return the number of pixels of a row's fields: those of one period, and its first pixels again."""
+        return int(_FIELDS * (_SHORTEST + 1) ** self.setting.dim)
 
     def sample(
         self, generator: np.random.Generator, rows: int, values: Mapping[str, float], device: str = "cpu"
     ) -> Float[Tensor, "rows"]:
-        """Draw fields and a point for each, and add up log|J|; shape (rows,)."""
+        """Draw fields and a point for each, evenly spread, add up log|J|, and average; shape (rows,)."""
         dim = self.setting.dim
-        offsets = gaussian_offsets(generator, rows, dim, values[TAU.name], _SHORTEST).to(device)
-        point = torch.from_numpy(_SHORTEST * generator.random((rows, dim))).to(device)
-        return count_preimages(offsets, point, _log_of_size)
+        drawn = lattice_normals(generator, rows, _FIELDS, dim * (2 * dim + 1)).flatten(0, 1).to(device)
+        waves, place = drawn.split([2 * dim**2, dim], 1)
+        offsets = offsets_of_waves(waves.reshape(-1, dim, dim, 2), values[TAU.name], _SHORTEST)
+        sums = count_preimages(offsets, _SHORTEST * torch.special.ndtr(place), _log_of_size)
+        return sums.reshape(rows, _FIELDS).mean(1)
 
 
 _SHORTEST = 3  # the period in pixels
+_FIELDS = 256  # of a row
 
 
 def _log_of_size(jacobian: Float[Tensor, "M"]) -> Float[Tensor, "M"]:

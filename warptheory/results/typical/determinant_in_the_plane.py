@@ -32,8 +32,8 @@ result = Result(
     source="theory label K7; the sum of Lyapunov exponents is the mean logarithm of the determinant: V. I. Oseledets, "
     "Trans. Moscow Math. Soc. 19, 1968",
     meaning="Stacked warps in the plane squeeze neighbourhoods into threads: one direction keeps its size and the "
-    "other loses e after about 1/τ² layers. Features that have to stay two-dimensional want a shortcut past the warps, "
-    "or fewer of them.",
+    "other shrinks by a factor e in about 1/τ² layers. Where features have to stay two-dimensional, lead a shortcut "
+    "past the warps, or keep Lτ² below one.",
     notation={"K": "the shape of the gamma law that |J|/τ² has in the plane, a random number"},
     kernels=("linear",),
     dims=(2,),

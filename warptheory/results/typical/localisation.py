@@ -110,8 +110,8 @@ class EnergyEntropy(WarpedRamp):
 
 @result.quantity(
     "share of positions that hold half of the energy after L layers",
-    smallest_effect=0.02,
-    bias=0.05,  # of a share over as many positions as a row has: 0.1 %
+    smallest_effect=0.02,  # of which the finite number of positions takes a part
+    bias=0.1,  # of a share over as many positions as a row has: 0.2 %
     values={LAYERS.name: whole(3, 1, 5), "tau": Range(0.35, low=0.2, high=0.5, scale="log")},
 )
 class HalfEnergyPositions(DerivedExperiment):
@@ -119,7 +119,7 @@ class HalfEnergyPositions(DerivedExperiment):
 
     text = "share of positions with half of ‖∇y‖²"
     symbols = frozenset({TAU.name, LAYERS.name})
-    positions = 16384
+    positions = 8192
 
     def steps(self) -> tuple[Step, ...]:
         """Return the steps from the energy-weighted law to the share."""
