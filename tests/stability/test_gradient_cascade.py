@@ -212,3 +212,31 @@ def test_random_signs_leave_energies_at_the_output():
     assert np.exp(predicted.log_gains[0]) == pytest.approx(gains.mean(), rel=0.3)  # a closure, not exact
     again = randomly_signed_gradients(network, images, labels, 1, np.random.default_rng(0))
     assert again[0].log_gains == draws[0].log_gains
+
+
+@pytest.mark.usefixtures("as_users_call")
+def test_a_batch_that_does_not_fit_is_refused():
+    images, labels = batch()
+    network = networks.selfwarp_resnet(8, 4, 1, 4)
+    wrong = [
+        ("images", images[:, :, 0], labels),
+        ("images", torch.cat([images, images], 1), labels),
+        ("images", images.double(), labels),
+        ("images", images * float("nan"), labels),
+        ("images", images[:0], labels[:0]),
+        ("images", "photographs", labels),
+        ("labels", images, labels[:1]),
+        ("labels", images, labels.float()),
+        ("labels", images, labels + 4),
+        ("labels", images, None),
+    ]
+    for argument, given, classes in wrong:
+        for ask in (predicted_gradients, measured_gradients):
+            with pytest.raises(ArgumentError, match=f"^{argument}: "):
+                ask(network, given, classes)
+
+
+def test_a_profile_shows_itself_in_a_line():
+    images, labels = batch()
+    profile = predicted_gradients(networks.selfwarp_resnet(8, 4, 1, 4), images, labels)
+    assert repr(profile).startswith("GradientProfile(places=4, explosion=")

@@ -59,6 +59,7 @@ BAD = {
     "between pixels": (lambda: LinearHead(X, {"1/2": 1}), "^components: expected taps on whole pixels"),
     "a slope": (lambda: LinearHead(X, HeadTap(0, orders=1)), "^components: expected no derivatives of independent"),
     "twice": (lambda: LinearHead(X, [HeadTap(0), HeadTap(0, 2)]), "^components: expected taps at different places"),
+    "zero twice": (lambda: LinearHead(X, [HeadTap(0), HeadTap(0.0)]), "^components: expected taps at different places"),
     "covariance": (
         lambda: LinearHead(GaussianField("x", SquaredExponential(dim=2)), {0: 1}),
         "^offsets: expected offsets along 2 axes",

@@ -11,6 +11,7 @@ True
 from collections.abc import Iterable
 from copy import deepcopy
 from dataclasses import dataclass
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -20,6 +21,7 @@ from torch.nn import functional
 
 from warptheory import warping
 from warptheory.core.errors import ArgumentError
+from warptheory.core.presented import Presented, brief
 from warptheory.networks import ResidualBlock, SelfWarpNet1d, SelfWarpResNet
 from warptheory.networks.selfwarp_net1d import SignalBlock
 from warptheory.operators.self_warp import SelfWarp
@@ -50,8 +52,10 @@ def predicted_gradients(network: Network, images: Float[Tensor, "B C *S"], label
         labels: its classes, shape (B,); the loss is their cross-entropy.
 
     Raises:
-        ArgumentError: another network, or warps with smoothing or a bound on their slopes.
+        ArgumentError: another network, or warps with smoothing or a bound on their slopes; images or labels that do not
+            fit it; or a loss that has no gradient.
     """
+    _check_batch(network, images, labels)
     reading = read_cascade(network, images)
     return reading.cascade.profile(moments_of(output_gradient(network, reading.features, labels)))
 
@@ -100,6 +104,7 @@ def randomly_signed_gradients(
 
 def _loss_and_places(network: Network, images: Tensor, labels: Tensor) -> tuple[Tensor, list[Tensor]]:
     """Return the loss, and the inputs of all blocks with the output of the last, in one graph."""
+    _check_batch(network, images, labels)
     copy = deepcopy(network)  # whose running statistics may change
     places: list[Tensor] = []
     for block in copy.blocks:
@@ -114,11 +119,13 @@ def _loss_and_places(network: Network, images: Tensor, labels: Tensor) -> tuple[
 def _profile_of(gradients: Iterable[Tensor]) -> GradientProfile:
     energies = [gradient.double().square().sum(1) for gradient in gradients]
     totals = torch.stack([energy.sum() for energy in energies]).log()
+    if not bool(torch.isfinite(totals).all()):
+        raise ArgumentError("images", expected="a batch whose loss has a finite gradient", received="none, or infinite")
     return GradientProfile(tuple(energy / energy.sum() for energy in energies), tuple((totals - totals[-1]).tolist()))
 
 
 @dataclass(frozen=True, eq=False)
-class CascadeReading:
+class CascadeReading(Presented):
     """What a forward pass tells of the gradients to come.
 
     Attributes:
@@ -130,6 +137,34 @@ class CascadeReading:
     features: Float[Tensor, "B C *S"]
 
 
+def _check_batch(network: nn.Module, images: Any, labels: Any) -> None:
+    """Check a batch that a network is to classify; raises ArgumentError."""
+    _check_images(network, images)
+    if not isinstance(labels, Tensor) or labels.dtype != torch.long or labels.shape != images.shape[:1]:
+        expected = f"a tensor of {len(images)} whole numbers (torch.int64)"
+        raise ArgumentError("labels", expected=expected, received=brief(labels))
+    classes = cast("nn.Linear", network.classifier).out_features
+    if bool(((labels < 0) | (labels >= classes)).any()):
+        raise ArgumentError("labels", expected=f"classes in 0 … {classes - 1}", received=sorted(set(labels.tolist())))
+
+
+def _check_images(network: nn.Module, images: Any) -> Network:
+    """Return the network if its cascade can be read from the images; raises ArgumentError."""
+    if not isinstance(network, SelfWarpResNet | SelfWarpNet1d):
+        expected = "a network of `warptheory.networks`"
+        raise ArgumentError("network", expected=expected, received=type(network).__name__)
+    axes, first = network.dim, next(module for module in network.modules() if isinstance(module, nn.Conv1d | nn.Conv2d))
+    channels, dtype = first.in_channels, first.weight.dtype
+    if not isinstance(images, Tensor) or images.ndim != axes + 2 or images.shape[1] != channels or not images.numel():
+        expected = f"a tensor (B, {channels}, {'L' if axes == 1 else 'H, W'}) with at least one image"
+        raise ArgumentError("images", expected=expected, received=brief(images))
+    if images.dtype != dtype:
+        raise ArgumentError("images", expected=f"the network's dtype {dtype}", received=images.dtype)
+    if not bool(torch.isfinite(images).all()):
+        raise ArgumentError("images", expected="finite numbers", received="NaN or infinity among them")
+    return network
+
+
 @torch.no_grad()
 def read_cascade(network: nn.Module, images: Float[Tensor, "B C *S"]) -> CascadeReading:
     """Read the masks, gains, slopes and positions of every block from one batch (B, C, *S), by a forward pass.
@@ -139,11 +174,9 @@ def read_cascade(network: nn.Module, images: Float[Tensor, "B C *S"]) -> Cascade
     Raises:
         ArgumentError: another network, or warps with smoothing or a bound on their slopes.
     """
-    if not isinstance(network, SelfWarpResNet | SelfWarpNet1d):
-        expected = "a network of `warptheory.networks`"
-        raise ArgumentError("network", expected=expected, received=type(network).__name__)
-    x, layers = _entering(network, images), []
-    for block in network.blocks:
+    read = _check_images(network, images)
+    x, layers = _entering(read, images), []
+    for block in read.blocks:
         stages, x = _read(block, x)
         layers.append(stages)
     return CascadeReading(GradientCascade(tuple(layers)), x)

@@ -39,7 +39,7 @@ class HeadTap(Presented):
         parts = self.place if isinstance(self.place, tuple) else (self.place,)
         if not parts:
             raise ArgumentError("place", expected="a real coordinate per axis", received=self.place)
-        object.__setattr__(self, "place", tuple(parameter("place", part) for part in parts))
+        object.__setattr__(self, "place", tuple(_exact(parameter("place", part)) for part in parts))
         object.__setattr__(self, "weight", parameter("weight", self.weight))
         orders = self.orders if isinstance(self.orders, tuple) else (self.orders,)
         orders = tuple(check_integer("orders", order, least=0) for order in orders) or (0,) * len(parts)
@@ -122,6 +122,11 @@ class LinearHead(Presented):
         yield brief(self.field, 30)
         for taps in self.components:
             yield " + ".join(map(str, taps))
+
+
+def _exact(coordinate: sp.Expr) -> sp.Expr:
+    """Return a coordinate, a whole one as an integer, so that 1.0 and 1 are one place."""
+    return sp.Integer(int(coordinate)) if coordinate.is_Float and float(coordinate).is_integer() else coordinate
 
 
 def _taps_of(taps: Any) -> tuple[HeadTap, ...]:

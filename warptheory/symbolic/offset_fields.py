@@ -134,13 +134,12 @@ class OffsetField(Given):
         """Take the number of axes from h, and α for the scale; refuse what contradicts them."""
         if not isinstance(head, LinearHead):
             raise ArgumentError("head", expected="a LinearHead, or None", received=repr(head))
-        others = (self.law, self.location, self.shared, self.correlation, self.covariance)
-        if others != ("normal", None, False, 0, None) or self.dim not in (1, head.dim):
-            raise ArgumentError(
-                "head",
-                expected="no law, location, correlation, covariance or other dim beside it",
-                received=(*others, self.dim),
-            )
+        beside = {"law": "normal", "location": None, "shared": False, "correlation": 0, "covariance": None}
+        given = {name: getattr(self, name) for name, default in beside.items() if getattr(self, name) != default}
+        if given or self.dim not in (1, head.dim):
+            told = ", ".join(f"{name}={brief(value)}" for name, value in {**given, "dim": self.dim}.items())
+            expected = "no law, location, correlation, covariance or other dim beside it"
+            raise ArgumentError("head", expected=expected, received=told)
         object.__setattr__(self, "dim", head.dim)
         if self.scale is None:
             object.__setattr__(self, "scale", sp.Symbol("alpha", positive=True))

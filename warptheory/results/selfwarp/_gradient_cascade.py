@@ -1,6 +1,7 @@
 """The cascade of gradient energy through a network: what enters at the output, where it goes, how it grows."""
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import torch
@@ -8,12 +9,13 @@ from jaxtyping import Float
 from torch import Tensor
 
 from warptheory.core.errors import ArgumentError
+from warptheory.core.presented import Presented
 from warptheory.fields.localisation import share_of_positions
 from warptheory.results.selfwarp._cascade_stages import CascadeStage
 
 
 @dataclass(frozen=True, eq=False)
-class GradientProfile:
+class GradientProfile(Presented):
     """The energy of a gradient at the input of every layer, and at the output.
 
     Attributes:
@@ -24,6 +26,10 @@ class GradientProfile:
 
     energies: tuple[Float[Tensor, "B *_"], ...]
     log_gains: tuple[float, ...]
+
+    def _parts(self) -> Iterable[str]:
+        yield f"places={len(self.energies)}"
+        yield f"explosion={self.explosion:.4g}"
 
     @property
     def amplitudes(self) -> tuple[float, ...]:
@@ -42,7 +48,7 @@ class GradientProfile:
 
 
 @dataclass(frozen=True, eq=False)
-class GradientCascade:
+class GradientCascade(Presented):
     """Layers, each as a gradient passes it, which predict how gradient energy spreads and grows.
 
     Attributes:
@@ -50,6 +56,9 @@ class GradientCascade:
     """
 
     layers: tuple[tuple[CascadeStage, ...], ...]
+
+    def _parts(self) -> Iterable[str]:
+        yield f"layers={len(self.layers)}"
 
     def profile(self, start: Float[Tensor, "B *S C C"]) -> GradientProfile:
         """Predict the energy at every layer from the channels' second moments at every position.

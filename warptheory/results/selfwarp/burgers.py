@@ -37,18 +37,19 @@ from warptheory.symbolic import DEVIATION
 result = Result(
     "F1",
     "A self-warp is a step of Burgers' equation, and folds",
-    "y(t) = x(t + αx(t)) is one semi-Lagrangian step of ∂ₛu = u ∂ₜu, whose solution is u(t) = x(t + αu(t)). The map "
-    "t ↦ t + αx(t) folds where αx′ < −1, the solution has a shock where αx′ > 1, and neither happens while α|x′| < 1. "
-    "Down-crossings of −1 by αx′, that is folds, are (1/2π)√(λ₄/λ₂) exp(−1/(2α²λ₂)) per pixel (Kac–Rice), turning "
-    "points twice as many; a point lies in a fold with probability Φ(−1/(α√λ₂)), and an interval of length T meets "
-    "Φ(−1/(α√λ₂)) + T times the rate of folds on average, which bounds the probability that the least αx′ in it is "
-    "below −1. The law of that minimum itself is known for a wave of normal amplitude, 1 − exp(−1/(2α²λ₂)) of which "
-    "do not fold. Heads with the Gram matrix G on independent channels of isotropic fields have slopes of "
-    "covariance α²λ₂Gᵢₖδⱼₗ: d orthonormal ones fold as independent offsets do (B7), one channel in every component "
-    "folds as on a line. One step of a wave of slope τ = max αx′ keeps 1 − J₂(2τ) of its energy and is, in mean "
-    "square, τ⁴/8 + … from the solution, which keeps all of it. At a uniform time before a wave's first fold "
-    "gradients above M times what enters come to a share of inputs that falls as the power −5/2 of M (density −7/2), "
-    "after folds as the power −2 (density −3).",
+    "y(t) = x(t + αx(t)) is one semi-Lagrangian step of ∂ₛu = u ∂ₜu, whose solution is u(t) = x(t + αu(t)). The "
+    "map t ↦ t + αx(t) folds where αx′ < −1, the solution has a shock where αx′ > 1, and neither happens while "
+    "α|x′| < 1. Down-crossings of −1 by αx′, that is folds, are (1/2π)√(λ₄/λ₂) exp(−1/(2α²λ₂)) per pixel "
+    "(Kac–Rice), turning points twice as many; a point lies in a fold with probability Φ(−1/(α√λ₂)), and an "
+    "interval of length T meets Φ(−1/(α√λ₂)) + T times the rate of folds on average, which bounds the probability "
+    "that the least αx′ in it is below −1. The law of that minimum itself is known for a wave whose cosine and "
+    "sine have normal coefficients, 1 − exp(−1/(2α²λ₂)) of which do not fold. Heads with the Gram matrix G on "
+    "independent channels of isotropic fields have slopes of covariance α²λ₂Gᵢₖδⱼₗ: d orthonormal ones fold as "
+    "independent offsets do (B7), one channel with unit weights in every component folds as on a line. One step "
+    "of a wave of slope τ = max αx′ keeps 1 − J₂(2τ) of its energy and is, in mean square, τ⁴/8 + … from the "
+    "solution, which keeps all of it. At a uniform time before a wave's first fold gradients above M times what "
+    "enters come to a share of inputs that falls as the power −5/2 of M (density −7/2), after folds as the power "
+    "−2 (density −3).",
     assumptions=(
         "x is a homogeneous Gaussian field of finite fourth spectral moment λ₄, on one axis, and the head reads the "
         "pixel itself with weight 1.",
@@ -59,10 +60,10 @@ result = Result(
     source="arXiv 2511.20800, self-warp; theory label F1; S. O. Rice, Bell Syst. Tech. J. 24, 46 (1945); "
     "P. K. Smolarkiewicz, J. A. Pudykiewicz, J. Atmos. Sci. 49, 2082 (1992), for the criterion of trajectories; "
     "J. Bec, U. Frisch, Phys. Rev. E 61, 1395 (2000), and R. H. Kraichnan, Phys. Fluids 11, 3738 (1999), for powers",
-    meaning="A self-warp moves features as a fluid moves itself, so steep features fold first, and how often they do "
-    "depends only on the slope √λ₂ of what the head sees times its scale α, through the factor exp(−1/(2α²λ₂)). "
-    "Keep α√λ₂ below a third, where there is one fold in about three hundred correlation lengths, for at one there is "
-    "one in six, and each of them piles up gradient.",
+    meaning="A self-warp moves features as a fluid moves itself, so steep features fold first, and how often they "
+    "do depends only on the slope √λ₂ of what the head sees times its scale α, through the factor "
+    "exp(−1/(2α²λ₂)). Keep α√λ₂ below a third: on a line, for squared exponential features, there is one "
+    "fold in about three hundred correlation lengths then, and one in six where it is one.",
     kernels=("linear",),
     dims=(1,),
     values={

@@ -37,14 +37,15 @@ from warptheory.symbolic import DEVIATION, Step
 result = Result(
     "F5",
     "The cascade of gradient energy",
-    "The energy u(t) of the gradient obeys u_{l−1} = m_l u_l + b_l u_l + α² A[λ_l b_l u_l] from a layer to the one "
-    "before: m the mask of the shortcut, b the gain of the branch, λ the local squared slope of its features, A the "
-    "average over the head's taps. Where features are rough in every layer, it grows by the largest factor again and "
-    "again: with a share q of rough positions and 1 − q smooth ones, M₁ and M₂ the factors of a layer, L layers "
-    "multiply the energy by q M₁ᴸ + (1 − q) M₂ᴸ, which is more than the product of means (q M₁ + (1 − q) M₂)ᴸ, and "
-    "rough positions come to hold all of it. For a real network the cascade predicts the mean over random signs of the "
-    "gradient at the output; the loss's own gradient is one of that energy, and scatters about the mean (analysis "
-    "`gradient_cascade`).",
+    "The energy u(t) of the gradient obeys u_{l−1} = m_l u_l + W[b_l u_l] + α² A[λ_l b_l u_l] from a layer to the "
+    "one before: m the mask of the shortcut, b the gain of the branch, W what the transposed warp makes of an "
+    "energy (ρ̄ᵈ of it for white features at all fractions), λ the local squared slope of the features, A the "
+    "average over the head's taps. Where features are rough in every layer, it grows by the largest factor again "
+    "and again: with a share q of rough positions and 1 − q smooth ones, M₁ and M₂ the factors of a layer, L "
+    "layers multiply the energy by q M₁ᴸ + (1 − q) M₂ᴸ, which is more than the product of means (q M₁ + (1 − q) "
+    "M₂)ᴸ, and rough positions come to hold all of it. For a real network the cascade predicts the mean over "
+    "random signs of the gradient at the output; the loss's own gradient is one of that energy, and scatters "
+    "about the mean (analysis `gradient_cascade`).",
     assumptions=(
         "Given the features, gradients at different positions and of different channels are uncorrelated, and so are "
         "shortcut and branch, as behind weights of random sign.",

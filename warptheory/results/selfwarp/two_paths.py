@@ -47,9 +47,10 @@ result = Result(
         "Layers: every fraction is equally likely, features are new in each, random signs keep gradients uncorrelated.",
     ),
     source="arXiv 2511.20800, self-warp networks; theory label F3",
-    meaning="The head of a self-warp is a second road for the gradient, and at α times the slope of the features "
-    "above one it is the main one: gradients then grow exponentially with depth. Keep α²d times the squared slope "
-    "well below the inverse of the number of layers, by α, by the gain of the heads, or by `gradient_scale`.",
+    meaning="The head of a self-warp is a second road for the gradient: it adds α²d times the squared slope of "
+    "the features in every layer, which compounds with depth and outweighs the first road where that "
+    "exceeds one. Keep it well below the inverse of the number of layers, by α, by the gain of the heads, "
+    "or by `gradient_scale`.",
     kernels=("linear",),
     values={
         "C": whole(3, 1, 6),

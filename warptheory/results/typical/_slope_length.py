@@ -126,13 +126,19 @@ class ConfluentSeries(Node):
         return sp.Sum(numerator / (k * sp.gamma(shape + k) / sp.gamma(shape)), (k, 1, sp.oo))
 
     def numeric(self, environment: Environment, evaluate: Evaluate) -> float:
-        """Add the terms, which alternate and grow as eᵃ before they fall, with as many digits more."""
+        """Return its number: of the series where a is small, and of its asymptotic one where that has all digits."""
         shape, rate = (float(evaluate(part, environment)) for part in self.args[1:])
+        if rate > _ASYMPTOTIC_FROM:
+            return _asymptotic_series(int(self.args[0]), shape, rate)
         return _confluent_series(int(self.args[0]), shape, rate)
+
+
+_ASYMPTOTIC_FROM = 60.0  # the smallest term is about e⁻ᵃ
 
 
 @cache
 def _confluent_series(order: int, shape: float, rate: float) -> float:
+    """Add the terms, which alternate and grow as eᵃ before they fall, with as many digits more."""
     with mpmath.workdps(20 + math.ceil(rate)):
         power, harmonic, total, k = mpmath.mpf(1), mpmath.mpf(0), mpmath.mpf(0), 1
         while True:
@@ -143,6 +149,19 @@ def _confluent_series(order: int, shape: float, rate: float) -> float:
                 return float(total)
             harmonic += mpmath.mpf(1) / k
             k += 1
+
+
+def _asymptotic_series(order: int, shape: float, rate: float) -> float:
+    """Expand ₁F₁(−s; b; −a) ~ Γ(b)/Γ(b + s) aˢ Σ (−s)ₙ(1 − b − s)ₙ/(n! aⁿ) to the second order in s (DLMF 13.7.1)."""
+    term, total = np.array([1.0, 0.0, 0.0]), np.array([1.0, 0.0, 0.0])
+    for n in range(1, int(_ASYMPTOTIC_FROM)):
+        factor = np.polynomial.polynomial.polymul([n - 1, -1], [n - shape, -1]) / (n * rate)
+        term = np.polynomial.polynomial.polymul(term, factor)[:3]
+        total += term
+    first = math.log(rate) - float(special.digamma(shape))
+    power = np.array([1.0, first, (first**2 - float(special.polygamma(1, shape))) / 2])
+    product = np.polynomial.polynomial.polymul(power, total)
+    return float(-product[1] if order == 1 else product[2])
 
 
 class PanelledIntegral(AsIntegral):

@@ -107,7 +107,7 @@ class LogJacobianOfInputs(DerivedExperiment):
         """Draw fields and a point for each, evenly spread, add up log|J|, and average; shape (rows,)."""
         dim = self.setting.dim
         drawn = lattice_normals(generator, rows, _FIELDS, dim * (2 * dim + 1)).flatten(0, 1).to(device)
-        waves, place = drawn.split([2 * dim**2, dim], 1)
+        waves, place = torch.split(drawn, [2 * dim**2, dim], 1)
         offsets = offsets_of_waves(waves.reshape(-1, dim, dim, 2), values[TAU.name], _SHORTEST)
         sums = count_preimages(offsets, _SHORTEST * torch.special.ndtr(place), _log_of_size)
         return sums.reshape(rows, _FIELDS).mean(1)

@@ -33,9 +33,9 @@ result = Result(
         "Positions are drawn uniformly from those of the output.",
     ),
     source="theory label K5; K1, K2 and C3",
-    meaning="A bound on the mean squared gradient is safe but says little about where training happens, since beyond "
-    "Lτ² ≈ 1 only a small share of the positions reaches the mean. Watch two numbers, the mean and the median of the "
-    "squared slope, and act on their ratio, which is about exp(2Lτ²) for small slopes.",
+    meaning="A bound on the mean squared slope is safe but says little about where training happens, since beyond "
+    "Lτ² ≈ 1 only a small share of the positions reaches the mean. Watch two numbers, the mean and the "
+    "median of the squared slope, and act on their ratio, which is about exp(2Lτ²) for small slopes.",
     notation={
         "r": "the factor by which a layer multiplies the slope at a position, ‖u + τg‖ for a unit vector u",
         "t": "the factor by which a slope has grown after L layers",

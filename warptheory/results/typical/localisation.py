@@ -24,13 +24,14 @@ from warptheory.symbolic.gaussian import gaussian_mean
 result = Result(
     "K3",
     "Localisation of the gradient's energy",
-    "E‖∇y‖⁴/(E‖∇y‖²)² grows by the factor 1 + (4τ² + 2dτ⁴)/(1 + dτ²)² a layer. The relative entropy of the energy, "
-    "E w log w for w = ‖∇y‖²/E‖∇y‖², grows by I_d = 2(dτ²λ_{d+2} + λ_{d+4})/(1 + dτ²) − log(1 + dτ²) a layer, about "
-    "2τ². Of the positions, G_L(q) hold half of the energy (K2), q the median slope where positions count with their "
-    "energy. That falls with depth as exp(−L I_d), and Φ(−√(2LI_d)) is close at any depth: too small by 0.4 % at "
-    "τ = 0.15, and by 9, 5, 3 % at τ = 0.8 for d = 1, 2, 3. A log-slope that was Gaussian to its tail would have "
-    "Φ(−2√(Lv_d)), v_d its variance (K2): right for Lτ⁴ ≪ 1 alone, as v_d also counts slopes that are small, which "
-    "hold no energy; at τ = 0.5 in the plane it is 2.6 times too small after three layers, and 12 times after nine.",
+    "E‖∇y‖⁴/(E‖∇y‖²)² grows by the factor 1 + (4τ² + 2dτ⁴)/(1 + dτ²)² a layer. The relative entropy of the "
+    "energy, E w log w for w = ‖∇y‖²/E‖∇y‖², grows by I_d = 2(dτ²λ_{d+2} + λ_{d+4})/(1 + dτ²) − log(1 + dτ²) a "
+    "layer, about 2τ². Of the positions, G_L(q) hold half of the energy (K2), q the median slope where positions "
+    "count with their energy. That falls with depth as exp(−L I_d), and Φ(−√(2LI_d)) is close at any depth: too "
+    "small by 0.4 % at most at τ = 0.15, and by at most 9, 5, 3 % at τ = 0.8 for d = 1, 2, 3. A log-slope that "
+    "was Gaussian to its tail would have Φ(−2√(Lv_d)), v_d its variance (K2): right for Lτ⁴ ≪ 1 alone, as v_d "
+    "also counts slopes that are small, which hold no energy; at τ = 0.5 in the plane it is 2.6 times too small "
+    "after three layers, and 12 times after nine.",
     assumptions=(
         "The slopes at a position are independent N(0, τ²), all d² alike.",
         "The offsets of layers are independent of each other and of the feature, whose slopes are all of one size: "
@@ -38,9 +39,10 @@ result = Result(
         "Positions are drawn uniformly from those of the output.",
     ),
     source="theory label K3; tilted laws and their entropy: H. Cramér, Actual. sci. industr. 736, 1938",
-    meaning="After about 1/τ² layers half of a gradient's energy sits in a few per cent of the positions, so that most "
-    "of an image does not take part in a step of the offsets. Measure the share with "
-    "`fields.localisation.share_of_positions`, and clip or normalise by position where it is small.",
+    meaning="After about 1/τ² layers half of the energy of the features' slopes, which is what offsets learn from "
+    "(F4), sits in a few per cent of the positions, so that most of an image does not take part in a step "
+    "of the offsets. Measure the share with `fields.localisation.share_of_positions`, and clip or "
+    "normalise by position where it is small.",
     notation={
         "r": "the factor by which a layer multiplies the slope at a position, ‖u + τg‖ for a unit vector u",
         "q": "the slope beyond which half of the energy lies",

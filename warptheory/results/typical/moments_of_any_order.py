@@ -40,9 +40,9 @@ result = Result(
         "p > −d; else the moment is infinite, for slopes come near to zero.",
     ),
     source="moments of the noncentral χ² law (Kummer's function, DLMF 13.2); theory labels K6, K6a",
-    meaning="Whatever power of a gradient an optimiser averages, its growth with depth is known, and it is faster the "
-    "higher the power. Adaptive methods that divide by a root mean square follow p = 2, clipping by a quantile follows "
-    "p = 0, and between the two the difference is K5's.",
+    meaning="Whatever power of the slopes is averaged, its growth with depth is known, and it is faster the "
+    "higher the power. A norm follows p = 2 and a quantile p → 0, so a threshold that is set by one and "
+    "measured by the other drifts apart from it as K5 says.",
     notation={
         "r": "the factor by which a layer multiplies the slope at a position, ‖u + τg‖ for a unit vector u",
         "p": "the order of a moment of the slope",

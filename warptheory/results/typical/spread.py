@@ -35,9 +35,9 @@ result = Result(
     ),
     source="theory label K2; the central limit theorem for Lyapunov exponents: J. E. Cohen, C. M. Newman, Ann. Probab. "
     "12(2), 1984; inversion: J. Gil-Pelaez, Biometrika 38, 1951",
-    meaning="Slopes at different positions come to differ by a factor exp(√(Lv)) either way, about e after 1/τ² "
-    "layers. One step size for all of them then has to suit the steepest few, so keep Lτ² near one, or normalise "
-    "gradients by position.",
+    meaning="Under independent isotropic slopes positions come to differ by a factor exp(√(Lv)) either way, about "
+    "e after 1/τ² layers. One step size for all of them then has to suit the steepest few, so keep Lτ² "
+    "near one, or normalise by position.",
     notation={
         "r": "the factor by which a layer multiplies the slope at a position, ‖u + τg‖ for a unit vector u",
         "t": "the factor by which a slope has grown after L layers",

@@ -32,9 +32,10 @@ result = Result(
     ),
     source="Lyapunov exponents of isotropic random matrices: C. M. Newman, Commun. Math. Phys. 103, 1986; J. E. Cohen, "
     "C. M. Newman, Ann. Probab. 12(2), 1984; theory label K1",
-    meaning="In one and two dimensions the typical slope of a feature does not grow with depth however fast its mean "
-    "square does, so that a gradient norm tells of few positions. Look at the median of the slopes' logarithm beside "
-    "the norm, and compare it with λ_d times the depth, before offsets are made smaller.",
+    meaning="In one and two dimensions the typical slope of a feature hardly grows with depth while τ is below "
+    "about a half, however fast its mean square does, so that a gradient norm tells of few positions. "
+    "Look at the median of the slopes' logarithm beside the norm, and compare it with λ_d times the "
+    "depth, before offsets are made smaller.",
     notation={
         "r": "the factor by which a layer multiplies the slope at a position, ‖u + τg‖ for a unit vector u",
         "D": "Dawson's integral, D(x) = e^{−x²} ∫₀ˣ e^{t²} dt",
