@@ -11,22 +11,18 @@ what spatial averages say (F4).
 Networks have heads of unit gain, and see patches of photographs. They are as they are initialised, in training mode.
 """
 
-import itertools
 import math
 from collections.abc import Iterator
 from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import torch
 from jaxtyping import Float
 from markupsafe import Markup
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 from numpy import ndarray
 from torch import Tensor
 from torch.nn import functional
@@ -36,6 +32,13 @@ from warptheory.core import records
 from warptheory.core.streams import Stream
 from warptheory.networks import ResidualBlock, SelfWarpResNet, selfwarp_resnet
 from warptheory.operators.self_warp import SelfWarp
+from warptheory.paper.analyses._gradient_cascade_plots import (
+    GOAL,
+    LOG_GOAL,
+    plot_explosion,
+    plot_local_law,
+    plot_profile,
+)
 from warptheory.paper.committed import digest
 from warptheory.paper.entries import (
     Analysis,
@@ -47,9 +50,7 @@ from warptheory.paper.entries import (
     RunSettings,
     Section,
 )
-from warptheory.report import Columns, fragment, house_style, html_table, table_rows
-from warptheory.report.panels import letter, mark
-from warptheory.report.style import BLUE, GREY, ORANGE, VERMILION
+from warptheory.report import Columns, fragment, html_table, table_rows
 from warptheory.results.selfwarp.cascade import moments_of
 from warptheory.stability import measured_gradients, output_gradient, randomly_signed_gradients, read_cascade
 from warptheory.training import data
@@ -60,7 +61,6 @@ SCALES = (0.1, 0.3, 1.0, 3.0)  # α, pixels per unit of the head's output
 WIDTH = 8  # channels of the first stage
 IMAGES = 8  # of the batch
 DRAWS = 32  # of the signs of the gradient behind the last block
-GOAL = 1.5  # within this factor the prediction is counted as right
 
 
 @dataclass(frozen=True)
@@ -219,120 +219,6 @@ def recompute(settings: RunSettings, committed: Path) -> RecomputedCell:
     )
 
 
-_COLOURS = dict(zip(SCALES, (GREY, BLUE, ORANGE, VERMILION), strict=True))
-_MARKERS = dict(zip(BLOCKS, ("o", "s", "^", "D"), strict=True))
-_FACTOR = math.log10(GOAL)
-
-
-def plot_explosion(table: pd.DataFrame) -> Figure:
-    """Draw the predicted growth from output to input over that of random signs, and over that of the loss's gradient.
-
-    Args:
-        table: the record.
-    """
-    ends = table[table["place"] == 0]
-    with house_style():
-        figure = Figure(figsize=(7.2, 3.4), layout="constrained")
-        panels = figure.subplots(1, 2, sharey=True)
-        for axes, known, bar in zip(panels, ("drawn", "measured"), ("drawn_error", "spread"), strict=True):
-            axes.axhline(1, color=GREY, linewidth=0.9)
-            axes.axhspan(1 / GOAL, GOAL, color=GREY, alpha=0.25, linewidth=0)
-            for scale, blocks in itertools.product(SCALES, BLOCKS):
-                rows = ends[(ends["scale"] == scale) & (ends["blocks"] == blocks)]
-                ratio, width = 10 ** (rows["predicted"] - rows[known]), 10 ** rows[bar]
-                axes.errorbar(
-                    10 ** rows[known],
-                    ratio,
-                    yerr=[ratio - ratio / width, ratio * width - ratio],
-                    fmt=_MARKERS[blocks],
-                    color=_COLOURS[scale],
-                    markerfacecolor="none",
-                    markersize=5,
-                    elinewidth=0.9,
-                )
-            axes.set(xscale="log", yscale="log", xlim=(1, None), ylim=(0.25, 4))
-            axes.set_yticks([0.25, 0.5, 1, 2, 4], ["¼", "½", "1", "2", "4"])
-            axes.minorticks_off()
-        panels[0].set(xlabel="root mean square of |∂L/∂x| over signs", ylabel="predicted / measured")
-        panels[1].set(xlabel="|∂L/∂x| of the loss")
-        letter(panels[0], "a", "Mean over random signs")
-        letter(panels[1], "b", "The loss's own gradient")
-        scales = [Line2D([], [], color=_COLOURS[s], linestyle="", marker="o", label=f"α = {s:g}") for s in SCALES]
-        depths = [
-            Line2D([], [], color="black", markerfacecolor="none", linestyle="", marker=_MARKERS[b], label=f"{b} blocks")
-            for b in BLOCKS
-        ]
-        panels[0].legend(handles=scales, loc="lower right", ncols=2)
-        panels[1].legend(handles=depths, loc="lower right", ncols=2)
-    return figure
-
-
-def plot_profile(table: pd.DataFrame) -> Figure:
-    """Draw the growth of the gradient on its way back through the deepest network, and where its energy sits.
-
-    Args:
-        table: the record.
-    """
-    deep = table[(table["blocks"] == BLOCKS[-1]) & (table["seed"] == table["seed"].min())]
-    with house_style():
-        figure = Figure(figsize=(7.2, 3.4), layout="constrained")
-        growth, share = figure.subplots(1, 2)
-        for scale, rows in deep.groupby("scale"):
-            colour = _COLOURS[scale]
-            growth.plot(rows["place"], 10 ** rows["measured"], color=colour)
-            growth.plot(rows["place"], 10 ** rows["predicted"], "o", color=colour, markersize=3)
-            growth.plot(rows["place"], 10 ** rows["means"], ":", color=colour)
-            share.plot(rows["place"], 100 * rows["measured_share"], color=colour)
-            share.plot(rows["place"], 100 * rows["predicted_share"], "o", color=colour, markersize=3)
-        _label(growth, "|∂L/∂x| against the output's")
-        _label(share, "positions that hold half of the energy (%)")
-        share.axhline(50, color=GREY, linestyle="--", linewidth=0.9)
-        letter(growth, "a", f"Growth through {BLOCKS[-1]} blocks")
-        letter(share, "b", "Localisation")
-        looks: list[tuple[Literal["-", "", ":"], str, str]] = [
-            ("-", "", "measured"),
-            ("", "o", "cascade"),
-            (":", "", "product of means"),
-        ]
-        handles = [
-            Line2D([], [], color="black", linestyle=style, marker=marker, markersize=3, label=name)
-            for style, marker, name in looks
-        ]
-        growth.legend(handles=handles, loc="upper right")
-        colours = [Line2D([], [], color=_COLOURS[s], label=f"α = {s:g}") for s in SCALES]
-        share.legend(handles=colours, loc="lower right")
-    return figure
-
-
-def _label(axes: Axes, what: str) -> None:
-    axes.set(xlabel="block at whose input the gradient is", ylabel=what, yscale="log")
-
-
-def plot_local_law(table: pd.DataFrame) -> Figure:
-    """Draw the energy that offsets receive, over the local law and over the product of spatial averages (F4).
-
-    Args:
-        table: the record.
-    """
-    blocks = table[table["local_law"].notna()]
-    with house_style():
-        figure = Figure(figsize=(7.2, 2.8), layout="constrained")
-        panels = figure.subplots(1, 2)
-        for axes, column in zip(panels, ("local_law", "averaged_law"), strict=True):
-            for scale in SCALES:
-                values = np.sort(blocks[blocks["scale"] == scale][column])
-                levels = (np.arange(len(values)) + 0.5) / len(values)
-                axes.plot(values, levels, color=_COLOURS[scale], label=f"α = {scale:g}")
-            axes.axvline(1, color=GREY, linewidth=0.9)
-            axes.set(xscale="log", xlabel="received energy / law", xlim=(0.5, 8), ylim=(0, 1))
-            mark(axes.xaxis, 0.5, 1, 2, 4, 8)
-        panels[0].set(ylabel="share of the blocks below")
-        panels[0].legend(loc="lower right")
-        letter(panels[0], "a", "Local law: C |g(t)|² λ(t), summed")
-        letter(panels[1], "b", "Spatial averages in its place")
-    return figure
-
-
 def accuracy_by_decades(table: pd.DataFrame, known: str) -> pd.DataFrame:
     """Return how well a growth was predicted, a row for every three decades of the loss's own gradient.
 
@@ -350,7 +236,7 @@ def accuracy_by_decades(table: pd.DataFrame, known: str) -> pd.DataFrame:
             "median": 10 ** grouped.median(),
             "lowest": 10 ** grouped.min(),
             "highest": 10 ** grouped.max(),
-            "within": grouped.apply(lambda one: float((one.abs() <= _FACTOR).mean())),
+            "within": grouped.apply(lambda one: float((one.abs() <= LOG_GOAL).mean())),
         }
     )
     return found.rename_axis("decades").reset_index()
@@ -391,10 +277,10 @@ gradient is a single one, and is predicted less well: {{ own_share }} within {{ 
         count=len(ends),
         goal=f"{GOAL:g}",
         median=f"{10 ** (ends['predicted'] - ends['drawn']).median():.2f}",
-        mean_share=f"{(mean <= _FACTOR).mean():.0%}",
+        mean_share=f"{(mean <= LOG_GOAL).mean():.0%}",
         mean_worst=f"{10 ** mean.max():.2f}",
         mean_nine=f"{10 ** mean[nine].max():.2f}",
-        own_share=f"{(own <= _FACTOR).mean():.0%}",
+        own_share=f"{(own <= LOG_GOAL).mean():.0%}",
         own_worst=f"{10 ** own.max():.2f}",
         own_nine=f"{10 ** own[nine].max():.2f}",
     )
