@@ -1,7 +1,6 @@
 """Heads that results of this section are checked for, and the fields that they read."""
 
 from collections.abc import Mapping
-from types import MappingProxyType
 from typing import Any
 
 import sympy as sp
@@ -12,20 +11,21 @@ from warptheory.symbolic import HeadTap, IIDField, InputField, LinearHead, Offse
 ALPHA = sp.Symbol("alpha", positive=True)
 
 # Of white input the deviation and α enter as their product, so that one range of each is enough.
-VALUES: Mapping[str, Range] = MappingProxyType(
-    {"alpha": Range(0.6, 0.25, 1.2, "log"), "sigma": Range(1.3, 0.8, 1.6, "log"), "l": Range(2.0, 1.6, 3.5)}
-)
+VALUES: Mapping[str, Range] = {
+    "alpha": Range(0.6, 0.25, 1.2, "log"),
+    "sigma": Range(1.3, 0.8, 1.6, "log"),
+    "l": Range(2.0, 1.6, 3.5),
+}
 
-NOTATION: Mapping[str, str] = MappingProxyType(
-    {
-        "alpha": "the scale of a self-warp: pixels of offset per unit of what its head computes, ε = αh",
-        "h": "the head, a weighted sum of input values around the output pixel; h_i for the offset along the axis i",
-        "c": "the covariance of the head with the input, c[m] = Cov(h, x[m])",
-        "c_k": "c interpolated by the kernel, c_k(u) = Σₘ c[m] k(u − m)",
-        "q": "the density of the offsets, that of a normal law",
-        "j": "the number of a harmonic, or of a cell between two pixels, over which a sum runs",
-    }
-)
+SCALE = "the scale of a self-warp: pixels of offset per unit of what its head computes, ε = αh"
+NOTATION: Mapping[str, str] = {
+    "alpha": SCALE,
+    "h": "the head, a weighted sum of input values around the output pixel; h_i for the offset along the axis i",
+    "c": "the covariance of the head with the input, c[m] = Cov(h, x[m])",
+    "c_k": "c interpolated by the kernel, c_k(u) = Σₘ c[m] k(u − m)",
+    "q": "the density of the offsets, that of a normal law",
+    "j": "the number of a harmonic, or of a cell between two pixels, over which a sum runs",
+}
 
 ComponentTaps = tuple[HeadTap, ...]
 

@@ -26,6 +26,7 @@ from warptheory.results._ranges import Range
 from warptheory.results._result import Result
 from warptheory.results._setting import PIXEL, Setting
 from warptheory.results.selfwarp import _heads as heads
+from warptheory.results.selfwarp._heads import NOTATION
 from warptheory.symbolic import Expectation, IIDField, OffsetField, Step, warp, warp_gradient
 
 result = Result(
@@ -50,7 +51,7 @@ result = Result(
     kernels=("linear", "keys"),
     values={"alpha": Range(0.6, 0.25, 1.2, "log")},
     notation={
-        **heads.NOTATION,
+        **NOTATION,
         "z": "white noise of deviation one, along which y is differentiated: the mean square of that derivative is "
         "the sum over m of the mean squares of ∂y/∂x[m]",
     },

@@ -16,7 +16,6 @@ from warptheory.results._ranges import Range
 from warptheory.results._result import Result
 from warptheory.results._setting import Setting
 from warptheory.results.fields._fields import EXACT, LENGTH, smooth_covariance
-from warptheory.results.selfwarp import _heads as heads
 from warptheory.results.selfwarp._characteristics import burgers_solution as burgers_solution  # analyses solve it too
 from warptheory.results.selfwarp._fold_experiments import (
     FoldedPoints,
@@ -25,6 +24,7 @@ from warptheory.results.selfwarp._fold_experiments import (
     LatePileUps,
     OrthonormalHeads,
 )
+from warptheory.results.selfwarp._heads import SCALE
 from warptheory.results.selfwarp._wave_experiments import (
     ConservedEnergy,
     EarlyPileUps,
@@ -75,7 +75,7 @@ result = Result(
         "tau": Range(0.6, 0.4, 0.9),
     },
     notation={
-        "alpha": heads.NOTATION["alpha"],
+        "alpha": SCALE,
         "T": "length of an interval, in pixels",
         "M": "by how much a gradient is multiplied on its way back through a warp",
     },

@@ -67,7 +67,7 @@ result = Result(
         "sigma": Range(1.2, 0.8, 1.6),
     },
     notation={
-        "alpha": "the scale of a self-warp: pixels of offset per unit of its head's output",
+        "alpha": "the scale of a self-warp: pixels of offset per unit of what its head computes, ε = αh",
         "b": "the gain of a branch: the energy that it passes back to its warp",
         "q": "the share of positions where features are rough in every layer",
         "r": "the deviation of the features where they are smooth, over that where they are rough",

@@ -14,6 +14,7 @@ from warptheory.results._result import Result
 from warptheory.results._setting import PIXEL, Setting
 from warptheory.results.fields._fields import smooth_field
 from warptheory.results.selfwarp import _heads as heads
+from warptheory.results.selfwarp._heads import NOTATION, VALUES
 from warptheory.symbolic import DEVIATION, MEAN, Expectation, IIDField, InputField, OffsetField, warp
 
 result = Result(
@@ -36,8 +37,8 @@ result = Result(
     "features times the offsets, unless the head is even about its pixel and what it reads has mean zero; after ReLU "
     "even an own-pixel head shifts the mean (F10). Initialise heads evenly with weights that sum to zero, or remove "
     "the mean behind the warp, for otherwise every block drifts in the same direction.",
-    values=heads.VALUES,
-    notation=heads.NOTATION,
+    values=VALUES,
+    notation=NOTATION,
 )
 
 

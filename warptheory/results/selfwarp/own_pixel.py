@@ -21,6 +21,7 @@ from warptheory.results._ranges import Range
 from warptheory.results._result import Result
 from warptheory.results._setting import Setting
 from warptheory.results.selfwarp import _heads as heads
+from warptheory.results.selfwarp._heads import SCALE
 from warptheory.results.selfwarp._layers import own_pixel_layer
 from warptheory.symbolic import DEVIATION, MEAN, OffsetField, Step
 from warptheory.symbolic.averages import evaluate_averages
@@ -48,7 +49,7 @@ result = Result(
     dims=(1,),
     inputs=("normal", "laplace"),
     values={"alpha": Range(0.8, 0.3, 2.0, "log")},
-    notation={"alpha": heads.NOTATION["alpha"]},
+    notation={"alpha": SCALE},
 )
 
 

@@ -5,6 +5,7 @@ from warptheory.results._result import Result
 from warptheory.results._setting import PIXEL, Setting
 from warptheory.results.fields._fields import EXACT, FAMILIES, FieldSimulation, smooth_field
 from warptheory.results.selfwarp import _heads as heads
+from warptheory.results.selfwarp._heads import NOTATION, VALUES
 from warptheory.symbolic import Expectation, GaussianField, compose
 
 result = Result(
@@ -25,8 +26,8 @@ result = Result(
     "moment and not by a constant.",
     kernels=EXACT,
     dims=(1,),
-    values={**heads.VALUES, "nu": Range(2.5, 2.4, 4.0)},
-    notation=heads.NOTATION,
+    values={**VALUES, "nu": Range(2.5, 2.4, 4.0)},
+    notation=NOTATION,
 )
 
 

@@ -4,6 +4,7 @@ from warptheory.results._result import Result
 from warptheory.results._setting import PIXEL, Setting
 from warptheory.results.fields._fields import smooth_field
 from warptheory.results.selfwarp import _heads as heads
+from warptheory.results.selfwarp._heads import NOTATION, VALUES
 from warptheory.symbolic import Expectation, InputField, warp_gradient
 
 result = Result(
@@ -23,8 +24,8 @@ result = Result(
     "differences, and nearly the same if it averages neighbours. Learning rates of offset heads may be "
     "taken from A8 and C5, with that tolerance.",
     kernels=("linear", "keys"),
-    values=heads.VALUES,
-    notation=heads.NOTATION,
+    values=VALUES,
+    notation=NOTATION,
 )
 
 

@@ -15,6 +15,7 @@ from warptheory.results._result import Result
 from warptheory.results._setting import PIXEL, Setting
 from warptheory.results.fields._fields import EXACT, FieldSimulation, smooth_field
 from warptheory.results.selfwarp import _heads as heads
+from warptheory.results.selfwarp._heads import NOTATION, VALUES
 from warptheory.symbolic import (
     Expectation,
     GaussianField,
@@ -46,8 +47,8 @@ result = Result(
     "than that of independent offsets. An initialisation that corrects for A4 is off by that factor in every block: "
     "take the gain from this formula, or measure it.",
     kernels=("linear", "keys"),
-    values=heads.VALUES,
-    notation=heads.NOTATION,
+    values=VALUES,
+    notation=NOTATION,
 )
 
 

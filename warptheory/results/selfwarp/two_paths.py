@@ -61,7 +61,7 @@ result = Result(
     },
     notation={
         "C": "the number of channels that an offset moves",
-        "alpha": "the scale of a self-warp: pixels of offset per unit of its head's output",
+        "alpha": "the scale of a self-warp: pixels of offset per unit of what its head computes, ε = αh",
         "w": "‖w_c‖, the norm of the head's filters on a channel that it reads, over all components of the offsets",
         "v": "the energy of the gradient after some layers",
     },
