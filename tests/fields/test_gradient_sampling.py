@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from warptheory.core.errors import ArgumentError
-from warptheory.fields import FieldSampler, GradientSampler, SquaredExponential
+from warptheory.fields import Exponential, FieldSampler, GradientSampler, SquaredExponential, White
 
 LENGTH, FIELDS = 3.0, 4000
 
@@ -53,3 +53,30 @@ def test_bad_input_is_named():
         sampler().sample(-1, np.random.default_rng(0))
     with pytest.raises(ArgumentError, match="dtype"):
         sampler().sample(1, np.random.default_rng(0), dtype=torch.int32)
+
+
+def test_moments_are_those_of_what_is_drawn():
+    """Of fields as short as the grid, which holds a part of their gradient, and exact for long ones."""
+    short = GradientSampler(FieldSampler(SquaredExponential(0.5, 1.7), (6, 7)))
+    drawn = short.sample(FIELDS, np.random.default_rng(3)).numpy()
+    found = short.spectral_moments()
+    assert found.shape == (2,)
+    assert (found < 0.7 * 1.7 / 0.5**2).all()
+    # Neighbours are nearly independent; a fully dependent field would have the deviation of one pixel.
+    np.testing.assert_allclose((drawn**2).mean((0, 2, 3)), found, rtol=5 * np.sqrt(2 / FIELDS))
+    np.testing.assert_allclose(sampler().spectral_moments(), 1.7 / LENGTH**2, rtol=1e-6)
+    np.testing.assert_allclose(sampler().spectral_moments(4), 3 * 1.7 / LENGTH**4, rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "potential", [FieldSampler(Exponential(3), (8, 8)), FieldSampler(White(), (8, 8)), SquaredExponential(3), None, "Ψ"]
+)
+def test_potentials_that_are_refused(potential, as_users_call):
+    with pytest.raises(ArgumentError, match="potential: expected a (sampler of a differentiable|FieldSampler)"):
+        GradientSampler(potential)
+
+
+@pytest.mark.parametrize("order", [1, -2, 2.0, None])
+def test_orders_that_are_refused(order, as_users_call):
+    with pytest.raises(ArgumentError, match="order: expected"):
+        sampler().spectral_moments(order)

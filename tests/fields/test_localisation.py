@@ -68,3 +68,20 @@ def test_what_is_no_energy_is_refused(energy):
 def test_a_share_out_of_range_is_refused(held):
     with pytest.raises(ArgumentError, match="held"):
         share_of_positions(torch.ones(1, 4), held)
+
+
+@pytest.mark.parametrize(
+    "energy",
+    [
+        np.ones((2, 3)),
+        [[1.0, 2.0]],
+        None,
+        "energy",
+        torch.ones(2, 3, dtype=torch.complex64),
+        torch.ones(2, 3).to_sparse(),
+    ],
+    ids=lambda energy: type(energy).__name__,
+)
+def test_what_is_no_tensor_of_energies_is_refused(energy, as_users_call):
+    with pytest.raises(ArgumentError, match="energy: expected a (dense )?tensor"):
+        share_of_positions(energy)

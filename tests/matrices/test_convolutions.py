@@ -6,6 +6,7 @@ import torch
 from scipy import sparse
 from scipy.sparse.linalg import LinearOperator, aslinearoperator
 
+from tests.cards import check_shows_itself
 from tests.matrices.controls import CONTROLS, all_shifts, circulant, dense, generator, projected, shifted
 from warptheory import matrices
 from warptheory.core.errors import ArgumentError
@@ -156,3 +157,91 @@ def test_batches_that_are_refused(as_users_call):
     for batch in (torch.ones(2, 3, 3), torch.eye(3).to_sparse(), np.ones((2, 3, 3))):
         with pytest.raises(ArgumentError, match="matrices.*sparse tensor"):
             matrices.samples(batch)
+
+
+TWICE = {
+    "csr": sparse.csr_array(([1.0, 1.0], [0, 0], [0, 2, 2]), shape=(2, 2)),
+    "csc": sparse.csc_array(([1.0, 1.0], [0, 0], [0, 2, 2]), shape=(2, 2)),
+    "coo": sparse.coo_array(([1.0, 1.0], ([0, 0], [0, 0])), shape=(2, 2)),
+    "torch": torch.sparse_coo_tensor([[0, 0], [0, 0]], [1.0, 1.0], (2, 2), check_invariants=True),
+}
+
+
+@pytest.mark.parametrize("form", TWICE)
+def test_entries_that_are_stored_twice_are_summed(form):
+    matrix, true = TWICE[form], np.array([[2.0, 0], [0, 0]])
+    found = matrices.nearest_convolution(matrix, (1, 2))
+    assert matrices.energy(matrix) == found.energy == 4
+    assert found.share_of_energy == pytest.approx(0.5)
+    close(found.remainder().toarray(), true - projected(true, (1, 2)))
+    if form == "csr":
+        assert matrix.nnz == 2  # left as it was
+
+
+@pytest.mark.parametrize("scale", [1e-300, 1e-200, 1e200, 1e300])
+def test_shares_of_entries_whose_squares_are_no_doubles(scale):
+    matrix, inputs, outputs = CONTROLS["sparse"]
+    share = matrices.nearest_convolution(matrix, inputs, outputs).share_of_energy
+    for form in (matrix * scale, aslinearoperator(matrix * scale)):
+        found = matrices.nearest_convolution(form, inputs, outputs)
+        assert found.share_of_energy == pytest.approx(share, rel=1e-13)
+        assert matrices.energy(form) == (np.inf if scale > 1 else 0)
+
+
+def test_shapes_and_shifts_of_arrays_are_taken():
+    found = matrices.nearest_convolution(np.eye(6), np.array([1, 2, 3]), torch.ones(1, 2, 3).shape)
+    assert found.share_of_energy == pytest.approx(1)
+    assert (matrices.shift_matrix(np.array([1, 4]), np.array([1])) != matrices.shift_matrix((1, 4), (1,))).nnz == 0
+
+
+def test_it_shows_itself():
+    found = matrices.nearest_convolution(np.eye(6), (1, 6))
+    assert (
+        repr(found)
+        == "NearestConvolution(filters=ndarray of shape (1, 1, 6), energy=6, operator=csr_array of shape (6, 6))"
+    )
+    check_shows_itself(found)
+    check_shows_itself(matrices.singular_spectrum(np.eye(60)))
+
+
+@pytest.mark.parametrize(
+    ("shapes", "named"),
+    [
+        (((1, 2, -3),), r"input_shape\[2\]: expected a positive integer, got -3"),
+        (((1, 6), (1, 2.5)), r"output_shape\[1\]: expected a positive integer, got 2.5"),
+        (((1, 3, 2), (3, 2, 1)), r"output_shape\[1\]: expected a length that divides that of the input, 3"),
+        (("16",), "input_shape: expected channels"),
+        ((np.ones((2, 2)),), r"input_shape\[0\]: expected a positive integer"),
+        ((6,), "input_shape: expected channels"),
+    ],
+)
+def test_messages_name_the_length(shapes, named, as_users_call):
+    with pytest.raises(ArgumentError, match=named):
+        matrices.nearest_convolution(np.eye(6), *shapes)
+
+
+def test_a_shape_that_stands_for_both_is_told(as_users_call):
+    with pytest.raises(ArgumentError, match=r"output_shape: expected 3 pixels .* as the matrix has rows \(None takes"):
+        matrices.nearest_convolution(np.ones((3, 6)), (1, 6))
+
+
+COMPLEX = {
+    "array": np.ones((2, 2), complex),
+    "sparse": sparse.csr_array(np.ones((2, 2), complex)),
+    "torch": torch.ones(2, 2, dtype=torch.complex64),
+    "sparse torch": torch.ones(2, 2, dtype=torch.complex64).to_sparse(),
+    "operator": aslinearoperator(np.ones((2, 2), complex)),
+    "operator that says it were real": LinearOperator((2, 2), matvec=lambda x: 1j * x.ravel(), dtype=np.float64),
+}
+
+
+@pytest.mark.parametrize("form", COMPLEX)
+def test_complex_matrices_are_refused(form, as_users_call):
+    for function in (matrices.energy, matrices.singular_spectrum, matrices.extreme_singular_values):
+        with pytest.raises(ArgumentError, match="matrix: expected .*real"):
+            function(COMPLEX[form])
+
+
+def test_masked_arrays_are_refused(as_users_call):
+    with pytest.raises(ArgumentError, match="matrix: expected an array without a mask"):
+        matrices.energy(np.ma.masked_array([[1.0, 2.0]], [[0, 1]]))

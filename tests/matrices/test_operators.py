@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
+from scipy import sparse
 
 from tests.patterns.settings import patterns
 from warptheory import matrices, operators, warp, warp_matrix
@@ -109,3 +110,68 @@ def test_a_map_of_several_images_is_refused(as_users_call):
 def test_offsets_that_are_refused(offsets, as_users_call):
     with pytest.raises(ArgumentError, match="offsets"):
         matrices.warp_operator(offsets)
+
+
+@pytest.mark.parametrize("boundary", ["zeros", "border", "periodic"])
+def test_offsets_that_are_nan_are_those_of_warp(boundary):
+    offsets = torch.tensor([[[1.0, float("nan"), -1.0, 0.5]]], dtype=torch.float64)
+    operator, x = matrices.warp_operator(offsets, boundary=boundary), np.array([2.0, 3.0, 5.0, 7.0])
+    true = warp(torch.from_numpy(x)[None, None], offsets, boundary=boundary).flatten().numpy()
+    assert np.array_equal(operator @ x, true)
+    assert true[1] == (0 if boundary == "zeros" else x[0])
+    assert np.array_equal((operator.T @ np.eye(4)).T, operator @ np.eye(4))
+
+
+def test_sizes_of_an_array_are_taken():
+    assert matrices.warp_operator(torch.zeros(1, 1, 4), np.array([5])).shape == (4, 5)
+
+
+@pytest.mark.parametrize("size", [16, "16", "1", (-1,), (1.5,), (0,), (True,), (3, 4), b"1", np.array([1.5])])
+def test_sizes_that_are_refused(size, as_users_call):
+    with pytest.raises(ArgumentError, match=r"size: expected 1 positive integers"):
+        matrices.warp_operator(torch.zeros(1, 1, 4), size)
+
+
+@pytest.mark.parametrize("dtype", [torch.complex64, torch.int64])
+def test_offsets_of_another_dtype_are_refused(dtype, as_users_call):
+    with pytest.raises(ArgumentError, match="offsets: expected a floating dtype"):
+        matrices.warp_operator(torch.zeros(1, 1, 4, dtype=dtype))
+
+
+@pytest.mark.parametrize(
+    ("options", "named"),
+    [
+        ({"of": None}, "of: expected a linear map"),
+        ({"of": torch.ones(2, 2)}, "of: expected a linear map"),
+        ({"dtype": "float32"}, "dtype: expected a floating dtype"),
+        ({"dtype": torch.complex64}, "dtype: expected a floating dtype"),
+        ({"dtype": torch.int64}, "dtype: expected a floating dtype"),
+        ({"device": "nowhere"}, "device: expected a device.*nowhere"),
+        ({"device": "cuda:99"}, "device: expected a device.*99"),
+        ({"device": None}, "device: expected a device"),
+    ],
+)
+def test_linear_operators_that_are_refused(options, named, as_users_call):
+    pattern = operators.SelfWarp2d(2).pattern(torch.zeros(1, 2, 4, 4))
+    with pytest.raises(ArgumentError, match=named):
+        matrices.linear_operator(**{"of": pattern, **options})
+
+
+def test_complex_columns_are_refused(as_users_call):
+    pattern = operators.SelfWarp2d(2).double().pattern(torch.zeros(1, 2, 2, 2, dtype=torch.float64))
+    for operator in (matrices.warp_operator(torch.zeros(1, 1, 8)), matrices.linear_operator(pattern)):
+        for product in (operator, operator.T):
+            with pytest.raises(ArgumentError, match="x: expected real columns"):
+                product @ np.ones(8, complex)
+
+
+def test_complex_samples_are_refused(as_users_call):
+    with pytest.raises(ArgumentError, match="matrices: expected real"):
+        matrices.samples(torch.ones(1, 2, 2, dtype=torch.complex64).to_sparse())
+
+
+def test_a_matrix_of_true_and_false_counts_ones():
+    pattern = np.array([[True, False], [True, True]])
+    for form in (pattern, torch.from_numpy(pattern), torch.from_numpy(pattern).to_sparse(), sparse.csr_array(pattern)):
+        assert matrices.energy(form) == 3
+    assert matrices.samples(torch.from_numpy(pattern)[None].to_sparse())[0].sum() == 3

@@ -5,7 +5,7 @@ import pytest
 import scipy.linalg
 import torch
 from scipy import sparse
-from scipy.sparse.linalg import aslinearoperator
+from scipy.sparse.linalg import LinearOperator, aslinearoperator
 
 from tests.matrices.controls import CONTROLS, deficient, dense, generator, orthogonal
 from warptheory import matrices, warp_matrix
@@ -171,3 +171,38 @@ def test_a_matrix_that_does_not_fit_is_refused():
     huge = sparse.csr_array((10**7, 10**7))
     with pytest.raises(ArgumentError, match="matrix.*GiB"):
         matrices.singular_spectrum(huge)
+
+
+def test_structural_rank_of_entries_that_cancel():
+    assert matrices.structural_rank(sparse.csr_array(([1.0, -1.0], [0, 0], [0, 2, 2]), shape=(2, 2))) == 0
+
+
+@pytest.mark.parametrize(("shape", "count"), [((1, 1), 1), ((1, 5), 1), ((2, 2), 1), ((4, 9), 3), ((20, 20), 6)])
+def test_number_of_values_where_none_is_asked_for(shape, count):
+    matrix = dense(*shape)
+    true = np.linalg.svd(matrix, compute_uv=False)
+    np.testing.assert_allclose(matrices.extreme_singular_values(matrix), true[:count], rtol=1e-12)
+    smallest = matrices.extreme_singular_values(matrix, end="smallest")
+    np.testing.assert_allclose(smallest, true[::-1][:count], rtol=1e-11)
+
+
+@pytest.mark.parametrize("exponent", [-1060, -332, 332, 532, 1020])
+def test_ends_of_the_spectrum_do_not_depend_on_scale(exponent):
+    """Diagonal matrices of 300 rows, whose squares are no doubles: 10⁻³²⁰ to 10³⁰⁷."""
+    values = np.linspace(1, 2, 300)
+    matrix = sparse.csr_array(sparse.diags_array(np.ldexp(values, exponent)))
+    forms = [(matrix, "largest"), (matrix, "smallest")]
+    if exponent > -1022:  # products with an operator of subnormal numbers are rounded
+        forms.append((aslinearoperator(matrix), "largest"))
+    for form, end in forms:
+        found = np.ldexp(matrices.extreme_singular_values(form, 2, end), -exponent)
+        # Subnormal numbers have a spacing of 2⁻¹⁰⁷⁴.
+        np.testing.assert_allclose(
+            found, values[::-1][:2] if end == "largest" else values[:2], atol=4e-8 + 2.0 ** (-1074 - exponent)
+        )
+
+
+def test_a_large_operator_that_returns_complex_numbers_is_refused(as_users_call):
+    operator = LinearOperator((300, 300), matvec=lambda x: 1j * x.ravel(), rmatvec=lambda x: x, dtype=np.float64)
+    with pytest.raises(ArgumentError, match="matrix: expected real"):
+        matrices.extreme_singular_values(operator)

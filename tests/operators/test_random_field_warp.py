@@ -264,6 +264,39 @@ def test_gradients_have_the_spread_the_slopes_and_the_folds_that_are_told(dim, s
     assert abs(mean - wanted) < Z * error + 1.2 * abs(wanted - smoother)
 
 
+@pytest.mark.parametrize(("length", "size", "batch"), [(0.95, (16, 16), 400), (1.0, (9, 8), 800), (64.0, (64,), 6000)])
+def test_potentials_of_any_length_that_is_drawn_have_their_spread(length, size, batch):
+    warp = RandomFieldWarp(1.0, length, dim=len(size), potential=True)
+    offsets = warp.offsets(torch.zeros(batch, 1, *size, dtype=torch.float64))
+    mean, error = mean_and_error(offsets.square())
+    assert abs(mean - 1) < Z * error
+    assert error < 0.03
+    if length > 16:  # slopes between neighbours are those of the continuum
+        mean, error = mean_and_error(offsets.diff(dim=2).square())
+        assert abs(mean - warp.strength(SquaredExponential(dim=1)).slope_deviation ** 2) < Z * error
+
+
+@pytest.mark.usefixtures("as_users_call")
+@pytest.mark.parametrize(
+    ("length", "size", "named"),
+    [
+        (0.3, (16, 16), "of a greater length"),
+        (1e4, (16,), "of a smaller length"),
+        (1e4, (16, 16), "of a smaller length"),
+        (128.0, (64,), None),
+        (2.0, (1, 8), "two pixels or more"),
+    ],
+)
+def test_potentials_that_the_grid_does_not_hold_are_refused(length, size, named):
+    warp = RandomFieldWarp(1.0, length, dim=len(size), potential=True)
+    x = torch.zeros(2, 1, *size)
+    if named is None:
+        assert warp.offsets(x).shape == (2, 1, 64)
+    else:
+        with pytest.raises(ArgumentError, match=f"correlation: expected a potential that a grid .*{named}"):
+            warp.offsets(x)
+
+
 SHEARED = SquaredExponential(length=3, anisotropy=((1, "1/2"), (0, 1)))
 BAD = {
     "spread": (lambda: RandomFieldWarp(-1), "^spread: expected a finite deviation"),

@@ -15,9 +15,11 @@ from numpy import ndarray
 from scipy import fft
 from torch import Tensor
 
-from warptheory.core.checks import is_whole
+from warptheory.core.checks import check_integer, is_whole
 from warptheory.core.errors import ArgumentError
 from warptheory.core.normals import NormalNumbers
+from warptheory.core.text import shown
+from warptheory.fields.covariance import CovarianceFunction
 from warptheory.fields.sampling import FieldSampler
 
 _CACHED = 2**18  # complex numbers: the tori of small fields are transformed together, large ones one by one
@@ -32,9 +34,40 @@ class GradientSampler:
 
     Attributes:
         potential: draws Ψ; its covariance, grid and torus are those of the gradient.
+
+    Raises:
+        ArgumentError: no sampler, or one of a field that has no derivative.
     """
 
     potential: FieldSampler
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.potential, FieldSampler):
+            received = shown(self.potential)
+            raise ArgumentError("potential", expected="a FieldSampler, which draws the potential", received=received)
+        covariance = self.potential.covariance
+        if isinstance(covariance, CovarianceFunction) and not all(
+            math.isfinite(float(covariance.second_moment(axis))) for axis in range(covariance.dim)
+        ):
+            raise ArgumentError("potential", expected="a sampler of a differentiable field", received=covariance)
+
+    def spectral_moments(self, order: int = 2) -> Float[ndarray, "d"]:
+        """Return Σ λ ωⱼⁿ/N of the torus for each axis, shape (d,): what is drawn, and not what C has.
+
+        Those of order 2 are the variances of the components, those of order 4 of their slopes along their own axis.
+        They are less than ∂ⱼⁿC(0) by what is finer than the grid, and more by what the embedding clips.
+
+        Args:
+            order: n, an even number.
+
+        Raises:
+            ArgumentError: an odd or negative order.
+            NotPositiveDefinite: as `FieldSampler`.
+        """
+        if check_integer("order", order, least=0) % 2:
+            raise ArgumentError("order", expected="an even number", received=order)
+        eigenvalues = self.potential.eigenvalues
+        return np.array([float((eigenvalues * frequency**order).mean()) for frequency in self._frequencies()])
 
     def sample(
         self,

@@ -23,7 +23,8 @@ def share_of_positions(energy: Real[Tensor, "B *S"], held: float = 0.5) -> Float
         A share in (0, 1] of the positions for each map, shape (B,); NaN for a map that has no energy at all.
 
     Raises:
-        ArgumentError: a map without positions, or not finite, or somewhere negative; or a share out of range.
+        ArgumentError: no dense real tensor; a map without positions, or not finite, or somewhere negative; or a share
+            out of range.
 
     Source: M. O. Lorenz, Publications of the American Statistical Association 9(70), 1905.
     """
@@ -42,6 +43,11 @@ def share_of_positions(energy: Real[Tensor, "B *S"], held: float = 0.5) -> Float
 
 
 def _check_energy(energy: Tensor) -> None:
+    if not isinstance(energy, Tensor):
+        raise ArgumentError("energy", expected="a tensor (B, *S)", received=type(energy).__name__)
+    if energy.layout != torch.strided or energy.is_complex():
+        received = f"{energy.dtype}, {energy.layout}"
+        raise ArgumentError("energy", expected="a dense tensor of real numbers", received=received)
     if energy.ndim < 2 or 0 in energy.shape[1:]:
         raise ArgumentError("energy", expected="a tensor (B, *S) with positions", received=tuple(energy.shape))
     if not bool(torch.isfinite(energy).all()) or bool((energy < 0).any()):

@@ -7,41 +7,44 @@ is an orthogonal projection, so that the rest has no scalar product with any con
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from jaxtyping import Float
 from scipy import sparse
 from scipy.sparse.linalg import LinearOperator, aslinearoperator
 
+from warptheory.core.presented import Presented
 from warptheory.matrices._images import Images, checked_images
-from warptheory.matrices._reading import MatrixLike, column_blocks, read
+from warptheory.matrices._reading import MatrixLike, column_blocks, read, sum_of_squares
 
 
 @dataclass(frozen=True, eq=False)
-class NearestConvolution:
+class NearestConvolution(Presented):
     """The periodic convolution that is nearest to an operator A, and what is left.
 
     Attributes:
         filters: h, shape (D, C, *S): (H x)_o[n] = Σ_c Σ_u h[o, c, u] x_c[stride·n + u], u counted modulo S.
-        energy: that of A, Σ A².
+        energy: that of A, Σ A²; infinite beyond double precision, where shares still are right.
         operator: A, shape (D·N, C·M), as it was read.
     """
 
     filters: Float[np.ndarray, "D C *S"]
     energy: float
     operator: sparse.csr_array | LinearOperator
-    _images: Images
+    _images: Images = field(repr=False)
+    _norm: float = field(repr=False)  # of A, which is finite where its square is not
 
     @property
     def explained_energy(self) -> float:
         """The energy of the convolution, N Σ h² for N output pixels."""
-        return math.prod(self._images.outputs[1:]) * float(np.vdot(self.filters, self.filters))
+        return math.prod(self._images.outputs[1:]) * sum_of_squares(self.filters)
 
     @property
     def share_of_energy(self) -> float:
         """The share of A's energy that the convolution explains, from 0 to 1; it is 1 for a zero matrix."""
-        return self.explained_energy / self.energy if self.energy > 0 else 1.0
+        norm = math.sqrt(math.prod(self._images.outputs[1:])) * _norm(self.filters)
+        return (norm / self._norm) ** 2 if self._norm > 0 else 1.0
 
     def matrix(self) -> sparse.csr_array:
         """Return the convolution as a sparse array (D·N, C·M)."""
@@ -90,13 +93,20 @@ def nearest_convolution(
     images = checked_images(found.shape, input_shape, output_shape)
     channels, size = images.inputs[0], images.inputs[1:]
     sums = np.zeros(images.outputs[0] * channels * math.prod(size))
-    energy = 0.0
+    energy, norm = 0.0, 0.0
     for first, block in column_blocks(found):
         entries = block.tocoo()
         sums += np.bincount(_distance(images, entries.row, entries.col + first), entries.data, len(sums))
-        energy += float(entries.data @ entries.data)
+        energy += sum_of_squares(entries.data)
+        norm = math.hypot(norm, _norm(entries.data))
     filters = sums.reshape(images.outputs[0], channels, *size) / math.prod(images.outputs[1:])
-    return NearestConvolution(filters, energy, found, images)
+    return NearestConvolution(filters, energy, found, images, norm)
+
+
+def _norm(entries: Float[np.ndarray, "*E"]) -> float:
+    """Return the root of the sum of squares of entries (*E), none of which can leave double precision."""
+    largest = float(np.abs(entries).max(initial=0.0))
+    return largest * float(np.linalg.norm((entries / largest).ravel())) if largest else 0.0
 
 
 def _distance(images: Images, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:

@@ -3,9 +3,13 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
 
 from warptheory.core.checks import check_integer
 from warptheory.core.errors import ArgumentError
+from warptheory.core.text import shown
 
 
 @dataclass(frozen=True)
@@ -38,17 +42,20 @@ def checked_images(
     """
     inputs = checked_shape("input_shape", input_shape)
     outputs = inputs if output_shape is None else checked_shape("output_shape", output_shape)
+    taken = " (None takes that of the input)" if output_shape is None else ""
     if len(inputs) != len(outputs):
         raise ArgumentError("output_shape", expected=f"{len(inputs) - 1} axes beside channels", received=outputs)
     for name, images, length, of in (
         ("input_shape", inputs, shape[1], "columns"),
-        ("output_shape", outputs, shape[0], "rows"),
+        ("output_shape", outputs, shape[0], f"rows{taken}"),
     ):
         if math.prod(images) != length:
-            raise ArgumentError(name, expected=f"{length} pixels over all channels, as the {of}", received=images)
-    if any(length % shorter for length, shorter in zip(inputs[1:], outputs[1:], strict=True)):
-        expected = f"lengths that divide those of the input, {inputs[1:]} (for finer outputs take the transpose)"
-        raise ArgumentError("output_shape", expected=expected, received=outputs[1:])
+            expected = f"{length} pixels over all channels, as the matrix has {of}"
+            raise ArgumentError(name, expected=expected, received=f"{images}, {math.prod(images)} pixels")
+    for axis, (length, shorter) in enumerate(zip(inputs[1:], outputs[1:], strict=True), start=1):
+        if length % shorter:
+            expected = f"a length that divides that of the input, {length} (for finer outputs take the transpose)"
+            raise ArgumentError(f"output_shape[{axis}]", expected=expected, received=shorter)
     stride = tuple(length // shorter for length, shorter in zip(inputs[1:], outputs[1:], strict=True))
     return Images(inputs, outputs, stride)
 
@@ -59,7 +66,12 @@ def checked_shape(argument: str, shape: Sequence[int]) -> tuple[int, ...]:
     Raises:
         ArgumentError: anything else.
     """
-    least = 2
-    if not isinstance(shape, Sequence) or isinstance(shape, str) or len(shape) < least:
-        raise ArgumentError(argument, expected="channels and at least one spatial axis, (C, *S)", received=repr(shape))
-    return tuple(check_integer(argument, length) for length in shape)
+    least, lengths = 2, as_sequence(shape)
+    if not isinstance(lengths, Sequence) or isinstance(lengths, str | bytes) or len(lengths) < least:
+        raise ArgumentError(argument, expected="channels and at least one spatial axis, (C, *S)", received=shown(shape))
+    return tuple(check_integer(f"{argument}[{axis}]", length) for axis, length in enumerate(lengths))
+
+
+def as_sequence(lengths: Any) -> Any:
+    """Return an array of NumPy (d,) as a list, and all else as it is."""
+    return lengths.tolist() if isinstance(lengths, np.ndarray) else lengths

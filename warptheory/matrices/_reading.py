@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Shaped
 from scipy import sparse
 from scipy.sparse.linalg import LinearOperator
 from torch import Tensor
@@ -16,13 +16,16 @@ from warptheory.core.errors import ArgumentError
 MatrixLike = Tensor | np.ndarray | sparse.sparray | sparse.spmatrix | LinearOperator
 _COLUMNS = 64  # of a linear operator that are computed together
 _AXES = 2
+_REAL = "fiub"  # kinds of numbers: floating, whole, without sign, and True or False
 
 
 def read(matrix: MatrixLike) -> sparse.csr_array | LinearOperator:
     """Return a matrix (N, M) as a sparse array in double precision; a linear operator stays what it is.
 
+    Entries that are stored twice are summed, as SciPy means them; True counts as 1.
+
     Raises:
-        ArgumentError: no matrix, one that is empty, complex, or holds a NaN or an infinity.
+        ArgumentError: no matrix, one that is empty, complex, masked, or holds a NaN or an infinity.
     """
     if isinstance(matrix, LinearOperator):
         _check_shape(matrix.shape)
@@ -32,14 +35,17 @@ def read(matrix: MatrixLike) -> sparse.csr_array | LinearOperator:
     found: Any
     if isinstance(matrix, Tensor):
         found = _of_torch(matrix)
+    elif isinstance(matrix, np.ma.MaskedArray):
+        raise ArgumentError("matrix", expected="an array without a mask", received="a masked array")
     elif isinstance(matrix, np.ndarray | sparse.sparray | sparse.spmatrix):
         found = matrix
     else:
         raise ArgumentError("matrix", expected="a matrix of torch, NumPy or SciPy", received=type(matrix).__name__)
     _check_shape(found.shape)
-    if not (np.issubdtype(found.dtype, np.floating) or np.issubdtype(found.dtype, np.integer)):
+    if found.dtype.kind not in _REAL:
         raise ArgumentError("matrix", expected="real numbers", received=found.dtype)
-    as_read: sparse.csr_array = sparse.csr_array(found.astype(np.float64))
+    as_read: sparse.csr_array = sparse.csr_array(found.astype(np.float64))  # a copy
+    as_read.sum_duplicates()
     if not np.isfinite(as_read.data).all():
         raise ArgumentError("matrix", expected="finite numbers", received="a NaN or an infinity")
     return as_read
@@ -65,7 +71,7 @@ def column_blocks(matrix: sparse.csr_array | LinearOperator) -> Iterator[tuple[i
     """Yield a matrix (N, M) in blocks of columns, each after the number of its first one.
 
     Raises:
-        ArgumentError: an operator that returns a NaN or an infinity.
+        ArgumentError: an operator that returns a NaN, an infinity, or complex numbers.
     """
     if isinstance(matrix, sparse.csr_array):
         yield 0, matrix
@@ -73,11 +79,10 @@ def column_blocks(matrix: sparse.csr_array | LinearOperator) -> Iterator[tuple[i
     columns = matrix.shape[1]
     for first in range(0, columns, _COLUMNS):
         last = min(first + _COLUMNS, columns)
-        found = np.asarray(matrix @ np.eye(columns, last - first, -first), np.float64)
-        yield first, read_block(found)
+        yield first, read_block(np.asarray(matrix @ np.eye(columns, last - first, -first)))
 
 
-def read_block(block: Float[np.ndarray, "N K"]) -> sparse.csr_array:
+def read_block(block: Shaped[np.ndarray, "N K"]) -> sparse.csr_array:
     """Return columns (N, K) as a sparse array; raises as `read`."""
     found = read(block)
     assert isinstance(found, sparse.csr_array)
@@ -87,16 +92,24 @@ def read_block(block: Float[np.ndarray, "N K"]) -> sparse.csr_array:
 def energy(matrix: MatrixLike) -> float:
     """Return the energy of a matrix, a scalar: the sum of its squared entries, the square of its Frobenius norm.
 
+    It is infinite where squares of entries leave double precision, above about 10¹⁵⁴.
+
     Args:
         matrix: A, shape (N, M).
 
     Raises:
         ArgumentError: no matrix of finite real numbers.
     """
-    return sum(float(block.data @ block.data) for _, block in column_blocks(read(matrix)))
+    return sum(sum_of_squares(block.data) for _, block in column_blocks(read(matrix)))
 
 
-def samples(matrices: Float[Tensor, "B N M"]) -> list[sparse.csr_array]:
+def sum_of_squares(entries: Float[np.ndarray, "*E"]) -> float:
+    """Return Σ a² of entries (*E), a scalar; infinite beyond double precision."""
+    with np.errstate(over="ignore"):
+        return float(np.vdot(entries, entries))
+
+
+def samples(matrices: Shaped[Tensor, "B N M"]) -> list[sparse.csr_array]:
     """Take a batch of sparse matrices apart, such as `warp_matrix` and `operator_matrix` return.
 
     Args:
@@ -106,15 +119,17 @@ def samples(matrices: Float[Tensor, "B N M"]) -> list[sparse.csr_array]:
         B sparse arrays of SciPy of shape (N, M), in double precision.
 
     Raises:
-        ArgumentError: no sparse tensor of three axes.
+        ArgumentError: no sparse tensor of three axes, or a complex one.
     """
     if not (isinstance(matrices, Tensor) and matrices.layout == torch.sparse_coo and matrices.ndim == 3):
         kind = f"{matrices.layout} {tuple(matrices.shape)}" if isinstance(matrices, Tensor) else type(matrices).__name__
         raise ArgumentError("matrices", expected="a sparse tensor (B, N, M)", received=kind)
-    found = matrices.detach().coalesce().cpu()
+    if matrices.is_complex():
+        raise ArgumentError("matrices", expected="real numbers", received=matrices.dtype)
+    found = matrices.detach().to(torch.float64).coalesce().cpu()
     batch, rows, columns = found.shape
     sample, *places = found.indices().numpy()
-    values = found.values().to(torch.float64).numpy()
+    values = found.values().numpy()
     bounds = np.searchsorted(sample, np.arange(batch + 1))
     return [
         sparse.csr_array((values[part], (places[0][part], places[1][part])), shape=(rows, columns))
@@ -123,9 +138,9 @@ def samples(matrices: Float[Tensor, "B N M"]) -> list[sparse.csr_array]:
 
 
 def _of_torch(matrix: Tensor) -> Any:
-    found = matrix.detach().cpu()
-    if found.dtype in (torch.bfloat16, torch.float16):
-        found = found.to(torch.float32)
+    if matrix.is_complex():
+        raise ArgumentError("matrix", expected="real numbers", received=matrix.dtype)
+    found = matrix.detach().cpu().to(torch.float64)
     if found.layout == torch.strided:
         return found.numpy()
     if found.ndim != _AXES:

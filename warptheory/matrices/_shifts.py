@@ -9,7 +9,7 @@ from scipy.sparse.linalg import LinearOperator, aslinearoperator
 
 from warptheory.core.checks import check_integer
 from warptheory.core.errors import ArgumentError
-from warptheory.matrices._images import checked_images, checked_shape
+from warptheory.matrices._images import as_sequence, checked_images, checked_shape
 from warptheory.matrices._reading import MatrixLike, read
 
 
@@ -65,6 +65,7 @@ def shift_commutator(
 
 
 def _checked_shift(shift: Sequence[int], axes: int) -> tuple[int, ...]:
-    if not isinstance(shift, Sequence) or len(shift) != axes:
+    steps = as_sequence(shift)
+    if not isinstance(steps, Sequence) or len(steps) != axes:
         raise ArgumentError("shift", expected=f"a whole number for each of {axes} spatial axes", received=repr(shift))
-    return tuple(check_integer("shift", step, least=None) for step in shift)
+    return tuple(check_integer("shift", step, least=None) for step in steps)

@@ -12,12 +12,14 @@ from scipy.sparse.linalg import LinearOperator, lobpcg, splu
 
 from warptheory.core.checks import check_integer
 from warptheory.core.errors import ArgumentError, WarpTheoryError
-from warptheory.matrices._reading import MatrixLike, read, read_dense, read_sparse
+from warptheory.core.presented import Presented
+from warptheory.matrices._reading import MatrixLike, read, read_block, read_dense, read_sparse
 
 _DENSE = 256  # rows or columns up to which all singular values are computed
 _SHIFT = 1e-6  # beside zero, where a Gram matrix is inverted, in units of its largest row sum
 _RESIDUAL = 1e-9  # of an eigenvector, in units of the norm; eigenvalues err by about its square
 _ITERATIONS = 1000
+_COUNT = 6  # values at an end, where no number is asked for
 
 
 class SpectrumError(WarpTheoryError):
@@ -25,7 +27,7 @@ class SpectrumError(WarpTheoryError):
 
 
 @dataclass(frozen=True, eq=False)
-class SingularSpectrum:
+class SingularSpectrum(Presented):
     """All singular values of a matrix A, and what they say.
 
     Attributes:
@@ -74,7 +76,7 @@ def singular_spectrum(matrix: MatrixLike) -> SingularSpectrum:
 
 
 def extreme_singular_values(
-    matrix: MatrixLike, count: int = 6, end: Literal["largest", "smallest"] = "largest"
+    matrix: MatrixLike, count: int | None = None, end: Literal["largest", "smallest"] = "largest"
 ) -> Float[np.ndarray, "count"]:
     """Return singular values at one end of the spectrum, for matrices that are too large to be dense.
 
@@ -85,7 +87,7 @@ def extreme_singular_values(
 
     Args:
         matrix: A, shape (N, M); sparse for the smallest.
-        count: how many, fewer than min(N, M).
+        count: how many, fewer than min(N, M), or the one that there is; None takes six, or as many as that allows.
         end: "largest" or "smallest".
 
     Returns:
@@ -99,21 +101,55 @@ def extreme_singular_values(
     Source: A. Knyazev, Toward the optimal preconditioned eigensolver (2001), by SciPy.
     """
     found = read(matrix)
-    check_integer("count", count, most=min(found.shape) - 1)
+    most = max(min(found.shape) - 1, 1)
+    count = min(_COUNT, most) if count is None else check_integer("count", count, most=most)
     if end not in ("largest", "smallest"):
         raise ArgumentError("end", expected="'largest' or 'smallest'", received=repr(end))
     if min(found.shape) <= _DENSE:
         values = singular_spectrum(found).values
         return values[:count] if end == "largest" else values[: -count - 1 : -1]
-    tall: Any = found if found.shape[0] >= found.shape[1] else found.T
+    exponent = _exponent(found)
+    scaled = _scaled(found, exponent)
+    tall: Any = scaled if found.shape[0] >= found.shape[1] else scaled.T
     if end == "largest":
         vectors = _top_vectors(tall.T @ tall, count)
     elif isinstance(found, LinearOperator):
         raise ArgumentError("matrix", expected="a sparse matrix, for the smallest values", received="a linear operator")
     else:
         vectors = _top_vectors(_inverted(sparse.csc_array(tall.T @ tall)), count)
-    values = np.linalg.svd(tall @ vectors, compute_uv=False)
+    values = np.ldexp(np.linalg.svd(tall @ vectors, compute_uv=False), exponent)
     return values[:count] if end == "largest" else values[: -count - 1 : -1]
+
+
+def _exponent(matrix: sparse.csr_array | LinearOperator) -> int:
+    """Return the exponent of two of the size of a matrix's entries, or of its products: squares of others overflow.
+
+    Raises:
+        ArgumentError: an operator that returns a NaN, an infinity, or complex numbers.
+    """
+    if isinstance(matrix, LinearOperator):
+        start = np.random.default_rng(0).standard_normal((matrix.shape[1], 1))
+        sizes = np.abs(read_block(np.asarray(matrix @ start)).data)
+    else:
+        sizes = np.abs(matrix.data)
+    return int(np.frexp(sizes.max(initial=0.0))[1])
+
+
+def _scaled(matrix: sparse.csr_array | LinearOperator, exponent: int) -> sparse.csr_array | LinearOperator:
+    """Return 2⁻ᵉ A for A (N, M), without rounding."""
+    if not isinstance(matrix, LinearOperator):
+        entries = np.ldexp(matrix.data, -exponent)
+        return sparse.csr_array((entries, matrix.indices, matrix.indptr), shape=matrix.shape)
+
+    def forward(x: np.ndarray) -> np.ndarray:
+        return np.ldexp(matrix @ x, -exponent)
+
+    def backward(y: np.ndarray) -> np.ndarray:
+        return np.ldexp(matrix.T @ y, -exponent)
+
+    return LinearOperator(
+        matrix.shape, matvec=forward, rmatvec=backward, matmat=forward, rmatmat=backward, dtype=np.dtype(np.float64)
+    )
 
 
 def _inverted(gram: sparse.csc_array) -> LinearOperator:

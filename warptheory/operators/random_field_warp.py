@@ -18,7 +18,7 @@ from warptheory import kernels, warping
 from warptheory.core.checks import check_flag
 from warptheory.core.errors import ArgumentError
 from warptheory.core.streams import Stream
-from warptheory.fields import CovarianceFunction, FieldSampler, GradientSampler
+from warptheory.fields import CovarianceFunction, FieldSampler, GradientSampler, NotPositiveDefinite
 from warptheory.fields.covariance.squared_exponential import SquaredExponential
 from warptheory.fields.parameters import check_spread
 from warptheory.operators._arguments import told
@@ -31,6 +31,8 @@ __all__ = ["RandomFieldWarp", "WarpStrength"]
 
 # Share of the offsets' variance that an embedding may clip, which no image shows: lengths up to twice the image fit.
 _CLIPPED = 1e-6
+# Shares of what a potential's gradient and slopes vary by in the continuum, between which the grid has to hold them.
+_LEAST_HELD, _MOST_HELD = 0.8, 1.1
 _ALIKE = 1e-9  # of the variance of slopes, up to which they count as alike
 
 
@@ -67,7 +69,8 @@ class RandomFieldWarp(PresentedModule):
         dim: number d of axes, 1, 2 or 3; that of the covariance where one is given.
         seed: seed of the offsets.
         potential: whether the offsets are the gradient of one field of that correlation, which does not turn, instead
-            of independent components; the spread is that of a component all the same.
+            of independent components; the spread is that of a component all the same. Its length has to be about a
+            pixel at least, and at most a few times the image, so that the grid holds gradient and slopes.
 
     Raises:
         ArgumentError: a spread that is negative or not finite, a length that is not positive, another number of axes,
@@ -110,7 +113,7 @@ class RandomFieldWarp(PresentedModule):
         """Return the warped images: (B, C, *S) → (B, C, *S), of the dtype of x.
 
         Raises:
-            ArgumentError: not a floating tensor with d spatial axes.
+            ArgumentError: not a floating tensor with d spatial axes; a potential that its grid does not hold.
             NotPositiveDefinite: offsets whose covariance no torus holds.
         """
         return warping.warp(x, self.offsets(x), self.kernel, self.boundary)
@@ -120,7 +123,7 @@ class RandomFieldWarp(PresentedModule):
         """Draw the next offsets for images (B, C, *S), in pixels, on their device, shape (B, d, *S).
 
         Raises:
-            ArgumentError: not a floating tensor with d spatial axes.
+            ArgumentError: not a floating tensor with d spatial axes; a potential that its grid does not hold.
             NotPositiveDefinite: offsets whose covariance no torus holds.
         """
         dim = self.correlation.dim
@@ -133,13 +136,17 @@ class RandomFieldWarp(PresentedModule):
             return torch.zeros(len(x), dim, *x.shape[2:], dtype=dtype, device=x.device)
         sampler = self._sampler(tuple(x.shape[2:]))
         if self.potential:
-            fields = GradientSampler(sampler).sample(len(x), generator, x.device, dtype)
-            return fields * (self.spread / math.sqrt(float(self.correlation.second_moment())))
+            gradients = GradientSampler(sampler)
+            fields = gradients.sample(len(x), generator, x.device, dtype)
+            # One factor for all components, for else they were no gradient.
+            return fields * (self.spread / math.sqrt(float(gradients.spectral_moments().mean())))
         fields = sampler.sample(len(x), generator, dim, x.device, dtype)
         return fields * (self.spread / math.sqrt(self._variance))
 
     def strength(self, image: CovarianceFunction) -> WarpStrength:
         """Return how strong the warp is for images of that covariance, in the continuum.
+
+        Slopes count what is finer than the grid, too: of the shortest potentials that are drawn, a tenth of τ.
 
         Images whose spectrum reaches the grid's limit are also smoothed by the kernel, which brings them nearer to
         themselves: on photographs the linear kernel leaves about 0.75 to 0.9 of the displacement error.
@@ -167,7 +174,8 @@ class RandomFieldWarp(PresentedModule):
     def _sampler(self, size: tuple[int, ...]) -> FieldSampler:
         """Return the sampler of a size, whose embedding is kept."""
         if size not in self._samplers:
-            self._samplers[size] = FieldSampler(self.correlation, size, tolerance=_CLIPPED)
+            of = _potential_sampler if self.potential else _field_sampler
+            self._samplers[size] = of(self.correlation, size)
         return self._samplers[size]
 
     def _slope_deviation(self) -> float:
@@ -243,6 +251,38 @@ def _check_gradient(potential: CovarianceFunction) -> None:
     along = [float(potential.second_moment(axis)) for axis in range(potential.dim)]
     if not (math.isfinite(sum(along)) and min(along) > 0 and max(along) <= (1 + _ALIKE) * min(along)):
         raise ArgumentError("correlation", expected="a differentiable isotropic field for a potential", received=along)
+
+
+def _field_sampler(covariance: CovarianceFunction, size: tuple[int, ...], share: float = 1.0) -> FieldSampler:
+    return FieldSampler(covariance, size, tolerance=_CLIPPED * share)
+
+
+def _potential_sampler(covariance: CovarianceFunction, size: tuple[int, ...]) -> FieldSampler:
+    """Return a sampler of a potential whose gradient and slopes vary on the grid as they do in the continuum.
+
+    Clipped eigenvalues leave others at high frequencies, which count most in slopes: less of them is taken where that
+    can be afforded.
+
+    Raises:
+        ArgumentError: a correlation that the grid does not hold.
+        NotPositiveDefinite: as `FieldSampler`.
+    """
+    variance, slopes = float(covariance.second_moment()), float(covariance.fourth_moment())
+    sampler = _field_sampler(covariance, size, min(1.0, variance / float(covariance.variance)))
+    try:
+        sampler.eigenvalues  # noqa: B018 -- the embedding, which is made now
+    except NotPositiveDefinite:
+        sampler = _field_sampler(covariance, size)
+    held = GradientSampler(sampler).spectral_moments(2) / variance
+    if math.isfinite(slopes):
+        held = np.concatenate([held, GradientSampler(sampler).spectral_moments(4) / slopes])
+    if held.min() < _LEAST_HELD:
+        expected = f"a potential that a grid of {size} pixels holds: of a greater length, on two pixels or more an axis"
+    elif held.max() > _MOST_HELD:
+        expected = f"a potential that a grid of {size} pixels holds: of a smaller length"
+    else:
+        return sampler
+    raise ArgumentError("correlation", expected=expected, received=covariance)
 
 
 def _covariance(correlation: float | CovarianceFunction, dim: int | None) -> CovarianceFunction:
