@@ -214,10 +214,10 @@ def _entering(network: Network, images: Tensor) -> Tensor:
 
 
 # What is read of a part of a network: its stages, and what it returns.
-Read = tuple[tuple[CascadeStage, ...], Tensor]
+StagesAndOutput = tuple[tuple[CascadeStage, ...], Tensor]
 
 
-def _read(block: nn.Module, x: Tensor) -> Read:
+def _read(block: nn.Module, x: Tensor) -> StagesAndOutput:
     if isinstance(block, ResidualBlock):
         return _read_residual(block, x)
     assert isinstance(block, SignalBlock)
@@ -227,7 +227,7 @@ def _read(block: nn.Module, x: Tensor) -> Read:
     return (*warped, *convolved, *rectified), x
 
 
-def _read_residual(block: ResidualBlock, x: Tensor) -> Read:
+def _read_residual(block: ResidualBlock, x: Tensor) -> StagesAndOutput:
     none: tuple[CascadeStage, ...] = ()
     entering = (none, x) if block.placement == "between" else _read_warp(block.warp, x)
     first, branch = _read_convolution(block.first, block.first_norm, entering[1])
@@ -244,11 +244,11 @@ def _read_residual(block: ResidualBlock, x: Tensor) -> Read:
     return (*(entering[0] if is_both else none), residual, *last), branch
 
 
-def _read_relu(x: Tensor) -> Read:
+def _read_relu(x: Tensor) -> StagesAndOutput:
     return (Rectified(x > 0),), functional.relu(x)
 
 
-def _read_convolution(convolution: nn.Module, norm: nn.Module, x: Tensor) -> Read:
+def _read_convolution(convolution: nn.Module, norm: nn.Module, x: Tensor) -> StagesAndOutput:
     assert isinstance(convolution, nn.Conv1d | nn.Conv2d)
     mixed = convolution(x)
     found, normalised = _normalised(norm, mixed)
@@ -274,7 +274,7 @@ def _normalised(norm: nn.Module, x: Tensor) -> tuple[Tensor, Normalised]:
     return found, Normalised(gain, scaled)
 
 
-def _read_warp(warp: nn.Module, x: Tensor) -> Read:
+def _read_warp(warp: nn.Module, x: Tensor) -> StagesAndOutput:
     """Return the stage of a self-warp, none for a block without one."""
     if not isinstance(warp, SelfWarp):
         return (), x
