@@ -168,7 +168,7 @@ unstable in two ways: its head hands gradient back (F3), and its map folds and r
             Plot(
                 plots.plot_burgers,
                 (_BURGERS, _CURVES),
-                alt="Characteristics of Burgers' equation, repeated self-warps, their error, the energy of one step",
+                alt="Characteristics of the Burgers equation, repeated self-warps, their error, the energy of one step",
                 caption="""<b>A self-warp is a step of Burgers' equation.</b> (a) Characteristics of ∂ₛu = u ∂ₜu from a
 wave of two harmonics; they cross from the shock on (dashed). (b) The exact solution, along characteristics (lines), and
 64 self-warps on 256 points (points, every fourth); past the shock the solution has three branches, and self-warps jump
