@@ -7,17 +7,20 @@ BIN := $(VENV)/bin
 EXTRAS ?= dev,peers,cluster
 # Of `make fuzz`; it goes on where the last call ended.
 CASES ?= 20000
-# One stamp for the library, and one for each choice of extras, so that another choice installs again.
+# One stamp for the empty environment, one for the library, and one for each choice of extras, so that another choice
+# installs again.
+ENVIRONMENT := $(VENV)/.made
 LIBRARY := $(VENV)/.installed
-INSTALLED := $(VENV)/.installed-$(subst $(comma),-,$(EXTRAS))
-# GSTools is among the peers; a page compares its conventions with ours.
-DOCUMENTING := $(VENV)/.installed-docs-peers
+INSTALLED := $(LIBRARY)-$(subst $(comma),-,$(EXTRAS))
+# The site needs two extras: GSTools is among the peers, and a page compares its conventions with ours.
+CHOSEN := $(subst $(comma), ,$(EXTRAS))
+DOCUMENTING := $(if $(and $(filter docs,$(CHOSEN)),$(filter peers,$(CHOSEN))),$(INSTALLED),$(LIBRARY)-docs-peers)
 # Python compiles what is imported, which is a small part of what is installed, and keeps it, whatever the environment
 # says: every process would compile it anew.
 unexport PYTHONDONTWRITEBYTECODE
 PIP := $(BIN)/python -m pip install --quiet --no-compile --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: reproduce test test-slow docs fuzz lint format bench budgets clean help
+.PHONY: install reproduce test test-slow docs fuzz lint format bench budgets clean help
 
 help:
 	@echo "make reproduce   every figure, table and verdict, then paper_repro/out/report.html"
@@ -26,23 +29,26 @@ help:
 	@echo "make docs        the site, then a check of it: docs/_build/html/index.html"
 	@echo "make lint        ruff check, ruff format --check, mypy    (make format: rewrite)"
 	@echo "make bench       timings, as ratios, into benchmarks/results/"
+	@echo "make install     the environment of all of these, which each installs by itself"
 	@echo "make budgets     minutes of every command above against what it may take"
 
 # Stamps are written last, so an interrupted installation is repeated.
-$(LIBRARY): pyproject.toml constraints.txt
+$(ENVIRONMENT): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 		{ echo "warptheory needs Python 3.11 or newer; set PYTHON=/path/to/python3.11"; exit 1; }
 	$(PYTHON) -m venv $(VENV)
+	@touch $@
+
+$(LIBRARY): $(ENVIRONMENT)
 	$(PIP) --editable .
 	@touch $@
 
-$(INSTALLED): $(LIBRARY)
-	$(PIP) --editable '.[$(EXTRAS)]'
-	@touch $@
+# Which installs the library as well.
+$(sort $(INSTALLED) $(DOCUMENTING)): $(LIBRARY)-%: $(ENVIRONMENT)
+	$(PIP) --editable '.[$(subst -,$(comma),$*)]'
+	@touch $(LIBRARY) $@
 
-$(DOCUMENTING): $(LIBRARY)
-	$(PIP) --editable '.[docs,peers]'
-	@touch $@
+install: $(INSTALLED)
 
 reproduce: $(LIBRARY)
 	$(BIN)/warptheory reproduce

@@ -10,7 +10,7 @@ sys.path.insert(0, str(FOLDER.parent))
 # Kernels that execute pages are processes of their own: they import this checkout, and draw without a screen.
 os.environ["PYTHONPATH"] = os.pathsep.join([str(FOLDER.parent), *filter(None, [os.environ.get("PYTHONPATH")])])
 
-from docs import autodoc_text, explorer_page, gallery_scripts, mathml_renderer, pages  # noqa: E402  # needs the path above
+from docs import autodoc_text, executed, explorer_page, gallery_scripts, mathml_renderer, pages  # noqa: E402  # needs the path above
 from warptheory import __version__  # noqa: E402
 
 project = "warptheory"
@@ -89,6 +89,8 @@ def setup(app: Any) -> None:
     autodoc_text.setup(app)
     app.connect("config-inited", _generate, priority=1)
     app.connect("env-before-read-docs", _spread)
+    app.connect("env-before-read-docs", _begin)
+    app.connect("build-finished", _end)
     app.connect("doctree-read", gallery_scripts.name_thumbnails)
 
 
@@ -99,6 +101,18 @@ def _spread(_app: Any, environment: Any, names: list[str]) -> None:
     others = [name for name in names if name not in slow]
     places = [((number + 0.5) / len(part), name) for part in (slow, others) for number, name in enumerate(part)]
     names[:] = [name for _, name in sorted(places)]
+
+
+_read: dict[str, str] = {}  # digests of the pages that this build reads
+
+
+def _begin(_app: Any, environment: Any, names: list[str]) -> None:
+    _read.update(executed.digests(Path(environment.doc2path(name)) for name in names))
+
+
+def _end(app: Any, error: Exception | None) -> None:
+    if error is None:
+        executed.note(_read, Path(app.outdir).parent)
 
 
 def _generate(*_: Any) -> None:

@@ -126,7 +126,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     """Select the tests of one entry, if one is asked for: those with its name among their parameters.
 
     Tests that share the run come first: a parallel run gives its first tests to one worker, so none waits.
-    What else takes long comes next, so that no worker is left with it in the end.
+    What else takes long comes next, so that no worker is left with it in the end. What the site's build runs as well
+    comes last: a build that runs beside the tests has ended by then.
     """
     entry = config.getoption("entry")
     if entry:
@@ -136,7 +137,11 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             raise pytest.UsageError(f"--entry: no contract has an entry {entry!r}")
         config.hook.pytest_deselected(items=others)
     items.sort(
-        key=lambda item: ("reproduced" not in getattr(item, "fixturenames", ()), "tracing" not in item.path.parts)
+        key=lambda item: (
+            "reproduced" not in getattr(item, "fixturenames", ()),
+            "tracing" not in item.path.parts,
+            item.get_closest_marker("on_the_site") is not None,
+        )
     )
 
 

@@ -23,6 +23,7 @@ FLOORS = [
     {"kernels"},
     {"fields"},
     {"warping", "symbolic"},
+    {"matrices"},
     {"patterns"},
     {"operators", "montecarlo"},
     {"results"},

@@ -12,7 +12,10 @@ import pytest
 from nbclient import NotebookClient
 from nbformat.v4 import new_code_cell, new_notebook
 
+from docs import executed as site
 from tests.cards import check_html, text_of
+
+pytestmark = pytest.mark.on_the_site
 
 FOLDER = Path(__file__).parents[1] / "docs" / "notebooks"
 NOTEBOOKS = sorted(path.stem for path in FOLDER.glob("*.ipynb"))
@@ -28,7 +31,13 @@ def cells_of(name):
 
 @pytest.fixture(scope="module")
 def executed(tmp_path_factory):
-    """Return the executed cells of each notebook; one kernel runs them all, and forgets everything in between."""
+    """Return the executed cells of each notebook: the site's, if it is built from these very sources.
+
+    Else one kernel runs them all, and forgets everything in between.
+    """
+    built = {name: site.notebook(FOLDER / f"{name}.ipynb") for name in NOTEBOOKS}
+    if None not in built.values():
+        return {name: nbformat.read(path, as_version=4).cells for name, path in built.items()}
     every = {name: cells_of(name) for name in NOTEBOOKS}
     together = new_notebook()
     for number, (name, cells) in enumerate(every.items()):

@@ -19,6 +19,7 @@ import warptheory
 from tests.waiting import PATIENCE
 
 REPOSITORY = Path(warptheory.__file__).parents[1]
+WRITTEN = ("out", "_build", "_gallery", "gallery", "generated", ".*.nbc")  # perhaps at this moment
 COPIED = ("warptheory", "tests", "docs", "paper_repro", "CONTRIBUTING.md", "pyproject.toml")
 
 
@@ -256,6 +257,7 @@ result = Result(
     "Var w·y = w² Var y.",
     assumptions=("The pixels x[m] are independent with one law of variance σ².",),
     source="theory label Z7a",
+    meaning="A weight changes the variance by its square. Choose one where the variance has to stay.",
     offsets=("normal",),
     kernels=("linear",),
     dims=(1,),
@@ -404,7 +406,7 @@ def copy(tmp_path_factory):
     for name in COPIED:
         source = REPOSITORY / name
         if source.is_dir():
-            shutil.copytree(source, root / name, ignore=shutil.ignore_patterns("out", "_build", "generated"))
+            shutil.copytree(source, root / name, ignore=shutil.ignore_patterns(*WRITTEN))
         else:
             shutil.copy(source, root / name)
     for addition in ADDITIONS:

@@ -7,8 +7,8 @@
 2*sigma**2/3
 
 Rooms, from the ground up: `core`, `kernels`, `fields`, then `warping` (the operator on tensors) and
-`symbolic` (the algebra of expectations), `montecarlo` and `operators`, `results` (the theorems),
-`networks`, `training` and `stability`, `report`, `paper` (analyses, figures and benchmarks), `cli`.
+`symbolic` (the algebra of expectations), `matrices` (what kind of map one is), `montecarlo` and `operators`, `results`
+(the theorems), `networks`, `training` and `stability`, `report`, `paper` (analyses, figures and benchmarks), `cli`.
 Imports point downwards only.
 """
 
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from warptheory import (
         fields,
         kernels,
+        matrices,
         montecarlo,
         networks,
         operators,
@@ -40,6 +41,7 @@ _OPERATORS = ("warp", "splat", "warp_gradient", "warp_matrix")
 _ROOMS = (
     "fields",
     "kernels",
+    "matrices",
     "montecarlo",
     "networks",
     "operators",
@@ -55,6 +57,7 @@ __all__ = [
     "__version__",
     "fields",
     "kernels",
+    "matrices",
     "montecarlo",
     "networks",
     "operators",

@@ -1,6 +1,7 @@
 """The theorems: statement, assumptions, derivation, verdict, and the closed form beside what was simulated."""
 
 import importlib
+import inspect
 import re
 from collections.abc import Callable, Iterator
 from functools import cache
@@ -42,6 +43,7 @@ def page(label: str) -> Page:
     name = f"{label}.svg"
     text = blocks(
         f"(result-{label})=\n# {label}. {myst.plain(result.title)}",
+        myst.plain(result.meaning),
         myst.plain(result.statement),
         _verdict(label),
         "## Assumptions",
@@ -65,16 +67,17 @@ at their standard values. The point is the simulation of the last committed run,
 
 def overview() -> Page:
     """Return the list of all results by section, with the formula and the verdict of each one's first quantity."""
-    sections: dict[str, list[str]] = {}
+    sections: dict[tuple[str, str], list[str]] = {}
     for label in results.labels():
         sections.setdefault(_section(label), []).append(label)
     parts = [_INTRODUCTION]
-    for title, labels in sections.items():
+    for (title, opening), labels in sections.items():
         rows = [
             [f"[{label}]({label}.md)", myst.plain(results.get(label).title), _first_form(label), _short_verdict(label)]
             for label in labels
         ]
-        parts += [f"## {title}", myst.table(["", "result", "its first closed form", "verdict"], rows)]
+        head = ["", "result", "its first closed form", "verdict"]
+        parts += [f"## {title}", myst.plain(opening), myst.table(head, rows)]
     return Page(blocks(*parts))
 
 
@@ -85,13 +88,14 @@ what symbols stand for."""
 _LONGEST_ROW = 120  # characters of LaTeX in a row of the overview
 
 
-def _section(label: str) -> str:
-    """Return the title of a result's section, which its folder gives."""
+def _section(label: str) -> tuple[str, str]:
+    """Return the title of a result's section and what it opens with, as its folder says; the latter may be empty."""
     modules = entry_modules("warptheory.results").values()
     module = next(each for each in modules if importlib.import_module(each).result.label == label)
-    said = importlib.import_module(module.rpartition(".")[0]).__doc__ or ""
-    letter, _, about = said.strip().rstrip(".").removeprefix("Section ").partition(": ")
-    return f"{letter}. {about[:1].upper()}{about[1:]}"
+    said = inspect.getdoc(importlib.import_module(module.rpartition(".")[0])) or ""
+    heading, _, opening = said.partition("\n\n")
+    letter, _, about = heading.strip().rstrip(".").removeprefix("Section ").partition(": ")
+    return f"{letter}. {about[:1].upper()}{about[1:]}", opening
 
 
 def _first_form(label: str) -> str:

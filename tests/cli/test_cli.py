@@ -147,7 +147,7 @@ def copied(tmp_path):
     The function returns standard output and the names of the modules that were loaded.
     """
     package = tmp_path / "warptheory"
-    shutil.copytree(Path(results.__file__).parents[1], package)
+    shutil.copytree(Path(results.__file__).parents[1], package, ignore=shutil.ignore_patterns(".*.nbc"))
     script = "import sys; from warptheory.cli import main\ntry: main()\nfinally: print(*sys.modules, file=sys.stderr)"
     environment = {**os.environ, "WARPTHEORY_CACHE": str(tmp_path / "cache"), "PYTHONUTF8": "1"}
 

@@ -94,6 +94,7 @@ def test_its_card_states_it(result):
 
 def check_statement(result: Result) -> None:
     assert result.title
+    assert len(re.findall(r"[.!?](?=\s|$)", result.meaning)) == 2
     assert result.statement.endswith(".")
     assert result.assumptions
     assert all(assumption.endswith((".", ".)")) for assumption in result.assumptions)
@@ -115,6 +116,7 @@ def test_is_stated(result):
     "change",
     [
         {"title": ""},
+        {"meaning": "Offsets that move apart lose variance."},
         {"statement": "Var y = σ²"},
         {"assumptions": ()},
         {"source": "theory label B1"},
@@ -451,7 +453,10 @@ def reads_one_position(statistic: Statistic) -> bool:
     atoms = {atom for operand in statistic.operands for atom in operand.atoms(RandomAtom)}
     if not all(isinstance(atom, SampledValue) and isinstance(atom.field, IIDField) for atom in atoms):
         return False
-    plain = all(not any(atom.site.offsets.displacement) and atom.knot == "right" for atom in atoms)
+    offsets = [atom.site.offsets for atom in atoms]
+    if any(each.head is not None for each in offsets):  # which given, say something of the input
+        return False
+    plain = not any(any(each.displacement) for each in offsets) and all(atom.knot == "right" for atom in atoms)
     return plain and len({atom.site for atom in atoms}) == 1 and len({atom.field for atom in atoms}) == 1
 
 

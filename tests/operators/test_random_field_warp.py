@@ -239,6 +239,64 @@ def test_measured_folds_of_the_strength():
     assert error < 0.05 * strength.fold_probability
 
 
+@pytest.mark.parametrize("dim", [2, 3])
+@pytest.mark.parametrize("tau", [0.35, 0.6, 1.0])
+def test_fold_probability_of_gradients_is_the_result(dim, tau):
+    """The closed forms of B13; on a line a gradient is as good as any field (B7)."""
+    exact = wt.results.get("B13").evaluate("fold probability", dim=dim, tau=tau)
+    assert fold_probability(tau, dim, potential=True) == pytest.approx(exact, rel=1e-10)
+    assert fold_probability(tau, 1, potential=True) == pytest.approx(fold_probability(tau, 1), rel=1e-12)
+
+
+@pytest.mark.parametrize(("dim", "size", "batch"), [(1, (300,), 60), (2, (40, 40), 60), (3, (16, 16, 16), 40)])
+def test_gradients_have_the_spread_the_slopes_and_the_folds_that_are_told(dim, size, batch):
+    """Slopes along an axis pass through its forward differences, which take a share ω²/12 off: 3 % at ℓ = 4."""
+    warp = RandomFieldWarp(1.6, 4.0, dim=dim, potential=True)
+    strength = warp.strength(SquaredExponential(length=3, dim=dim))
+    offsets = warp.offsets(torch.zeros(batch, 1, *size, dtype=torch.float64))
+    mean, error = mean_and_error(offsets.square())
+    assert abs(mean - 1.6**2) < Z * error
+    # E(∂ᵢ²Ψ)² = 3/ℓ⁴, (∂ᵢ∂ⱼΨ)² = 1/ℓ⁴, against E(∂ᵢΨ)² = 1/ℓ².
+    assert strength.slope_deviation == pytest.approx(1.6 / 4 * math.sqrt((dim + 2) / dim), rel=1e-12)
+    mean, error = mean_and_error(jacobian_determinant(offsets) < 0)
+    tau = strength.slope_deviation
+    smoother, wanted = fold_probability(tau * (1 - 0.03), dim, potential=True), strength.fold_probability
+    assert abs(mean - wanted) < Z * error + 1.2 * abs(wanted - smoother)
+
+
+@pytest.mark.parametrize(("length", "size", "batch"), [(0.95, (16, 16), 400), (1.0, (9, 8), 800), (64.0, (64,), 6000)])
+def test_potentials_of_any_length_that_is_drawn_have_their_spread(length, size, batch):
+    warp = RandomFieldWarp(1.0, length, dim=len(size), potential=True)
+    offsets = warp.offsets(torch.zeros(batch, 1, *size, dtype=torch.float64))
+    mean, error = mean_and_error(offsets.square())
+    assert abs(mean - 1) < Z * error
+    assert error < 0.03
+    if length > 16:  # slopes between neighbours are those of the continuum
+        mean, error = mean_and_error(offsets.diff(dim=2).square())
+        assert abs(mean - warp.strength(SquaredExponential(dim=1)).slope_deviation ** 2) < Z * error
+
+
+@pytest.mark.usefixtures("as_users_call")
+@pytest.mark.parametrize(
+    ("length", "size", "named"),
+    [
+        (0.3, (16, 16), "of a greater length"),
+        (1e4, (16,), "of a smaller length"),
+        (1e4, (16, 16), "of a smaller length"),
+        (128.0, (64,), None),
+        (2.0, (1, 8), "two pixels or more"),
+    ],
+)
+def test_potentials_that_the_grid_does_not_hold_are_refused(length, size, named):
+    warp = RandomFieldWarp(1.0, length, dim=len(size), potential=True)
+    x = torch.zeros(2, 1, *size)
+    if named is None:
+        assert warp.offsets(x).shape == (2, 1, 64)
+    else:
+        with pytest.raises(ArgumentError, match=f"correlation: expected a potential that a grid .*{named}"):
+            warp.offsets(x)
+
+
 SHEARED = SquaredExponential(length=3, anisotropy=((1, "1/2"), (0, 1)))
 BAD = {
     "spread": (lambda: RandomFieldWarp(-1), "^spread: expected a finite deviation"),
@@ -254,6 +312,11 @@ BAD = {
     "integers": (lambda: RandomFieldWarp()(X.int()), "^x: expected a floating dtype"),
     "image": (lambda: RandomFieldWarp(dim=1).strength(Matern()), "^image: expected a covariance on 1 axes"),
     "slopes": (lambda: RandomFieldWarp(1, SHEARED).strength(Matern()), "^correlation: expected slopes alike"),
+    "rough potential": (
+        lambda: RandomFieldWarp(1, Exponential(length=3), potential=True),
+        "^correlation: expected a differentiable isotropic field",
+    ),
+    "potential": (lambda: RandomFieldWarp(1, potential="yes"), "^potential: expected"),
     "error": (lambda: displacement_error(Matern(), -1.0), "^spread: expected a finite deviation"),
 }
 

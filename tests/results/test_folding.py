@@ -227,7 +227,7 @@ def test_without_offsets_there_is_one_preimage(dim):
     point = torch.from_numpy(3 * generator.random((500, dim)))
     assert (count_preimages(torch.zeros_like(offsets), point) == 1).all()
     assert count_preimages(offsets, point).max() >= 3
-    assert (count_preimages(offsets, point, signed=True) == 1).all()  # the degree, field by field
+    assert (count_preimages(offsets, point, torch.sign) == 1).all()  # the degree, field by field
 
 
 @pytest.mark.parametrize("place", [0.0, 0.5])

@@ -15,8 +15,9 @@ from warptheory.symbolic import evaluate
 
 
 def test_labels_and_patterns():
-    sections = {"A": (0, 12), "B": (1, 8), "C": (1, 6), "D": (1, 10)}
+    sections = {"A": (0, 12), "B": (1, 8), "C": (1, 6), "D": (1, 10), "E": (1, 5), "F": (1, 10), "K": (1, 7)}
     expected = [f"{name}{n}" for name, (first, last) in sections.items() for n in range(first, last + 1)]
+    expected.insert(expected.index("B8") + 1, "B13")
     assert results.labels() == expected
     assert [result.label for result in results.match(["A[12]", "A7"])] == ["A1", "A2", "A7"]
 

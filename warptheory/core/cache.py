@@ -33,6 +33,7 @@ DERIVATION_ROOMS = (
     "warping",
     "symbolic",
     "patterns",
+    "matrices",
     "operators",
     "montecarlo",
     "results",

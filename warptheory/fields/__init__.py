@@ -9,6 +9,7 @@ from typing import Any
 from warptheory.core.listing import public_names
 from warptheory.fields import covariance, laws, photographs
 from warptheory.fields.covariance import CovarianceFunction
+from warptheory.fields.gradient_sampling import GradientSampler
 from warptheory.fields.iid import IID
 from warptheory.fields.image_spectrum import ImageSpectrum
 from warptheory.fields.laws import Law
@@ -18,6 +19,7 @@ __all__ = [
     "IID",
     "CovarianceFunction",
     "FieldSampler",
+    "GradientSampler",
     "ImageSpectrum",
     "Law",
     "NotPositiveDefinite",

@@ -74,7 +74,7 @@ class ConditionalSimulation(Simulation):
             all(isinstance(field, WarpedField | SplattedField) for field in self._moving)
             and all(isinstance(field, GaussianField | IIDField) for field in self.input_fields)
             and any(self._scatters(field, values) for field in self.input_fields)
-            and all(source.covariance is None for source in self._sources)
+            and all(source.covariance is None and source.head is None for source in self._sources)
             and max((len(product) for form in self._products for product in form), default=0) <= MOST_FACTORS
             and math.prod(self.shape(values)) <= MOST_PIXELS
         )
@@ -173,7 +173,7 @@ class ConditionalSimulation(Simulation):
         start = 0
         for source in self._sources:
             if self._is_given(source):
-                state[source] = self._given_offsets(source, rows * points, size, values, device)
+                state[source] = self._given_offsets((rows * points, source.dim, *size), values, device)
                 continue
             stop = start + math.prod(drawn_shape(source, size, values))
             canonical = source.axis_law.of_uniform(uniform[:, start:stop])

@@ -25,6 +25,8 @@ from warptheory.symbolic import (
     ComposedField,
     Field,
     GaussianField,
+    HeadTap,
+    InputField,
     MomentStatistic,
     OffsetField,
     SplattedField,
@@ -88,6 +90,11 @@ class ContinuumSimulation(Simulation):
         rate = self.refinement if _is_fine(source) and not is_sampled else 1
         offsets = super()._draw_offsets(source, generator, rows, tuple(rate * n for n in size), values, device)
         return torch.round(offsets * self.refinement) / self.refinement if self.on_points else offsets
+
+    def _read_by(self, field: InputField, tap: HeadTap, state: dict[object, Tensor], values: Values) -> Tensor:
+        """Return what a tap reads at every point of the fine grid, shape (rows, 1, *T)."""
+        steps = [symbolic.evaluate(part, values) * self.refinement for part in tap.place]
+        return self._rolled(self._differentiated(state[field], None, tap.orders)[:, 0], steps)[:, None]
 
     def _value_of(self, atom: RandomAtom, state: dict[object, Tensor], values: Values) -> Tensor:
         """Return a value at every pixel, or at every point of the fine grid, shape (rows, *T)."""
@@ -233,8 +240,8 @@ def _inverse_response(size: tuple[int, ...]) -> Tensor:
 
 
 def _is_fine(offsets: OffsetField) -> bool:
-    """Whether offsets live on the fine grid: those that have a covariance, and one offset for all points."""
-    return offsets.covariance is not None or offsets.is_shared
+    """Whether offsets live on the fine grid: those of a covariance or a head, and one offset for all points."""
+    return offsets.covariance is not None or offsets.is_shared or offsets.head is not None
 
 
 def _check_fine(offsets: OffsetField, of_what: str) -> None:

@@ -18,9 +18,11 @@ from numpy import ndarray
 
 from warptheory import kernels, symbolic
 from warptheory.core.errors import ArgumentError
+from warptheory.fields import laws
 from warptheory.fields.laws import Law
 from warptheory.kernels import Kernel
-from warptheory.symbolic import ComposedField, Field, InputField, OffsetField, SplattedField, WarpedField
+from warptheory.symbolic import ComposedField, Field, HeadTap, InputField, OffsetField, SplattedField, WarpedField
+from warptheory.symbolic.head_laws import offset_laws
 from warptheory.symbolic.offset_fields import Given, given_offsets
 from warptheory.symbolic.quadrature import quadrature
 from warptheory.symbolic.values import Index
@@ -138,7 +140,12 @@ class RowAxis:
             return  # what no simulation draws, it refuses by itself
         inner = self._inner(field, region)
         source = field.offsets.source
-        if not source.is_shared and not self._is_given(source):
+        if source.head is not None:
+            places = [self._place_of(tap) for component in source.head.components for tap in component]
+            below, above = taps(EXACT_KERNEL if isinstance(field, ComposedField) else field.kernel)
+            read = region if isinstance(field, WarpedField) else region.widened(below, above)
+            yield source.head.field, read.widened(-min(places), max(places))
+        elif not source.is_shared and not self._is_given(source):
             # Of the offsets of a splat those matter that take a pixel here.
             yield source, inner if isinstance(field, SplattedField) else region
         yield from self._regions(field.field, inner)
@@ -171,7 +178,14 @@ class RowAxis:
             parts = tuple(map(sp.Add, parts, given.symbols))
         return symbolic.evaluate(parts[self.number], self.values)
 
+    def _place_of(self, tap: HeadTap) -> float:
+        return symbolic.evaluate(tap.place[self.number], self.values)
+
     def _random_offset(self, source: OffsetField, pixel: Region | None) -> RandomOffset:
+        if source.head is not None:
+            mean, variance = (symbolic.evaluate(part, self.values) for part in offset_laws(source)[self.number])
+            law = laws.get("normal").at(mean, math.sqrt(variance))
+            return RandomOffset(source, pixel, *self._ends_of_part(law))
         ends = [self._ends_of_part(part) for _, part in source.axis_law.parts]
         return RandomOffset(source, pixel, min(low for low, _ in ends), max(high for _, high in ends))
 

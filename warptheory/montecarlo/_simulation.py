@@ -5,10 +5,9 @@ so a moment at one pixel is averaged over all pixels of the row; their correlati
 because standard errors are taken between rows only.
 """
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 
 import numpy as np
 import sympy as sp
@@ -22,22 +21,21 @@ from warptheory.core.errors import ArgumentError
 from warptheory.fields import IID, FieldSampler
 from warptheory.montecarlo._atoms import axes_of, field_of, index_symbols, is_slope, shift_of
 from warptheory.montecarlo._drawing import (
-    MOST_PIXELS,
     correlated,
     differentiated,
     first_derivatives,
-    given_covariance,
     number,
     periodic_sampler,
-    spacing_of,
-    transformable,
 )
-from warptheory.montecarlo._extent import RowAxis, Values
+from warptheory.montecarlo._extent import Values
+from warptheory.montecarlo._offsets import computed_offsets, constant_offsets, parameters_of
+from warptheory.montecarlo._row_shape import RowShape
 from warptheory.symbolic import (
     ComposedField,
     Derivation,
     Field,
     GaussianField,
+    HeadTap,
     IIDField,
     InputField,
     MomentStatistic,
@@ -128,6 +126,8 @@ class Simulation(Statistic):
             found[field] = None
             if isinstance(field, WarpedField | SplattedField | ComposedField):
                 pending.append(field.field)
+                if field.offsets.head is not None:
+                    pending.append(field.offsets.head.field)
         return list(found)
 
     @cached_property
@@ -163,7 +163,7 @@ class Simulation(Statistic):
         """
         key = frozenset(values.items())
         if key not in self._shapes:
-            self._shapes[key] = self._new_shape(values)
+            self._shapes[key] = self._row.at(values)
         return self._shapes[key]
 
     @cached_property
@@ -171,70 +171,17 @@ class Simulation(Statistic):
         """Shapes by the values, for every chunk asks for its own."""
         return {}
 
-    def _new_shape(self, values: Values) -> tuple[int, ...]:
-        correlated = self._correlated(values)
-        lengths = [self._length(axis, values) + correlated for axis in range(self.dim)]
-        if correlated and self._is_compact:
-            lengths = [transformable(length) for length in lengths]
-        if not math.prod(lengths) <= MOST_PIXELS:
-            raise ArgumentError(
-                "statistic",
-                expected="values whose offsets keep them within a row of at most 2**24 pixels",
-                received=f"a row of {' × '.join(f'{length:.10g}' for length in lengths)} pixels "
-                f"({self._described_offsets(values)})",
-            )
-        return tuple(map(int, lengths))
-
-    def _correlated(self, values: Values) -> int:
-        """Return beyond how many pixels the input is not correlated, so that a periodic row is like an infinite one."""
-        fields = [field for field in self.input_fields if isinstance(field, GaussianField)]
-        ranges = [
-            given_covariance(field, values).range(self.share_of_images) / spacing_of(field, values) for field in fields
-        ]
-        correlated = [source.covariance.subs(values) for source in self._sources if source.covariance is not None]
-        return math.ceil(
-            max([*ranges, *(covariance.range(self.share_of_images) for covariance in correlated)], default=0)
+    @cached_property
+    def _row(self) -> RowShape:
+        return RowShape(
+            self.dim,
+            self.shortest,
+            self.share_of_images,
+            self.statistic.condition,
+            tuple(tuple(node.args[0].atoms(RandomAtom)) for node in self._monomials),
+            tuple(self._moving),
+            tuple(self.input_fields),
         )
-
-    def _length(self, axis: int, values: Values) -> float:
-        """Return the length of an axis of the row, a whole number that may be infinite."""
-        along = RowAxis(axis, self.statistic.condition, values)
-        needed = max(
-            (along.pixels(self._read_along(axis, node, values)) for node in self._monomials),
-            default=0.0,
-        )
-        if self._is_compact:
-            return float(max(self.shortest, np.ceil(needed)))
-        # Band-limited interpolation reads the whole axis, with weights that fall by distance: it gets as much again.
-        # On an even axis it splits the Nyquist frequency, and Σk² falls short of its value on the infinite axis; on
-        # an odd one the two agree.
-        length = max(self.shortest, np.ceil(2 * needed))
-        return float(length + 1 - length % 2)
-
-    @property
-    def _is_compact(self) -> bool:
-        """Whether values read no more than a few pixels."""
-        return all(isinstance(field, ComposedField) or field.kernel.is_compact for field in self._moving)
-
-    def _read_along(self, axis: int, node: ExpectedValue, values: Values) -> list[tuple[Field, int]]:
-        """Return the fields of a monomial's values, and their pixels along an axis."""
-        atoms = node.args[0].atoms(RandomAtom)
-        return [(field_of(atom), shift_of(atom, self.dim, values)[axis]) for atom in atoms]
-
-    def _described_offsets(self, values: Values) -> str:
-        """Return the offset fields and what they are at some values, as text."""
-        texts = []
-        for offsets in dict.fromkeys(field.offsets for field in self._moving):
-            law, given = offsets.axis_law, self.statistic.condition
-            if given is not None and self._is_given(offsets.source):
-                known = [f"{symbol} = {symbolic.evaluate(symbol, values):g}" for symbol in given.symbols]
-            else:
-                parts = (("location", law.location), ("scale", law.scale))
-                known = [f"{name} {symbolic.evaluate(part, values):g}" for name, part in parts]
-            moved = [f"{symbolic.evaluate(part, values):g}" for part in offsets.displacement if part != 0]
-            known += [f"displaced by {', '.join(moved)}"] * bool(moved)
-            texts.append(f"{offsets.name}: {', '.join(known)}")
-        return "; ".join(sorted(texts)) or "pixels of the input alone"
 
     def row_elements(self, values: Values) -> int:
         """Return the number of pixels that a row draws."""
@@ -248,12 +195,7 @@ class Simulation(Statistic):
         for field in self.input_fields:
             expressions += field.parameters
         for source in self._sources:
-            law, given = source.axis_law, self.statistic.condition
-            expressions += given.symbols if given is not None and self._is_given(source) else [source.correlation]
-            if source.covariance is not None:
-                expressions += source.covariance.free_symbols
-            if not self._is_given(source):
-                expressions += [part for _, law_part in law.parts for part in (law_part.location, law_part.scale)]
+            expressions += parameters_of(source, self.statistic.condition)
         for moving in self._moving:
             expressions += moving.offsets.displacement
         for atom in self._atoms:
@@ -288,7 +230,10 @@ class Simulation(Statistic):
         for field in self.input_fields:
             state[field] = self._draw_input(field, generator, rows, size, values, device)
         for source in self._sources:
-            state[source] = self._draw_offsets(source, generator, rows, size, values, device)
+            if source.head is None:
+                state[source] = self._draw_offsets(source, generator, rows, size, values, device)
+            else:
+                state[source] = computed_offsets(source, partial(self._read_by, state=state, values=values), values)
         return state
 
     def columns(self, state: dict[object, Tensor], rows: int, values: Values) -> Float[Tensor, "rows k"]:
@@ -383,21 +328,21 @@ class Simulation(Statistic):
     ) -> Tensor:
         """Draw ε without its displacement, shape (rows, d, *size)."""
         if self._is_given(source):
-            return self._given_offsets(source, rows, size, values, device)
+            return self._given_offsets((rows, source.dim, *size), values, device)
         if source.covariance is not None:
             return self._sampler(source.component, size, values).sample(rows, generator, source.dim, device)
         drawn = correlated(source, lambda shape: source.axis_law.draw(generator, shape), rows, size, values)
         return torch.from_numpy(drawn).to(device).expand(rows, source.dim, *size)
 
-    def _given_offsets(
-        self, source: OffsetField, rows: int, size: tuple[int, ...], values: Values, device: str
-    ) -> Tensor:
-        """Return the offsets that the statistic is conditional on, shape (rows, d, *size)."""
-        given = self.statistic.condition
-        assert given is not None
-        fixed = [number(symbol, values) for symbol in given.symbols]
-        one = torch.tensor(fixed, dtype=torch.float64, device=device).reshape(1, -1, *[1] * source.dim)
-        return one.expand(rows, source.dim, *size)
+    def _read_by(self, field: InputField, tap: HeadTap, state: dict[object, Tensor], values: Values) -> Tensor:
+        """Return what a tap reads at every pixel, shape (rows, 1, *size)."""
+        steps = [-int(number(part, values)) for part in tap.place]
+        return torch.roll(state[field], steps, dims=list(range(2, 2 + self.dim)))
+
+    def _given_offsets(self, shape: tuple[int, ...], values: Values, device: str) -> Tensor:
+        """Return the offsets that the statistic is conditional on, of a shape (rows, d, *size)."""
+        assert self.statistic.condition is not None
+        return constant_offsets(self.statistic.condition, shape, values, device)
 
     def _value_of(self, atom: RandomAtom, state: dict[object, Tensor], values: Values) -> Tensor:
         pixels = self._tensor(field_of(atom), state, values)[:, 0]

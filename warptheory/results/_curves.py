@@ -22,6 +22,7 @@ from warptheory.montecarlo import Estimation, Experiment, Measurement
 from warptheory.results._quantity import PlacedQuantity
 from warptheory.results._result import Result
 from warptheory.results._run import run
+from warptheory.symbolic.evaluation import OF_SCIPY
 from warptheory.symbolic.nodes import Node
 
 # The input, unless a curve says otherwise; its law is normal.
@@ -160,12 +161,12 @@ class Curve(Presented):
 
     @cached_property
     def _compiled(self) -> Callable[..., float] | None:
-        """The closed form as a function of its symbols, by name, if it holds no series, integrals or averages.
+        """The closed form as a function of its symbols, by name, if it holds only functions that NumPy has.
 
         Evaluating an expression compiles it each time, which takes longer than all else at many values.
         """
         form = self._placed.form
-        if form.has(Node, sp.Sum, sp.Integral):
+        if form.has(Node, sp.Sum, sp.Integral, *OF_SCIPY):
             return None
         symbols = sorted(form.free_symbols, key=str)
         compiled: Callable[..., float] = sp.lambdify(symbols, form.rewrite(sp.floor), "numpy")

@@ -41,6 +41,7 @@ class Result(Presented):
         statement: what it says, in a sentence or two.
         assumptions: what it needs, one sentence each.
         source: where it comes from.
+        meaning: what it means for someone who trains such a network, in two sentences; pages open with it.
         quantities: its numbers; the first is the one meant when none is named.
         offsets: laws of the offsets for which it is checked; empty where the result fixes the law.
         inputs: laws of the input for which it is checked.
@@ -55,6 +56,7 @@ class Result(Presented):
     statement: str
     assumptions: tuple[str, ...]
     source: str
+    meaning: str = ""
     quantities: tuple[Quantity, ...] = ()
     offsets: tuple[str, ...] = ()
     inputs: tuple[str, ...] = ("normal",)
@@ -165,6 +167,8 @@ class Result(Presented):
         return f"{self.label}: {self.title}"
 
     def _card(self) -> Iterable[object]:
+        if self.meaning:
+            yield html.element("p", self.meaning)
         yield html.element("p", self.statement)
         try:
             found = self.derive()

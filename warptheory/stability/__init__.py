@@ -2,14 +2,26 @@
 
 from warptheory.core.listing import public_names
 from warptheory.patterns.layouts import OffsetOutput
+from warptheory.results.selfwarp.cascade import GradientCascade, GradientProfile
 from warptheory.stability._layer_statistics import LayerStatistics
 from warptheory.stability._offset_fields import LayerOffsets, offset_fields
 from warptheory.stability._receptive_field import receptive_field
+from warptheory.stability.gradient_cascade import (
+    CascadeReading,
+    measured_gradients,
+    output_gradient,
+    predicted_gradients,
+    randomly_signed_gradients,
+    read_cascade,
+)
 from warptheory.stability.monitoring import Monitor, monitor
 from warptheory.stability.points import SamplingPoints, points_of, sampling_points, write_points
 from warptheory.warping.jacobian import fold_fraction, jacobian_determinant, offset_jacobian, slope_deviation
 
 __all__ = [
+    "CascadeReading",
+    "GradientCascade",
+    "GradientProfile",
     "LayerOffsets",
     "LayerStatistics",
     "Monitor",
@@ -17,10 +29,15 @@ __all__ = [
     "SamplingPoints",
     "fold_fraction",
     "jacobian_determinant",
+    "measured_gradients",
     "monitor",
     "offset_fields",
     "offset_jacobian",
+    "output_gradient",
     "points_of",
+    "predicted_gradients",
+    "randomly_signed_gradients",
+    "read_cascade",
     "receptive_field",
     "sampling_points",
     "slope_deviation",

@@ -25,6 +25,7 @@ from warptheory.symbolic._waves import SpectralForm
 from warptheory.symbolic.composition import ComposedField, compose
 from warptheory.symbolic.evaluation import evaluate
 from warptheory.symbolic.input_fields import DEVIATION, MEAN, Field, GaussianField, IIDField, InputField
+from warptheory.symbolic.linear_heads import HeadTap, LinearHead
 from warptheory.symbolic.moments import (
     Cov,
     Covariance,
@@ -59,10 +60,12 @@ __all__ = [
     "Expectation",
     "Field",
     "GaussianField",
+    "HeadTap",
     "IIDField",
     "InputField",
     "JointCumulant",
     "LeadingTerm",
+    "LinearHead",
     "MomentStatistic",
     "NotConverged",
     "NotReducible",
@@ -96,7 +99,7 @@ def warp(field: Field, offsets: OffsetField, kernel: str | Kernel = "linear", na
 
     Args:
         field: the input field x, of independent pixels or itself the result of warping.
-        offsets: the offset field ε, independent of x.
+        offsets: the offset field ε, independent of x, or computed from x or another field by a `LinearHead`.
         kernel: a name in `kernels.names()`, or a `Kernel`.
         name: the name to print; y for the field x, and Wz for a field z.
 

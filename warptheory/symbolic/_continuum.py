@@ -316,7 +316,7 @@ class _Values:
             return self._of_composed(field, atoms)
         if not isinstance(field, GaussianField):
             raise self.group.refusal("values of the continuum need Gaussian fields")
-        if _has_white_part(field.covariance):
+        if has_white_part(field.covariance):
             raise self.group.refusal("white noise lives on the pixels, and has no values between them")
         total: sp.Expr = sp.Integer(0)
         for blocks in pairings(tuple(range(len(atoms)))):
@@ -403,13 +403,13 @@ def _spread_of_difference(group: Group, field: OffsetField, lag: Index) -> sp.Ex
     return sp.sqrt(2) * field.axis_law.scale
 
 
-def _has_white_part(part: object) -> bool:
+def has_white_part(part: object) -> bool:
     """Whether a covariance is that of white noise, or a sum or product with one."""
     if isinstance(part, tuple):
-        return any(map(_has_white_part, part))
+        return any(map(has_white_part, part))
     if not isinstance(part, CovarianceFunction):
         return False
-    return isinstance(part, White) or any(map(_has_white_part, vars(part).values()))
+    return isinstance(part, White) or any(map(has_white_part, vars(part).values()))
 
 
 def _inner_value(field: ComposedField, position: Index, orders: tuple[int, ...]) -> RandomAtom | None:

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 import sympy as sp
-from sympy.printing.precedence import PRECEDENCE, precedence
+from sympy.printing.precedence import PRECEDENCE, precedence_traditional
 
 from warptheory.core.expressions import expression
 from warptheory.core.notation import latex_notation, text_notation
@@ -23,8 +23,8 @@ class Displayed:
 
     @property
     def precedence(self) -> int:
-        """How strongly what is printed binds, by which SymPy's printers set brackets around it."""
-        return int(precedence(self.display(latex=False)))
+        """How strongly what is printed binds, by which SymPy's printers set brackets around it; a sum as a product."""
+        return int(precedence_traditional(self.display(latex=False)))
 
     def subs(self, *replaced: Any, **hints: Any) -> sp.Expr:
         """Return the expression with others in place of some, as SymPy's `subs`, which would run text.

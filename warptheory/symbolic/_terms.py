@@ -235,13 +235,17 @@ def _sources(atom: RandomAtom) -> set[object]:
     """Return the independent random fields that a value depends on."""
     if isinstance(atom, PixelValue):
         return {atom.field}
-    return {atom.site.offsets.source} | _sources_of_field(atom.field)
+    return _sources_of_offsets(atom.site.offsets) | _sources_of_field(atom.field)
 
 
 def _sources_of_field(field: Any) -> set[object]:
     if isinstance(field, InputField):
         return {field}
-    return {field.offsets.source} | _sources_of_field(field.field)
+    return _sources_of_offsets(field.offsets) | _sources_of_field(field.field)
+
+
+def _sources_of_offsets(offsets: OffsetField) -> set[object]:
+    return {offsets.source} if offsets.head is None else {offsets.source, offsets.head.field}
 
 
 def whole_index(index: Index, dim: int) -> Index:

@@ -8,6 +8,7 @@ import sympy as sp
 from warptheory.fields.laws import ARGUMENT, Law
 from warptheory.kernels import Kernel, NoClosedFormError, PeriodicFunction
 from warptheory.symbolic._terms import NotReducible
+from warptheory.symbolic.head_nodes import DensityIntegral
 from warptheory.symbolic.nodes import FractionMean, KernelValue, OffsetAverage, Side, TapSum, sided_tap_sum
 from warptheory.symbolic.offset_fields import FRACTIONS
 from warptheory.symbolic.values import SUMMED
@@ -25,7 +26,7 @@ def evaluate_averages(expression: sp.Expr) -> sp.Expr:
     averaged = expression.replace(lambda node: isinstance(node, OffsetAverage), closed_average)
     averaged = averaged.replace(lambda node: isinstance(node, FractionMean), closed_mean)
     # Averages that are left keep their functionals; symbols stand for them meanwhile.
-    left = {node: sp.Dummy(real=True) for node in averaged.atoms(OffsetAverage)}
+    left = {node: sp.Dummy(real=True) for node in averaged.atoms(OffsetAverage, DensityIntegral)}
     return _with_values(averaged.xreplace(left)).xreplace({name: node for node, name in left.items()})
 
 

@@ -29,8 +29,18 @@ _POWER = re.compile(r"\*\*(?:\((-?[0-9]+)\)|([0-9]+)(?![0-9.]))")
 _PRODUCT = re.compile(r"(?<=[^\s_*])\*(?=[^\s*=])")
 
 
-_FUNCTIONS = {"gamma": "Γ", "besselk": "K", "besseli": "I", "besselj": "J", "Max": "max", "Min": "min"}
-_OF_AN_ORDER = frozenset({"besselk", "besseli", "besselj"})
+_FUNCTIONS = {
+    "gamma": "Γ",
+    "besselk": "K",
+    "besseli": "I",
+    "besselj": "J",
+    "expint": "E",
+    "polygamma": "ψ",
+    "harmonic": "H",
+    "Max": "max",
+    "Min": "min",
+}
+_OF_AN_ORDER = frozenset({"besselk", "besseli", "besselj", "expint", "polygamma"})
 _RELATIONS = {"==": "=", "!=": "≠", "<=": "≤", ">=": "≥"}
 
 

@@ -110,7 +110,14 @@ def _check_value(symbol: sp.Symbol, value: float) -> None:
 
 
 # What sympy 1.14 does not know to be one of SciPy's functions.
-_UNPRINTED = {"elliptic_k": special.ellipk}
+_UNPRINTED = {
+    "elliptic_e": special.ellipe,
+    "elliptic_k": special.ellipk,
+    "expint": special.expn,
+    "Shi": lambda x: special.shichi(x)[0],
+}
+# Functions that NumPy does not have.
+OF_SCIPY = (sp.besselj, sp.besselk, sp.elliptic_e, sp.elliptic_k, sp.erf, sp.expint, sp.Shi, sp.polygamma)
 
 
 def _value(expression: sp.Expr, environment: Environment) -> Any:
@@ -150,7 +157,7 @@ def _compiled(expression: sp.Expr) -> _Compiled:
     reduced = expression.xreplace(names).rewrite(sp.floor)
     arguments = tuple(sorted(reduced.free_symbols, key=str))
     # Symbols of one name may be several: the function's own arguments are called otherwise.
-    modules = [_UNPRINTED, "scipy", "numpy"] if reduced.has(sp.besselk, sp.elliptic_k) else "numpy"
+    modules = [_UNPRINTED, "scipy", "numpy"] if reduced.has(*OF_SCIPY) else "numpy"
     return _Compiled(tuple(names.items()), arguments, sp.lambdify(arguments, reduced, modules, dummify=True))
 
 
@@ -234,8 +241,10 @@ def _range(position: sp.Expr, ranges: Mapping[sp.Expr, Interval]) -> Interval:
 
 def _series(summand: sp.Expr, index: sp.Symbol, first: int, environment: Environment) -> float:
     """Sum a series in blocks that double, until a block no longer matters or the limit is clear."""
-    arguments, term = _term(summand, index)
-    numbers = [environment[argument] for argument in arguments]
+    parts, arguments, term = _term(summand, index)
+    known = dict(environment)
+    known.update({name: _part(part, environment) for part, name in parts})
+    numbers = [known[argument] for argument in arguments]
     partial, start, length, size = [0.0], first, _FIRST_BLOCK, 0.0
     while start <= _MOST_TERMS:
         block = np.broadcast_to(term(np.arange(start, start + length, dtype=float), *numbers), (length,))
@@ -254,10 +263,14 @@ def _series(summand: sp.Expr, index: sp.Symbol, first: int, environment: Environ
 
 
 @lru_cache(maxsize=128)
-def _term(summand: sp.Expr, index: sp.Symbol) -> tuple[tuple[sp.Symbol, ...], Callable[..., Any]]:
-    """Return the symbols of a summand besides its index, and the summand as a function of the index and of them."""
-    arguments = tuple(sorted(summand.free_symbols - {index}, key=str))
-    return arguments, sp.lambdify([index, *arguments], summand, "numpy", dummify=True)
+def _term(
+    summand: sp.Expr, index: sp.Symbol
+) -> tuple[tuple[tuple[Node, sp.Symbol], ...], tuple[sp.Symbol, ...], Callable[..., Any]]:
+    """Return the nodes of a summand, each with the symbol that stands for its number, and as what `_Compiled` has."""
+    names = {node: sp.Dummy() for node in summand.atoms(Node)}
+    reduced = summand.xreplace(names)
+    arguments = tuple(sorted(reduced.free_symbols - {index}, key=str))
+    return tuple(names.items()), arguments, sp.lambdify([index, *arguments], reduced, "numpy", dummify=True)
 
 
 def _extrapolate(partial: list[float]) -> float | None:

@@ -16,6 +16,7 @@ from warptheory.fields.laws import Law
 from warptheory.fields.parameters import check_dim
 from warptheory.kernels import FRACTION, FractionSymbol
 from warptheory.symbolic.input_fields import GaussianField
+from warptheory.symbolic.linear_heads import LinearHead
 from warptheory.symbolic.values import SUMMED, Index, parameter
 
 
@@ -58,10 +59,12 @@ class OffsetField(Given):
         displacement: what is added to the offset along each axis, sympy expressions; write `eps + Delta`.
         covariance: K, for offsets that are a homogeneous Gaussian field, one of this covariance for each axis, in
             pixels; `dim` and `scale` = √K(0) follow from it. None for offsets that are independent over the pixels.
+        head: h, for offsets ε = αh that are computed from an input field; `scale` is then α, by default the symbol α,
+            and `dim` follows from h. None for offsets that are random by themselves.
 
     Raises:
         UnknownNameError: no law of that name.
-        ArgumentError: dim is not 1, 2 or 3, a correlation that the law does not have, or a covariance beside
+        ArgumentError: dim is not 1, 2 or 3, a correlation that the law does not have, or a covariance or head beside
             another law, a scale, a location, or a correlation of the axes.
     """
 
@@ -74,11 +77,14 @@ class OffsetField(Given):
     correlation: sp.Expr | Any = 0
     displacement: Index = ()
     covariance: CovarianceFunction | None = None
+    head: LinearHead | None = None
 
     def __post_init__(self) -> None:
         check_name("name", self.name)
         if self.covariance is not None:
             self._check_covariance(self.covariance)
+        if self.head is not None:
+            self._check_head(self.head)
         law = laws.get(self.law, argument="offsets")
         check_dim(self.dim)
         for name in ("location", "scale"):
@@ -124,6 +130,22 @@ class OffsetField(Given):
         object.__setattr__(self, "dim", covariance.dim)
         object.__setattr__(self, "scale", scale)
 
+    def _check_head(self, head: LinearHead) -> None:
+        """Take the number of axes from h, and α for the scale; refuse what contradicts them."""
+        if not isinstance(head, LinearHead):
+            raise ArgumentError("head", expected="a LinearHead, or None", received=repr(head))
+        beside = {"law": "normal", "location": None, "shared": False, "correlation": 0, "covariance": None}
+        given = {name: getattr(self, name) for name, default in beside.items() if getattr(self, name) != default}
+        if given or self.dim not in (1, head.dim):
+            told = ", ".join(f"{name}={brief(value)}" for name, value in {**given, "dim": self.dim}.items())
+            expected = "no law, location, correlation, covariance or other dim beside it"
+            raise ArgumentError("head", expected=expected, received=told)
+        object.__setattr__(self, "dim", head.dim)
+        if self.scale is None:
+            object.__setattr__(self, "scale", sp.Symbol("alpha", positive=True))
+        if parameter("scale", self.scale).is_zero:
+            raise ArgumentError("scale", expected="a factor α other than zero", received=self.scale)
+
     @property
     def component(self) -> GaussianField:
         """One component of offsets that have a covariance, as a field."""
@@ -144,7 +166,8 @@ class OffsetField(Given):
 
     @cached_property
     def _text(self) -> str:
-        parts = [self.name, str(self.axis_law), str(self.dim), f"shared={self.shared}", f"r={self.correlation}"]
+        law = str(self.axis_law) if self.head is None else f"{self.scale}*({self.head})"
+        parts = [self.name, law, str(self.dim), f"shared={self.shared}", f"r={self.correlation}"]
         parts += [str(self.covariance)] * (self.covariance is not None)
         return "/".join([*parts, *map(str, self.displacement)])
 
@@ -153,14 +176,22 @@ class OffsetField(Given):
 
     @property
     def parameter_symbols(self) -> set[sp.Symbol]:
-        """The symbols of the law, of the displacement, and of correlation and covariance."""
-        parts = (self.axis_law, self.correlation, *self.displacement)
-        found = {symbol for part in parts for symbol in part.free_symbols}
+        """The symbols of the law or the head, of the displacement, and of correlation and covariance."""
+        law = (self.axis_law,) if self.head is None else (self.head, self.scale)
+        found = {symbol for part in (*law, self.correlation, *self.displacement) for symbol in part.free_symbols}
         return found if self.covariance is None else found | self.covariance.free_symbols
 
     @cached_property
     def axis_law(self) -> Law:
-        """The law of the offset along one axis."""
+        """The law of the offset along one axis.
+
+        Raises:
+            ArgumentError: offsets that a head computes: their law follows from the field that it reads.
+        """
+        if self.head is not None:
+            raise ArgumentError(
+                "offsets", expected="offsets with a law of their own", received="offsets that a head computes"
+            )
         law = laws.get(self.law).at(self.location, self.scale)
         return laws.get("constant").at(law.location) if law.scale == 0 else law
 
@@ -172,7 +203,7 @@ class OffsetField(Given):
     @property
     def is_shared(self) -> bool:
         """Whether all pixels have the same offset."""
-        return self.shared or len(self.axis_law.atoms) == 1
+        return self.shared or (self.head is None and len(self.axis_law.atoms) == 1)
 
     @property
     def line(self) -> "OffsetField":

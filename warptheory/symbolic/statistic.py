@@ -21,7 +21,7 @@ import sympy as sp
 from warptheory.core import expressions, html
 from warptheory.core.notation import latex_notation
 from warptheory.core.presented import Presented, fields_table
-from warptheory.symbolic import _continuum, _reduction, _spectra, averages
+from warptheory.symbolic import _continuum, _head_cells, _heads, _reduction, _spectra, averages
 from warptheory.symbolic._derivation import Derivation, Step
 from warptheory.symbolic._terms import Group, NotReducible, split_groups
 from warptheory.symbolic.composition import ComposedValue, SlopeValue
@@ -174,7 +174,7 @@ class Reduced:
         statistic.check_symbols()
         _check_cumulants(statistic, [node.args[0] for node in statistic.moments().atoms(ExpectedValue)])
         separated = _collected(_rewritten(statistic, _reduction.as_axis_averages))
-        averaged = averages.evaluate_averages(separated)
+        averaged = averages.evaluate_averages(_head_cells.closed_integrals(separated))
         open_averages = separated.atoms(OffsetAverage, FractionMean)
         if open_averages and open_averages == averaged.atoms(OffsetAverage, FractionMean):
             averaged = separated  # none had a closed form, beside which those of functionals would tell nothing
@@ -201,6 +201,14 @@ _CONTINUUM: Mapping[Rendering, Rendering] = {
     _reduction.as_axis_averages: _continuum.average,
 }
 
+# The same for a group whose offsets a head computes.
+_HEADS: Mapping[Rendering, Rendering] = {
+    _reduction.as_tap_sums: _heads.condition_on_offsets,
+    _reduction.as_blocks: _heads.by_stein,
+    _reduction.as_functionals: _heads.by_parts,
+    _reduction.as_axis_averages: _heads.by_parts,
+}
+
 
 def _rewritten(statistic: MomentStatistic, rendering: Rendering) -> sp.Expr:
     """Return the moments of a statistic, each expected monomial in one rendering."""
@@ -214,6 +222,8 @@ def _apply(rendering: Rendering, monomial: sp.Expr, given: Given | None) -> sp.E
 
 
 def _moment_of(group: Group, rendering: Rendering) -> sp.Expr:
+    if _heads.has_head(group):
+        return _HEADS[rendering](group)
     if _continuum.is_continuous(group):
         return _CONTINUUM[rendering](group)
     return stacked_moment(group) if is_stacked(group) else rendering(group)
@@ -224,6 +234,8 @@ def _derive(statistic: MomentStatistic) -> Derivation:
     steps = [Step("Moments", "write the statistic by expectations of monomials", statistic.moments())]
     if reduced.separated.has(StackCovariance):
         steps.append(Step("Pass the layers", _STACK_REASON, reduced.averaged))
+    elif _heads.have_head(atom for operand in statistic.operands for atom in operand.atoms(RandomAtom)):
+        steps += _steps_of_heads(reduced)
     else:
         steps += _steps_of_one_layer(reduced)
     steps += _insertions(reduced.averaged)
@@ -251,6 +263,34 @@ def _steps_of_one_layer(reduced: Reduced) -> Iterator[Step]:
     )
     yield Step("Separate the axes", "offsets along the axes are independent; collect", separated)
     yield Step("Average over the fraction", averages.averaging_reason(separated, averaged), averaged)
+
+
+def _steps_of_heads(reduced: Reduced) -> Iterator[Step]:
+    """Yield the steps from moments to integrals over offsets that a head computes, and their closed forms."""
+    statistic = reduced.statistic
+    for name, reason, rendering in (
+        ("Expand over taps", f"{_insertions_of(statistic)}; {_CONDITION_REASON}", _reduction.as_tap_sums),
+        ("Stein's lemma", _STEIN_REASON, _reduction.as_blocks),
+        ("Move the derivatives onto the density", _PARTS_REASON, _reduction.as_functionals),
+    ):
+        yield Step(name, reason, _rewritten(statistic, rendering))
+    yield Step("Integrate", _CELLS_REASON, reduced.averaged)
+
+
+_CONDITION_REASON = (
+    "given the offsets ε = αh the input is normal, with the mean cᵀV⁻¹h and the covariance C − cᵀV⁻¹c, where "
+    "c[m] = Cov(h, x[m]) and V = Cov h, and its moments are averaged over the normal law of the offsets"
+)
+_STEIN_REASON = (
+    "Gaussian integration by parts: E x[m] x[m′] F(ε) = C(m − m′) E F + α² Σᵢₗ cᵢ[m] cₗ[m′] E ∂ᵢ∂ₗF, and for other "
+    "numbers of factors alike, each of them paired with another or differentiating F; the sums over the taps make "
+    "c_k(u) = Σ c[m] k(u − m) of c, between the pixels c(u) itself"
+)
+_PARTS_REASON = "∫ q ∂F = −∫ F ∂q, q the density of the offsets: the kernel need not be differentiable"
+_CELLS_REASON = (
+    "polynomials in each cell against q, by Φ and q at its ends; functions of period one by Poisson summation; "
+    "along independent components of the head one integral after the other; what is left is evaluated numerically"
+)
 
 
 def _check_cumulants(statistic: MomentStatistic, monomials: Iterable[sp.Expr]) -> None:
@@ -289,9 +329,9 @@ def _insertions(expression: sp.Expr) -> Iterator[Step]:
     inserted = known_covariances(waves)
     if inserted != waves:
         yield Step("Insert the covariance", "C(Δ) and spectral moments of the field, where they are left", inserted)
-    closed = _spectra.closed_smoothing(inserted)
+    closed = _head_cells.gaussian_integrals(_spectra.closed_smoothing(inserted))
     if closed != inserted:
-        yield Step("Integrate", "Gaussian integrals over the waves", closed)
+        yield Step("Integrate Gaussians", "over waves, or against the density of the offsets", closed)
 
 
 def _independence_reason(statistic: MomentStatistic) -> str:
@@ -306,6 +346,11 @@ def _independence_reason(statistic: MomentStatistic) -> str:
 
 
 def _expansion_reason(statistic: MomentStatistic) -> str:
+    """Say what is inserted, and what that allows."""
+    return f"{_insertions_of(statistic)}; condition on the offsets, which are independent of the input"
+
+
+def _insertions_of(statistic: MomentStatistic) -> str:
     """Say what is inserted for the values that occur."""
     atoms = {type(atom) for operand in statistic.operands for atom in operand.atoms(RandomAtom)}
     formulas = {
@@ -315,8 +360,7 @@ def _expansion_reason(statistic: MomentStatistic) -> str:
         SlopeValue: "∂ⱼ(x∘φ) = Σᵢ (δᵢⱼ + ∂ⱼεᵢ) (∂ᵢx)∘φ",
     }
     inserted = " and ".join(formula for kind, formula in formulas.items() if kind in atoms)
-    inserted = inserted or "write the values at their places"
-    return f"{inserted}; condition on the offsets, which are independent of the input"
+    return inserted or "write the values at their places"
 
 
 def _collected(expression: sp.Expr) -> sp.Expr:

@@ -81,12 +81,14 @@ class _Heading:
     Attributes:
         label: its label.
         title: its title.
+        meaning: what it means for someone who trains such a network.
         statement: what it says.
         assumptions: what it needs.
     """
 
     label: str
     title: str
+    meaning: str
     statement: str
     assumptions: Sequence[str]
 
@@ -189,10 +191,12 @@ def _text(page: _Page, width: int, steps: bool, latex: bool) -> str:
 
 
 def _head(heading: _Heading, width: int, *, brief: bool) -> Iterator[str]:
-    """Yield title, statement and assumptions; of a brief text the title alone."""
+    """Yield title, meaning, statement and assumptions; of a brief text the title alone."""
     yield wrapped(f"{heading.label}. {heading.title}", width, rest="    ")
     if brief:
         return
+    if heading.meaning:
+        yield wrapped(heading.meaning, width)
     yield wrapped(heading.statement, width)
     yield "\n".join(["Assumptions:", *(wrapped(each, width, "  - ") for each in heading.assumptions)])
 
@@ -224,7 +228,7 @@ def _heading(label: str) -> _Heading:
         from warptheory import results
 
         result = results.get(label)
-        return json.dumps(asdict(_Heading(label, result.title, result.statement, result.assumptions)))
+        return json.dumps(asdict(_Heading(label, result.title, result.meaning, result.statement, result.assumptions)))
 
     return _Heading(**json.loads(_cached_text({"derive": label, "heading": ""}, make)))
 

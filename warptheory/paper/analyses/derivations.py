@@ -36,6 +36,7 @@ def describe(result: Result) -> dict[str, Any]:
         "written_by": MARK,
         "label": result.label,
         "title": result.title,
+        "meaning": result.meaning,
         "statement": result.statement,
         "assumptions": list(result.assumptions),
         "source": result.source,
@@ -110,6 +111,7 @@ _PAGES = """{% for result in results %}
 <section id="{{ result.label }}" data-title="{{ result.label }}. {{ result.title }}">
 <h3>{{ result.label }}. {{ result.title }}
 <a class="anchor" href="#{{ result.label }}" aria-label="link to {{ result.label }}">#</a></h3>
+{% if result.meaning %}<p>{{ result.meaning }}</p>{% endif %}
 <p>{{ result.statement }}</p>
 <p>Assumptions:</p>
 <ul>{% for assumption in result.assumptions %}<li>{{ assumption }}</li>{% endfor %}</ul>

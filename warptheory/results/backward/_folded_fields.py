@@ -1,6 +1,7 @@
 """Offsets that fold: fields of Gaussian slopes, the preimages of a point, one by one, and what waves splat ones to."""
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 import torch
@@ -28,28 +29,44 @@ def gaussian_offsets(
     Returns:
         Offsets in pixels, shape (rows, d, *T), T = period + 1 along every axis: one period and its first pixel again.
     """
+    return offsets_of_waves(torch.from_numpy(generator.standard_normal((rows, dim, dim, 2))), tau, period)
+
+
+def offsets_of_waves(normals: Float[Tensor, "rows c d 2"], tau: float, period: int) -> Float[Tensor, "rows c *T"]:
+    """Return c components of the same offsets, of given a and b.
+
+    Args:
+        normals: entry [:, i, j] is aᵢⱼ and bᵢⱼ, shape (rows, c, d, 2).
+        tau: the deviation τ of the slopes, without unit.
+        period: that of the fields in pixels.
+
+    Returns:
+        Offsets in pixels, shape (rows, c, *T), T = period + 1 along every axis.
+    """
+    rows, components, dim, _ = normals.shape
     wavenumber = 2 * math.pi / period
     scale = tau / math.sqrt(2 * (1 - math.cos(wavenumber)))
-    phase = wavenumber * torch.arange(period + 1, dtype=torch.float64)
-    amplitudes = torch.from_numpy(scale * generator.standard_normal((rows, dim, dim, 2)))
-    waves = amplitudes @ torch.stack([phase.cos(), phase.sin()])
-    total = torch.zeros(rows, dim, *[period + 1] * dim, dtype=torch.float64)
+    phase = wavenumber * torch.arange(period + 1, dtype=torch.float64, device=normals.device)
+    waves = scale * normals @ torch.stack([phase.cos(), phase.sin()])
+    total = torch.zeros(rows, components, *[period + 1] * dim, dtype=torch.float64, device=normals.device)
     for axis in range(dim):
         shape = [1] * dim
         shape[axis] = period + 1
-        total += waves[:, :, axis].reshape(rows, dim, *shape)
+        total += waves[:, :, axis].reshape(rows, components, *shape)
     return total
 
 
 def count_preimages(
-    offsets: Float[Tensor, "B d *T"], point: Float[Tensor, "B d"], *, signed: bool = False
+    offsets: Float[Tensor, "B d *T"],
+    point: Float[Tensor, "B d"],
+    weight: Callable[[Tensor], Tensor] = torch.ones_like,
 ) -> Float[Tensor, "B"]:
     """Count the solutions t of t + ε(t) = s for periodic offsets ε, joined linearly between the pixels.
 
     Args:
         offsets: one period and its first pixels again, shape (B, d, *T); a sum of functions of one coordinate each.
         point: s, in pixels, shape (B, d).
-        signed: whether a solution counts as the sign of J.
+        weight: what a solution counts, a function of J.
 
     Returns:
         The counts, shape (B,).
@@ -65,9 +82,8 @@ def count_preimages(
     target = first[:, cell] + period * steps - corner[:, cell]
     solution, jacobian = _solve(edges[:, :, cell], target)
     inside = ((solution >= 0) & (solution < 1)).all(0)
-    weight = jacobian.sign() if signed else torch.ones_like(jacobian)
     counts = torch.zeros(len(offsets), dtype=offsets.dtype, device=offsets.device)
-    return counts.index_add_(0, cell[inside] // math.prod(cells), weight[inside])
+    return counts.index_add_(0, cell[inside] // math.prod(cells), weight(jacobian[inside]))
 
 
 def _combinations(lengths: Tensor) -> tuple[Tensor, Tensor]:

@@ -64,8 +64,8 @@ class SlopeMean(Node):
         if dim == 1:
             return float(given(np.ones(1), tau)[0])
         if dim == 2:
-            return _mean_over_plane(1.0, power, lambda u: given(u, tau), tau)
-        return _mean_over_space(power, lambda u: given(u, tau), tau)
+            return mean_over_plane(1.0, power, lambda u: given(u, tau), tau)
+        return mean_over_space(power, lambda u: given(u, tau), tau)
 
 
 class OrientedNormalMean(Node):
@@ -87,7 +87,7 @@ class OrientedNormalMean(Node):
         points, weights = np.polynomial.legendre.leggauss(_POINTS)
         total = 0.0
         for u, weight in zip(points, weights, strict=True):
-            positive = _mean_over_plane(float(u), 1, lambda v: _positive_part(v, tau), tau)
+            positive = mean_over_plane(float(u), 1, lambda v: _positive_part(v, tau), tau)
             value = float(evaluate(integrand, {**environment, symbol: float(u)}))
             total += weight * np.exp((u**2 - 1) / (2 * tau**2)) / tau**2 * positive * value
         return float(total)
@@ -159,15 +159,22 @@ def _positive_part(v: ndarray, tau: float) -> ndarray:
     return v * special.ndtr(v / tau) + tau * _standard_density(v / tau)
 
 
+def _mean_root(u: ndarray, tau: float) -> ndarray:
+    """Return E √|u + τz|, z a standard normal variable, by Kummer's function."""
+    scale = np.sqrt(tau / np.pi) * 2**0.25 * special.gamma(0.75)
+    return np.asarray(scale * special.hyp1f1(-0.25, 0.5, -((u / tau) ** 2) / 2))
+
+
 def _standard_density(x: ndarray) -> ndarray:
     return cast("ndarray", np.exp(-(x**2) / 2) / np.sqrt(2 * np.pi))
 
 
 # Function of J → (p, g): its mean given the cofactors is |c|ᵖ g(u), since J ~ |c| N(u, τ²).
-_GIVEN_COFACTORS: Mapping[sp.Expr, tuple[int, Callable[[ndarray, float], ndarray]]] = {
+_GIVEN_COFACTORS: Mapping[sp.Expr, tuple[float, Callable[[ndarray, float], ndarray]]] = {
     sp.Heaviside(-JACOBIAN): (0, lambda u, tau: special.ndtr(-u / tau)),
     JACOBIAN: (1, lambda u, tau: u),
     sp.Abs(JACOBIAN): (1, lambda u, tau: 2 * _positive_part(u, tau) - u),
+    sp.sqrt(sp.Abs(JACOBIAN)): (0.5, lambda u, tau: _mean_root(u, tau)),
     sp.DiracDelta(JACOBIAN): (-1, lambda u, tau: _standard_density(u / tau) / tau),
 }
 
@@ -176,7 +183,7 @@ def _angles() -> ndarray:
     return 2 * np.pi * np.arange(_POINTS) / _POINTS
 
 
-def _radial(projection: ndarray, length: ndarray | float, axes: int, power: int, tau: float) -> ndarray:
+def _radial(projection: ndarray, length: ndarray | float, axes: int, power: float, tau: float) -> ndarray:
     """Return ∫ ρ^(axes − 1 + power) n(ρ) dρ along a ray, n the density of N(m, τ²I) on `axes` axes.
 
     Args:
@@ -195,14 +202,14 @@ def _radial(projection: ndarray, length: ndarray | float, axes: int, power: int,
     )
 
 
-def _mean_over_plane(mean: float, power: int, given: Callable[[ndarray], ndarray], tau: float) -> float:
+def mean_over_plane(mean: float, power: float, given: Callable[[ndarray], ndarray], tau: float) -> float:
     """Return E |c|ᵖ g(c₁/|c|) for c ~ N((mean, 0), τ²I) in the plane."""
     cosine = np.cos(_angles())
     weight = _radial(mean * cosine, abs(mean), 2, power, tau) * 2 * np.pi / _POINTS
     return float(np.sum(weight * given(cosine)))
 
 
-def _mean_over_space(power: int, given: Callable[[ndarray], ndarray], tau: float) -> float:
+def mean_over_space(power: float, given: Callable[[ndarray], ndarray], tau: float) -> float:
     """Return E |c|ᵖ g(c₁/|c|) for c = r₂ × r₃, r₂ ~ N(e₂, τ²I), r₃ ~ N(e₃, τ²I).
 
     |c| is the length of r₃ times that of the part of r₂ across r₃; given the direction e of r₃ that part is

@@ -88,17 +88,17 @@ class WaveGrid:
         return self.splatted(self._wave(phases[:, 0]), phases[:, 1:], tau).square().flatten(1).mean(1)
 
     def splatted(
-        self, g: Float[Tensor, "rows 1 *T"], phases: Float[Tensor, "rows d"], tau: float
-    ) -> Float[Tensor, "rows 1 *S"]:
+        self, g: Float[Tensor, "rows C *T"], phases: Float[Tensor, "rows d"], tau: float
+    ) -> Float[Tensor, "rows C *S"]:
         """Return φ₊g on the grid of the period.
 
         Args:
-            g: values on the finer grid, shape (rows, 1, *T).
+            g: values on the finer grid, shape (rows, C, *T).
             phases: θ₁ … θ_d, shape (rows, d).
             tau: the largest slope τ, without unit.
 
         Returns:
-            Values, shape (rows, 1, *S).
+            Values, shape (rows, C, *S).
         """
         offsets, size = self._offsets(phases, tau), (self.period,) * self.dim
         return warping.splat(g / self.oversampling**self.dim, offsets, size, self.kernel, "periodic")

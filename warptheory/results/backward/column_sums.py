@@ -54,6 +54,9 @@ result = Result(
     ),
     source="arXiv 2511.20800, backward pass; I. Schur, J. reine angew. Math. 140, 1911 (the bound); M. Raab, A. "
     "Steger, Balls into bins, RANDOM 1998; theory label B5",
+    meaning="A kernel without negative weights never amplifies an output, but the gradient of a single input "
+    "grows with the number of outputs that read it. Bound it by smooth offsets, or by small ones: offsets "
+    "of up to R pixels let (2R + 1)ᵈ outputs read an input at most.",
     kernels=("keys", "linear", "nearest"),
     notation={
         "N": "the number of pixels",

@@ -27,6 +27,9 @@ result = Result(
         "A Gaussian field is checked for C_g = σ² exp(−|τ|²/2ℓ²).",
     ),
     source="arXiv 2511.20800, forward and backward pass; theory label B3",
+    meaning="The mean of a gradient, which many losses have, turns into noise on its way through a warp, since "
+    "inputs are read unequally often. Losses that average over the image suffer most, so check "
+    "`input_gradient_variance` where the loss is a mean.",
     offsets=("normal",),
 )
 

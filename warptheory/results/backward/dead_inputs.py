@@ -45,6 +45,8 @@ result = Result(
         "Wide offsets: their spread goes to infinity, on a grid that is larger still (or on a torus that they cover).",
     ),
     source="arXiv 2511.20800, backward pass; occupancy of randomly placed balls; theory label B4",
+    meaning="Under spread-out offsets one input in seven (d = 1) or one in fifty-five (d = 2) is read by nobody, "
+    "and learns nothing in that step. A wider kernel or smoother offsets bring them back.",
     offsets=("normal", "uniform"),
     kernels=("linear", "nearest"),
 )

@@ -50,6 +50,8 @@ result = Result(
     ),
     source="arXiv 2511.20800, backward pass; theory label B7; Kac–Rice; Blaschke–Petkantschin (Schneider and Weil, "
     "Stochastic and Integral Geometry, Theorem 7.2.1)",
+    meaning="Once slopes of the offsets come near one the map folds, and gradients pile up where it does, the "
+    "more the finer the grid. Bound the slopes (`lipschitz`) where gradients blow up with the resolution.",
     kernels=("linear",),
     dims=(1, 2, 3),
     values={"tau": Range(0.8, low=0.5, high=1.6, scale="log")},
@@ -114,7 +116,6 @@ class Preimages(DerivedExperiment):
 
     text = "E|J|"
     symbols = frozenset({TAU.name})
-    signed: ClassVar[bool] = False  # whether a solution with J < 0 counts −1
 
     def steps(self) -> tuple[Step, ...]:
         """Return the steps from a mean over the slopes."""
@@ -131,7 +132,11 @@ class Preimages(DerivedExperiment):
         dim = self.setting.dim
         offsets = gaussian_offsets(generator, rows, dim, values[TAU.name], self.period).to(device)
         point = torch.from_numpy(self.period * generator.random((rows, dim))).to(device)
-        return count_preimages(offsets, point, signed=self.signed)
+        return count_preimages(offsets, point, self.weight)
+
+    def weight(self, jacobian: Float[Tensor, "M"]) -> Float[Tensor, "M"]:
+        """Return what a solution counts, a function of its J, shape (M,)."""
+        return torch.ones_like(jacobian)
 
 
 @result.quantity("signed preimages")
@@ -139,11 +144,14 @@ class SignedPreimages(Preimages):
     """E J, the mean over s of Σ sign J over the solutions of t + ε(t) = s."""
 
     text = "E J"
-    signed = True
 
     def steps(self) -> tuple[Step, ...]:
         """Return the steps from a mean over the slopes."""
         return integrals.signed_preimages_steps(self.setting.dim)
+
+    def weight(self, jacobian: Float[Tensor, "M"]) -> Float[Tensor, "M"]:
+        """Return −1 where φ turns back, shape (M,)."""
+        return jacobian.sign()
 
 
 _BAND = 0.8  # in units of τ²

@@ -18,6 +18,8 @@ result = Result(
         "The kernel is a partition of unity.",
     ),
     source="arXiv 2511.20800, forward and backward pass; theory label B2",
+    meaning="A warp gives its gradient in lumps: some inputs are read by many outputs, others by none. Expect "
+    "outliers of the gradient to inputs, and clip by value or position rather than by norm.",
 )
 
 

@@ -34,6 +34,9 @@ result = Result(
         "Backward, the output grid is fine enough that neighbouring positions lie well within a pixel of each other.",
     ),
     source="arXiv 2511.20800, backward pass; transfer (Perron–Frobenius) operator; theory label B6",
+    meaning="Smooth offsets leave smooth features as they are and amplify smooth gradients, by 1 + E(div ε)² a "
+    "layer. Watch the slope of the offsets, since their size does not matter, and let stacks have Ldτ² "
+    "below one.",
     kernels=("linear", "keys"),
     values={"tau": Range(0.5, 0.25, 0.75)},
 )

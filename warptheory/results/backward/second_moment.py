@@ -15,6 +15,9 @@ result = Result(
         "The offsets ε are independent of g; independent over pixels and alike along the axes.",
     ),
     source="arXiv 2511.20800, forward and backward pass; theory label B1",
+    meaning="On average the backward pass of a warp loses exactly what the forward pass loses, so that a steady "
+    "gradient norm does not show that the two passes are alike. They differ in tails, constants and "
+    "smooth gradients (B2, B3, B6).",
     offsets=("normal", "uniform", "mixture"),
 )
 

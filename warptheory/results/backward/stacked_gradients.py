@@ -58,6 +58,8 @@ result = Result(
         "The kernel is a partition of unity with finitely many taps.",
     ),
     source="arXiv 2511.20800, forward and backward pass; theory label B8",
+    meaning="Through a stack of scattered warps the gradient stays finite but reaches ever fewer inputs, and "
+    "through smooth ones it grows exponentially with depth. Shortcuts past the warps help against both.",
     values={"tau": Range(0.5, 0.3, 0.65)},
     notation={
         "t": "the size of the gradient of ones after L layers",

@@ -34,6 +34,8 @@ result = Result(
         "x is read between its pixels without error: checked on a grid three to six times as fine, by cubic splines.",
     ),
     source="arXiv 2511.20800, discretization; theory label D7",
+    meaning="Warping creates frequencies that the grid cannot hold, and they come back as noise. Low-pass where "
+    "the map compresses, or warp at twice the resolution.",
     kernels=EXACT,
     values={
         "l": Range(1.5, 1.3, 2.2),

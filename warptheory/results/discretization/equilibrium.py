@@ -46,6 +46,8 @@ result = Result(
         "arXiv 2511.20800, discretization; theory label D6, here D10; G. K. Batchelor, J. Fluid Mech. 5, 1959, and R. "
         "H. Kraichnan, Phys. Fluids 11, 1968, for the balance of straining and diffusion"
     ),
+    meaning="Deep stacks come to a spectrum of their own, which depends on the slopes of the offsets and not on "
+    "the input. Features behind many warps look alike, so let a shortcut carry what should stay.",
     kernels=("linear", "keys"),
     values={"tau": Range(0.4, 0.3, 0.8), "chi": Range(1.0, 0.5, 2.0, "log")},
     notation={

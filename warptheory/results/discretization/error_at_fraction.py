@@ -23,6 +23,9 @@ result = Result(
         "The offsets are independent of x; the fraction is given, or uniform on [0, 1)ᵈ.",
     ),
     source="arXiv 2511.20800, discretization; theory label D1",
+    meaning="What interpolation gets wrong depends on the fraction of the position, from nothing on a pixel to "
+    "the most half-way. An error that varies with the fraction looks like a signal to the offsets, so use "
+    "a better kernel where features are rough.",
     kernels=("linear",),
     values={
         "l": Range(1.8, 1.2, 3.0),

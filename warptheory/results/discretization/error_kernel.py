@@ -20,6 +20,9 @@ result = Result(
     source=(
         "arXiv 2511.20800, discretization; theory label D4; T. Blu, M. Unser, IEEE Trans. Signal Process. 47(10), 1999"
     ),
+    meaning="The error of a kernel is its spectrum read against that of the features: what it takes away and what "
+    "it folds back. Choose the kernel by the frequencies that your features have, with the page on "
+    "kernels at hand.",
     kernels=("linear", "keys"),
     values={"l": Range(1.8, 1.2, 3.0), "h": Range(1.2, 0.8, 1.8), **SHAPES},
 )

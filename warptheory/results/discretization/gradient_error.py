@@ -23,6 +23,9 @@ result = Result(
         "The offsets are independent of x; every fraction is equally likely, and independent along the axes, or given.",
     ),
     source="arXiv 2511.20800, discretization; theory label D5",
+    meaning="The gradient of an offset is less accurate than the value, h² against h⁴, and the value's accuracy "
+    "says little about it. Train with a kernel of higher order if offsets have to find sub-pixel "
+    "positions.",
     kernels=("linear", "keys", "bspline3(prefilter=True)", "lanczos3", "gauss(0.5)"),
     values={"l": Range(1.8, 1.2, 3.0), "h": Range(1.2, 0.8, 1.8), **SHAPES},
 )

@@ -46,6 +46,8 @@ result = Result(
         "Small slopes: one axis, fields smooth on the scale of the grid, lags below those of K.",
     ),
     source="arXiv 2511.20800, discretization; theory label D6, here D9",
+    meaning="Roughening and blurring pull against each other, and after few layers blurring has won. Do not "
+    "extrapolate C3 to deep stacks on a grid: read the number of layers from here.",
     kernels=("linear", "keys"),
     values=VALUES,
     notation=NOTATION,

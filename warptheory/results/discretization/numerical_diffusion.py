@@ -41,6 +41,8 @@ result = Result(
         "k is even, a partition of unity, and made of finitely many polynomials.",
     ),
     source="arXiv 2511.20800, discretization; theory label D6",
+    meaning="Every resampling blurs, so that a deep stack of linear warps is a diffusion. Compose offsets and "
+    "resample once (E5), or use a kernel without variance of its own, such as keys.",
     kernels=("linear", "keys", "bspline3"),
     notation={
         "omega": "the frequency of a wave, in radians per pixel",

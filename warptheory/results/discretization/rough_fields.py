@@ -44,6 +44,8 @@ result = Result(
         "The order is measured between the spacings h and h/2, and at h → 0 its limit is min(2ν, 4).",
     ),
     source="arXiv 2511.20800, discretization; theory label D3",
+    meaning="On rough features finer grids help little, and the gradient of an offset depends on the grid for "
+    "good. Do not compare offset learning rates across resolutions there, and smooth the features first.",
     kernels=("linear",),
     dims=(1,),
     values={"l": Range(24.0, 16.0, 36.0), "h": Range(1.2, 0.8, 1.8), "nu": Range(1.0, 0.5, 1.1)},

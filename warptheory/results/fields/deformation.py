@@ -27,6 +27,9 @@ result = Result(
         "x is read between its pixels without error: checked on a grid that is fine against x, by cubic splines.",
     ),
     source="arXiv 2511.20800, homogeneous random fields; theory label C6",
+    meaning="A random deformation changes smooth features by λ₂ times the squared length of the offsets while "
+    "these are small, and never by more than twice the features' variance. Bounds by the largest slope of "
+    "the features are far too careful for offsets that a network predicts.",
     kernels=EXACT,
     # The shorter the offsets are correlated, the more a row of pixels says.
     values={**CONTINUUM, "l_e": Range(1.0, 0.6, 1.5)},

@@ -18,6 +18,9 @@ result = Result(
         "Every fraction of the position is equally likely.",
     ),
     source="arXiv 2511.20800, homogeneous random fields; theory label C4",
+    meaning="On a line interpolated features lose a third of the difference C(0) − C(h), and offsets receive the "
+    "slope of the interpolant. Both follow from two numbers of the features, so measure these before "
+    "choosing a kernel.",
     kernels=("linear", "keys"),
     values={"l": Range(1.8, 0.9, 3.0), "h": Range(1.2, 0.7, 2.0)},
 )

@@ -34,6 +34,9 @@ result = Result(
         "x is read between its pixels without error: checked on a grid that is fine against x, by cubic splines.",
     ),
     source="arXiv 2511.20800, homogeneous random fields; theory label C2",
+    meaning="Random offsets blur the correlations of features at lags where offsets differ, and leave those where "
+    "offsets move together. Offsets that are smooth over the size of the next filter keep what that "
+    "filter looks for.",
     kernels=EXACT,
     values={
         **CONTINUUM,

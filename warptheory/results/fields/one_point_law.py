@@ -16,6 +16,9 @@ result = Result(
         "x is read between its pixels without error: checked on a grid that is fine against x, by cubic splines.",
     ),
     source="arXiv 2511.20800, homogeneous random fields; theory label C1",
+    meaning="Where features are smooth on the scale of the grid, and offsets do not depend on them, moving them "
+    "changes no statistic of a single pixel. A loss of variance behind such a warp is the interpolation's "
+    "doing, and a better kernel cures it; behind a self-warp see F2.",
     kernels=EXACT,
     values=CONTINUUM,
 )

@@ -40,6 +40,8 @@ result = Result(
         "Smooth x: the grid is fine against it, so that the kernel (cubic splines) differentiates it exactly.",
     ),
     source="arXiv 2511.20800, homogeneous random fields; theory label C5",
+    meaning="Offsets learn as fast as their features are rough, whatever the offsets are at the moment. Give "
+    "rough layers a smaller multiplier than smooth ones, in inverse proportion to √λ₂.",
     kernels=EXACT,
     values={**CONTINUUM, "l": Range(3.0, 2.6, 6.0)},
 )

@@ -45,6 +45,8 @@ result = Result(
         "slopes of y by its Fourier series.",
     ),
     source="arXiv 2511.20800, homogeneous random fields; theory label C3",
+    meaning="Each layer multiplies the squared slope of the features by 1 + dτ², and with it the gradient of "
+    "every offset behind it. Keep Ldτ² below one, or expect the grid to stop it at its own roughness.",
     kernels=EXACT,
     values={**CONTINUUM, "l": Range(3.0, 2.0, 5.0), "h": Range(0.8, 0.6, 1.2)},
 )

@@ -32,6 +32,9 @@ result = Result(
     ),
     source="arXiv 2511.20800, independent inputs; theory label A8",
     # That channels add is the same for every kernel; A7 has each kernel's own factor.
+    meaning="The gradient of an offset that C channels share has √C times the size of one channel's, unlike that "
+    "of a weight. Under SGD divide the learning rate of offsets by the root of the channels of a group, "
+    "or use more groups; Adam does not see it.",
     kernels=("linear",),
     values={"C": whole(2, 1, 6)},
     notation={

@@ -16,6 +16,8 @@ result = Result(
         "The kernel is a partition of unity.",
     ),
     source="arXiv 2511.20800, independent inputs; theory label A6",
+    meaning="Interpolation makes neighbours alike, so that the next layer no longer sees white features. Formulas "
+    "for white input hold for the first warp of a stack, and for later ones only approximately (A9).",
     offsets=("normal",),
     notation={
         "Delta": "the displacement of one reading against the other, in pixels",

@@ -57,6 +57,9 @@ result = Result(
         "The kernel is a partition of unity.",
     ),
     source="arXiv 2511.20800, loss landscapes; theory label A11",
+    meaning="What automatic differentiation calls the curvature of an offset is positive everywhere, while the "
+    "true loss turns down beyond two thirds of a pixel. Second-order methods and curvature-based "
+    "diagnoses of offsets need a smooth kernel or finite differences.",
     values={"l": Range(1.8, 1.2, 3.0, "log")},
     notation={
         "Delta": "the displacement of the network's warp against the right one, in pixels",

@@ -15,6 +15,9 @@ result = Result(
         "The kernel is a partition of unity.",
     ),
     source="arXiv 2511.20800, independent inputs; Poisson summation; theory label A4",
+    meaning="From a spread of half a pixel on, the gain no longer depends on the offsets; below that it falls "
+    "steeply from one. An initialisation that is right at zero offsets is wrong by (2/3)ᵈ once they have "
+    "moved by half a pixel, so normalise behind the warp or rescale as offsets grow.",
     offsets=("normal", "uniform", "laplace", "mixture", "constant"),
 )
 

@@ -50,6 +50,9 @@ result = Result(
         "The offsets are exactly zero.",
     ),
     source="arXiv 2511.20800, initialisation of offsets; theory label A10",
+    meaning="A head that starts at zero takes its first steps with a derivative that is noisy, with four times "
+    'the variance of the central one, and that jumps by more than its size. Use `knot="central"` there; '
+    "offsets that start away from whole pixels avoid the jump, but not the noise.",
     values={"l": Range(1.8, 1.2, 3.0, "log"), "h": Range(1.2, 0.6, 1.8, "log")},
     notation={
         "omega": "the frequency of a wave, in radians per pixel",

@@ -17,6 +17,9 @@ result = Result(
         "The kernel is a partition of unity.",
     ),
     source="arXiv 2511.20800, independent inputs; theory label A5",
+    meaning="Interpolated noise has slightly heavier tails than a normal law, an excess kurtosis of 0.15 on a "
+    "line and 0.3 in the plane. That is no cause for concern in the forward pass; the backward pass has "
+    "far heavier ones (B2).",
     inputs=("uniform",),
 )
 

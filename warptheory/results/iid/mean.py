@@ -14,6 +14,9 @@ result = Result(
         "The kernel is a partition of unity: Σₘ k(p − m) = 1 for every position p.",
     ),
     source="arXiv 2511.20800, independent inputs; theory label A1",
+    meaning="A warp whose offsets do not depend on its input adds no bias to its features, whatever the offsets "
+    "are. If the mean of your features drifts from layer to layer, the offsets follow the features (F6) "
+    "or the kernel's weights do not sum to one.",
     offsets=("normal",),
     inputs=("normal", "uniform", "laplace", "rademacher", "exponential"),
 )

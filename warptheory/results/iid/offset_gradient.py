@@ -15,6 +15,9 @@ result = Result(
         "The kernel is a partition of unity.",
     ),
     source="arXiv 2511.20800, independent inputs; theory label A7",
+    meaning="The gradient that an offset receives from white features has twice their variance, per pixel squared "
+    "and on a line: noise teaches offsets loudly. Smooth the features that are warped, or give offsets a "
+    "smaller learning rate than weights.",
 )
 
 

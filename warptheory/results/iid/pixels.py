@@ -15,6 +15,9 @@ result = Result(
     "variance one. All that follows for independent pixels is stated in them.",
     assumptions=("The pixels x[m] are independent with one law of mean μ and variance σ² that has four moments.",),
     source="Definition of cumulants by the characteristic function; label A0",
+    meaning="What a warp does to the moments of noise, up to the fourth, depends on the noise's law only through "
+    "its variance, third and fourth cumulants. Activations after ReLU have large ones, so read the "
+    "formulas for them and not for normal values.",
     inputs=tuple(name for name in laws.names() if laws.get(name).variance != 0),
     kernels=("linear",),
     dims=(1,),

@@ -14,6 +14,9 @@ result = Result(
         "The offsets ε are independent of x; f is the fraction of the sampling position along each axis.",
     ),
     source="arXiv 2511.20800, independent inputs; theory label A2",
+    meaning="Sampling half-way between pixels averages 2ᵈ of them and loses most of the variance of noise, "
+    "sampling on a pixel loses none. Variance that differs from place to place in a warped feature map is "
+    "therefore a picture of the fractions, and no feature of the image.",
     inputs=("normal", "exponential"),
 )
 

@@ -41,6 +41,9 @@ result = Result(
         "The kernel is a partition of unity; for whole offsets also interpolating, k(m) = 0 for m ≠ 0.",
     ),
     source="arXiv 2511.20800, independent inputs; theory label A12",
+    meaning="Under linear interpolation only whole offsets keep the variance of noise, and one factor, ρ̄^(−d/2), "
+    "restores it in both passes for spread-out ones. Multiply by it behind the warp where there is no "
+    "normalisation.",
     notation={
         "q": "the probability that the offset along an axis is not whole",
     },

@@ -18,6 +18,8 @@ from numba import extending, njit
 from numba.core import types
 from numba.core.caching import NullCache
 from numba.core.ccallback import CFunc
+from numba.core.codegen import JITCodeLibrary
+from numba.core.compiler import Compiler
 
 from warptheory.core.machine_code import keep_on_disk, one_process_at_a_time
 
@@ -37,9 +39,48 @@ def intrinsic(function: Callable[..., Any]) -> Any:
     return extending.intrinsic(function)
 
 
+class _Linked(JITCodeLibrary):  # type: ignore[misc]  # numba has no types
+    """Code that is linked into its callers' and never runs by itself.
+
+    numba optimises every function and makes machine code of it before it does the same with each caller, into which the
+    function is inlined. What only kernels call is optimised with them, once, which takes two fifths less time.
+    """
+
+    def _optimize_final_module(self) -> None:
+        """Leave it to the kernel."""
+
+    def _finalize_final_module(self) -> None:
+        self._finalize_dynamic_globals()
+        self._verify_declare_only_symbols()
+        self._finalized = True
+
+    def get_pointer_to_function(self, name: str) -> int:
+        """Return the address that stands for code that cannot be called."""
+        return 0
+
+    @property
+    def codegen(self) -> "_Linked":
+        """What numba hands a function's environment to, which only calls of Python's own need."""
+        return self
+
+    def set_env(self, name: str, environment: object) -> None:
+        """Need none."""
+
+
+class _CalleeCompiler(Compiler):  # type: ignore[misc]  # numba has no types
+    """numba's compiler, for code that is linked."""
+
+    def __init__(
+        self, typing: Any, target: Any, library: Any, args: Any, returned: Any, flags: Any, types_given: Any
+    ) -> None:
+        linked = _Linked(target.codegen(), "callee")
+        super().__init__(typing, target, linked, args, returned, flags, types_given)
+
+
 def callee(function: Callable[..., Any]) -> Any:
     """Compile a function into the kernels that call it; nothing else can, so that the ways into it are not compiled."""
-    return njit(inspect.unwrap(function), no_cpython_wrapper=True, no_cfunc_wrapper=True)
+    plain = inspect.unwrap(function)
+    return njit(plain, no_cpython_wrapper=True, no_cfunc_wrapper=True, pipeline_class=_CalleeCompiler)
 
 
 class _Function(CFunc):
