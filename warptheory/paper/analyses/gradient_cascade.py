@@ -243,20 +243,20 @@ def accuracy_by_decades(table: pd.DataFrame, known: str) -> pd.DataFrame:
 
 
 def accuracies(table: pd.DataFrame) -> Markup:
-    """Return how well the growth was predicted as an HTML table."""
+    """Return how well the growth was predicted as an HTML table: over the mean over signs, and over the own gradient."""
     mean, own = accuracy_by_decades(table, "drawn"), accuracy_by_decades(table, "measured")
     columns: Columns = {
-        "measured growth": lambda row: f"10^{row['decades']} to 10^{row['decades'] + 3}",
+        "growth": lambda row: f"10^{row['decades']} to 10^{row['decades'] + 3}",
         "networks": "{networks}",
-        "predicted / mean over signs, median": "{median:.2f}",
-        "lowest to highest": "{lowest:.2f} to {highest:.2f}",
+        "over mean": "{median:.2f}",
+        "range": "{lowest:.2f}–{highest:.2f}",
         f"within {GOAL:g}×": "{within:.0%}",
-        "predicted / own gradient, median": "{median_own:.2f}",
-        "own: lowest to highest": "{lowest_own:.2f} to {highest_own:.2f}",
-        f"own: within {GOAL:g}×": "{within_own:.0%}",
+        "over own": "{median_own:.2f}",
+        "own range": "{lowest_own:.2f}–{highest_own:.2f}",
+        f"own {GOAL:g}×": "{within_own:.0%}",
     }
     both = mean.merge(own.drop(columns="networks"), on="decades", suffixes=("", "_own"))
-    return html_table(table_rows(both), columns, text=("measured growth",))
+    return html_table(table_rows(both), columns, text=("growth",))
 
 
 def finding(table: pd.DataFrame) -> Markup:
