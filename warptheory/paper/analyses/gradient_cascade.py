@@ -243,7 +243,7 @@ def accuracy_by_decades(table: pd.DataFrame, known: str) -> pd.DataFrame:
 
 
 def accuracies(table: pd.DataFrame) -> Markup:
-    """Return how well the growth was predicted as an HTML table: over the mean over signs, and over the own gradient."""
+    """Return how well growth was predicted as an HTML table: over the mean over signs, and over the own gradient."""
     mean, own = accuracy_by_decades(table, "drawn"), accuracy_by_decades(table, "measured")
     columns: Columns = {
         "growth": lambda row: f"10^{row['decades']} to 10^{row['decades'] + 3}",
