@@ -7,6 +7,7 @@ from torch import nn
 from torch.nn import functional
 
 from tests.operators.deform_conv_definitions import tap_by_tap
+from tests.operators.unfit_images import UNFIT_IMAGES
 from warptheory import operators
 from warptheory.core.errors import ArgumentError, UnknownNameError
 from warptheory.core.tolerances import rounding
@@ -191,19 +192,7 @@ def test_bad_inputs():
 
 
 @pytest.mark.usefixtures("as_users_call")
-@pytest.mark.parametrize(
-    ("x", "message"),
-    [
-        (
-            torch.zeros(1, 4, 5, 5).double(),
-            r"^input: expected dtype torch.float32, as the layer's parameters have",
-        ),
-        (torch.zeros(1, 5, 5, 5), r"^input: expected shape \(B, 4, \*S\) with 2 axes S"),
-        (torch.zeros(1, 4, 5, 5, 5), r"^input: expected shape \(B, 4, \*S\) with 2 axes S"),
-        (torch.zeros(1, 4, 0, 5), r"^input: expected no empty spatial axis, got"),
-        ([1.0], r"^input: expected a tensor \(B, C, \*S\), got list$"),
-    ],
-)
+@pytest.mark.parametrize(("x", "message"), UNFIT_IMAGES)
 def test_what_does_not_fit_a_layer(x, message):
     with pytest.raises(ArgumentError, match=message):
         operators.DeformConvPack2d(4, 6, 3)(x)

@@ -9,6 +9,7 @@ import torch
 from scipy import integrate, stats
 from torch.nn import functional
 
+from tests.operators.unfit_images import UNFIT_IMAGES
 from warptheory.core.errors import ArgumentError
 from warptheory.core.tolerances import rounding
 from warptheory.operators import SnakeConv2d, SnakeConv3d, snake_conv2d, snake_conv3d, snake_offsets
@@ -327,19 +328,7 @@ def test_errors_name_the_argument(name, call):
 
 
 @pytest.mark.usefixtures("as_users_call")
-@pytest.mark.parametrize(
-    ("x", "message"),
-    [
-        (
-            torch.zeros(1, 4, 5, 5).double(),
-            r"^input: expected dtype torch.float32, as the layer's parameters have",
-        ),
-        (torch.zeros(1, 5, 5, 5), r"^input: expected shape \(B, 4, \*S\) with 2 axes S"),
-        (torch.zeros(1, 4, 5, 5, 5), r"^input: expected shape \(B, 4, \*S\) with 2 axes S"),
-        (torch.zeros(1, 4, 0, 5), r"^input: expected no empty spatial axis, got"),
-        ([1.0], r"^input: expected a tensor \(B, C, \*S\), got list$"),
-    ],
-)
+@pytest.mark.parametrize(("x", "message"), UNFIT_IMAGES)
 def test_what_does_not_fit_a_layer(x, message):
     with pytest.raises(ArgumentError, match=message):
         SnakeConv2d(4, 6, 5)(x)

@@ -8,6 +8,7 @@ Two rows have the scalar product M = Σⱼ (E w(j))², E w = q∗k the kernel, s
 import math
 from collections.abc import Callable, Mapping, Set
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 import sympy as sp
@@ -122,7 +123,7 @@ _BY_POISSON = (
 class RowsExperiment(DerivedExperiment):
     """What is known of the rows of a warp by independent offsets, and how its matrices are drawn."""
 
-    pixels = {1: 24, 2: 8}  # noqa: RUF012
+    pixels: ClassVar[Mapping[int, int]] = {1: 24, 2: 8}
 
     @property
     def law(self) -> Law:

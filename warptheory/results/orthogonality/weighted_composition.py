@@ -12,6 +12,7 @@ families of unitary maps, of many dimensions each, meet only in translations.
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from typing import ClassVar
 
 import numpy as np
 import sympy as sp
@@ -208,7 +209,7 @@ class ShiftDeparture(DerivedExperiment):
 
     text = "E [(AᵀA x − x)² | f]"
     symbols = frozenset({"f"})
-    pixels = {1: 256, 2: 16}  # noqa: RUF012
+    pixels: ClassVar[Mapping[int, int]] = {1: 256, 2: 16}
 
     def steps(self) -> tuple[Step, ...]:
         """Return the steps to a polynomial of the fraction."""

@@ -93,16 +93,19 @@ class TwoRoughnesses(DerivedExperiment):
         return 2 * CHANNELS * int(values["L"]) * super().row_elements(values)
 
     def _powers(self) -> tuple[sp.Expr, sp.Expr]:
-        return tuple(factor**LAYERS for factor in self._factors())  # type: ignore[return-value]
+        rough, smooth = self._factors()
+        return rough**LAYERS, smooth**LAYERS
 
     def _factors(self) -> tuple[sp.Expr, sp.Expr]:
         """Return M of a rough position and of a smooth one, each from the algebra."""
-        variances = (DEVIATION**2, (_RATIO * DEVIATION) ** 2)
-        return tuple(_KEPT + _BRANCH * layer_gain(self.setting, one) for one in variances)  # type: ignore[return-value]
+        rough = layer_gain(self.setting, DEVIATION**2)
+        smooth = layer_gain(self.setting, (_RATIO * DEVIATION) ** 2)
+        return _KEPT + _BRANCH * rough, _KEPT + _BRANCH * smooth
 
     def _repeated(self) -> tuple[sp.Expr, sp.Expr]:
         energy = sp.Symbol("u", positive=True)
-        return tuple(Iterate(factor * energy, energy, 1, LAYERS) for factor in self._factors())  # type: ignore[return-value]
+        rough, smooth = (Iterate(factor * energy, energy, 1, LAYERS) for factor in self._factors())
+        return rough, smooth
 
     def _drawn(
         self, generator: np.random.Generator, rows: int, values: Mapping[str, float], device: str

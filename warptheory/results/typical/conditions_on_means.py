@@ -15,6 +15,7 @@ from warptheory.results._result import Result
 from warptheory.results._setting import TAU
 from warptheory.results.typical._drawing import WarpedRamp
 from warptheory.results.typical._log_slopes import tail_steps
+from warptheory.results.typical._notation import SLOPE_LOGARITHMS
 from warptheory.results.typical._slope_length import LENGTH, SlopeLengthMean, exponent
 from warptheory.results.typical.spread import ShareOfSteepPositions
 from warptheory.symbolic import Step
@@ -37,11 +38,9 @@ result = Result(
     "Lτ² ≈ 1 only a small share of the positions reaches the mean. Watch two numbers, the mean and the "
     "median of the squared slope, and act on their ratio, which is about exp(2Lτ²) for small slopes.",
     notation={
-        "r": "the factor by which a layer multiplies the slope at a position, ‖u + τg‖ for a unit vector u",
+        **SLOPE_LOGARITHMS,
         "t": "the factor by which a slope has grown after L layers",
         "G_L": "the probability that a slope has grown by a larger factor than that in brackets",
-        "D": "Dawson's integral, D(x) = e^{−x²} ∫₀ˣ e^{t²} dt",
-        "gamma": "Euler's constant γ = 0.5772",
     },
     kernels=("linear",),
     dims=(1, 2, 3),

@@ -17,6 +17,7 @@ from warptheory.results._result import Result
 from warptheory.results._setting import TAU
 from warptheory.results.typical._drawing import WarpedRamp, drawn_slopes
 from warptheory.results.typical._log_slopes import half_energy_steps
+from warptheory.results.typical._notation import SLOPE_LOGARITHMS
 from warptheory.results.typical._slope_length import LENGTH, SlopeLengthMean, entropy_steps
 from warptheory.symbolic import Step
 from warptheory.symbolic.gaussian import gaussian_mean
@@ -44,11 +45,9 @@ result = Result(
     "of the offsets. Measure the share with `fields.localisation.share_of_positions`, and clip or "
     "normalise by position where it is small.",
     notation={
-        "r": "the factor by which a layer multiplies the slope at a position, ‖u + τg‖ for a unit vector u",
+        **SLOPE_LOGARITHMS,
         "q": "the slope beyond which half of the energy lies",
         "G_L": "the probability that a slope has grown by a larger factor than that in brackets",
-        "D": "Dawson's integral, D(x) = e^{−x²} ∫₀ˣ e^{t²} dt",
-        "gamma": "Euler's constant γ = 0.5772",
     },
     kernels=("linear",),
     dims=(1, 2, 3),

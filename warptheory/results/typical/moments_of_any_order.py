@@ -13,6 +13,7 @@ from warptheory.results._result import Result
 from warptheory.results._setting import TAU, Setting
 from warptheory.results._special_functions import Kummer
 from warptheory.results.typical._drawing import WarpedRamp
+from warptheory.results.typical._notation import SLOPE_LOGARITHMS
 from warptheory.results.typical._slope_length import (
     LENGTH,
     RATE,
@@ -44,11 +45,9 @@ result = Result(
     "higher the power. A norm follows p = 2 and a quantile p → 0, so a threshold that is set by one and "
     "measured by the other drifts apart from it as K5 says.",
     notation={
-        "r": "the factor by which a layer multiplies the slope at a position, ‖u + τg‖ for a unit vector u",
+        **SLOPE_LOGARITHMS,
         "p": "the order of a moment of the slope",
         "M": "Kummer's confluent hypergeometric function ₁F₁",
-        "D": "Dawson's integral, D(x) = e^{−x²} ∫₀ˣ e^{t²} dt",
-        "gamma": "Euler's constant γ = 0.5772",
         "k": "the number of a term, over which a series runs",
     },
     kernels=("linear",),

@@ -18,6 +18,7 @@ from warptheory.results.typical._drawing import WarpedRamp, composed_pixels, com
 from warptheory.results.typical._drawing import composed_jacobians as composed_jacobians
 from warptheory.results.typical._log_slopes import THRESHOLD, tail_steps
 from warptheory.results.typical._log_slopes import slope_quantiles as slope_quantiles
+from warptheory.results.typical._notation import SLOPE_FACTOR
 from warptheory.results.typical._slope_length import spread_steps
 from warptheory.symbolic import Step, restated
 
@@ -39,7 +40,7 @@ result = Result(
     "e after 1/τ² layers. One step size for all of them then has to suit the steepest few, so keep Lτ² "
     "near one, or normalise by position.",
     notation={
-        "r": "the factor by which a layer multiplies the slope at a position, ‖u + τg‖ for a unit vector u",
+        "r": SLOPE_FACTOR,
         "t": "the factor by which a slope has grown after L layers",
         "G_L": "the probability that a slope has grown by a larger factor than that in brackets",
         "v": "the variance of log r, of one layer",

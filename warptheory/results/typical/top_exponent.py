@@ -11,6 +11,7 @@ from warptheory.results._ranges import Range, limit
 from warptheory.results._result import Result
 from warptheory.results._setting import TAU
 from warptheory.results.typical._drawing import WarpedRamp
+from warptheory.results.typical._notation import SLOPE_LOGARITHMS
 from warptheory.results.typical._slope_length import LENGTH, exponent_steps
 from warptheory.symbolic import Step
 
@@ -36,11 +37,7 @@ result = Result(
     "about a half, however fast its mean square does, so that a gradient norm tells of few positions. "
     "Look at the median of the slopes' logarithm beside the norm, and compare it with λ_d times the "
     "depth, before offsets are made smaller.",
-    notation={
-        "r": "the factor by which a layer multiplies the slope at a position, ‖u + τg‖ for a unit vector u",
-        "D": "Dawson's integral, D(x) = e^{−x²} ∫₀ˣ e^{t²} dt",
-        "gamma": "Euler's constant γ = 0.5772",
-    },
+    notation=SLOPE_LOGARITHMS,
     kernels=("linear",),
     dims=(1, 2, 3),
     values={"tau": Range(0.6, low=0.45, high=0.9, scale="log")},
