@@ -57,8 +57,8 @@ def diagnose(
     """Tell from a few batches whether a model will train, and what to change if not.
 
     It costs about two training steps a batch, and some ten more for the first batch. The model runs in the mode in
-    which it is, and is left as it was, to the last bit: its parameters, gradients, buffers and attributes, the optimizer with
-    its state, and all generators of random numbers. Parts that torch compiles run as they are written meanwhile.
+    which it is, and is left as it was, to the last bit: its parameters, gradients, buffers and attributes, the
+    optimizer with its state, and all generators of random numbers. Parts that torch compiles run as they are written.
 
     Args:
         model: any torch model that samples by an operation that `monitor` sees.
