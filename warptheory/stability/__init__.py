@@ -18,10 +18,12 @@ from warptheory.stability.gradient_cascade import (
 )
 from warptheory.stability.monitoring import Monitor, monitor
 from warptheory.stability.points import SamplingPoints, points_of, sampling_points, write_points
+from warptheory.stability.stabilising import Change, Stabilised, stabilise
 from warptheory.warping.jacobian import fold_fraction, jacobian_determinant, offset_jacobian, slope_deviation
 
 __all__ = [
     "CascadeReading",
+    "Change",
     "Condition",
     "Diagnosis",
     "GradientCascade",
@@ -32,6 +34,7 @@ __all__ = [
     "Monitor",
     "OffsetOutput",
     "SamplingPoints",
+    "Stabilised",
     "StepProfile",
     "diagnose",
     "fold_fraction",
@@ -48,6 +51,7 @@ __all__ = [
     "receptive_field",
     "sampling_points",
     "slope_deviation",
+    "stabilise",
     "write_points",
 ]
 __dir__ = public_names(__name__)

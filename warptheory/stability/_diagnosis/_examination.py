@@ -9,6 +9,7 @@ import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from statistics import median
 from typing import Any
 
@@ -33,6 +34,16 @@ from warptheory.stability.diagnosis import StepProfile
 Batches = Iterable[tuple[Any, Any]]
 _MULTIPLES = (0.0, 0.25, 0.5, 1.0, 2.0, 4.0)
 _TO_A_SIDE = 1e-3  # pixels, off a knot
+
+
+@dataclass(frozen=True, eq=False)
+class Step:
+    """The optimizer's step on a batch: the run before it, its operations, its gradients, what it changes."""
+
+    run: Run
+    calls: Calls
+    gradients: dict[str, Tensor | None]
+    update: dict[str, Tensor]
 
 
 @dataclass(eq=False)
@@ -103,16 +114,24 @@ class Examination:
         parameters = self.trials[0].parameters
         return {name: each if parameters[name].requires_grad else None for name, each in gradients.items()}
 
-    def speeds(self) -> list[Speeds]:
-        """Return what a step does to the model, for each batch."""
+    @cached_property
+    def steps(self) -> list[Step]:
+        """The optimizer's step on each batch."""
+        first = Step(self.run, self.calls, self.gradients, self.trials[0].update(self.trained(self.gradients)))
+        return [first, *map(self._step, self.trials[1:])]
+
+    def _step(self, trial: Trial) -> Step:
+        with recorded(trial.model, self.modules) as calls:
+            run, gradients = trial.gradients()
+        return Step(run, calls, gradients, trial.update(self.trained(gradients)))
+
+    def speeds(self, factor: float = 1.0) -> list[Speeds]:
+        """Return what a step does to the model, for each batch, with a factor on that of the offset-only parameters."""
+        own, memory = self.offset_only, self.memory
         found = []
-        for trial in self.trials:
-            run, calls, gradients = self.run, self.calls, self.gradients
-            if trial is not self.trials[0]:
-                with recorded(trial.model, self.modules) as calls:
-                    run, gradients = trial.gradients()
-            update = trial.update(self.trained(gradients))
-            found.append(speeds(trial, (run, calls), update, self.offset_only, self.memory, self.modules))
+        for trial, step in zip(self.trials, self.steps, strict=True):
+            parts = ({name: part * factor for name, part in own.of(step.update).items()}, own.rest_of(step.update))
+            found.append(speeds(trial, (step.run, step.calls), parts, memory, self.modules))
         return found
 
     def explosion(self) -> float:
@@ -133,7 +152,7 @@ class Examination:
     def profile(self) -> StepProfile | None:
         """Return the loss along the step of the offset-only parameters; None if that step is nothing."""
         trial = self.trials[0]
-        step = self.offset_only.of(trial.update(self.trained(self.gradients)))
+        step = self.offset_only.of(self.steps[0].update)
         if not step or not norm_of(list(step.values())):
             return None
         losses = []

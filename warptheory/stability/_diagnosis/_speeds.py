@@ -8,7 +8,6 @@ import torch
 
 from warptheory.patterns.layouts import OffsetOutput
 from warptheory.stability._diagnosis._calls import Calls, displacements, recorded
-from warptheory.stability._diagnosis._offset_only import OffsetOnly
 from warptheory.stability._diagnosis._trial import Run, Trial, Update, distance
 
 
@@ -46,8 +45,7 @@ class Speeds:
 def speeds(
     trial: Trial,
     still: tuple[Run, Calls],
-    update: Update,
-    chosen: OffsetOnly,
+    parts: tuple[Update, Update],
     memory: float,
     modules: Mapping[str, OffsetOutput],
 ) -> Speeds:
@@ -56,12 +54,11 @@ def speeds(
     Args:
         trial: the model on a batch.
         still: a run without a step, with its sampling operations.
-        update: what the optimizer's step changes in each parameter.
-        chosen: the offset-only parameters.
+        parts: what the optimizer's step changes in the offset-only parameters, and in all others.
         memory: number of steps that momentum remembers.
         modules: modules whose outputs are offsets.
     """
-    own, rest = chosen.of(update), chosen.rest_of(update)
+    own, rest = parts
     with torch.no_grad():
         before, places = still[0].observed(), still[1].offsets()
         with trial.moved(own), recorded(trial.model, modules) as calls:
