@@ -110,7 +110,7 @@ class Clutter:
         cuts = generator.integers(0, frame - sides[..., None] + 1, (*sides.shape, 2))
         corners = generator.integers(0, canvas - sides[..., None] + 1, cuts.shape)
         while (covers := _meet(corners, sides, digits, frame)).any():
-            corners[covers] = generator.integers(0, canvas - sides[covers][:, None] + 1)
+            corners[covers] = generator.integers(0, canvas - sides[covers][:, None] + 1, (int(covers.sum()), 2))
         return cls(digits, sides, sources, cuts, corners)
 
 

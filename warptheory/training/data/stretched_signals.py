@@ -24,8 +24,8 @@ def stretched_signals(
     length: int = 64,
     train_per_class: int = 200,
     test_per_class: int = 100,
-    stretch: float = 0.7,
-    difference: float = 0.4,
+    stretch: float = 0.9,
+    difference: float = 0.25,
     noise: float = 0.2,
 ) -> Dataset:
     """Draw signals s(τ(t)) + noise, s being the shape of the class and τ a time warp of the signal's own.

@@ -25,7 +25,7 @@ class PairedImages:
     """
 
     inputs: Float[Tensor, "N C *S"]
-    targets: Float[Tensor, "N D *S"]
+    targets: Float[Tensor, "M D *T"]
 
     def __post_init__(self) -> None:
         expected = (len(self.inputs), *self.inputs.shape[2:])

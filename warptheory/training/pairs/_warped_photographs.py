@@ -13,6 +13,9 @@ from warptheory.fields import kept_sampler
 from warptheory.fields.covariance.squared_exponential import SquaredExponential
 from warptheory.training.data.patches import patches
 
+# Pixels; no patch for testing that is larger fits into the lower third of the lowest photograph.
+_LARGEST = 100
+
 
 @dataclass(frozen=True)
 class WarpedPhotographs:
@@ -56,12 +59,13 @@ def warped_photographs(
         ArgumentError: options of the wrong kind, or patches that do not fit into the photographs.
         NotPositiveDefinite: offsets that are correlated over more than the patch.
     """
+    check_integer("size", size)
     check_number("spread", spread, least=0)
     check_number("correlation", correlation, above=0)
     counts = {"train_per_photograph": train_per_photograph, "test_per_photograph": test_per_photograph}
     for argument, count in counts.items():
         check_integer(argument, count)
-        check_fits(argument, count, 24 * count * size**2 if isinstance(size, int) else 0)
+        check_fits(argument, count, 24 * count * min(size, _LARGEST) ** 2)
     cut = patches(seed=seed, size=size, train_per_class=train_per_photograph, test_per_class=test_per_photograph)
     sampler = kept_sampler(SquaredExponential(length=correlation, dim=2), (size, size))
     train, test = (
