@@ -46,7 +46,7 @@ def test_what_is_warped_is_what_scipy_reads():
 
 
 def test_offsets_have_their_deviation_and_length():
-    """Deviations are s, and s/ℓ of the slopes; about 16 independent values in each of 260 fields: a standard error of 1.1 %.
+    """Deviations are s, and s/ℓ of the slopes; 16 independent values in each of 260 fields: a standard error of 1.1 %.
 
     The differences of neighbours are those of the slope up to 1 − 1/4ℓ²·…: below 1 % here.
     """
