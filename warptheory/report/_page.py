@@ -128,7 +128,8 @@ def html_table(
 
 def markdown_table(rows: Iterable[Mapping[str, Any]], columns: Columns, footer: str = "") -> str:
     """Return a table as Markdown, with a paragraph below it; arguments as in `html_table`."""
-    cells = [list(columns), *([str(cell) for cell in _cells(row, columns)] for row in rows)]
+    # A bar within a cell, as in log|J|, would begin another one.
+    cells = [list(columns), *([str(cell).replace("|", r"\|") for cell in _cells(row, columns)] for row in rows)]
     head, *body = [f"| {' | '.join(line)} |" for line in cells]
     return "\n".join([head, "|---" * len(columns) + "|", *body, *(["", footer] if footer else [])])
 
