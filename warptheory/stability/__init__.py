@@ -6,6 +6,8 @@ from warptheory.results.selfwarp.cascade import GradientCascade, GradientProfile
 from warptheory.stability._layer_statistics import LayerStatistics
 from warptheory.stability._offset_fields import LayerOffsets, offset_fields
 from warptheory.stability._receptive_field import receptive_field
+from warptheory.stability.diagnosing import diagnose
+from warptheory.stability.diagnosis import Condition, Diagnosis, LayerDiagnosis, StepProfile
 from warptheory.stability.gradient_cascade import (
     CascadeReading,
     measured_gradients,
@@ -20,13 +22,18 @@ from warptheory.warping.jacobian import fold_fraction, jacobian_determinant, off
 
 __all__ = [
     "CascadeReading",
+    "Condition",
+    "Diagnosis",
     "GradientCascade",
     "GradientProfile",
+    "LayerDiagnosis",
     "LayerOffsets",
     "LayerStatistics",
     "Monitor",
     "OffsetOutput",
     "SamplingPoints",
+    "StepProfile",
+    "diagnose",
     "fold_fraction",
     "jacobian_determinant",
     "measured_gradients",
