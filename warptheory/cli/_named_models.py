@@ -51,8 +51,12 @@ def current_folder_on_path() -> Iterator[None]:
             sys.path.remove(folder)
 
 
-def named_training(target: str) -> NamedTraining:
+def named_training(target: str, seed: int) -> NamedTraining:
     """Return what the callable of a name returns, `package.module:name`, where the name may have dots.
+
+    Args:
+        target: the name.
+        seed: of torch's random numbers when it is called, so that it draws the same weights again.
 
     Raises:
         ArgumentError: no such form, a module that cannot be imported, no such attribute, one that cannot be called or
@@ -69,11 +73,18 @@ def named_training(target: str) -> NamedTraining:
             _refuse(f"a name in {module}", f"{attribute!r}, which is not there")
     if not callable(found):
         _refuse("a callable that returns a model", f"{target}, a {type(found).__name__}")
+    _seed(seed)
     try:
         returned = found()
     except (Exception, SystemExit) as error:  # of the caller's own, which may raise anything
         _refuse("a callable that returns a model when it is called without arguments", _told(target, error))
     return _checked(_parts_of(returned))
+
+
+def _seed(seed: int) -> None:
+    import torch
+
+    torch.manual_seed(seed)
 
 
 def _is_dotted(text: str) -> bool:

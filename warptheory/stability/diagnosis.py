@@ -296,7 +296,8 @@ class Diagnosis(Presented):
         """Return all of it as text, what to set in the end.
 
         Args:
-            width: characters of a line, which longer words alone go beyond.
+            width: characters of a line, at least 100; tables of long names have more lines, and words longer than a
+                line go beyond.
         """
         blocks = [wrapped(one_line(f"{self.model or 'Model'}: {self.verdict}. {self.headline}"), width)]
         blocks += [f"{table.title}\n{table.as_text(width)}" for table in self.tables() if table.rows]

@@ -98,8 +98,7 @@ def command(
     if data is None and any(chosen.values()):
         raise ArgumentError("data", expected="a data set, for options of it", received="none")
     with current_folder_on_path():
-        _seed(seed)
-        found = named_training(target)
+        found = named_training(target, seed)
         if found.batches is None or data is not None:
             loaded = {"data_dir": data_dir, "download": download, **assignments("data_option", data_option)}
             found = replace(found, batches=_batches(found, target, data, loaded, settings, count))
@@ -126,13 +125,6 @@ def command(
         typer.echo(one_line(f"written: {path}"), err=True)
     if diagnosis.verdict != "ok":
         raise typer.Exit(1)
-
-
-def _seed(seed: int) -> None:
-    """Seed torch, so that a callable which draws weights draws the same again."""
-    import torch
-
-    torch.manual_seed(seed)
 
 
 def _batches(
