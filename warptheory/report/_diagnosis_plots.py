@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from warptheory.report.style import BLUE, GREY, ORANGE, VERMILION, house_style
 from warptheory.stability.diagnosis import Condition, LayerDiagnosis, StepProfile
@@ -172,7 +173,7 @@ def _draw_positive(
 def _finish(axes: Axes, count: int) -> None:
     axes.set_xlabel("number of the operation, in the order in which they run")
     axes.set_xlim(-0.6, max(count, 1) - 0.4)
-    axes.xaxis.get_major_locator().set_params(integer=True)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     _legend(axes)
 
 

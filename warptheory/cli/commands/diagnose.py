@@ -1,6 +1,6 @@
 """`warptheory diagnose`: tell from a few batches whether a model will train, and what to set if not."""
 
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -14,7 +14,8 @@ from warptheory.core.text import one_line
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from torch import Tensor
+    from torch import Tensor, nn
+    from torch.optim import Optimizer
 
     from warptheory.cli._named_models import NamedTraining
     from warptheory.training import TrainingSettings
@@ -67,6 +68,8 @@ def command(
     (inputs, target); inputs are a tensor, or a tuple of the model's arguments. What it does not return comes from the
     options: batches of --data, cross-entropy, and the optimizer of `warptheory train`.
     """
+    from torch.nn import functional
+
     from warptheory.cli._console import console
     from warptheory.cli._diagnosis_view import print_diagnosis
     from warptheory.cli._named_models import current_folder_on_path, named_training
@@ -99,14 +102,14 @@ def command(
         raise ArgumentError("data", expected="a data set, for options of it", received="none")
     with current_folder_on_path():
         found = named_training(target, seed)
-        if found.batches is None or data is not None:
+        batches = found.batches
+        if batches is None or data is not None:
             loaded = {"data_dir": data_dir, "download": download, **assignments("data_option", data_option)}
-            found = replace(found, batches=_batches(found, target, data, loaded, settings, count))
-        found = _completed(found, settings)
+            batches = _batches(found, target, data, loaded, settings, count)
+        loss = functional.cross_entropy if found.loss is None else found.loss
+        trainer = _built(found.model, settings) if found.optimizer is None else found.optimizer
         try:
-            diagnosis = diagnose(
-                found.model, found.batches, found.loss, found.optimizer, count=count, steps=steps, seed=seed
-            )
+            diagnosis = diagnose(found.model, batches, loss, trainer, count=count, steps=steps, seed=seed)
         except ArgumentError as error:
             if error.argument in ("model", "batches", "loss", "optimizer"):
                 raise error.called(f"{error.argument} of {target}") from error
@@ -170,22 +173,16 @@ def _drawn(images: "LabelledImages", settings: "TrainingSettings", count: int) -
         yield chosen.images, chosen.labels
 
 
-def _completed(found: "NamedTraining", settings: "TrainingSettings") -> "NamedTraining":
-    """Return what was named with cross-entropy and an optimizer of the options where it has none."""
-    from torch.nn import functional
-
+def _built(model: "nn.Module", settings: "TrainingSettings") -> "Optimizer":
+    """Return the optimizer of the options, with its learning rates."""
     from warptheory.training.optimizers import build_optimizer, set_learning_rate
 
-    if found.loss is None:
-        found = replace(found, loss=functional.cross_entropy)
-    if found.optimizer is not None:
-        return found
     built = build_optimizer(
-        found.model,
+        model,
         settings.optimizer,
         momentum=settings.momentum,
         weight_decay=settings.weight_decay,
         warping_multiplier=settings.warping_multiplier,
     )
     set_learning_rate(built, settings.learning_rate)
-    return replace(found, optimizer=built)
+    return built
