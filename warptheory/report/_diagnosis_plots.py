@@ -118,6 +118,9 @@ def plot_gains(layers: Sequence[LayerDiagnosis]) -> Figure:
             _draw_positive(axes, predicted, "D", VERMILION, "predicted", size=8)
             axes.axhline(1, color=GREY, linewidth=0.8)
             axes.set_ylabel(f"{name} gain of energy")
+            low, high = axes.get_ylim()
+            # Gains that differ in the sixth digit look alike.
+            axes.set_ylim(min(low, 0.5), max(high, 2))
             _finish(axes, len(layers))
     return figure
 
@@ -171,7 +174,7 @@ def _draw_positive(
 
 
 def _finish(axes: Axes, count: int) -> None:
-    axes.set_xlabel("number of the operation, in the order in which they run")
+    axes.set_xlabel("operation, in the order of running")
     axes.set_xlim(-0.6, max(count, 1) - 0.4)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     _legend(axes)
