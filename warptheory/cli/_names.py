@@ -62,6 +62,11 @@ def data(value: str) -> str:
     return _known(value, "data", entry_modules(_DATA))
 
 
+def optional_data(value: str | None) -> str | None:
+    """Check the name of a data set, where one is given."""
+    return None if value is None else data(value)
+
+
 def network(value: str) -> str:
     """Check the name of a network: those that are listed, and others of the same families."""
     patterns = contents.network_patterns()

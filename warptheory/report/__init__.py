@@ -1,6 +1,7 @@
 """What plots and pages are made of: one style, panels of curves, pictures of sampling points, the HTML page."""
 
 from warptheory.core.listing import public_names
+from warptheory.report._diagnosis import write_diagnosis
 from warptheory.report._explorer import ExplorerFormula, ExplorerPanel, write_explorer
 from warptheory.report._layer import plot_layer
 from warptheory.report._page import (
@@ -47,6 +48,7 @@ __all__ = [
     "shown_figure",
     "shown_png",
     "table_rows",
+    "write_diagnosis",
     "write_explorer",
     "write_page",
 ]

@@ -1,13 +1,53 @@
 """What a diagnosis says: a verdict, the conditions that it rests on, and what to set."""
 
 import math
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, Self
 
+from warptheory.core import html
+from warptheory.core.definition import attributes
+from warptheory.core.errors import ArgumentError
+from warptheory.core.layout import wrapped
+from warptheory.core.plain_values import json_content, json_line, plain, restored
 from warptheory.core.presented import Presented
+from warptheory.core.text import one_line, shown
+from warptheory.stability._shown_tables import ShownTable, bullets, listed_text, number_text
 
 Verdict = Literal["ok", "worse", "fail"]
 Reason = Literal["runaway", "explosion", "stuck", "off the image"]
+
+SCHEMA = "warptheory-diagnosis-1"  # of `Diagnosis.to_json`; another number where a field changes its meaning
+_WIDTH = 100  # characters of a line of text
+_MOST_NAMES = 12  # of parameters that a text lists
+_OUTCOMES: dict[Verdict, str] = {
+    "ok": "No condition of stable training is broken",
+    "worse": "Training is expected to suffer",
+    "fail": "Training is expected to fail",
+}
+_REASONS: dict[Reason, str] = {
+    "runaway": "samples move too fast beside all else that is learnt",
+    "explosion": "gradients grow beyond bounds on their way back through the warps",
+    "stuck": "samples hardly move",
+    "off the image": "too many samples lie off the image",
+}
+# Units and short headings of the numbers of an operation, in two tables that are narrow enough for a terminal.
+_OFFSETS = {
+    "offset_deviation": ("offsets", "pixels"),
+    "displacement": ("step", "pixels"),
+    "coasting": ("with momentum", "pixels"),
+    "slope_deviation": ("slopes τ", "per pixel"),
+    "fold_fraction": ("folds", "share"),
+    "outside_fraction": ("off the image", "share"),
+    "dead_fraction": ("dead inputs", "share"),
+}
+_GAINS = {
+    "forward_gain": ("forward gain, measured", ""),
+    "predicted_forward_gain": ("forward gain, predicted", ""),
+    "backward_gain": ("backward gain, measured", ""),
+    "predicted_backward_gain": ("backward gain, predicted", ""),
+    "energy_share": ("half of the energy in", "share"),
+}
 
 
 @dataclass(frozen=True)
@@ -49,10 +89,42 @@ class Condition(Presented):
             return "fail"
         return "worse" if self._is_beyond(self.worse) else "ok"
 
+    @property
+    def measured(self) -> str:
+        """The value with its standard error, as text without its unit."""
+        error = "" if math.isnan(self.stderr) or math.isnan(self.value) else f" ± {number_text(self.stderr, 1)}"
+        return f"{number_text(self.value)}{error}"
+
+    @property
+    def bounds(self) -> str:
+        """The bounds as text; a dash where there are none."""
+        side = "below" if self.is_lower else "above"
+        named = (("worse", self.worse), ("fails", self.fail))
+        return ", ".join(f"{name} {side} {number_text(bound)}" for name, bound in named if bound is not None) or "–"
+
     def _is_beyond(self, bound: float | None) -> bool:
         if bound is None:
             return False
         return self.value < bound if self.is_lower else self.value > bound
+
+    def _parts(self) -> Iterable[str]:
+        measured = f"{self.measured} {self.unit}".rstrip()
+        return [repr(self.name), repr(self.label), measured, f"verdict={self.verdict!r}"]
+
+    def _subtitle(self) -> str:
+        return f"{self.name} ({self.label})"
+
+    def _card(self) -> Iterable[object]:
+        yield html.properties(
+            [
+                ("measured", f"{self.measured} {self.unit}".rstrip()),
+                ("bounds", self.bounds),
+                ("verdict", self.verdict or "none: it says nothing of training"),
+                ("what would be wrong", self.reason),
+                ("evidence", self.evidence),
+                ("how often right", self.errors),
+            ]
+        )
 
 
 @dataclass(frozen=True)
@@ -93,6 +165,27 @@ class LayerDiagnosis(Presented):
     predicted_backward_gain: float = math.nan
     energy_share: float = math.nan
 
+    @property
+    def name(self) -> str:
+        """How the operation is called where several are listed: its layer, with the call where it is not the first."""
+        return (self.layer or "the model itself") + (f", call {self.call}" if self.call else "")
+
+    def _parts(self) -> Iterable[str]:
+        numbers = (f"{name}={getattr(self, name):.3g}" for name in ("displacement", "fold_fraction"))
+        return [repr(self.layer), f"call={self.call}", repr(self.operator), *numbers]
+
+    def _subtitle(self) -> str:
+        return f"{self.name}, {self.operator}"
+
+    def _card(self) -> Iterable[object]:
+        meanings = attributes(type(self))
+        heads = [html.Column(name, is_text=True) for name in ("", "value", "unit", "meaning")]
+        rows = [
+            (name.replace("_", " "), number_text(getattr(self, name)), unit, meanings[name])
+            for name, (_, unit) in (_OFFSETS | _GAINS).items()
+        ]
+        yield html.table(heads, rows)
+
 
 @dataclass(frozen=True)
 class StepProfile(Presented):
@@ -109,6 +202,20 @@ class StepProfile(Presented):
     losses: tuple[float, ...]
     promise: float
     central_promise: float
+
+    def _parts(self) -> Iterable[str]:
+        promises = (f"{name}={getattr(self, name):.3g}" for name in ("promise", "central_promise"))
+        return [f"{len(self.multiples)} multiples", *promises]
+
+    def _card(self) -> Iterable[object]:
+        if self.multiples:
+            yield html.line_plot(self.multiples, self.losses, x_label="multiple of the step", y_label="loss")
+        yield html.properties(
+            [
+                ("promised decrease, one-sided derivative", number_text(self.promise)),
+                ("promised decrease, central derivative", number_text(self.central_promise)),
+            ]
+        )
 
 
 @dataclass(frozen=True)
@@ -147,3 +254,112 @@ class Diagnosis(Presented):
     profile: StepProfile | None = None
     model: str = ""
     batches: int = 0
+
+    @property
+    def headline(self) -> str:
+        """The verdict in a sentence, with the condition that it rests on."""
+        outcome = _OUTCOMES[self.verdict] + (f": {_REASONS[self.reason]}" if self.reason else "")
+        deciding = self.deciding
+        if deciding is not None:
+            measured = f"{deciding.measured} {deciding.unit}".rstrip()
+            outcome += f" ({deciding.name} {measured}; {deciding.bounds})"
+        told = "" if not self.batches else f" Told from {self.batches} batch{'es' if self.batches > 1 else ''}."
+        return f"{outcome}.{told}"
+
+    @property
+    def deciding(self) -> Condition | None:
+        """The condition that the verdict rests on; None if it is "ok"."""
+        if self.verdict == "ok":
+            return None
+        alike = (each for each in self.conditions if (each.verdict, each.reason) == (self.verdict, self.reason))
+        return next(alike, None)
+
+    def tables(self) -> tuple[ShownTable, ...]:
+        """Return what is shown as tables: the conditions, and two of the sampling operations if there are any."""
+        found = [self._conditions_table()]
+        if self.layers:
+            found.append(_layers_table("Offsets of the sampling operations", self.layers, _OFFSETS))
+            found.append(_layers_table("Gains of the sampling operations", self.layers, _GAINS))
+        return tuple(found)
+
+    def lists(self) -> Iterator[tuple[str, tuple[str, ...]]]:
+        """Yield what is shown as lists, with their titles; those that are empty are left out."""
+        count = len(self.offset_only)
+        if count:
+            more = (f"and {count - _MOST_NAMES} more",) if count > _MOST_NAMES else ()
+            yield f"Parameters that only move samples: {count}", (", ".join((*self.offset_only[:_MOST_NAMES], *more)),)
+        for title, said in (("Noticed besides", self.remarks), ("Not looked into", self.not_seen)):
+            if said:
+                yield title, said
+
+    def as_text(self, width: int = _WIDTH) -> str:
+        """Return all of it as text, what to set in the end.
+
+        Args:
+            width: characters of a line, at least 100; tables of long names have more lines, and words longer than a
+                line go beyond.
+        """
+        blocks = [wrapped(one_line(f"{self.model or 'Model'}: {self.verdict}. {self.headline}"), width)]
+        blocks += [f"{table.title}\n{table.as_text(width)}" for table in self.tables() if table.rows]
+        blocks += [listed_text(title, said, width) for title, said in self.lists()]
+        if self.advice:
+            blocks.append(listed_text("What to set", self.advice, width))
+        return "\n\n".join(blocks)
+
+    def to_json(self) -> str:
+        """Return all of it as a JSON object on one line, without loss; NaN and infinities are texts.
+
+        The object has the fields of the class under their names, and `schema`, the version of this form.
+        """
+        return json_line({"schema": SCHEMA, **plain(self)})
+
+    @classmethod
+    def from_json(cls, text: str) -> Self:
+        """Return the diagnosis of which `to_json` made a text.
+
+        Raises:
+            ArgumentError: a text that is no JSON, of another schema, or with fields that do not fit.
+        """
+        content = json_content(text, "text")
+        if not isinstance(content, dict) or content.get("schema") != SCHEMA:
+            received = content.get("schema") if isinstance(content, dict) else content
+            raise ArgumentError("text", expected=f"an object of schema {SCHEMA!r}", received=shown(received))
+        return restored(cls, {name: each for name, each in content.items() if name != "schema"}, "text")
+
+    def __str__(self) -> str:
+        return self.as_text()
+
+    def _parts(self) -> Iterable[str]:
+        reason = [] if self.reason is None else [repr(self.reason)]
+        return [self.model, repr(self.verdict), *reason, f"rho={self.rho:.3g}", f"batches={self.batches}"]
+
+    def _subtitle(self) -> str:
+        return f"{self.model}: {self.verdict}"
+
+    def _card(self) -> Iterable[object]:
+        yield html.element("p", self.headline)
+        if self.advice:
+            yield bullets("What to set", self.advice)
+        conditions, *others = self.tables()
+        yield conditions.as_html()
+        yield from (bullets(title, said) for title, said in self.lists())
+        yield from (html.details(table.title, table.as_html()) for table in others)
+        if self.profile is not None:
+            yield html.details("Loss along the step of these parameters", html.joined(self.profile._card()))
+
+    def _conditions_table(self) -> ShownTable:
+        heads = ("condition", "from", "measured", "unit", "bounds", "verdict", "how often right")
+        rows = [
+            (each.name, each.label, each.measured, each.unit, each.bounds, each.verdict or "–", each.errors)
+            for each in self.conditions
+        ]
+        return ShownTable("Conditions", heads, tuple(rows), frozenset({0, 3, 4, 6})).without_empty_columns()
+
+
+def _layers_table(title: str, layers: Sequence[LayerDiagnosis], said: dict[str, tuple[str, str]]) -> ShownTable:
+    heads = [f"{head} ({unit})" if unit else head for head, unit in said.values()]
+    rows = (
+        (str(number), each.name, each.operator, *(number_text(getattr(each, name)) for name in said))
+        for number, each in enumerate(layers)
+    )
+    return ShownTable(title, ("no.", "layer", "operator", *heads), tuple(rows), frozenset({1, 2}))

@@ -10,6 +10,7 @@ import typer
 
 from warptheory.cli import _names as names
 from warptheory.cli import _options as options
+from warptheory.cli._assignments import assignments
 from warptheory.core.text import one_line
 
 if TYPE_CHECKING:
@@ -113,7 +114,7 @@ def command(
     )
     chosen = _model_options(model_option, width)
     run = training.TrainingRun(
-        model, data, settings, chosen, _assignments("data_option", data_option), data_dir, download
+        model, data, settings, chosen, assignments("data_option", data_option), data_dir, download
     )
     with (
         training.joined_processes(device) as (processes, place),
@@ -166,41 +167,9 @@ def _model_options(texts: list[str] | None, width: int | None) -> dict[str, bool
     """
     from warptheory.core.errors import ArgumentError
 
-    found = _assignments("model_option", texts)
+    found = assignments("model_option", texts)
     if width is None:
         return found
     if "width" in found:
         raise ArgumentError("width", expected="either --width or --model-option width=…", received="both")
     return {**found, "width": width}
-
-
-def _assignments(option: str, texts: list[str] | None) -> dict[str, bool | int | float | str]:
-    """Return options by name.
-
-    Raises:
-        ArgumentError: not NAME=VALUE, or a name that is there twice.
-    """
-    from warptheory.core.errors import ArgumentError
-
-    found: dict[str, bool | int | float | str] = {}
-    for text in texts or ():
-        written, equals, value = text.partition("=")
-        name = written.replace("-", "_")
-        if not (name and equals and value):
-            raise ArgumentError(option, expected="NAME=VALUE, such as width=8", received=repr(text))
-        if name in found:
-            raise ArgumentError(option, expected="each name once", received=f"{name} twice")
-        found[name] = _value(value)
-    return found
-
-
-def _value(text: str) -> bool | int | float | str:
-    """Return a number or true or false where the text is one, else the text."""
-    if text in ("true", "false"):
-        return text == "true"
-    for kind in (int, float):
-        try:
-            return kind(text)
-        except ValueError:
-            continue
-    return text
