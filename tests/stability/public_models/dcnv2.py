@@ -13,6 +13,8 @@ from torch.nn import functional
 
 OFFSET_ONLY = tuple(f"layer{k}.conv2.conv_offset.{kind}[0:18]" for k in (1, 2) for kind in ("weight", "bias"))
 SAMPLING = ("layer1.conv2", "layer2.conv2")
+WILD = {f"layer{k}.conv2.conv_offset.weight": 5.0 for k in (1, 2)}
+FAULT = "layer2.conv2.conv_offset.bias"
 
 
 def modulated_deform_conv2d(x, offset, mask, weight):

@@ -14,6 +14,8 @@ from torch.nn import functional
 
 OFFSET_ONLY = tuple(f"levels.{k}.dcn.offset.{kind}" for k in (0, 1) for kind in ("weight", "bias"))
 SAMPLING = ("levels.0.dcn", "levels.1.dcn")
+WILD = {f"levels.{k}.dcn.offset.weight": 30.0 for k in (0, 1)}
+FAULT = "levels.1.dcn.offset.bias"
 
 
 class DCNv3(nn.Module):

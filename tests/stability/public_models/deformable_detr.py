@@ -21,6 +21,8 @@ OFFSET_ONLY = tuple(
     for kind in ("weight", "bias")
 )
 SAMPLING = ("transformer.encoder.self_attn", "transformer.decoder.cross_attn")
+WILD = {f"{name}.sampling_offsets.weight": 5.0 for name in SAMPLING}
+FAULT = "transformer.decoder.cross_attn.sampling_offsets.bias"
 QUERIES, CLASSES = 6, 3
 
 

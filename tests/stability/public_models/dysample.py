@@ -13,6 +13,8 @@ from torch.nn import functional
 OFFSET_ONLY = ("decode_head.upsample.offset.weight", "decode_head.upsample.offset.bias")
 SCOPE = ("decode_head.upsample.scope.weight", "decode_head.upsample.scope.bias")
 SAMPLING = ("decode_head.upsample",)
+WILD = {"decode_head.upsample.offset.weight": 100.0}
+FAULT = "decode_head.upsample.offset.bias"
 
 
 class DySample(nn.Module):

@@ -11,9 +11,11 @@ from torch import nn
 from torch.nn import functional
 
 TAPS = 5
-OFFSET_ONLY = ("block.p_conv.weight", "block.p_conv.bias")  # where `block.p_conv` is said to give offsets
-OUTPUT = {"order": "planes"}  # its layout: rows of all taps, then columns
+OFFSET_ONLY = ("block.p_conv.weight", "block.p_conv.bias")
 SAMPLING = ("block.p_conv",)
+OUTPUTS = {"block.p_conv": {"order": "planes"}}  # has to be said of a gather: rows of all taps, then columns
+WILD = {"block.p_conv.weight": 30.0}
+FAULT = "block.p_conv.bias"
 
 
 class AKConv(nn.Module):

@@ -13,6 +13,8 @@ from torch.nn import functional
 
 OFFSET_ONLY = ()
 SAMPLING = ("",)
+WILD = {"update_block.flow_head.conv2.weight": 50.0}
+FAULT = "update_block.flow_head.conv2.bias"
 
 
 def coords_grid(batch, height, width):

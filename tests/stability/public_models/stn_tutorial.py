@@ -15,6 +15,8 @@ OFFSET_ONLY = tuple(
     for kind in ("weight", "bias")
 )
 SAMPLING = ("",)
+WILD = {"fc_loc.2.weight": 5.0}
+FAULT = "fc_loc.2.bias"
 
 
 class Net(nn.Module):

@@ -24,6 +24,8 @@ OFFSET_ONLY = tuple(
     for kind in ("weight", "bias")
 )  # of `image_loss`; none of `loss`
 SAMPLING = ("integrate.transformer", "transformer")
+WILD = {"flow.weight": 300.0}
+FAULT = "flow.bias"
 
 
 class ConvBlock(nn.Module):
