@@ -18,6 +18,8 @@ preconditioning are in it, on the model itself, which is left as it was to the l
 
 import math
 from collections.abc import Mapping
+from dataclasses import replace
+from itertools import islice
 
 import torch
 from torch import nn
@@ -30,6 +32,7 @@ from warptheory.stability._diagnosis._examination import (
     as_written,
     check_model,
     quiet,
+    rehearse,
     summary,
 )
 from warptheory.stability._diagnosis._judgement import Evidence, advice, conditions, verdict_of
@@ -52,6 +55,7 @@ def diagnose(
     count: int = BATCHES,
     modules: Mapping[str, OffsetOutput] | None = None,
     steps: int | None = None,
+    rehearsal: int = 0,
     seed: int = 0,
 ) -> Diagnosis:
     """Tell from a few batches whether a model will train, and what to change if not.
@@ -68,6 +72,8 @@ def diagnose(
         count: batches that are used, the first ones; the error of ρ falls with their number.
         modules: modules whose outputs are offsets, as for `monitor`.
         steps: steps that the training will have; known, they tell whether samples can move far enough to matter.
+        rehearsal: steps that are really taken, and taken back, after which the speed ratio is measured once more: heads
+            that start at zero hide what is below them. Each costs a training step.
         seed: seed of the random numbers that the model draws meanwhile.
 
     Raises:
@@ -80,15 +86,26 @@ def diagnose(
     check_model(model, optimizer)
     if steps is not None:
         check_integer("steps", steps)
+    check_integer("rehearsal", rehearsal, 0)
+    taken = list(islice(iter(batches), check_integer("count", count)))
     with untouched(model, optimizer), as_written(model), quiet():
         torch.manual_seed(seed)
-        found = Examination.of(model, batches, loss, optimizer, count, modules)
-        return _diagnosis(found, steps)
+        found = Examination.of(model, taken, loss, optimizer, modules)
+        evidence = _evidence(found, steps)
+        if rehearsal and found.is_finite:
+            rehearse(found.trials, rehearsal)
+            later = Examination.of(model, taken, loss, optimizer, modules)
+            evidence = replace(evidence, rehearsal=rehearsal, later=_ratio_of(later))
+    return _diagnosis(found, evidence)
 
 
-def _diagnosis(found: Examination, steps: int | None) -> Diagnosis:
+def _ratio_of(found: Examination) -> tuple[float, float]:
+    """Return the speed ratio with its standard error; infinite if the model is not finite any more."""
+    return summary(found.speeds())[0] if found.is_finite else (math.inf, math.nan)
+
+
+def _diagnosis(found: Examination, evidence: Evidence) -> Diagnosis:
     trial = found.trials[0]
-    evidence = _evidence(found, steps)
     held = conditions(evidence)
     verdict, reason = verdict_of(held)
     return Diagnosis(

@@ -159,7 +159,7 @@ def stabilise(
 
     def examined() -> Examination:
         torch.manual_seed(seed)
-        return Examination.of(model, taken, loss, optimizer, count, modules)
+        return Examination.of(model, taken, loss, optimizer, modules)
 
     with untouched(model, optimizer), as_written(model), quiet():
         found = examined()

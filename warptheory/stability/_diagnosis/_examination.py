@@ -16,7 +16,6 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from warptheory.core.checks import check_integer
 from warptheory.core.errors import ArgumentError
 from warptheory.core.text import shown
 from warptheory.patterns.layouts import OffsetOutput
@@ -74,19 +73,18 @@ class Examination:
     def of(
         cls,
         model: nn.Module,
-        batches: Batches,
+        batches: Sequence[tuple[Any, Any]],
         loss: Loss,
         optimizer: torch.optim.Optimizer,
-        count: int,
         modules: Mapping[str, OffsetOutput] | None,
     ) -> "Examination":
-        """Take the first batches, and find what moves the samples.
+        """Run a model on the first of some batches, and find what moves its samples.
 
         Raises:
             ArgumentError: no batch, batches that the model cannot take, a loss that is no scalar, or no sampling.
         """
         named = check_modules(model, modules)
-        taken = [checked_batch(each) for each in itertools.islice(iter(batches), check_integer("count", count))]
+        taken = [checked_batch(each) for each in batches]
         if not taken:
             raise ArgumentError("batches", expected="at least one batch", received="none")
         trials = [Trial(model, loss, optimizer, *batch) for batch in taken]
@@ -183,6 +181,14 @@ class Examination:
         dim = max(call.offsets(1).shape[2] for call in self.calls.calls)
         for sides in itertools.product((-_TO_A_SIDE, _TO_A_SIDE), repeat=dim):
             yield trial.gradients(Steering(trial.model, moved_by(sides), self.modules))[1]
+
+
+def rehearse(trials: Sequence[Trial], steps: int) -> None:
+    """Train a model for some steps, on one batch after the other; what is not finite ends it."""
+    for number in range(steps):
+        run = trials[number % len(trials)].step()
+        if not bool(torch.isfinite(run.loss)):
+            return
 
 
 def summary(found: Sequence[Speeds]) -> tuple[tuple[float, float], tuple[float, float]]:

@@ -38,6 +38,8 @@ class Evidence:
         heads: names of the heads.
         is_finite: whether loss and gradients are finite.
         multiplier: learning rate of the offset-only parameters over that of the rest; NaN if there is none.
+        rehearsal: steps that were taken on trial.
+        later: speed ratio after these, and its standard error.
     """
 
     rho: float
@@ -53,6 +55,8 @@ class Evidence:
     heads: tuple[str, ...]
     is_finite: bool
     multiplier: float
+    rehearsal: int = 0
+    later: tuple[float, float] = (math.nan, math.nan)
 
 
 def conditions(found: Evidence) -> tuple[Condition, ...]:
@@ -104,7 +108,17 @@ def _deciding(found: Evidence) -> Iterator[Condition]:
             reason="stuck",
             evidence="The same ratio against a lower bound: below it positions hardly move while the rest learns.",
         )
-    elif found.has_offset_only:
+    if found.rehearsal:
+        yield Condition(
+            "speed ratio later",
+            "G5",
+            *found.later,
+            worse=RATIO_WORSE,
+            fail=RATIO_FAIL,
+            reason="runaway",
+            evidence=f"The same after {found.rehearsal} steps, which were taken back.",
+        )
+    if found.has_offset_only and math.isnan(found.rho):
         pixels, stderr = found.coasting
         yield Condition(
             "displacement",

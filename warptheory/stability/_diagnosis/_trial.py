@@ -86,6 +86,9 @@ class Trial:
         with torch.no_grad():
             for buffer, value in self._buffers:
                 buffer.copy_(value)
+        return self._forward(within)
+
+    def _forward(self, within: AbstractContextManager[Any] | None = None) -> Run:
         with _last_features(self.model) as features, within or nullcontext():
             output = _called("batches", "inputs that the model takes", self.model, *self._inputs)
             loss = _called("loss", "a function of output and target", self._loss, output, self._target)
@@ -115,6 +118,18 @@ class Trial:
         for parameter in self.parameters.values():
             parameter.grad = None
         return run, {name: None if each is None else each.detach().clone() for name, each in found.items()}
+
+    def step(self) -> Run:
+        """Take a step of the optimizer in earnest: parameters, buffers and random numbers go on."""
+        for parameter in self.parameters.values():
+            parameter.grad = None
+        with torch.enable_grad():
+            run = self._forward()
+            torch.autograd.backward(run.loss)
+        self.optimizer.step()
+        for parameter in self.parameters.values():
+            parameter.grad = None
+        return run
 
     def update(self, gradients: Mapping[str, Tensor | None]) -> dict[str, Tensor]:
         """Return what one step of the optimizer changes in each parameter, given gradients; nothing is changed."""
