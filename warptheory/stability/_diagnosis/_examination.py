@@ -90,14 +90,14 @@ class Examination:
         trials = [Trial(model, loss, optimizer, *batch) for batch in taken]
         with recorded(model, named) as calls:
             run, gradients = trials[0].gradients()
+        if not run.loss.requires_grad:
+            received = "a loss without a gradient"
+            raise ArgumentError("loss", expected="a function of what the model computed", received=received)
         if not calls.calls:
             hidden = scripts(model)
             received = unseen(hidden) if hidden else "no sampling operation"
             raise ArgumentError("model", expected="a model that samples", received=received)
         found = offset_only(trials[0], named)
-        if found.is_split and len(trials) > 1:
-            # Rows whose gradient happens to vanish on one batch.
-            found = found.common(offset_only(trials[1], named))
         heads = head_names(trials[0], (call.raw for call in calls.calls), found)
         return cls(trials, named, run, calls, gradients, found, heads, memory_of(optimizer))
 

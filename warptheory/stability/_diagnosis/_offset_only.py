@@ -18,6 +18,7 @@ from warptheory.stability._diagnosis._trial import Trial, Update
 from warptheory.stability._sampling._steering import Steering, cut
 
 Gradients = Mapping[str, Tensor | None]
+_BESIDE = 1e-2  # standard deviation of what is added to parameters, to be off any zero
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,11 +37,6 @@ class OffsetOnly:
     def __contains__(self, name: object) -> bool:
         return name in self.rows
 
-    @property
-    def is_split(self) -> bool:
-        """Whether only some rows of a parameter are meant."""
-        return any(rows is not None for rows in self.rows.values())
-
     def of(self, update: Update) -> dict[str, Tensor]:
         """Return the part of an update, or of gradients, that belongs to these parameters."""
         return {name: self._chosen(name, value) for name, value in update.items() if name in self.rows}
@@ -57,16 +53,6 @@ class OffsetOnly:
     def names(self) -> tuple[str, ...]:
         """Return the names, with ranges of rows where it is not all of a parameter."""
         return tuple(name if rows is None else f"{name}[{_ranges(rows)}]" for name, rows in self.rows.items())
-
-    def common(self, other: "OffsetOnly") -> "OffsetOnly":
-        """Return what two batches agree on."""
-        rows: dict[str, Tensor | None] = {}
-        for name in self.rows:
-            if name not in other.rows:
-                continue
-            mine, its = self.rows[name], other.rows[name]
-            rows[name] = its if mine is None else mine if its is None else mine & its
-        return OffsetOnly({name: each for name, each in rows.items() if each is None or bool(each.any())})
 
     def _chosen(self, name: str, value: Tensor) -> Tensor:
         rows = self.rows[name]
@@ -91,8 +77,34 @@ def offset_only(trial: Trial, modules: Mapping[str, OffsetOutput]) -> OffsetOnly
         elif gradient.ndim:
             rows = _is_zero(other) & ~_is_zero(gradient)
             if bool(rows.any()):
-                found[name] = None if bool(rows.all()) else rows
+                found[name] = rows
+    if any(rows is not None for rows in found.values()):
+        found = dict(_still_without(trial, found, modules))
     return OffsetOnly(found)
+
+
+def _still_without(
+    trial: Trial, found: Mapping[str, Tensor | None], modules: Mapping[str, OffsetOutput]
+) -> Iterator[tuple[str, Tensor | None]]:
+    """Yield those rows that have no gradient beside the present parameters, either, with positions cut off.
+
+    A gradient that vanishes because a layer on its way starts at zero does not beside zero.
+    """
+    generator = torch.Generator().manual_seed(0)
+    beside = {
+        name: _BESIDE * torch.randn(parameter.shape, generator=generator).to(parameter)
+        for name, parameter in trial.parameters.items()
+    }
+    with _all_learnable(trial), trial.moved(beside):
+        _, without = trial.gradients(Steering(trial.model, cut, modules))
+    for name, rows in found.items():
+        other = without[name]
+        if rows is None or other is None:
+            yield name, rows
+            continue
+        kept = rows & _is_zero(other)
+        if bool(kept.any()):
+            yield name, None if bool(kept.all()) else kept
 
 
 @contextmanager

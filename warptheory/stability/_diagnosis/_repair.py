@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import torch
-from jaxtyping import Float
 from torch import Tensor, nn
 
 from warptheory.core.presented import Presented
@@ -19,7 +18,7 @@ from warptheory.stability._diagnosis._remarks import listed
 from warptheory.stability._diagnosis._speeds import geometric_mean
 from warptheory.stability._diagnosis._trial import Trial, norm_of
 from warptheory.stability._sampling._call import SamplingCall
-from warptheory.stability._sampling._steering import Move, Steering, moved_by
+from warptheory.stability._sampling._steering import Move, Steering, moved_by, shift_of
 from warptheory.warping.jacobian import slope_deviation
 
 _ROUNDS = 6
@@ -255,16 +254,8 @@ def _bounded(bound: float) -> Move:
         slope = float(slope_deviation(offsets.flatten(0, 1)))
         if not slope > bound:
             return call.raw
-        excess = _in_layout(call, offsets * (1 - bound / slope))
+        excess = shift_of(call, offsets * (1 - bound / slope))
         # The factor counts as a constant: the gradient is that of smaller offsets.
         return call.raw * 1 - excess
 
     return move
-
-
-def _in_layout(call: SamplingCall, pixels: Float[Tensor, "B F d *T"]) -> Tensor:
-    """Return a change of offsets by pixels (B, F, d, *T), as the caller lays it out."""
-    with torch.enable_grad():
-        raw = torch.zeros_like(call.raw, requires_grad=True)
-        (found,) = torch.autograd.grad((call.layout.gradient(raw) * pixels).sum(), raw)
-    return found

@@ -17,7 +17,7 @@ from torch.utils import _pytree as pytree
 
 from warptheory.core.errors import ArgumentError
 from warptheory.core.text import one_line, shortened, shown
-from warptheory.stability._diagnosis._untouched import Randomness
+from warptheory.stability._diagnosis._untouched import Randomness, optimizer_untouched
 
 Loss = Callable[[Any, Any], Tensor]
 Update = Mapping[str, Tensor]
@@ -104,16 +104,14 @@ class Trial:
         Hooks of parameters and modules have changed the gradients, as in training.
 
         Raises:
-            ArgumentError: as `run`, or a loss that depends on no parameter.
+            ArgumentError: as `run`.
         """
         for parameter in self.parameters.values():
             parameter.grad = None
         with torch.enable_grad(), within or nullcontext():
             run = self.run()
-            if not run.loss.requires_grad:
-                received = "a loss without a gradient"
-                raise ArgumentError("loss", expected="a function of what the model computed", received=received)
-            torch.autograd.backward(run.loss)
+            if run.loss.requires_grad:
+                torch.autograd.backward(run.loss)
         found = {name: parameter.grad for name, parameter in self.parameters.items()}
         for parameter in self.parameters.values():
             parameter.grad = None
@@ -136,7 +134,8 @@ class Trial:
         for name, parameter in self.parameters.items():
             parameter.grad = gradients.get(name)
         try:
-            self.optimizer.step()
+            with optimizer_untouched(self.optimizer):
+                self.optimizer.step()
         except TypeError as error:
             received = f"{type(self.optimizer).__name__}: {one_line(str(error))}"
             raise ArgumentError("optimizer", expected="one that steps without a closure", received=received) from error

@@ -49,10 +49,24 @@ def untouched(model: nn.Module, optimizer: torch.optim.Optimizer) -> Iterator[No
     try:
         yield
     finally:
-        with torch.no_grad():
-            for each in undo:
-                each()
+        _put_back(undo)
         randomness.restore()
+
+
+@contextmanager
+def optimizer_untouched(optimizer: torch.optim.Optimizer) -> Iterator[None]:
+    """Leave the state and the groups of an optimizer as they are now; parameters are another matter."""
+    undo = [_of_optimizer(optimizer)]
+    try:
+        yield
+    finally:
+        _put_back(undo)
+
+
+def _put_back(undo: list[Callable[[], None]]) -> None:
+    with torch.no_grad():
+        for each in undo:
+            each()
 
 
 def _of_modules(model: nn.Module) -> Iterator[Callable[[], None]]:
@@ -63,6 +77,16 @@ def _of_modules(model: nn.Module) -> Iterator[Callable[[], None]]:
         yield _of_dictionary(attributes, dict(attributes))
         for name, part in parts.items():
             yield _of_dictionary(attributes[name], part)
+        for value in attributes.values():
+            if isinstance(value, list):
+                yield _of_list(value, list(value))
+
+
+def _of_list(values: list[Any], kept: list[Any]) -> Callable[[], None]:
+    def restore() -> None:
+        values[:] = kept
+
+    return restore
 
 
 def _of_dictionary(dictionary: dict[Any, Any], kept: dict[Any, Any]) -> Callable[[], None]:

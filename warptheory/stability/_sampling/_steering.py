@@ -11,6 +11,7 @@ from dataclasses import replace
 from typing import Any
 
 import torch
+from jaxtyping import Float
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
@@ -23,22 +24,32 @@ Move = Callable[[SamplingCall], Tensor]
 
 
 def cut(call: SamplingCall) -> Tensor:
-    """Return the positions of a call without their graph, in the caller's layout, shape (B, *R)."""
-    return call.raw.detach()
+    """Return the positions of a call without their graph, in the caller's layout, shape (B, *R).
+
+    What a tensor holds besides, such as masks, keeps its graph.
+    """
+    ones = torch.ones_like(call.offsets())
+    held = shift_of(call, ones) != 0
+    return call.raw.detach() if bool(held.all()) else torch.where(held, call.raw.detach(), call.raw)
+
+
+def shift_of(call: SamplingCall, pixels: Float[Tensor, "B F d *T"]) -> Float[Tensor, "B *R"]:
+    """Return what moves positions by pixels (B, F, d, *T), in the caller's layout, shape (B, *R)."""
+    with torch.enable_grad():
+        # The layout's map of gradients is linear, and the transpose of its inverse: its own gradient is a shift.
+        raw = torch.zeros_like(call.raw, requires_grad=True)
+        (shift,) = torch.autograd.grad((call.layout.gradient(raw) * pixels).sum(), raw)
+    return shift
 
 
 def moved_by(pixels: Sequence[float]) -> Move:
     """Return what moves all positions of a call by so many pixels along each axis; further axes stay."""
 
     def move(call: SamplingCall) -> Tensor:
-        with torch.enable_grad():
-            # The layout's map of gradients is linear, and the transpose of its inverse: its own gradient is a shift.
-            raw = torch.zeros_like(call.raw, requires_grad=True)
-            fields = call.layout.gradient(raw)
-            dim = fields.shape[2]
-            along = fields.new_tensor((tuple(pixels) + (0.0,) * dim)[:dim]).reshape(-1, *[1] * (fields.ndim - 3))
-            (shift,) = torch.autograd.grad((fields * along).sum(), raw)
-        return call.raw + shift
+        offsets = call.offsets()
+        dim = offsets.shape[2]
+        along = offsets.new_tensor((tuple(pixels) + (0.0,) * dim)[:dim]).reshape(-1, *[1] * dim)
+        return call.raw + shift_of(call, along.expand_as(offsets))
 
     return move
 
