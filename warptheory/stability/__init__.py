@@ -1,11 +1,12 @@
 """Conditions for stable training, and the state of real offset fields."""
 
 from warptheory.core.listing import public_names
-from warptheory.patterns.layouts import OffsetOutput
+from warptheory.patterns.layouts import AbsolutePositions, OffsetOutput
 from warptheory.results.selfwarp.cascade import GradientCascade, GradientProfile
 from warptheory.stability._layer_statistics import LayerStatistics
 from warptheory.stability._offset_fields import LayerOffsets, offset_fields
 from warptheory.stability._receptive_field import receptive_field
+from warptheory.stability.declared import sampling
 from warptheory.stability.gradient_cascade import (
     CascadeReading,
     measured_gradients,
@@ -16,9 +17,11 @@ from warptheory.stability.gradient_cascade import (
 )
 from warptheory.stability.monitoring import Monitor, monitor
 from warptheory.stability.points import SamplingPoints, points_of, sampling_points, write_points
+from warptheory.stability.training_watch import TrainingWatch
 from warptheory.warping.jacobian import fold_fraction, jacobian_determinant, offset_jacobian, slope_deviation
 
 __all__ = [
+    "AbsolutePositions",
     "CascadeReading",
     "GradientCascade",
     "GradientProfile",
@@ -27,6 +30,7 @@ __all__ = [
     "Monitor",
     "OffsetOutput",
     "SamplingPoints",
+    "TrainingWatch",
     "fold_fraction",
     "jacobian_determinant",
     "measured_gradients",
@@ -39,6 +43,7 @@ __all__ = [
     "randomly_signed_gradients",
     "read_cascade",
     "receptive_field",
+    "sampling",
     "sampling_points",
     "slope_deviation",
     "write_points",
