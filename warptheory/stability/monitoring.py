@@ -238,14 +238,12 @@ class Monitor(Presented):
             ArgumentError: a writer without `add_scalar`.
         """
         check_writer(writer)
-        rows = self._table.frame().iloc[self._logged :]
-        self._logged += len(rows)
-        log_rows(rows, writer, step)
+        table = self._table.frame()
+        log_rows(table.iloc[self._logged :], writer, step)
+        self._logged = len(table)
 
     def check(self, loss: Tensor | float, step: int | None = None, *, name: str = "loss") -> None:
         """Alarm if a loss is not finite, with what of the offsets came before it.
-
-        Reading a number from an accelerator waits for it.
 
         Args:
             loss: the loss, a scalar tensor or a number.
@@ -255,12 +253,10 @@ class Monitor(Presented):
         Raises:
             ArgumentError: more than one number.
         """
-        if isinstance(loss, Tensor):
-            if loss.numel() != 1:
-                raise ArgumentError("loss", expected="a scalar", received=f"shape {tuple(loss.shape)}")
-            loss = loss.detach().item()
-        number = max(self._next_number[True] - 1, 0) if step is None else step
-        self._alarms.loss(name, float(loss), number)
+        if isinstance(loss, Tensor) and loss.numel() != 1:
+            raise ArgumentError("loss", expected="a scalar", received=f"shape {tuple(loss.shape)}")
+        value = loss.item() if isinstance(loss, Tensor) else float(loss)
+        self._alarms.loss(name, value, max(self._next_number[True] - 1, 0) if step is None else step)
 
     # ---- how it shows itself
 
