@@ -152,7 +152,7 @@ def test_the_plot_has_the_numbers_of_the_table_and_units():
     found = panels(figure)
     assert found["offset deviation"].get_ylabel() == "pixels"
     assert found["offset gradient variance"].get_ylabel() == "loss²/pixel²"
-    assert set(name.replace(" ", "_") for name in found) < {*LayerStatistics.__dataclass_fields__}
+    assert {name.replace(" ", "_") for name in found} < {*LayerStatistics.__dataclass_fields__}
     lines = [line for line in found["offset deviation"].get_lines() if len(line.get_xdata()) == 4]
     for layer, line in zip(("0", "1"), lines, strict=True):
         assert list(line.get_ydata()) == list(table.query(f"layer == '{layer}'")["offset_deviation"])

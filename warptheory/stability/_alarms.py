@@ -73,8 +73,10 @@ class Alarms:
         """Return which offsets have grown most, in training, and how much."""
         grown: dict[float, str] = {}
         for (training, layer, call, name), records in self._records.items():
-            usual = median(list(records)[:-1]) if len(records) > 1 else 0.0
-            if training and name == "offsets" and records[-1] > _GROWN * usual:
+            if not training or name != "offsets" or len(records) < 2:
+                continue
+            usual = median(list(records)[:-1])
+            if records[-1] > _GROWN * usual:
                 size = f"{records[-1]:.3g} pixels at the last record, from a median of {usual:.3g}"
                 ratio = records[-1] / usual if usual else math.inf
                 grown[ratio] = f"offsets of layer {operation_name(layer, call)!r} had grown to {size}"
