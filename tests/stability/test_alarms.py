@@ -10,6 +10,7 @@ from torch import nn
 from torch.nn import functional
 
 import warptheory as wt
+from warptheory.core.errors import ArgumentError
 from warptheory.networks import selfwarp_resnet
 from warptheory.operators import SelfWarp2d
 
@@ -137,10 +138,82 @@ def test_offsets_that_leave_the_image():
                     shift(torch.randn(4, 1, 6, 6))
         return [str(each.message) for each in found]
 
-    (text,) = told([0.0, 0.0, 70.0, 80.0])
-    assert "in the model itself, at step 2 in training: offsets have grown to 70 pixels, from a median of 0; " in text
-    assert told([0.0, 1e-6, 1e-3, 1.0, 5.0]) == []  # from zero to nearly the image
-    assert told([50.0] * 5) == []  # it was never otherwise
+    where = "in the model itself, at step {} in training: "
+    grown, outside, dead = told([0.0, 0.0, 70.0, 80.0])
+    assert grown.startswith(where.format(2) + "offsets have grown to 70 pixels, from a median of 0; ")
+    assert outside == where.format(2) + "hardly a sample is on the image: a share of 1 lies off it"
+    assert dead == where.format(2) + "no sample reads a share of 1 of the inputs; without offsets it would be 0"
+    assert told([0.0, 1e-6, 1e-3, 1.0]) == []
+    # A shift by three of six pixels along both axes leaves a quarter of the inputs to be read.
+    assert told([0.0, 3.0]) == [
+        where.format(1) + "no sample reads a share of 0.75 of the inputs; without offsets it would be 0"
+    ]
+    # What never was otherwise has not grown, and is off the image all the same.
+    assert [text.split(": ")[1][:6] for text in told([50.0] * 5)] == ["hardly", "no sam"]
+
+
+def test_samples_off_the_image_are_no_alarm_where_it_is_repeated():
+    class Shift(nn.Module):
+        def forward(self, x):
+            return wt.warp(x, torch.full((len(x), 2, 6, 6), 40.0), boundary="periodic")
+
+    with warnings.catch_warnings(), wt.stability.monitor(Shift(), interval=1) as m:
+        warnings.simplefilter("error")
+        m.model(torch.randn(4, 1, 6, 6))
+    assert m.rows()[0].outside_fraction == 1
+
+
+def test_inputs_that_the_grid_itself_leaves_out_are_no_alarm():
+    """A quarter of the pixels is read by a grid of every second one: nothing of that is the offsets'."""
+
+    class Half(nn.Module):
+        def forward(self, x):
+            theta = torch.eye(2, 3).expand(len(x), 2, 3)
+            grid = functional.affine_grid(theta, [len(x), 1, 3, 3], align_corners=True)
+            return functional.grid_sample(x, grid, align_corners=True)
+
+    with warnings.catch_warnings(), wt.stability.monitor(Half(), interval=1) as m:
+        warnings.simplefilter("error")
+        m.model(torch.randn(4, 1, 5, 5))
+    assert m.rows()[0].dead_fraction == 16 / 25
+    assert m.rows()[0].outside_fraction == 0
+
+
+@pytest.mark.filterwarnings("ignore:loss is", "ignore:grad_norm is", "ignore:in layer")
+class TestALoss:
+    """A loss that is not finite, with what came before it."""
+
+    @pytest.mark.parametrize("value", [math.nan, math.inf])
+    def test_names_the_layer_whose_offsets_had_grown_once(self, value):
+        layer = SelfWarp2d(2)
+        network = nn.Sequential(nn.Identity(), layer)
+        with wt.stability.monitor(network, interval=1) as m:
+            for step in range(5):
+                layer.head.bias.data.fill_(0.1 if step < 4 else 0.9)
+                loss = network(torch.randn(2, 2, 6, 6)).mean()
+                m.check(loss + (value if step == 4 else 0))
+            m.check(value)
+        text = (
+            f"loss is {value} at step 4; offsets of layer '1' had grown to 0.9 pixels at the last record, from a median"
+        )
+        assert m.alarms == (f"{text} of 0.1",)
+
+    def test_tells_the_alarms_before_it(self):
+        with wt.stability.monitor(model(), interval=1) as m:
+            m.model[1].head.bias.data.fill_(math.nan)
+            m.model(torch.randn(2, 2, 6, 6))
+            m.check(torch.tensor(math.nan))
+        first, *_, last = m.alarms
+        assert first.startswith("in layer '1', at step 0 in training: offsets are not finite")
+        assert last.startswith(f"loss is nan at step 0; before it: {first}")
+        with pytest.raises(ArgumentError, match="^loss: expected a scalar, got shape"):
+            m.check(torch.zeros(2))
+
+    def test_without_offsets_that_grew(self):
+        with wt.stability.monitor(model(), interval=1) as m:
+            m.model(torch.randn(2, 2, 6, 6))
+            m.check(math.nan, 7, name="grad_norm")
+        assert m.alarms == ("grad_norm is nan at step 7; no offsets had grown at the last record",)
 
 
 @pytest.mark.parametrize("rate", [0.0, 0.05])

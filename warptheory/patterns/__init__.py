@@ -21,6 +21,7 @@ from warptheory.patterns._statistics import (
     OperatorStatistics,
     dead_fraction,
     offset_statistics,
+    outside_fraction,
 )
 from warptheory.patterns.lattice import Lattice
 
@@ -36,6 +37,7 @@ __all__ = [
     "Weighting",
     "dead_fraction",
     "offset_statistics",
+    "outside_fraction",
     "sample",
 ]
 __dir__ = public_names(__name__)

@@ -114,6 +114,17 @@ def dead_fraction(pattern: Taps) -> Float[Tensor, ""]:
     return (hits == 0).double().mean()
 
 
+def outside_fraction(pattern: Taps) -> Float[Tensor, ""]:
+    """Return the share of samples off the image, whose area ends half a pixel beyond the outermost centres: a scalar.
+
+    A sample at a position that is not finite is off the image; the boundary rule and weights are not looked at.
+    """
+    positions = pattern.positions()
+    edges = positions.new_tensor(pattern.size).reshape(-1, *[1] * (positions.ndim - 3)) - 0.5
+    inside = ((positions >= -0.5) & (positions <= edges)).all(2)
+    return 1 - inside.double().mean()
+
+
 def _positive_weights(steps: Float[Tensor, "B F d *T"], mask: Tensor | None) -> Float[Tensor, "B F *T"]:
     count = steps[0, 0, 0].numel()
     numbers = torch.arange(count, dtype=torch.float64, device=steps.device)

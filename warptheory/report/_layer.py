@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from warptheory import stability
 from warptheory.core.errors import ArgumentError, UnknownNameError
 from warptheory.core.text import one_line
+from warptheory.patterns.layouts import SamplingLayout
 from warptheory.report._sampling_points import (
     chosen_field,
     draw_colour_wheel,
@@ -29,7 +30,7 @@ from warptheory.report._sampling_points import (
     weigh_alike,
 )
 from warptheory.report.style import house_style
-from warptheory.stability import LayerOffsets, OffsetOutput, SamplingPoints
+from warptheory.stability import LayerOffsets, SamplingPoints
 
 _CLOSE = 12.0  # pixels along the side of the panel that is close by, at least
 _SHOWN_AS_IT_IS = (1, 3)  # channels; of other numbers the mean is shown
@@ -43,7 +44,7 @@ def plot_layer(
     call: int = 0,
     pixel: Sequence[int] | None = None,
     field: int | None = None,
-    modules: Mapping[str, OffsetOutput] | None = None,
+    modules: Mapping[str, SamplingLayout] | None = None,
 ) -> Figure:
     """Draw what a layer does at an image: the points that an output pixel samples, and the layer's offsets.
 

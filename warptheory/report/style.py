@@ -1,14 +1,5 @@
-"""One look for every figure: readable sizes, and colours that survive colour blindness and grey print."""
+"""The one look for every figure; it stands in `core`, so that lower rooms draw in it too."""
 
-from contextlib import AbstractContextManager
-from pathlib import Path
+from warptheory.core.style import BLUE, GREEN, GREY, ORANGE, VERMILION, house_style
 
-from matplotlib import style
-
-# Okabe and Ito, "Color Universal Design", 2008: distinguishable with any form of colour blindness.
-BLUE, ORANGE, GREEN, VERMILION, GREY = "#0072B2", "#E69F00", "#009E73", "#D55E00", "#6F6F6F"
-
-
-def house_style() -> AbstractContextManager[None]:
-    """Return a context in which Matplotlib draws in the project's style."""
-    return style.context(Path(__file__).with_name("house.mplstyle"))
+__all__ = ["BLUE", "GREEN", "GREY", "ORANGE", "VERMILION", "house_style"]

@@ -1,11 +1,12 @@
 """Conditions for stable training, and the state of real offset fields."""
 
 from warptheory.core.listing import public_names
-from warptheory.patterns.layouts import OffsetOutput
+from warptheory.patterns.layouts import AbsolutePositions, OffsetOutput
 from warptheory.results.selfwarp.cascade import GradientCascade, GradientProfile
 from warptheory.stability._layer_statistics import LayerStatistics
 from warptheory.stability._offset_fields import LayerOffsets, offset_fields
 from warptheory.stability._receptive_field import receptive_field
+from warptheory.stability.declared import sampling
 from warptheory.stability.diagnosing import diagnose
 from warptheory.stability.diagnosis import Condition, Diagnosis, LayerDiagnosis, StepProfile
 from warptheory.stability.gradient_cascade import (
@@ -19,9 +20,11 @@ from warptheory.stability.gradient_cascade import (
 from warptheory.stability.monitoring import Monitor, monitor
 from warptheory.stability.points import SamplingPoints, points_of, sampling_points, write_points
 from warptheory.stability.stabilising import Change, Stabilised, stabilise
+from warptheory.stability.training_watch import TrainingWatch
 from warptheory.warping.jacobian import fold_fraction, jacobian_determinant, offset_jacobian, slope_deviation
 
 __all__ = [
+    "AbsolutePositions",
     "CascadeReading",
     "Change",
     "Condition",
@@ -36,6 +39,7 @@ __all__ = [
     "SamplingPoints",
     "Stabilised",
     "StepProfile",
+    "TrainingWatch",
     "diagnose",
     "fold_fraction",
     "jacobian_determinant",
@@ -49,6 +53,7 @@ __all__ = [
     "randomly_signed_gradients",
     "read_cascade",
     "receptive_field",
+    "sampling",
     "sampling_points",
     "slope_deviation",
     "stabilise",

@@ -8,7 +8,7 @@ from markupsafe import Markup
 
 from warptheory.core import html
 from warptheory.core.text import one_line
-from warptheory.stability._layer_statistics import StatisticsColumn, statistics_columns
+from warptheory.stability._layer_statistics import StatisticsColumn, operation_name, statistics_columns
 
 _FEW = 4  # operations that are shown side by side
 _WIDTH = 100  # characters of a line of text
@@ -35,7 +35,7 @@ def latest_as_text(rows: pd.DataFrame) -> str:
     if not len(rows):
         return ""
     pairs = zip(rows["layer"], rows["call"], strict=True)
-    names = [_cell(layer) + (f", call {call}" if call else "") for layer, call in pairs]
+    names = [one_line(operation_name(layer, call)) for layer, call in pairs]
     shown = [each for each in _shown() if each.name not in ("layer", "call")]
     lines = [[_cell(value) for value in rows[each.name]] for each in shown]
     return pd.DataFrame(lines, index=[each.head for each in shown], columns=names).to_string(line_width=_WIDTH)

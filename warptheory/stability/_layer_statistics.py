@@ -41,11 +41,12 @@ class LayerStatistics(Presented):
         call: number of the operation among those of that module in this step, from 0.
         depth: number of the operation among all of this step, from 0: the first is the nearest to the input.
         operator: "warp", "sample" (an operator of this library), "grid_sample", "deform_conv2d", "mmcv deform_conv2d",
-            "mmcv modulated_deform_conv2d" or "module output".
+            "mmcv modulated_deform_conv2d", the name of a declared function, or "module output".
         offset_mean: mean of the offsets over images, fields, axes and pixels, in pixels of the sampled image.
         offset_deviation: standard deviation of the same, in pixels.
         slope_deviation: τ, the root mean square of the offsets' slopes, per pixel of the sampled image.
         fold_fraction: share of pixels with det(I + ∇ε) ≤ 0; of all fields, so of all taps.
+        outside_fraction: share of samples that lie off the image; of all taps, so padding counts.
         dead_fraction: share of inputs (pixels, for each offset group) that no sample reads.
         variance_in: variance of what is sampled.
         variance_out: variance of the outcome.
@@ -67,6 +68,7 @@ class LayerStatistics(Presented):
     offset_deviation: float = _in("pixels")
     slope_deviation: float = _in("per pixel")
     fold_fraction: float = _in("share of pixels")
+    outside_fraction: float = _in("share of samples")
     dead_fraction: float = _in("share of inputs")
     variance_in: float = _in("value²")
     variance_out: float = _in("value²")
@@ -120,6 +122,11 @@ def statistics_columns() -> tuple[StatisticsColumn, ...]:
         StatisticsColumn(each.name, each.metadata.get("unit", ""), said.get(each.name, ""))
         for each in fields(LayerStatistics)
     )
+
+
+def operation_name(layer: str, call: int) -> str:
+    """Return how an operation is called where it is shown: its layer, and which call of it unless it is the first."""
+    return (layer or "the model itself") + (f", call {call}" if call else "")
 
 
 @dataclass(eq=False)

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from warptheory.core import html
 from warptheory.core.presented import Presented
-from warptheory.patterns.layouts import OffsetOutput
+from warptheory.patterns.layouts import SamplingLayout
 from warptheory.stability._sampling._arguments import check_image
 from warptheory.stability._sampling._passage import follow
 from warptheory.stability._sampling._watch import check_modules
@@ -61,7 +61,7 @@ class LayerOffsets(Presented):
 
 
 def offset_fields(
-    model: nn.Module, image: Float[Tensor, "1 C *S"], modules: Mapping[str, OffsetOutput] | None = None
+    model: nn.Module, image: Float[Tensor, "1 C *S"], modules: Mapping[str, SamplingLayout] | None = None
 ) -> list[LayerOffsets]:
     """Return the offsets of every sampling operation of a model at an image, in the order in which they ran.
 

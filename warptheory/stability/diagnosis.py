@@ -14,13 +14,13 @@ from warptheory.core.presented import Presented
 from warptheory.core.text import one_line, shown
 from warptheory.stability._shown_tables import ShownTable, bullets, listed_text, number_text
 
-Verdict = Literal["ok", "worse", "fail"]
+Prognosis = Literal["ok", "worse", "fail"]
 Reason = Literal["runaway", "explosion", "stuck", "off the image"]
 
 SCHEMA = "warptheory-diagnosis-1"  # of `Diagnosis.to_json`; another number where a field changes its meaning
 _WIDTH = 100  # characters of a line of text
 _MOST_NAMES = 12  # of parameters that a text lists
-_OUTCOMES: dict[Verdict, str] = {
+_OUTCOMES: dict[Prognosis, str] = {
     "ok": "No condition of stable training is broken",
     "worse": "Training is expected to suffer",
     "fail": "Training is expected to fail",
@@ -81,8 +81,8 @@ class Condition(Presented):
     errors: str = ""
 
     @property
-    def verdict(self) -> Verdict | None:
-        """Verdict of this condition alone; None if it judges nothing, or nothing could be measured."""
+    def verdict(self) -> Prognosis | None:
+        """Prognosis of this condition alone; None if it judges nothing, or nothing could be measured."""
         if (self.worse is None and self.fail is None) or math.isnan(self.value):
             return None
         if self._is_beyond(self.fail):
@@ -240,7 +240,7 @@ class Diagnosis(Presented):
         batches: number of batches that were used.
     """
 
-    verdict: Verdict
+    verdict: Prognosis
     reason: Reason | None
     rho: float
     rho_stderr: float

@@ -22,10 +22,11 @@ number is a multiple of the interval are recorded; the others cost a counter. In
 
 Seen are `warptheory.warping.warp` and `warptheory.patterns.sample`, and every operator that reads by one of them;
 `torch.nn.functional.grid_sample`, whoever calls it; the deformable convolutions of torchvision and mmcv, if these
-packages are loaded; and the outputs of modules that the user names. Not seen is what runs inside a program
-(`torch.compile`, TorchScript, CUDA graphs), what a model samples by other means, such as a gather by hand, and what
-other threads do, such as replicas of `DataParallel`. Calls under `torch.func.vmap`, of meta and fake tensors, and
-under torch.fx and jit tracing are left alone, and so are copies of the model.
+packages are loaded; functions that `stability.sampling` declares; and the outputs of modules that the user names. Not
+seen is what runs inside a program (`torch.compile`, TorchScript, CUDA graphs), what a model samples by other means,
+such as a gather by hand that is not declared, and what other threads do, such as replicas of `DataParallel`. Calls
+under `torch.func.vmap`, of meta and fake tensors, and under torch.fx and jit tracing are left alone, and so are copies
+of the model.
 
 A re-entrant checkpoint of `torch.utils.checkpoint` runs its forward twice: first without gradients, when rows are made;
 then inside the backward pass, the *recomputation*, when the same operations come in the same order and only their
@@ -42,12 +43,12 @@ recorded step, as they do whenever a function mode is active. What a recorded st
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary, ref
 
 import pandas as pd
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.autograd.function import FunctionCtx
 from torch.utils.hooks import RemovableHandle
 
@@ -55,10 +56,17 @@ from warptheory.core import html
 from warptheory.core.checks import check_integer
 from warptheory.core.errors import ArgumentError
 from warptheory.core.presented import Presented
-from warptheory.patterns.layouts import OffsetOutput
+from warptheory.patterns.layouts import SamplingLayout
 from warptheory.stability._alarms import Alarms
 from warptheory.stability._latest import latest_as_html, latest_as_text
-from warptheory.stability._layer_statistics import LayerRow, LayerStatistics, LayerTable, statistics_columns
+from warptheory.stability._layer_statistics import (
+    LayerRow,
+    LayerStatistics,
+    LayerTable,
+    statistics_columns,
+)
+from warptheory.stability._log import ScalarWriter, check_writer, log_rows
+from warptheory.stability._plot import plot_statistics
 from warptheory.stability._row_gradients import RowGradients
 from warptheory.stability._sampling._call import CallSite, SamplingCall
 from warptheory.stability._sampling._frames import ModuleHook, autograd_function, is_called_within
@@ -67,6 +75,9 @@ from warptheory.stability._sampling._opaque import NotSeen, is_script
 from warptheory.stability._sampling._statistics import forward_statistics
 from warptheory.stability._sampling._watch import Watch, check_modules
 
+if TYPE_CHECKING:  # Matplotlib is loaded when something is drawn
+    from matplotlib.figure import Figure
+
 INTERVAL = 10
 IMAGES = 16
 
@@ -74,7 +85,7 @@ IMAGES = 16
 def monitor(
     model: nn.Module,
     interval: int = INTERVAL,
-    modules: Mapping[str, OffsetOutput] | None = None,
+    modules: Mapping[str, SamplingLayout] | None = None,
     *,
     images: int | None = IMAGES,
     first_step: int = 0,
@@ -84,8 +95,9 @@ def monitor(
     Args:
         model: any torch model; itself, not what `torch.compile` made of it.
         interval: every so many steps are recorded, from 0 on.
-        modules: modules whose outputs are offsets, by dotted name, with the layout of the output:
-            `{"backbone.offset_conv": stability.OffsetOutput()}` for [dy₀, dx₀, dy₁, dx₁, …] (B, 2K, H, W).
+        modules: modules whose outputs are offsets or positions, by dotted name, with the layout of the output:
+            `{"backbone.offset_conv": stability.OffsetOutput()}` for [dy₀, dx₀, dy₁, dx₁, …] (B, 2K, H, W), or
+            `{"head": stability.AbsolutePositions()}` for positions (x, y) in pixels (B, *T, 2).
         images: images of a batch of which statistics are taken, the first ones; None for all.
         first_step: number of the first step in training, for a training that resumes.
 
@@ -106,7 +118,12 @@ class Monitor(Presented):
     """Records `LayerStatistics` of a model while it is entered; see `monitor`, which makes one."""
 
     def __init__(
-        self, model: nn.Module, interval: int, modules: Mapping[str, OffsetOutput], images: int | None, first_step: int
+        self,
+        model: nn.Module,
+        interval: int,
+        modules: Mapping[str, SamplingLayout],
+        images: int | None,
+        first_step: int,
     ) -> None:
         self._model, self._interval, self._images = model, interval, images
         self._next_number = {True: first_step, False: 0}  # by whether the model is in training
@@ -124,6 +141,7 @@ class Monitor(Presented):
         )
         # What was recorded in the first run of a checkpoint of the whole model.
         self._first_runs: WeakKeyDictionary[FunctionCtx, list[Any]] = WeakKeyDictionary()
+        self._logged = 0  # rows of the table that went to a writer
         self._is_entered = False
         self._hooks: list[RemovableHandle] = []
 
@@ -172,6 +190,11 @@ class Monitor(Presented):
         return found
 
     @property
+    def model(self) -> nn.Module:
+        """The model that is watched."""
+        return self._model
+
+    @property
     def alarms(self) -> tuple[str, ...]:
         """What has been warned of, in order: a sentence for each kind of alarm and layer."""
         return self._alarms.told
@@ -188,6 +211,52 @@ class Monitor(Presented):
         last = found["step"] == found["step"][in_mode].max()
         rows: pd.DataFrame = found[in_mode & last]
         return rows
+
+    def plot(self, *, training: bool | None = None) -> "Figure":
+        """Draw what was recorded over steps: a panel for each statistic with its unit, a line for each operation.
+
+        A step at which a statistic is no longer finite is marked on the upper edge of its panel.
+
+        Args:
+            training: whether steps in training are drawn, or those in evaluation; None for training if there was any.
+        """
+        table = self._table.frame()
+        chosen = bool(table["training"].any()) or not len(table) if training is None else training
+        return plot_statistics(table, training=chosen, title=self._state)
+
+    def log_to(self, writer: ScalarWriter, step: int | None = None) -> None:
+        """Hand what is new since the last call to TensorBoard, or to another writer; call it after a backward pass.
+
+        A tag is "layer/column (unit)", with "evaluation/" before it for steps in evaluation. What is not known, or no
+        number, is left out.
+
+        Args:
+            writer: any object with `add_scalar(tag, value, step)`.
+            step: number of the step that the writer is told; None for the monitor's own.
+
+        Raises:
+            ArgumentError: a writer without `add_scalar`.
+        """
+        check_writer(writer)
+        table = self._table.frame()
+        log_rows(table.iloc[self._logged :], writer, step)
+        self._logged = len(table)
+
+    def check(self, loss: Tensor | float, step: int | None = None, *, name: str = "loss") -> None:
+        """Alarm if a loss is not finite, with what of the offsets came before it.
+
+        Args:
+            loss: the loss, a scalar tensor or a number.
+            step: number of the step; None for that of the model's last call in training.
+            name: what the alarm calls the number.
+
+        Raises:
+            ArgumentError: more than one number.
+        """
+        if isinstance(loss, Tensor) and loss.numel() != 1:
+            raise ArgumentError("loss", expected="a scalar", received=f"shape {tuple(loss.shape)}")
+        value = loss.item() if isinstance(loss, Tensor) else float(loss)
+        self._alarms.loss(name, value, max(self._next_number[True] - 1, 0) if step is None else step)
 
     # ---- how it shows itself
 

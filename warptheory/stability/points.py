@@ -36,7 +36,7 @@ from warptheory.core.checks import check_integer
 from warptheory.core.errors import ArgumentError
 from warptheory.core.presented import Presented
 from warptheory.patterns import SamplingPattern
-from warptheory.patterns.layouts import OffsetOutput
+from warptheory.patterns.layouts import SamplingLayout
 from warptheory.stability._sampling._arguments import check_image, pixel_of, start_of
 from warptheory.stability._sampling._boundaries import as_read
 from warptheory.stability._sampling._passage import Passage, follow
@@ -111,7 +111,7 @@ def sampling_points(
     *,
     call: int = 0,
     below: bool = True,
-    modules: Mapping[str, OffsetOutput] | None = None,
+    modules: Mapping[str, SamplingLayout] | None = None,
     limit: int = LIMIT,
 ) -> SamplingPoints:
     """Return the points that an output pixel of a layer samples, through it or through all sampling layers below.

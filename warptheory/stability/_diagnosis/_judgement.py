@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from warptheory.stability._diagnosis._remarks import listed
-from warptheory.stability.diagnosis import Condition, LayerDiagnosis, Reason, StepProfile, Verdict
+from warptheory.stability.diagnosis import Condition, LayerDiagnosis, Prognosis, Reason, StepProfile
 
 TARGET = 1 / 30  # the speed ratio that a repair aims at, a tenth of the critical one
 RATIO_WORSE, RATIO_FAIL = 1 / 3, 1.0
@@ -16,7 +16,7 @@ COASTING_STUCK = 1e-3
 REACH_STUCK = 0.25  # pixels in all of training
 OUTSIDE_WORSE, OUTSIDE_FAIL = 0.5, 0.9
 
-_ORDER: tuple[Verdict, ...] = ("fail", "worse", "ok")
+_ORDER: tuple[Prognosis, ...] = ("fail", "worse", "ok")
 
 
 @dataclass(frozen=True)
@@ -64,11 +64,11 @@ def conditions(found: Evidence) -> tuple[Condition, ...]:
     return (*_deciding(found), *_telling(found))
 
 
-def verdict_of(found: Sequence[Condition]) -> tuple[Verdict, Reason | None]:
+def verdict_of(found: Sequence[Condition]) -> tuple[Prognosis, Reason | None]:
     """Return the gravest verdict of some conditions, with its reason."""
     judged = [(each.verdict, each.reason) for each in found if each.verdict is not None]
-    verdicts: list[Verdict] = [verdict for verdict, _ in judged]
-    gravest: Verdict = min(verdicts, key=_ORDER.index, default="ok")
+    verdicts: list[Prognosis] = [verdict for verdict, _ in judged]
+    gravest: Prognosis = min(verdicts, key=_ORDER.index, default="ok")
     if gravest == "ok":
         return "ok", None
     return gravest, next(reason for verdict, reason in judged if verdict == gravest)
@@ -230,7 +230,7 @@ def _telling(found: Evidence) -> Iterator[Condition]:
     )
 
 
-def advice(found: Evidence, verdict: Verdict, reason: Reason | None) -> Iterator[str]:
+def advice(found: Evidence, verdict: Prognosis, reason: Reason | None) -> Iterator[str]:
     """Yield what to set, the most important first."""
     if verdict == "ok":
         return

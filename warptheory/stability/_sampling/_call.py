@@ -40,7 +40,7 @@ class SamplingCall:
         raw: the tensor that holds the offsets, as the caller passed it.
         layout: how it holds them.
         lattice: where samples lie without offsets.
-        kernel: interpolation kernel, by the catalogue's name or itself.
+        kernel: interpolation kernel, by the catalogue's name or itself; None where it is not known.
         boundary: name of the boundary rule.
         taps: fields of an offset group.
         mask: factors on the samples, shape (B, F, *T); None for ones.
@@ -71,7 +71,10 @@ class SamplingCall:
         return self.layout.offsets(raw.to(wide))
 
     def pattern(self, images: int | None = None) -> SamplingPattern:
-        """Return the pattern of the first images, detached; where x is not known its size is 1 along each axis."""
+        """Return the pattern of the first images, detached; where x is not known its size is 1 along each axis.
+
+        A kernel that is not known is taken for the linear one.
+        """
         offsets = self.offsets(images)
         dim = offsets.shape[2]
         return SamplingPattern(
@@ -82,7 +85,7 @@ class SamplingCall:
             self.taps,
             None if self.mask is None else self.mask.detach()[:images],
             None if self.filters is None or self.x is None else self.filters.detach().flatten(2),
-            self.kernel,
+            "linear" if self.kernel is None else self.kernel,
             self.boundary,
         )
 

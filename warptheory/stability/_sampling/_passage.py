@@ -10,7 +10,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from warptheory.core.errors import ArgumentError, UnknownNameError
-from warptheory.patterns.layouts import OffsetOutput
+from warptheory.patterns.layouts import SamplingLayout
 from warptheory.stability._sampling._ancestry import Ancestry
 from warptheory.stability._sampling._boundaries import as_read
 from warptheory.stability._sampling._call import CallSite, SamplingCall
@@ -93,7 +93,7 @@ class Passage:
 
 
 def follow(
-    model: nn.Module, image: Float[Tensor, "1 C *S"], modules: Mapping[str, OffsetOutput]
+    model: nn.Module, image: Float[Tensor, "1 C *S"], modules: Mapping[str, SamplingLayout]
 ) -> tuple[Passage, Any]:
     """Run a model in evaluation mode on an image (1, C, *S); return what it did, and its output.
 

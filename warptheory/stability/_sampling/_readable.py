@@ -26,12 +26,12 @@ def _is_recorded() -> bool:
 
 @contextmanager
 def harmless(what: str) -> Iterator[None]:
-    """Turn a failure to read something into a warning; a wrong argument of the user's, `modules`, is raised."""
+    """Turn a failure to read something into a warning; what the user said wrongly of a model is raised."""
     try:
         yield
     except Warning:  # which the user made an error of
         raise
     except Exception as error:
-        if isinstance(error, ArgumentError) and error.argument == "modules":
+        if isinstance(error, ArgumentError) and error.argument in ("modules", "positions"):
             raise
         warnings.warn(f"{what} could not be read, and is not recorded: {type(error).__name__}: {error}", stacklevel=4)

@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from warptheory.patterns import dead_fraction, offset_statistics
+from warptheory.patterns import dead_fraction, offset_statistics, outside_fraction
 from warptheory.stability._sampling._call import SamplingCall
 
 
@@ -20,6 +20,7 @@ class ForwardStatistics:
         offset_deviation: their standard deviation, in pixels.
         slope_deviation: τ, the root mean square of their slopes.
         fold_fraction: share of pixels with J ≤ 0.
+        outside_fraction: share of samples that lie off the image.
         dead_fraction: share of inputs that no sample reads.
         variance_in: variance of what is sampled.
         variance_out: variance of the outcome.
@@ -29,6 +30,7 @@ class ForwardStatistics:
     offset_deviation: float
     slope_deviation: float
     fold_fraction: float
+    outside_fraction: float
     dead_fraction: float
     variance_in: float
     variance_out: float
@@ -42,9 +44,10 @@ def forward_statistics(call: SamplingCall, images: int | None) -> ForwardStatist
     offsets = offset_statistics(pattern)
     found = [offsets.mean, offsets.deviation, offsets.slope_deviation, offsets.fold_fraction]
     missing = pattern.offsets.new_tensor(math.nan)
-    found.append(missing if call.x is None else dead_fraction(pattern))
+    found.append(missing if call.x is None else outside_fraction(pattern))
+    found.append(missing if call.x is None or call.kernel is None else dead_fraction(pattern))
     found += [missing if each is None else variance(each[:images]) for each in (call.x, call.y)]
-    # One transfer from the device, not seven.
+    # One transfer from the device, not eight.
     return ForwardStatistics(*torch.stack([value.double() for value in found]).tolist())
 
 

@@ -22,8 +22,8 @@ from torch.utils.checkpoint import CheckpointFunction
 from warptheory.core.checks import check_known
 from warptheory.core.errors import ArgumentError
 from warptheory.core.text import shown
-from warptheory.patterns import Lattice
-from warptheory.patterns.layouts import OffsetOutput
+from warptheory.core.torch_internals import tree_leaves
+from warptheory.patterns.layouts import SamplingLayout
 from warptheory.stability._sampling._call import AutogradSource, CallSite, FunctionSource, SamplingCall
 from warptheory.stability._sampling._frames import ModuleHook
 from warptheory.stability._sampling._gradients import is_in_backward
@@ -35,23 +35,39 @@ OnCall = Callable[[CallSite, nn.Module, SamplingCall], Any]
 OnModule = Callable[[str, nn.Module, Any, Any], None]
 
 
-def check_modules(model: nn.Module, modules: Mapping[str, OffsetOutput] | None) -> Mapping[str, OffsetOutput]:
+def check_modules(model: nn.Module, modules: Mapping[str, SamplingLayout] | None) -> Mapping[str, SamplingLayout]:
     """Check that every named module exists and can be watched, and return the mapping.
 
     Raises:
         UnknownNameError: no module of that name.
-        ArgumentError: a module that is TorchScript, or other than an OffsetOutput for it.
+        ArgumentError: a module that is TorchScript, or other than a layout for it.
     """
     known = dict(model.named_modules())
     if modules is not None and not isinstance(modules, Mapping):
         raise ArgumentError("modules", expected="an OffsetOutput by each name of a module", received=shown(modules))
     for name, layout in (modules or {}).items():
-        if not isinstance(layout, OffsetOutput):
-            raise ArgumentError("modules", expected=f"an OffsetOutput for {name!r}", received=shown(layout))
+        if not isinstance(layout, SamplingLayout):
+            expected = f"an OffsetOutput or AbsolutePositions for {name!r}"
+            raise ArgumentError("modules", expected=expected, received=shown(layout))
         check_known("modules", name, known)
         if is_script(known[name]):
             raise ArgumentError("modules", expected="modules that are not TorchScript", received=repr(name))
     return modules or {}
+
+
+def _chosen(name: str, output: Any, item: int | str | None) -> Tensor:
+    """Return the tensor of offsets or positions among what a module returned."""
+    found = output
+    if item is not None:
+        try:
+            found = output[item]
+        except (LookupError, TypeError) as error:
+            expected = f"outputs of {name!r} of which one is {item!r}"
+            raise ArgumentError("modules", expected=expected, received=type(output).__name__) from error
+    if not isinstance(found, Tensor):
+        several = "" if item is not None else ", or item= in its layout"
+        raise ArgumentError("modules", expected=f"a tensor from {name!r}{several}", received=type(found).__name__)
+    return found
 
 
 class Watch:
@@ -68,7 +84,7 @@ class Watch:
         model: the model.
         on_call: called after each operation, with its site, the innermost module that was running, and the call;
             what it returns stands for the operation.
-        modules: modules whose outputs are offsets, by name.
+        modules: modules whose outputs are offsets or positions, by name.
         on_module: called after each module, with its name, itself, its positional arguments and its output.
         on_recomputation: called after each operation that is recomputed in the backward pass, with what `on_call`
             returned in its first run, and the call; None leaves such operations alone.
@@ -79,7 +95,7 @@ class Watch:
         self,
         model: nn.Module,
         on_call: OnCall,
-        modules: Mapping[str, OffsetOutput],
+        modules: Mapping[str, SamplingLayout],
         on_module: OnModule | None = None,
         on_recomputation: Callable[[Any, SamplingCall], None] | None = None,
         before_recomputation: Callable[[], None] = lambda: None,
@@ -174,14 +190,13 @@ class Watch:
         stack.callback(module.register_forward_hook(ModuleHook(leave), always_call=True).remove)
 
     def _report_output(self, name: str, module: nn.Module, output: Any) -> None:
-        """Announce the offsets that a module returned which the user named."""
+        """Announce the offsets or positions that a module returned which the user named."""
         self.has_seen_calls = True
         layout = self._modules[name]
-        if not isinstance(output, Tensor):
-            raise ArgumentError("modules", expected=f"a tensor from {name!r}", received=type(output).__name__)
-        if is_readable(output):
-            call = SamplingCall("module output", None, None, output, layout, Lattice.unit(layout.dim))
+        found = _chosen(name, output, layout.item)
+        if is_readable(found):
             with harmless(f"the output of {name!r}"):
+                call = SamplingCall("module output", None, None, found, layout, layout.lattice(found))
                 self._announce(name, module, call)
 
     def _replace_forward(
@@ -244,7 +259,8 @@ class Watch:
             return
         self.has_seen_calls = True
         tensors = [each for each in (*arguments, *keywords.values()) if isinstance(each, Tensor)]
-        if all(map(is_readable, (output, *tensors))):
+        outcomes = [each for each in tree_leaves(output) if isinstance(each, Tensor)]
+        if all(map(is_readable, (*outcomes, *tensors))):
             name, module = self._running[-1]
             with harmless(f"a sampling operation in {name!r}"):
                 self._announce(name, module, read(output, *arguments, **keywords))
