@@ -25,7 +25,7 @@ import torch
 from torch import nn
 
 from warptheory.core.checks import check_integer
-from warptheory.patterns.layouts import OffsetOutput
+from warptheory.patterns.layouts import SamplingLayout
 from warptheory.stability._diagnosis._examination import (
     Batches,
     Examination,
@@ -35,9 +35,10 @@ from warptheory.stability._diagnosis._examination import (
     rehearse,
     summary,
 )
-from warptheory.stability._diagnosis._judgement import Evidence, advice, conditions, verdict_of
-from warptheory.stability._diagnosis._layers import layers
+from warptheory.stability._diagnosis._judgement import TARGET, TARGET_PIXELS, Evidence, advice, conditions, verdict_of
+from warptheory.stability._diagnosis._layers import layers, lost_share
 from warptheory.stability._diagnosis._remarks import is_frozen, remarks
+from warptheory.stability._diagnosis._repair import factor_for
 from warptheory.stability._diagnosis._trial import Loss
 from warptheory.stability._diagnosis._untouched import untouched
 from warptheory.stability._sampling._opaque import scripts
@@ -53,7 +54,7 @@ def diagnose(
     optimizer: torch.optim.Optimizer,
     *,
     count: int = BATCHES,
-    modules: Mapping[str, OffsetOutput] | None = None,
+    modules: Mapping[str, SamplingLayout] | None = None,
     steps: int | None = None,
     rehearsal: int = 0,
     seed: int = 0,
@@ -96,6 +97,8 @@ def diagnose(
             rehearse(found.trials, rehearsal)
             later = Examination.of(model, taken, loss, optimizer, modules)
             evidence = replace(evidence, rehearsal=rehearsal, later=_ratio_of(later))
+        if found.is_finite and found.offset_only and verdict_of(conditions(evidence))[1] in ("runaway", "stuck"):
+            evidence = replace(evidence, factor=factor_for(found, TARGET, TARGET_PIXELS))
     return _diagnosis(found, evidence)
 
 
@@ -138,7 +141,7 @@ def _evidence(found: Examination, steps: int | None) -> Evidence:
         rho, rho_stderr, coasting, profile = math.nan, math.nan, (math.nan, math.nan), None
         seen = layers(found.calls, unknown, unknown)
     return Evidence(
-        rho if found.offset_only else 0.0,
+        rho if found.moves_samples else 0.0,
         rho_stderr,
         len(found.trials),
         found.explosion() if found.is_finite else math.inf,
@@ -146,8 +149,10 @@ def _evidence(found: Examination, steps: int | None) -> Evidence:
         found.memory,
         steps,
         seen,
+        lost_share(found.calls),
         profile,
         bool(found.offset_only),
+        found.moves_samples,
         tuple(found.heads),
         found.is_finite,
         0.0 if is_frozen(found.trials[0], found.offset_only) else found.multiplier(),

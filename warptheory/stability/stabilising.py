@@ -27,7 +27,7 @@ from torch import nn
 
 from warptheory.core.checks import check_integer, check_number
 from warptheory.core.presented import Presented
-from warptheory.patterns.layouts import OffsetOutput
+from warptheory.patterns.layouts import SamplingLayout
 from warptheory.stability._diagnosis._examination import (
     Batches,
     Examination,
@@ -36,7 +36,7 @@ from warptheory.stability._diagnosis._examination import (
     quiet,
     summary,
 )
-from warptheory.stability._diagnosis._judgement import TARGET
+from warptheory.stability._diagnosis._judgement import TARGET, TARGET_PIXELS
 from warptheory.stability._diagnosis._remarks import is_frozen
 from warptheory.stability._diagnosis._repair import (
     Change,
@@ -51,7 +51,6 @@ from warptheory.stability._diagnosis._trial import Loss
 from warptheory.stability._diagnosis._untouched import untouched
 from warptheory.stability.diagnosing import BATCHES
 
-TARGET_PIXELS = 0.3  # in the steps that momentum remembers, where every trained parameter is offset-only
 LATER = (10, 20, 30, 40, 50)
 _TOO_FAST = 3.0  # multiples of the target at which a later measurement lowers the rate
 
@@ -118,7 +117,7 @@ def stabilise(
     target: float = TARGET,
     *,
     count: int = BATCHES,
-    modules: Mapping[str, OffsetOutput] | None = None,
+    modules: Mapping[str, SamplingLayout] | None = None,
     zero_heads: bool = True,
     clip: bool = True,
     central: bool = False,

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from warptheory.patterns.layouts import OffsetOutput
+from warptheory.patterns.layouts import SamplingLayout
 from warptheory.stability._sampling._call import CallSite, SamplingCall
 from warptheory.stability._sampling._watch import Watch
 
@@ -33,7 +33,7 @@ class Calls:
 
 
 @contextmanager
-def recorded(model: nn.Module, modules: Mapping[str, OffsetOutput]) -> Iterator[Calls]:
+def recorded(model: nn.Module, modules: Mapping[str, SamplingLayout]) -> Iterator[Calls]:
     """Record the sampling operations that run within."""
     found = Calls()
 

@@ -18,12 +18,12 @@ from torch import Tensor, nn
 
 from warptheory.core.errors import ArgumentError
 from warptheory.core.text import shown
-from warptheory.patterns.layouts import OffsetOutput
+from warptheory.patterns.layouts import SamplingLayout
 from warptheory.stability._diagnosis._calls import Calls, recorded
 from warptheory.stability._diagnosis._heads import head_names, is_zero, zeroed
 from warptheory.stability._diagnosis._offset_only import OffsetOnly, offset_only
 from warptheory.stability._diagnosis._remarks import learning_rates
-from warptheory.stability._diagnosis._speeds import Speeds, geometric_mean, memory_of, speeds
+from warptheory.stability._diagnosis._speeds import Speeds, geometric_mean, memory_of, speeds, speeds_by_positions
 from warptheory.stability._diagnosis._trial import Loss, Run, Trial, checked_batch, dot, norm_of
 from warptheory.stability._sampling._opaque import scripts, unseen
 from warptheory.stability._sampling._steering import Steering, moved_by
@@ -61,7 +61,7 @@ class Examination:
     """
 
     trials: list[Trial]
-    modules: Mapping[str, OffsetOutput]
+    modules: Mapping[str, SamplingLayout]
     run: Run
     calls: Calls
     gradients: dict[str, Tensor | None]
@@ -76,7 +76,7 @@ class Examination:
         batches: Sequence[tuple[Any, Any]],
         loss: Loss,
         optimizer: torch.optim.Optimizer,
-        modules: Mapping[str, OffsetOutput] | None,
+        modules: Mapping[str, SamplingLayout] | None,
     ) -> "Examination":
         """Run a model on the first of some batches, and find what moves its samples.
 
@@ -100,6 +100,11 @@ class Examination:
         found = offset_only(trials[0], named)
         heads = head_names(trials[0], (call.raw for call in calls.calls), found)
         return cls(trials, named, run, calls, gradients, found, heads, memory_of(optimizer))
+
+    @property
+    def moves_samples(self) -> bool:
+        """Whether parameters move samples: offset-only ones, or others."""
+        return bool(self.offset_only) or any(call.raw.requires_grad for call in self.calls.calls)
 
     @property
     def is_finite(self) -> bool:
@@ -128,6 +133,9 @@ class Examination:
         own, memory = self.offset_only, self.memory
         found = []
         for trial, step in zip(self.trials, self.steps, strict=True):
+            if not own:
+                found.append(speeds_by_positions(trial, (step.run, step.calls), step.update, self.modules))
+                continue
             parts = ({name: part * factor for name, part in own.of(step.update).items()}, own.rest_of(step.update))
             found.append(speeds(trial, (step.run, step.calls), parts, memory, self.modules))
         return found

@@ -8,6 +8,7 @@ from warptheory.stability._diagnosis._remarks import listed
 from warptheory.stability.diagnosis import Condition, LayerDiagnosis, Prognosis, Reason, StepProfile
 
 TARGET = 1 / 30  # the speed ratio that a repair aims at, a tenth of the critical one
+TARGET_PIXELS = 0.3  # in the steps that momentum remembers, where every trained parameter is offset-only
 RATIO_WORSE, RATIO_FAIL = 1 / 3, 1.0
 RATIO_STUCK = 1e-4
 EXPLOSION_WORSE, EXPLOSION_FAIL = 10.0, 50.0
@@ -33,11 +34,14 @@ class Evidence:
         memory: how many steps these are.
         steps: steps of the training that is planned, None if unknown.
         layers: of each sampling operation.
+        lost_share: largest share of samples that parameters throw off the image.
         profile: loss along the step of the offset-only parameters.
         has_offset_only: whether there are offset-only parameters.
+        moves_samples: whether any parameters move samples.
         heads: names of the heads.
         is_finite: whether loss and gradients are finite.
         multiplier: learning rate of the offset-only parameters over that of the rest; NaN if there is none.
+        factor: on that rate which reaches the target of a repair, and the speed ratio (or displacement) with it.
         rehearsal: steps that were taken on trial.
         later: speed ratio after these, and its standard error.
     """
@@ -50,13 +54,24 @@ class Evidence:
     memory: float
     steps: int | None
     layers: tuple[LayerDiagnosis, ...]
+    lost_share: float
     profile: StepProfile | None
     has_offset_only: bool
+    moves_samples: bool
     heads: tuple[str, ...]
     is_finite: bool
     multiplier: float
+    factor: tuple[float, float] = (1.0, math.nan)
     rehearsal: int = 0
     later: tuple[float, float] = (math.nan, math.nan)
+
+
+_WHAT_MOVES = {
+    True: "One step of the offset-only parameters moves the output this far, as a multiple of how far one step of the "
+    "rest moves it",
+    False: "No parameter is offset-only: what a step of all moves by positions, as a multiple of what it moves while "
+    "they are held",
+}
 
 
 def conditions(found: Evidence) -> tuple[Condition, ...]:
@@ -86,7 +101,7 @@ def _deciding(found: Evidence) -> Iterator[Condition]:
             evidence="The loss or a gradient of the first step is infinite or NaN.",
         )
     over = f"over {found.batches} batch{'es' if found.batches > 1 else ''}"
-    if found.has_offset_only and not math.isnan(found.rho):
+    if found.moves_samples and not math.isnan(found.rho):
         yield Condition(
             "speed ratio",
             "G5",
@@ -95,8 +110,7 @@ def _deciding(found: Evidence) -> Iterator[Condition]:
             worse=RATIO_WORSE,
             fail=RATIO_FAIL,
             reason="runaway",
-            evidence="One step of the offset-only parameters moves the output this far, as a multiple of how far one "
-            f"step of the rest moves it; geometric mean {over}.",
+            evidence=f"{_WHAT_MOVES[found.has_offset_only]}; geometric mean {over}.",
         )
         yield Condition(
             "mobility",
@@ -118,7 +132,7 @@ def _deciding(found: Evidence) -> Iterator[Condition]:
             reason="runaway",
             evidence=f"The same after {found.rehearsal} steps, which were taken back.",
         )
-    if found.has_offset_only and math.isnan(found.rho):
+    if found.moves_samples and math.isnan(found.rho):
         pixels, stderr = found.coasting
         yield Condition(
             "displacement",
@@ -143,7 +157,7 @@ def _deciding(found: Evidence) -> Iterator[Condition]:
             reason="stuck",
             evidence="The same displacement against a lower bound.",
         )
-    if found.has_offset_only and found.steps is not None:
+    if found.moves_samples and found.steps is not None:
         reach = found.coasting[0] * found.steps
         yield Condition(
             "reach",
@@ -164,11 +178,10 @@ def _deciding(found: Evidence) -> Iterator[Condition]:
         reason="explosion",
         evidence="The gradient of the rest, as a multiple of what it is with the heads of the offsets at zero.",
     )
-    outside = [each.outside_fraction for each in found.layers if not math.isnan(each.outside_fraction)]
     yield Condition(
         "samples off the image",
         "B4",
-        max(outside, default=math.nan),
+        found.lost_share,
         unit="share of samples",
         worse=OUTSIDE_WORSE,
         fail=OUTSIDE_FAIL,
@@ -241,21 +254,32 @@ def advice(found: Evidence, verdict: Prognosis, reason: Reason | None) -> Iterat
         )
     if reason == "off the image":
         yield "Start with positions on the image: zero the weights of the head, and let its bias be the identity."
-    if found.rho > RATIO_WORSE:
-        yield _multiplier_advice(found, TARGET / found.rho, f"the speed ratio from {found.rho:.3g} to {TARGET:.2g}")
     if reason == "stuck" and found.multiplier == 0:
         yield "Train the offset-only parameters: they are frozen, or the optimizer does not hold them."
-    elif reason == "stuck" and 0 < found.rho < RATIO_STUCK:
-        yield _multiplier_advice(found, TARGET / found.rho, f"the speed ratio from {found.rho:.3g} to {TARGET:.2g}")
+    elif reason in ("runaway", "stuck") or found.rho > RATIO_WORSE:
+        yield _multiplier_advice(found)
+    if reason == "stuck":
         yield "If the task does not need the warp, nothing is lost by positions that stand still."
-    if math.isnan(found.rho) and reason in ("runaway", "stuck") and found.coasting[0] > 0:
-        pixels = found.coasting[0]
-        yield _multiplier_advice(found, 0.3 / pixels, f"the displacement in {found.memory:.3g} steps to 0.3 pixels")
     if not found.is_finite:
         yield "Find what is infinite first: no step can be judged."
 
 
-def _multiplier_advice(found: Evidence, factor: float, outcome: str) -> str:
-    times = f"Multiply the learning rate of every offset-only parameter by {factor:.2g}"
+def _multiplier_advice(found: Evidence) -> str:
+    if not found.has_offset_only:
+        return (
+            "No parameter moves samples alone, so that none can be given a smaller rate for it: scale the offsets, or "
+            "give their head an input that is cut off from the graph."
+        )
+    factor, reached = found.factor
     now = "" if math.isnan(found.multiplier) else f" (a multiplier of {found.multiplier * factor:.2g} in all)"
-    return f"{times}{now}: it takes {outcome}. `stability.stabilise` does so."
+    outcome = "" if math.isnan(reached) else f": it takes {_measure(found)} to {reached:.2g}"
+    return (
+        f"Multiply the learning rate of every offset-only parameter by {factor:.2g}{now}{outcome}. "
+        "`stability.stabilise` does so."
+    )
+
+
+def _measure(found: Evidence) -> str:
+    if math.isnan(found.rho):
+        return f"the displacement in {found.memory:.3g} steps, in pixels, from {found.coasting[0]:.3g}"
+    return f"the speed ratio from {found.rho:.3g}"

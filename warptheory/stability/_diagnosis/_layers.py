@@ -42,15 +42,25 @@ def layers(calls: Calls, steps: Sequence[float], coasting: Sequence[float]) -> t
 
 def _numbers(call: SamplingCall) -> dict[str, float]:
     seen = forward_statistics(call, IMAGES)
-    names = ("offset_deviation", "slope_deviation", "fold_fraction", "dead_fraction")
+    names = ("offset_deviation", "slope_deviation", "fold_fraction", "outside_fraction", "dead_fraction")
     numbers = {name: getattr(seen, name) for name in names}
     if call.x is None or not bool(torch.isfinite(call.raw).all()):
         return numbers
-    return numbers | {"outside_fraction": _outside_fraction(call)} | _gains(call)
+    return numbers | _gains(call)
 
 
-def _outside_fraction(call: SamplingCall) -> float:
-    """Return the share of samples off the image whose place without offset is on it."""
+@torch.no_grad()
+def lost_share(calls: Calls) -> float:
+    """Return the largest share of samples that parameters throw off the image, of all operations; NaN without any.
+
+    Samples that would be off it without offsets as well are not counted, nor are operations whose positions have no
+    gradient, such as windows about a flow that is given.
+    """
+    shares = [_lost_share(call) for call in calls.calls if call.x is not None and call.raw.requires_grad]
+    return max(shares, default=math.nan)
+
+
+def _lost_share(call: SamplingCall) -> float:
     assert call.x is not None
     pattern = call.pattern(IMAGES)
     size = tuple(call.x.shape[2:])

@@ -13,7 +13,7 @@ import torch
 from jaxtyping import Bool
 from torch import Tensor
 
-from warptheory.patterns.layouts import OffsetOutput
+from warptheory.patterns.layouts import SamplingLayout
 from warptheory.stability._diagnosis._trial import Trial, Update
 from warptheory.stability._sampling._steering import Steering, cut
 
@@ -59,7 +59,7 @@ class OffsetOnly:
         return value if rows is None else value * rows.reshape(-1, *[1] * (value.ndim - 1)).to(value.dtype)
 
 
-def offset_only(trial: Trial, modules: Mapping[str, OffsetOutput]) -> OffsetOnly:
+def offset_only(trial: Trial, modules: Mapping[str, SamplingLayout]) -> OffsetOnly:
     """Return the parameters of a trial's model that reach the loss only through positions.
 
     Frozen parameters count: whether they are trained is another question.
@@ -84,7 +84,7 @@ def offset_only(trial: Trial, modules: Mapping[str, OffsetOutput]) -> OffsetOnly
 
 
 def _still_without(
-    trial: Trial, found: Mapping[str, Tensor | None], modules: Mapping[str, OffsetOutput]
+    trial: Trial, found: Mapping[str, Tensor | None], modules: Mapping[str, SamplingLayout]
 ) -> Iterator[tuple[str, Tensor | None]]:
     """Yield those rows that have no gradient beside the present parameters, either, with positions cut off.
 

@@ -12,6 +12,7 @@ from warptheory.stability._diagnosis._offset_only import OffsetOnly
 from warptheory.stability._diagnosis._trial import Trial
 
 _SHOWN = 4
+_WORDS = ("offset", "sampl", "loc", "position", "flow", "deform", "warp", "grid", "theta", "reference_point")
 _REDUCED = 0.9  # a rate below this share of the usual one has been reduced on purpose
 
 
@@ -82,12 +83,18 @@ def _of_groups(trial: Trial, rates: Mapping[str, float], chosen: OffsetOnly) -> 
         if not rate < _REDUCED * usual:
             continue
         members = [names[id(parameter)] for parameter in group["params"]]
-        if not any(name in chosen for name in members):
+        if not any(name in chosen for name in members) and _is_meant_for_offsets(group, members):
             holds = listed(members) if members else "nothing"
             yield (
                 f"parameter group {number} has {rate / usual:.3g} of the learning rate and holds {holds}: none of it "
                 "reaches the loss through sampling positions alone, which have the full rate"
             )
+
+
+def _is_meant_for_offsets(group: Mapping[str, Any], members: Sequence[str]) -> bool:
+    """Return whether names say that a group is about positions; an empty one may have been meant for them."""
+    names = [*members, str(group.get("name", ""))]
+    return not members or any(word in name.lower() for name in names for word in _WORDS)
 
 
 def _usual_rate(rates: Mapping[str, float], chosen: OffsetOnly) -> float:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from warptheory.core.presented import Presented
-from warptheory.patterns.layouts import OffsetOutput
+from warptheory.patterns.layouts import SamplingLayout
 from warptheory.stability._diagnosis._examination import Examination
 from warptheory.stability._diagnosis._heads import is_zero, zeroed
 from warptheory.stability._diagnosis._offset_only import OffsetOnly
@@ -179,7 +179,7 @@ def clipped(optimizer: torch.optim.Optimizer, found: Examination) -> Iterator[Ch
 
 
 def steered(
-    model: nn.Module, modules: Mapping[str, OffsetOutput], *, central: bool, slope_bound: float | None
+    model: nn.Module, modules: Mapping[str, SamplingLayout], *, central: bool, slope_bound: float | None
 ) -> Iterator[Change]:
     """Have the model sample, in training, beside knots, or with slopes that are bounded.
 
@@ -215,7 +215,7 @@ def _split(group: dict[str, Any], whole: set[int]) -> Iterator[tuple[dict[str, A
         yield {**group, "params": own}, True
 
 
-def _always(model: nn.Module, move: Move, modules: Mapping[str, OffsetOutput]) -> Callable[[], None]:
+def _always(model: nn.Module, move: Move, modules: Mapping[str, SamplingLayout]) -> Callable[[], None]:
     """Have every pass in training sample at other positions; return what ends that."""
     running: list[Steering] = []
 

@@ -15,9 +15,10 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from warptheory.patterns import Lattice, SamplingPattern
-from warptheory.patterns.layouts import OffsetOutput
+from warptheory.patterns import SamplingPattern
+from warptheory.patterns.layouts import SamplingLayout
 from warptheory.stability._sampling._call import AutogradSource, FunctionSource, SamplingCall
+from warptheory.stability._sampling._watch import chosen_output
 from warptheory.stability._sampling.sources import all_sources
 
 Move = Callable[[SamplingCall], Tensor]
@@ -54,6 +55,17 @@ def moved_by(pixels: Sequence[float]) -> Move:
     return move
 
 
+def held_at(calls: Sequence[SamplingCall]) -> Move:
+    """Return what has the calls of a run sample where those of another did, one after the other."""
+    places = iter([call.raw.detach() for call in calls])
+
+    def move(call: SamplingCall) -> Tensor:
+        place = next(places, call.raw)
+        return place if place.shape == call.raw.shape else call.raw
+
+    return move
+
+
 class Steering(TorchFunctionMode):
     """A context in which a model samples at other positions than it computes.
 
@@ -63,7 +75,7 @@ class Steering(TorchFunctionMode):
         modules: modules whose outputs are offsets, by name, as for `monitor`.
     """
 
-    def __init__(self, model: nn.Module, move: Move, modules: Mapping[str, OffsetOutput]) -> None:
+    def __init__(self, model: nn.Module, move: Move, modules: Mapping[str, SamplingLayout]) -> None:
         super().__init__()
         self._model, self._move, self._modules = model, move, modules
         self._readers: dict[Any, Callable[..., SamplingCall]] = {}
@@ -78,7 +90,7 @@ class Steering(TorchFunctionMode):
                     self._replace_apply(stack, source)
             named = dict(self._model.named_modules())
             for name, layout in self._modules.items():
-                stack.callback(named[name].register_forward_hook(self._hook(layout)).remove)
+                stack.callback(named[name].register_forward_hook(self._hook(name, layout)).remove)
             super().__enter__()  # type: ignore[no-untyped-call]
             self._undo = stack.pop_all()
         return self
@@ -118,13 +130,22 @@ class Steering(TorchFunctionMode):
         function.apply = staticmethod(apply)  # type: ignore[method-assign]  # put back by the stack
         stack.callback(restore)
 
-    def _hook(self, layout: OffsetOutput) -> Callable[[nn.Module, Any, Any], Any]:
+    def _hook(self, name: str, layout: SamplingLayout) -> Callable[[nn.Module, Any, Any], Any]:
         def hook(_: nn.Module, __: Any, output: Any) -> Any:
-            if not isinstance(output, Tensor):
-                return output
-            return self._move(SamplingCall("module output", None, None, output, layout, Lattice.unit(layout.dim)))
+            found = chosen_output(name, output, layout.item)
+            moved = self._move(SamplingCall("module output", None, None, found, layout, layout.lattice(found)))
+            return moved if layout.item is None else _with_item(output, layout.item, moved)
 
         return hook
+
+
+def _with_item(output: Any, item: int | str, moved: Tensor) -> Any:
+    """Return the outputs of a module with another tensor in one place; of the same kind."""
+    if isinstance(output, Mapping):
+        return type(output)({**output, item: moved})  # type: ignore[call-arg]  # as mappings are built
+    values = list(output)
+    values[int(item)] = moved
+    return type(output)(*values) if hasattr(output, "_fields") else type(output)(values)
 
 
 def _with_positions(argument: Any, raw: Tensor, moved: Tensor) -> Any:

@@ -55,7 +55,7 @@ def check_modules(model: nn.Module, modules: Mapping[str, SamplingLayout] | None
     return modules or {}
 
 
-def _chosen(name: str, output: Any, item: int | str | None) -> Tensor:
+def chosen_output(name: str, output: Any, item: int | str | None) -> Tensor:
     """Return the tensor of offsets or positions among what a module returned."""
     found = output
     if item is not None:
@@ -193,7 +193,7 @@ class Watch:
         """Announce the offsets or positions that a module returned which the user named."""
         self.has_seen_calls = True
         layout = self._modules[name]
-        found = _chosen(name, output, layout.item)
+        found = chosen_output(name, output, layout.item)
         if is_readable(found):
             with harmless(f"the output of {name!r}"):
                 call = SamplingCall("module output", None, None, found, layout, layout.lattice(found))
