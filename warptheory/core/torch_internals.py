@@ -6,10 +6,12 @@ one, else the careful answer, by which calls take torch's own way, slower and ri
 
 import operator
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, ParamSpec, TypeVar, cast
 
 import torch
 from torch import Tensor, nn
+from torch.utils import checkpoint
 
 Arguments = ParamSpec("Arguments")
 Returned = TypeVar("Returned")
@@ -167,3 +169,26 @@ def constant_when_traced(function: Callable[Arguments, Returned]) -> Callable[Ar
     """
     vars(function)["_dynamo_marked_constant"] = True
     return function
+
+
+@contextmanager
+def without_checkpoints() -> Iterator[None]:
+    """Have `torch.utils.checkpoint` run what it is given as if it stood there, within: nothing is computed twice."""
+
+    def plainly(*_: Any, **__: Any) -> Iterator[None]:
+        yield
+
+    def apply(run: Callable[..., Any], _: bool, *arguments: Any) -> Any:
+        return run(*arguments)
+
+    generator = "_checkpoint_without_reentrant_generator"
+    kept = getattr(checkpoint, generator, None)
+    try:
+        if kept is not None:
+            setattr(checkpoint, generator, plainly)
+        checkpoint.CheckpointFunction.apply = staticmethod(apply)  # type: ignore[method-assign]  # put back
+        yield
+    finally:
+        if kept is not None:
+            setattr(checkpoint, generator, kept)
+        del checkpoint.CheckpointFunction.apply

@@ -88,8 +88,9 @@ def diagnose(
     if steps is not None:
         check_integer("steps", steps)
     check_integer("rehearsal", rehearsal, 0)
-    taken = list(islice(iter(batches), check_integer("count", count)))
+    check_integer("count", count)
     with untouched(model, optimizer), as_written(model), quiet():
+        taken = list(islice(iter(batches), count))
         torch.manual_seed(seed)
         found = Examination.of(model, taken, loss, optimizer, modules)
         evidence = _evidence(found, steps)
@@ -99,7 +100,8 @@ def diagnose(
             evidence = replace(evidence, rehearsal=rehearsal, later=_ratio_of(later))
         if found.is_finite and found.offset_only and verdict_of(conditions(evidence))[1] in ("runaway", "stuck"):
             evidence = replace(evidence, factor=factor_for(found, TARGET, TARGET_PIXELS))
-    return _diagnosis(found, evidence)
+        # Within, because the model is tried once more for some of it.
+        return _diagnosis(found, evidence)
 
 
 def _ratio_of(found: Examination) -> tuple[float, float]:

@@ -154,13 +154,14 @@ def stabilise(
     check_number("target", target, above=0)
     if slope_bound is not None:
         check_number("slope_bound", slope_bound, above=0)
-    taken = list(islice(iter(batches), check_integer("count", count)))
+    check_integer("count", count)
 
     def examined() -> Examination:
         torch.manual_seed(seed)
         return Examination.of(model, taken, loss, optimizer, modules)
 
     with untouched(model, optimizer), as_written(model), quiet():
+        taken = list(islice(iter(batches), count))
         found = examined()
     changes = list(_before_measuring(found, optimizer, zero_heads=zero_heads))
     with untouched(model, optimizer), as_written(model), quiet():

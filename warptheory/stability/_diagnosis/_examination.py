@@ -7,7 +7,7 @@ import itertools
 import math
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from statistics import median
@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from warptheory.core.errors import ArgumentError
 from warptheory.core.text import shown
+from warptheory.core.torch_internals import without_checkpoints
 from warptheory.patterns.layouts import SamplingLayout
 from warptheory.stability._diagnosis._calls import Calls, recorded
 from warptheory.stability._diagnosis._heads import head_names, is_zero, zeroed
@@ -207,11 +208,14 @@ def summary(found: Sequence[Speeds]) -> tuple[tuple[float, float], tuple[float, 
 
 @contextmanager
 def as_written(model: nn.Module) -> Iterator[None]:
-    """Run compiled parts of a model as they are written, so that what samples in them is seen."""
-    if any(hasattr(part, "_orig_mod") or getattr(part, "_compiled_call_impl", None) for part in model.modules()):
-        with torch.compiler.set_stance("force_eager"):
-            yield
-    else:
+    """Run a model as it is written: compiled parts, so that what samples in them is seen, and checkpoints, only once.
+
+    What a checkpoint computes again on the way back would be computed outside of the contexts of the way there.
+    """
+    with ExitStack() as stack:
+        if any(hasattr(part, "_orig_mod") or getattr(part, "_compiled_call_impl", None) for part in model.modules()):
+            stack.enter_context(torch.compiler.set_stance("force_eager"))
+        stack.enter_context(without_checkpoints())
         yield
 
 

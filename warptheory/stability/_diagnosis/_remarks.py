@@ -83,7 +83,7 @@ def _of_groups(trial: Trial, rates: Mapping[str, float], chosen: OffsetOnly) -> 
         if not rate < _REDUCED * usual:
             continue
         members = [names[id(parameter)] for parameter in group["params"]]
-        if not any(name in chosen for name in members) and _is_meant_for_offsets(group, members):
+        if not any(name in chosen for name in members) and _is_meant_for_offsets(group, members, chosen):
             holds = listed(members) if members else "nothing"
             yield (
                 f"parameter group {number} has {rate / usual:.3g} of the learning rate and holds {holds}: none of it "
@@ -91,10 +91,12 @@ def _of_groups(trial: Trial, rates: Mapping[str, float], chosen: OffsetOnly) -> 
             )
 
 
-def _is_meant_for_offsets(group: Mapping[str, Any], members: Sequence[str]) -> bool:
-    """Return whether names say that a group is about positions; an empty one may have been meant for them."""
+def _is_meant_for_offsets(group: Mapping[str, Any], members: Sequence[str], chosen: OffsetOnly) -> bool:
+    """Return whether a group seems to be about positions: by names, by layers that hold a head, or by being empty."""
     names = [*members, str(group.get("name", ""))]
-    return not members or any(word in name.lower() for name in names for word in _WORDS)
+    owners = {name.rpartition(".")[0] for name in members} - {""}
+    holds_head = any(own.startswith(f"{owner}.") for own in chosen.rows for owner in owners)
+    return not members or holds_head or any(word in name.lower() for name in names for word in _WORDS)
 
 
 def _usual_rate(rates: Mapping[str, float], chosen: OffsetOnly) -> float:
