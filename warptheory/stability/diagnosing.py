@@ -96,7 +96,7 @@ def diagnose(
             rehearse(found.trials, rehearsal)
             later = Examination.of(model, taken, loss, optimizer, modules)
             evidence = replace(evidence, rehearsal=rehearsal, later=_ratio_of(later))
-    return _diagnosis(found, evidence)
+        return _diagnosis(found, evidence)  # whose remarks try the model again
 
 
 def _ratio_of(found: Examination) -> tuple[float, float]:
