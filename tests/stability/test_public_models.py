@@ -19,6 +19,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 from torch.utils.checkpoint import checkpoint
+from torch.utils.data import DataLoader, TensorDataset
 
 import warptheory as wt
 from tests.stability import public_models
@@ -55,9 +56,6 @@ def cases(models=MODELS, **lacking):
     ]
 
 
-ALONE = "without positions the loss of a registration net has no gradient, which is taken for an error of the loss"
-
-
 def built(public, **choices):
     torch.manual_seed(0)
     return public.build(**choices)
@@ -86,7 +84,7 @@ def with_a_wild_head(public):
 # ---- as released -----------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("public", cases(voxelmorph=ALONE), ids=short)
+@pytest.mark.parametrize("public", MODELS, ids=short)
 def test_what_only_moves_samples_is_found_by_name(public):
     found = as_released(public)
     assert found.offset_only == public.OFFSET_ONLY
@@ -94,10 +92,11 @@ def test_what_only_moves_samples_is_found_by_name(public):
     assert found.not_seen == ()
 
 
+ADAM = "one step of Adam at 1e-4 is taken for all that is to come, and the flow for stuck"
 LOOK_UP = "windows around a flow that is not learned through positions reach over the edge, and are no fault"
 
 
-@pytest.mark.parametrize("public", cases(voxelmorph=ALONE, raft=LOOK_UP), ids=short)
+@pytest.mark.parametrize("public", cases(raft=LOOK_UP, voxelmorph=ADAM), ids=short)
 def test_released_models_are_sound(public):
     if public is ldconv:
         pytest.skip("is not: its hook does nothing")
@@ -128,7 +127,7 @@ def test_a_regularised_flow_is_judged_all_the_same():
 NO_IMAGE = "of a gather by hand nobody knows what it samples, and so wild offsets are called stuck"
 
 
-@pytest.mark.parametrize("public", cases(voxelmorph=ALONE, ldconv=NO_IMAGE), ids=short)
+@pytest.mark.parametrize("public", cases(ldconv=NO_IMAGE), ids=short)
 def test_a_wild_head_is_found(public):
     found = with_a_wild_head(public)
     assert found.verdict in ("worse", "fail")
@@ -136,11 +135,9 @@ def test_a_wild_head_is_found(public):
     assert found.advice
 
 
-ZERO_MASK = "a gradient through a mask whose weights are zero is zero, and the way through it is taken for none"
-
-
-@pytest.mark.parametrize("public", cases(voxelmorph=ALONE, dcnv3=ZERO_MASK, deformable_detr=ZERO_MASK), ids=short)
+@pytest.mark.parametrize("public", MODELS, ids=short)
 def test_a_wild_head_changes_no_names(public):
+    """Not even where a mask's weights are zero, through which there is a way, but no gradient yet."""
     assert with_a_wild_head(public).offset_only == public.OFFSET_ONLY
 
 
@@ -377,7 +374,6 @@ class Gathered(nn.Module):
         return self.fc(((first * (1 - rest) + second * rest) * mask.sigmoid()).mean((2, 3)))
 
 
-@pytest.mark.xfail(reason="the whole output of a named module is cut off, and not its channels alone", strict=True)
 def test_masks_of_a_named_head_are_no_positions():
     torch.manual_seed(0)
     model = Gathered()
@@ -427,9 +423,6 @@ def copy_of(model, optimizer):
     return copy.deepcopy((model, optimizer))
 
 
-STATE = "an optimizer with momenta takes the state of its step on one batch along to the next"
-
-
 def measured(public, prior, count):
     """Return ρ as diagnosed, after some steps, and as computed here for each batch; in double precision."""
     model, seed = built(public).double(), 5
@@ -455,7 +448,7 @@ def test_rho_is_the_ratio_of_two_steps(public, prior):
     assert math.isnan(found.rho_stderr)
 
 
-@pytest.mark.parametrize("public", cases([stn_tutorial, dcnv2, dysample], dcnv2=STATE, dysample=STATE), ids=short)
+@pytest.mark.parametrize("public", [stn_tutorial, dcnv2, dysample], ids=short)
 def test_rho_is_the_mean_over_batches(public):
     found, each = measured(public, 1, 3)
     assert found.rho == pytest.approx(statistics.geometric_mean(each), rel=ROUNDING)
@@ -551,14 +544,15 @@ class Failing:
     mode=st.sampled_from(["training", "evaluation", "frozen"]),
     fails=st.sampled_from([None, None, 1, 2, 4, 6, 9]),
     error=st.sampled_from([RuntimeError("no"), KeyboardInterrupt(), ArithmeticError("odd")]),
+    rehearsal=st.sampled_from([0, 2]),
 )
-def test_nothing_is_changed(public, kind, prior, mode, fails, error):
+def test_nothing_is_changed(public, kind, prior, mode, fails, error, rehearsal):
     model, optimizer = prepared(public, kind, prior, mode)
     loss = Failing(public.loss, fails, error)
     outputs = {name: OffsetOutput(**layout) for name, layout in getattr(public, "OUTPUTS", {}).items()}
     before = state(model, optimizer)
     with contextlib.suppress(ArgumentError, KeyboardInterrupt, ArithmeticError):
-        wt.stability.diagnose(model, public.batches(2), loss, optimizer, count=2, modules=outputs)
+        wt.stability.diagnose(model, public.batches(2), loss, optimizer, count=2, modules=outputs, rehearsal=rehearsal)
     after = state(model, optimizer)
     assert after[0] == before[0]
     assert after[1] == before[1]
@@ -586,6 +580,15 @@ def test_a_training_goes_on_as_if_nothing_had_been():
     assert train(stn_tutorial, "adam", True) == train(stn_tutorial, "adam", False)
 
 
+def test_a_loader_that_shuffles_draws_nothing_of_the_training():
+    model = built(stn_tutorial)
+    pictures, labels = next(stn_tutorial.batches(1))
+    loader = DataLoader(TensorDataset(pictures, labels), batch_size=8, shuffle=True)
+    before = torch.get_rng_state()
+    wt.stability.diagnose(model, loader, stn_tutorial.loss, stn_tutorial.optimizer(model), count=1)
+    assert torch.equal(torch.get_rng_state(), before)
+
+
 def test_counters_of_a_module_are_left_alone():
     model = built(dcnv2)
     model.calls = 0
@@ -598,9 +601,6 @@ def test_counters_of_a_module_are_left_alone():
     assert model.calls == 0
 
 
-@pytest.mark.xfail(
-    reason="what a module changes in place, other than tensors and dictionaries, stays changed", strict=True
-)
 def test_lists_of_a_module_are_left_alone():
     model = built(dcnv2)
     model.seen = []
