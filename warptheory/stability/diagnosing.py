@@ -87,8 +87,9 @@ def diagnose(
     if steps is not None:
         check_integer("steps", steps)
     check_integer("rehearsal", rehearsal, 0)
-    taken = list(islice(iter(batches), check_integer("count", count)))
+    check_integer("count", count)
     with untouched(model, optimizer), as_written(model), quiet():
+        taken = list(islice(iter(batches), count))  # a loader that shuffles draws random numbers
         torch.manual_seed(seed)
         found = Examination.of(model, taken, loss, optimizer, modules)
         evidence = _evidence(found, steps)
