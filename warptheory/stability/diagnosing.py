@@ -90,7 +90,7 @@ def diagnose(
     check_integer("rehearsal", rehearsal, 0)
     check_integer("count", count)
     with untouched(model, optimizer), as_written(model), quiet():
-        taken = list(islice(iter(batches), count))
+        taken = list(islice(iter(batches), count))  # a loader that shuffles draws random numbers
         torch.manual_seed(seed)
         found = Examination.of(model, taken, loss, optimizer, modules)
         evidence = _evidence(found, steps)

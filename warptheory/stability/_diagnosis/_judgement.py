@@ -13,7 +13,7 @@ RATIO_WORSE, RATIO_FAIL = 1 / 3, 1.0
 RATIO_STUCK = 1e-4
 EXPLOSION_WORSE, EXPLOSION_FAIL = 10.0, 50.0
 COASTING_WORSE, COASTING_FAIL = 1.0, 10.0  # pixels in the steps that momentum remembers
-COASTING_STUCK = 1e-3
+COASTING_STUCK = 1e-4
 REACH_STUCK = 0.25  # pixels in all of training
 OUTSIDE_WORSE, OUTSIDE_FAIL = 0.5, 0.9
 
@@ -132,7 +132,17 @@ def _deciding(found: Evidence) -> Iterator[Condition]:
             reason="runaway",
             evidence=f"The same after {found.rehearsal} steps, which were taken back.",
         )
-    if found.moves_samples and math.isnan(found.rho):
+    if found.moves_samples and not found.has_offset_only:
+        yield Condition(
+            "displacement",
+            "G5",
+            *found.coasting,
+            "pixels",
+            worse=COASTING_FAIL,
+            reason="runaway",
+            evidence="Samples move this far in one step, at the fastest layer.",
+        )
+    elif found.moves_samples and math.isnan(found.rho):
         pixels, stderr = found.coasting
         yield Condition(
             "displacement",
@@ -192,7 +202,7 @@ def _deciding(found: Evidence) -> Iterator[Condition]:
 
 def _telling(found: Evidence) -> Iterator[Condition]:
     """Yield what predicts nothing about training, and says how far the theory holds."""
-    if not math.isnan(found.rho):
+    if not math.isnan(found.rho) and found.has_offset_only:
         pixels, stderr = found.coasting
         yield Condition(
             "displacement",

@@ -21,6 +21,7 @@ from warptheory.stability._sampling._call import SamplingCall
 from warptheory.stability._sampling._statistics import forward_statistics
 from warptheory.stability.diagnosis import LayerDiagnosis
 
+_NEARLY_ALL = 0.9
 _FIELDS = 9  # fields of offsets of which gains are taken, spread over all
 
 
@@ -53,11 +54,12 @@ def _numbers(call: SamplingCall) -> dict[str, float]:
 def lost_share(calls: Calls) -> float:
     """Return the largest share of samples that parameters throw off the image, of all operations; NaN without any.
 
-    Samples that would be off it without offsets as well are not counted, nor are operations whose positions have no
-    gradient, such as windows about a flow that is given.
+    Samples that would be off it without offsets as well are not counted. Operations whose positions have no gradient,
+    such as windows about a flow that is given, are counted only where they lose nearly all.
     """
-    shares = [_lost_share(call) for call in calls.calls if call.x is not None and call.raw.requires_grad]
-    return max(shares, default=math.nan)
+    sampling = [call for call in calls.calls if call.x is not None]
+    shares = [(call, _lost_share(call)) for call in sampling]
+    return max((share for call, share in shares if call.raw.requires_grad or share > _NEARLY_ALL), default=math.nan)
 
 
 def _lost_share(call: SamplingCall) -> float:
