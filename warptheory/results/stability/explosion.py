@@ -48,8 +48,8 @@ result = Result(
     ),
     source="theory label G2; C1, C3 and F3",
     meaning="What comes back through offset heads is paid in proportion to the features' squared slopes, layer after "
-    "layer, so that Ldτ² alone tells when gradients of everything else explode. An R above ten at the start is an alarm, "
-    "and the remedy is a smaller α or a zeroed head.",
+    "layer, so that Ldτ² alone tells when gradients of everything else explode. An R above ten at the start is an "
+    "alarm, and the remedy is a smaller α or a zeroed head.",
     kernels=EXACT,
     dims=(1, 2),
     values={
@@ -132,6 +132,6 @@ def _smoothed(noise: Float[Tensor, "rows C *S"], length: float, axes: list[int])
     return torch.fft.irfftn(waves, s=[noise.shape[axis] for axis in axes], dim=axes)
 
 
-result.quantity(
-    "energy over that of the zeroed twin", smallest_effect=0.03, values={LAYERS.name: whole(3, 1, 4)}
-)(GradientOverTwin)
+result.quantity("energy over that of the zeroed twin", smallest_effect=0.03, values={LAYERS.name: whole(3, 1, 4)})(
+    GradientOverTwin
+)

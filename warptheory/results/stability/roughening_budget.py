@@ -10,7 +10,6 @@ from numpy import ndarray
 from torch import Tensor
 
 from warptheory.results._depth import LAYERS
-from warptheory.results._experiment import DerivedExperiment
 from warptheory.results._ranges import Range, whole
 from warptheory.results._result import Result
 from warptheory.results.fields._fields import CONTINUUM, EXACT, OFFSET_LENGTH, SPREAD, smooth_covariance

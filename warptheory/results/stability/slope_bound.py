@@ -147,9 +147,9 @@ class SlopeBound(DerivedExperiment):
         near = slice(after - 2, after + 2)
         logarithm, level = np.log(shares[near] / values[SHARE.name]), self.levels[near]
         # Lagrange's parabola of third degree through four points, of the level as a function of the logarithm
-        weights = np.array([
-            np.prod([logarithm[j] / (logarithm[j] - logarithm[i]) for j in range(4) if j != i]) for i in range(4)
-        ])
+        weights = np.array(
+            [np.prod([logarithm[j] / (logarithm[j] - logarithm[i]) for j in range(4) if j != i]) for i in range(4)]
+        )
         found = float(weights @ level)
         slope = np.polyfit(logarithm, level, 3)[-2]
         gradient[near] = -0.5 * found**-1.5 * -slope * weights / shares[near]
