@@ -143,7 +143,8 @@ def finding(table: pd.DataFrame) -> Markup:
     """Return what was found, in a sentence."""
     return fragment(
         """Between {{ least }} and {{ most }} blocks the critical multiplier falls as the depth to the power
-{{ powers }}. A linear residual stream has {{ theory }} there by G6, and 2 in the end: the 3/2 of a study is no law of its own.""",
+{{ powers }}. A linear residual stream has {{ theory }} there by G6,
+and 2 in the end: the 3/2 of a study is no law of its own.""",
         least=min(DEPTHS),
         most=max(DEPTHS),
         powers=", ".join(f"{exponent(table, family):.2f} ({family})" for family in FAMILIES),
@@ -174,7 +175,8 @@ def sums(table: pd.DataFrame) -> Markup:
         """<table><tr><th>family, {{ depth }} blocks</th><th>all heads over the sum of their speeds</th>
 <th>over the root of the sum of squares</th><th>growth of gradient energy a block, downwards</th>
 <th>readout's speed over the rest's</th></tr>{% for row in rows %}
-<tr><td>{{ row.family }}</td><td>{{ row.coherent }}</td><td>{{ row.incoherent }}</td><td>{{ row.gradient }}</td><td>{{ row.readout }}</td></tr>{% endfor %}</table>
+<tr><td>{{ row.family }}</td><td>{{ row.coherent }}</td><td>{{ row.incoherent }}</td>
+<td>{{ row.gradient }}</td><td>{{ row.readout }}</td></tr>{% endfor %}</table>
 <p>A plain block of two convolutions with BatchNorm and ReLU multiplies gradient energy by (π/(π − 1))² = {{ plain }} on
 the way down, for BatchNorm takes the mean away that ReLU has made: its fall with depth is exponential while the
 readout makes the rest's speed, and ends where the lowest blocks make both.</p>""",

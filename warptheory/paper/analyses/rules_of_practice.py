@@ -54,7 +54,9 @@ def measured(settings: RunSettings) -> Iterator[dict[str, object]]:
     ratio = found["static"] / found["predicted"]
     yield _row("DCN, offset heads", "0.1", found["predicted"], "measured on three deformable layers")
     yield _row("DCLS, static positions", "5", found["static"], "measured on the same layers, positions shared")
-    yield _row("static over predicted", "50", ratio, "measured; G5 bounds it by the energy of the head's input patch")
+    patches = " to ".join(f"{9 * channels * WIDTH / 2:g}" for channels in (1, 4))
+    reason = f"measured; the input patches of the heads have energies of {patches} (G5) if E x² = ½, as behind ReLU"
+    yield _row("static over predicted positions", "50", ratio, reason)
     yield _row("STN, whole localiser, 32 pixels", "", found["transformer"], "measured on a transformer of 32 pixels")
     reason = "carried to 224 pixels by (224/32)², for details that stay at the scale of a pixel"
     yield _row("STN, whole localiser, 224 pixels", "1e-3", carried * found["transformer"], reason)
