@@ -1,4 +1,4 @@
-"""Speeds of small networks against the closed form of a linear readout; kernels of delays against Gaussian integrals."""
+"""Speeds of small networks against the closed form of a readout; kernels of delays against Gaussian integrals."""
 
 import numpy as np
 import pandas as pd

@@ -54,7 +54,7 @@ def test_many_outputs_take_the_ratio_from_the_patch_energy_to_its_root():
     assert ratio(5) > ratio(50) > ratio(500)
 
 
-@pytest.mark.parametrize(("start", "stated"), [(1.0, 1.6), (2.0, 1.4)])
+@pytest.mark.parametrize(("start", "stated"), [(0.5, 1.7), (1.0, 1.6), (2.0, 1.4)])
 def test_the_exponent_of_depth_is_as_stated(start, stated):
     def ratio(layers: int) -> float:
         return results.get("G6").evaluate(standard=True, L=layers, E_0=start)

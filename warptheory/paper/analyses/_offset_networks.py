@@ -118,7 +118,7 @@ def speeds(network: OffsetNetwork, images: Float[Tensor, "B 1 H W"], labels: Int
     blocks = cast("Sequence[Block]", list(network.blocks))
     for block in blocks:
         block.sampled.retain_grad()
-    nn.functional.cross_entropy(output, labels).backward()
+    nn.functional.cross_entropy(output, labels).backward()  # type: ignore[no-untyped-call]
     gradients = [cast("Tensor", block.sampled.grad).square().mean().item() for block in blocks]
     heads = [list(block.head.parameters()) for block in blocks]
     of_heads = [parameter for head in heads for parameter in head]
@@ -152,7 +152,7 @@ def speed_ratio(
     """
     output = network(images)
     network.zero_grad()
-    nn.functional.cross_entropy(output, labels).backward()
+    nn.functional.cross_entropy(output, labels).backward()  # type: ignore[no-untyped-call]
     known = set(map(id, offsets))
     rest = [parameter for parameter in network.parameters() if id(parameter) not in known]
     return _size(_moved(network, images, output, offsets)) / _size(_moved(network, images, output, rest))

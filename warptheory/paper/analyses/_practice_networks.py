@@ -44,7 +44,9 @@ class TapLayer(nn.Module):
     def forward(self, x: Float[Tensor, "B C H W"]) -> Float[Tensor, "B D I J"]:
         """Return what it makes of features, shape (B, D, I, J)."""
         moved = x.new_zeros(len(x), 2 * len(self.places), *x.shape[2:])
-        moved = moved + (self.static.reshape(1, -1, 1, 1) if self.static is not None else self.head(x))
+        moved = moved + (
+            self.static.reshape(1, -1, 1, 1) if self.static is not None else cast("nn.Module", self.head)(x)
+        )
         pieces = [
             warping.warp(x, offset + place.to(x).reshape(1, 2, 1, 1), "linear", "border")
             for place, offset in zip(self.places, moved.split(2, dim=1), strict=True)
@@ -101,7 +103,8 @@ class TransformerNetwork(nn.Module):
         head = cast("nn.Linear", self.localiser[-1])
         nn.init.zeros_(head.weight)
         nn.init.zeros_(head.bias)
-        channels, layers = 1, []
+        channels = 1
+        layers: list[nn.Module] = []
         for factor, stride in _LAYERS:
             layers += [nn.Conv2d(channels, factor * width, 3, stride, 1, bias=False)]
             channels = factor * width

@@ -26,14 +26,14 @@ from warptheory.training import data
 RECORD = "critical_multiplier.parquet"
 FAMILIES: tuple[Family, ...] = get_args(Family)
 DEPTHS = (3, 6, 12, 18)
-SEEDS, IMAGES, SIZE, WIDTH = 4, 32, 16, 8  # SIZE pixels along a side
+SEEDS, IMAGES, SIZE, WIDTH = 3, 24, 16, 8  # SIZE pixels along a side
 CRITICAL = 1 / 3  # of the ratio of speeds, where networks of the study began to fail
 COLOURS = dict(zip(FAMILIES, (BLUE, GREEN, VERMILION), strict=True))
 
 
 def run(settings: RunSettings) -> Path:
     """Measure all networks, and return the path of the record."""
-    rows = []
+    rows: list[dict[str, object]] = []
     jobs = [(family, depth, seed) for family in FAMILIES for depth in DEPTHS for seed in range(SEEDS)][:: settings.thin]
     for done, (family, depth, seed) in enumerate(jobs):
         rows += measured(family, depth, settings.seed + seed)
@@ -59,7 +59,7 @@ def measured(family: Family, depth: int, seed: int) -> list[dict[str, object]]:
         torch.manual_seed(int(stream.integers(2**31)))
         network = OffsetNetwork(family, depth, WIDTH, len(found.classes)).double().train()
     found_speeds = speeds(network, found.train.images[chosen].double(), found.train.labels[chosen])
-    whole = {"heads": found_speeds.heads, "rest": found_speeds.rest, "readout": found_speeds.readout}
+    whole: dict[str, object] = {"heads": found_speeds.heads, "rest": found_speeds.rest, "readout": found_speeds.readout}
     each = zip(found_speeds.layers, found_speeds.feature, found_speeds.slope, found_speeds.gradient, strict=True)
     return [
         {"family": family, "depth": depth, "seed": seed, "block": number, **whole}
@@ -189,7 +189,7 @@ readout makes the rest's speed, and ends where the lowest blocks make both.</p>"
 ANALYSIS = Analysis(
     run=run,
     writes=(RECORD,),
-    cost=Cost(quick=40, full=40),
+    cost=Cost(quick=45, full=45),
     section=Section(
         title="The critical multiplier of offsets over depth",
         order=85,

@@ -12,7 +12,6 @@ import numpy as np
 import pandas as pd
 import torch
 from markupsafe import Markup
-from torch import nn
 
 from warptheory.core import records
 from warptheory.core.streams import Stream
@@ -41,7 +40,7 @@ def run(settings: RunSettings) -> Path:
 
 def measured(settings: RunSettings) -> Iterator[dict[str, object]]:
     """Yield the rows of rules that a network stands for."""
-    kinds: dict[str, Callable[[int], nn.Module]] = {
+    kinds: dict[str, Callable[[int], TapNetwork | TransformerNetwork]] = {
         "predicted": lambda classes: TapNetwork(WIDTH, classes, predicted=True),
         "static": lambda classes: TapNetwork(WIDTH, classes, predicted=False),
         "transformer": lambda classes: TransformerNetwork(WIDTH, classes, SIZE),
@@ -62,7 +61,7 @@ def measured(settings: RunSettings) -> Iterator[dict[str, object]]:
     yield _row("STN, whole localiser, 224 pixels", "1e-3", carried * found["transformer"], reason)
 
 
-def recommended(name: str, build: Callable[[int], nn.Module], seed: int) -> float:
+def recommended(name: str, build: Callable[[int], TapNetwork | TransformerNetwork], seed: int) -> float:
     """Return the multiplier at which the ratio of speeds is the target, for α = 1.
 
     Args:

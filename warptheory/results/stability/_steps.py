@@ -61,18 +61,20 @@ def delivered_energy(kernel: str) -> sp.Expr:
     # From the left the cell before the pixel is left at its end, where taps are numbered from one pixel before.
     left = {m - 1: weight.differentiate().from_left(sp.Integer(1)) for m, weight in taps.items()}
     energy: sp.Expr = sum((w * (w + left.get(m, origin)) / 2 for m, w in right.items()), origin)
-    return sp.nsimplify(energy)
+    simple: sp.Expr = sp.nsimplify(energy)
+    return simple
 
 
 def centre(field: Float[Tensor, "rows C *S"]) -> Float[Tensor, "rows C"]:
     """Return the values at the middle of the grid, shape (rows, C)."""
-    place = tuple(length // 2 for length in field.shape[2:])
-    return field[(slice(None), slice(None), *place)]
+    for length in field.shape[2:]:
+        field = field[:, :, length // 2]
+    return field
 
 
 def unit_rows(values: Float[Tensor, "rows C"]) -> Float[Tensor, "rows C"]:
     """Return rows of length one, shape (rows, C)."""
-    return values / values.norm(dim=1, keepdim=True)
+    return values / values.square().sum(1, keepdim=True).sqrt()
 
 
 def gradients(output: Float[Tensor, "rows"], parameters: Sequence[Tensor]) -> tuple[Tensor, ...]:

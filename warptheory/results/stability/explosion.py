@@ -13,7 +13,7 @@ A warp keeps one-point laws (C1), so that a term of the sum has the mean square 
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, cast
 
 import numpy as np
 import sympy as sp
@@ -108,7 +108,7 @@ class GradientOverTwin(DerivedExperiment):
         g = torch.from_numpy(1.0 - 2.0 * generator.integers(0, 2, (rows, 1, *grid))).to(device)
         axes = list(range(2, 2 + dim))
         y = _smoothed(noise[:, :1], values[LENGTH.name], axes)
-        guides = _smoothed(noise[:, 1:], values[OFFSET_LENGTH.name], axes).unflatten(1, (layers, dim))
+        guides = _smoothed(noise[:, 1:], values[OFFSET_LENGTH.name], axes).reshape(rows, layers, dim, *grid)
         for layer in range(layers):
             y = warping.warp(y, values[SPREAD.name] * guides[:, layer], self.setting.kernel, "periodic")
         (gradient,) = torch.autograd.grad((g * y).sum(), noise)
@@ -129,7 +129,7 @@ def _smoothed(noise: Float[Tensor, "rows C *S"], length: float, axes: list[int])
         shape = [1] * noise.ndim
         shape[axis] = len(amplitude)
         waves = waves * (amplitude / full.mean().sqrt()).reshape(shape).to(waves.device)
-    return torch.fft.irfftn(waves, s=[noise.shape[axis] for axis in axes], dim=axes)
+    return cast("Tensor", torch.fft.irfftn(waves, s=[noise.shape[axis] for axis in axes], dim=axes))
 
 
 result.quantity("energy over that of the zeroed twin", smallest_effect=0.03, values={LAYERS.name: whole(3, 1, 4)})(

@@ -54,11 +54,13 @@ class GrowthOnBudget(SlopeVarianceOfLayers):
 
     def _on_budget(self, moment: sp.Expr) -> sp.Expr:
         of_budget = {SPREAD: OFFSET_LENGTH * sp.sqrt(BUDGET / (LAYERS * self.setting.dim))}
-        return sp.simplify((moment / self._before).subs(of_budget))
+        growth: sp.Expr = sp.simplify((moment / self._before).subs(of_budget))
+        return growth
 
     @property
     def _before(self) -> sp.Expr:
-        return smooth_covariance(self.setting.dim).second_moment()
+        moment: sp.Expr = smooth_covariance(self.setting.dim).second_moment()
+        return moment
 
     @property
     def symbols(self) -> Set[str]:

@@ -124,7 +124,8 @@ class SlopeBound(DerivedExperiment):
             last = 1 / (sp.sqrt(2) * InverseErrorFunction(1 - 2 * SHARE))
             return inverted, by_quantile, Step("Insert the law", "χ²₁ is the square of a normal variable", last)
         if dim == 2:
-            (root,) = sp.solve(probability - SHARE, TAU**-2)
+            inverse = sp.Symbol("a", positive=True)
+            (root,) = sp.solve(probability.subs(TAU, 1 / sp.sqrt(inverse)) - SHARE, inverse)
             return inverted, by_quantile, Step("Insert the law", "χ²₂ is exponential", 1 / sp.sqrt(root))
         return inverted, by_quantile
 

@@ -125,7 +125,8 @@ class LayerStep(DerivedExperiment):
         with torch.no_grad():
             for place, scale in ((1, values[MULTIPLIER.name]), (0, 1.0), (2, values[MULTIPLIER.name])):
                 steps = (sign * one_step.RATE * scale * forces[place] for sign in (1, -1))  # residuals of either sign
-                sides = [output(*zero[:place], zero[place] - step, *zero[place + 1 :]) for step in steps]
+                stepped = ([zero[k] - step if k == place else zero[k] for k in range(3)] for step in steps)
+                sides = [output(v, head, shared) for v, head, shared in stepped]
                 moved.append((sides[1] - sides[0]) / (2 * one_step.RATE))
         return torch.stack(moved, 1)
 
