@@ -49,7 +49,7 @@ class TapLayer(nn.Module):
         )
         pieces = [
             warping.warp(x, offset + place.to(x).reshape(1, 2, 1, 1), "linear", "border")
-            for place, offset in zip(self.places, moved.split(2, dim=1), strict=True)
+            for place, offset in zip(self.places, moved.reshape(len(x), -1, 2, *x.shape[2:]).unbind(1), strict=True)
         ]
         y = torch.cat(pieces, 1)[:, :, :: self.stride, :: self.stride]
         return torch.relu(self.norm(self.mix(y)))

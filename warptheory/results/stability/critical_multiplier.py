@@ -43,8 +43,9 @@ result = Result(
     ),
     source="theory label G6, which left the exponent open; G5",
     meaning="Every block that is added to a residual network makes offsets move faster against weights, for features, "
-    "their slopes and so the pull on every head grow along the stream. Lower the multiplier of the offsets by three "
-    "to fifteen for six times the depth, measuring which, or let heads read normalised features, which takes one power of the depth away.",
+    "their slopes and so the pull on every head grow along the stream. Lower the multiplier of the offsets by three to "
+    "fifteen for six times the depth, measuring which, or let heads read normalised features, which takes one power of "
+    "the depth away.",
     kernels=("linear", "keys"),
     dims=(1, 2),
     values={
