@@ -16,11 +16,11 @@ from torch import Tensor, nn
 
 from warptheory import warping
 
-Family = Literal["residual", "residual, three stages", "plain"]
+OffsetFamily = Literal["residual", "residual, three stages", "plain"]
 _STEP = 1e-5  # length of the step in parameter space, at which float64 leaves ten digits
 
 
-class Block(nn.Module):
+class WarpedBlock(nn.Module):
     """A warp, two convolutions with BatchNorm, and perhaps a shortcut past all of it.
 
     Args:
@@ -62,7 +62,7 @@ class OffsetNetwork(nn.Module):
         classes: number of outputs.
     """
 
-    def __init__(self, family: Family, depth: int, width: int, classes: int) -> None:
+    def __init__(self, family: OffsetFamily, depth: int, width: int, classes: int) -> None:
         super().__init__()
         stages = 3 if family == "residual, three stages" else 1
         self.stem = nn.Sequential(nn.Conv2d(1, width, 3, 1, 1, bias=False), nn.BatchNorm2d(width), nn.ReLU())
@@ -70,7 +70,7 @@ class OffsetNetwork(nn.Module):
         for number in range(depth):
             stage, place = divmod(number, depth // stages)
             stride = 2 if stage and not place else 1
-            blocks.append(Block(channels, width * 2**stage, stride, shortcut=family != "plain"))
+            blocks.append(WarpedBlock(channels, width * 2**stage, stride, shortcut=family != "plain"))
             channels = width * 2**stage
         self.blocks = nn.ModuleList(blocks)
         self.readout = nn.Linear(channels, classes)
@@ -115,7 +115,7 @@ def speeds(network: OffsetNetwork, images: Float[Tensor, "B 1 H W"], labels: Int
         labels: its labels, shape (B,).
     """
     output = network(images)
-    blocks = cast("Sequence[Block]", list(network.blocks))
+    blocks = cast("Sequence[WarpedBlock]", list(network.blocks))
     for block in blocks:
         block.sampled.retain_grad()
     nn.functional.cross_entropy(output, labels).backward()  # type: ignore[no-untyped-call]

@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 from warptheory import results
 from warptheory.core import records
 from warptheory.core.streams import Stream
-from warptheory.paper.analyses._offset_networks import Family, OffsetNetwork, speeds
+from warptheory.paper.analyses._offset_networks import OffsetFamily, OffsetNetwork, speeds
 from warptheory.paper.entries import Analysis, Cost, Plot, ReportPassage, RunSettings, Section
 from warptheory.report import fragment
 from warptheory.report.panels import letter, mark
@@ -24,7 +24,7 @@ from warptheory.report.style import BLUE, GREEN, VERMILION, house_style
 from warptheory.training import data
 
 RECORD = "critical_multiplier.parquet"
-FAMILIES: tuple[Family, ...] = get_args(Family)
+FAMILIES: tuple[OffsetFamily, ...] = get_args(OffsetFamily)
 DEPTHS = (3, 6, 12, 18)
 SEEDS, IMAGES, SIZE, WIDTH = 3, 24, 16, 8  # SIZE pixels along a side
 CRITICAL = 1 / 3  # of the ratio of speeds, where networks of the study began to fail
@@ -44,7 +44,7 @@ def run(settings: RunSettings) -> Path:
     return path
 
 
-def measured(family: Family, depth: int, seed: int) -> list[dict[str, object]]:
+def measured(family: OffsetFamily, depth: int, seed: int) -> list[dict[str, object]]:
     """Return the rows of a network, one for each block.
 
     Args:

@@ -28,6 +28,7 @@ from warptheory.results._ranges import Range, whole
 from warptheory.results._result import Result
 from warptheory.results.fields._fields import EXACT, LENGTH, OFFSET_LENGTH, SPREAD, check_length
 from warptheory.results.fields.roughening import SlopeVarianceOfLayers
+from warptheory.results.stability._steps import CountedSum
 from warptheory.symbolic import DEVIATION, Step
 
 result = Result(
@@ -83,7 +84,7 @@ class GradientOverTwin(DerivedExperiment):
                 "Differentiate along parameters",
                 "the features' path keeps the energy C(0) (C1); the head of a layer adds s²d times the squared slope "
                 "of the features before it (C3); guides of different layers are independent",
-                1 + sp.Sum(share, (number, 0, LAYERS - 1)),
+                1 + CountedSum(share, number, 0, LAYERS - 1),
             ),
             Step("Sum the geometric series", "each layer multiplies the squared slope by 1 + dτ²", 1 + geometric),
             Step("Cancel", "τ = s/ℓ_e", closed),
