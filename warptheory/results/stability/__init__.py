@@ -1,0 +1,1 @@
+"""Conditions for stable training: folds, explosion, roughening, backward energy, and the ratio of speeds."""
