@@ -1,0 +1,80 @@
+"""What the development set of the stability study trains: a curve of multipliers for every setting."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from warptheory.paper.analyses._stability_configurations import Configuration
+
+NEEDS_WARP: Mapping[str, bool] = {
+    "affine digits": True,
+    "cluttered digits": True,
+    "warped signals": True,
+    "misaligned signals": True,
+    "rectification": True,
+    "echoes": True,
+    "registration": True,
+    "plain digits": False,
+    "photographs": False,
+    "plain signals": False,
+    "coarse photographs": False,
+    "very coarse photographs": False,
+}
+UP = (0.01, 0.1, 1.0, 10.0)
+WIDE = (1e-4, 1e-3, 0.01, 0.1, 1.0, 10.0)
+HIGH = (0.1, 1.0, 10.0, 100.0)
+
+
+@dataclass(frozen=True)
+class Curve:
+    """A setting, and the multipliers with which it is tried first.
+
+    Attributes:
+        base: the setting; its multiplier and seed are replaced.
+        multipliers: in increasing order.
+    """
+
+    base: Configuration
+    multipliers: tuple[float, ...]
+
+
+def _curves(
+    architecture: str,
+    task: str,
+    depth: int,
+    chosen: tuple[tuple[float, bool], ...],
+    multipliers: tuple[float, ...],
+    optimizer: str = "sgd",
+    slowed: str = "all",
+) -> Iterator[Curve]:
+    """Yield a curve for each pair of α and whether heads start at zero."""
+    for alpha, zero in chosen:
+        yield Curve(Configuration(architecture, task, depth, alpha, 1.0, zero, optimizer, slowed), multipliers)
+
+
+ZERO = ((1.0, True),)
+BOTH = ((1.0, True), (1.0, False))
+CURVES: tuple[Curve, ...] = (
+    # Tasks that need the warp: positions that hardly move are a failure too.
+    *_curves("registration", "registration", 1, ((1.0, True), (1.0, False), (0.1, True)), WIDE, "adam"),
+    *_curves("registration", "registration", 3, ((1.0, True), (3.0, False)), WIDE),
+    *_curves("selfwarp", "rectification", 3, ((1.0, True), (1.0, False), (0.03, True)), WIDE),
+    *_curves("deformable", "rectification", 2, ((1.0, True), (2.0, False)), WIDE),
+    *_curves("modulated", "rectification", 2, ((1.0, True), (2.0, False)), WIDE),
+    *_curves("attention", "rectification", 2, ((1.0, True), (2.0, False)), WIDE),
+    *_curves("rectifier", "rectification", 2, ((1.0, True), (2.0, False)), WIDE),
+    *_curves("signal_selfwarp", "misaligned signals", 3, ((1.0, True), (2.0, False)), WIDE),
+    *_curves("signal_selfwarp", "misaligned signals", 6, ZERO, WIDE),
+    *_curves("spaced", "echoes", 1, BOTH, HIGH),
+    *_curves("spaced", "echoes", 2, ZERO, HIGH),
+    *_curves("transformer", "cluttered digits", 1, ((0.3, True), (1.0, False)), WIDE),
+    *_curves("feature_localiser", "cluttered digits", 1, ((0.3, True), (1.0, False)), WIDE),
+    # Tasks that do not.
+    *_curves("selfwarp", "photographs", 3, ((1.0, True), (3.0, False)), UP),
+    *_curves("selfwarp", "photographs", 6, ((1.0, True),), UP),
+    *_curves("deformable", "plain digits", 3, ((1.0, True), (3.0, False)), UP),
+    *_curves("modulated", "photographs", 3, ((3.0, True), (3.0, False)), UP, "adam"),
+    *_curves("attention", "plain digits", 2, ((1.0, True),), UP, "adamw"),
+    *_curves("signal_selfwarp", "plain signals", 3, ((1.0, True), (3.0, False)), UP),
+    *_curves("upsampler", "coarse photographs", 1, ((1.0, True), (3.0, False)), UP),
+    *_curves("spaced", "photographs", 2, ((1.0, True),), HIGH),
+)
