@@ -132,25 +132,31 @@ class _AttentionLayer(nn.Module):
 
 
 class _AffineTransformer(nn.Module):
-    """An affine spatial transformer in front of convolutions with a classifier of all positions."""
+    """An affine spatial transformer in front of convolutions, with outputs at every position or of all together."""
 
     identity: Tensor
 
-    def __init__(self, channels: int, outputs: int, depth: int, alpha: float, *, zero: bool) -> None:
+    def __init__(self, channels: int, outputs: int, depth: int, alpha: float, *, zero: bool, dense: bool) -> None:
         super().__init__()
         self.localiser = nn.Sequential(
-            nn.Conv2d(channels, WIDTH, 5, 2, 2), nn.ReLU(), nn.Conv2d(WIDTH, WIDTH, 5, 2, 2), nn.ReLU(),
-            nn.Flatten(), nn.Linear(WIDTH * 16, 32), nn.ReLU(),
-        )  # fmt: skip
+            nn.Conv2d(channels, WIDTH, 5, 2, 2), nn.ReLU(), nn.Flatten(), nn.Linear(WIDTH * 36, 32), nn.ReLU()
+        )
         self.alpha, self.offset = alpha, head(nn.Linear(32, 6), zero=zero)
         self.register_buffer("identity", torch.eye(2, 3))
         layers = [norm_conv(channels if number == 0 else WIDTH, WIDTH) for number in range(depth)]
-        self.net = nn.Sequential(*layers, nn.AvgPool2d(4), nn.Flatten(), nn.Linear(WIDTH * 16, outputs))
+        self.net = nn.Sequential(*layers, *_last(outputs, dense=dense))
 
-    def forward(self, x: Float[Tensor, "B C 16 16"]) -> Float[Tensor, "B K"]:
+    def forward(self, x: Float[Tensor, "B C 12 12"]) -> Float[Tensor, "B K *S"]:
         theta = self.alpha * self.offset(self.localiser(x)).view(-1, 2, 3) + self.identity
         grid = functional.affine_grid(theta, list(x.shape), align_corners=True)
         return torch.as_tensor(self.net(functional.grid_sample(x, grid, align_corners=True, padding_mode="border")))
+
+
+def _last(outputs: int, *, dense: bool) -> tuple[nn.Module, ...]:
+    """Return the last layers behind features of 12×12 pixels."""
+    if dense:
+        return (nn.Conv2d(WIDTH, outputs, 1),)
+    return nn.AvgPool2d(3), nn.Flatten(), nn.Linear(16 * WIDTH, outputs)
 
 
 class _FeatureLocaliser(nn.Module):
@@ -158,30 +164,18 @@ class _FeatureLocaliser(nn.Module):
 
     def __init__(self, alpha: float, *, zero: bool) -> None:
         super().__init__()
-        self.localiser = nn.Sequential(norm_conv(WIDTH, WIDTH, 3, 2), nn.Flatten())
-        self.localiser.append(nn.Linear(16 * WIDTH, 16)).append(nn.ReLU())
+        self.localiser = nn.Sequential(
+            norm_conv(WIDTH, WIDTH, 3, 2), nn.Flatten(), nn.Linear(36 * WIDTH, 16), nn.ReLU()
+        )
         self.alpha, self.offset = alpha, head(nn.Linear(16, 3), zero=zero)
         self.mix = norm_conv(WIDTH, WIDTH)
 
-    def forward(self, x: Float[Tensor, "B C H W"]) -> Float[Tensor, "B C H W"]:
-        zoom, down, across = (self.alpha * self.offset(self.localiser(x))).T
+    def forward(self, x: Float[Tensor, "B C 12 12"]) -> Float[Tensor, "B C 12 12"]:
+        zoom, down, across = (self.alpha * self.offset(self.localiser(x))).unbind(1)
         nothing = torch.zeros_like(zoom)
         theta = torch.stack((1 + zoom, nothing, across, nothing, 1 + zoom, down), dim=1).view(-1, 2, 3)
         grid = functional.affine_grid(theta, list(x.shape), align_corners=True)
         return torch.as_tensor(self.mix(functional.grid_sample(x, grid, align_corners=True, padding_mode="border")))
-
-
-class _LocalisedFeatures(nn.Module):
-    """Blocks with localisers, and a classifier of all positions."""
-
-    def __init__(self, channels: int, outputs: int, depth: int, alpha: float, *, zero: bool) -> None:
-        super().__init__()
-        self.stem = nn.Sequential(norm_conv(channels, WIDTH), nn.AvgPool2d(2))
-        self.blocks = nn.Sequential(*(_FeatureLocaliser(alpha, zero=zero) for _ in range(depth)))
-        self.last = nn.Sequential(nn.AvgPool2d(2), nn.Flatten(), nn.Linear(16 * WIDTH, outputs))
-
-    def forward(self, x: Float[Tensor, "B C 16 16"]) -> Float[Tensor, "B K"]:
-        return torch.as_tensor(self.last(self.blocks(self.stem(x))))
 
 
 def selfwarp(channels: int, outputs: int, depth: int, alpha: float, *, zero: bool, dense: bool) -> nn.Module:
@@ -220,9 +214,10 @@ def attention(channels: int, outputs: int, depth: int, alpha: float, *, zero: bo
 
 def transformer(channels: int, outputs: int, depth: int, alpha: float, *, zero: bool, dense: bool) -> nn.Module:
     """Build an affine spatial transformer in front of convolutions."""
-    return _AffineTransformer(channels, outputs, depth, alpha, zero=zero)
+    return _AffineTransformer(channels, outputs, depth, alpha, zero=zero, dense=dense)
 
 
 def feature_localiser(channels: int, outputs: int, depth: int, alpha: float, *, zero: bool, dense: bool) -> nn.Module:
     """Build a network that shifts and scales its features by localisers with BatchNorm."""
-    return _LocalisedFeatures(channels, outputs, depth, alpha, zero=zero)
+    blocks = [_FeatureLocaliser(alpha, zero=zero) for _ in range(depth)]
+    return nn.Sequential(norm_conv(channels, WIDTH), *blocks, *_last(outputs, dense=dense))

@@ -23,7 +23,6 @@ Example = tuple[Inputs, Tensor]
 Loss = Callable[[Tensor, Tensor], Tensor]
 
 SIDE = 12  # of images that fill their frame, pixels
-CANVAS = 16  # on which digits are put, pixels
 LENGTH, CLASSES = 48, 8  # of signals
 BORDER = 2  # pixels or samples that do not count where content leaves the frame
 SMOOTHNESS = 0.02  # weight of the displacement's squared differences in a registration
@@ -121,20 +120,11 @@ def _placed(
     return functional.grid_sample(images, grid, align_corners=False)
 
 
-def _affine_digits(count: int, generator: torch.Generator) -> Example:
-    images, labels = _chosen(_digits(), count, generator)
-    return 3 * _placed(images, CANVAS, 1.0, (0.9, 1.7), generator) - 0.5, labels
-
-
-def _cluttered_digits(count: int, generator: torch.Generator) -> Example:
-    """Digits at random places among pieces of others."""
-    images, labels = _chosen(_digits(), count, generator)
-    canvas = _placed(images, CANVAS, 0.3, (1.0, 1.2), generator)
-    for _ in range(4):
-        pieces = functional.pad(_chosen(_digits(), count, generator)[0][..., 2:5, 2:5], (0, CANVAS - 3, 0, CANVAS - 3))
-        row, column = torch.randint(CANVAS, (2,), generator=generator).tolist()
-        canvas = torch.maximum(canvas, 0.6 * pieces.roll((row, column), (-2, -1)))
-    return 3 * canvas - 0.5, labels
+def _displaced_digits(count: int, generator: torch.Generator) -> Example:
+    """Digits moved, turned and of another size. Wanted: in the middle, upright and of one size."""
+    images, _ = _chosen(_digits(), count, generator)
+    plain = functional.pad(images, (BORDER, BORDER, BORDER, BORDER))
+    return 3 * _placed(images, SIDE, 0.5, (0.7, 1.1), generator) - 0.5, 3 * plain - 0.5
 
 
 def _plain_digits(count: int, generator: torch.Generator) -> Example:
@@ -198,7 +188,7 @@ def _rectified(count: int, generator: torch.Generator) -> Example:
     """Patches under smooth warps, with a ruler that was warped alike: by how much it is off. Wanted: as before."""
     rough = functional.pad(_chosen(_patches(), count, generator)[0], (1, 1, 1, 1), mode="replicate")
     plain = 1.2 * functional.avg_pool2d(rough, 3, 1)
-    shifts = _displacements(count, 2.0, generator)
+    shifts = _displacements(count, 2.5, generator)
     noise = 0.1 * torch.randn(shifts.shape, generator=generator)
     return torch.cat((warp(plain, shifts), shifts / 2 + noise), dim=1), plain
 
@@ -224,12 +214,6 @@ def _coarse_photographs(count: int, generator: torch.Generator) -> Example:
     return functional.avg_pool2d(plain, 2), plain
 
 
-def _very_coarse_photographs(count: int, generator: torch.Generator) -> Example:
-    """Patches of a quarter of the size; wanted: in full."""
-    plain = _chosen(_patches(), count, generator)[0]
-    return functional.avg_pool2d(plain, 4), plain
-
-
 def registration_loss(output: Float[Tensor, "B D H W"], fixed: Float[Tensor, "B C H W"]) -> Float[Tensor, ""]:
     """Return the squared error of the moved image (its first C channels) and the roughness of the displacement."""
     moved, field = output.split((fixed.shape[1], 2), dim=1)
@@ -249,7 +233,16 @@ def squared_error(output: Float[Tensor, "B *S"], target: Float[Tensor, "B *S"]) 
 
 def inner_error(output: Float[Tensor, "B *S"], target: Float[Tensor, "B *S"]) -> Float[Tensor, ""]:
     """Return the mean squared error without the border, over which content has left the frame."""
-    inside = (..., *[slice(BORDER, -BORDER)] * (output.dim() - 2))
+    return _error_within(output, target, BORDER)
+
+
+def middle_error(output: Float[Tensor, "B *S"], target: Float[Tensor, "B *S"]) -> Float[Tensor, ""]:
+    """Return the mean squared error of the middle third, which larger displacements leave in the frame."""
+    return _error_within(output, target, SIDE // 3)
+
+
+def _error_within(output: Float[Tensor, "B *S"], target: Float[Tensor, "B *S"], border: int) -> Float[Tensor, ""]:
+    inside = (..., *[slice(border, -border)] * (output.dim() - 2))
     return functional.mse_loss(output[inside], target[inside])
 
 
@@ -262,17 +255,15 @@ def _images(draw: Callable[[int, torch.Generator], Example], channels: int, loss
 
 
 TASKS: Mapping[str, Task] = {
-    "affine digits": _classes(_affine_digits, 10),
-    "cluttered digits": _classes(_cluttered_digits, 10),
     "plain digits": _classes(_plain_digits, 10),
     "photographs": _classes(_photographs, 13),
     "warped signals": _classes(_warped_signals, CLASSES),
     "plain signals": _classes(_plain_signals, CLASSES),
     "misaligned signals": _images(_misaligned_signals, 2, inner_error),
-    "rectification": _images(_rectified, 3, inner_error),
+    "rectification": _images(_rectified, 3, middle_error),
+    "displaced digits": _images(_displaced_digits, 1),
     "echoes": _images(_echoes, 1, inner_error),
     "coarse photographs": _images(_coarse_photographs, 1),
-    "very coarse photographs": _images(_very_coarse_photographs, 1),
     "registration": Task(_pairs, registration_loss, 1, 1, tells_classes=False, batch=16),
 }
 

@@ -5,18 +5,18 @@ that need a warp and on some that do not, at several depths, scales α and multi
 computes positions, with heads that start at zero or not, under three optimisers; with the label that the run and its
 configuration have (the rule is in `_stability_labels.py`, and was fixed before any prediction was looked at).
 
-Multipliers are tried in tens first. Between one that is ok and its neighbour that is not, others follow, until the
-critical one is known to within a factor of two. Every run is computed from its row alone (`build`), which gives a
+Multipliers are tried in tens first, and in further tens where the largest is still ok. Between one that is ok and its
+neighbour that is not, others follow, until the critical one is known to within a factor of two. Every run is computed from its row alone (`build`), which gives a
 diagnosis exactly what was trained. Finished runs are kept beside the record, in `stability_runs/`, one file each: what
 was interrupted goes on where it was.
 """
 
 import os
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from contextlib import contextmanager
-from dataclasses import asdict, fields, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -54,17 +54,23 @@ from warptheory.report import Columns, fragment, html_table, table_rows
 RECORD = "stability_development.parquet"
 RUNS = "stability_runs"  # folder of finished runs
 NARROW = 2.0  # ratio of a bracket that is not divided again
-ROUNDS = 4  # of refinement, at most
-FIELDS = [each.name for each in fields(Configuration)]
+MOST = 1000.0  # multiplier that is tried
+ROUNDS = 6  # of refinement, at most
 
 
-def configuration_of(row: Any) -> Configuration:
+def configuration_of(row: Mapping[Any, Any] | pd.Series) -> Configuration:
     """Return the configuration of a row of the record, from which `build` makes what was trained."""
-    types = {
-        each.name: type(getattr(Configuration("", "", 1, 0.0, 0.0, zero_head=True), each.name))
-        for each in fields(Configuration)
-    }
-    return Configuration(**{name: kind(row[name]) for name, kind in types.items()})
+    return Configuration(
+        architecture=str(row["architecture"]),
+        task=str(row["task"]),
+        depth=int(row["depth"]),
+        alpha=float(row["alpha"]),
+        multiplier=float(row["multiplier"]),
+        zero_head=bool(row["zero_head"]),
+        optimizer=str(row["optimizer"]),
+        slowed=str(row["slowed"]),
+        seed=int(row["seed"]),
+    )
 
 
 def measured(configuration: Configuration, steps: int = STEPS) -> dict[str, Any]:
@@ -153,21 +159,27 @@ def coarse(curves: Iterable[Curve], seeds: range) -> Iterator[Configuration]:
 
 
 def finer(table: pd.DataFrame, seeds: range) -> list[Configuration]:
-    """Return multipliers in the middle of every bracket that is still wide, with every seed.
+    """Return multipliers beyond the largest that are still ok, and in the middle of wide brackets, with every seed.
 
     Args:
         table: a row for each configuration, as `configurations` returns it.
         seeds: of the runs.
     """
     found = []
-    for row in critical_multipliers(table).to_dict("records"):
-        least, most = sorted((row["ok"], row["bad"]))
-        if most / least <= NARROW * 1.01:
-            continue
-        middle = float(f"{np.sqrt(least * most):.3g}")
-        named = {str(name): row[name] for name in CURVE}
-        found += [configuration_of({**named, "multiplier": middle, "seed": seed}) for seed in seeds]
+    largest = table.loc[table.groupby(CURVE, sort=False)["multiplier"].idxmax()]
+    beyond = largest[(largest["label"] == "ok") & (largest["multiplier"] * 10 <= MOST)]
+    for row in [*beyond.to_dict("records"), *critical_multipliers(table).to_dict("records")]:
+        multiplier = 10 * row["multiplier"] if "multiplier" in row else _middle(row["ok"], row["bad"])
+        if multiplier is not None:
+            chosen = {**{name: row[name] for name in CURVE}, "multiplier": multiplier}
+            found += [configuration_of({**chosen, "seed": seed}) for seed in seeds]
     return found
+
+
+def _middle(first: float, second: float) -> float | None:
+    """Return the geometric mean of a bracket, rounded; None if it is narrow."""
+    least, most = sorted((first, second))
+    return None if most / least <= NARROW * 1.01 else float(f"{np.sqrt(least * most):.3g}")
 
 
 def run(settings: RunSettings) -> Path:
