@@ -60,7 +60,7 @@ CURVES: tuple[Curve, ...] = (
     *_curves("feature_localiser", "displaced digits", 1, ((0.3, True), (1.0, False)), WIDE),
     *_curves("selfwarp", "rectification", 2, ((1.0, True), (1.0, False), (0.03, True)), WIDE),
     *_curves("deformable", "rectification", 1, ((1.0, True), (2.0, False)), WIDE),
-    *_curves("modulated", "rectification", 1, ((1.0, True), (2.0, False)), WIDE),
+    *_curves("modulated", "echoes", 1, ((1.0, True), (2.0, False)), WIDE),
     *_curves("attention", "echoes", 1, ((3.0, True), (3.0, False)), (0.01, *HIGH), "adam"),
     *_curves("rectifier", "rectification", 1, ((1.0, True), (2.0, False)), WIDE),
     # Tasks that do not.

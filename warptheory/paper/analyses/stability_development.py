@@ -5,10 +5,10 @@ that need a warp and on some that do not, at several depths, scales α and multi
 computes positions, with heads that start at zero or not, under three optimisers; with the label that the run and its
 configuration have (the rule is in `_stability_labels.py`, and was fixed before any prediction was looked at).
 
-Multipliers are tried in tens first, and in further tens where the largest is still ok. Between one that is ok and its
-neighbour that is not, others follow, until the critical one is known to within a factor of two. Every run is computed from its row alone (`build`), which gives a
-diagnosis exactly what was trained. Finished runs are kept beside the record, in `stability_runs/`, one file each: what
-was interrupted goes on where it was.
+Multipliers are tried in tens first, and in further tens where the largest is still ok. Between one that is ok and
+its neighbour that is not, others follow, until the critical one is known to within a factor of two. Every run is
+computed from its row alone (`build`), which gives a diagnosis exactly what was trained. Finished runs are kept
+beside the record, in `stability_runs/`, one file each: what was interrupted goes on where it was.
 """
 
 import os
