@@ -26,7 +26,7 @@ from warptheory.paper.analyses._stability_labels import (
     reference,
 )
 from warptheory.paper.analyses._stability_parts import ring, warp, warp_signals, warp_taps
-from warptheory.paper.analyses._stability_plan import CURVES, NEEDS_WARP
+from warptheory.paper.analyses._stability_plan import CURVES
 from warptheory.paper.analyses._stability_tasks import TASKS, Batches, chance
 from warptheory.paper.entries import RunSettings
 
@@ -46,7 +46,7 @@ def output(problem):
 
 def test_every_architecture_is_tried():
     assert set(SETTINGS) == set(ARCHITECTURES)
-    assert {curve.base.task for curve in CURVES} <= set(NEEDS_WARP) == set(TASKS)
+    assert {curve.base.task for curve in CURVES} <= set(TASKS)
 
 
 def test_warps_by_hand():
@@ -134,17 +134,18 @@ def test_a_run_that_breaks_is_a_failure(monkeypatch):
 
 def test_labels_by_hand():
     assert [label_of(each) for each in (-0.1, 0.15, 0.16, 0.5, 0.51)] == ["ok", "ok", "worse", "worse", "fail"]
-    assert reference([1.0, 3.0, 2.0, 9.0], twin=5.0, needs_warp=True) == 2.0
-    assert reference([1.0], twin=0.5, needs_warp=True) == 0.5
-    assert reference([1.0, 3.0], twin=5.0, needs_warp=False) == 5.0
+    assert reference([1.0, 3.0, 2.0, 9.0], twin=5.0, chance=10.0) == (2.0, True)
+    assert reference([1.0, 3.0, 2.0], twin=3.1, chance=10.0) == (3.1, False)  # loses 1.1 of 8
+    assert reference([5.0], twin=0.5, chance=10.0) == (0.5, False)
+    assert reference([], twin=0.5, chance=10.0) == (0.5, False)
 
 
-def runs(losses, *, needs=True):
+def runs(losses):
     """Return runs of one network: losses by multiplier, a list over the seeds; the twin's is at None."""
     base = {"architecture": "a", "task": "t", "depth": 1, "zero_head": True, "optimizer": "sgd", "slowed": "all"}
     return pd.DataFrame(
         {**base, "alpha": 1.0 if multiplier else 0.0, "multiplier": multiplier or 1.0, "seed": seed, "loss": loss,
-         "accuracy": math.nan, "seconds": 1.0, "needs_warp": needs, "chance": 2.0}
+         "accuracy": math.nan, "seconds": 1.0, "chance": 2.0}
         for multiplier, values in losses.items() for seed, loss in enumerate(values)
     )  # fmt: skip
 
@@ -161,7 +162,10 @@ def test_being_stuck_is_a_failure_where_the_warp_is_needed():
     assert each["lost_share"][0.01] == pytest.approx(0.9 / 1.9)
     assert each["agreement"].tolist() == pytest.approx([2 / 3, 1, 1, 1, 2 / 3])
     assert each["lost_share_noise"][10.0] == pytest.approx(np.std([1.8 / 1.9, 0.0, 2.0], ddof=1))
-    assert set(configurations(labelled(runs(LOSSES, needs=False)))["label"][:4]) == {"ok"}
+    same = {**LOSSES, None: [0.2, 0.2, 0.2], 0.01: [0.2, 0.3, 0.4]}
+    each = configurations(labelled(runs(same))).set_index("multiplier")
+    assert not each["needs_warp"].any()
+    assert each["lost_share"][0.01] == pytest.approx(0.1 / 1.8)
 
 
 def test_critical_multipliers_are_bracketed_on_both_sides():

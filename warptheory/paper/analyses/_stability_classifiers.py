@@ -101,8 +101,9 @@ class _ModulatedLayer(nn.Module):
 
     def forward(self, x: Float[Tensor, "B C H W"]) -> Float[Tensor, "B C H W"]:
         offsets, mask = self.offset_and_mask(x).split((18, 9), dim=1)
-        read = warp_taps(x, self.alpha * offsets.unflatten(1, (9, 2)) + self.taps)
-        weighed = read.unflatten(1, (WIDTH, 9)) * (2 * mask.sigmoid()).unsqueeze(1)
+        batch, _, rows, columns = x.shape
+        read = warp_taps(x, self.alpha * offsets.view(batch, 9, 2, rows, columns) + self.taps)
+        weighed = read.view(batch, WIDTH, 9, rows, columns) * (2 * mask.sigmoid()).unsqueeze(1)
         return functional.relu(x + self.norm(self.mix(weighed.flatten(1, 2))))
 
 
@@ -128,7 +129,7 @@ class _AttentionLayer(nn.Module):
         read = warp_taps(values, places).view(batch, 2, WIDTH // 2, 4, rows, columns)
         weights = self.weight(x).view(batch, 2, 1, 4, rows, columns).softmax(3)
         x = self.norm(x + self.out((read * weights).sum(3).flatten(1, 2)))
-        return self.last_norm(x + self.feed(x)).relu()
+        return functional.relu(self.last_norm(x + self.feed(x)))
 
 
 class _AffineTransformer(nn.Module):

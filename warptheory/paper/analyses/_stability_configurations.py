@@ -12,7 +12,6 @@ from warptheory.paper.analyses import _stability_classifiers as classifiers
 from warptheory.paper.analyses import _stability_regressors as regressors
 from warptheory.paper.analyses._stability_tasks import TASKS, Batches, Loss
 
-STEPS = 100
 Architecture = Callable[..., nn.Module]
 ARCHITECTURES: Mapping[str, Architecture] = {
     build.__name__: build
@@ -87,15 +86,15 @@ class Problem(NamedTuple):
     optimizer: torch.optim.Optimizer
 
 
-def build(configuration: Configuration, *, steps: int = STEPS) -> Problem:
+def build(configuration: Configuration, *, steps: int | None = None) -> Problem:
     """Build what a configuration trains.
 
     Args:
         configuration: says what.
-        steps: number of batches.
+        steps: number of batches; None for as many as the task is trained with.
     """
     task = TASKS[configuration.task]
-    batches = Batches(configuration.task, task.batch, steps, configuration.seed)
+    batches = Batches(configuration.task, task.batch, task.steps if steps is None else steps, configuration.seed)
     with torch.random.fork_rng(devices=[]):
         stream = Stream(configuration.seed, f"stability weights {configuration.architecture}")
         torch.manual_seed(int(stream.generator().integers(2**63)))
@@ -148,7 +147,7 @@ class Outcome(NamedTuple):
 LAST = 20  # steps whose loss counts
 
 
-def train(configuration: Configuration, *, steps: int = STEPS) -> Outcome:
+def train(configuration: Configuration, *, steps: int | None = None) -> Outcome:
     """Train a configuration, and return how it went."""
     problem = build(configuration, steps=steps)
     losses, accuracies = [], []
@@ -157,7 +156,7 @@ def train(configuration: Configuration, *, steps: int = STEPS) -> Outcome:
         right = TASKS[configuration.task].tells_classes
         accuracies.append(float((output.argmax(1) == target).float().mean()) if right else float("nan"))
     last = torch.tensor(losses[-LAST:], dtype=torch.float64).mean()
-    if len(losses) < steps or not torch.isfinite(last):
+    if len(losses) < len(problem.batches) or not torch.isfinite(last):
         return Outcome(float("inf"), float("nan"))
     return Outcome(float(last), float(torch.tensor(accuracies[-LAST:]).mean()))
 
@@ -170,6 +169,6 @@ def _steps(problem: Problem) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
         loss = problem.loss(output, target)
         if not torch.isfinite(loss):
             return
-        loss.backward()
+        torch.autograd.backward(loss)
         problem.optimizer.step()
         yield output.detach(), target, loss.detach()

@@ -3,18 +3,20 @@
 The rule was fixed before any dial of a diagnosis was looked at.
 
 The loss of a run is the mean over its last steps, each on a batch never seen before. The *reference* is what can be
-reached with the same network, task, depth and optimiser. Where the task does not need the warp it is the mean loss
-over the seeds of the twin without warps: a multiplier that happens to be a little better than others there does not
-make them failures. Where it needs the warp, it is the mean of the three best configurations' mean losses, over all
-multipliers, both starts of the heads and every α, and the twin's where that is less. One α alone would not do:
+reached with the same network, task, depth and optimiser. The *best* is the mean of the three best configurations'
+mean losses over the seeds, over all multipliers, both starts of the heads and every α. One α alone would not do:
 where α is tiny or large, all multipliers fail alike, and the best of them would be called a success. Three, because
 the least of many noisy numbers lies below what can be repeated.
 
+A setting *needs the warp* if its twin without warps, the mean over the seeds, loses more than 0.15 against the
+best: then the best is the reference, and positions that do not move are a failure. Elsewhere the twin's loss is: a
+multiplier that happens to be a little better than others there does not make them failures.
+
 The *lost share* of a run is (loss − reference) / (chance − reference), where chance is the loss of the best answer
 that ignores the input (of a registration, that of leaving the pair as it is). A run is ok up to 0.15, worse up to
-0.5, and fails above, or if its loss is not a number. The label of a configuration is the median over its seeds: of
-the lost share, which comes to the same. Its noise is the standard deviation of the lost share over seeds, and the
-share of seeds whose own label is the configuration's.
+0.5, and fails above, or if its loss is not a number. The label of a configuration is that of the median of the lost
+share over its seeds. Its noise is the standard deviation of the lost share over seeds, and the share of seeds whose
+own label is the configuration's.
 """
 
 import math
@@ -48,23 +50,24 @@ def lost_share(loss: float, reference: float, chance: float) -> float:
     return (loss - reference) / (chance - reference) if math.isfinite(loss) else math.inf
 
 
-def reference(means: Sequence[float], twin: float, *, needs_warp: bool) -> float:
-    """Return the loss that can be reached.
+def reference(means: Sequence[float], twin: float, chance: float) -> tuple[float, bool]:
+    """Return the loss that can be reached, and whether that needs the warp.
 
     Args:
         means: mean loss over the seeds of every configuration with warps.
         twin: mean loss over the seeds without.
-        needs_warp: whether the task needs the warp.
+        chance: loss that counts as having learnt nothing.
     """
-    best = sorted(means)[:BEST]
-    return min(twin, float(np.mean(best))) if needs_warp and best else twin
+    best = float(np.mean(sorted(means)[:BEST])) if means else twin
+    needs_warp = lost_share(twin, best, chance) > WORSE
+    return (best, True) if needs_warp else (twin, False)
 
 
 def labelled(runs: pd.DataFrame) -> pd.DataFrame:
     """Return runs with the loss of their twins, the reference, lost shares and labels; twins themselves are left out.
 
     Args:
-        runs: a row for each run: the fields of a `Configuration`, needs_warp, loss and chance.
+        runs: a row for each run: the fields of a `Configuration`, loss and chance.
 
     Returns:
         The rows with α > 0, and for each: the twin's loss over the seeds, the reference, its own lost share and label
@@ -75,8 +78,8 @@ def labelled(runs: pd.DataFrame) -> pd.DataFrame:
         twins, warped = rows[rows["alpha"] == 0], rows[rows["alpha"] > 0].copy()
         twin, chance = float(twins["loss"].mean()), float(rows["chance"].iloc[0])
         means = [float(each) for each in warped.groupby(CHOICES)["loss"].mean() if math.isfinite(each)]
-        known = reference(means, twin, needs_warp=bool(rows["needs_warp"].iloc[0]))
-        warped["twin"], warped["reference"] = twin, known
+        known, needs_warp = reference(means, twin, chance)
+        warped["twin"], warped["reference"], warped["needs_warp"] = twin, known, needs_warp
         warped["run_lost_share"] = [lost_share(loss, known, chance) for loss in warped["loss"]]
         found.append(warped)
     table = pd.concat(found, ignore_index=True)

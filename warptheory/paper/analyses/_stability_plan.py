@@ -1,22 +1,10 @@
 """What the development set of the stability study trains: a curve of multipliers for every setting."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from warptheory.paper.analyses._stability_configurations import Configuration
 
-NEEDS_WARP: Mapping[str, bool] = {
-    "displaced digits": True,
-    "warped signals": True,
-    "misaligned signals": True,
-    "rectification": True,
-    "echoes": True,
-    "registration": True,
-    "plain digits": False,
-    "photographs": False,
-    "plain signals": False,
-    "coarse photographs": False,
-}
 UP = (0.01, 0.1, 1.0, 10.0)
 WIDE = (1e-3, 0.01, 0.1, 1.0, 10.0)
 HIGH = (0.1, 1.0, 10.0, 100.0)

@@ -58,7 +58,9 @@ class _Registration(nn.Module):
         """Return the moved image and the displacement in pixels, rows first, shape (B, C + 2, H, W)."""
         field = torch.zeros_like(positions(moving)).expand(len(moving), -1, -1, -1)
         moved = moving
-        for (fine, coarse, join), offset in zip(self.localiser, self.offset, strict=True):
+        for stage, offset in zip(self.localiser, self.offset, strict=True):
+            assert isinstance(stage, nn.ModuleList)
+            fine, coarse, join = stage
             above = fine(torch.cat((moved, fixed), dim=1))
             below = functional.interpolate(coarse(above), scale_factor=2, mode="bilinear")
             step = self.alpha * offset(join(torch.cat((above, below), dim=1)))

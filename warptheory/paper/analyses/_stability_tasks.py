@@ -39,6 +39,7 @@ class Task:
         outputs: of the network.
         tells_classes: whether an accuracy can be measured.
         batch: examples in a batch; one with many outputs teaches more.
+        steps: of a training.
     """
 
     draw: Callable[[int, torch.Generator], Example]
@@ -47,6 +48,7 @@ class Task:
     outputs: int
     tells_classes: bool = True
     batch: int = 32
+    steps: int = 100
 
 
 @dataclass(frozen=True)
@@ -215,8 +217,8 @@ def _coarse_photographs(count: int, generator: torch.Generator) -> Example:
 
 
 def registration_loss(output: Float[Tensor, "B D H W"], fixed: Float[Tensor, "B C H W"]) -> Float[Tensor, ""]:
-    """Return the squared error of the moved image (its first C channels) and the roughness of the displacement."""
-    moved, field = output.split((fixed.shape[1], 2), dim=1)
+    """Return the squared error of the moved image (all but two channels) and the roughness of the displacement."""
+    moved, field = output[:, :-2], output[:, -2:]
     rough = field.diff(dim=2).square().mean() + field.diff(dim=3).square().mean()
     return functional.mse_loss(moved, fixed) + SMOOTHNESS * rough
 
@@ -242,16 +244,20 @@ def middle_error(output: Float[Tensor, "B *S"], target: Float[Tensor, "B *S"]) -
 
 
 def _error_within(output: Float[Tensor, "B *S"], target: Float[Tensor, "B *S"], border: int) -> Float[Tensor, ""]:
-    inside = (..., *[slice(border, -border)] * (output.dim() - 2))
-    return functional.mse_loss(output[inside], target[inside])
+    for axis in range(2, output.dim()):
+        length = output.shape[axis] - 2 * border
+        output, target = output.narrow(axis, border, length), target.narrow(axis, border, length)
+    return functional.mse_loss(output, target)
 
 
 def _classes(draw: Callable[[int, torch.Generator], Example], outputs: int) -> Task:
     return Task(draw, cross_entropy, 1, outputs)
 
 
-def _images(draw: Callable[[int, torch.Generator], Example], channels: int, loss: Loss = squared_error) -> Task:
-    return Task(draw, loss, channels, 1, tells_classes=False, batch=16)
+def _images(
+    draw: Callable[[int, torch.Generator], Example], channels: int, loss: Loss = squared_error, steps: int = 100
+) -> Task:
+    return Task(draw, loss, channels, 1, tells_classes=False, batch=16, steps=steps)
 
 
 TASKS: Mapping[str, Task] = {
@@ -260,7 +266,7 @@ TASKS: Mapping[str, Task] = {
     "warped signals": _classes(_warped_signals, CLASSES),
     "plain signals": _classes(_plain_signals, CLASSES),
     "misaligned signals": _images(_misaligned_signals, 2, inner_error),
-    "rectification": _images(_rectified, 3, middle_error),
+    "rectification": _images(_rectified, 3, middle_error, 200),
     "displaced digits": _images(_displaced_digits, 1),
     "echoes": _images(_echoes, 1, inner_error),
     "coarse photographs": _images(_coarse_photographs, 1),

@@ -27,7 +27,7 @@ from markupsafe import Markup
 
 from warptheory.core import records
 from warptheory.core.processes import process_context
-from warptheory.paper.analyses._stability_configurations import LAST, RATES, STEPS, Configuration, build, train
+from warptheory.paper.analyses._stability_configurations import LAST, RATES, Configuration, build, train
 from warptheory.paper.analyses._stability_labels import (
     CURVE,
     FAIL,
@@ -37,7 +37,7 @@ from warptheory.paper.analyses._stability_labels import (
     labelled,
     near_critical,
 )
-from warptheory.paper.analyses._stability_plan import CURVES, NEEDS_WARP, Curve
+from warptheory.paper.analyses._stability_plan import CURVES, Curve
 from warptheory.paper.analyses._stability_tasks import TASKS, Batches, chance
 from warptheory.paper.committed import digest
 from warptheory.paper.entries import (
@@ -73,14 +73,13 @@ def configuration_of(row: Mapping[Any, Any] | pd.Series) -> Configuration:
     )
 
 
-def measured(configuration: Configuration, steps: int = STEPS) -> dict[str, Any]:
+def measured(configuration: Configuration, steps: int) -> dict[str, Any]:
     """Train a configuration by one thread, and return its row."""
     with _one_thread():
         start = time.perf_counter()
         outcome = train(configuration, steps=steps)
     return {
         **asdict(configuration),
-        "needs_warp": NEEDS_WARP[configuration.task],
         "steps": steps,
         "loss": outcome.loss,
         "accuracy": outcome.accuracy,
@@ -104,7 +103,6 @@ class _Runs:
 
     def __init__(self, settings: RunSettings) -> None:
         self._settings = settings
-        self._steps = STEPS if settings.most_steps is None else min(STEPS, settings.most_steps)
         self._folder = records.inner_folder(records.output_folder(settings.out), RUNS)
         self._rows: dict[Configuration, dict[str, Any]] = {}
 
@@ -127,8 +125,12 @@ class _Runs:
             records.write_json(self._path(each), row)
             self._rows[each] = row
 
+    def _steps(self, configuration: Configuration) -> int:
+        steps, most = TASKS[configuration.task].steps, self._settings.most_steps
+        return steps if most is None else min(steps, most)
+
     def _path(self, configuration: Configuration) -> Path:
-        return self._folder / f"{configuration.name}-{self._steps}.json"
+        return self._folder / f"{configuration.name}-{self._steps(configuration)}.json"
 
     def _kept(self, configuration: Configuration) -> dict[str, Any] | None:
         path = self._path(configuration)
@@ -138,11 +140,11 @@ class _Runs:
         workers = self._settings.workers or 1  # others work beside it for hours
         if workers == 1:
             for each in missing:
-                yield each, measured(each, self._steps)
+                yield each, measured(each, self._steps(each))
             return
         with ProcessPoolExecutor(min(workers, os.cpu_count() or 1), mp_context=process_context([__name__])) as pool:
             waiting: dict[Future[dict[str, Any]], Configuration] = {
-                pool.submit(measured, each, self._steps): each for each in missing
+                pool.submit(measured, each, self._steps(each)): each for each in missing
             }
             for done in as_completed(waiting):
                 yield waiting[done], done.result()
@@ -198,7 +200,14 @@ def run(settings: RunSettings) -> Path:
 
 
 def _constants() -> dict[str, Any]:
-    return {"steps": STEPS, "last": LAST, "rates": dict(RATES), "worse": WORSE, "fail": FAIL, "narrow": NARROW}
+    return {
+        "steps": {name: task.steps for name, task in TASKS.items()},
+        "last": LAST,
+        "rates": dict(RATES),
+        "worse": WORSE,
+        "fail": FAIL,
+        "narrow": NARROW,
+    }
 
 
 def configuration() -> dict[str, Any]:
