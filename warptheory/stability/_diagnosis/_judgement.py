@@ -112,6 +112,7 @@ def _deciding(found: Evidence) -> Iterator[Condition]:
             reason="runaway",
             evidence=f"{_WHAT_MOVES[found.has_offset_only]}; geometric mean {over}.",
         )
+    if found.has_offset_only and not math.isnan(found.rho):
         yield Condition(
             "mobility",
             "G5",
@@ -138,7 +139,7 @@ def _deciding(found: Evidence) -> Iterator[Condition]:
             "G5",
             *found.coasting,
             "pixels",
-            worse=COASTING_FAIL,
+            fail=COASTING_FAIL,
             reason="runaway",
             evidence="Samples move this far in one step, at the fastest layer.",
         )
