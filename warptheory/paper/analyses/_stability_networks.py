@@ -89,7 +89,7 @@ class AffineTransformer(nn.Module):
         )
         self.head = nn.Linear(32, 6)
         self.scale, self.bound = heads.scale, bound
-        self.shift: float = 0.0  # of every sample at the start, in half images
+        self.shift = (0.0, 0.0)  # of every sample at the start, along width and height, in half images
 
     def forward(self, x: Float[Tensor, "B C H W"]) -> Float[Tensor, "B C H W"]:
         """Return the warped images, zeros where samples lie off them."""
@@ -97,7 +97,8 @@ class AffineTransformer(nn.Module):
         if self.bound is not None:
             found = self.bound * torch.tanh(found / self.bound)
         identity = torch.eye(2, 3, dtype=x.dtype)
-        theta = identity + found.unflatten(1, (2, 3)) + self.shift * torch.tensor([[0.0, 0, 1], [0, 0, 1]])
+        shift = x.new_tensor([[0, 0, self.shift[0]], [0, 0, self.shift[1]]])
+        theta = identity + found.unflatten(1, (2, 3)) + shift
         grid = functional.affine_grid(theta, list(x.shape), align_corners=True)
         return functional.grid_sample(x, grid, align_corners=True)
 

@@ -110,7 +110,8 @@ def optimiser_of(network: nn.Module, multiplier: float) -> torch.optim.SGD:
     known = {id(parameter) for parameter in offset}
     rest = [parameter for parameter in network.parameters() if id(parameter) not in known]
     groups = [{"params": rest, "lr": RATE}, {"params": offset, "lr": multiplier * RATE}]
-    return torch.optim.SGD([group for group in groups if group["params"]], RATE, momentum=MOMENTUM)
+    learning = [{**group, "params": [one for one in group["params"] if one.requires_grad]} for group in groups]
+    return torch.optim.SGD([group for group in learning if group["params"]], RATE, momentum=MOMENTUM)
 
 
 def losses_of(

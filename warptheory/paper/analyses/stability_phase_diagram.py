@@ -18,8 +18,8 @@ prediction.
 """
 
 import math
-from collections.abc import Iterator
-from dataclasses import replace
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -88,16 +88,20 @@ def predictions(settings: RunSettings, folder: Path) -> pd.DataFrame:
 
 def plan_of(settings: RunSettings, predicted: pd.DataFrame) -> list[ShortTraining]:
     """Return all trainings, seed by seed."""
-    critical = predicted.set_index(["task", "family", "layers", "scale", "gain"])["critical"]
+    critical = {_key(row): row["critical"] for row in predicted.to_dict("records")}
     plan = []
     for seed in range(settings.seed, settings.seed + settings.seeds):
         for cell in cells():
             plan.append(replace(cell, scale=0.0, multiplier=0.0, seed=seed))
-            for each in multipliers(critical[(cell.task, cell.family, cell.layers, cell.scale, cell.gain)]):
+            for each in multipliers(critical[_key(asdict(cell))]):
                 plan.append(replace(cell, multiplier=each, seed=seed))
         plan.append(ShortTraining(MAP_TASK, MAP_FAMILY, MAP_LAYERS, 0.0, 0.0, 0.0, seed))
         plan += [replace(cell, multiplier=each, seed=seed) for cell in map_cells() for each in MAP_MULTIPLIERS]
     return plan
+
+
+def _key(described: Mapping[str, Any]) -> tuple[Any, ...]:
+    return tuple(described[name] for name in ("task", "family", "layers", "scale", "gain"))
 
 
 def run(settings: RunSettings) -> Path:
@@ -115,5 +119,4 @@ def run(settings: RunSettings) -> Path:
 
 
 def _described(one: ShortTraining) -> dict[str, Any]:
-    chosen = {name: getattr(one, name) for name in ("task", "family", "layers", "scale", "gain", "multiplier", "seed")}
-    return chosen
+    return asdict(one)
