@@ -177,6 +177,29 @@ def first_pixel(positions: Int[Tensor, "*T"], size: int) -> tuple[Int[Tensor, "*
 ''',
     ),
     Addition(
+        name="mirrored",
+        kind="image pairs",
+        path="warptheory/training/pairs/mirrored.py",
+        contract="test_pairs_contract.py",
+        source='''"""Noise and its mirror image."""
+
+import torch
+
+from warptheory.core.streams import Stream
+from warptheory.training.pairs._pairs import ImagePairs, PairedImages
+
+
+def mirrored(*, seed: int = 0, train_per_photograph: int = 20, test_per_photograph: int = 10) -> ImagePairs:
+    """Draw images of shape (N, 1, 16, 16), and turn them over."""
+    generator = Stream(seed, "mirrored").generator()
+    parts = (
+        torch.from_numpy(generator.standard_normal((count, 1, 16, 16))).float()
+        for count in (train_per_photograph, test_per_photograph)
+    )
+    return ImagePairs("mirrored", ("image",), *(PairedImages(part, part.flip(3).contiguous()) for part in parts))
+''',
+    ),
+    Addition(
         name="stripes",
         kind="data sets",
         path="warptheory/training/data/stripes.py",

@@ -15,7 +15,7 @@ from warptheory.core.catalogue import entry_modules, entry_source
 from warptheory.core.source_reading import ModuleSource
 from warptheory.fields import covariance, laws
 from warptheory.paper import analyses, benchmarks, figures
-from warptheory.training import data
+from warptheory.training import data, pairs
 from warptheory.warping import boundaries
 
 pytestmark = pytest.mark.usefixtures("as_users_call")
@@ -46,11 +46,12 @@ def test_everything_is_listed(listed):
     assert names["operators"] == operators.names()
     offered = {alias["name"] for entry in found["operators"] for alias in entry["aliases"]}
     assert "DeformConv2d" in offered < set(operators.__all__)
-    assert {kind: names[kind] for kind in ("kernels", "laws", "boundary rules", "data sets")} == {
+    assert {kind: names[kind] for kind in ("kernels", "laws", "boundary rules", "data sets", "image pairs")} == {
         "kernels": kernels.names(),
         "laws": laws.names(),
         "boundary rules": boundaries.names(),
         "data sets": data.names(),
+        "image pairs": pairs.names(),
     }
     assert (names["analyses"], names["figures"], names["benchmarks"]) == (
         analyses.names(),

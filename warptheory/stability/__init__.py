@@ -6,6 +6,8 @@ from warptheory.results.selfwarp.cascade import GradientCascade, GradientProfile
 from warptheory.stability._layer_statistics import LayerStatistics
 from warptheory.stability._offset_fields import LayerOffsets, offset_fields
 from warptheory.stability._receptive_field import receptive_field
+from warptheory.stability.diagnosing import diagnose
+from warptheory.stability.diagnosis import Condition, Diagnosis, LayerDiagnosis, StepProfile
 from warptheory.stability.gradient_cascade import (
     CascadeReading,
     measured_gradients,
@@ -16,17 +18,25 @@ from warptheory.stability.gradient_cascade import (
 )
 from warptheory.stability.monitoring import Monitor, monitor
 from warptheory.stability.points import SamplingPoints, points_of, sampling_points, write_points
+from warptheory.stability.stabilising import Change, Stabilised, stabilise
 from warptheory.warping.jacobian import fold_fraction, jacobian_determinant, offset_jacobian, slope_deviation
 
 __all__ = [
     "CascadeReading",
+    "Change",
+    "Condition",
+    "Diagnosis",
     "GradientCascade",
     "GradientProfile",
+    "LayerDiagnosis",
     "LayerOffsets",
     "LayerStatistics",
     "Monitor",
     "OffsetOutput",
     "SamplingPoints",
+    "Stabilised",
+    "StepProfile",
+    "diagnose",
     "fold_fraction",
     "jacobian_determinant",
     "measured_gradients",
@@ -41,6 +51,7 @@ __all__ = [
     "receptive_field",
     "sampling_points",
     "slope_deviation",
+    "stabilise",
     "write_points",
 ]
 __dir__ = public_names(__name__)

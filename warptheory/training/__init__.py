@@ -1,7 +1,7 @@
 """Data sets and the training loop."""
 
 from warptheory.core.listing import public_names
-from warptheory.training import data
+from warptheory.training import data, pairs
 from warptheory.training.checkpoint import Checkpoint, CheckpointError, Checkpoints, open_checkpoints
 from warptheory.training.diagnosis import DivergedError
 from warptheory.training.loop import TrainingMonitor, accuracy, fit
@@ -30,6 +30,7 @@ __all__ = [
     "history_table",
     "joined_processes",
     "open_checkpoints",
+    "pairs",
     "tensorboard_log",
     "train",
 ]

@@ -29,8 +29,8 @@ class PlaceMean(Node):
 
     @property
     def free_symbols(self) -> set[sp.Symbol]:
-        """Symbols of τ; J is averaged over."""
-        return self.args[1].free_symbols
+        """Symbols of f and τ; J is averaged over."""
+        return self.args[1].free_symbols | (self.args[0].free_symbols - {JACOBIAN})
 
     def display(self, *, latex: bool) -> sp.Expr:
         """Return E_s(f(J))."""
@@ -43,7 +43,7 @@ class PlaceMean(Node):
         t = place.copy()
         for _ in range(_NEWTON_STEPS):
             t -= np.clip((t + tau * np.sin(t) - place) / (1 + tau * np.cos(t)), -0.5, 0.5)
-        return float(np.mean(evaluate(self.args[0], {JACOBIAN: 1 + tau * np.cos(t)})))
+        return float(np.mean(evaluate(self.args[0], {**environment, JACOBIAN: 1 + tau * np.cos(t)})))
 
 
 class LengthMean(Node):
@@ -51,8 +51,8 @@ class LengthMean(Node):
 
     @property
     def free_symbols(self) -> set[sp.Symbol]:
-        """Symbols of τ; R is averaged over."""
-        return self.args[1].free_symbols
+        """Symbols of f and τ; R is averaged over."""
+        return self.args[1].free_symbols | (self.args[0].free_symbols - {LENGTH})
 
     def display(self, *, latex: bool) -> sp.Expr:
         """Return E_R(f(R))."""

@@ -5,8 +5,9 @@
 >>> digits.train.images.shape, digits.test.images.shape
 (torch.Size([1438, 1, 8, 8]), torch.Size([359, 1, 8, 8]))
 
-Photographs, digits and MNIST-1D need no download. CIFAR is read from its binary archive, and `folder` reads
-any images that lie in one folder per class. No file is ever unpickled.
+Photographs, digits, signals and MNIST-1D need no download; digits under affine maps or in clutter, and stretched
+signals, are made for networks that warp. CIFAR is read from its binary archive, and `folder` reads any images that lie
+in one folder per class. No file is ever unpickled. Tasks whose targets are images are in `training.pairs`.
 """
 
 import inspect
@@ -19,6 +20,7 @@ from warptheory.core.errors import ArgumentError
 from warptheory.core.listing import public_names
 from warptheory.training.data._cifar import DownloadError
 from warptheory.training.data._dataset import Dataset, LabelledImages
+from warptheory.training.data._loading import refuse_unknown
 
 __all__ = ["Dataset", "DownloadError", "LabelledImages", "load", "names"]
 __dir__ = public_names(__name__)
@@ -54,7 +56,7 @@ def load(
     """
     entry = _CATALOGUE.get(name)
     parameters = inspect.signature(entry).parameters
-    _refuse_unknown(name, options, [parameter for parameter in parameters if parameter not in _SHARED])
+    refuse_unknown(name, options, [parameter for parameter in parameters if parameter not in _SHARED])
     if data_dir is not None and "data_dir" not in parameters:
         raise ArgumentError("data_dir", expected=f"None, as {name} is read from no folder", received=data_dir)
     if download and "download" not in parameters:
@@ -62,11 +64,3 @@ def load(
     shared = {"data_dir": None if data_dir is None else Path(data_dir), "download": download, "seed": seed}
     used = {argument: value for argument, value in shared.items() if argument in parameters}
     return entry(**used, **options)
-
-
-def _refuse_unknown(name: str, options: dict[str, Any], known: list[str]) -> None:
-    unknown = [option for option in options if option not in known]
-    if unknown:
-        expected = f"options of {name}, which are {', '.join(known)}" if known else f"no options, as {name} has none"
-        received = ", ".join(repr(options[option]) for option in unknown)
-        raise ArgumentError(", ".join(unknown), expected=expected, received=received)

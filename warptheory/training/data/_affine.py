@@ -129,5 +129,5 @@ def _middle(images: Float[Tensor, "N C H W"]) -> Float[Tensor, "2 1"]:
 def _read(
     images: Float[Tensor, "N C H W"], sources: Float[Tensor, "N 2 P"], shape: tuple[int, int]
 ) -> Float[Tensor, "N C S T"]:
-    offsets = sources.unflatten(-1, shape) - _lattice(*shape)
+    offsets = sources.reshape(len(sources), 2, *shape) - _lattice(*shape)
     return warping.warp(images, offsets)

@@ -1,5 +1,6 @@
 """scikit-learn's digits as sets that are drawn from them take them: intensities up to one, split at random."""
 
+import numpy as np
 import torch
 
 from warptheory.core.checks import check_integer
@@ -34,6 +35,6 @@ def split_digits(train_digits: int, seed: int, label: str) -> tuple[tuple[str, .
     order = torch.from_numpy(Stream(seed, label).generator().permutation(len(whole.labels)))
     train, test = whole.at(order[:train_digits]), whole.at(order[train_digits:])
     classes = tuple(str(name) for name in published.target_names)
-    if any(len(part.labels.unique()) < len(classes) for part in (train, test)):
+    if any(len(np.unique(part.labels.numpy())) < len(classes) for part in (train, test)):
         raise ArgumentError("train_digits", expected="every class in both parts", received=train_digits)
     return classes, train, test

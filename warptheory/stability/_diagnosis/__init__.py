@@ -1,0 +1,1 @@
+"""How a diagnosis is made: trials of a model that leave no trace."""

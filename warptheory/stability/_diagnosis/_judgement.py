@@ -1,0 +1,261 @@
+"""The conditions of a diagnosis with their bounds, the verdict that follows, and what is advised."""
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from warptheory.stability._diagnosis._remarks import listed
+from warptheory.stability.diagnosis import Condition, LayerDiagnosis, Reason, StepProfile, Verdict
+
+TARGET = 1 / 30  # the speed ratio that a repair aims at, a tenth of the critical one
+RATIO_WORSE, RATIO_FAIL = 1 / 3, 1.0
+RATIO_STUCK = 1e-4
+EXPLOSION_WORSE, EXPLOSION_FAIL = 10.0, 50.0
+COASTING_WORSE, COASTING_FAIL = 1.0, 10.0  # pixels in the steps that momentum remembers
+COASTING_STUCK = 1e-3
+REACH_STUCK = 0.25  # pixels in all of training
+OUTSIDE_WORSE, OUTSIDE_FAIL = 0.5, 0.9
+
+_ORDER: tuple[Verdict, ...] = ("fail", "worse", "ok")
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What was measured of a model.
+
+    Attributes:
+        rho: speed ratio, geometric mean over batches; NaN where the rest stands still or there are no offset-only
+            parameters.
+        rho_stderr: its standard error.
+        batches: how many.
+        explosion: R.
+        coasting: largest displacement after the steps that momentum remembers, in pixels, and its standard error.
+        memory: how many steps these are.
+        steps: steps of the training that is planned, None if unknown.
+        layers: of each sampling operation.
+        profile: loss along the step of the offset-only parameters.
+        has_offset_only: whether there are offset-only parameters.
+        heads: names of the heads.
+        is_finite: whether loss and gradients are finite.
+        multiplier: learning rate of the offset-only parameters over that of the rest; NaN if there is none.
+        rehearsal: steps that were taken on trial.
+        later: speed ratio after these, and its standard error.
+    """
+
+    rho: float
+    rho_stderr: float
+    batches: int
+    explosion: float
+    coasting: tuple[float, float]
+    memory: float
+    steps: int | None
+    layers: tuple[LayerDiagnosis, ...]
+    profile: StepProfile | None
+    has_offset_only: bool
+    heads: tuple[str, ...]
+    is_finite: bool
+    multiplier: float
+    rehearsal: int = 0
+    later: tuple[float, float] = (math.nan, math.nan)
+
+
+def conditions(found: Evidence) -> tuple[Condition, ...]:
+    """Return every condition: those that decide first, then those that only bound what theory says."""
+    return (*_deciding(found), *_telling(found))
+
+
+def verdict_of(found: Sequence[Condition]) -> tuple[Verdict, Reason | None]:
+    """Return the gravest verdict of some conditions, with its reason."""
+    judged = [(each.verdict, each.reason) for each in found if each.verdict is not None]
+    verdicts: list[Verdict] = [verdict for verdict, _ in judged]
+    gravest: Verdict = min(verdicts, key=_ORDER.index, default="ok")
+    if gravest == "ok":
+        return "ok", None
+    return gravest, next(reason for verdict, reason in judged if verdict == gravest)
+
+
+def _deciding(found: Evidence) -> Iterator[Condition]:
+    if not found.is_finite:
+        yield Condition(
+            "finite",
+            "G2",
+            1.0,
+            worse=0.0,
+            fail=0.0,
+            reason="explosion",
+            evidence="The loss or a gradient of the first step is infinite or NaN.",
+        )
+    over = f"over {found.batches} batch{'es' if found.batches > 1 else ''}"
+    if found.has_offset_only and not math.isnan(found.rho):
+        yield Condition(
+            "speed ratio",
+            "G5",
+            found.rho,
+            found.rho_stderr,
+            worse=RATIO_WORSE,
+            fail=RATIO_FAIL,
+            reason="runaway",
+            evidence="One step of the offset-only parameters moves the output this far, as a multiple of how far one "
+            f"step of the rest moves it; geometric mean {over}.",
+        )
+        yield Condition(
+            "mobility",
+            "G5",
+            found.rho,
+            found.rho_stderr,
+            worse=RATIO_STUCK,
+            is_lower=True,
+            reason="stuck",
+            evidence="The same ratio against a lower bound: below it positions hardly move while the rest learns.",
+        )
+    if found.rehearsal:
+        yield Condition(
+            "speed ratio later",
+            "G5",
+            *found.later,
+            worse=RATIO_WORSE,
+            fail=RATIO_FAIL,
+            reason="runaway",
+            evidence=f"The same after {found.rehearsal} steps, which were taken back.",
+        )
+    if found.has_offset_only and math.isnan(found.rho):
+        pixels, stderr = found.coasting
+        yield Condition(
+            "displacement",
+            "G5",
+            pixels,
+            stderr,
+            "pixels",
+            COASTING_WORSE,
+            COASTING_FAIL,
+            reason="runaway",
+            evidence=f"Samples move this far in {found.memory:.3g} steps, at the fastest layer, {over}; every "
+            "trained parameter is offset-only, so that there is no other speed to compare with.",
+        )
+        yield Condition(
+            "mobility",
+            "G5",
+            pixels,
+            stderr,
+            "pixels",
+            COASTING_STUCK,
+            is_lower=True,
+            reason="stuck",
+            evidence="The same displacement against a lower bound.",
+        )
+    if found.has_offset_only and found.steps is not None:
+        reach = found.coasting[0] * found.steps
+        yield Condition(
+            "reach",
+            "G5",
+            reach,
+            unit="pixels",
+            worse=REACH_STUCK,
+            is_lower=True,
+            reason="stuck",
+            evidence=f"Samples move this far in {found.steps} steps if all steps go the same way.",
+        )
+    yield Condition(
+        "explosion",
+        "G2",
+        found.explosion,
+        worse=EXPLOSION_WORSE,
+        fail=EXPLOSION_FAIL,
+        reason="explosion",
+        evidence="The gradient of the rest, as a multiple of what it is with the heads of the offsets at zero.",
+    )
+    outside = [each.outside_fraction for each in found.layers if not math.isnan(each.outside_fraction)]
+    yield Condition(
+        "samples off the image",
+        "B4",
+        max(outside, default=math.nan),
+        unit="share of samples",
+        worse=OUTSIDE_WORSE,
+        fail=OUTSIDE_FAIL,
+        reason="off the image",
+        evidence="So many samples of one operation lie off the image which would lie on it without offsets.",
+    )
+
+
+def _telling(found: Evidence) -> Iterator[Condition]:
+    """Yield what predicts nothing about training, and says how far the theory holds."""
+    if not math.isnan(found.rho):
+        pixels, stderr = found.coasting
+        yield Condition(
+            "displacement",
+            "G5",
+            pixels,
+            stderr,
+            "pixels",
+            evidence=f"Samples move this far in {found.memory:.3g} steps, root mean square at the fastest layer.",
+        )
+    folds = [each.fold_fraction for each in found.layers if not math.isnan(each.fold_fraction)]
+    yield Condition(
+        "folds",
+        "G1",
+        max(folds, default=math.nan),
+        unit="share of pixels",
+        evidence="The map of one operation turns over at so many pixels; networks with folds train.",
+    )
+    slopes = [each.slope_deviation for each in found.layers if not math.isnan(each.slope_deviation)]
+    yield Condition(
+        "roughening",
+        "G3",
+        sum(each**2 for each in slopes) if slopes else math.nan,
+        evidence="Sum of the squared slopes of all operations; networks with rough signals train.",
+    )
+    profile = found.profile
+    if profile is not None and profile.promise > 0:
+        drop = profile.losses[0] - profile.losses[profile.multiples.index(1.0)]
+        yield Condition(
+            "kept promise, one-sided derivative",
+            "A10",
+            drop / profile.promise,
+            evidence="What the step of the offset-only parameters gains on its batch, over what the gradient promises.",
+        )
+        if profile.central_promise > 0:
+            yield Condition(
+                "kept promise, central derivative",
+                "A10",
+                drop / profile.central_promise,
+                evidence="The same over what the mean of the one-sided derivatives promises.",
+            )
+    shares = [each.energy_share for each in found.layers if not math.isnan(each.energy_share)]
+    yield Condition(
+        "localisation",
+        "K3",
+        min(shares, default=math.nan),
+        unit="share of positions",
+        evidence="So few positions hold half of the gradient's energy at the operation where they are fewest.",
+    )
+
+
+def advice(found: Evidence, verdict: Verdict, reason: Reason | None) -> Iterator[str]:
+    """Yield what to set, the most important first."""
+    if verdict == "ok":
+        return
+    if found.explosion > EXPLOSION_WORSE and found.heads:
+        yield (
+            f"Start the heads of the offsets at zero ({listed(found.heads)}): the other gradients are "
+            f"{found.explosion:.3g} times larger than with offsets of zero."
+        )
+    if reason == "off the image":
+        yield "Start with positions on the image: zero the weights of the head, and let its bias be the identity."
+    if found.rho > RATIO_WORSE:
+        yield _multiplier_advice(found, TARGET / found.rho, f"the speed ratio from {found.rho:.3g} to {TARGET:.2g}")
+    if reason == "stuck" and found.multiplier == 0:
+        yield "Train the offset-only parameters: they are frozen, or the optimizer does not hold them."
+    elif reason == "stuck" and 0 < found.rho < RATIO_STUCK:
+        yield _multiplier_advice(found, TARGET / found.rho, f"the speed ratio from {found.rho:.3g} to {TARGET:.2g}")
+        yield "If the task does not need the warp, nothing is lost by positions that stand still."
+    if math.isnan(found.rho) and reason in ("runaway", "stuck") and found.coasting[0] > 0:
+        pixels = found.coasting[0]
+        yield _multiplier_advice(found, 0.3 / pixels, f"the displacement in {found.memory:.3g} steps to 0.3 pixels")
+    if not found.is_finite:
+        yield "Find what is infinite first: no step can be judged."
+
+
+def _multiplier_advice(found: Evidence, factor: float, outcome: str) -> str:
+    times = f"Multiply the learning rate of every offset-only parameter by {factor:.2g}"
+    now = "" if math.isnan(found.multiplier) else f" (a multiplier of {found.multiplier * factor:.2g} in all)"
+    return f"{times}{now}: it takes {outcome}. `stability.stabilise` does so."
