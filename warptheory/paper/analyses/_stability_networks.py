@@ -150,13 +150,24 @@ def pointwise_chain(layers: int, classes: int, heads: Heads, size: int) -> nn.Mo
 def transformers(layers: int, classes: int, heads: Heads, size: int) -> nn.Module:
     """Build spatial transformers one behind the other, and a classifier that knows places: a layer and a linear one."""
     parts: list[nn.Module] = [AffineTransformer(1, heads) for _ in range(layers)]
-    parts += [nn.Conv2d(1, WIDTH, 3, 2, 1, bias=False), nn.BatchNorm2d(WIDTH), nn.ReLU(), nn.Flatten(), nn.Unflatten(1, (-1, 1))]
+    parts += [
+        nn.Conv2d(1, WIDTH, 3, 2, 1, bias=False),
+        nn.BatchNorm2d(WIDTH),
+        nn.ReLU(),
+        nn.Flatten(),
+        nn.Unflatten(1, (-1, 1)),
+    ]
     return Classifier(nn.Sequential(*parts), WIDTH * math.ceil(size / 2) ** 2, classes)
 
 
 def signal_residual(layers: int, classes: int, heads: Heads, size: int) -> nn.Module:
     """Build a residual network of signals: the rows of an image are channels."""
-    stem = [nn.Flatten(1, 2), nn.Conv1d(size, 2 * WIDTH, 3, padding=1, bias=False), nn.BatchNorm1d(2 * WIDTH), nn.ReLU()]
+    stem = [
+        nn.Flatten(1, 2),
+        nn.Conv1d(size, 2 * WIDTH, 3, padding=1, bias=False),
+        nn.BatchNorm1d(2 * WIDTH),
+        nn.ReLU(),
+    ]
     return Classifier(nn.Sequential(*stem, *[SignalBlock(2 * WIDTH, heads) for _ in range(layers)]), 2 * WIDTH, classes)
 
 

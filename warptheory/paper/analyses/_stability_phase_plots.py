@@ -48,12 +48,19 @@ def brackets(table: pd.DataFrame, predictions: pd.DataFrame, chance: float) -> p
         here = shares[(shares[CELL] == [told[name] for name in CELL]).all(axis=1)]
         warped = here[(here["scale"] == 1) & (here["gain"] == 0)].sort_values("multiplier")
         (twin,) = here[here["scale"] == 0]["loss"]
-        rows.append({**{name: told[name] for name in (*CELL, "critical", "error")}, "twin": twin, **_bracket(warped)})
+        rows.append(
+            {
+                **{name: told[name] for name in (*CELL, "critical", "error", "later_critical")},
+                "twin": twin,
+                **_bracket(warped),
+            }
+        )
     found = pd.DataFrame(rows)
     learns = found["best"] <= LEARNT * chance
     inside = (found["largest_ok"] <= found["critical"]) & (found["critical"] <= found["smallest_bad"])
+    later = (found["largest_ok"] <= found["later_critical"]) & (found["later_critical"] <= found["smallest_bad"])
     gain = (found["twin"] - found["best"]) / (chance - found["best"])
-    return found.assign(learns=learns, inside=inside & learns, gain=gain)
+    return found.assign(learns=learns, inside=inside & learns, later_inside=later & learns, gain=gain)
 
 
 def _bracket(warped: pd.DataFrame) -> dict[str, Any]:
@@ -123,6 +130,8 @@ def _draw_family(axes: Axes, shares: pd.DataFrame, predictions: pd.DataFrame) ->
             markersize=9,
             linewidth=1,
         )
+        line = ":_" if task == "affine digits" else "_"
+        axes.plot(told["layers"] * _SHIFT[task], told["later_critical"], line, color="black", markersize=5, linewidth=1)
     axes.set_xscale("log")
     axes.set_xlim(0.75 * min(layers), 1.6 * max(layers))
     axes.set_xticks(layers, [str(each) for each in layers])
@@ -142,7 +151,11 @@ def _legend() -> list[Line2D]:
         Line2D([], [], color=GREY, marker=marker, linestyle="", markersize=4, label=task)
         for task, marker in _MARKERS.items()
     ]
-    return [*shown, Line2D([], [], color="black", marker="_", label="predicted: ρ = 1/3")]
+    return [
+        *shown,
+        Line2D([], [], color="black", marker="_", label="predicted: ρ = 1/3"),
+        Line2D([], [], color="black", linestyle=":", label="by later ρ"),
+    ]
 
 
 def plot_scale_and_multiplier(table: pd.DataFrame, predictions: pd.DataFrame, chance: float) -> Figure:
@@ -161,7 +174,9 @@ def plot_scale_and_multiplier(table: pd.DataFrame, predictions: pd.DataFrame, ch
     with house_style():
         figure = Figure(figsize=(7.2, 2.9), layout="constrained")
         panels = figure.subplots(1, 2, sharey=True)
-        for number, (axes, gain, name) in enumerate(zip(panels, (0.0, 1.0), ("heads of zero", "drawn heads"), strict=True)):
+        for number, (axes, gain, name) in enumerate(
+            zip(panels, (0.0, 1.0), ("heads of zero", "drawn heads"), strict=True)
+        ):
             rows = shares[(shares["gain"] == gain) & shares["scale"].isin(scales)]
             drawn = axes.scatter(
                 rows["scale"], rows["multiplier"], c=rows["lost"].clip(0, 1), cmap="cividis", vmin=0, vmax=1, s=45

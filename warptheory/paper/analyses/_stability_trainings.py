@@ -55,7 +55,9 @@ class Task:
     def batches(self, seed: int, count: int, size: int = BATCH) -> Iterator[LabelledImages]:
         """Yield batches of images drawn at random, always the same for a seed."""
         for step in range(count):
-            chosen = Stream(seed, "batches of short trainings", step).generator().integers(len(self.train.images), size=size)
+            chosen = (
+                Stream(seed, "batches of short trainings", step).generator().integers(len(self.train.images), size=size)
+            )
             yield self.train.at(torch.from_numpy(chosen))
 
 
@@ -179,6 +181,23 @@ def log_speed_ratios(training: ShortTraining) -> Float[Tensor, "N 1"]:
     network, batches = training.network(), task_of(training.task).batches(training.seed + 1000, RATIO_BATCHES)
     found = [math.log(speed_ratio(network, each, training.multiplier)) for each in batches]
     return torch.tensor(found, dtype=torch.float64)[:, None]
+
+
+LATER = (20, 40, 60)  # steps of the rest after which ρ is measured again
+
+
+def later_log_speed_ratios(training: ShortTraining) -> Float[Tensor, "N 3"]:
+    """Return ln ρ after some steps of the rest alone, offsets being held at zero: a row a batch, shape (N, 3)."""
+    network, task = training.network(), task_of(training.task)
+    columns = []
+
+    def measure(step: int, network: nn.Module) -> None:
+        if step in LATER:
+            batches = task.batches(training.seed + 1000, RATIO_BATCHES)
+            columns.append([math.log(speed_ratio(network, each, training.multiplier)) for each in batches])
+
+    losses_of(network, task, 0.0, training.seed, max(LATER) + 1, before_step=measure)
+    return torch.tensor(columns, dtype=torch.float64).T
 
 
 Work = Callable[[ShortTraining], Tensor]
