@@ -18,7 +18,9 @@ _SMOOTHED = 5  # steps
 
 
 def losses_at_end(table: pd.DataFrame, chance: float) -> pd.DataFrame:
-    """Return a row for each mechanism: last losses by role, means over seeds, and the lost share of the violated one.
+    """Return a row for each mechanism: last losses by role, and the lost share of the violated one with its error.
+
+    Losses are means over seeds; the error is the standard one, over seeds.
 
     Args:
         table: the record.
@@ -29,7 +31,14 @@ def losses_at_end(table: pd.DataFrame, chance: float) -> pd.DataFrame:
     found = by_seed.groupby("mechanism", sort=False).mean()[list(ROLES)]
     spread = by_seed.groupby("mechanism", sort=False).std()[list(ROLES)].add_suffix("_deviation")
     best = found[["repaired", "twin"]].min(axis=1)
-    found = found.assign(lost=(found["violated"] - best) / (chance - best), repaired_lost=_repaired(found, chance))
+    gained = found["twin"].clip(lower=chance) - best  # a twin may be worse than what knows nothing
+    apart = (by_seed["violated"] - by_seed[["repaired", "twin"]].min(axis=1)).groupby("mechanism")
+    error = apart.std() / apart.size() ** 0.5
+    found = found.assign(
+        lost=(found["violated"] - best) / gained,
+        lost_error=error / gained,
+        repaired_lost=_repaired(found, chance),
+    )
     return found.join(spread).loc[[name for name in MECHANISMS if name in found.index]].reset_index()
 
 

@@ -109,13 +109,13 @@ def _draw_family(axes: Axes, shares: pd.DataFrame, predictions: pd.DataFrame) ->
     layers = sorted(predictions["layers"].unique())
     for (task, count), cell in shares.groupby(["task", "layers"]):
         ordered = cell.sort_values("multiplier")
-        best = ordered["multiplier"].to_numpy()[int(np.argmin(ordered["lost"].to_numpy()))]
+        least = ordered[ordered["lost"] <= BAD]["multiplier"].min()  # NaN where none trains
         for row in ordered.to_dict("records"):
             axes.plot(
                 count * _SHIFT[task],
                 row["multiplier"],
                 _MARKERS[task],
-                color=_colour(row, best),
+                color=_colour(row, least),
                 markersize=4,
             )
     usual = predictions[(predictions["scale"] == 1) & (predictions["gain"] == 0)].drop_duplicates(CELL)
@@ -138,10 +138,10 @@ def _draw_family(axes: Axes, shares: pd.DataFrame, predictions: pd.DataFrame) ->
     axes.set_xticks([], minor=True)
 
 
-def _colour(row: dict[str, Any], best: float) -> str:
+def _colour(row: dict[str, Any], least: float) -> str:
     if row["lost"] <= BAD:
         return BLUE
-    return VERMILION if row["multiplier"] > best else ORANGE
+    return ORANGE if row["multiplier"] < least else VERMILION
 
 
 def _legend() -> list[Line2D]:

@@ -124,7 +124,7 @@ def predictions(settings: RunSettings, folder: Path) -> pd.DataFrame:
 
 def plan_of(settings: RunSettings, predicted: pd.DataFrame) -> list[ShortTraining]:
     """Return all trainings, seed by seed, those of the map last."""
-    critical = {_key(row): row["critical"] for row in predicted.to_dict("records")}
+    critical = {_key(row): row["critical"] for row in table_rows(predicted)}
     plan = []
     for seed in range(settings.seed, settings.seed + SEEDS):
         for cell in cells():
