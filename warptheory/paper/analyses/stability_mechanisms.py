@@ -203,32 +203,36 @@ def _verdicts(rows: pd.DataFrame) -> str:
 
 def finding(table: pd.DataFrame, diagnoses: pd.DataFrame) -> Markup:
     """Return what was found, with its numbers."""
-    found = losses_at_end(table, chance()).set_index("mechanism")
-    ruined = [name for name in found.index if _is_above(found.loc[name])]
-    others = [name for name in found.index if name not in ruined]
+    found = _by_name(table)
+    ruined = [name for name, row in found.items() if _is_above(row)]
+    others = [name for name in found if name not in ruined]
     return fragment(
         """Alone, {{ ruined | join(", ") }} stop training or ruin it, and the repaired twin trains; of {{ others |
 join(", ") }} that is not seen (share of what could be gained that the violated network loses, with its standard error;
 threshold {{ bad }}, {{ seeds }} seeds). Networks of the explosion and of localisation also read beyond the image.""",
-        ruined=[_lost(name, found) for name in ruined],
-        others=[_lost(name, found) for name in others],
+        ruined=[_lost(found[name]) for name in ruined],
+        others=[_lost(found[name]) for name in others],
         bad=BAD,
         seeds=table["seed"].nunique(),
     )
 
 
-def _lost(name: str, found: pd.DataFrame) -> str:
-    return f"{name} ({found.loc[name, 'lost']:.2f} ± {found.loc[name, 'lost_error']:.2f})"
+def _by_name(table: pd.DataFrame) -> dict[str, dict[str, Any]]:
+    return {row["mechanism"]: row for row in table_rows(losses_at_end(table, chance()))}
+
+
+def _lost(row: dict[str, Any]) -> str:
+    return f"{row['mechanism']} ({row['lost']:.2f} ± {row['lost_error']:.2f})"
 
 
 def holds(table: pd.DataFrame, diagnoses: pd.DataFrame) -> bool:
     """Return whether every mechanism does what was said of it."""
-    found = losses_at_end(table, chance()).set_index("mechanism")
+    found = _by_name(table)
     said = {name: mechanism.stops for name, mechanism in MECHANISMS.items() if mechanism.stops is not None}
-    return all(_is_above(found.loc[name]) == stops for name, stops in said.items())
+    return all(_is_above(found[name]) == stops for name, stops in said.items())
 
 
-def _is_above(row: pd.Series) -> bool:
+def _is_above(row: dict[str, Any]) -> bool:
     """Return whether a mechanism loses more than the threshold, and more than chance would."""
     return bool(row["lost"] - 2 * row["lost_error"] > BAD)
 
