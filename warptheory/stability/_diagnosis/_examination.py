@@ -24,7 +24,7 @@ from warptheory.stability._diagnosis._calls import Calls, recorded
 from warptheory.stability._diagnosis._heads import head_names, is_zero, zeroed
 from warptheory.stability._diagnosis._offset_only import OffsetOnly, offset_only
 from warptheory.stability._diagnosis._remarks import learning_rates
-from warptheory.stability._diagnosis._speeds import Speeds, geometric_mean, memory_of, speeds, speeds_by_positions
+from warptheory.stability._diagnosis._speeds import Speeds, geometric_mean, memory_of, speeds
 from warptheory.stability._diagnosis._trial import Loss, Run, Trial, checked_batch, dot, norm_of
 from warptheory.stability._sampling._opaque import scripts, unseen
 from warptheory.stability._sampling._steering import Steering, moved_by
@@ -134,10 +134,11 @@ class Examination:
         own, memory = self.offset_only, self.memory
         found = []
         for trial, step in zip(self.trials, self.steps, strict=True):
-            if not own:
-                found.append(speeds_by_positions(trial, (step.run, step.calls), step.update, self.modules))
-                continue
-            parts = ({name: part * factor for name, part in own.of(step.update).items()}, own.rest_of(step.update))
+            # Where none is offset-only all of them move the samples, and there is no rest.
+            parts = (step.update, {})
+            if own:
+                mine = {name: part * factor for name, part in own.of(step.update).items()}
+                parts = (mine, own.rest_of(step.update))
             found.append(speeds(trial, (step.run, step.calls), parts, memory, self.modules))
         return found
 

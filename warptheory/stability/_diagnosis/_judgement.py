@@ -10,11 +10,10 @@ from warptheory.stability.diagnosis import Condition, LayerDiagnosis, Prognosis,
 TARGET = 1 / 30  # the speed ratio that a repair aims at, a tenth of the critical one
 TARGET_PIXELS = 0.3  # in the steps that momentum remembers, where every trained parameter is offset-only
 RATIO_WORSE, RATIO_FAIL = 1 / 3, 1.0
-RATIO_STUCK = 1e-4
 EXPLOSION_WORSE, EXPLOSION_FAIL = 10.0, 50.0
-COASTING_WORSE, COASTING_FAIL = 1.0, 10.0  # pixels in the steps that momentum remembers
-COASTING_STUCK = 1e-4
-REACH_STUCK = 0.25  # pixels in all of training
+COASTING_WORSE, COASTING_FAIL = 10.0, 50.0  # pixels in the steps that momentum remembers
+REACH_STUCK = 3.0  # pixels in all of training
+STEPS = 100  # of a short training, where nobody says how long it will be
 OUTSIDE_WORSE, OUTSIDE_FAIL = 0.5, 0.9
 
 _ORDER: tuple[Prognosis, ...] = ("fail", "worse", "ok")
@@ -66,14 +65,6 @@ class Evidence:
     later: tuple[float, float] = (math.nan, math.nan)
 
 
-_WHAT_MOVES = {
-    True: "One step of the offset-only parameters moves the output this far, as a multiple of how far one step of the "
-    "rest moves it",
-    False: "No parameter is offset-only: what a step of all moves by positions, as a multiple of what it moves while "
-    "they are held",
-}
-
-
 def conditions(found: Evidence) -> tuple[Condition, ...]:
     """Return every condition: those that decide first, then those that only bound what theory says."""
     return (*_deciding(found), *_telling(found))
@@ -101,6 +92,7 @@ def _deciding(found: Evidence) -> Iterator[Condition]:
             evidence="The loss or a gradient of the first step is infinite or NaN.",
         )
     over = f"over {found.batches} batch{'es' if found.batches > 1 else ''}"
+    pixels, stderr = found.coasting
     if found.moves_samples and not math.isnan(found.rho):
         yield Condition(
             "speed ratio",
@@ -110,18 +102,21 @@ def _deciding(found: Evidence) -> Iterator[Condition]:
             worse=RATIO_WORSE,
             fail=RATIO_FAIL,
             reason="runaway",
-            evidence=f"{_WHAT_MOVES[found.has_offset_only]}; geometric mean {over}.",
+            evidence="One step of the offset-only parameters moves the output this far, as a multiple of how far one "
+            f"step of the rest moves it; geometric mean {over}.",
         )
-    if found.has_offset_only and not math.isnan(found.rho):
+    elif found.moves_samples:
         yield Condition(
-            "mobility",
+            "displacement",
             "G5",
-            found.rho,
-            found.rho_stderr,
-            worse=RATIO_STUCK,
-            is_lower=True,
-            reason="stuck",
-            evidence="The same ratio against a lower bound: below it positions hardly move while the rest learns.",
+            pixels,
+            stderr,
+            "pixels",
+            COASTING_WORSE,
+            COASTING_FAIL,
+            reason="runaway",
+            evidence=f"Samples move this far in {found.memory:.3g} steps, at the fastest layer, {over}; there is no "
+            "step of other parameters to compare with.",
         )
     if found.rehearsal:
         yield Condition(
@@ -133,52 +128,19 @@ def _deciding(found: Evidence) -> Iterator[Condition]:
             reason="runaway",
             evidence=f"The same after {found.rehearsal} steps, which were taken back.",
         )
-    if found.moves_samples and not found.has_offset_only:
-        yield Condition(
-            "displacement",
-            "G5",
-            *found.coasting,
-            "pixels",
-            fail=COASTING_FAIL,
-            reason="runaway",
-            evidence="Samples move this far in one step, at the fastest layer.",
-        )
-    elif found.moves_samples and math.isnan(found.rho):
-        pixels, stderr = found.coasting
-        yield Condition(
-            "displacement",
-            "G5",
-            pixels,
-            stderr,
-            "pixels",
-            COASTING_WORSE,
-            COASTING_FAIL,
-            reason="runaway",
-            evidence=f"Samples move this far in {found.memory:.3g} steps, at the fastest layer, {over}; every "
-            "trained parameter is offset-only, so that there is no other speed to compare with.",
-        )
-        yield Condition(
-            "mobility",
-            "G5",
-            pixels,
-            stderr,
-            "pixels",
-            COASTING_STUCK,
-            is_lower=True,
-            reason="stuck",
-            evidence="The same displacement against a lower bound.",
-        )
-    if found.moves_samples and found.steps is not None:
-        reach = found.coasting[0] * found.steps
+    if found.moves_samples:
+        steps = STEPS if found.steps is None else found.steps
         yield Condition(
             "reach",
             "G5",
-            reach,
-            unit="pixels",
-            worse=REACH_STUCK,
+            pixels * steps,
+            stderr * steps,
+            "pixels",
+            REACH_STUCK,
             is_lower=True,
             reason="stuck",
-            evidence=f"Samples move this far in {found.steps} steps if all steps go the same way.",
+            evidence=f"Samples can move this far in {steps} steps, at the speed that momentum builds up where all steps "
+            "go the same way.",
         )
     yield Condition(
         "explosion",
@@ -203,7 +165,7 @@ def _deciding(found: Evidence) -> Iterator[Condition]:
 
 def _telling(found: Evidence) -> Iterator[Condition]:
     """Yield what predicts nothing about training, and says how far the theory holds."""
-    if not math.isnan(found.rho) and found.has_offset_only:
+    if not math.isnan(found.rho):
         pixels, stderr = found.coasting
         yield Condition(
             "displacement",

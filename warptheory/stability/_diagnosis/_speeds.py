@@ -9,7 +9,6 @@ import torch
 from warptheory.patterns.layouts import SamplingLayout
 from warptheory.stability._diagnosis._calls import Calls, displacements, recorded
 from warptheory.stability._diagnosis._trial import Run, Trial, Update, distance
-from warptheory.stability._sampling._steering import Steering, held_at
 
 
 @dataclass(frozen=True)
@@ -73,28 +72,6 @@ def speeds(
                 trial.run()
             coasting = displacements(places, calls.offsets())
     return Speeds(distance(by_offsets, before), distance(by_rest, before), tuple(steps), tuple(coasting))
-
-
-def speeds_by_positions(
-    trial: Trial, still: tuple[Run, Calls], update: Update, modules: Mapping[str, SamplingLayout]
-) -> Speeds:
-    """Measure how far a step moves a model by its positions alone, where no parameter is offset-only.
-
-    The step of all parameters is taken with positions held where they were, and with those that it makes.
-
-    Args:
-        trial: the model on a batch.
-        still: a run without a step, with its sampling operations.
-        update: what the optimizer's step changes in each parameter.
-        modules: modules whose outputs are offsets.
-    """
-    before, places = still[0].observed(), still[1].offsets()
-    with torch.no_grad(), trial.moved(update):
-        held = trial.run(Steering(trial.model, held_at(still[1].calls), modules)).observed()
-        with recorded(trial.model, modules) as calls:
-            after = trial.run().observed()
-    steps = tuple(displacements(places, calls.offsets()))
-    return Speeds(distance(after, held), distance(held, before), steps, steps)
 
 
 def memory_of(optimizer: torch.optim.Optimizer) -> float:

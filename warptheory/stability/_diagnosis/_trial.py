@@ -110,7 +110,8 @@ class Trial:
             parameter.grad = None
         with torch.enable_grad(), within or nullcontext():
             run = self.run()
-            if run.loss.requires_grad:
+            # Of a loss that is not finite nothing is asked: torch's samplers crash at positions that are NaN.
+            if run.loss.requires_grad and bool(torch.isfinite(run.loss)):
                 torch.autograd.backward(run.loss)
         found = {name: parameter.grad for name, parameter in self.parameters.items()}
         for parameter in self.parameters.values():
@@ -123,8 +124,9 @@ class Trial:
             parameter.grad = None
         with torch.enable_grad():
             run = self._forward()
-            torch.autograd.backward(run.loss)
-        self.optimizer.step()
+            if bool(torch.isfinite(run.loss)):
+                torch.autograd.backward(run.loss)
+                self.optimizer.step()
         for parameter in self.parameters.values():
             parameter.grad = None
         return run

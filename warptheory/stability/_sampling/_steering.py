@@ -55,17 +55,6 @@ def moved_by(pixels: Sequence[float]) -> Move:
     return move
 
 
-def held_at(calls: Sequence[SamplingCall]) -> Move:
-    """Return what has the calls of a run sample where those of another did, one after the other."""
-    places = iter([call.raw.detach() for call in calls])
-
-    def move(call: SamplingCall) -> Tensor:
-        place = next(places, call.raw)
-        return place if place.shape == call.raw.shape else call.raw
-
-    return move
-
-
 class Steering(TorchFunctionMode):
     """A context in which a model samples at other positions than it computes.
 
