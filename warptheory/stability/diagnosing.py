@@ -72,7 +72,8 @@ def diagnose(
         optimizer: of the model's parameters, with the rates that are to be used.
         count: batches that are used, the first ones; the error of ρ falls with their number.
         modules: modules whose outputs are offsets, as for `monitor`.
-        steps: steps that the training will have; known, they tell whether samples can move far enough to matter.
+        steps: steps that the training will have, which tell whether samples can move far enough to matter; None for
+            as many as the rest of the model needs, which long trainings exceed.
         rehearsal: steps that are really taken, and taken back, after which the speed ratio is measured once more: heads
             that start at zero hide what is below them. Each costs a training step.
         seed: seed of the random numbers that the model draws meanwhile.
@@ -149,7 +150,8 @@ def _evidence(found: Examination, steps: int | None) -> Evidence:
         found.explosion() if found.is_finite else math.inf,
         coasting,
         found.memory,
-        steps,
+        steps if steps is not None else found.steps_needed() if found.is_finite else 0,
+        steps is not None,
         seen,
         lost_share(found.calls),
         profile,

@@ -1,9 +1,14 @@
-"""Parts of the networks of the stability study: warps, heads and blocks in plain torch, with no word of ours."""
+"""Parts of the networks of the stability study: warps, heads and blocks in plain torch.
+
+The gather of signals is declared, because nobody could see it otherwise; nothing else is ours.
+"""
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
+
+from warptheory import stability
 
 
 def warp(x: Float[Tensor, "B C H W"], offsets: Float[Tensor, "B 2 h w"]) -> Float[Tensor, "B C h w"]:
@@ -44,6 +49,9 @@ def warp_taps(x: Float[Tensor, "B C H W"], offsets: Float[Tensor, "B K 2 H W"]) 
     return sample(x, places).view(batch, -1, rows, columns)
 
 
+@stability.sampling(
+    positions="offsets", image="x", layout=stability.OffsetOutput(dim=1), kernel="linear", boundary="border"
+)
 def warp_signals(x: Float[Tensor, "B C N"], offsets: Float[Tensor, "B 1 N"]) -> Float[Tensor, "B C N"]:
     """Read signals linearly at t + ε(t), the ends repeated; offsets in samples, shape (B, 1, N)."""
     last = x.shape[-1] - 1

@@ -34,6 +34,8 @@ from warptheory.stability.diagnosis import StepProfile
 Batches = Iterable[tuple[Any, Any]]
 _MULTIPLES = (0.0, 0.25, 0.5, 1.0, 2.0, 4.0)
 _TO_A_SIDE = 1e-3  # pixels, off a knot
+_LEAST_STEPS = 100
+_REWRITES = 10
 
 
 @dataclass(frozen=True, eq=False)
@@ -170,6 +172,22 @@ class Examination:
                     losses.append(float(trial.run().loss))
         promises = [-dot(gradients, step) for gradients in self._one_sided()]
         return StepProfile(_MULTIPLES, tuple(losses), -dot(self.gradients, step), sum(promises) / len(promises))
+
+    def steps_needed(self) -> int:
+        """Return how many steps a training with these rates must have at least, a hundred or more.
+
+        Ten times as many as the rest needs to change its filters and matrices by their own size, at the speed that
+        momentum builds up: the median over them.
+        """
+        trial, update = self.trials[0], self.steps[0].update
+        rest = self.offset_only.rest_of(update) if self.offset_only else update
+        sizes = [
+            (norm_of([trial.parameters[name].detach()]), norm_of([step]))
+            for name, step in rest.items()
+            if step.ndim > 1
+        ]
+        needed = [size / (self.memory * step) for size, step in sizes if step > 0]
+        return max(_LEAST_STEPS, round(_REWRITES * median(needed))) if needed else _LEAST_STEPS
 
     def multiplier(self) -> float:
         """Return the median learning rate of offset-only parameters over that of the rest; NaN if either is missing."""

@@ -15,13 +15,14 @@ from warptheory.stability._diagnosis._examination import Examination
 from warptheory.stability._diagnosis._heads import is_zero, zeroed
 from warptheory.stability._diagnosis._offset_only import OffsetOnly
 from warptheory.stability._diagnosis._remarks import listed
-from warptheory.stability._diagnosis._speeds import geometric_mean
+from warptheory.stability._diagnosis._speeds import Speeds, geometric_mean
 from warptheory.stability._diagnosis._trial import Trial, norm_of
 from warptheory.stability._sampling._call import SamplingCall
 from warptheory.stability._sampling._steering import Move, Steering, moved_by, shift_of
 from warptheory.warping.jacobian import slope_deviation
 
 _ROUNDS = 6
+_CRITICAL = 10.0  # multiples of the wanted speed ratio that no repair exceeds
 _CLOSE = 1.05  # the fixed point is reached within this factor
 _RATES = ("lr", "initial_lr", "max_lr", "multiplier")  # all that says how fast a parameter group learns
 _MOST = 1e6  # no multiplier changes by more
@@ -75,27 +76,50 @@ def trained_again(optimizer: torch.optim.Optimizer, trial: Trial, chosen: Offset
 
 
 def factor_for(found: Examination, target: float, pixels: float) -> tuple[float, float]:
-    """Return the factor on the learning rate of all offset-only parameters that reaches a target, and what it reaches.
+    """Return the factor that a repair gives the learning rate of all offset-only parameters, and the speed ratio then.
+
+    It is that of the wanted speed ratio, or, if larger, that of a displacement that lets samples matter; but never one
+    by which the speed ratio is ten times what is wanted.
 
     Args:
         found: a model on some batches.
         target: speed ratio that is wanted.
-        pixels: displacement in the steps that momentum remembers that is wanted where there is no speed ratio.
+        pixels: mean displacement over layers in the steps that momentum remembers that is wanted at least, and where
+            there is no speed ratio.
 
     Returns:
-        The factor by a fixed point, and the speed ratio, or the displacement, with it; NaN if no step moves anything.
+        The factor, by fixed points, and the speed ratio, or the displacement, with it; NaN if no step moves anything.
     """
-    factor, reached = 1.0, math.nan
+    slow, ratio = _fixed_point(found, _ratio, target, 1.0)
+    visible, displacement = _fixed_point(found, _displacement, pixels, slow)
+    if math.isnan(ratio):
+        return visible, displacement
+    if visible <= slow:
+        return slow, ratio
+    critical, most = _fixed_point(found, _ratio, _CRITICAL * target, visible)
+    if visible >= critical:
+        return critical, most
+    return visible, _ratio(found.speeds(visible))
+
+
+def _ratio(measured: list[Speeds]) -> float:
+    return geometric_mean([each.ratio for each in measured])[0]
+
+
+def _displacement(measured: list[Speeds]) -> float:
+    return geometric_mean([each.mean_displacement for each in measured])[0]
+
+
+def _fixed_point(
+    found: Examination, measure: Callable[[list[Speeds]], float], wanted: float, factor: float
+) -> tuple[float, float]:
+    """Return the factor at which a measure is what is wanted, and what it is there."""
+    reached = math.nan
     for _ in range(_ROUNDS):
-        measured = found.speeds(factor)
-        reached, _ = geometric_mean([each.ratio for each in measured])
-        wanted = target
-        if math.isnan(reached):
-            reached, _ = geometric_mean([each.largest_displacement for each in measured])
-            wanted = pixels
+        reached = measure(found.speeds(factor))
         if not reached > 0 or 1 / _CLOSE < reached / wanted < _CLOSE:
             break
-        # Ratios saturate where steps are long: a step towards the target is never longer than a hundredfold.
+        # Ratios saturate where steps are long: no step towards the target is longer than a hundredfold.
         change = min(max(wanted / reached, 1e-2), 1e2) if math.isfinite(reached) else 1e-2
         factor = min(max(factor * change, 1 / _MOST), _MOST)
     return factor, reached

@@ -35,6 +35,12 @@ class Speeds:
         return self.offset_only / self.rest if self.rest > 0 else math.nan
 
     @property
+    def mean_displacement(self) -> float:
+        """The mean displacement of all layers after coasting, in pixels; infinite if one is no number."""
+        known = [each if math.isfinite(each) else math.inf for each in self.coasting]
+        return sum(known) / len(known) if known else math.nan
+
+    @property
     def largest_displacement(self) -> float:
         """The largest displacement after coasting, in pixels; infinite if one is no number."""
         if not self.coasting:
