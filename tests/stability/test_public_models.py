@@ -65,7 +65,8 @@ def diagnosed(public, model, optimizer=None, count=2, **choices):
     outputs = {name: OffsetOutput(**layout) for name, layout in getattr(public, "OUTPUTS", {}).items()}
     loss = getattr(public, "image_loss", public.loss)
     optimizer = public.optimizer(model) if optimizer is None else optimizer
-    return wt.stability.diagnose(model, public.batches(count), loss, optimizer, modules=outputs, **choices)
+    steps = 10**5  # about as many as the released trainings have
+    return wt.stability.diagnose(model, public.batches(count), loss, optimizer, modules=outputs, steps=steps, **choices)
 
 
 @functools.cache

@@ -9,11 +9,13 @@
 >>> batches = [(torch.randn(16, 3, 12, 12), torch.randint(0, 10, (16,))) for _ in range(4)]
 >>> found = stability.diagnose(model, batches, functional.cross_entropy, optimizer)
 >>> found.verdict, found.reason, found.offset_only[:2]
-('worse', 'runaway', ('blocks.0.warp.head.weight', 'blocks.0.warp.head.bias'))
+('ok', None, ('blocks.0.warp.head.weight', 'blocks.0.warp.head.bias'))
 
-The dial is a ratio of speeds (G5): how far one step of the parameters that only move samples moves the output, over how
-far the step of all others does. It is measured with the optimizer's own step, so that rates, momentum and
-preconditioning are in it, on the model itself, which is left as it was to the last bit.
+Two dials decide. One is a ratio of speeds (G5): how far one step of the parameters that only move samples moves the
+output, over how far the step of all others does. The other is how far samples move, in pixels, in the steps that
+momentum remembers: too far is a runaway, and too little in all of training is being stuck. Both are measured with the
+optimizer's own step, so that rates, momentum and preconditioning are in them, on the model itself, which is left as it
+was to the last bit.
 """
 
 import math

@@ -147,12 +147,26 @@ class Outcome(NamedTuple):
 LAST = 20  # steps whose loss counts
 
 
-def train(configuration: Configuration, *, steps: int | None = None) -> Outcome:
-    """Train a configuration, and return how it went."""
+def train(
+    configuration: Configuration,
+    *,
+    steps: int | None = None,
+    prepare: Callable[[Problem], Callable[[int], None]] | None = None,
+) -> Outcome:
+    """Train a configuration, and return how it went.
+
+    Args:
+        configuration: says what.
+        steps: number of steps; None for as many as the task is trained with.
+        prepare: changes the problem before, and returns what is called after each step with the number of steps done.
+    """
     problem = build(configuration, steps=steps)
+    after_step = None if prepare is None else prepare(problem)
     losses, accuracies = [], []
     for output, target, loss in _steps(problem):
         losses.append(float(loss))
+        if after_step is not None:
+            after_step(len(losses))
         right = TASKS[configuration.task].tells_classes
         accuracies.append(float((output.argmax(1) == target).float().mean()) if right else float("nan"))
     last = torch.tensor(losses[-LAST:], dtype=torch.float64).mean()
