@@ -224,11 +224,11 @@ def finding(table: pd.DataFrame) -> Markup:
     mended = repairs(table)
     needing = mended[mended["needs_warp"]]
     return fragment(
-        """The diagnosis is right for {{ right }} of {{ count }} configurations, {{ near }} of them within a factor of
-three of a critical multiplier ({{ always }} by saying "ok" always; {{ transferred }} with bounds that were chosen on
-the other half of the architectures); it misses {{ missed }} of {{ fails }} failures. Of {{ repaired }} configurations that
-do not train well {{ ok }} are ok after the repair; {{ within }} come within 5 % of the best multiplier, and where the
-task needs the warp {{ kept }} keep nine tenths of its gain.""",
+        """The diagnosis is right for {{ right }} of {{ count }} configurations ({{ always }} by saying "ok" always;
+{{ transferred }} with bounds that were chosen on the other half of the architectures), {{ near }} of which lie within a
+factor of three of a critical multiplier; it misses {{ missed }} of {{ fails }} failures. Of {{ repaired }} that do not
+train well {{ ok }} are ok after the repair; {{ within }} come within 5 % of the best multiplier, and where the task
+needs the warp {{ kept }} keep nine tenths of its gain.""",
         right=f"{rows.loc['all', 'right']:.0%}",
         count=len(table),
         near=f"{table['near'].mean():.0%}",
