@@ -18,6 +18,7 @@ momentum remembers: on the development set the first alone is too slow for one n
 repair is enough alone: a multiplier cannot mend a rough start, and a head at zero cannot hold a fast one.
 """
 
+import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
@@ -48,6 +49,7 @@ from warptheory.stability._diagnosis._repair import (
     steered,
     trained_again,
 )
+from warptheory.stability._diagnosis._speeds import geometric_mean
 from warptheory.stability._diagnosis._trial import Loss
 from warptheory.stability._diagnosis._untouched import untouched
 from warptheory.stability.diagnosing import BATCHES
@@ -173,7 +175,7 @@ def stabilise(
         found = examined()
         factor, reached = factor_for(found, target, pixels)
     multiplier = Multiplier(optimizer, found.trials[0], found.offset_only, factor)
-    what = f"learning rates of offset-only parameters times {factor:.3g}, which makes the ratio {reached:.3g}"
+    what = f"learning rates of offset-only parameters times {factor:.3g}, which makes {_named(found, reached)}"
     changes.append(Change("multiplier", what, multiplier.undo))
     if clip:
         changes += clipped(optimizer, found)
@@ -186,6 +188,15 @@ def stabilise(
 
     groups = list(optimizer.param_groups)
     return Stabilised(groups, tuple(changes), LateGrowth(examine, multiplier), factor)
+
+
+def _named(found: Examination, reached: float) -> str:
+    """Return what a repair has reached, in words."""
+    if not reached > 0:
+        return "no difference that can be measured: make the scale of the offsets larger"
+    if math.isnan(geometric_mean([each.ratio for each in found.speeds()])[0]):
+        return f"the displacement in {found.memory:.3g} steps {reached:.3g} pixels"
+    return f"the speed ratio {reached:.3g}"
 
 
 def _before_measuring(found: Examination, optimizer: torch.optim.Optimizer, *, zero_heads: bool) -> Iterator[Change]:

@@ -236,6 +236,8 @@ def _multiplier_advice(found: Evidence) -> str:
             "give their head an input that is cut off from the graph."
         )
     factor, reached = found.factor
+    if reached == 0:
+        return "No step moves a sample by as much as can be measured: make the scale of the offsets larger."
     now = "" if math.isnan(found.multiplier) else f" (a multiplier of {found.multiplier * factor:.2g} in all)"
     outcome = "" if math.isnan(reached) else f": it takes {_measure(found)} to {reached:.2g}"
     return (
