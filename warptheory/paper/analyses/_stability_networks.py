@@ -103,7 +103,7 @@ class AffineTransformer(nn.Module):
         return functional.grid_sample(x, grid, align_corners=True)
 
 
-class SignalBlock(nn.Module):
+class SignalWarpBlock(nn.Module):
     """Two convolutions along the rows of an image with a shortcut, in front of the branch a self-warp."""
 
     def __init__(self, channels: int, heads: Heads) -> None:
@@ -168,7 +168,9 @@ def signal_residual(layers: int, classes: int, heads: Heads, size: int) -> nn.Mo
         nn.BatchNorm1d(2 * WIDTH),
         nn.ReLU(),
     ]
-    return Classifier(nn.Sequential(*stem, *[SignalBlock(2 * WIDTH, heads) for _ in range(layers)]), 2 * WIDTH, classes)
+    return Classifier(
+        nn.Sequential(*stem, *[SignalWarpBlock(2 * WIDTH, heads) for _ in range(layers)]), 2 * WIDTH, classes
+    )
 
 
 @dataclass(frozen=True)

@@ -34,7 +34,7 @@ TASKS = tuple(_OPTIONS)
 
 
 @dataclass(frozen=True)
-class Task:
+class LabelledTask:
     """Labelled images, to train on and to test on.
 
     Attributes:
@@ -62,10 +62,10 @@ class Task:
 
 
 @cache
-def task_of(name: str) -> Task:
+def task_of(name: str) -> LabelledTask:
     """Return a task by its name in `TASKS`."""
     found = data.load("affine_digits", seed=0, canvas=SIZE, **_OPTIONS[name])
-    return Task(_first_classes(found.train), _first_classes(found.test), CLASSES)
+    return LabelledTask(_first_classes(found.train), _first_classes(found.test), CLASSES)
 
 
 def _first_classes(part: LabelledImages) -> LabelledImages:
@@ -118,7 +118,7 @@ def optimiser_of(network: nn.Module, multiplier: float) -> torch.optim.SGD:
 
 def losses_of(
     network: nn.Module,
-    task: Task,
+    task: LabelledTask,
     multiplier: float,
     seed: int,
     steps: int = STEPS,
@@ -150,7 +150,7 @@ def losses_of(
 
 
 @torch.no_grad()
-def tested(network: nn.Module, task: Task) -> tuple[float, float]:
+def tested(network: nn.Module, task: LabelledTask) -> tuple[float, float]:
     """Return loss, in nats, and accuracy on the test images, in evaluation mode."""
     network.eval()
     scores = network(task.test.images)

@@ -17,7 +17,6 @@ from warptheory.patterns.layouts import SamplingLayout
 from warptheory.stability._diagnosis._trial import Trial, Update
 from warptheory.stability._sampling._steering import Steering, cut
 
-Gradients = Mapping[str, Tensor | None]
 _BESIDE = 1e-2  # standard deviation of what is added to parameters, to be off any zero
 
 

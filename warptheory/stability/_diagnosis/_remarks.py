@@ -35,7 +35,7 @@ def remarks(trial: Trial, chosen: OffsetOnly, gradients: Mapping[str, Tensor | N
     Args:
         trial: the model on a batch.
         chosen: its offset-only parameters.
-        gradients: gradient of each parameter, with all hooks at work.
+        gradients: gradient of each parameter, of its shape (*S), with all hooks at work.
     """
     if not trial.model.training:
         yield "the model is in evaluation mode; it was tried as it is"

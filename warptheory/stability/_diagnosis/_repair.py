@@ -62,9 +62,10 @@ def trained_again(optimizer: torch.optim.Optimizer, trial: Trial, chosen: Offset
     groups = list(optimizer.param_groups)
     for parameter in frozen:
         parameter.requires_grad_(True)
+    _give_a_rate(optimizer, {id(parameter) for parameter in frozen})
     if missing:
-        first = {name: value for name, value in optimizer.param_groups[0].items() if name != "params"}
-        optimizer.add_param_group({**first, "params": missing})
+        usual = max(optimizer.param_groups, key=lambda group: float(group["lr"]))
+        optimizer.add_param_group({**usual, "params": missing})
 
     def undo() -> None:
         optimizer.param_groups[:] = groups
@@ -193,6 +194,16 @@ def steered(
         moves.append(("derivative", f"derivatives at knots are taken {_TO_A_SIDE:g} pixels to a random side", _beside))
     for name, what, move in moves:
         yield Change(name, what, _always(model, move, modules))
+
+
+def _give_a_rate(optimizer: torch.optim.Optimizer, frozen: set[int]) -> None:
+    """Have parameter groups of frozen parameters with a rate of zero learn as fast as the fastest group."""
+    usual = max(optimizer.param_groups, key=lambda group: float(group["lr"]))
+    rates = {name: usual[name] for name in _RATES if name in usual}
+    parts = [each for group in optimizer.param_groups for each in _split(group, frozen)]
+    optimizer.param_groups[:] = [
+        {**group, **rates} if is_own and float(group["lr"]) == 0 else group for group, is_own in parts
+    ]
 
 
 def _present(gradients: Mapping[str, Tensor | None]) -> dict[str, Tensor]:
