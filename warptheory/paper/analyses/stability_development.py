@@ -302,7 +302,7 @@ ANALYSIS = Analysis(
     long=LongComputation(configuration=configuration, cell=recompute),
     section=Section(
         title="Which settings train: the development set",
-        order=86,
+        order=90,
         finding=ReportPassage(finding, (RECORD,)),
         parts=(
             "Small networks of many kinds were trained at multipliers of the learning rate of what computes sampling "
