@@ -273,7 +273,7 @@ def test_a_frozen_localiser_is_trained_again(is_held):
         part.requires_grad_(False)
     before = state(model, optimizer)
     found = repaired(model, optimizer, clip=False)
-    assert [each.name for each in found.changes] == ["trained", "multiplier"]
+    assert [each.name for each in found.changes] == ["trained", "heads", "multiplier"]
     assert ratio(model, optimizer) == pytest.approx(TARGET, rel=0.05)
     assert stepped(*copy.deepcopy((model, optimizer)), next(batches()))["head.weight"].any()
     found.undo()

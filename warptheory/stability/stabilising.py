@@ -17,7 +17,7 @@ The target, a speed ratio of 1/30, is a tenth of what a network bears (G6). Neit
 a multiplier cannot mend a rough start, and a head at zero cannot hold a fast one.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any
@@ -163,7 +163,13 @@ def stabilise(
     with untouched(model, optimizer), as_written(model), quiet():
         taken = list(islice(iter(batches), count))
         found = examined()
-    changes = list(_before_measuring(found, optimizer, zero_heads=zero_heads))
+    changes: list[Change] = []
+    if is_frozen(found.trials[0], found.offset_only):
+        changes += trained_again(optimizer, found.trials[0], found.offset_only)
+        with untouched(model, optimizer), as_written(model), quiet():
+            found = examined()  # heads are found by the graph, in which what is frozen is not
+    if zero_heads:
+        changes += heads_at_zero(found.trials[0], found.heads, found.offset_only)
     with untouched(model, optimizer), as_written(model), quiet():
         found = examined()
         factor, reached = factor_for(found, target, TARGET_PIXELS)
@@ -181,11 +187,3 @@ def stabilise(
 
     groups = list(optimizer.param_groups)
     return Stabilised(groups, tuple(changes), LateGrowth(examine, multiplier), factor)
-
-
-def _before_measuring(found: Examination, optimizer: torch.optim.Optimizer, *, zero_heads: bool) -> Iterator[Change]:
-    trial, chosen = found.trials[0], found.offset_only
-    if is_frozen(trial, chosen):
-        yield from trained_again(optimizer, trial, chosen)
-    if zero_heads:
-        yield from heads_at_zero(trial, found.heads, chosen)

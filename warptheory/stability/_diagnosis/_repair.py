@@ -16,7 +16,7 @@ from warptheory.stability._diagnosis._heads import is_zero, zeroed
 from warptheory.stability._diagnosis._offset_only import OffsetOnly
 from warptheory.stability._diagnosis._remarks import listed
 from warptheory.stability._diagnosis._speeds import geometric_mean
-from warptheory.stability._diagnosis._trial import Trial, norm_of
+from warptheory.stability._diagnosis._trial import Attempt, norm_of
 from warptheory.stability._sampling._call import SamplingCall
 from warptheory.stability._sampling._steering import Move, Steering, moved_by, shift_of
 from warptheory.warping.jacobian import slope_deviation
@@ -43,7 +43,7 @@ class Change(Presented):
     undo: Callable[[], None] = field(repr=False)
 
 
-def heads_at_zero(trial: Trial, heads: Iterable[str], chosen: OffsetOnly) -> Iterator[Change]:
+def heads_at_zero(trial: Attempt, heads: Iterable[str], chosen: OffsetOnly) -> Iterator[Change]:
     """Set the heads to zero, as far as they are offset-only; nothing if they are."""
     names = list(heads)
     if not names or is_zero(trial, names, chosen):
@@ -53,7 +53,7 @@ def heads_at_zero(trial: Trial, heads: Iterable[str], chosen: OffsetOnly) -> Ite
     yield Change("heads", f"the heads start at zero: {listed(names)}", lambda: _set(trial, before))
 
 
-def trained_again(optimizer: torch.optim.Optimizer, trial: Trial, chosen: OffsetOnly) -> Iterator[Change]:
+def trained_again(optimizer: torch.optim.Optimizer, trial: Attempt, chosen: OffsetOnly) -> Iterator[Change]:
     """Have the optimizer train the offset-only parameters, all of which are frozen."""
     frozen = [trial.parameters[name] for name in chosen.rows]
     needed = [parameter.requires_grad for parameter in frozen]
@@ -115,7 +115,7 @@ class Multiplier:
         factor: the factor to begin with.
     """
 
-    def __init__(self, optimizer: torch.optim.Optimizer, trial: Trial, chosen: OffsetOnly, factor: float) -> None:
+    def __init__(self, optimizer: torch.optim.Optimizer, trial: Attempt, chosen: OffsetOnly, factor: float) -> None:
         self.factor = 1.0
         self._optimizer, self._before = optimizer, list(optimizer.param_groups)
         whole = {id(trial.parameters[name]) for name, rows in chosen.rows.items() if rows is None}
@@ -139,7 +139,7 @@ class Multiplier:
         self._hooks.close()
         self._optimizer.param_groups[:] = self._before
 
-    def _scale_rows(self, trial: Trial, split: Mapping[str, Tensor]) -> None:
+    def _scale_rows(self, trial: Attempt, split: Mapping[str, Tensor]) -> None:
         """Scale what steps change in some rows of parameters whose other rows learn at the full rate."""
         before: dict[str, Tensor] = {}
 
@@ -210,7 +210,7 @@ def _present(gradients: Mapping[str, Tensor | None]) -> dict[str, Tensor]:
     return {name: each for name, each in gradients.items() if each is not None}
 
 
-def _set(trial: Trial, values: Mapping[str, Tensor]) -> None:
+def _set(trial: Attempt, values: Mapping[str, Tensor]) -> None:
     with torch.no_grad():
         for name, value in values.items():
             trial.parameters[name].copy_(value)
