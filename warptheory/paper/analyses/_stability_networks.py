@@ -7,6 +7,7 @@ reach the loss only through sampling positions; a twin has them too, and does no
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -124,7 +125,12 @@ class SignalWarpBlock(nn.Module):
 
 def selfwarp_residual(layers: int, classes: int, heads: Heads, size: int) -> nn.Module:
     """Build the library's residual network of 3n layers, in which warps alone move values from pixel to pixel."""
-    options = {"scale": heads.scale, "head_gain": heads.gain, "placement": "both", "mixing": "pointwise"}
+    options: dict[str, Any] = {
+        "scale": heads.scale,
+        "head_gain": heads.gain,
+        "placement": "both",
+        "mixing": "pointwise",
+    }
     return networks.selfwarp_resnet(2 * layers + 2, classes, 1, WIDTH, **options)
 
 
@@ -214,7 +220,7 @@ def offset_parameters(network: nn.Module) -> list[nn.Parameter]:
     ]
 
 
-def heads_of(network: nn.Module) -> list[nn.Conv1d | nn.Conv2d | nn.Linear]:
+def heads_of(network: nn.Module) -> list[nn.Module]:
     """Return the layers whose outputs are offsets, or the parameters of maps."""
     return [head for module in network.modules() for head in _offset_parts(module) if not _is_localiser(head)]
 

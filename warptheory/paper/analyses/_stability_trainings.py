@@ -111,7 +111,7 @@ def optimiser_of(network: nn.Module, multiplier: float) -> torch.optim.SGD:
     offset = offset_parameters(network)
     known = {id(parameter) for parameter in offset}
     rest = [parameter for parameter in network.parameters() if id(parameter) not in known]
-    groups = [{"params": rest, "lr": RATE}, {"params": offset, "lr": multiplier * RATE}]
+    groups: list[dict[str, Any]] = [{"params": rest, "lr": RATE}, {"params": offset, "lr": multiplier * RATE}]
     learning = [{**group, "params": [one for one in group["params"] if one.requires_grad]} for group in groups]
     return torch.optim.SGD([group for group in learning if group["params"]], RATE, momentum=MOMENTUM)
 
@@ -135,7 +135,8 @@ def losses_of(
         steps: number of updates.
         before_step: called with the number of a step and the network, when its gradients are known.
     """
-    optimiser, found = optimiser_of(network, multiplier), []
+    optimiser = optimiser_of(network, multiplier)
+    found: list[float] = []
     for step, batch in enumerate(task.batches(seed, steps)):
         loss = functional.cross_entropy(network(batch.images), batch.labels)
         if not math.isfinite(loss.item()):
