@@ -79,7 +79,7 @@ def test_values_are_told_with_the_results_that_have_them(warptheory, monkeypatch
     monkeypatch.setenv("COLUMNS", "1000")
     lines = warptheory("list", "symbols")[1].splitlines()
     told = {meaning.split()[0]: value.strip() for meaning, value in zip(lines[1::2], lines[2::2], strict=True)}
-    assert told["C"] == "2, from 1 to 6 in A8; own values in F3, F4"
+    assert told["C"] == "2, from 1 to 6 in A8; own values in F3, F4, G5, G6"
     assert told["chi"] == "1, from 0.5 to 2 in D10"
     assert told["alpha"].startswith("4, from 4 to 8 in C2; own values in D4, D5, F1, ")
     assert re.fullmatch(r"0\.3, from 0\.12 to 0\.6; other values in B3, .*, D7, .*", told["s"])

@@ -27,7 +27,7 @@ from warptheory.paper.analyses._stability_labels import (
 )
 from warptheory.paper.analyses._stability_parts import ring, warp, warp_signals, warp_taps
 from warptheory.paper.analyses._stability_plan import CURVES
-from warptheory.paper.analyses._stability_tasks import TASKS, Batches, chance
+from warptheory.paper.analyses._stability_tasks import TASKS, TaskBatches, chance
 from warptheory.paper.entries import RunSettings
 
 SETTINGS = {curve.base.architecture: curve.base for curve in reversed(CURVES)}
@@ -117,7 +117,7 @@ def test_a_localiser_can_be_slowed_alone():
 
 @pytest.mark.parametrize("name", TASKS)
 def test_tasks_are_the_same_again(name):
-    first, again, other = (list(Batches(name, 8, 2, seed)) for seed in (0, 0, 1))
+    first, again, other = (list(TaskBatches(name, 8, 2, seed)) for seed in (0, 0, 1))
     for (_, target), (_, repeated) in zip(first, again, strict=True):
         assert torch.equal(target, repeated)
     assert not torch.equal(first[0][1], other[0][1])

@@ -301,14 +301,12 @@ def test_an_optimizer_that_needs_a_closure():
     refused("^optimizer: ", model, dcnv2.batches(), dcnv2.loss, torch.optim.LBFGS(model.parameters()))
 
 
-@pytest.mark.parametrize("place", ["part", "in place", "whole"])
+@pytest.mark.parametrize("place", ["part", "whole"])
 def test_compiled_parts_are_looked_into(place):
     plain = as_released(dcnv2)
     model = built(dcnv2)
     optimizer = dcnv2.optimizer(model)
     if place == "part":
-        model.layer2 = torch.compile(model.layer2, backend="eager")
-    elif place == "in place":
         model.layer2.compile(backend="eager")
     else:
         model = torch.compile(model, backend="eager")
@@ -529,7 +527,7 @@ class Failing:
         return self.loss(output, target)
 
 
-@settings(max_examples=10, derandomize=True)
+@settings(max_examples=5, derandomize=True)
 @given(
     public=st.sampled_from([stn_tutorial, dcnv2, deformable_detr, dysample, raft, ldconv]),
     kind=st.sampled_from(sorted(OPTIMIZERS)),

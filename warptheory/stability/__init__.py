@@ -3,6 +3,7 @@
 from warptheory.core.listing import public_names
 from warptheory.patterns.layouts import AbsolutePositions, OffsetOutput
 from warptheory.results.selfwarp.cascade import GradientCascade, GradientProfile
+from warptheory.stability._diagnosis._repair import Change
 from warptheory.stability._layer_statistics import LayerStatistics
 from warptheory.stability._offset_fields import LayerOffsets, offset_fields
 from warptheory.stability._receptive_field import receptive_field
@@ -19,7 +20,7 @@ from warptheory.stability.gradient_cascade import (
 )
 from warptheory.stability.monitoring import Monitor, monitor
 from warptheory.stability.points import SamplingPoints, points_of, sampling_points, write_points
-from warptheory.stability.stabilising import Change, Stabilised, stabilise
+from warptheory.stability.stabilising import Stabilised, stabilise
 from warptheory.stability.training_watch import TrainingWatch
 from warptheory.warping.jacobian import fold_fraction, jacobian_determinant, offset_jacobian, slope_deviation
 

@@ -19,7 +19,7 @@ repair is enough alone: a multiplier cannot mend a rough start, and a head at ze
 """
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any
@@ -170,12 +170,18 @@ def stabilise(
     with untouched(model, optimizer), as_written(model), quiet():
         taken = list(islice(iter(batches), count))
         found = examined()
-    changes = list(_before_measuring(found, optimizer, zero_heads=zero_heads))
+    changes: list[Change] = []
+    if is_frozen(found.trials[0], found.offset_only):
+        changes += trained_again(optimizer, found.trials[0], found.offset_only)
+        with untouched(model, optimizer), as_written(model), quiet():
+            found = examined()  # heads are found by the graph, in which what is frozen is not
+    if zero_heads:
+        changes += heads_at_zero(found.trials[0], found.heads, found.offset_only)
     with untouched(model, optimizer), as_written(model), quiet():
         found = examined()
         factor, reached = factor_for(found, target, pixels)
+        what = f"learning rates of offset-only parameters times {factor:.3g}, which makes {_named(found, reached)}"
     multiplier = Multiplier(optimizer, found.trials[0], found.offset_only, factor)
-    what = f"learning rates of offset-only parameters times {factor:.3g}, which makes {_named(found, reached)}"
     changes.append(Change("multiplier", what, multiplier.undo))
     if clip:
         changes += clipped(optimizer, found)
@@ -197,11 +203,3 @@ def _named(found: Examination, reached: float) -> str:
     if math.isnan(geometric_mean([each.ratio for each in found.speeds()])[0]):
         return f"the displacement in {found.memory:.3g} steps {reached:.3g} pixels"
     return f"the speed ratio {reached:.3g}"
-
-
-def _before_measuring(found: Examination, optimizer: torch.optim.Optimizer, *, zero_heads: bool) -> Iterator[Change]:
-    trial, chosen = found.trials[0], found.offset_only
-    if is_frozen(trial, chosen):
-        yield from trained_again(optimizer, trial, chosen)
-    if zero_heads:
-        yield from heads_at_zero(trial, found.heads, chosen)

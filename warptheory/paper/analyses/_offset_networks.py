@@ -84,7 +84,7 @@ class OffsetNetwork(nn.Module):
 
 
 @dataclass(frozen=True)
-class Speeds:
+class NetworkSpeeds:
     """How far one step moves the output of a network, in root mean squares for the rate 1 and α²m = 1.
 
     Attributes:
@@ -106,7 +106,7 @@ class Speeds:
     gradient: tuple[float, ...]
 
 
-def speeds(network: OffsetNetwork, images: Float[Tensor, "B 1 H W"], labels: Int[Tensor, "B"]) -> Speeds:
+def speeds(network: OffsetNetwork, images: Float[Tensor, "B 1 H W"], labels: Int[Tensor, "B"]) -> NetworkSpeeds:
     """Measure how fast one step moves the outputs on the batch that it is taken on.
 
     Args:
@@ -125,7 +125,7 @@ def speeds(network: OffsetNetwork, images: Float[Tensor, "B 1 H W"], labels: Int
     known = set(map(id, of_heads))
     rest = [parameter for parameter in network.parameters() if id(parameter) not in known]
     each = [_moved(network, images, output, head) for head in heads]
-    return Speeds(
+    return NetworkSpeeds(
         layers=tuple(map(_size, each)),
         heads=_size(torch.stack(each).sum(0)),
         rest=_size(_moved(network, images, output, rest)),

@@ -49,7 +49,7 @@ KURTOSIS, HALF = "kurtosis of the slopes", "share of positions with half of the 
 
 
 @dataclass(frozen=True)
-class Mechanism:
+class ActingMechanism:
     """Which of the two mechanisms acts.
 
     Attributes:
@@ -68,12 +68,12 @@ class Mechanism:
         return offsets - held if self.passes else torch.zeros_like(held)
 
 
-MECHANISMS: Mapping[str, Mechanism] = MappingProxyType(
+MECHANISMS: Mapping[str, ActingMechanism] = MappingProxyType(
     {
-        "both": Mechanism(moves=True, passes=True),
-        "gradient": Mechanism(moves=False, passes=True),
-        "map": Mechanism(moves=True, passes=False),
-        "neither": Mechanism(moves=False, passes=False),
+        "both": ActingMechanism(moves=True, passes=True),
+        "gradient": ActingMechanism(moves=False, passes=True),
+        "map": ActingMechanism(moves=True, passes=False),
+        "neither": ActingMechanism(moves=False, passes=False),
     }
 )
 
@@ -133,7 +133,7 @@ def mechanism_rows(seed: int, device: str, runs: int = RUNS) -> Iterator[Mechani
                     )
 
 
-def _run(mechanism: Mechanism, scale: float, stream: Stream, device: str) -> dict[str, list[float]]:
+def _run(mechanism: ActingMechanism, scale: float, stream: Stream, device: str) -> dict[str, list[float]]:
     """Send one batch through a stack and back; the same stream has the same features, heads and gradient."""
     generator = stream.generator()
     sampler = kept_sampler(COVARIANCE, (PIXELS,) * DIM, periodic=True)
@@ -170,7 +170,7 @@ def _share_with_half(gradient: Float[Tensor, "B C *S"]) -> float:
     return float((energy < energy[-1] / 2).double().mean())
 
 
-def _theory(mechanism: Mechanism, scale: float) -> dict[str, list[float]]:
+def _theory(mechanism: ActingMechanism, scale: float) -> dict[str, list[float]]:
     """Return what is predicted, by the quantity's name."""
     variances = [_START]
     for _ in range(DEPTH):
@@ -185,7 +185,7 @@ def _theory(mechanism: Mechanism, scale: float) -> dict[str, list[float]]:
     }
 
 
-def _gains(mechanism: Mechanism, scale: float, variances: Float[np.ndarray, "L"]) -> list[float]:
+def _gains(mechanism: ActingMechanism, scale: float, variances: Float[np.ndarray, "L"]) -> list[float]:
     """Return F3's gain after each number of layers from the output, at slope variances (L,) of what enters them."""
     if not mechanism.passes:
         return [math.nan if mechanism.moves and layers else 1.0 for layers in range(DEPTH + 1)]

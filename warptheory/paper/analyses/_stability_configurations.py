@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from warptheory.core.streams import Stream
 from warptheory.paper.analyses import _stability_classifiers as classifiers
 from warptheory.paper.analyses import _stability_regressors as regressors
-from warptheory.paper.analyses._stability_tasks import TASKS, Batches, Loss
+from warptheory.paper.analyses._stability_tasks import TASKS, TaskBatches, TaskLoss
 
 Architecture = Callable[..., nn.Module]
 ARCHITECTURES: Mapping[str, Architecture] = {
@@ -70,7 +70,7 @@ class Configuration:
         return "-".join(value.replace(" ", "_") for value in values)
 
 
-class Problem(NamedTuple):
+class TrainingProblem(NamedTuple):
     """What is trained, and how.
 
     Attributes:
@@ -81,12 +81,12 @@ class Problem(NamedTuple):
     """
 
     model: nn.Module
-    batches: Batches
-    loss: Loss
+    batches: TaskBatches
+    loss: TaskLoss
     optimizer: torch.optim.Optimizer
 
 
-def build(configuration: Configuration, *, steps: int | None = None) -> Problem:
+def build(configuration: Configuration, *, steps: int | None = None) -> TrainingProblem:
     """Build what a configuration trains.
 
     Args:
@@ -94,7 +94,7 @@ def build(configuration: Configuration, *, steps: int | None = None) -> Problem:
         steps: number of batches; None for as many as the task is trained with.
     """
     task = TASKS[configuration.task]
-    batches = Batches(configuration.task, task.batch, task.steps if steps is None else steps, configuration.seed)
+    batches = TaskBatches(configuration.task, task.batch, task.steps if steps is None else steps, configuration.seed)
     with torch.random.fork_rng(devices=[]):
         stream = Stream(configuration.seed, f"stability weights {configuration.architecture}")
         torch.manual_seed(int(stream.generator().integers(2**63)))
@@ -106,7 +106,7 @@ def build(configuration: Configuration, *, steps: int | None = None) -> Problem:
             zero=configuration.zero_head,
             dense=not task.tells_classes,
         ).train()
-    return Problem(model, batches, task.loss, _optimizer(model, configuration))
+    return TrainingProblem(model, batches, task.loss, _optimizer(model, configuration))
 
 
 def position_parameters(model: nn.Module, slowed: str = "all") -> list[nn.Parameter]:
@@ -132,7 +132,7 @@ def _optimizer(model: nn.Module, configuration: Configuration) -> torch.optim.Op
     return torch.optim.AdamW(groups, lr=rate, weight_decay=1e-2)
 
 
-class Outcome(NamedTuple):
+class TrainingOutcome(NamedTuple):
     """How a training went.
 
     Attributes:
@@ -151,8 +151,8 @@ def train(
     configuration: Configuration,
     *,
     steps: int | None = None,
-    prepare: Callable[[Problem], Callable[[int], None]] | None = None,
-) -> Outcome:
+    prepare: Callable[[TrainingProblem], Callable[[int], None]] | None = None,
+) -> TrainingOutcome:
     """Train a configuration, and return how it went.
 
     Args:
@@ -171,11 +171,11 @@ def train(
         accuracies.append(float((output.argmax(1) == target).float().mean()) if right else float("nan"))
     last = torch.tensor(losses[-LAST:], dtype=torch.float64).mean()
     if len(losses) < len(problem.batches) or not torch.isfinite(last):
-        return Outcome(float("inf"), float("nan"))
-    return Outcome(float(last), float(torch.tensor(accuracies[-LAST:]).mean()))
+        return TrainingOutcome(float("inf"), float("nan"))
+    return TrainingOutcome(float(last), float(torch.tensor(accuracies[-LAST:]).mean()))
 
 
-def _steps(problem: Problem) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+def _steps(problem: TrainingProblem) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
     """Take all steps, and yield output, target and loss of each; end at a loss that is no number."""
     for inputs, target in problem.batches:
         problem.optimizer.zero_grad()

@@ -39,7 +39,8 @@ def losses_at_end(table: pd.DataFrame, chance: float) -> pd.DataFrame:
         lost_error=error / gained,
         repaired_lost=_repaired(found, chance),
     )
-    return found.join(spread).loc[[name for name in MECHANISMS if name in found.index]].reset_index()
+    joined: pd.DataFrame = found.join(spread).loc[[name for name in MECHANISMS if name in found.index]].reset_index()
+    return joined
 
 
 def _repaired(found: pd.DataFrame, chance: float) -> pd.Series:

@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 from copy import deepcopy
 from dataclasses import dataclass
 from itertools import product
+from typing import Any
 
 import pandas as pd
 import torch
@@ -89,8 +90,8 @@ class MeanOfSides(nn.Module):
         """Return class scores, shape (B, classes)."""
         (transformer,) = [each for each in self.network.modules() if isinstance(each, AffineTransformer)]
         scores = []
-        for signs in product((-1.0, 1.0), repeat=2):
-            transformer.shift = tuple(OFF_KNOT * sign for sign in signs)
+        for right, down in product((-1.0, 1.0), repeat=2):
+            transformer.shift = (OFF_KNOT * right, OFF_KNOT * down)
             scores.append(self.network(x))
         transformer.shift = (0.0, 0.0)
         return torch.stack(scores).mean(0)
@@ -105,7 +106,7 @@ def _chain(seed: int, scale: float) -> nn.Module:
 
 def _residual(seed: int, blocks: int, scale: float, gain: float, placement: str = "both") -> nn.Module:
     """Return a self-warp ResNet with 3×3 convolutions, which learns without its warps too."""
-    options = {"scale": scale, "head_gain": gain, "placement": placement}
+    options: dict[str, Any] = {"scale": scale, "head_gain": gain, "placement": placement}
     return networks.selfwarp_resnet(2 * blocks + 2, CLASSES, 1, WIDTH, seed=seed, **options).train()
 
 
@@ -121,7 +122,7 @@ def knowing_upright_digits(seed: int, scale: float = 1.0) -> nn.Module:
             module.requires_grad_(True)
         if isinstance(module, nn.BatchNorm2d):
             module.eval()
-            module.train = lambda mode=True, module=module: module  # type: ignore[method-assign]
+            module.train = lambda mode=True, module=module: module  # type: ignore[method-assign, misc]
     return found
 
 

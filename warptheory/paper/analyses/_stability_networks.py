@@ -7,6 +7,7 @@ reach the loss only through sampling positions; a twin has them too, and does no
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -103,7 +104,7 @@ class AffineTransformer(nn.Module):
         return functional.grid_sample(x, grid, align_corners=True)
 
 
-class SignalBlock(nn.Module):
+class SignalWarpBlock(nn.Module):
     """Two convolutions along the rows of an image with a shortcut, in front of the branch a self-warp."""
 
     def __init__(self, channels: int, heads: Heads) -> None:
@@ -124,7 +125,12 @@ class SignalBlock(nn.Module):
 
 def selfwarp_residual(layers: int, classes: int, heads: Heads, size: int) -> nn.Module:
     """Build the library's residual network of 3n layers, in which warps alone move values from pixel to pixel."""
-    options = {"scale": heads.scale, "head_gain": heads.gain, "placement": "both", "mixing": "pointwise"}
+    options: dict[str, Any] = {
+        "scale": heads.scale,
+        "head_gain": heads.gain,
+        "placement": "both",
+        "mixing": "pointwise",
+    }
     return networks.selfwarp_resnet(2 * layers + 2, classes, 1, WIDTH, **options)
 
 
@@ -168,7 +174,9 @@ def signal_residual(layers: int, classes: int, heads: Heads, size: int) -> nn.Mo
         nn.BatchNorm1d(2 * WIDTH),
         nn.ReLU(),
     ]
-    return Classifier(nn.Sequential(*stem, *[SignalBlock(2 * WIDTH, heads) for _ in range(layers)]), 2 * WIDTH, classes)
+    return Classifier(
+        nn.Sequential(*stem, *[SignalWarpBlock(2 * WIDTH, heads) for _ in range(layers)]), 2 * WIDTH, classes
+    )
 
 
 @dataclass(frozen=True)
@@ -212,7 +220,7 @@ def offset_parameters(network: nn.Module) -> list[nn.Parameter]:
     ]
 
 
-def heads_of(network: nn.Module) -> list[nn.Conv1d | nn.Conv2d | nn.Linear]:
+def heads_of(network: nn.Module) -> list[nn.Module]:
     """Return the layers whose outputs are offsets, or the parameters of maps."""
     return [head for module in network.modules() for head in _offset_parts(module) if not _is_localiser(head)]
 

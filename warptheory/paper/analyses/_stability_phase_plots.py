@@ -107,20 +107,21 @@ _MARKERS = {"affine digits": "o", "upright digits": "s"}
 
 def _draw_family(axes: Axes, shares: pd.DataFrame, predictions: pd.DataFrame) -> None:
     layers = sorted(predictions["layers"].unique())
-    for (task, count), cell in shares.groupby(["task", "layers"]):
+    for _, cell in shares.groupby(["task", "layers"]):
         ordered = cell.sort_values("multiplier")
+        task, count = str(ordered["task"].iloc[0]), int(ordered["layers"].iloc[0])
         least = ordered[ordered["lost"] <= BAD]["multiplier"].min()  # NaN where none trains
         for row in ordered.to_dict("records"):
             axes.plot(
                 count * _SHIFT[task],
                 row["multiplier"],
                 _MARKERS[task],
-                color=_colour(row, least),
+                color=_colour({str(name): value for name, value in row.items()}, least),
                 markersize=4,
             )
     usual = predictions[(predictions["scale"] == 1) & (predictions["gain"] == 0)].drop_duplicates(CELL)
-    for task, told in usual.groupby("task"):
-        told = told.sort_values("layers")
+    for name, rows in usual.groupby("task"):
+        task, told = str(name), rows.sort_values("layers")
         axes.errorbar(
             told["layers"] * _SHIFT[task],
             told["critical"],

@@ -11,7 +11,7 @@ HIGH = (0.1, 1.0, 10.0, 100.0)
 
 
 @dataclass(frozen=True)
-class Curve:
+class MultiplierCurve:
     """A setting, and the multipliers with which it is tried first.
 
     Attributes:
@@ -31,15 +31,17 @@ def _curves(
     multipliers: tuple[float, ...],
     optimizer: str = "sgd",
     slowed: str = "all",
-) -> Iterator[Curve]:
+) -> Iterator[MultiplierCurve]:
     """Yield a curve for each pair of α and whether heads start at zero."""
     for alpha, zero in chosen:
-        yield Curve(Configuration(architecture, task, depth, alpha, 1.0, zero, optimizer, slowed), multipliers)
+        yield MultiplierCurve(
+            Configuration(architecture, task, depth, alpha, 1.0, zero, optimizer, slowed), multipliers
+        )
 
 
 ZERO = ((1.0, True),)
 BOTH = ((1.0, True), (1.0, False))
-CURVES: tuple[Curve, ...] = (
+CURVES: tuple[MultiplierCurve, ...] = (
     # Tasks that need the warp: positions that hardly move are a failure too.
     *_curves("registration", "registration", 1, ((1.0, True), (1.0, False), (0.1, True)), (1e-4, *WIDE), "adam"),
     *_curves("spaced", "echoes", 1, BOTH, HIGH),

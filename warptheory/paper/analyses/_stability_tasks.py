@@ -18,9 +18,9 @@ from warptheory.core.streams import Stream
 from warptheory.paper.analyses._stability_parts import warp, warp_signals
 from warptheory.training import data
 
-Inputs = Tensor | tuple[Tensor, ...]
-Example = tuple[Inputs, Tensor]
-Loss = Callable[[Tensor, Tensor], Tensor]
+ModelInputs = Tensor | tuple[Tensor, ...]
+Example = tuple[ModelInputs, Tensor]
+TaskLoss = Callable[[Tensor, Tensor], Tensor]
 
 SIDE = 12  # of images that fill their frame, pixels
 LENGTH, CLASSES = 48, 8  # of signals
@@ -29,7 +29,7 @@ SMOOTHNESS = 0.02  # weight of the displacement's squared differences in a regis
 
 
 @dataclass(frozen=True)
-class Task:
+class WarpTask:
     """What a network is trained on.
 
     Attributes:
@@ -43,7 +43,7 @@ class Task:
     """
 
     draw: Callable[[int, torch.Generator], Example]
-    loss: Loss
+    loss: TaskLoss
     channels: int
     outputs: int
     tells_classes: bool = True
@@ -52,7 +52,7 @@ class Task:
 
 
 @dataclass(frozen=True)
-class Batches:
+class TaskBatches:
     """Batches of a task, the same whenever they are gone through.
 
     Attributes:
@@ -250,17 +250,17 @@ def _error_within(output: Float[Tensor, "B *S"], target: Float[Tensor, "B *S"], 
     return functional.mse_loss(output, target)
 
 
-def _classes(draw: Callable[[int, torch.Generator], Example], outputs: int) -> Task:
-    return Task(draw, cross_entropy, 1, outputs)
+def _classes(draw: Callable[[int, torch.Generator], Example], outputs: int) -> WarpTask:
+    return WarpTask(draw, cross_entropy, 1, outputs)
 
 
 def _images(
-    draw: Callable[[int, torch.Generator], Example], channels: int, loss: Loss = squared_error, steps: int = 100
-) -> Task:
-    return Task(draw, loss, channels, 1, tells_classes=False, batch=16, steps=steps)
+    draw: Callable[[int, torch.Generator], Example], channels: int, loss: TaskLoss = squared_error, steps: int = 100
+) -> WarpTask:
+    return WarpTask(draw, loss, channels, 1, tells_classes=False, batch=16, steps=steps)
 
 
-TASKS: Mapping[str, Task] = {
+TASKS: Mapping[str, WarpTask] = {
     "plain digits": _classes(_plain_digits, 10),
     "photographs": _classes(_photographs, 13),
     "warped signals": _classes(_warped_signals, CLASSES),
@@ -270,7 +270,7 @@ TASKS: Mapping[str, Task] = {
     "displaced digits": _images(_displaced_digits, 1),
     "echoes": _images(_echoes, 1, inner_error),
     "coarse photographs": _images(_coarse_photographs, 1),
-    "registration": Task(_pairs, registration_loss, 1, 1, tells_classes=False, batch=16),
+    "registration": WarpTask(_pairs, registration_loss, 1, 1, tells_classes=False, batch=16),
 }
 
 

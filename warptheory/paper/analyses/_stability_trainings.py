@@ -34,7 +34,7 @@ TASKS = tuple(_OPTIONS)
 
 
 @dataclass(frozen=True)
-class Task:
+class LabelledTask:
     """Labelled images, to train on and to test on.
 
     Attributes:
@@ -62,10 +62,10 @@ class Task:
 
 
 @cache
-def task_of(name: str) -> Task:
+def task_of(name: str) -> LabelledTask:
     """Return a task by its name in `TASKS`."""
     found = data.load("affine_digits", seed=0, canvas=SIZE, **_OPTIONS[name])
-    return Task(_first_classes(found.train), _first_classes(found.test), CLASSES)
+    return LabelledTask(_first_classes(found.train), _first_classes(found.test), CLASSES)
 
 
 def _first_classes(part: LabelledImages) -> LabelledImages:
@@ -111,14 +111,14 @@ def optimiser_of(network: nn.Module, multiplier: float) -> torch.optim.SGD:
     offset = offset_parameters(network)
     known = {id(parameter) for parameter in offset}
     rest = [parameter for parameter in network.parameters() if id(parameter) not in known]
-    groups = [{"params": rest, "lr": RATE}, {"params": offset, "lr": multiplier * RATE}]
+    groups: list[dict[str, Any]] = [{"params": rest, "lr": RATE}, {"params": offset, "lr": multiplier * RATE}]
     learning = [{**group, "params": [one for one in group["params"] if one.requires_grad]} for group in groups]
     return torch.optim.SGD([group for group in learning if group["params"]], RATE, momentum=MOMENTUM)
 
 
 def losses_of(
     network: nn.Module,
-    task: Task,
+    task: LabelledTask,
     multiplier: float,
     seed: int,
     steps: int = STEPS,
@@ -135,7 +135,8 @@ def losses_of(
         steps: number of updates.
         before_step: called with the number of a step and the network, when its gradients are known.
     """
-    optimiser, found = optimiser_of(network, multiplier), []
+    optimiser = optimiser_of(network, multiplier)
+    found: list[float] = []
     for step, batch in enumerate(task.batches(seed, steps)):
         loss = functional.cross_entropy(network(batch.images), batch.labels)
         if not math.isfinite(loss.item()):
@@ -150,7 +151,7 @@ def losses_of(
 
 
 @torch.no_grad()
-def tested(network: nn.Module, task: Task) -> tuple[float, float]:
+def tested(network: nn.Module, task: LabelledTask) -> tuple[float, float]:
     """Return loss, in nats, and accuracy on the test images, in evaluation mode."""
     network.eval()
     scores = network(task.test.images)

@@ -192,7 +192,7 @@ ANALYSIS = Analysis(
     cost=Cost(quick=45, full=45),
     section=Section(
         title="The critical multiplier of offsets over depth",
-        order=85,
+        order=86,
         finding=ReportPassage(finding, (RECORD,)),
         parts=(
             "How fast offsets move a network's output against all other parameters (G5) grows with depth, so that "

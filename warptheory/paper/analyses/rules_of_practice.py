@@ -162,7 +162,7 @@ ANALYSIS = Analysis(
     cost=Cost(quick=30, full=30),
     section=Section(
         title="Rules of practice for the learning rate of offsets",
-        order=86,
+        order=87,
         finding=ReportPassage(finding, (RECORD,)),
         parts=(
             "Multipliers that released models use, beside those at which one step of the offsets moves the output a "

@@ -37,8 +37,8 @@ from warptheory.paper.analyses._stability_labels import (
     labelled,
     near_critical,
 )
-from warptheory.paper.analyses._stability_plan import CURVES, Curve
-from warptheory.paper.analyses._stability_tasks import TASKS, Batches, chance
+from warptheory.paper.analyses._stability_plan import CURVES, MultiplierCurve
+from warptheory.paper.analyses._stability_tasks import TASKS, TaskBatches, chance
 from warptheory.paper.committed import digest
 from warptheory.paper.entries import (
     Analysis,
@@ -150,7 +150,7 @@ class _Runs:
                 yield waiting[done], done.result()
 
 
-def coarse(curves: Iterable[Curve], seeds: range) -> Iterator[Configuration]:
+def coarse(curves: Iterable[MultiplierCurve], seeds: range) -> Iterator[Configuration]:
     """Yield the twins without warps, and each curve's multipliers in tens, with every seed."""
     for curve in curves:
         for seed in seeds:
@@ -212,7 +212,7 @@ def _constants() -> dict[str, Any]:
 
 def configuration() -> dict[str, Any]:
     """Return what the committed record depends on."""
-    drawn = {name: next(iter(Batches(name, task.batch, 1, 0)))[1] for name, task in TASKS.items()}
+    drawn = {name: next(iter(TaskBatches(name, task.batch, 1, 0)))[1] for name, task in TASKS.items()}
     return {
         **_constants(),
         "seeds": RunSettings.seeds,
@@ -302,7 +302,7 @@ ANALYSIS = Analysis(
     long=LongComputation(configuration=configuration, cell=recompute),
     section=Section(
         title="Which settings train: the development set",
-        order=86,
+        order=90,
         finding=ReportPassage(finding, (RECORD,)),
         parts=(
             "Small networks of many kinds were trained at multipliers of the learning rate of what computes sampling "

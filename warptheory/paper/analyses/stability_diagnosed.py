@@ -273,7 +273,7 @@ ANALYSIS = Analysis(
     long=LongComputation(configuration=configuration, cell=recompute),
     section=Section(
         title="What a diagnosis predicts and a repair mends",
-        order=87,
+        order=91,
         finding=ReportPassage(finding, (RECORD,)),
         parts=(
             "The diagnosis of every untrained network of the development set, beside what training showed.",

@@ -249,7 +249,7 @@ ANALYSIS = Analysis(
     long=LongComputation(configuration=configuration, cell=cell),
     section=Section(
         title="Each mechanism alone",
-        order=92,
+        order=89,
         finding=ReportPassage(finding, (RECORD, DIAGNOSES)),
         parts=(
             """Networks that violate one condition of stable training and no other, their repairs, which differ in that

@@ -256,7 +256,7 @@ ANALYSIS = Analysis(
     long=LongComputation(configuration=configuration, cell=cell),
     section=Section(
         title="Critical multipliers",
-        order=94,
+        order=88,
         finding=ReportPassage(finding, _READS),
         parts=(
             Plot(

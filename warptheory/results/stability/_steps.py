@@ -61,7 +61,7 @@ def delivered_energy(kernel: str) -> sp.Expr:
     # From the left the cell before the pixel is left at its end, where taps are numbered from one pixel before.
     left = {m - 1: weight.differentiate().from_left(sp.Integer(1)) for m, weight in taps.items()}
     energy: sp.Expr = sum((w * (w + left.get(m, origin)) / 2 for m, w in right.items()), origin)
-    simple: sp.Expr = sp.nsimplify(energy)
+    simple: sp.Expr = sp.simplify(energy)
     return simple
 
 

@@ -25,7 +25,7 @@ from warptheory.stability._diagnosis._heads import head_names, is_zero, zeroed
 from warptheory.stability._diagnosis._offset_only import OffsetOnly, offset_only
 from warptheory.stability._diagnosis._remarks import learning_rates
 from warptheory.stability._diagnosis._speeds import Speeds, geometric_mean, memory_of, speeds
-from warptheory.stability._diagnosis._trial import Loss, Run, Trial, checked_batch, dot, norm_of
+from warptheory.stability._diagnosis._trial import Attempt, Loss, Run, Update, checked_batch, dot, norm_of
 from warptheory.stability._sampling._opaque import scripts, unseen
 from warptheory.stability._sampling._steering import Steering, moved_by
 from warptheory.stability._sampling._watch import check_modules
@@ -39,7 +39,7 @@ _REWRITES = 10
 
 
 @dataclass(frozen=True, eq=False)
-class Step:
+class OptimizerStep:
     """The optimizer's step on a batch: the run before it, its operations, its gradients, what it changes."""
 
     run: Run
@@ -63,7 +63,7 @@ class Examination:
         memory: steps that momentum remembers.
     """
 
-    trials: list[Trial]
+    trials: list[Attempt]
     modules: Mapping[str, SamplingLayout]
     run: Run
     calls: Calls
@@ -90,7 +90,7 @@ class Examination:
         taken = [checked_batch(each) for each in batches]
         if not taken:
             raise ArgumentError("batches", expected="at least one batch", received="none")
-        trials = [Trial(model, loss, optimizer, *batch) for batch in taken]
+        trials = [Attempt(model, loss, optimizer, *batch) for batch in taken]
         with recorded(model, named) as calls:
             run, gradients = trials[0].gradients()
         if not run.loss.requires_grad:
@@ -116,20 +116,20 @@ class Examination:
         return all(bool(torch.isfinite(each).all()) for each in tensors)
 
     def trained(self, gradients: Mapping[str, Tensor | None]) -> dict[str, Tensor | None]:
-        """Return the gradients of those parameters that are trained."""
+        """Return the gradients (*S) of those parameters that are trained, None for the others."""
         parameters = self.trials[0].parameters
         return {name: each if parameters[name].requires_grad else None for name, each in gradients.items()}
 
     @cached_property
-    def steps(self) -> list[Step]:
+    def steps(self) -> list[OptimizerStep]:
         """The optimizer's step on each batch."""
-        first = Step(self.run, self.calls, self.gradients, self.trials[0].update(self.trained(self.gradients)))
+        first = OptimizerStep(self.run, self.calls, self.gradients, self.trials[0].update(self.trained(self.gradients)))
         return [first, *map(self._step, self.trials[1:])]
 
-    def _step(self, trial: Trial) -> Step:
+    def _step(self, trial: Attempt) -> OptimizerStep:
         with recorded(trial.model, self.modules) as calls:
             run, gradients = trial.gradients()
-        return Step(run, calls, gradients, trial.update(self.trained(gradients)))
+        return OptimizerStep(run, calls, gradients, trial.update(self.trained(gradients)))
 
     def speeds(self, factor: float = 1.0) -> list[Speeds]:
         """Return what a step does to the model, for each batch, with a factor on that of the offset-only parameters."""
@@ -137,7 +137,7 @@ class Examination:
         found = []
         for trial, step in zip(self.trials, self.steps, strict=True):
             # Where none is offset-only all of them move the samples, and there is no rest.
-            parts = (step.update, {})
+            parts: tuple[Update, Update] = (step.update, {})
             if own:
                 mine = {name: part * factor for name, part in own.of(step.update).items()}
                 parts = (mine, own.rest_of(step.update))
@@ -211,7 +211,7 @@ class Examination:
             yield trial.gradients(Steering(trial.model, moved_by(sides), self.modules))[1]
 
 
-def rehearse(trials: Sequence[Trial], steps: int) -> None:
+def rehearse(trials: Sequence[Attempt], steps: int) -> None:
     """Train a model for some steps, on one batch after the other; what is not finite ends it."""
     for number in range(steps):
         run = trials[number % len(trials)].step()

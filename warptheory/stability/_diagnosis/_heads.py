@@ -12,12 +12,12 @@ import torch
 from torch import Tensor, nn
 
 from warptheory.stability._diagnosis._offset_only import OffsetOnly
-from warptheory.stability._diagnosis._trial import Trial
+from warptheory.stability._diagnosis._trial import Attempt
 
 _PRODUCTS = ("convolution", "mm", "norm", "linear", "dot", "mv")  # in names of nodes of the graph, in small letters
 
 
-def head_names(trial: Trial, positions: Iterable[Tensor], chosen: OffsetOnly) -> list[str]:
+def head_names(trial: Attempt, positions: Iterable[Tensor], chosen: OffsetOnly) -> list[str]:
     """Return the names of the parameters whose being zero makes positions (B, *R) the same for every input.
 
     Args:
@@ -43,7 +43,7 @@ def head_names(trial: Trial, positions: Iterable[Tensor], chosen: OffsetOnly) ->
     return list(found)
 
 
-def zeroed(trial: Trial, heads: Iterable[str], chosen: OffsetOnly) -> dict[str, Tensor]:
+def zeroed(trial: Attempt, heads: Iterable[str], chosen: OffsetOnly) -> dict[str, Tensor]:
     """Return the values of the heads with their offset-only entries (*S) at zero."""
     own = {name: trial.parameters[name].detach() for name in heads}
     return {name: value - part for (name, value), part in zip(own.items(), chosen.of(own).values(), strict=True)}
@@ -91,7 +91,7 @@ def _is_view(kind: str) -> bool:
     return any(word in kind for word in views)
 
 
-def is_zero(trial: Trial, heads: Iterable[str], chosen: OffsetOnly) -> bool:
+def is_zero(trial: Attempt, heads: Iterable[str], chosen: OffsetOnly) -> bool:
     """Return whether every head is at zero already."""
     values = {name: trial.parameters[name].detach() for name in heads}
     return all(not bool(torch.any(each)) for each in chosen.of(values).values())

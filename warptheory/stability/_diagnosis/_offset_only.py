@@ -14,10 +14,9 @@ from jaxtyping import Bool
 from torch import Tensor
 
 from warptheory.patterns.layouts import SamplingLayout
-from warptheory.stability._diagnosis._trial import Trial, Update
+from warptheory.stability._diagnosis._trial import Attempt, Update
 from warptheory.stability._sampling._steering import Steering, cut
 
-Gradients = Mapping[str, Tensor | None]
 _BESIDE = 1e-2  # standard deviation of what is added to parameters, to be off any zero
 
 
@@ -59,7 +58,7 @@ class OffsetOnly:
         return value if rows is None else value * rows.reshape(-1, *[1] * (value.ndim - 1)).to(value.dtype)
 
 
-def offset_only(trial: Trial, modules: Mapping[str, SamplingLayout]) -> OffsetOnly:
+def offset_only(trial: Attempt, modules: Mapping[str, SamplingLayout]) -> OffsetOnly:
     """Return the parameters of a trial's model that reach the loss only through positions.
 
     Frozen parameters count: whether they are trained is another question.
@@ -84,7 +83,7 @@ def offset_only(trial: Trial, modules: Mapping[str, SamplingLayout]) -> OffsetOn
 
 
 def _still_without(
-    trial: Trial, found: Mapping[str, Tensor | None], modules: Mapping[str, SamplingLayout]
+    trial: Attempt, found: Mapping[str, Tensor | None], modules: Mapping[str, SamplingLayout]
 ) -> Iterator[tuple[str, Tensor | None]]:
     """Yield those rows that have no gradient beside the present parameters, either, with positions cut off.
 
@@ -108,7 +107,7 @@ def _still_without(
 
 
 @contextmanager
-def _all_learnable(trial: Trial) -> Iterator[None]:
+def _all_learnable(trial: Attempt) -> Iterator[None]:
     frozen = [parameter for parameter in trial.parameters.values() if not parameter.requires_grad]
     for parameter in frozen:
         parameter.requires_grad_(True)

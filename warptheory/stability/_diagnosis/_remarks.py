@@ -9,14 +9,14 @@ import torch
 from torch import Tensor, nn
 
 from warptheory.stability._diagnosis._offset_only import OffsetOnly
-from warptheory.stability._diagnosis._trial import Trial
+from warptheory.stability._diagnosis._trial import Attempt
 
 _SHOWN = 4
 _WORDS = ("offset", "sampl", "loc", "position", "flow", "deform", "warp", "grid", "theta", "reference_point")
 _REDUCED = 0.9  # a rate below this share of the usual one has been reduced on purpose
 
 
-def learning_rates(trial: Trial) -> dict[str, float]:
+def learning_rates(trial: Attempt) -> dict[str, float]:
     """Return the learning rate of each parameter, 0 of those that are frozen or not in the optimizer."""
     rates = {
         id(parameter): float(group.get("lr", math.nan))
@@ -29,13 +29,13 @@ def learning_rates(trial: Trial) -> dict[str, float]:
     }
 
 
-def remarks(trial: Trial, chosen: OffsetOnly, gradients: Mapping[str, Tensor | None]) -> Iterator[str]:
+def remarks(trial: Attempt, chosen: OffsetOnly, gradients: Mapping[str, Tensor | None]) -> Iterator[str]:
     """Yield what is worth a remark.
 
     Args:
         trial: the model on a batch.
         chosen: its offset-only parameters.
-        gradients: gradient of each parameter, with all hooks at work.
+        gradients: gradient of each parameter, of its shape (*S), with all hooks at work.
     """
     if not trial.model.training:
         yield "the model is in evaluation mode; it was tried as it is"
@@ -46,7 +46,7 @@ def remarks(trial: Trial, chosen: OffsetOnly, gradients: Mapping[str, Tensor | N
     yield from _of_hooks(trial, chosen, gradients)
 
 
-def is_frozen(trial: Trial, chosen: OffsetOnly) -> bool:
+def is_frozen(trial: Attempt, chosen: OffsetOnly) -> bool:
     """Return whether no offset-only parameter is trained."""
     rates = learning_rates(trial)
     return bool(chosen) and not any(rates[name] for name in chosen.rows)
@@ -72,7 +72,7 @@ def _of_rates(rates: Mapping[str, float], chosen: OffsetOnly) -> Iterator[str]:
         )
 
 
-def _of_groups(trial: Trial, rates: Mapping[str, float], chosen: OffsetOnly) -> Iterator[str]:
+def _of_groups(trial: Attempt, rates: Mapping[str, float], chosen: OffsetOnly) -> Iterator[str]:
     """Remark on parameter groups with a smaller rate in which no parameter is offset-only."""
     usual = _usual_rate(rates, chosen)
     names = {id(parameter): name for name, parameter in trial.parameters.items()}
@@ -105,7 +105,7 @@ def _usual_rate(rates: Mapping[str, float], chosen: OffsetOnly) -> float:
     return median(others) if others else max((rates[name] for name in chosen.rows), default=0.0)
 
 
-def _of_hooks(trial: Trial, chosen: OffsetOnly, gradients: Mapping[str, Tensor | None]) -> Iterator[str]:
+def _of_hooks(trial: Attempt, chosen: OffsetOnly, gradients: Mapping[str, Tensor | None]) -> Iterator[str]:
     """Remark on hooks on the way back of offset-only parameters that change no gradient."""
     hooked = _hooked(trial, chosen)
     if not hooked:
@@ -125,7 +125,7 @@ def _of_hooks(trial: Trial, chosen: OffsetOnly, gradients: Mapping[str, Tensor |
         yield f"backward hooks of {listed(list(hooked))} change no gradient"
 
 
-def _hooked(trial: Trial, chosen: OffsetOnly) -> dict[str, list[tuple[Any, str]]]:
+def _hooked(trial: Attempt, chosen: OffsetOnly) -> dict[str, list[tuple[Any, str]]]:
     """Return what has hooks of backward passes among the offset-only parameters and the modules that hold them."""
     found: dict[str, list[tuple[Any, str]]] = {}
     modules = dict(trial.model.named_modules())

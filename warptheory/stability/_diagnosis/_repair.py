@@ -16,7 +16,7 @@ from warptheory.stability._diagnosis._heads import is_zero, zeroed
 from warptheory.stability._diagnosis._offset_only import OffsetOnly
 from warptheory.stability._diagnosis._remarks import listed
 from warptheory.stability._diagnosis._speeds import Speeds, geometric_mean
-from warptheory.stability._diagnosis._trial import Trial, norm_of
+from warptheory.stability._diagnosis._trial import Attempt, norm_of
 from warptheory.stability._sampling._call import SamplingCall
 from warptheory.stability._sampling._steering import Move, Steering, moved_by, shift_of
 from warptheory.warping.jacobian import slope_deviation
@@ -44,7 +44,7 @@ class Change(Presented):
     undo: Callable[[], None] = field(repr=False)
 
 
-def heads_at_zero(trial: Trial, heads: Iterable[str], chosen: OffsetOnly) -> Iterator[Change]:
+def heads_at_zero(trial: Attempt, heads: Iterable[str], chosen: OffsetOnly) -> Iterator[Change]:
     """Set the heads to zero, as far as they are offset-only; nothing if they are."""
     names = list(heads)
     if not names or is_zero(trial, names, chosen):
@@ -54,7 +54,7 @@ def heads_at_zero(trial: Trial, heads: Iterable[str], chosen: OffsetOnly) -> Ite
     yield Change("heads", f"the heads start at zero: {listed(names)}", lambda: _set(trial, before))
 
 
-def trained_again(optimizer: torch.optim.Optimizer, trial: Trial, chosen: OffsetOnly) -> Iterator[Change]:
+def trained_again(optimizer: torch.optim.Optimizer, trial: Attempt, chosen: OffsetOnly) -> Iterator[Change]:
     """Have the optimizer train the offset-only parameters, all of which are frozen."""
     frozen = [trial.parameters[name] for name in chosen.rows]
     needed = [parameter.requires_grad for parameter in frozen]
@@ -63,9 +63,10 @@ def trained_again(optimizer: torch.optim.Optimizer, trial: Trial, chosen: Offset
     groups = list(optimizer.param_groups)
     for parameter in frozen:
         parameter.requires_grad_(True)
+    _give_a_rate(optimizer, {id(parameter) for parameter in frozen})
     if missing:
-        first = {name: value for name, value in optimizer.param_groups[0].items() if name != "params"}
-        optimizer.add_param_group({**first, "params": missing})
+        usual = max(optimizer.param_groups, key=lambda group: float(group["lr"]))
+        optimizer.add_param_group({**usual, "params": missing})
 
     def undo() -> None:
         optimizer.param_groups[:] = groups
@@ -138,7 +139,7 @@ class Multiplier:
         factor: the factor to begin with.
     """
 
-    def __init__(self, optimizer: torch.optim.Optimizer, trial: Trial, chosen: OffsetOnly, factor: float) -> None:
+    def __init__(self, optimizer: torch.optim.Optimizer, trial: Attempt, chosen: OffsetOnly, factor: float) -> None:
         self.factor = 1.0
         self._optimizer, self._before = optimizer, list(optimizer.param_groups)
         whole = {id(trial.parameters[name]) for name, rows in chosen.rows.items() if rows is None}
@@ -162,7 +163,7 @@ class Multiplier:
         self._hooks.close()
         self._optimizer.param_groups[:] = self._before
 
-    def _scale_rows(self, trial: Trial, split: Mapping[str, Tensor]) -> None:
+    def _scale_rows(self, trial: Attempt, split: Mapping[str, Tensor]) -> None:
         """Scale what steps change in some rows of parameters whose other rows learn at the full rate."""
         before: dict[str, Tensor] = {}
 
@@ -219,11 +220,21 @@ def steered(
         yield Change(name, what, _always(model, move, modules))
 
 
+def _give_a_rate(optimizer: torch.optim.Optimizer, frozen: set[int]) -> None:
+    """Have parameter groups of frozen parameters with a rate of zero learn as fast as the fastest group."""
+    usual = max(optimizer.param_groups, key=lambda group: float(group["lr"]))
+    rates = {name: usual[name] for name in _RATES if name in usual}
+    parts = [each for group in optimizer.param_groups for each in _split(group, frozen)]
+    optimizer.param_groups[:] = [
+        {**group, **rates} if is_own and float(group["lr"]) == 0 else group for group, is_own in parts
+    ]
+
+
 def _present(gradients: Mapping[str, Tensor | None]) -> dict[str, Tensor]:
     return {name: each for name, each in gradients.items() if each is not None}
 
 
-def _set(trial: Trial, values: Mapping[str, Tensor]) -> None:
+def _set(trial: Attempt, values: Mapping[str, Tensor]) -> None:
     with torch.no_grad():
         for name, value in values.items():
             trial.parameters[name].copy_(value)

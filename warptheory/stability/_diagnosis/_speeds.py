@@ -8,7 +8,7 @@ import torch
 
 from warptheory.patterns.layouts import SamplingLayout
 from warptheory.stability._diagnosis._calls import Calls, displacements, recorded
-from warptheory.stability._diagnosis._trial import Run, Trial, Update, distance
+from warptheory.stability._diagnosis._trial import Attempt, Run, Update, distance
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class Speeds:
 
 
 def speeds(
-    trial: Trial,
+    trial: Attempt,
     still: tuple[Run, Calls],
     parts: tuple[Update, Update],
     memory: float,

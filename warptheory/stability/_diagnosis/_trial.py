@@ -51,7 +51,7 @@ class Run:
         return fields or self.outputs
 
 
-class Trial:
+class Attempt:
     """A model that is tried on one batch; its parameters are changed and put back.
 
     Args:
