@@ -97,7 +97,8 @@ def run(settings: RunSettings) -> Path:
     rows = []
     for number, row in enumerate(table.to_dict("records")):
         settings.on_progress(number / len(table), f"{row['architecture']}, {row['task']}")
-        rows.append({**row, **_kept(folder, row, settings.seed)})
+        known: dict[str, Any] = {str(name): value for name, value in row.items()}
+        rows.append({**known, **_kept(folder, row, settings.seed)})
     path = records.output_folder(settings.out) / RECORD
     records.write_table(path, pd.DataFrame(rows), records.Manifest(__name__, settings.seed, "cpu", _constants()))
     return path
@@ -108,8 +109,8 @@ def _kept(folder: Path, row: Mapping[Any, Any], seed: int) -> dict[str, Any]:
     first = configuration_of({**row, "seed": seed})
     path = folder / f"{first.name}.json"
     if path.is_file():
-        return {name: value for name, value in records.read_json(path).items() if name != "written_by"}
-    found = diagnosed(first)
+        return {str(name): value for name, value in records.read_json(path).items() if name != "written_by"}
+    found: dict[str, Any] = diagnosed(first)
     if row["label"] != "ok":
         mended = [repaired(replace(first, seed=seed + number)) for number in range(SEEDS)]
         for name in ("loss", "factor"):
@@ -220,7 +221,7 @@ def judgement_table(table: pd.DataFrame) -> Markup:
 
 def finding(table: pd.DataFrame) -> Markup:
     """Return what was found, with its numbers."""
-    rows = judged(table).set_index("group")
+    rows: Any = judged(table).set_index("group")
     mended = repairs(table)
     needing = mended[mended["needs_warp"]]
     return fragment(
