@@ -70,6 +70,7 @@ def prepared(rate=0.1, own=None, **choices):
 
 
 def repaired(model, optimizer, *arguments, **choices):
+    choices = {"pixels": 1e-9, **choices}  # so that the ratio alone decides
     return stability.stabilise(model, batches(), loss, optimizer, *arguments, **choices)
 
 
@@ -464,3 +465,10 @@ def test_bad_arguments_change_nothing(argument, choices):
         stability.stabilise(**given)
     assert "\n" not in str(error.value)
     assert state(model, optimizer) == before
+
+
+def test_samples_move_visibly_where_the_ratio_allows():
+    """A displacement of `pixels` is wanted at least; but never a ratio of ten targets."""
+    model, optimizer = prepared()
+    repaired(model, optimizer, pixels=1e6)
+    assert ratio(model, optimizer) == pytest.approx(10 * TARGET, rel=0.05)  # the fixed point's own tolerance

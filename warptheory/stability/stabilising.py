@@ -41,6 +41,7 @@ from warptheory.stability._diagnosis._examination import (
 from warptheory.stability._diagnosis._judgement import TARGET, TARGET_PIXELS
 from warptheory.stability._diagnosis._remarks import is_frozen
 from warptheory.stability._diagnosis._repair import (
+    CLOSE,
     Change,
     Multiplier,
     clipped,
@@ -190,7 +191,7 @@ def stabilise(
     def examine() -> tuple[float, float]:
         with untouched(model, optimizer), as_written(model), quiet():
             (ratio, _), (moved, _) = summary(examined().speeds())
-        return (ratio, max(target, reached)) if ratio == ratio else (moved, pixels)
+        return (ratio, max(target, reached / CLOSE)) if ratio == ratio else (moved, pixels)
 
     groups = list(optimizer.param_groups)
     return Stabilised(groups, tuple(changes), LateGrowth(examine, multiplier), factor)

@@ -10,8 +10,8 @@ from warptheory.stability.diagnosis import Condition, LayerDiagnosis, Prognosis,
 # Bounds were chosen on the development set (`paper.analyses.stability_development`), of trainings of 100 to 200 steps.
 TARGET = 1 / 30  # the speed ratio that a repair aims at
 TARGET_PIXELS = 0.2  # mean displacement over layers that it allows all the same, in the steps that momentum remembers
-RATIO_WORSE, RATIO_FAIL = 1.0, 3.0
-LATER_WORSE = 0.6  # the ratio after steps on trial, when heads that start at zero are at zero no more
+RATIO_WORSE, RATIO_FAIL = 0.5, 3.0
+
 EXPLOSION_WORSE, EXPLOSION_FAIL = 10.0, 50.0
 COASTING_WORSE, COASTING_FAIL = 2.0, 15.0  # pixels in the steps that momentum remembers, at the fastest layer
 REACH_STUCK = 3.0  # pixels in all of training
@@ -126,7 +126,7 @@ def _deciding(found: Evidence) -> Iterator[Condition]:
             "speed ratio later",
             "G5",
             *found.later,
-            worse=LATER_WORSE,
+            worse=RATIO_WORSE,
             fail=RATIO_FAIL,
             reason="runaway",
             evidence=f"The same after {found.rehearsal} steps, which were taken back.",

@@ -23,7 +23,7 @@ from warptheory.warping.jacobian import slope_deviation
 
 _ROUNDS = 6
 _CRITICAL = 10.0  # multiples of the wanted speed ratio that no repair exceeds
-_CLOSE = 1.05  # the fixed point is reached within this factor
+CLOSE = 1.05  # the fixed point is reached within this factor
 _RATES = ("lr", "initial_lr", "max_lr", "multiplier")  # all that says how fast a parameter group learns
 _MOST = 1e6  # no multiplier changes by more
 _TO_A_SIDE = 1e-3  # pixels, off a knot
@@ -97,7 +97,7 @@ def factor_for(found: Examination, target: float, pixels: float) -> tuple[float,
         return visible, displacement
     if visible <= slow:
         return slow, ratio
-    critical, most = _fixed_point(found, _ratio, _CRITICAL * target, visible)
+    critical, most = _fixed_point(found, _ratio, _CRITICAL * target, _CRITICAL * slow)
     if visible >= critical:
         return critical, most
     return visible, _ratio(found.speeds(visible))
@@ -118,7 +118,7 @@ def _fixed_point(
     reached = math.nan
     for _ in range(_ROUNDS):
         reached = measure(found.speeds(factor))
-        if not reached > 0 or 1 / _CLOSE < reached / wanted < _CLOSE:
+        if not reached > 0 or 1 / CLOSE < reached / wanted < CLOSE:
             break
         # Ratios saturate where steps are long: no step towards the target is longer than a hundredfold.
         change = min(max(wanted / reached, 1e-2), 1e2) if math.isfinite(reached) else 1e-2
