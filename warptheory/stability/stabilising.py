@@ -38,10 +38,15 @@ from warptheory.stability._diagnosis._examination import (
     quiet,
     summary,
 )
-from warptheory.stability._diagnosis._judgement import TARGET, TARGET_PIXELS
+from warptheory.stability._diagnosis._judgement import (
+    COASTING_WORSE,
+    RATIO_FAIL,
+    RATIO_WORSE,
+    TARGET,
+    TARGET_PIXELS,
+)
 from warptheory.stability._diagnosis._remarks import is_frozen
 from warptheory.stability._diagnosis._repair import (
-    CLOSE,
     Change,
     Multiplier,
     clipped,
@@ -56,14 +61,14 @@ from warptheory.stability._diagnosis._untouched import untouched
 from warptheory.stability.diagnosing import BATCHES
 
 LATER = (10, 20, 30, 40, 50)
-_TOO_FAST = 3.0  # multiples of the target at which a later measurement lowers the rate
 
 
 class LateGrowth:
-    """A callback that measures the speed ratio again early in training, and lowers the multiplier if it has grown.
+    """A callback that measures again early in training, and lowers the multiplier if samples have begun to run away.
 
-    Heads that start at zero hide what is below them: once they are not, the localiser moves samples as well, and the
-    ratio grows with the product. Call it after each step, with the number of steps that are done.
+    Heads that start at zero hide what is below them: once they are not, the localiser moves samples as well, and their
+    speed grows with the product. The ratio of speeds grows also where the rest comes to rest, which is no harm: so the
+    bounds are those of a failure, and of a displacement. Call it after each step, with the number of steps done.
 
     Attributes:
         steps: the steps at which it measures.
@@ -83,11 +88,13 @@ class LateGrowth:
         """
         if step not in self.steps:
             return
-        reached, wanted = self._examine()
-        said = f"after {step} steps: {reached:.3g}, where {wanted:.3g} is wanted"
-        if reached > _TOO_FAST * wanted:
-            self._multiplier.multiply(wanted / reached)
-            said += f"; learning rates of offset-only parameters times {wanted / reached:.2g}"
+        ratio, pixels = self._examine()
+        measured = "" if math.isnan(ratio) else f"the speed ratio is {ratio:.3g} and "
+        said = f"after {step} steps {measured}samples move {pixels:.3g} pixels in the memory of momentum"
+        if ratio > RATIO_FAIL or pixels > COASTING_WORSE:
+            factor = min(each for each in (RATIO_WORSE / ratio, COASTING_WORSE / 2 / pixels) if not math.isnan(each))
+            self._multiplier.multiply(factor)
+            said += f"; learning rates of offset-only parameters times {factor:.2g}"
         self.told.append(said)
 
 
@@ -191,7 +198,7 @@ def stabilise(
     def examine() -> tuple[float, float]:
         with untouched(model, optimizer), as_written(model), quiet():
             (ratio, _), (moved, _) = summary(examined().speeds())
-        return (ratio, max(target, reached / CLOSE)) if ratio == ratio else (moved, pixels)
+        return ratio, moved
 
     groups = list(optimizer.param_groups)
     return Stabilised(groups, tuple(changes), LateGrowth(examine, multiplier), factor)
