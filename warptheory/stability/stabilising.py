@@ -141,7 +141,7 @@ def stabilise(
     The offset-only parameters get parameter groups of their own with a multiple of their learning rate, up or down, by
     a fixed point to the target, or to `pixels` where that is faster and the ratio stays within ten targets; where only
     rows of a parameter are offset-only, a hook of the optimizer does so. Build schedulers of the learning rate
-    afterwards.
+    afterwards. Of a model without offset-only parameters all rates are changed, if samples move too fast or too slowly.
 
     Args:
         model: any torch model that `diagnose` takes; for one in the middle of training, keep its heads.
@@ -189,7 +189,7 @@ def stabilise(
         found = examined()
         factor, reached = factor_for(found, target, pixels)
         what = f"learning rates of offset-only parameters times {factor:.3g}, which makes {_named(found, reached)}"
-    multiplier = Multiplier(optimizer, found.trials[0], found.offset_only, factor)
+    multiplier = Multiplier(optimizer, found.trials[0], found.movers, factor)
     changes.append(Change("multiplier", what, multiplier.undo))
     if clip:
         changes += clipped(optimizer, found)

@@ -131,16 +131,20 @@ class Examination:
             run, gradients = trial.gradients()
         return OptimizerStep(run, calls, gradients, trial.update(self.trained(gradients)))
 
+    @property
+    def movers(self) -> OffsetOnly:
+        """The offset-only parameters; where there are none, all of them: then there is no rest."""
+        if self.offset_only or not self.moves_samples:
+            return self.offset_only
+        return OffsetOnly({name: None for name, each in self.gradients.items() if each is not None})
+
     def speeds(self, factor: float = 1.0) -> list[Speeds]:
-        """Return what a step does to the model, for each batch, with a factor on that of the offset-only parameters."""
-        own, memory = self.offset_only, self.memory
+        """Return what a step does to the model, for each batch, with a factor on that of what moves samples."""
+        own, memory = self.movers, self.memory
         found = []
         for trial, step in zip(self.trials, self.steps, strict=True):
-            # Where none is offset-only all of them move the samples, and there is no rest.
-            parts: tuple[Update, Update] = (step.update, {})
-            if own:
-                mine = {name: part * factor for name, part in own.of(step.update).items()}
-                parts = (mine, own.rest_of(step.update))
+            mine: Update = {name: part * factor for name, part in own.of(step.update).items()}
+            parts = (mine, own.rest_of(step.update))
             found.append(speeds(trial, (step.run, step.calls), parts, memory, self.modules))
         return found
 

@@ -22,6 +22,7 @@ from warptheory.stability._sampling._steering import Move, Steering, moved_by, s
 from warptheory.warping.jacobian import slope_deviation
 
 _ROUNDS = 6
+_SLOWEST, _FASTEST = 0.03, 2.0  # pixels in the memory of momentum that models without offset-only parameters bear
 _CRITICAL = 10.0  # multiples of the wanted speed ratio that no repair exceeds
 CLOSE = 1.05  # the fixed point is reached within this factor
 _RATES = ("lr", "initial_lr", "max_lr", "multiplier")  # all that says how fast a parameter group learns
@@ -91,6 +92,10 @@ def factor_for(found: Examination, target: float, pixels: float) -> tuple[float,
     Returns:
         The factor, by fixed points, and the speed ratio, or the displacement, with it; NaN if no step moves anything.
     """
+    if not found.offset_only:
+        present = _displacement(found.speeds())
+        if _SLOWEST < present < _FASTEST:
+            return 1.0, present  # a rate of the whole model, which is changed only where it must be
     slow, ratio = _fixed_point(found, _ratio, target, 1.0)
     visible, displacement = _fixed_point(found, _displacement, pixels, slow)
     if math.isnan(ratio):
@@ -184,7 +189,7 @@ class Multiplier:
 
 def clipped(optimizer: torch.optim.Optimizer, found: Examination) -> Iterator[Change]:
     """Clip the gradient of the offset-only parameters at the norm that it has on the first batches."""
-    trial, chosen = found.trials[0], found.offset_only
+    trial, chosen = found.trials[0], found.movers
     norms = [norm_of(list(chosen.of(_present(step.gradients)).values())) for step in found.steps]
     largest, _ = geometric_mean(norms)
     if not 0 < largest < math.inf:
