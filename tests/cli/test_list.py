@@ -83,7 +83,7 @@ def test_values_are_told_with_the_results_that_have_them(warptheory, monkeypatch
     assert told["chi"] == "1, from 0.5 to 2 in D10"
     assert told["alpha"].startswith("4, from 4 to 8 in C2; own values in D4, D5, F1, ")
     assert re.fullmatch(r"0\.3, from 0\.12 to 0\.6; other values in B3, .*, D7, .*", told["s"])
-    assert told["mu"] == "0.7, from 0.3 to 1.5; other values in F6, F10"
+    assert told["mu"] == "0.7, from 0.3 to 1.5; other values in F6, F10, G5"
 
 
 def test_symbols_of_other_axes_are_explained_as_that_of_the_first(listed):

@@ -29,7 +29,7 @@ PARAMETERS = [(name, parameter) for name, parameter in PARAMETERS if parameter.n
         (("derive", "A4", "--offsets", "NORMAL"), "(did you mean 'normal'?)"),
         (("train", "--model", "foo"), "--model: expected one of net1d, "),
         (("train", "--model", "selfwarp-resnet2O"), "'selfwarp-resnet20'"),
-        (("train", "--data", "cifar"), "--data: expected one of cifar10, "),
+        (("train", "--data", "cifar"), "--data: expected one of affine_digits, "),
         (("bench", "wrap"), "BENCHMARK: expected one of fields, "),
         (("analyse", "verdict"), "(did you mean 'verdicts'?)"),
         (("figure", "3"), "FIGURE: expected one of figure1_warped_image"),

@@ -150,7 +150,7 @@ def test_a_loss_that_has_grown_ends_with_one(rate, warptheory):
         (("--model-option", "mixng=pointwise"), "did you mean 'mixing'"),
         (("--model-option", "classes=5"), "--model-option: expected no classes"),
         (("--data-option", "seed=5"), "--data-option: expected no seed"),
-        (("--data", "digit"), "data: expected one of cifar10, "),
+        (("--data", "digit"), "data: expected one of affine_digits, "),
         (("--data", "digit"), "did you mean 'digits'"),
         (("--data-option", "colour=true"), "colour: expected"),
         (("--data-dir", "nowhere"), "--data-dir: expected"),

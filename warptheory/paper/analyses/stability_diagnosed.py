@@ -255,7 +255,8 @@ def configuration() -> dict[str, Any]:
 
 def recompute(settings: RunSettings, committed: Path) -> RecomputedCell:
     """Diagnose one configuration anew and compare."""
-    row = records.read_table(committed / RECORD).iloc[0]
+    table = records.read_table(committed / RECORD)
+    row = table[table["rho"] > 0].iloc[0]  # of registrations there is no ratio
     settings.on_progress(0.0, f"{row['architecture']}, {row['task']}")
     again = diagnosed(configuration_of({**{name: row[name] for name in CHOICES}, "seed": 0}))
     return RecomputedCell(
