@@ -20,6 +20,7 @@ from warptheory.patterns._statistics import (
     OffsetStatistics,
     OperatorStatistics,
     dead_fraction,
+    is_inside,
     offset_statistics,
     outside_fraction,
 )
@@ -36,6 +37,7 @@ __all__ = [
     "Transposed",
     "Weighting",
     "dead_fraction",
+    "is_inside",
     "offset_statistics",
     "outside_fraction",
     "sample",

@@ -1,10 +1,11 @@
 """Statistics of a pattern: of where it samples, and of the matrix that follows."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from warptheory import warping
@@ -119,10 +120,16 @@ def outside_fraction(pattern: Taps) -> Float[Tensor, ""]:
 
     A sample at a position that is not finite is off the image; the boundary rule and weights are not looked at.
     """
-    positions = pattern.positions()
-    edges = positions.new_tensor(pattern.size).reshape(-1, *[1] * (positions.ndim - 3)) - 0.5
-    inside = ((positions >= -0.5) & (positions <= edges)).all(2)
-    return 1 - inside.double().mean()
+    return 1 - is_inside(pattern.positions(), pattern.size).double().mean()
+
+
+def is_inside(positions: Float[Tensor, "..."], size: Sequence[int]) -> Bool[Tensor, "..."]:
+    """Return whether positions (…, d, *T), pixels, lie on an image of size S, half a pixel wider than its centres.
+
+    One that is not finite does not.
+    """
+    edges = positions.new_tensor(size).reshape(-1, *[1] * len(size)) - 0.5
+    return ((positions >= -0.5) & (positions <= edges)).all(positions.ndim - len(size) - 1)
 
 
 def _positive_weights(steps: Float[Tensor, "B F d *T"], mask: Tensor | None) -> Float[Tensor, "B F *T"]:

@@ -102,7 +102,7 @@ def diagnose(
             later = Examination.of(model, taken, loss, optimizer, modules)
             evidence = replace(evidence, rehearsal=rehearsal, later=_ratio_of(later))
         if found.is_finite and found.offset_only and verdict_of(conditions(evidence))[1] in ("runaway", "stuck"):
-            evidence = replace(evidence, factor=factor_for(found, TARGET, TARGET_PIXELS))
+            evidence = replace(evidence, repair=factor_for(found, TARGET, TARGET_PIXELS))
         # Within, because the model is tried once more for some of it.
         return _diagnosis(found, evidence)
 

@@ -44,6 +44,7 @@ from warptheory.stability._diagnosis._judgement import (
     RATIO_WORSE,
     TARGET,
     TARGET_PIXELS,
+    Reached,
 )
 from warptheory.stability._diagnosis._remarks import is_frozen
 from warptheory.stability._diagnosis._repair import (
@@ -55,7 +56,6 @@ from warptheory.stability._diagnosis._repair import (
     steered,
     trained_again,
 )
-from warptheory.stability._diagnosis._speeds import geometric_mean
 from warptheory.stability._diagnosis._trial import Loss
 from warptheory.stability._diagnosis._untouched import untouched
 from warptheory.stability.diagnosing import BATCHES
@@ -187,9 +187,10 @@ def stabilise(
         changes += heads_at_zero(found.trials[0], found.heads, found.offset_only)
     with untouched(model, optimizer), as_written(model), quiet():
         found = examined()
-        factor, reached = factor_for(found, target, pixels)
-        what = f"learning rates of offset-only parameters times {factor:.3g}, which makes {_named(found, reached)}"
-    multiplier = Multiplier(optimizer, found.trials[0], found.movers, factor)
+        repair = factor_for(found, target, pixels)
+    multiplier = Multiplier(optimizer, found.trials[0], found.movers, repair.factor)
+    outcome = _named(repair, found.memory)
+    what = f"learning rates of offset-only parameters times {repair.factor:.3g}, which makes {outcome}"
     changes.append(Change("multiplier", what, multiplier.undo))
     if clip:
         changes += clipped(optimizer, found)
@@ -201,13 +202,13 @@ def stabilise(
         return ratio, moved
 
     groups = list(optimizer.param_groups)
-    return Stabilised(groups, tuple(changes), LateGrowth(examine, multiplier), factor)
+    return Stabilised(groups, tuple(changes), LateGrowth(examine, multiplier), repair.factor)
 
 
-def _named(found: Examination, reached: float) -> str:
+def _named(repair: Reached, memory: float) -> str:
     """Return what a repair has reached, in words."""
-    if not reached > 0:
+    if not repair.value > 0:
         return "no difference that can be measured: make the scale of the offsets larger"
-    if math.isnan(geometric_mean([each.ratio for each in found.speeds()])[0]):
-        return f"the displacement in {found.memory:.3g} steps {reached:.3g} pixels"
-    return f"the speed ratio {reached:.3g}"
+    if repair.is_ratio:
+        return f"the speed ratio {repair.value:.3g}"
+    return f"the displacement in {memory:.3g} steps {repair.value:.3g} pixels"

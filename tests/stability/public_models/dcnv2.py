@@ -7,9 +7,13 @@ compiled there, are gathered by `grid_sample` here. Groups: paramwise_cfg of mmc
 `dcn_offset_lr_mult=0.1` on everything called conv_offset; SGD as in mmdet's schedules.
 """
 
+from functools import partial
+
 import torch
 from torch import nn
 from torch.nn import functional
+
+from tests.stability.figures import smooth_figures
 
 OFFSET_ONLY = tuple(f"layer{k}.conv2.conv_offset.{kind}[0:18]" for k in (1, 2) for kind in ("weight", "bias"))
 SAMPLING = ("layer1.conv2", "layer2.conv2")
@@ -92,13 +96,4 @@ def optimizer(model, multiplier=0.1):
 
 
 loss = functional.cross_entropy
-
-
-def batches(count=4, seed=0, size=16):
-    """Yield smooth figures, one for each of ten classes, at random scales, in noise."""
-    generator = torch.Generator().manual_seed(seed)
-    shapes = torch.randn(10, 1, 6, 6, generator=torch.Generator().manual_seed(7))
-    for _ in range(count):
-        labels = torch.randint(10, (size,), generator=generator)
-        images = functional.interpolate(shapes[labels], size=24, mode="bicubic")
-        yield images + 0.3 * torch.randn(images.shape, generator=generator), labels
+batches = partial(smooth_figures, 24)

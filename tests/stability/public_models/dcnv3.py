@@ -8,9 +8,13 @@ detection/mmcv_custom/custom_layer_decay_optimizer_constructor.py: `offset_lr_sc
 `sampling_offsets` or `reference_points`, and the layer here is called `offset`: the multiplier reaches nothing.
 """
 
+from functools import partial
+
 import torch
 from torch import nn
 from torch.nn import functional
+
+from tests.stability.figures import smooth_figures
 
 OFFSET_ONLY = tuple(f"levels.{k}.dcn.offset.{kind}" for k in (0, 1) for kind in ("weight", "bias"))
 SAMPLING = ("levels.0.dcn", "levels.1.dcn")
@@ -101,13 +105,4 @@ def optimizer(model, offset_lr_scale=0.01, names=("sampling_offsets", "reference
 
 
 loss = functional.cross_entropy
-
-
-def batches(count=4, seed=0, size=16):
-    """Yield smooth figures, one for each of ten classes, in noise."""
-    generator = torch.Generator().manual_seed(seed)
-    shapes = torch.randn(10, 1, 6, 6, generator=torch.Generator().manual_seed(7))
-    for _ in range(count):
-        labels = torch.randint(10, (size,), generator=generator)
-        images = functional.interpolate(shapes[labels], size=20, mode="bicubic")
-        yield images + 0.3 * torch.randn(images.shape, generator=generator), labels
+batches = partial(smooth_figures, 20)

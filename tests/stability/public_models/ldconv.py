@@ -6,9 +6,13 @@ Weights of the offsets start at zero and their biases at torch's default; taps a
 lr 0.01, momentum 0.937.
 """
 
+from functools import partial
+
 import torch
 from torch import nn
 from torch.nn import functional
+
+from tests.stability.figures import smooth_figures
 
 TAPS = 5
 OFFSET_ONLY = ("block.p_conv.weight", "block.p_conv.bias")
@@ -85,13 +89,4 @@ def optimizer(model):
 
 
 loss = functional.cross_entropy
-
-
-def batches(count=4, seed=0, size=16):
-    """Yield smooth figures, one for each of ten classes, in noise."""
-    generator = torch.Generator().manual_seed(seed)
-    shapes = torch.randn(10, 1, 6, 6, generator=torch.Generator().manual_seed(7))
-    for _ in range(count):
-        labels = torch.randint(10, (size,), generator=generator)
-        images = functional.interpolate(shapes[labels], size=20, mode="bicubic")
-        yield images + 0.3 * torch.randn(images.shape, generator=generator), labels
+batches = partial(smooth_figures, 20)

@@ -25,16 +25,15 @@ from warptheory.stability._diagnosis._heads import head_names, is_zero, zeroed
 from warptheory.stability._diagnosis._offset_only import OffsetOnly, offset_only
 from warptheory.stability._diagnosis._remarks import learning_rates
 from warptheory.stability._diagnosis._speeds import Speeds, geometric_mean, memory_of, speeds
-from warptheory.stability._diagnosis._trial import Attempt, Loss, Run, Update, checked_batch, dot, norm_of
+from warptheory.stability._diagnosis._trial import Attempt, Loss, Run, Update, checked_batch, dot, norm_of, present
 from warptheory.stability._sampling._opaque import scripts, unseen
-from warptheory.stability._sampling._steering import Steering, moved_by
+from warptheory.stability._sampling._steering import TO_A_SIDE, Steering, moved_by
 from warptheory.stability._sampling._watch import check_modules
 from warptheory.stability.diagnosis import StepProfile
 
 Batches = Iterable[tuple[Any, Any]]
 _MULTIPLES = (0.0, 0.25, 0.5, 1.0, 2.0, 4.0)
-_TO_A_SIDE = 1e-3  # pixels, off a knot
-_LEAST_STEPS = 100
+LEAST_STEPS = 100
 _REWRITES = 10
 
 
@@ -136,7 +135,7 @@ class Examination:
         """The offset-only parameters; where there are none, all of them: then there is no rest."""
         if self.offset_only or not self.moves_samples:
             return self.offset_only
-        return OffsetOnly({name: None for name, each in self.gradients.items() if each is not None})
+        return OffsetOnly(dict.fromkeys(present(self.gradients)))
 
     def speeds(self, factor: float = 1.0) -> list[Speeds]:
         """Return what a step does to the model, for each batch, with a factor on that of what moves samples."""
@@ -158,7 +157,8 @@ class Examination:
             return 1.0
         with trial.set_to(zeroed(trial, self.heads, self.offset_only)):
             _, still = trial.gradients()
-        own, zero = (norm_of(list(self._rest(each).values())) for each in (self.gradients, still))
+        rest = (self.offset_only.rest_of(present(each)) for each in (self.gradients, still))
+        own, zero = (norm_of(list(each.values())) for each in rest)
         if not math.isfinite(own):
             return math.inf
         return own / zero if zero > 0 else math.nan
@@ -191,7 +191,7 @@ class Examination:
             if step.ndim > 1
         ]
         needed = [size / (self.memory * step) for size, step in sizes if step > 0]
-        return max(_LEAST_STEPS, round(_REWRITES * median(needed))) if needed else _LEAST_STEPS
+        return max(LEAST_STEPS, round(_REWRITES * median(needed))) if needed else LEAST_STEPS
 
     def multiplier(self) -> float:
         """Return the median learning rate of offset-only parameters over that of the rest; NaN if either is missing."""
@@ -204,14 +204,11 @@ class Examination:
             return 0.0
         return median(own) / median(rest) if rest else math.nan
 
-    def _rest(self, gradients: Mapping[str, Tensor | None]) -> dict[str, Tensor]:
-        return self.offset_only.rest_of({name: each for name, each in gradients.items() if each is not None})
-
     def _one_sided(self) -> Iterator[dict[str, Tensor | None]]:
         """Yield the gradients with all positions beside where they are, on every side."""
         trial = self.trials[0]
         dim = max(call.offsets(1).shape[2] for call in self.calls.calls)
-        for sides in itertools.product((-_TO_A_SIDE, _TO_A_SIDE), repeat=dim):
+        for sides in itertools.product((-TO_A_SIDE, TO_A_SIDE), repeat=dim):
             yield trial.gradients(Steering(trial.model, moved_by(sides), self.modules))[1]
 
 

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from warptheory.stability._diagnosis._remarks import listed
 from warptheory.stability.diagnosis import Condition, LayerDiagnosis, Prognosis, Reason, StepProfile
@@ -11,13 +12,26 @@ from warptheory.stability.diagnosis import Condition, LayerDiagnosis, Prognosis,
 TARGET = 1 / 30  # the speed ratio that a repair aims at
 TARGET_PIXELS = 0.2  # mean displacement over layers that it allows all the same, in the steps that momentum remembers
 RATIO_WORSE, RATIO_FAIL = 0.5, 3.0
-
 EXPLOSION_WORSE, EXPLOSION_FAIL = 10.0, 50.0
 COASTING_WORSE, COASTING_FAIL = 2.0, 15.0  # pixels in the steps that momentum remembers, at the fastest layer
 REACH_STUCK = 3.0  # pixels in all of training
 OUTSIDE_WORSE, OUTSIDE_FAIL = 0.5, 0.9
 
 _ORDER: tuple[Prognosis, ...] = ("fail", "worse", "ok")
+
+
+class Reached(NamedTuple):
+    """What a factor on the learning rate of what moves samples reaches.
+
+    Attributes:
+        factor: the factor.
+        value: the speed ratio, or the mean displacement in pixels in the steps that momentum remembers.
+        is_ratio: whether it is the ratio.
+    """
+
+    factor: float
+    value: float
+    is_ratio: bool = True
 
 
 @dataclass(frozen=True)
@@ -42,7 +56,7 @@ class Evidence:
         heads: names of the heads.
         is_finite: whether loss and gradients are finite.
         multiplier: learning rate of the offset-only parameters over that of the rest; NaN if there is none.
-        factor: on that rate which reaches the target of a repair, and the speed ratio (or displacement) with it.
+        repair: factor on that rate which reaches the target of a repair; None where none is wanted.
         rehearsal: steps that were taken on trial.
         later: speed ratio after these, and its standard error.
     """
@@ -63,7 +77,7 @@ class Evidence:
     heads: tuple[str, ...]
     is_finite: bool
     multiplier: float
-    factor: tuple[float, float] = (1.0, math.nan)
+    repair: Reached | None = None
     rehearsal: int = 0
     later: tuple[float, float] = (math.nan, math.nan)
 
@@ -236,13 +250,13 @@ def _multiplier_advice(found: Evidence) -> str:
             "No parameter moves samples alone, so that none can be given a smaller rate for it: scale the offsets, or "
             "give their head an input that is cut off from the graph."
         )
-    factor, reached = found.factor
-    if reached == 0:
+    repair = found.repair or Reached(1.0, math.nan)
+    if repair.value == 0:
         return "No step moves a sample by as much as can be measured: make the scale of the offsets larger."
-    now = "" if math.isnan(found.multiplier) else f" (a multiplier of {found.multiplier * factor:.2g} in all)"
-    outcome = "" if math.isnan(reached) else f": it takes {_measure(found)} to {reached:.2g}"
+    now = "" if math.isnan(found.multiplier) else f" (a multiplier of {found.multiplier * repair.factor:.2g} in all)"
+    outcome = "" if math.isnan(repair.value) else f": it takes {_measure(found)} to {repair.value:.2g}"
     return (
-        f"Multiply the learning rate of every offset-only parameter by {factor:.2g}{now}{outcome}. "
+        f"Multiply the learning rate of every offset-only parameter by {repair.factor:.2g}{now}{outcome}. "
         "`stability.stabilise` does so."
     )
 

@@ -11,11 +11,12 @@ import math
 from collections.abc import Sequence
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 from torch import Tensor
 
 from warptheory import warping
 from warptheory.fields.localisation import share_of_positions
+from warptheory.patterns import is_inside
 from warptheory.stability._diagnosis._calls import IMAGES, Calls
 from warptheory.stability._sampling._call import SamplingCall
 from warptheory.stability._sampling._statistics import forward_statistics
@@ -66,15 +67,8 @@ def _lost_share(call: SamplingCall) -> float:
     assert call.x is not None
     pattern = call.pattern(IMAGES)
     size = tuple(call.x.shape[2:])
-    lost = ~_is_inside(pattern.positions(), size) & _is_inside(call.lattice.identity(pattern.offsets), size)
+    lost = ~is_inside(pattern.positions(), size) & is_inside(call.lattice.identity(pattern.offsets), size)
     return float(lost.double().mean())
-
-
-def _is_inside(positions: Float[Tensor, "..."], size: tuple[int, ...]) -> Bool[Tensor, "..."]:
-    """Return whether positions (…, d, *T) lie on the area of an image, which ends half a pixel beyond its pixels."""
-    axis = positions.ndim - len(size) - 1
-    last = positions.new_tensor(size).reshape(-1, *[1] * len(size)) - 0.5
-    return ((positions >= -0.5) & (positions <= last)).all(axis)
 
 
 def _gains(call: SamplingCall) -> dict[str, float]:
@@ -140,7 +134,7 @@ def _predicted_backward(
     kept = torch.zeros_like(energy)
     for place, weight in _corner_weights(offsets.flatten(0, 1)):
         at = corner + corner.new_tensor(place).reshape(-1, *[1] * dim)
-        kept += weight.reshape(energy.shape).square() * _is_inside(at, size)
+        kept += weight.reshape(energy.shape).square() * is_inside(at, size)
     return _ratio(float((energy * kept).sum()), float(energy.sum()))
 
 

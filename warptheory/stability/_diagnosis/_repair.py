@@ -11,23 +11,22 @@ from torch import Tensor, nn
 
 from warptheory.core.presented import Presented
 from warptheory.patterns.layouts import SamplingLayout
-from warptheory.stability._diagnosis._examination import Examination
+from warptheory.stability._diagnosis._examination import LEAST_STEPS, Examination
 from warptheory.stability._diagnosis._heads import is_zero, zeroed
+from warptheory.stability._diagnosis._judgement import COASTING_WORSE, REACH_STUCK, Reached
 from warptheory.stability._diagnosis._offset_only import OffsetOnly
 from warptheory.stability._diagnosis._remarks import listed
 from warptheory.stability._diagnosis._speeds import Speeds, geometric_mean
-from warptheory.stability._diagnosis._trial import Attempt, norm_of
+from warptheory.stability._diagnosis._trial import Attempt, norm_of, present
 from warptheory.stability._sampling._call import SamplingCall
-from warptheory.stability._sampling._steering import Move, Steering, moved_by, shift_of
+from warptheory.stability._sampling._steering import TO_A_SIDE, Move, Steering, moved_by, shift_of
 from warptheory.warping.jacobian import slope_deviation
 
 _ROUNDS = 6
-_SLOWEST, _FASTEST = 0.03, 2.0  # pixels in the memory of momentum that models without offset-only parameters bear
 _CRITICAL = 10.0  # multiples of the wanted speed ratio that no repair exceeds
 CLOSE = 1.05  # the fixed point is reached within this factor
 _RATES = ("lr", "initial_lr", "max_lr", "multiplier")  # all that says how fast a parameter group learns
 _MOST = 1e6  # no multiplier changes by more
-_TO_A_SIDE = 1e-3  # pixels, off a knot
 
 
 @dataclass(frozen=True)
@@ -77,8 +76,8 @@ def trained_again(optimizer: torch.optim.Optimizer, trial: Attempt, chosen: Offs
     yield Change("trained", f"trained, which they were not: {listed(list(chosen.rows))}", undo)
 
 
-def factor_for(found: Examination, target: float, pixels: float) -> tuple[float, float]:
-    """Return the factor that a repair gives the learning rate of all offset-only parameters, and the speed ratio then.
+def factor_for(found: Examination, target: float, pixels: float) -> Reached:
+    """Return the factor that a repair gives the learning rate of all offset-only parameters, and what it reaches.
 
     It is that of the wanted speed ratio, or, if larger, that of a displacement that lets samples matter; but never one
     by which the speed ratio is ten times what is wanted.
@@ -90,22 +89,24 @@ def factor_for(found: Examination, target: float, pixels: float) -> tuple[float,
             there is no speed ratio.
 
     Returns:
-        The factor, by fixed points, and the speed ratio, or the displacement, with it; NaN if no step moves anything.
+        The factor, by fixed points, and what it reaches; NaN if no step moves anything.
     """
     if not found.offset_only:
-        present = _displacement(found.speeds())
-        if _SLOWEST < present < _FASTEST:
-            return 1.0, present  # a rate of the whole model, which is changed only where it must be
+        now = _displacement(found.speeds())
+        if REACH_STUCK / LEAST_STEPS < now < COASTING_WORSE:
+            return Reached(
+                1.0, now, is_ratio=False
+            )  # a rate of the whole model, which is changed only where it must be
     slow, ratio = _fixed_point(found, _ratio, target, 1.0)
     visible, displacement = _fixed_point(found, _displacement, pixels, slow)
     if math.isnan(ratio):
-        return visible, displacement
+        return Reached(visible, displacement, is_ratio=False)
     if visible <= slow:
-        return slow, ratio
+        return Reached(slow, ratio)
     critical, most = _fixed_point(found, _ratio, _CRITICAL * target, _CRITICAL * slow)
     if visible >= critical:
-        return critical, most
-    return visible, _ratio(found.speeds(visible))
+        return Reached(critical, most)
+    return Reached(visible, _ratio(found.speeds(visible)))
 
 
 def _ratio(measured: list[Speeds]) -> float:
@@ -190,7 +191,7 @@ class Multiplier:
 def clipped(optimizer: torch.optim.Optimizer, found: Examination) -> Iterator[Change]:
     """Clip the gradient of the offset-only parameters at the norm that it has on the first batches."""
     trial, chosen = found.trials[0], found.movers
-    norms = [norm_of(list(chosen.of(_present(step.gradients)).values())) for step in found.steps]
+    norms = [norm_of(list(chosen.of(present(step.gradients)).values())) for step in found.steps]
     largest, _ = geometric_mean(norms)
     if not 0 < largest < math.inf:
         return
@@ -220,7 +221,7 @@ def steered(
     if slope_bound is not None:
         moves.append(("slopes", f"slopes of offsets are bounded by {slope_bound:.3g}", _bounded(slope_bound)))
     if central:
-        moves.append(("derivative", f"derivatives at knots are taken {_TO_A_SIDE:g} pixels to a random side", _beside))
+        moves.append(("derivative", f"derivatives at knots are taken {TO_A_SIDE:g} pixels to a random side", _beside))
     for name, what, move in moves:
         yield Change(name, what, _always(model, move, modules))
 
@@ -233,10 +234,6 @@ def _give_a_rate(optimizer: torch.optim.Optimizer, frozen: set[int]) -> None:
     optimizer.param_groups[:] = [
         {**group, **rates} if is_own and float(group["lr"]) == 0 else group for group, is_own in parts
     ]
-
-
-def _present(gradients: Mapping[str, Tensor | None]) -> dict[str, Tensor]:
-    return {name: each for name, each in gradients.items() if each is not None}
 
 
 def _set(trial: Attempt, values: Mapping[str, Tensor]) -> None:
@@ -283,7 +280,7 @@ def _always(model: nn.Module, move: Move, modules: Mapping[str, SamplingLayout])
 def _beside(call: SamplingCall) -> Tensor:
     dim = call.offsets(1).shape[2]
     sides = 2 * torch.randint(0, 2, (dim,)) - 1
-    return moved_by((sides * _TO_A_SIDE).tolist())(call)
+    return moved_by((sides * TO_A_SIDE).tolist())(call)
 
 
 def _bounded(bound: float) -> Move:
@@ -296,6 +293,6 @@ def _bounded(bound: float) -> Move:
             return call.raw
         excess = shift_of(call, offsets * (1 - bound / slope))
         # The factor counts as a constant: the gradient is that of smaller offsets.
-        return call.raw * 1 - excess
+        return call.raw - excess
 
     return move

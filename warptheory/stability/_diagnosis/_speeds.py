@@ -1,6 +1,7 @@
 """How fast a step of the offset-only parameters moves a model, against a step of all others (G5)."""
 
 import math
+import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -95,12 +96,7 @@ def geometric_mean(values: Sequence[float]) -> tuple[float, float]:
     count = len(values)
     if not all(0 < each < math.inf for each in values):
         mean = sum(values) / count
-        return mean, math.nan if count < 2 or not math.isfinite(mean) else _deviation(values) / math.sqrt(count)
+        return mean, math.nan if count < 2 or not math.isfinite(mean) else statistics.stdev(values) / math.sqrt(count)
     logs = [math.log(each) for each in values]
     mean = math.exp(sum(logs) / count)
-    return mean, math.nan if count < 2 else mean * _deviation(logs) / math.sqrt(count)
-
-
-def _deviation(values: Sequence[float]) -> float:
-    mean = sum(values) / len(values)
-    return math.sqrt(sum((each - mean) ** 2 for each in values) / (len(values) - 1))
+    return mean, math.nan if count < 2 else mean * statistics.stdev(logs) / math.sqrt(count)

@@ -183,6 +183,11 @@ def named_parameters(model: nn.Module, optimizer: torch.optim.Optimizer) -> dict
     return found
 
 
+def present(gradients: Mapping[str, Tensor | None]) -> dict[str, Tensor]:
+    """Return the gradients (*S) that there are."""
+    return {name: each for name, each in gradients.items() if each is not None}
+
+
 def distance(first: Sequence[Tensor], second: Sequence[Tensor]) -> float:
     """Return the root mean square difference of two lists of tensors of the same shapes."""
     energy = sum(

@@ -22,6 +22,7 @@ from warptheory.stability._sampling._watch import chosen_output
 from warptheory.stability._sampling.sources import all_sources
 
 Move = Callable[[SamplingCall], Tensor]
+TO_A_SIDE = 1e-3  # pixels, off a knot
 
 
 def cut(call: SamplingCall) -> Tensor:
