@@ -168,8 +168,9 @@ def test_the_page_opens_in_a_browser(reproduced, tmp_path, dark):
         assert len(seen["formulas"]) == steps + len(symbols)
         assert min(seen["formulas"]) > 3  # pixels: an element that the browser does not know has no height
         # One of the claims of each result; planted errors, networks, timings of warp and of operators, values from
-        # elsewhere, predicted gradients.
-        assert len(seen["tables"]) == len(results) + 6
+        # elsewhere, predicted gradients; critical multipliers, rules of practice, phase diagram, mechanisms, and two of
+        # the development set.
+        assert len(seen["tables"]) == len(results) + 12
         assert min(seen["tables"]) >= 3
         assert seen["images"] == [True] * (len(figures) + len(plots) + 1)  # and the plot of timings
         assert (seen["wide"], seen["escaped"], seen["narrow"]) == (0, 0, 0)
