@@ -18,7 +18,7 @@ from warptheory.core import records
 from warptheory.core.streams import Stream
 from warptheory.paper.analyses._offset_networks import OffsetFamily, OffsetNetwork, speeds
 from warptheory.paper.entries import Analysis, Cost, Plot, ReportPassage, RunSettings, Section
-from warptheory.report import fragment
+from warptheory.report import Columns, fragment, html_table
 from warptheory.report.panels import letter, mark
 from warptheory.report.style import BLUE, GREEN, VERMILION, house_style
 from warptheory.training import data
@@ -172,17 +172,19 @@ def sums(table: pd.DataFrame) -> Markup:
                 "readout": f"{readout:.2f}",
             }
         )
+    columns: Columns = {
+        f"family, {max(DEPTHS)} blocks": "{family}",
+        "all heads over the sum of their speeds": "{coherent}",
+        "over the root of the sum of squares": "{incoherent}",
+        "growth of gradient energy a block, downwards": "{gradient}",
+        "readout's speed over the rest's": "{readout}",
+    }
     return fragment(
-        """<table><tr><th>family, {{ depth }} blocks</th><th>all heads over the sum of their speeds</th>
-<th>over the root of the sum of squares</th><th>growth of gradient energy a block, downwards</th>
-<th>readout's speed over the rest's</th></tr>{% for row in rows %}
-<tr><td>{{ row.family }}</td><td>{{ row.coherent }}</td><td>{{ row.incoherent }}</td>
-<td>{{ row.gradient }}</td><td>{{ row.readout }}</td></tr>{% endfor %}</table>
+        """{{ table }}
 <p>A plain block of two convolutions with BatchNorm and ReLU multiplies gradient energy by (π/(π − 1))² = {{ plain }} on
 the way down, for BatchNorm takes the mean away that ReLU has made: its fall with depth is exponential while the
 readout makes the rest's speed, and ends where the lowest blocks make both.</p>""",
-        depth=max(DEPTHS),
-        rows=rows,
+        table=html_table(rows, columns, text=(next(iter(columns)),)),
         plain=f"{(np.pi / (np.pi - 1)) ** 2:.2f}",
     )
 

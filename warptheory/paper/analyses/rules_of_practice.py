@@ -5,8 +5,9 @@ speeds (G5) is 1/30 on a small network of that kind, a geometric mean over batch
 sizes, or follows from a formula alone, says so.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -18,7 +19,7 @@ from warptheory.core.streams import Stream
 from warptheory.paper.analyses._offset_networks import speed_ratio
 from warptheory.paper.analyses._practice_networks import TapNetwork, TransformerNetwork
 from warptheory.paper.entries import Analysis, Cost, ReportPassage, RunSettings, Section
-from warptheory.report import fragment, table_rows
+from warptheory.report import Columns, fragment, html_table, table_rows
 from warptheory.training import data
 
 RECORD = "rules_of_practice.parquet"
@@ -136,12 +137,14 @@ def _row(rule: str, practice: str, values: np.ndarray, reason: str) -> dict[str,
 
 def table_of_rules(table: pd.DataFrame) -> Markup:
     """Return the table."""
-    return fragment(
-        """<table><tr><th>rule</th><th>in use</th><th>theory</th><th>how</th></tr>{% for row in rows %}
-<tr><td>{{ row.rule }}</td><td>{{ row.practice }}</td><td>{{ "%.2g" | format(row.recommended) }}{% if row.count > 1 %}
-(× or ÷ {{ "%.2f" | format(row.spread) }}){% endif %}</td><td>{{ row.reason }}</td></tr>{% endfor %}</table>""",
-        rows=table_rows(table),
-    )
+    columns: Columns = {"rule": "{rule}", "in use": "{practice}", "theory": _theory, "how": "{reason}"}
+    return html_table(table_rows(table), columns, text=("rule", "in use", "theory", "how"))
+
+
+def _theory(row: Mapping[str, Any]) -> str:
+    """Return the recommended multiplier, with its spread if there are several."""
+    spread = f" (× or ÷ {row['spread']:.2f})" if row["count"] > 1 else ""
+    return f"{row['recommended']:.2g}{spread}"
 
 
 def finding(table: pd.DataFrame) -> Markup:
