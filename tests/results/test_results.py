@@ -15,8 +15,8 @@ from warptheory.symbolic import evaluate
 
 
 def test_labels_and_patterns():
-    sections = {"A": (0, 12), "B": (1, 8), "C": (1, 6), "D": (1, 10), "E": (1, 5), "F": (1, 10), "K": (1, 7)}
-    expected = [f"{name}{n}" for name, (first, last) in sections.items() for n in range(first, last + 1)]
+    last = {"A": 12, "B": 8, "C": 6, "D": 10, "E": 5, "F": 10, "G": 6, "K": 7}
+    expected = ["A0", *(f"{section}{n}" for section, most in last.items() for n in range(1, most + 1))]
     expected.insert(expected.index("B8") + 1, "B13")
     assert results.labels() == expected
     assert [result.label for result in results.match(["A[12]", "A7"])] == ["A1", "A2", "A7"]

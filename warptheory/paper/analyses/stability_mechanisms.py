@@ -189,8 +189,7 @@ def outcome_table(table: pd.DataFrame, diagnoses: pd.DataFrame) -> Markup:
         "off the image": "{outside:.0%}",
         "folds": "{folds:.0%}",
         "half of the gradient in": "{share:.1%}",
-        "of the promise kept": "{kept:.2g}",
-        "… of the central one": "{kept_central:.2g}",
+        "promise kept, one-sided / central": "{kept:.2g} / {kept_central:.2g}",
         "diagnosis": "{verdict}",
     }
     return html_table(table_rows(rows), columns, text=("mechanism", "diagnosis"))
