@@ -5,6 +5,7 @@ import itertools
 import math
 import re
 import statistics
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -13,6 +14,7 @@ from torch.nn import functional
 
 from warptheory import stability
 from warptheory.core.errors import ArgumentError
+from warptheory.stability.stabilising import LateGrowth
 
 TARGET = 1 / 30
 SIDE = 1e-3  # pixels
@@ -292,7 +294,67 @@ def test_a_rate_of_zero_is_as_good_as_frozen():
     assert state(model, optimizer) == before
 
 
+@pytest.mark.parametrize("slowed", [0.0, 1e-3])
+def test_rates_that_differ_widely_become_equal_first(slowed):
+    """One factor that suits a slowed head would make its localiser, at the full rate, run away."""
+    model, optimizer = prepared(own=0.1 * slowed)  # the head alone is slowed
+    before = state(model, optimizer)
+    found = repaired(model, optimizer)
+    rates = {id(each): group["lr"] for group in optimizer.param_groups for each in group["params"]}
+    own = [rates[id(each)] for name, each in model.named_parameters() if is_own(name)]
+    assert len(own) == 4
+    assert own == pytest.approx([0.1 * found.multiplier] * 4)
+    assert rates[id(model.fc.weight)] == 0.1
+    assert ratio(model, optimizer) == pytest.approx(TARGET, rel=0.05)
+    assert [each.name for each in found.changes].index("rates") < [each.name for each in found.changes].index(
+        "multiplier"
+    )
+    found.undo()
+    assert state(model, optimizer) == before
+
+
+def test_rates_that_differ_a_little_are_kept():
+    model, optimizer = prepared(own=0.1 / 9)
+    found = repaired(model, optimizer)
+    assert "rates" not in [each.name for each in found.changes]
+    rates = {id(each): group["lr"] for group in optimizer.param_groups for each in group["params"]}
+    assert rates[id(model.head.weight)] == pytest.approx(rates[id(model.localiser.weight)] / 9)
+
+
+class Registered(Warped):
+    """Returns its offsets, too, so that a loss may smooth them: then no parameter moves samples alone."""
+
+    def forward(self, x):
+        return self.fc(self.warp(x).flatten(1)), self.head(self.localiser(x).tanh())
+
+
+def test_heads_start_at_zero_where_the_loss_sees_offsets_besides():
+    torch.manual_seed(0)
+    model = Registered(head=3.0).double()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+
+    def smoothed(output, target):
+        return loss(output[0], target) + 0.1 * output[1].diff(dim=-1).square().mean()
+
+    weight = model.head.weight.detach().clone()
+    assert stability.diagnose(model, batches(), smoothed, optimizer).offset_only == ()
+    found = stability.stabilise(model, batches(), smoothed, optimizer)
+    assert found.changes[0].name == "heads"
+    assert not model.head.weight.any()
+    assert model.localiser.weight.any()
+    found.undo()
+    assert torch.equal(model.head.weight, weight)
+
+
 # ---- later -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("ratio", "pixels", "factor"), [(10.0, 0.0, 0.05), (math.nan, 4.0, 0.25), (0.0, 8.0, 0.125)])
+def test_the_callback_lowers_what_is_known_to_be_too_fast(ratio, pixels, factor):
+    factors = []
+    callback = LateGrowth(lambda: (ratio, pixels), SimpleNamespace(multiply=factors.append))
+    callback(10)
+    assert factors == pytest.approx([factor])
 
 
 def test_the_callback_lowers_the_rate_when_samples_run_away():
@@ -305,9 +367,9 @@ def test_the_callback_lowers_the_rate_when_samples_run_away():
     assert optimizer.param_groups[1]["lr"] == first
     nn.init.normal_(model.head.weight, std=10.0)  # the localiser moves samples now
     said = {each.name: each for each in stability.diagnose(model, batches(), loss, optimizer).conditions}
-    ratio_now, moved = said["speed ratio"], said["displacement"]
-    assert ratio_now.value > ratio_now.fail or moved.value > moved.worse
-    factor = min(ratio_now.worse / ratio_now.value, moved.worse / 2 / moved.value)
+    ratio_now, moved = said["speed ratio"].value, said["displacement"].value
+    assert ratio_now > 3 or moved > 2
+    factor = min(0.5 / ratio_now, 1.0 / moved)
     before = state(model, optimizer)
     found.callback(11)  # nobody asked then
     assert state(model, optimizer) == before

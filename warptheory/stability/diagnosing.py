@@ -11,11 +11,11 @@
 >>> found.verdict, found.reason, found.offset_only[:2]
 ('ok', None, ('blocks.0.warp.head.weight', 'blocks.0.warp.head.bias'))
 
-Two dials decide. One is a ratio of speeds (G5): how far one step of the parameters that only move samples moves the
-output, over how far the step of all others does. The other is how far samples move, in pixels, in the steps that
-momentum remembers: too far is a runaway, and too little in all of training is being stuck. Both are measured with the
-optimizer's own step, so that rates, momentum and preconditioning are in them, on the model itself, which is left as it
-was to the last bit.
+Three dials decide. One is a ratio of speeds (G5): how far one step of the parameters that only move samples moves the
+output, over how far the step of all others does. Another is how far samples move, in pixels, in the steps that
+momentum remembers: too far is a runaway, and too little in all of training is being stuck. The third is how far they
+really move in a step, once a few steps have been taken. All are measured with the optimizer's own steps, so that
+rates, momentum and preconditioning are in them, on the model itself, which is left as it was to the last bit.
 """
 
 import math
@@ -34,11 +34,11 @@ from warptheory.stability._diagnosis._examination import (
     as_written,
     check_model,
     quiet,
-    rehearse,
     summary,
 )
 from warptheory.stability._diagnosis._judgement import TARGET, TARGET_PIXELS, Evidence, advice, conditions, verdict_of
 from warptheory.stability._diagnosis._layers import layers, lost_share
+from warptheory.stability._diagnosis._rehearsal import rehearsed
 from warptheory.stability._diagnosis._remarks import is_frozen, remarks
 from warptheory.stability._diagnosis._repair import factor_for
 from warptheory.stability._diagnosis._trial import Loss
@@ -47,6 +47,7 @@ from warptheory.stability._sampling._opaque import scripts
 from warptheory.stability.diagnosis import Diagnosis
 
 BATCHES = 4
+REHEARSAL = 10
 
 
 def diagnose(
@@ -58,14 +59,15 @@ def diagnose(
     count: int = BATCHES,
     modules: Mapping[str, SamplingLayout] | None = None,
     steps: int | None = None,
-    rehearsal: int = 0,
+    rehearsal: int = REHEARSAL,
     seed: int = 0,
 ) -> Diagnosis:
     """Tell from a few batches whether a model will train, and what to change if not.
 
-    It costs about two training steps a batch, and some ten more for the first batch. The model runs in the mode in
-    which it is, and is left as it was, to the last bit: its parameters, gradients, buffers and attributes, the
-    optimizer with its state, and all generators of random numbers. Parts that torch compiles run as they are written.
+    It costs about two training steps a batch, some ten more for the first batch, and the rehearsal. The model runs in
+    the mode in which it is, and is left as it was, to the last bit: its parameters, gradients, buffers and attributes,
+    the optimizer with its state, and all generators of random numbers. Parts that torch compiles run as they are
+    written.
 
     Args:
         model: any torch model that samples by an operation that `monitor` sees.
@@ -76,8 +78,9 @@ def diagnose(
         modules: modules whose outputs are offsets, as for `monitor`.
         steps: steps that the training will have, which tell whether samples can move far enough to matter; None for
             as many as the rest of the model needs, which long trainings exceed.
-        rehearsal: steps that are really taken, and taken back, after which the speed ratio is measured once more: heads
-            that start at zero hide what is below them. Each costs a training step.
+        rehearsal: steps that are really taken, and taken back: how far samples move in each of the later half tells
+            more than the first step, in which momentum has not built up, and heads that start at zero hide what is
+            below them. Each costs a training step; 0 for none.
         seed: seed of the random numbers that the model draws meanwhile.
 
     Raises:
@@ -98,18 +101,11 @@ def diagnose(
         found = Examination.of(model, taken, loss, optimizer, modules)
         evidence = _evidence(found, steps)
         if rehearsal and found.is_finite:
-            rehearse(found.trials, rehearsal)
-            later = Examination.of(model, taken, loss, optimizer, modules)
-            evidence = replace(evidence, rehearsal=rehearsal, later=_ratio_of(later))
+            evidence = replace(evidence, rehearsal=rehearsal, rehearsed=rehearsed(found, rehearsal))
         if found.is_finite and found.offset_only and verdict_of(conditions(evidence))[1] in ("runaway", "stuck"):
             evidence = replace(evidence, repair=factor_for(found, TARGET, TARGET_PIXELS))
         # Within, because the model is tried once more for some of it.
         return _diagnosis(found, evidence)
-
-
-def _ratio_of(found: Examination) -> tuple[float, float]:
-    """Return the speed ratio with its standard error; infinite if the model is not finite any more."""
-    return summary(found.speeds())[0] if found.is_finite else (math.inf, math.nan)
 
 
 def _diagnosis(found: Examination, evidence: Evidence) -> Diagnosis:

@@ -39,18 +39,17 @@ from warptheory.stability._diagnosis._examination import (
     summary,
 )
 from warptheory.stability._diagnosis._judgement import (
-    COASTING_WORSE,
-    RATIO_FAIL,
-    RATIO_WORSE,
     TARGET,
     TARGET_PIXELS,
     Reached,
 )
 from warptheory.stability._diagnosis._remarks import is_frozen
 from warptheory.stability._diagnosis._repair import (
+    TOO_FAR,
     Change,
     Multiplier,
     clipped,
+    evened,
     factor_for,
     heads_at_zero,
     steered,
@@ -61,6 +60,8 @@ from warptheory.stability._diagnosis._untouched import untouched
 from warptheory.stability.diagnosing import BATCHES
 
 LATER = (10, 20, 30, 40, 50)
+TOO_FAST = (3.0, TOO_FAR)  # speed ratio, and pixels in the memory of momentum, above which rates are lowered later
+FAST_ENOUGH = (0.5, 1.0)  # what they are lowered to
 
 
 class LateGrowth:
@@ -91,8 +92,9 @@ class LateGrowth:
         ratio, pixels = self._examine()
         measured = "" if math.isnan(ratio) else f"the speed ratio is {ratio:.3g} and "
         said = f"after {step} steps {measured}samples move {pixels:.3g} pixels in the memory of momentum"
-        if ratio > RATIO_FAIL or pixels > COASTING_WORSE:
-            factor = min(each for each in (RATIO_WORSE / ratio, COASTING_WORSE / 2 / pixels) if not math.isnan(each))
+        if ratio > TOO_FAST[0] or pixels > TOO_FAST[1]:
+            excess = (ratio / FAST_ENOUGH[0], pixels / FAST_ENOUGH[1])
+            factor = 1 / max(each for each in excess if not math.isnan(each))
             self._multiplier.multiply(factor)
             said += f"; learning rates of offset-only parameters times {factor:.2g}"
         self.told.append(said)
@@ -139,7 +141,8 @@ def stabilise(
     """Repair a model in place, before it is trained, so that its samples move neither too fast nor too slowly.
 
     The offset-only parameters get parameter groups of their own with a multiple of their learning rate, up or down, by
-    a fixed point to the target, or to `pixels` where that is faster and the ratio stays within ten targets; where only
+    a fixed point to the target, or to `pixels` where that is faster and the ratio stays within ten targets; those that
+    learn ten times slower than others are made as fast first, so that one multiple suits them all. Where only
     rows of a parameter are offset-only, a hook of the optimizer does so. Build schedulers of the learning rate
     afterwards. Of a model without offset-only parameters all rates are changed, if samples move too fast or too slowly.
 
@@ -184,7 +187,8 @@ def stabilise(
         with untouched(model, optimizer), as_written(model), quiet():
             found = examined()  # heads are found by the graph, in which what is frozen is not
     if zero_heads:
-        changes += heads_at_zero(found.trials[0], found.heads, found.offset_only)
+        changes += heads_at_zero(found.trials[0], found.heads, found.movers)
+    changes += evened(optimizer, found.trials[0], found.offset_only)
     with untouched(model, optimizer), as_written(model), quiet():
         found = examined()
         repair = factor_for(found, target, pixels)

@@ -18,8 +18,8 @@ from warptheory.core import records
 from warptheory.core.streams import Stream
 from warptheory.paper.analyses._offset_networks import speed_ratio
 from warptheory.paper.analyses._practice_networks import TapNetwork, TransformerNetwork
-from warptheory.paper.entries import Analysis, Cost, ReportPassage, RunSettings, Section
-from warptheory.report import Columns, fragment, html_table, table_rows
+from warptheory.paper.entries import Analysis, Cost, DocumentTable, ReportPassage, RunSettings, Section
+from warptheory.report import Columns, fragment, html_table, markdown_table, table_rows
 from warptheory.training import data
 
 RECORD = "rules_of_practice.parquet"
@@ -137,8 +137,18 @@ def _row(rule: str, practice: str, values: np.ndarray, reason: str) -> dict[str,
 
 def table_of_rules(table: pd.DataFrame) -> Markup:
     """Return the table."""
-    columns: Columns = {"rule": "{rule}", "in use": "{practice}", "theory": _theory, "how": "{reason}"}
-    return html_table(table_rows(table), columns, text=("rule", "in use", "theory", "how"))
+    columns = _columns()
+    return html_table(table_rows(table), columns, text=tuple(columns))
+
+
+def _columns() -> Columns:
+    return {"rule": "{rule}", "in use": "{practice}", "theory": _theory, "how": "{reason}"}
+
+
+def rules_table(table: pd.DataFrame) -> str:
+    """Return the same as a Markdown table."""
+    footer = "In use: multipliers of released models. Theory: geometric means, with the factor of a standard deviation."
+    return markdown_table(table_rows(table), _columns(), footer)
 
 
 def _theory(row: Mapping[str, Any]) -> str:
@@ -163,6 +173,7 @@ ANALYSIS = Analysis(
     run=run,
     writes=(RECORD,),
     cost=Cost(quick=30, full=30),
+    tables=(DocumentTable("rules", rules_table, (RECORD,)),),
     section=Section(
         title="Rules of practice for the learning rate of offsets",
         order=87,

@@ -100,7 +100,8 @@ class Examination:
             received = unseen(hidden) if hidden else "no sampling operation"
             raise ArgumentError("model", expected="a model that samples", received=received)
         found = offset_only(trials[0], named)
-        heads = head_names(trials[0], (call.raw for call in calls.calls), found)
+        movers = found or _all_with(gradients)
+        heads = head_names(trials[0], (call.raw for call in calls.calls), movers)
         return cls(trials, named, run, calls, gradients, found, heads, memory_of(optimizer))
 
     @property
@@ -135,7 +136,7 @@ class Examination:
         """The offset-only parameters; where there are none, all of them: then there is no rest."""
         if self.offset_only or not self.moves_samples:
             return self.offset_only
-        return OffsetOnly(dict.fromkeys(present(self.gradients)))
+        return _all_with(self.gradients)
 
     def speeds(self, factor: float = 1.0) -> list[Speeds]:
         """Return what a step does to the model, for each batch, with a factor on that of what moves samples."""
@@ -150,10 +151,10 @@ class Examination:
     def explosion(self) -> float:
         """Return R: the norm of the gradient of the rest over that of the same with all heads at zero.
 
-        1 where heads are zero already or there are none; NaN where the rest has no gradient.
+        1 where heads are zero already or there are none, or no rest; NaN where the rest has no gradient.
         """
         trial = self.trials[0]
-        if not self.heads or is_zero(trial, self.heads, self.offset_only):
+        if not self.offset_only or not self.heads or is_zero(trial, self.heads, self.offset_only):
             return 1.0
         with trial.set_to(zeroed(trial, self.heads, self.offset_only)):
             _, still = trial.gradients()
@@ -212,18 +213,15 @@ class Examination:
             yield trial.gradients(Steering(trial.model, moved_by(sides), self.modules))[1]
 
 
-def rehearse(trials: Sequence[Attempt], steps: int) -> None:
-    """Train a model for some steps, on one batch after the other; what is not finite ends it."""
-    for number in range(steps):
-        run = trials[number % len(trials)].step()
-        if not bool(torch.isfinite(run.loss)):
-            return
-
-
 def summary(found: Sequence[Speeds]) -> tuple[tuple[float, float], tuple[float, float]]:
     """Return the speed ratio and the largest displacement, each with its standard error over batches."""
     ratio = geometric_mean([each.ratio for each in found])
     return ratio, geometric_mean([each.largest_displacement for each in found])
+
+
+def _all_with(gradients: Mapping[str, Tensor | None]) -> OffsetOnly:
+    """Return all parameters that have a gradient: what moves samples where nothing does so alone."""
+    return OffsetOnly(dict.fromkeys(present(gradients)))
 
 
 @contextmanager

@@ -2,19 +2,21 @@
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from warptheory.stability._diagnosis._remarks import listed
 from warptheory.stability.diagnosis import Condition, LayerDiagnosis, Prognosis, Reason, StepProfile
+from warptheory.stability.error_rates import how_often_right
 
 # Bounds were chosen on the development set (`paper.analyses.stability_development`), of trainings of 100 to 200 steps.
 TARGET = 1 / 30  # the speed ratio that a repair aims at
 TARGET_PIXELS = 0.2  # mean displacement over layers that it allows all the same, in the steps that momentum remembers
-RATIO_WORSE, RATIO_FAIL = 0.5, 3.0
+RATIO_WORSE, RATIO_FAIL = 2.0, 5.0
 EXPLOSION_WORSE, EXPLOSION_FAIL = 10.0, 50.0
-COASTING_WORSE, COASTING_FAIL = 2.0, 15.0  # pixels in the steps that momentum remembers, at the fastest layer
-REACH_STUCK = 3.0  # pixels in all of training
+COASTING_WORSE, COASTING_FAIL = 8.0, 30.0  # pixels in the steps that momentum remembers, at the fastest layer
+REHEARSED_WORSE, REHEARSED_FAIL = 0.5, 1.0  # pixels a step, at the fastest layer, once training has begun
+REACH_STUCK = 4.0  # pixels in all of training
 OUTSIDE_WORSE, OUTSIDE_FAIL = 0.5, 0.9
 
 _ORDER: tuple[Prognosis, ...] = ("fail", "worse", "ok")
@@ -58,7 +60,8 @@ class Evidence:
         multiplier: learning rate of the offset-only parameters over that of the rest; NaN if there is none.
         repair: factor on that rate which reaches the target of a repair; None where none is wanted.
         rehearsal: steps that were taken on trial.
-        later: speed ratio after these, and its standard error.
+        rehearsed: displacement in each of the later half of them, in pixels at the fastest layer: the geometric mean,
+            and its standard error.
     """
 
     rho: float
@@ -79,12 +82,13 @@ class Evidence:
     multiplier: float
     repair: Reached | None = None
     rehearsal: int = 0
-    later: tuple[float, float] = (math.nan, math.nan)
+    rehearsed: tuple[float, float] = (math.nan, math.nan)
 
 
 def conditions(found: Evidence) -> tuple[Condition, ...]:
     """Return every condition: those that decide first, then those that only bound what theory says."""
-    return (*_deciding(found), *_telling(found))
+    judged = (replace(each, errors=how_often_right(each.name)) for each in _deciding(found))
+    return (*judged, *_telling(found))
 
 
 def verdict_of(found: Sequence[Condition]) -> tuple[Prognosis, Reason | None]:
@@ -135,15 +139,17 @@ def _deciding(found: Evidence) -> Iterator[Condition]:
             evidence=f"Samples move this far in {found.memory:.3g} steps, which is what momentum remembers, root mean "
             f"square at the fastest layer, {over}.",
         )
-    if found.rehearsal:
+    if found.moves_samples and found.rehearsal:
         yield Condition(
-            "speed ratio later",
+            "speed in rehearsal",
             "G5",
-            *found.later,
-            worse=RATIO_WORSE,
-            fail=RATIO_FAIL,
+            *found.rehearsed,
+            "pixels a step",
+            REHEARSED_WORSE,
+            REHEARSED_FAIL,
             reason="runaway",
-            evidence=f"The same after {found.rehearsal} steps, which were taken back.",
+            evidence=f"Samples moved this far in a step, root mean square at the fastest layer, in the later half of "
+            f"{found.rehearsal} steps of the optimizer, which were taken back.",
         )
     if found.moves_samples:
         steps = found.steps

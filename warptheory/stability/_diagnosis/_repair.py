@@ -13,9 +13,9 @@ from warptheory.core.presented import Presented
 from warptheory.patterns.layouts import SamplingLayout
 from warptheory.stability._diagnosis._examination import LEAST_STEPS, Examination
 from warptheory.stability._diagnosis._heads import is_zero, zeroed
-from warptheory.stability._diagnosis._judgement import COASTING_WORSE, REACH_STUCK, Reached
+from warptheory.stability._diagnosis._judgement import REACH_STUCK, Reached
 from warptheory.stability._diagnosis._offset_only import OffsetOnly
-from warptheory.stability._diagnosis._remarks import listed
+from warptheory.stability._diagnosis._remarks import learning_rates, listed
 from warptheory.stability._diagnosis._speeds import Speeds, geometric_mean
 from warptheory.stability._diagnosis._trial import Attempt, norm_of, present
 from warptheory.stability._sampling._call import SamplingCall
@@ -24,8 +24,10 @@ from warptheory.warping.jacobian import slope_deviation
 
 _ROUNDS = 6
 _CRITICAL = 10.0  # multiples of the wanted speed ratio that no repair exceeds
+TOO_FAR = 2.0  # pixels in the memory of momentum above which a repair lowers rates that it would rather leave
 CLOSE = 1.05  # the fixed point is reached within this factor
 _RATES = ("lr", "initial_lr", "max_lr", "multiplier")  # all that says how fast a parameter group learns
+_UNEVEN = 10.0  # times by which rates of offset-only parameters may differ
 _MOST = 1e6  # no multiplier changes by more
 
 
@@ -34,7 +36,7 @@ class Change(Presented):
     """Something that was changed, and can be taken back.
 
     Attributes:
-        name: what it is: "heads", "trained", "multiplier", "clipping", "derivative" or "slopes".
+        name: what it is: "heads", "trained", "rates", "multiplier", "clipping", "derivative" or "slopes".
         what: what was done, in words and numbers.
         undo: takes it back.
     """
@@ -63,9 +65,10 @@ def trained_again(optimizer: torch.optim.Optimizer, trial: Attempt, chosen: Offs
     groups = list(optimizer.param_groups)
     for parameter in frozen:
         parameter.requires_grad_(True)
-    _give_a_rate(optimizer, {id(parameter) for parameter in frozen})
+    still = {id(parameter) for group in groups if float(group["lr"]) == 0 for parameter in group["params"]}
+    usual = max(groups, key=lambda group: float(group["lr"]))
+    _give_the_rate(optimizer, still & {id(parameter) for parameter in frozen}, usual)
     if missing:
-        usual = max(optimizer.param_groups, key=lambda group: float(group["lr"]))
         optimizer.add_param_group({**usual, "params": missing})
 
     def undo() -> None:
@@ -74,6 +77,29 @@ def trained_again(optimizer: torch.optim.Optimizer, trial: Attempt, chosen: Offs
             parameter.requires_grad_(need)
 
     yield Change("trained", f"trained, which they were not: {listed(list(chosen.rows))}", undo)
+
+
+def evened(optimizer: torch.optim.Optimizer, trial: Attempt, chosen: OffsetOnly) -> Iterator[Change]:
+    """Have the offset-only parameters learn as fast as the fastest of them, if some are ten times slower.
+
+    One factor is to suit them all: it would make a localiser run away where only the head was slowed.
+    """
+    rates = learning_rates(trial)
+    own = {name: rates[name] for name in chosen.rows if trial.parameters[name].requires_grad}
+    fastest = max(own.values(), default=0.0)
+    slow = {id(trial.parameters[name]): name for name, rate in own.items() if rate * _UNEVEN < fastest}
+    groups = list(optimizer.param_groups)
+    known = {id(parameter): group for group in groups for parameter in group["params"]}
+    if not slow or not slow.keys() <= known.keys():
+        return
+    usual = next(known[id(trial.parameters[name])] for name, rate in own.items() if rate == fastest)
+    _give_the_rate(optimizer, set(slow), usual)
+
+    def undo() -> None:
+        optimizer.param_groups[:] = groups
+
+    what = f"as fast as the fastest of what moves samples, at {fastest:.3g}, learn {listed(list(slow.values()))}"
+    yield Change("rates", what, undo)
 
 
 def factor_for(found: Examination, target: float, pixels: float) -> Reached:
@@ -93,10 +119,9 @@ def factor_for(found: Examination, target: float, pixels: float) -> Reached:
     """
     if not found.offset_only:
         now = _displacement(found.speeds())
-        if REACH_STUCK / LEAST_STEPS < now < COASTING_WORSE:
-            return Reached(
-                1.0, now, is_ratio=False
-            )  # a rate of the whole model, which is changed only where it must be
+        if REACH_STUCK / LEAST_STEPS < now < TOO_FAR:
+            # A rate of the whole model, which is changed only where it must be.
+            return Reached(1.0, now, is_ratio=False)
     slow, ratio = _fixed_point(found, _ratio, target, 1.0)
     visible, displacement = _fixed_point(found, _displacement, pixels, slow)
     if math.isnan(ratio):
@@ -226,14 +251,11 @@ def steered(
         yield Change(name, what, _always(model, move, modules))
 
 
-def _give_a_rate(optimizer: torch.optim.Optimizer, frozen: set[int]) -> None:
-    """Have parameter groups of frozen parameters with a rate of zero learn as fast as the fastest group."""
-    usual = max(optimizer.param_groups, key=lambda group: float(group["lr"]))
+def _give_the_rate(optimizer: torch.optim.Optimizer, chosen: set[int], usual: Mapping[str, Any]) -> None:
+    """Have some parameters learn as fast as those of another group."""
     rates = {name: usual[name] for name in _RATES if name in usual}
-    parts = [each for group in optimizer.param_groups for each in _split(group, frozen)]
-    optimizer.param_groups[:] = [
-        {**group, **rates} if is_own and float(group["lr"]) == 0 else group for group, is_own in parts
-    ]
+    parts = [each for group in optimizer.param_groups for each in _split(group, chosen)]
+    optimizer.param_groups[:] = [{**group, **rates} if is_chosen else group for group, is_chosen in parts]
 
 
 def _set(trial: Attempt, values: Mapping[str, Tensor]) -> None:

@@ -118,6 +118,19 @@ class Attempt:
             parameter.grad = None
         return run, {name: None if each is None else each.detach().clone() for name, each in found.items()}
 
+    def look(self) -> Run:
+        """Run the model where steps have brought it, with the first random numbers, and leave it there."""
+        randomness = Randomness.now()
+        buffers = [(buffer, buffer.detach().clone()) for buffer in self.model.buffers()]
+        self._randomness.restore()
+        try:
+            return self._forward()
+        finally:
+            randomness.restore()
+            with torch.no_grad():
+                for buffer, value in buffers:
+                    buffer.copy_(value)
+
     def step(self) -> Run:
         """Take a step of the optimizer in earnest: parameters, buffers and random numbers go on."""
         for parameter in self.parameters.values():
