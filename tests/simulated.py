@@ -1,6 +1,6 @@
 """A claim's simulation judged as a run judges it, with errors planted; and settings that have every choice once."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from typing import TypeVar
 
@@ -28,6 +28,13 @@ def covering(settings: Iterable[Setting]) -> list[Setting]:
     return _covering({setting: set(asdict(setting).items()) for setting in settings})
 
 
+def shared_out(settings: Mapping[str, Sequence[Setting]]) -> dict[str, list[Setting]]:
+    """Return the first setting of each quantity, and others with which they together have each value of each field."""
+    every = {(name, setting): set(asdict(setting).items()) for name, found in settings.items() for setting in found}
+    chosen = _covering(every, first=[(name, found[0]) for name, found in settings.items()])
+    return {name: [setting for quantity, setting in chosen if quantity == name] for name in settings}
+
+
 def claims_of(result: Result) -> list[object]:
     """Return parameters, a quantity and a setting, for every quantity with every kernel, number of axes and law.
 
@@ -53,9 +60,9 @@ def claims_of(result: Result) -> list[object]:
 _Choice = TypeVar("_Choice")
 
 
-def _covering(values: Mapping[_Choice, set[tuple[str, object]]]) -> list[_Choice]:
-    missing = set().union(*values.values())
-    found: list[_Choice] = []
+def _covering(values: Mapping[_Choice, set[tuple[str, object]]], first: Sequence[_Choice] = ()) -> list[_Choice]:
+    found = list(first)
+    missing = set().union(*values.values()).difference(*(values[choice] for choice in found))
     while missing:
         found.append(max(values, key=lambda choice: len(missing & values[choice])))
         missing -= values[found[-1]]

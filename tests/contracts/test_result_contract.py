@@ -3,6 +3,7 @@
 Each check is a function of the entry, so that a wrong entry can be handed to it and has to be refused.
 """
 
+import functools
 import io
 import itertools
 import json
@@ -22,7 +23,7 @@ import torch
 
 import warptheory as wt
 from tests.cards import check_line, check_shows_itself, text_of
-from tests.simulated import check_simulation, covering
+from tests.simulated import check_simulation, covering, shared_out
 from warptheory import kernels, montecarlo, results
 from warptheory.cli import main
 from warptheory.results import Quantity, Range, Result, Setting
@@ -279,11 +280,11 @@ def compare_at_a_position(statistic: Statistic, steps: Sequence[sp.Expr], values
 
 @pytest.mark.parametrize(("result", "quantity"), QUANTITIES)
 def test_every_step_equals_the_next(result, quantity):
-    """In settings that have every kernel, number of axes and law; `make test-slow` has every combination of them.
+    """In settings of which those of a result have every kernel, number of axes and law; the slow test has all of them.
 
     And the symbols of what is derived have ranges, and its formulas are formulas.
     """
-    settings = covering(derived_settings(result, quantity))
+    settings = quick_settings(result.label)[quantity.name]
     check_derivations(result, quantity, settings)
     check_formulas(result, quantity.derive(settings[0]))
     if not quantity.checked_by:
@@ -296,11 +297,20 @@ def test_every_step_equals_the_next_in_every_setting(result, quantity):
     check_derivations(result, quantity, derived_settings(result, quantity))
 
 
+@functools.cache
+def quick_settings(label: str) -> dict[str, list[Setting]]:
+    """Return for each quantity of a result the settings of a quick run."""
+    result = results.get(label)
+    return shared_out({quantity.name: derived_settings(result, quantity) for quantity in result.quantities})
+
+
 def test_settings_cover_what_there_is():
     names, laws = ("linear", "keys", "nearest"), ("normal", "uniform")
     every = [Setting(kernel, dim, law) for kernel in names for dim in (1, 2) for law in laws]
     found = [(setting.kernel, setting.dim, setting.offsets) for setting in covering(every)]
     assert found == [("linear", 1, "normal"), ("keys", 2, "uniform"), ("nearest", 1, "normal")]
+    shared = shared_out({"a": every, "b": every[1:2]})
+    assert shared == {"a": [Setting(), Setting("keys", 2), Setting("nearest")], "b": [Setting(offsets="uniform")]}
 
 
 def derived_settings(result: Result, quantity: Quantity) -> list[Setting]:

@@ -58,7 +58,7 @@ def library(tmp_path, monkeypatch):
         if name is not None:
             text = (root / name).read_text() if (root / name).exists() else ""
             (root / name).write_text(text.replace(old, new) if old else text + new)
-        for cached in ("_path", "_tree", "_module_hash", "_imports_of", "_modules"):
+        for cached in ("_path", "_tree", "_read", "_modules"):
             getattr(fingerprint, cached).cache_clear()
         return fingerprint.source_hash(run)
 

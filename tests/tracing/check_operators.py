@@ -1,5 +1,7 @@
 """Every operator under torch's compiler and exporter. Run by test_tracing.py in a process of its own."""
 
+import functools
+
 import pytest
 import torch
 
@@ -8,21 +10,33 @@ from warptheory import operators
 from warptheory.core.tolerances import rounding
 
 
-@pytest.fixture(params=CASES, ids=lambda case: "-".join(case))
-def case(request):
-    return setting(*request.param)
+def shared_out(*, is_exported):
+    """Every example; a quick run compiles every other one of an operator and exports those between.
+
+    Each operator is compiled and exported, if need be the same example of it.
+    """
+    quick = set()
+    for name in operators.names():
+        keys = list(operators.get(name).examples)[::-1]
+        quick |= {(name, key) for key in (is_exported and keys[1::2]) or keys[::2]}
+    marks = {case: [] if case in quick else [pytest.mark.slow] for case in CASES}
+    return [pytest.param(case, id="-".join(case), marks=marks[case]) for case in CASES]
 
 
+@pytest.mark.parametrize("case", shared_out(is_exported=False))
 def test_compiled(case):
     """As one graph, without a break."""
     torch.compiler.reset()
-    compiled = torch.compile(case.layer, backend="eager", fullgraph=True)
-    close(compiled(*case.inputs).detach(), case.y)
+    found = setting(*case)
+    compiled = torch.compile(found.layer, backend="eager", fullgraph=True)
+    close(compiled(*found.inputs).detach(), found.y)
 
 
+@pytest.mark.parametrize("case", shared_out(is_exported=True))
 def test_exported(case):
-    program = torch.export.export(case.layer, case.inputs, strict=False)
-    close(program.module()(*case.inputs).detach(), case.y)
+    found = setting(*case)
+    program = torch.export.export(found.layer, found.inputs, strict=False)
+    close(program.module()(*found.inputs).detach(), found.y)
 
 
 # An example on images of each operator; making a program takes seconds.
@@ -31,6 +45,17 @@ IMAGES = list(
 )
 
 
+@pytest.fixture(scope="module")
+def _functions_read_once():
+    """Let torch parse the sources of its ONNX functions for the first export alone: it takes longer than the export."""
+    from torch.onnx._internal.exporter._registration import ONNXRegistry
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ONNXRegistry, "from_torchlib", staticmethod(functools.cache(ONNXRegistry.from_torchlib)))
+        yield
+
+
+@pytest.mark.usefixtures("_functions_read_once")
 @pytest.mark.parametrize(("name", "key"), IMAGES)
 def test_in_onnx(name, key):
     """Onnxruntime computes the same in single precision, or the operator's file says why it cannot be exported."""

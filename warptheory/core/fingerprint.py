@@ -6,7 +6,9 @@ counts as a whole, since catalogues find their entries by looking into its folde
 """
 
 import ast
+import gc
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from functools import cache
 from hashlib import sha256
 from pathlib import Path
@@ -32,12 +34,26 @@ def source_hash(*functions: Callable[..., Any]) -> str:
 
 def modules_hash(names: Iterable[str]) -> str:
     """Return a hash of modules of the library, by their dotted names, with all that they import."""
-    known: set[str] = set()
+    known: dict[str, str] = {}
     waiting = set(names)
-    while waiting:
-        known |= waiting
-        waiting = {name for module in waiting for name in _imports_of(module)} - known
-    return _hash(f"{name} {_module_hash(name)}" for name in sorted(known))
+    with _without_collections():
+        while waiting:
+            found = {name: _read(name) for name in waiting}
+            known |= {name: written for name, (written, _) in found.items()}
+            waiting = {name for _, imported in found.values() for name in imported} - set(known)
+    return _hash(f"{name} {known[name]}" for name in sorted(known))
+
+
+@contextmanager
+def _without_collections() -> Iterator[None]:
+    """Pause the search for cyclic garbage: it would go through the syntax trees time and again, which hold none."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
 
 
 def _hash(texts: Iterable[str]) -> str:
@@ -50,7 +66,8 @@ def _hash(texts: Iterable[str]) -> str:
 def _written(node: object) -> str:
     """Return a syntax tree as text that is the same in every version of Python, which `ast.dump` is not."""
     if isinstance(node, ast.AST):
-        fields = (f"{name}={_written(value)}" for name, value in ast.iter_fields(node) if value not in (None, []))
+        values = [(name, getattr(node, name, None)) for name in node._fields]
+        fields = [f"{name}={_written(value)}" for name, value in values if value is not None and value != []]
         return f"{type(node).__name__}({','.join(fields)})"
     return f"[{','.join(map(_written, node))}]" if isinstance(node, list) else repr(node)
 
@@ -66,30 +83,41 @@ def _path(name: str) -> Path | None:
     return next((path for path in found if path.is_file()), None)
 
 
-@cache
-def _tree(name: str) -> ast.Module:
+def _parsed(name: str) -> ast.Module:
     """Return a module's syntax tree without docstrings."""
     path = _path(name)
     tree = ast.parse("" if path is None else path.read_text(encoding="utf-8"))
-    for node in ast.walk(tree):
+    for node in _with_inner([tree]):
         if isinstance(node, ast.Module | Definition) and ast.get_docstring(node, clean=False) is not None:
             node.body = node.body[1:]
     return tree
 
 
 @cache
-def _module_hash(name: str) -> str:
-    return _hash([_written(_tree(name))])
+def _tree(name: str) -> ast.Module:
+    """Return the syntax tree of a module, parsed once: many functions of one are asked for."""
+    return _parsed(name)
 
 
 @cache
-def _imports_of(name: str) -> frozenset[str]:
-    return frozenset(_imported([_tree(name)]))
+def _read(name: str) -> tuple[str, frozenset[str]]:
+    """Return a hash of a module and the names of what it imports."""
+    tree = _parsed(name)
+    return _hash([_written(tree)]), frozenset(_imported([tree]))
+
+
+def _with_inner(nodes: Iterable[ast.AST]) -> Iterator[ast.AST]:
+    """Yield modules or statements, and all statements within them; expressions, most of a tree, hold none."""
+    waiting = list(nodes)
+    for node in waiting:
+        yield node
+        for block in ("body", "orelse", "finalbody", "handlers", "cases"):
+            waiting += getattr(node, block, ())
 
 
 def _imported(nodes: Iterable[ast.AST]) -> Iterator[str]:
-    """Yield the names of the library's modules that nodes import, wherever they do it."""
-    for node in (inner for outer in nodes for inner in ast.walk(outer)):
+    """Yield the names of the library's modules that statements import, wherever they do it."""
+    for node in _with_inner(nodes):
         if isinstance(node, ast.Import):
             for alias in node.names:
                 yield from _modules(alias.name)
