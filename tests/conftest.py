@@ -7,6 +7,7 @@ from pathlib import Path
 import jaxtyping
 
 from tests import shapes
+from tests.once import made_once
 
 # Workers of a parallel run have a core each, where threads of BLAS that wait for each other cost five times the work.
 # This is for libraries that are loaded from now on, and for processes that tests start; for others see below.
@@ -72,20 +73,14 @@ def reproduced(tmp_path_factory: pytest.TempPathFactory) -> Path:
     The workers of a parallel run share it: the first makes it, another waits. WARPTHEORY_REPRODUCED names a folder that
     is there already.
     """
-    import fcntl
-
     if "WARPTHEORY_REPRODUCED" in os.environ:
         return Path(os.environ["WARPTHEORY_REPRODUCED"])
-    base = tmp_path_factory.getbasetemp()
-    shared = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "reproduced"
-    shared.mkdir(exist_ok=True)
-    folder = shared / "out"
-    with (shared / "lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not (shared / "run.json").is_file():
-            command = [sys.executable, "-m", "tests.reproduction", str(folder)]
-            subprocess.run(command, cwd=Path(__file__).parents[1], check=True)
-    return folder
+
+    def make(folder: Path) -> None:
+        command = [sys.executable, "-m", "tests.reproduction", str(folder / "out")]
+        subprocess.run(command, cwd=Path(__file__).parents[1], check=True)
+
+    return made_once(tmp_path_factory, "reproduced", make) / "out"
 
 
 @pytest.fixture

@@ -14,6 +14,7 @@ from nbformat.v4 import new_code_cell, new_notebook
 
 from docs import executed as site
 from tests.cards import check_html, text_of
+from tests.once import made_once
 
 pytestmark = pytest.mark.on_the_site
 
@@ -33,20 +34,26 @@ def cells_of(name):
 def executed(tmp_path_factory):
     """Return the executed cells of each notebook: the site's, if it is built from these very sources.
 
-    Else one kernel runs them all, and forgets everything in between.
+    Else one kernel runs them all, once for all workers of a parallel run.
     """
-    built = {name: site.notebook(FOLDER / f"{name}.ipynb") for name in NOTEBOOKS}
-    if None not in built.values():
-        return {name: nbformat.read(path, as_version=4).cells for name, path in built.items()}
-    every = {name: cells_of(name) for name in NOTEBOOKS}
+    paths = {name: site.notebook(FOLDER / f"{name}.ipynb") for name in NOTEBOOKS}
+    if None in paths.values():
+        folder = made_once(tmp_path_factory, "notebooks", execute)
+        paths = {name: folder / f"{name}.ipynb" for name in NOTEBOOKS}
+    return {name: nbformat.read(path, as_version=4).cells for name, path in paths.items()}
+
+
+def execute(folder):
+    """Write executed notebooks; the kernel forgets everything in between."""
+    every = {name: read(name) for name in NOTEBOOKS}
     together = new_notebook()
-    for number, (name, cells) in enumerate(every.items()):
-        for place, cell in enumerate(cells):
+    for number, (name, notebook) in enumerate(every.items()):
+        for place, cell in enumerate(notebook.cells):
             cell["id"] = f"{number}-{place}"
-        together.cells += [*cells, new_code_cell("%reset -f", id=f"after-{name.replace('_', '-')}")]
-    folder = tmp_path_factory.mktemp("notebooks")
+        together.cells += [*notebook.cells, new_code_cell("%reset -f", id=f"after-{name.replace('_', '-')}")]
     NotebookClient(together, timeout=300, kernel_name="python3", resources={"metadata": {"path": folder}}).execute()
-    return every
+    for name, notebook in every.items():
+        nbformat.write(notebook, folder / f"{name}.ipynb")
 
 
 def outputs(cells, kind):

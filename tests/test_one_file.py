@@ -16,10 +16,12 @@ from pathlib import Path
 import pytest
 
 import warptheory
+from tests.once import made_once
 from tests.waiting import PATIENCE
 
 REPOSITORY = Path(warptheory.__file__).parents[1]
 WRITTEN = ("out", "_build", "_gallery", "gallery", "generated", ".*.nbc")  # perhaps at this moment
+SAID = "said.json"  # of the copy
 COPIED = ("warptheory", "tests", "docs", "paper_repro", "CONTRIBUTING.md", "pyproject.toml")
 
 
@@ -422,10 +424,8 @@ def command(number: float) -> None:
 )
 
 
-@pytest.fixture(scope="module")
-def copy(tmp_path_factory):
-    """A copy of the repository with everything added, and with what Python and numba have compiled of it."""
-    root = tmp_path_factory.mktemp("copy")
+def write_copy(root):
+    """Write a copy of the repository with everything added, and with what Python and numba have compiled of it."""
     for name in COPIED:
         source = REPOSITORY / name
         if source.is_dir():
@@ -434,7 +434,6 @@ def copy(tmp_path_factory):
             shutil.copy(source, root / name)
     for addition in ADDITIONS:
         (root / addition.path).write_text(addition.source, encoding="utf-8")
-    return root
 
 
 # All that is asked of the copy, in one process: each would import the library anew.
@@ -475,8 +474,24 @@ print(json.dumps(said))
 
 
 @pytest.fixture(scope="module")
+def copy(tmp_path_factory):
+    """A copy of the repository with everything added, of which everything was asked."""
+    return made_once(tmp_path_factory, "copy", write_and_ask)
+
+
+@pytest.fixture(scope="module")
 def asked(copy):
-    """What the copy says: of a list, a plan, a run and a report of what was added alone, and of its contracts."""
+    """What the copy has said."""
+    return json.loads((copy / SAID).read_text(encoding="utf-8"))
+
+
+def write_and_ask(copy):
+    write_copy(copy)
+    (copy / SAID).write_text(ask(copy), encoding="utf-8")
+
+
+def ask(copy):
+    """Return what a copy says of a list, a plan, a run and a report of what was added alone, and of its contracts."""
     out, parts = copy / "out", [addition.name for addition in ADDITIONS if addition.is_part]
     names = " or ".join(addition.name for addition in ADDITIONS)
     contracts = sorted({f"tests/contracts/{addition.contract}" for addition in ADDITIONS})
@@ -503,7 +518,7 @@ def asked(copy):
     command, options = [sys.executable, "-c", ASK, json.dumps(question)], {"capture_output": True, "encoding": "utf-8"}
     done = subprocess.run(command, cwd=copy, env=surroundings, timeout=PATIENCE, **options)
     assert done.returncode == 0, done.stdout + done.stderr
-    return json.loads(done.stdout.splitlines()[-1])
+    return done.stdout.splitlines()[-1]
 
 
 def test_it_is_listed(asked):
@@ -529,7 +544,6 @@ def test_it_is_planned(asked):
         assert bool(re.search(rf"^{addition.name} .*about", asked["plan"], re.MULTILINE)) == addition.is_part
 
 
-@pytest.mark.usefixtures("asked")
 def test_it_is_in_the_report(copy):
     page = (copy / "out" / "report.html").read_text(encoding="utf-8")
     for addition in ADDITIONS:

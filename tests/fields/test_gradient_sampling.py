@@ -10,28 +10,29 @@ from warptheory.fields import Exponential, FieldSampler, GradientSampler, Square
 LENGTH, FIELDS = 3.0, 4000
 
 
-def sampler(dim: int = 2, size: int = 6, **options: float) -> GradientSampler:
-    return GradientSampler(FieldSampler(SquaredExponential(LENGTH, 1.7, dim), (size,) * dim, **options))
+def sampler(dim: int = 2, size: int = 6, length: float = LENGTH, **options: float) -> GradientSampler:
+    return GradientSampler(FieldSampler(SquaredExponential(length, 1.7, dim), (size,) * dim, **options))
 
 
-def covariance(lag: np.ndarray, spacing: float = 1.0) -> np.ndarray:
+def covariance(lag: np.ndarray, spacing: float = 1.0, length: float = LENGTH) -> np.ndarray:
     """Return −∂ᵢ∂ⱼC at a lag, worked out by hand for C = 1.7 exp(−|τ|²/2ℓ²), shape (d, d)."""
     at = spacing * lag
-    value = 1.7 * np.exp(-(at @ at) / (2 * LENGTH**2))
-    return value * (np.eye(len(lag)) / LENGTH**2 - np.outer(at, at) / LENGTH**4)
+    value = 1.7 * np.exp(-(at @ at) / (2 * length**2))
+    return value * (np.eye(len(lag)) / length**2 - np.outer(at, at) / length**4)
 
 
 @pytest.mark.parametrize("dim", [1, 2, 3])
 @pytest.mark.parametrize("spacing", [1.0, 0.5])
 def test_components_have_the_second_derivatives_as_covariances(dim, spacing):
-    fields = {1: FIELDS, 2: FIELDS, 3: 300}[dim]
-    drawn = sampler(dim, 3, spacing=spacing).sample(fields, np.random.default_rng(2)).numpy()
+    """Volumes have half the length: their torus has as many lengths along each axis, and an eighth of the points."""
+    fields, length = {1: (FIELDS, LENGTH), 2: (FIELDS, LENGTH), 3: (300, LENGTH / 2)}[dim]
+    drawn = sampler(dim, 3, length, spacing=spacing).sample(fields, np.random.default_rng(2)).numpy()
     first = drawn[(..., *[0] * dim)]
     for lag in np.ndindex(*[3] * dim):
         other = drawn[(..., *lag)]
         found = first.T @ other / fields
-        expected = covariance(np.array(lag, dtype=float), spacing)
-        assert np.abs(found - expected).max() <= 5 * 1.7 / LENGTH**2 * np.sqrt(2 / fields)
+        expected = covariance(np.array(lag, dtype=float), spacing, length)
+        assert np.abs(found - expected).max() <= 5 * 1.7 / length**2 * np.sqrt(2 / fields)
 
 
 def test_fields_of_a_pair_are_independent_and_their_number_is_any():
