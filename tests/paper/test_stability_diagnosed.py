@@ -129,7 +129,7 @@ def test_the_error_rates_of_the_package_are_those_of_the_record():
     table = records.read_table(committed_record(stability_diagnosed.RECORD))
     known = records.read_json(PATH)
     assert known == error_rates(table), "run: python -m warptheory.paper.error_rates"
-    assert how_often_right("reach") == "{right} of {raised} alarms on the development set".format(**known["reach"])
+    assert how_often_right("reach") == "{right} of {raised}".format(**known["reach"])
     assert how_often_right("folds") == ""
 
 

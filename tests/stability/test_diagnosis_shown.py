@@ -30,9 +30,9 @@ def test_the_text_says_everything():
     first = " ".join(text.partition("\n\n")[0].split())
     assert first == (
         "blocks.0.warp: fail. Training is expected to fail: samples move too fast beside all else that is learnt "
-        "(speed ratio 2.34 ± 0.2; worse above 0.333, fails above 1). Told from 4 batches."
+        "(speed ratio 2.34 ± 0.2; worse > 0.333, fails > 1). Told from 4 batches."
     )
-    for said in ("97 of 100", "worse below 0.0001", "step (pixels)", "blocks.1.warp, call 1", "and 3 more", "Clip."):
+    for said in ("97 of 100", "worse < 0.0001", "step (pixels)", "blocks.1.warp, call 1", "and 3 more", "Clip."):
         assert said in " ".join(text.split()) or all(word in text for word in said.split()), said
     assert text.rstrip().endswith("- Clip.")
     assert "blocks.0.warp.head.11" in text

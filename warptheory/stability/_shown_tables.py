@@ -13,6 +13,7 @@ from warptheory.core.text import one_line
 
 _GAP = "  "
 _LEAST = 8  # characters of a column of texts that gives way
+_WORD = 12  # characters of words that are not broken
 
 
 @dataclass(frozen=True)
@@ -57,10 +58,11 @@ class ShownTable:
         return html.table(heads, self.rows)
 
     def _least(self, column: int, cells: Sequence[Sequence[str]]) -> int:
-        """Return the least width of a column: of its heading's words, and of its numbers."""
+        """Return the least width of a column: of its heading's words, of its numbers, and of words of usual length."""
         words = max((len(word) for word in self.heads[column].split()), default=1)
         if column in self.texts:
-            return max(words, _LEAST)
+            longest = max((len(word) for row in cells for word in row[column].split()), default=1)
+            return max(words, _LEAST, min(longest, _WORD))
         return max([words, *(len(row[column]) for row in cells)])
 
     def _lines(self, row: Sequence[str], widths: Sequence[int]) -> list[str]:

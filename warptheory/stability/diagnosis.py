@@ -65,7 +65,8 @@ class Condition(Presented):
         is_lower: whether the bounds are lower ones.
         reason: what is wrong if a bound is passed; None where nothing is judged.
         evidence: what was measured, where and how, in a sentence.
-        errors: how often the condition was right on the development set, in words; empty where that is not known.
+        errors: how many of the alarms that it raised on the development set were right, such as "72 of 89"; empty where
+            that is not known.
     """
 
     name: str
@@ -98,7 +99,7 @@ class Condition(Presented):
     @property
     def bounds(self) -> str:
         """The bounds as text; a dash where there are none."""
-        side = "below" if self.is_lower else "above"
+        side = "<" if self.is_lower else ">"
         named = (("worse", self.worse), ("fails", self.fail))
         return ", ".join(f"{name} {side} {number_text(bound)}" for name, bound in named if bound is not None) or "–"
 
@@ -122,7 +123,7 @@ class Condition(Presented):
                 ("verdict", self.verdict or "none: it says nothing of training"),
                 ("what would be wrong", self.reason),
                 ("evidence", self.evidence),
-                ("how often right", self.errors),
+                ("alarms that were right", self.errors),
             ]
         )
 
@@ -348,7 +349,7 @@ class Diagnosis(Presented):
             yield html.details("Loss along the step of these parameters", html.joined(self.profile._card()))
 
     def _conditions_table(self) -> ShownTable:
-        heads = ("condition", "from", "measured", "unit", "bounds", "verdict", "how often right")
+        heads = ("condition", "from", "measured", "unit", "bounds", "verdict", "alarms right")
         rows = [
             (each.name, each.label, each.measured, each.unit, each.bounds, each.verdict or "–", each.errors)
             for each in self.conditions

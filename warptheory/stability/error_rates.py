@@ -19,7 +19,7 @@ def _counts() -> dict[str, Any]:
 
 
 def how_often_right(condition: str) -> str:
-    """Return on how many configurations a condition raised an alarm, and how many alarms were right; empty if unknown.
+    """Return how many of the alarms that a condition raised were right, such as "72 of 89"; empty if unknown.
 
     Args:
         condition: its name.
@@ -27,4 +27,4 @@ def how_often_right(condition: str) -> str:
     known = _counts().get(condition)
     if not isinstance(known, dict):
         return ""
-    return f"{known['right']} of {known['raised']} alarms on the development set"
+    return f"{known['right']} of {known['raised']}"
