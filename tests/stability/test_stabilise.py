@@ -178,7 +178,8 @@ def test_the_speed_ratio_reaches_the_target(own, target, zero_heads):
     found = repaired(model, optimizer, target, zero_heads=zero_heads, clip=False)
     assert ratio(model, optimizer) == pytest.approx(target, rel=0.05)  # where the fixed point ends
     rates = {id(each): group["lr"] for group in optimizer.param_groups for each in group["params"]}
-    assert rates[id(model.head.weight)] == pytest.approx(own * found.multiplier, rel=1e-12)
+    fastest = max(own, 0.1)  # of head and localiser, which differ by more than tenfold, or are the same
+    assert rates[id(model.head.weight)] == pytest.approx(fastest * found.multiplier, rel=1e-12)
     assert rates[id(model.fc.weight)] == 0.1
     diagnosis = stability.diagnose(model, batches(), loss, optimizer)
     assert diagnosis.rho == pytest.approx(target, rel=0.05)
