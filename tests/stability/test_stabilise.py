@@ -307,9 +307,8 @@ def test_rates_that_differ_widely_become_equal_first(slowed):
     assert own == pytest.approx([0.1 * found.multiplier] * 4)
     assert rates[id(model.fc.weight)] == 0.1
     assert ratio(model, optimizer) == pytest.approx(TARGET, rel=0.05)
-    assert [each.name for each in found.changes].index("rates") < [each.name for each in found.changes].index(
-        "multiplier"
-    )
+    names = [each.name for each in found.changes]
+    assert names.index("rates") < names.index("multiplier")
     found.undo()
     assert state(model, optimizer) == before
 

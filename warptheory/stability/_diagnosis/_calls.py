@@ -59,6 +59,11 @@ def displacements(before: Sequence[Tensor], after: Sequence[Tensor]) -> list[flo
     return found + [math.nan] * (len(before) - len(found))
 
 
+def largest(moved: Sequence[float]) -> float:
+    """Return the largest displacement, infinite if one is no number; NaN if there is none."""
+    return max((each if math.isfinite(each) else math.inf for each in moved), default=math.nan)
+
+
 def _distance(before: Float[Tensor, "B F d *T"], after: Float[Tensor, "B F d *T"]) -> float:
     if before.shape != after.shape or not before.numel():
         return math.nan

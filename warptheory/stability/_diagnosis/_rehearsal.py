@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from warptheory.stability._diagnosis._calls import displacements, recorded
+from warptheory.stability._diagnosis._calls import displacements, largest, recorded
 from warptheory.stability._diagnosis._examination import Examination
 from warptheory.stability._diagnosis._speeds import geometric_mean
 from warptheory.stability._diagnosis._untouched import untouched
@@ -32,19 +32,16 @@ def rehearsed(found: Examination, steps: int) -> tuple[float, float]:
 
 def _speeds(found: Examination, steps: int) -> Iterator[float]:
     """Yield the displacement in each step of the later half; infinity if training comes to an end."""
-    before = None
+    before: list[Tensor] = []
     for number in range(steps):
-        later = number >= steps // 2
-        if later and before is None:
+        if number == steps // 2:
             before = _positions(found)
         if not bool(torch.isfinite(found.trials[number % len(found.trials)].step().loss)):
             yield math.inf
             return
-        if later and before is not None:
+        if number >= steps // 2:
             after = _positions(found)
-            yield max(
-                displacements(before, after), default=0.0, key=lambda each: math.inf if math.isnan(each) else each
-            )
+            yield largest(displacements(before, after))
             before = after
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 
 from warptheory.patterns.layouts import SamplingLayout
-from warptheory.stability._diagnosis._calls import Calls, displacements, recorded
+from warptheory.stability._diagnosis._calls import Calls, displacements, largest, recorded
 from warptheory.stability._diagnosis._trial import Attempt, Run, Update, distance
 
 
@@ -44,9 +44,7 @@ class Speeds:
     @property
     def largest_displacement(self) -> float:
         """The largest displacement after coasting, in pixels; infinite if one is no number."""
-        if not self.coasting:
-            return math.nan
-        return max(each if math.isfinite(each) else math.inf for each in self.coasting)
+        return largest(self.coasting)
 
 
 def speeds(
